@@ -1,0 +1,193 @@
+// Counters and gauges for threads that share nothing: every worker writes its own shard, readers add the shards up.
+// Stands below the proxy. It has no names of its own: who owns a block gives it a schema. Formats live beside it.
+using System.Collections.Concurrent;
+
+namespace Naru.Telemetry;
+
+/// <summary>What a stat is; decides how it is printed and whether it may be reset.</summary>
+public enum StatKind
+{
+    /// <summary>Only goes up.</summary>
+    Counter,
+
+    /// <summary>Goes both ways.</summary>
+    Gauge,
+}
+
+/// <summary>The names of one family of stats (for example those of a cluster), in index order.</summary>
+public sealed class StatSchema
+{
+    private readonly List<(string Name, StatKind Kind)> _stats = [];
+    private readonly List<string> _histograms = [];
+
+    /// <summary>Scalars in index order.</summary>
+    public IReadOnlyList<(string Name, StatKind Kind)> Stats => _stats;
+
+    /// <summary>Histograms in index order.</summary>
+    public IReadOnlyList<string> Histograms => _histograms;
+
+    /// <summary>Declares a counter and returns its index in the shard. Only while types are initialised.</summary>
+    public int Counter(string name) { _stats.Add((name, StatKind.Counter)); return _stats.Count - 1; }
+
+    /// <summary>Declares a gauge and returns its index in the shard. Only while types are initialised.</summary>
+    public int Gauge(string name) { _stats.Add((name, StatKind.Gauge)); return _stats.Count - 1; }
+
+    /// <summary>Declares a histogram (milliseconds unless its name says otherwise) and returns its index.</summary>
+    public int Histogram(string name) { _histograms.Add(name); return _histograms.Count - 1; }
+}
+
+/// <summary>The stats of one thing, for example <c>cluster.reviews</c>: one shard per worker and one (index 0) for everybody else.
+/// A shard is written by its owner thread only; shard 0 is written with <see cref="Interlocked"/>.</summary>
+public sealed class StatBlock
+{
+    private readonly long[][] _shards;
+    private readonly Histogram?[][] _histograms;
+
+    internal StatBlock(string prefix, StatSchema schema, int shards)
+    {
+        Prefix = prefix;
+        Schema = schema;
+        _shards = new long[shards][];
+        _histograms = new Histogram?[shards][];
+        for (int i = 0; i < shards; i++)
+        {
+            _shards[i] = new long[schema.Stats.Count];
+            _histograms[i] = new Histogram?[schema.Histograms.Count];
+        }
+    }
+
+    /// <summary>Envoy's prefix without the trailing dot, for example <c>http.ingress_http</c>, <c>cluster.reviews</c>, <c>server</c>.</summary>
+    public string Prefix { get; }
+
+    /// <summary>Names and kinds.</summary>
+    public StatSchema Schema { get; }
+
+    /// <summary>The shard of a worker (1..workers); plain writes by that worker only.</summary>
+    public long[] Shard(int worker) => _shards[worker];
+
+    /// <summary>Adds from outside the workers.</summary>
+    public void Add(int stat, long delta = 1) => Interlocked.Add(ref _shards[0][stat], delta);
+
+    /// <summary>Sets a gauge that only code outside the workers writes.</summary>
+    public void Set(int stat, long value) => Volatile.Write(ref _shards[0][stat], value);
+
+    /// <summary>The sum over all shards. Slightly stale by nature.</summary>
+    public long Read(int stat)
+    {
+        long sum = 0;
+        foreach (long[] shard in _shards) sum += Volatile.Read(ref shard[stat]);
+        return sum;
+    }
+
+    /// <summary>A worker's own histogram, made on first use.</summary>
+    public Histogram HistogramOf(int worker, int histogram) =>
+        _histograms[worker][histogram] ?? (_histograms[worker][histogram] = new Histogram());
+
+    /// <summary>All workers' recordings of one histogram merged into <paramref name="into"/>.</summary>
+    public void ReadHistogram(int histogram, Histogram into)
+    {
+        foreach (Histogram?[] shard in _histograms) if (Volatile.Read(ref shard[histogram]) is { } own) into.Merge(own);
+    }
+
+    /// <summary>Sets counters (not gauges) back to zero, as Envoy's <c>/reset_counters</c> does. Racing increments may survive.</summary>
+    public void ResetCounters()
+    {
+        for (int stat = 0; stat < Schema.Stats.Count; stat++)
+        {
+            if (Schema.Stats[stat].Kind != StatKind.Counter) continue;
+            foreach (long[] shard in _shards) Volatile.Write(ref shard[stat], 0);
+        }
+    }
+}
+
+/// <summary>All stat blocks of a process, by prefix. Asking twice for one prefix gives the same block, so counters outlive configuration.</summary>
+public sealed class StatRegistry(int workers)
+{
+    private readonly ConcurrentDictionary<string, StatBlock> _blocks = new(StringComparer.Ordinal);
+
+    /// <summary>The block with this prefix, made when it is new.</summary>
+    public StatBlock Block(string prefix, StatSchema schema) =>
+        _blocks.GetOrAdd(prefix, static (p, arg) => new StatBlock(p, arg.schema, arg.shards), (schema, shards: workers + 1));
+
+    /// <summary>Forgets a block whose owner was removed.</summary>
+    public void Remove(string prefix) => _blocks.TryRemove(prefix, out _);
+
+    /// <summary>Every block, in no order.</summary>
+    public ICollection<StatBlock> Blocks => _blocks.Values;
+}
+
+/// <summary>A log-linear histogram of non-negative integers: 16 sub-buckets per power of two, so a quantile is at most 6.25 % off.
+/// Written by one thread, read by any.</summary>
+public sealed class Histogram
+{
+    private const int SubBits = 4;
+    private const int Sub = 1 << SubBits;
+    private const int Buckets = (40 - SubBits + 1) * Sub;
+    private readonly uint[] _counts = new uint[Buckets];
+
+    /// <summary>How many values were recorded.</summary>
+    public long Count { get; private set; }
+
+    /// <summary>Their sum.</summary>
+    public long Sum { get; private set; }
+
+    /// <summary>Records a value; negative ones count as 0, those past 2^40 as 2^40.</summary>
+    public void Record(long value)
+    {
+        if (value < 0) value = 0;
+        _counts[IndexOf(value)]++;
+        Count++;
+        Sum += value;
+    }
+
+    /// <summary>Adds another histogram's recordings to this one.</summary>
+    public void Merge(Histogram other)
+    {
+        for (int i = 0; i < Buckets; i++) _counts[i] += Volatile.Read(ref other._counts[i]);
+        Count += other.Count;
+        Sum += other.Sum;
+    }
+
+    /// <summary>The value below which the share <paramref name="quantile"/> (0..1) of the recordings lies; 0 when empty.</summary>
+    public double Quantile(double quantile)
+    {
+        long total = 0;
+        foreach (uint count in _counts) total += count;
+        if (total == 0) return 0;
+        double wanted = Math.Clamp(quantile, 0, 1) * total;
+        double seen = 0;
+        for (int i = 0; i < Buckets; i++)
+        {
+            if (_counts[i] == 0) continue;
+            if (seen + _counts[i] >= wanted)
+                return LowerBound(i) + (wanted - seen) / _counts[i] * Width(i);
+            seen += _counts[i];
+        }
+        return LowerBound(Buckets - 1);
+    }
+
+    /// <summary>How many recordings are at most <paramref name="bound"/> (whole buckets only).</summary>
+    public long CountAtMost(double bound)
+    {
+        long sum = 0;
+        for (int i = 0; i < Buckets && LowerBound(i) + Width(i) - 1 <= bound; i++) sum += _counts[i];
+        return sum;
+    }
+
+    private static int IndexOf(long value)
+    {
+        if (value < Sub) return (int)value;
+        int log = 63 - System.Numerics.BitOperations.LeadingZeroCount((ulong)value);
+        int index = (log - SubBits + 1) * Sub + (int)((value >> (log - SubBits)) - Sub);
+        return Math.Min(index, Buckets - 1);
+    }
+
+    private static long LowerBound(int index)
+    {
+        if (index < Sub) return index;
+        int block = index / Sub;
+        return (long)(Sub + index % Sub) << (block - 1);
+    }
+
+    private static long Width(int index) => index < Sub ? 1 : 1L << (index / Sub - 1);
+}
