@@ -1,0 +1,318 @@
+// Compiles Envoy's command-operator formats (access-log lines, JSON logs, header values) and writes them without allocation.
+// Stands between configuration and the engine; it reads requests only through IRequestInfo and refuses unknown operators by name.
+using System.Text;
+using Naru.Core;
+
+namespace Naru.Telemetry;
+
+/// <summary>Where a format's output goes; decides escaping and what an absent value looks like.</summary>
+public enum FormatUse
+{
+    /// <summary>A text line: absent is <c>-</c>, dangerous bytes become <c>\xNN</c>.</summary>
+    LogLine,
+    /// <summary>A header value: absent is empty, CR, LF and NUL become spaces.</summary>
+    HeaderValue,
+}
+
+/// <summary>A compiled format. Immutable, shared by all workers.</summary>
+public sealed class AccessLogFormat
+{
+    private const string DefaultText =
+        "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% " +
+        "%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" " +
+        "\"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\"\n";
+
+    private static readonly string[] s_grpcNames =
+        ["OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists", "PermissionDenied", "ResourceExhausted",
+            "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable", "DataLoss", "Unauthenticated"];
+
+    private static readonly byte[][] s_grpcCamel = [.. s_grpcNames.Select(Encoding.ASCII.GetBytes)];
+
+    private static readonly byte[][] s_grpcSnake =
+        [.. s_grpcNames.Select(n => Encoding.ASCII.GetBytes(n == "OK" ? n : string.Concat(n.Select((c, i) => i > 0 && char.IsUpper(c) ? "_" + c : c.ToString())).ToUpperInvariant()))];
+
+    private readonly Operator[] _parts;
+    private readonly (byte[] Before, Operator[] Parts)[] _fields;
+    private readonly FormatUse _use;
+    private readonly bool _json;
+
+    private AccessLogFormat(Operator[] parts, FormatUse use)
+    {
+        _parts = parts;
+        _fields = [];
+        _use = use;
+        IsConstant = parts.All(p => p.Kind == OperatorKind.Literal);
+    }
+
+    private AccessLogFormat((byte[] Before, Operator[] Parts)[] fields)
+    {
+        _parts = [];
+        _fields = fields;
+        _json = true;
+    }
+
+    /// <summary>Envoy's default line, ended by a line feed.</summary>
+    public static AccessLogFormat Default { get; } = Compile(DefaultText, new Diagnostics())!;
+
+    /// <summary>Names of all operators.</summary>
+    public static IReadOnlyCollection<string> OperatorNames => CommandOperators.Names;
+
+    /// <summary>Whether it has no operator, so that every request gives the same bytes.</summary>
+    public bool IsConstant { get; }
+
+    /// <summary>Compiles a text format or a header value. <c>%%</c> is a percent sign.</summary>
+    /// <param name="format">Text with command operators (Envoy, "Access logging").</param>
+    /// <param name="diagnostics">Takes NARU-L001 (syntax), L002 (unknown operator), L003 (known to Envoy, not to us), L004 (bad argument).</param>
+    /// <param name="use">What it is for.</param>
+    /// <param name="place">Where the format was written.</param>
+    /// <param name="subject">Its field path.</param>
+    /// <returns>Null where anything was wrong.</returns>
+    public static AccessLogFormat? Compile(string format, Diagnostics diagnostics, FormatUse use = FormatUse.LogLine, Place place = default, string? subject = null) =>
+        Parse(format, diagnostics, place, subject) is { } parts ? new AccessLogFormat(parts, use) : null;
+
+    /// <summary>Compiles a JSON format: one object a line, keys in order. A value that is one operator keeps its type (numbers stay numbers,
+    /// absent is null); others are strings.</summary>
+    /// <param name="fields">Keys and formats.</param>
+    /// <param name="diagnostics">As in <see cref="Compile"/>.</param>
+    /// <param name="place">Where it was written.</param>
+    /// <param name="subject">Its field path.</param>
+    public static AccessLogFormat? CompileJson(IEnumerable<KeyValuePair<string, string>> fields, Diagnostics diagnostics, Place place = default, string? subject = null)
+    {
+        var made = new List<(byte[], Operator[])>();
+        bool whole = true;
+        var buffer = new LineBuffer();
+        foreach ((string key, string format) in fields)
+        {
+            Operator[]? parts = Parse(format, diagnostics, place, $"{subject}.{key}".TrimStart('.'));
+            whole &= parts is not null;
+            buffer.Clear();
+            buffer.Append((byte)(made.Count == 0 ? '{' : ','));
+            buffer.Append((byte)'"');
+            Escapes.AppendJson(Encoding.UTF8.GetBytes(key), buffer);
+            buffer.Append("\":"u8);
+            made.Add((buffer.Written.ToArray(), parts ?? []));
+        }
+        return whole ? new AccessLogFormat([.. made]) : null;
+    }
+
+    /// <summary>Appends the formatted request. Allocates nothing but what <paramref name="into"/> must grow.</summary>
+    public void Write(IRequestInfo request, LineBuffer into)
+    {
+        if (_json) { WriteJson(request, into); return; }
+        foreach (Operator part in _parts)
+        {
+            if (!WriteValue(part, request, into, json: false) && _use == FormatUse.LogLine) into.Append((byte)'-');
+        }
+    }
+
+    private void WriteJson(IRequestInfo request, LineBuffer into)
+    {
+        if (_fields.Length == 0) into.Append((byte)'{');
+        foreach ((byte[] before, Operator[] parts) in _fields)
+        {
+            into.Append(before);
+            bool single = parts.Length == 1 && parts[0].Kind != OperatorKind.Literal;
+            bool bare = single && parts[0] is { Kind: OperatorKind.Number or OperatorKind.Duration } or { Kind: OperatorKind.GrpcStatus, Style: 2 };
+            int start = into.Length;
+            if (!bare) into.Append((byte)'"');
+            bool any = false;
+            foreach (Operator part in parts)
+            {
+                bool present = WriteValue(part, request, into, json: true);
+                any |= present;
+                if (!present && !single) into.Append((byte)'-');
+            }
+            if (single && !any)
+            {
+                into.Truncate(start);
+                into.Append("null"u8);
+            }
+            else if (!bare) into.Append((byte)'"');
+        }
+        into.Append("}\n"u8);
+    }
+
+    private bool WriteValue(Operator part, IRequestInfo request, LineBuffer into, bool json)
+    {
+        switch (part.Kind)
+        {
+            case OperatorKind.Literal:
+                if (json) Escapes.AppendJson(part.Bytes, into);
+                else into.Append(part.Bytes);
+                return true;
+            case OperatorKind.Header:
+                return Header(part, request, out ReadOnlySpan<byte> value) && Put(value, part, into, json);
+            case OperatorKind.HeaderWithoutQuery:
+                if (!Header(part, request, out value)) return false;
+                int mark = value.IndexOf((byte)'?');
+                return Put(mark < 0 ? value : value[..mark], part, into, json);
+            case OperatorKind.Text:
+                value = request.Text(part.Text);
+                return !value.IsEmpty && Put(Cut(value, part.Part), part, into, json);
+            case OperatorKind.Number:
+                return PutNumber(request.Number(part.Number), into);
+            case OperatorKind.Duration:
+                long from = request.Nanoseconds(part.From), to = request.Nanoseconds(part.To);
+                return from >= 0 && to >= from && PutNumber((to - from) / part.Divisor, into);
+            case OperatorKind.Flags:
+                int before = into.Length;
+                ResponseFlagNames.Append(request.Flags, into, part.LongNames);
+                return into.Length > before;
+            case OperatorKind.StartTime:
+                part.Time!.Write(request.StartTime, into);
+                return true;
+            case OperatorKind.EmitTime:
+                part.Time!.Write(DateTime.UtcNow, into);
+                return true;
+            case OperatorKind.QueryParameter:
+                return request.TryGetHeader(HeaderSource.Request, ":path"u8, out value) && QueryParameter(value, part.Name, out value) && Put(value, part, into, json);
+            case OperatorKind.GrpcStatus:
+                return GrpcStatus(part, request, into, json);
+            case OperatorKind.Fixed:
+                return Put(part.Bytes, part, into, json);
+            case OperatorKind.UniqueId:
+                Guid.NewGuid().TryFormat(into.GetSpan(36), out int written);
+                into.Advance(written);
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private static bool Header(Operator part, IRequestInfo request, out ReadOnlySpan<byte> value) =>
+        request.TryGetHeader(part.Source, part.Name, out value) ||
+        (part.Alternative is not null && request.TryGetHeader(part.Source, part.Alternative, out value));
+
+    private bool Put(ReadOnlySpan<byte> value, Operator part, LineBuffer into, bool json)
+    {
+        if (part.MaxLength >= 0 && value.Length > part.MaxLength)
+        {
+            int end = part.MaxLength;
+            while (end > 0 && (value[end] & 0xC0) == 0x80) end--; // not inside a character
+            value = value[..end];
+        }
+        if (json) Escapes.AppendJson(value, into);
+        else if (_use == FormatUse.HeaderValue) Escapes.AppendHeader(value, into);
+        else Escapes.AppendText(value, into);
+        return true;
+    }
+
+    private static bool PutNumber(long value, LineBuffer into)
+    {
+        if (value < 0) return false;
+        into.Append(value);
+        return true;
+    }
+
+    private static ReadOnlySpan<byte> Cut(ReadOnlySpan<byte> address, AddressPart part)
+    {
+        if (part == AddressPart.Whole) return address;
+        int colon = address.LastIndexOf((byte)':');
+        if (colon < 0) return part == AddressPart.Port ? "0"u8 : address;
+        if (part == AddressPart.Port) return address[(colon + 1)..];
+        ReadOnlySpan<byte> host = address[..colon];
+        return host.Length > 1 && host[0] == '[' && host[^1] == ']' ? host[1..^1] : host;
+    }
+
+    private static bool QueryParameter(ReadOnlySpan<byte> path, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
+    {
+        value = default;
+        int mark = path.IndexOf((byte)'?');
+        if (mark < 0) return false;
+        ReadOnlySpan<byte> rest = path[(mark + 1)..];
+        int hash = rest.IndexOf((byte)'#');
+        if (hash >= 0) rest = rest[..hash];
+        while (!rest.IsEmpty)
+        {
+            int and = rest.IndexOf((byte)'&');
+            ReadOnlySpan<byte> pair = and < 0 ? rest : rest[..and];
+            rest = and < 0 ? default : rest[(and + 1)..];
+            int equals = pair.IndexOf((byte)'=');
+            if (!(equals < 0 ? pair : pair[..equals]).SequenceEqual(name)) continue;
+            value = equals < 0 ? default : pair[(equals + 1)..];
+            return true;
+        }
+        return false;
+    }
+
+    // gRPC over HTTP/2, "Responses": the status is in the trailers, or in the headers of a trailers-only answer.
+    private bool GrpcStatus(Operator part, IRequestInfo request, LineBuffer into, bool json)
+    {
+        if (!request.TryGetHeader(HeaderSource.ResponseTrailer, "grpc-status"u8, out ReadOnlySpan<byte> value) &&
+            !request.TryGetHeader(HeaderSource.Response, "grpc-status"u8, out value)) return false;
+        if (!System.Buffers.Text.Utf8Parser.TryParse(value, out int status, out int used) || used != value.Length) return Put("-1"u8, part, into, json);
+        if (part.Style == 2 || status < 0 || status >= s_grpcCamel.Length) { into.Append(status); return true; }
+        into.Append((part.Style == 0 ? s_grpcCamel : s_grpcSnake)[status]);
+        return true;
+    }
+
+    private static Operator[]? Parse(string format, Diagnostics diagnostics, Place place, string? subject)
+    {
+        var parts = new List<Operator>();
+        var literal = new StringBuilder();
+        bool whole = true;
+        for (int i = 0; i < format.Length; i++)
+        {
+            if (format[i] != '%') { literal.Append(format[i]); continue; }
+            if (i + 1 < format.Length && format[i + 1] == '%') { literal.Append('%'); i++; continue; }
+            if (!TryReadOperator(format, ref i, out string name, out string? argument, out int maxLength))
+            {
+                diagnostics.Error("NARU-L001", $"the operator that begins at character {i + 1} of the format does not end with %", place, subject,
+                    "write %NAME%, %NAME(ARGUMENT)% or %NAME(ARGUMENT):LENGTH%, and %% for a percent sign");
+                return null;
+            }
+            Operator? made = CommandOperators.Create(name, argument, out (string Code, string Message, string? Remedy)? error);
+            if (error is { } wrong)
+            {
+                diagnostics.Error(wrong.Code, wrong.Message, place, subject, wrong.Remedy);
+                whole = false;
+                continue;
+            }
+            if (maxLength >= 0 && made!.Kind is OperatorKind.Number or OperatorKind.Duration or OperatorKind.Flags or OperatorKind.UniqueId)
+            {
+                diagnostics.Error("NARU-L004", $"%{name}% cannot be cut to a length", place, subject, "remove the :LENGTH");
+                whole = false;
+                continue;
+            }
+            Flush(literal, parts);
+            made!.MaxLength = maxLength;
+            parts.Add(made);
+        }
+        Flush(literal, parts);
+        return whole ? [.. parts] : null;
+    }
+
+    private static bool TryReadOperator(string format, ref int at, out string name, out string? argument, out int maxLength)
+    {
+        int i = at + 1;
+        int start = i;
+        name = "";
+        argument = null;
+        maxLength = -1;
+        while (i < format.Length && (char.IsAsciiLetterOrDigit(format[i]) || format[i] == '_')) i++;
+        name = format[start..i];
+        if (i < format.Length && format[i] == '(')
+        {
+            int close = format.IndexOf(')', i);
+            if (close < 0) return false;
+            argument = format[(i + 1)..close];
+            i = close + 1;
+        }
+        if (i < format.Length && format[i] == ':')
+        {
+            int digits = ++i;
+            while (i < format.Length && char.IsAsciiDigit(format[i])) i++;
+            if (!int.TryParse(format.AsSpan(digits, i - digits), out maxLength)) return false;
+        }
+        if (name.Length == 0 || i >= format.Length || format[i] != '%') return false;
+        at = i;
+        return true;
+    }
+
+    private static void Flush(StringBuilder literal, List<Operator> parts)
+    {
+        if (literal.Length == 0) return;
+        parts.Add(new Operator(OperatorKind.Literal) { Bytes = Encoding.UTF8.GetBytes(literal.ToString()) });
+        literal.Clear();
+    }
+}
