@@ -1,21 +1,20 @@
-// One running service of the sample: the real executable on a free port, and its end.
-using System.Diagnostics;
-using System.Runtime.InteropServices;
-using Xunit;
+// One running service of the sample: the real executable on a free port, found by the line it prints.
+using Naru.Kit;
 
-namespace Bookinfo.Tests;
+namespace Naru.SystemTests.Bookinfo;
 
-internal sealed partial class BookinfoProcess : IAsyncDisposable
+internal sealed class BookinfoProcess : IAsyncDisposable
 {
-    private static readonly TimeSpan Bound = TimeSpan.FromSeconds(60);
-    private readonly Process process;
+    private const string Marker = "listens on ";
 
-    private BookinfoProcess(Process process, Uri address)
+    private BookinfoProcess(ChildProcess process, Uri address)
     {
-        this.process = process;
+        Process = process;
         Address = address;
         Http = new HttpClient(new SocketsHttpHandler { UseProxy = false, UseCookies = false, AllowAutoRedirect = false }) { BaseAddress = address };
     }
+
+    public ChildProcess Process { get; }
 
     public Uri Address { get; }
 
@@ -23,58 +22,32 @@ internal sealed partial class BookinfoProcess : IAsyncDisposable
 
     public static async Task<BookinfoProcess> StartAsync(string arguments, params (string Name, Uri Address)[] peers)
     {
-        Process process = Start(arguments, peers);
-        using var bound = new CancellationTokenSource(Bound);
-        string? line = await process.StandardOutput.ReadLineAsync(bound.Token);
-        if (line is null || !line.Contains("listens on ", StringComparison.Ordinal))
-            throw new InvalidOperationException($"{arguments}: {line} {await process.StandardError.ReadToEndAsync(bound.Token)}");
-        // A pipe nobody reads would stop the process once it is full.
-        _ = process.StandardOutput.BaseStream.CopyToAsync(Stream.Null, CancellationToken.None);
-        _ = process.StandardError.BaseStream.CopyToAsync(Stream.Null, CancellationToken.None);
-        return new BookinfoProcess(process, new Uri(line[(line.IndexOf("listens on ", StringComparison.Ordinal) + 11)..]));
+        ChildProcess process = Start(arguments, peers);
+        string line = await process.LineAsync(Marker);
+        return new BookinfoProcess(process, new Uri(line[(line.IndexOf(Marker, StringComparison.Ordinal) + Marker.Length)..]));
     }
 
-    public static async Task<(int ExitCode, string Error)> RunAsync(string arguments)
+    public static async Task<ProcessResult> RunAsync(string arguments)
     {
-        using Process process = Start(arguments, []);
-        using var bound = new CancellationTokenSource(Bound);
-        string error = await process.StandardError.ReadToEndAsync(bound.Token);
-        await process.WaitForExitAsync(bound.Token);
-        return (process.ExitCode, error);
-    }
-
-    /// <summary>SIGTERM.</summary>
-    public void Terminate() => Assert.Equal(0, Kill(process.Id, 15));
-
-    public async Task<int> ExitCodeAsync()
-    {
-        using var bound = new CancellationTokenSource(Bound);
-        await process.WaitForExitAsync(bound.Token);
-        return process.ExitCode;
+        await using ChildProcess process = Start(arguments, []);
+        return await process.ExitAsync();
     }
 
     public async ValueTask DisposeAsync()
     {
         Http.Dispose();
-        if (!process.HasExited)
-            process.Kill();
-        await process.WaitForExitAsync();
-        process.Dispose();
+        await Process.DisposeAsync();
     }
 
-    private static Process Start(string arguments, (string Name, Uri Address)[] peers)
+    private static ChildProcess Start(string arguments, (string Name, Uri Address)[] peers)
     {
-        string dll = Path.Combine(AppContext.BaseDirectory, "bookinfo.dll");
-        var start = new ProcessStartInfo("dotnet", $"\"{dll}\" {arguments}") { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.Environment["PORT"] = "0";
+        var environment = new Dictionary<string, string?> { ["PORT"] = "0", ["POD_NAME"] = null };
         foreach ((string name, Uri address) in peers)
         {
-            start.Environment[$"{name}_SERVICE_HOST"] = address.Host;
-            start.Environment[$"{name}_SERVICE_PORT"] = $"{address.Port}";
+            environment[$"{name}_SERVICE_HOST"] = address.Host;
+            environment[$"{name}_SERVICE_PORT"] = $"{address.Port}";
         }
-        return Process.Start(start)!;
+        return ChildProcess.Start("dotnet", [Path.Combine(AppContext.BaseDirectory, "bookinfo.dll"), .. arguments.Split(' ')],
+            environment: environment);
     }
-
-    [LibraryImport("libc", EntryPoint = "kill")]
-    private static partial int Kill(int pid, int signal);
 }

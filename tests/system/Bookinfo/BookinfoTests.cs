@@ -7,9 +7,10 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
+using Naru.Kit;
 using Xunit;
 
-namespace Bookinfo.Tests;
+namespace Naru.SystemTests.Bookinfo;
 
 public sealed class BookinfoTests
 {
@@ -124,13 +125,13 @@ public sealed class BookinfoTests
 
         Task<string> answer = reviews.Http.GetStringAsync("/reviews/0", Token);
         await arrived.Task.WaitAsync(Token);
-        reviews.Terminate();
+        reviews.Process.Terminate();
         // It no longer accepts once it has understood; only then may the answer come.
         await RefusedAsync(reviews.Address);
         release.SetResult();
 
         Assert.Contains("\"stars\":2", await answer);
-        Assert.Equal(0, await reviews.ExitCodeAsync());
+        Assert.Equal(0, (await reviews.Process.ExitAsync()).ExitCode);
     }
 
     [Fact]
@@ -180,9 +181,9 @@ public sealed class BookinfoTests
     [InlineData("details --port x", "\"x\" is not a port")]
     public async Task A_wrong_command_line_ends_with_2_and_a_reason(string arguments, string reason)
     {
-        (int exitCode, string error) = await BookinfoProcess.RunAsync(arguments);
-        Assert.Equal(2, exitCode);
-        Assert.Contains(reason, error);
+        ProcessResult result = await BookinfoProcess.RunAsync(arguments);
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains(reason, result.Error);
     }
 
     private static async Task<WebApplication> PeerAsync(RequestDelegate answer)
