@@ -174,6 +174,31 @@ public sealed class Histogram
         return sum;
     }
 
+    /// <summary>For each bound (ascending) how many recordings are at most it, and in the last place of <paramref name="into"/> how many there
+    /// are at all: one pass, so that the last number is never below another.</summary>
+    public void Cumulative(ReadOnlySpan<double> bounds, Span<long> into)
+    {
+        long sum = 0;
+        int bound = 0;
+        for (int i = 0; i < Buckets; i++)
+        {
+            uint count = Volatile.Read(ref _counts[i]);
+            if (count == 0) continue;
+            while (bound < bounds.Length && LowerBound(i) + Width(i) - 1 > bounds[bound]) into[bound++] = sum;
+            sum += count;
+        }
+        while (bound < bounds.Length) into[bound++] = sum;
+        into[bound] = sum;
+    }
+
+    /// <summary>Forgets everything.</summary>
+    public void Clear()
+    {
+        Array.Clear(_counts);
+        Count = 0;
+        Sum = 0;
+    }
+
     private static int IndexOf(long value)
     {
         if (value < Sub) return (int)value;

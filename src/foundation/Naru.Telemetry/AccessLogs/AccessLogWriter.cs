@@ -61,7 +61,7 @@ public sealed class AccessLogWriter : IDisposable
 
     /// <summary>The sink of a path, opened on first use. Asking twice gives the same.</summary>
     /// <param name="path">A file (made when missing, appended to), <c>/dev/stdout</c> or <c>/dev/stderr</c>.</param>
-    /// <exception cref="IOException">The file cannot be opened; also <see cref="UnauthorizedAccessException"/>.</exception>
+    /// <exception cref="IOException">The file cannot be opened; the message has the system's reason.</exception>
     public AccessLogSink Open(string path)
     {
         lock (_gate)
@@ -138,7 +138,7 @@ public sealed class AccessLogSink
     private readonly AccessLogWriter _owner;
     private readonly FilesystemStats _stats;
     private readonly Lane[] _lanes;
-    private FileStream? _file;
+    private SafeFileHandle? _file;
 
     internal AccessLogSink(AccessLogWriter owner, string path, int workers, FilesystemStats stats)
     {
@@ -175,22 +175,17 @@ public sealed class AccessLogSink
         return true;
     }
 
-    internal void Open() => _file = Path switch
-    {
-        "/dev/stdout" => new FileStream(new SafeFileHandle(1, ownsHandle: false), FileAccess.Write, 0),
-        "/dev/stderr" => new FileStream(new SafeFileHandle(2, ownsHandle: false), FileAccess.Write, 0),
-        _ => new FileStream(Path, FileMode.Append, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete, 0),
-    };
+    internal void Open() => _file = AppendFile.Open(Path);
 
     internal void Reopen()
     {
-        FileStream? old = _file;
+        SafeFileHandle? old = _file;
         try
         {
             Open();
             old?.Dispose();
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (IOException)
         {
             _file = old; // the old file goes on
             _stats.ReopenFailed();
@@ -217,10 +212,10 @@ public sealed class AccessLogSink
             if (dropped > 0) _stats.Dropped(dropped);
             try
             {
-                _file!.Write(full.Written);
+                AppendFile.Write(_file!, full.Written);
                 _stats.Completed();
             }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            catch (IOException)
             {
                 _stats.Failed();
                 _stats.Dropped(lines);

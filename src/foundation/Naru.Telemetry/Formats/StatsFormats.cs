@@ -1,0 +1,291 @@
+// Prints a registry as Envoy's admin does: text lines, JSON, and the Prometheus exposition format.
+// Stands beside Stats.cs. Each printer is a sequence that pauses when its buffer is worth sending, so a large mesh needs no large buffer.
+using System.Buffers.Text;
+using System.Globalization;
+using System.Text;
+
+namespace Naru.Telemetry;
+
+/// <summary>The formats of <c>/stats</c> and <c>/stats/prometheus</c>. Every sequence yields when <c>into</c> holds
+/// <see cref="ChunkBytes"/> or more, and once at its end: send and clear it each time.</summary>
+public static class StatsFormats
+{
+    /// <summary>About so many bytes are gathered between two yields.</summary>
+    public const int ChunkBytes = 16 * 1024;
+
+    private static readonly double[] s_quantiles = [0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1];
+
+    private static readonly string[] s_quantileNames = ["0", "25", "50", "75", "90", "95", "99", "99.5", "99.9", "100"];
+
+    // Envoy's default buckets, milliseconds.
+    private static readonly double[] s_bounds =
+        [0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000];
+
+    private static readonly byte[][] s_boundNames = [.. s_bounds.Select(b => Encoding.ASCII.GetBytes(b.ToString(CultureInfo.InvariantCulture)))];
+
+    /// <summary><c>name: value</c> a line, scalars sorted, then histograms with their quantiles (Envoy's <c>P50(interval,cumulative)</c>;
+    /// we keep no intervals, so the first is always <c>nan</c>).</summary>
+    public static IEnumerable<bool> Text(StatRegistry registry, StatsQuery query, LineBuffer into)
+    {
+        StatBlock[] blocks = Sorted(registry);
+        foreach (StatBlock block in blocks)
+        {
+            foreach (int stat in Order(block.Schema))
+            {
+                (string name, StatKind kind) = block.Schema.Stats[stat];
+                if (!query.Wants(kind) || !query.Wants(block, name)) continue;
+                long value = block.Read(stat);
+                if (query.UsedOnly && value == 0) continue;
+                AppendName(block.Prefix, name, into);
+                into.Append(": "u8);
+                into.Append(value);
+                into.Append((byte)'\n');
+                if (into.Length >= ChunkBytes) yield return true;
+            }
+        }
+        var merged = new Histogram();
+        foreach (StatBlock block in query.WantsHistograms ? blocks : [])
+        {
+            for (int i = 0; i < block.Schema.Histograms.Count; i++)
+            {
+                if (!Load(block, i, query, merged)) continue;
+                AppendName(block.Prefix, block.Schema.Histograms[i], into);
+                into.Append(":"u8);
+                if (merged.Count == 0) into.Append(" No recorded values"u8);
+                for (int q = 0; q < s_quantiles.Length && merged.Count > 0; q++)
+                {
+                    into.Append(" P"u8);
+                    AppendAscii(s_quantileNames[q], into);
+                    into.Append("(nan,"u8);
+                    AppendDouble(merged.Quantile(s_quantiles[q]), into);
+                    into.Append((byte)')');
+                }
+                into.Append((byte)'\n');
+                if (into.Length >= ChunkBytes) yield return true;
+            }
+        }
+        yield return true;
+    }
+
+    /// <summary>Envoy's JSON: <c>{"stats":[{"name","value"}…,{"histograms":{…}}]}</c>.</summary>
+    public static IEnumerable<bool> Json(StatRegistry registry, StatsQuery query, LineBuffer into)
+    {
+        StatBlock[] blocks = Sorted(registry);
+        into.Append("{\"stats\":["u8);
+        bool first = true;
+        foreach (StatBlock block in blocks)
+        {
+            foreach (int stat in Order(block.Schema))
+            {
+                (string name, StatKind kind) = block.Schema.Stats[stat];
+                if (!query.Wants(kind) || !query.Wants(block, name)) continue;
+                long value = block.Read(stat);
+                if (query.UsedOnly && value == 0) continue;
+                into.Append(first ? "{\"name\":\""u8 : ",{\"name\":\""u8);
+                first = false;
+                AppendJsonName(block.Prefix, name, into);
+                into.Append("\",\"value\":"u8);
+                into.Append(value);
+                into.Append((byte)'}');
+                if (into.Length >= ChunkBytes) yield return true;
+            }
+        }
+        if (query.WantsHistograms)
+        {
+            into.Append(first ? "{\"histograms\":{\"supported_quantiles\":["u8 : ",{\"histograms\":{\"supported_quantiles\":["u8);
+            AppendAscii(string.Join(',', s_quantileNames), into);
+            into.Append("],\"computed_quantiles\":["u8);
+            var merged = new Histogram();
+            bool firstHistogram = true;
+            foreach (StatBlock block in blocks)
+            {
+                for (int i = 0; i < block.Schema.Histograms.Count; i++)
+                {
+                    if (!Load(block, i, query, merged)) continue;
+                    into.Append(firstHistogram ? "{\"name\":\""u8 : ",{\"name\":\""u8);
+                    firstHistogram = false;
+                    AppendJsonName(block.Prefix, block.Schema.Histograms[i], into);
+                    into.Append("\",\"values\":["u8);
+                    for (int q = 0; q < s_quantiles.Length; q++)
+                    {
+                        into.Append(q == 0 ? "{\"interval\":null,\"cumulative\":"u8 : ",{\"interval\":null,\"cumulative\":"u8);
+                        if (merged.Count == 0) into.Append("null"u8);
+                        else AppendDouble(merged.Quantile(s_quantiles[q]), into);
+                        into.Append((byte)'}');
+                    }
+                    into.Append("]}"u8);
+                    if (into.Length >= ChunkBytes) yield return true;
+                }
+            }
+            into.Append("]}}"u8);
+        }
+        into.Append("]}\n"u8);
+        yield return true;
+    }
+
+    /// <summary>Prometheus text format 0.0.4 with Envoy's names: <c>envoy_</c>, dots to underscores, values as labels.</summary>
+    public static IEnumerable<bool> Prometheus(StatRegistry registry, StatsQuery query, LineBuffer into)
+    {
+        var merged = new Histogram();
+        var cumulative = new long[s_bounds.Length + 1];
+        foreach ((string metric, MetricType type, List<Family> families) in Metrics(registry))
+        {
+            bool typed = false;
+            foreach (Family family in families)
+            {
+                foreach ((StatBlock block, string labels) in family.Blocks)
+                {
+                    string own = block.Schema is var schema && type == MetricType.Histogram ? schema.Histograms[family.Index] : schema.Stats[family.Index].Name;
+                    if (!(type == MetricType.Histogram ? query.WantsHistograms : query.Wants(schema.Stats[family.Index].Kind)) || !query.Wants(block, own)) continue;
+                    long value = 0;
+                    if (type == MetricType.Histogram)
+                    {
+                        if (!Load(block, family.Index, query, merged)) continue;
+                    }
+                    else
+                    {
+                        value = block.Read(family.Index);
+                        if (query.UsedOnly && value == 0) continue;
+                    }
+                    if (!typed) AppendType(metric, type, into);
+                    typed = true;
+                    if (type == MetricType.Histogram) AppendHistogram(metric, Join(labels, family.Labels), merged, cumulative, into);
+                    else AppendSample(metric, Join(labels, family.Labels), value, into);
+                    if (into.Length >= ChunkBytes) yield return true;
+                }
+            }
+        }
+        yield return true;
+    }
+
+    private enum MetricType { Counter, Gauge, Histogram }
+
+    // All blocks of one schema and one base, and one stat of them.
+    private sealed record Family(int Index, string Labels, List<(StatBlock Block, string Labels)> Blocks);
+
+    // Samples of one metric must stand together (Prometheus, "Exposition formats"), whatever blocks they come from.
+    private static IEnumerable<(string Metric, MetricType Type, List<Family> Families)> Metrics(StatRegistry registry)
+    {
+        var groups = new Dictionary<(string Base, StatSchema Schema), List<(StatBlock, string)>>();
+        foreach (StatBlock block in Sorted(registry))
+        {
+            TaggedPrefix tagged = StatTags.Extract(block.Prefix);
+            if (!groups.TryGetValue((tagged.Base, block.Schema), out List<(StatBlock, string)>? group)) groups[(tagged.Base, block.Schema)] = group = [];
+            group.Add((block, tagged.Labels));
+        }
+        var metrics = new SortedDictionary<string, (MetricType Type, List<Family> Families)>(StringComparer.Ordinal);
+        foreach (((string baseName, StatSchema schema), List<(StatBlock, string)> blocks) in groups)
+        {
+            for (int i = 0; i < schema.Stats.Count; i++)
+            {
+                (string name, string labels) = StatTags.ExtractCode(schema.Stats[i].Name);
+                Add(StatTags.MetricName(baseName, name), schema.Stats[i].Kind == StatKind.Counter ? MetricType.Counter : MetricType.Gauge, new Family(i, labels, blocks));
+            }
+            for (int i = 0; i < schema.Histograms.Count; i++)
+                Add(StatTags.MetricName(baseName, schema.Histograms[i]), MetricType.Histogram, new Family(i, "", blocks));
+        }
+        return metrics.Select(m => (m.Key, m.Value.Type, m.Value.Families));
+
+        void Add(string metric, MetricType type, Family family)
+        {
+            if (!metrics.TryGetValue(metric, out (MetricType Type, List<Family> Families) known)) metrics[metric] = known = (type, []);
+            if (known.Type == type) known.Families.Add(family); // two types under one name would make the whole page invalid
+        }
+    }
+
+    private static void AppendType(string metric, MetricType type, LineBuffer into)
+    {
+        into.Append("# TYPE "u8);
+        AppendAscii(metric, into);
+        into.Append(type switch { MetricType.Counter => " counter\n"u8, MetricType.Gauge => " gauge\n"u8, _ => " histogram\n"u8 });
+    }
+
+    private static void AppendSample(string metric, string labels, long value, LineBuffer into)
+    {
+        AppendAscii(metric, into);
+        into.Append((byte)'{');
+        AppendUtf8(labels, into);
+        into.Append("} "u8);
+        into.Append(value);
+        into.Append((byte)'\n');
+    }
+
+    private static void AppendHistogram(string metric, string labels, Histogram values, long[] cumulative, LineBuffer into)
+    {
+        values.Cumulative(s_bounds, cumulative);
+        for (int i = 0; i < cumulative.Length; i++)
+        {
+            AppendAscii(metric, into);
+            into.Append("_bucket{"u8);
+            AppendUtf8(labels, into);
+            into.Append(labels.Length > 0 ? ",le=\""u8 : "le=\""u8);
+            into.Append(i < s_boundNames.Length ? s_boundNames[i] : "+Inf"u8);
+            into.Append("\"} "u8);
+            into.Append(cumulative[i]);
+            into.Append((byte)'\n');
+        }
+        AppendSample(metric + "_sum", labels, values.Sum, into);
+        AppendSample(metric + "_count", labels, cumulative[^1], into);
+    }
+
+    private static string Join(string a, string b) => a.Length == 0 ? b : b.Length == 0 ? a : b + "," + a;
+
+    private static bool Load(StatBlock block, int histogram, StatsQuery query, Histogram merged)
+    {
+        if (!query.Wants(block, block.Schema.Histograms[histogram])) return false;
+        merged.Clear();
+        block.ReadHistogram(histogram, merged);
+        return merged.Count > 0 || !query.UsedOnly;
+    }
+
+    private static StatBlock[] Sorted(StatRegistry registry)
+    {
+        StatBlock[] blocks = [.. registry.Blocks];
+        Array.Sort(blocks, static (a, b) => string.CompareOrdinal(a.Prefix, b.Prefix));
+        return blocks;
+    }
+
+    private static int[] Order(StatSchema schema)
+    {
+        int[] order = [.. Enumerable.Range(0, schema.Stats.Count)];
+        Array.Sort(order, (a, b) => string.CompareOrdinal(schema.Stats[a].Name, schema.Stats[b].Name));
+        return order;
+    }
+
+    private static void AppendName(string prefix, string name, LineBuffer into)
+    {
+        Span<byte> bytes = stackalloc byte[512];
+        Escapes.AppendText(Utf8(prefix, bytes), into);
+        into.Append((byte)'.');
+        Escapes.AppendText(Utf8(name, bytes), into);
+    }
+
+    private static void AppendJsonName(string prefix, string name, LineBuffer into)
+    {
+        Span<byte> bytes = stackalloc byte[512];
+        Escapes.AppendJson(Utf8(prefix, bytes), into);
+        into.Append((byte)'.');
+        Escapes.AppendJson(Utf8(name, bytes), into);
+    }
+
+    private static ReadOnlySpan<byte> Utf8(string text, Span<byte> room) =>
+        text.Length * 3 <= room.Length ? room[..Encoding.UTF8.GetBytes(text, room)] : Encoding.UTF8.GetBytes(text);
+
+    private static void AppendAscii(string text, LineBuffer into)
+    {
+        Span<byte> room = into.GetSpan(text.Length);
+        into.Advance(Encoding.ASCII.GetBytes(text, room));
+    }
+
+    private static void AppendUtf8(string text, LineBuffer into)
+    {
+        Span<byte> room = into.GetSpan(Encoding.UTF8.GetMaxByteCount(text.Length));
+        into.Advance(Encoding.UTF8.GetBytes(text, room));
+    }
+
+    private static void AppendDouble(double value, LineBuffer into)
+    {
+        Utf8Formatter.TryFormat(Math.Round(value, 4), into.GetSpan(32), out int written);
+        into.Advance(written);
+    }
+}
