@@ -1,0 +1,75 @@
+// Reads YAML 1.2 text, and JSON as part of it (trailing commas included), into nodes with places. Built on YamlDotNet's parser
+// events only, so that it works ahead of time. Refuses duplicate keys, deep nesting, alias bombs and files beyond reason.
+using Naru.Core;
+using YamlDotNet.Core;
+
+namespace Naru.Yaml;
+
+/// <summary>Reads documents.</summary>
+public static class YamlReader
+{
+    /// <summary>Deepest nesting of mappings and lists.</summary>
+    public const int MaxDepth = 64;
+
+    /// <summary>Longest text, in UTF-16 units (64 Mi).</summary>
+    public const int MaxLength = 64 << 20;
+
+    /// <summary>Most nodes that a document may have once aliases are expanded, beyond ten times what is written.</summary>
+    public const long MaxExpandedNodes = 200_000;
+
+    /// <summary>Reads every document of a text. Empty documents are left out; a document with a fault is reported and left out,
+    /// and after a fault of syntax the rest of the text is, too.</summary>
+    /// <param name="text">YAML or JSON.</param>
+    /// <param name="file">Name for places; null where there is none.</param>
+    /// <param name="diagnostics">Takes <c>NARU-C001</c> (syntax), <c>C002</c> (duplicate key), <c>C003</c> (too deep), <c>C004</c> (aliases
+    /// expand too far), <c>C005</c> (bad alias), <c>C006</c> (key is not a scalar), <c>C007</c> (too long).</param>
+    public static IReadOnlyList<YamlNode> ReadAll(string text, string? file, Diagnostics diagnostics)
+    {
+        if (text.Length > MaxLength)
+        {
+            diagnostics.Error("NARU-C007", $"the text has {text.Length} characters; the most that is read is {MaxLength}", new Place(file));
+            return [];
+        }
+        if (text.StartsWith('\uFEFF')) text = text[1..];
+        var documents = new List<YamlNode>();
+        var pass = new YamlPass(file, diagnostics);
+        try
+        {
+            pass.Read(new Parser(new StringReader(text)), documents);
+        }
+        catch (Refused)
+        {
+            // Reported where it was found.
+        }
+        catch (YamlException fault)
+        {
+            diagnostics.Error("NARU-C001", Sentence(fault), pass.At(fault.Start), null, Hint(text, fault));
+        }
+        catch (Exception fault) when (fault is InvalidOperationException or ArgumentException or FormatException or IndexOutOfRangeException)
+        {
+            // The parser's own slips on text that is not YAML.
+            diagnostics.Error("NARU-C001", $"this is not YAML: {fault.Message}", pass.Last);
+        }
+        return documents;
+    }
+
+    private static string Sentence(YamlException fault)
+    {
+        string message = fault.InnerException is YamlException inner ? inner.Message : fault.Message;
+        int colon = message.StartsWith('(') ? message.IndexOf("): ", StringComparison.Ordinal) : -1;
+        if (colon > 0) message = message[(colon + 3)..];
+        return "this is not YAML: " + message.TrimEnd('.').ReplaceLineEndings(" ");
+    }
+
+    private static string? Hint(string text, YamlException fault)
+    {
+        int index = (int)Math.Clamp(fault.Start.Index, 0, Math.Max(0, text.Length - 1));
+        if (text.Length == 0) return null;
+        int lineStart = text.LastIndexOf('\n', index) + 1;
+        for (int i = lineStart; i < text.Length && text[i] is ' ' or '\t'; i++)
+        {
+            if (text[i] == '\t') return "YAML is indented with spaces; this line begins with a tab";
+        }
+        return null;
+    }
+}
