@@ -192,8 +192,7 @@ public sealed class Witness : IAsyncDisposable
         foreach (WitnessConnection connection in _connections) connection.Socket.Dispose();
     }
 
-    /// <summary>Adds to <see cref="Requests"/>; scripts that read piecewise call it themselves.</summary>
-    public void Remember(HttpMessage request) => _requests.Enqueue(request);
+    internal void Remember(HttpMessage request) => _requests.Enqueue(request);
 
     private async Task AcceptAsync()
     {

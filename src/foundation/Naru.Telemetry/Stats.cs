@@ -100,17 +100,22 @@ public sealed class StatBlock
     }
 }
 
-/// <summary>All stat blocks of a process, by prefix. Asking twice for one prefix gives the same block, so counters outlive configuration.</summary>
+/// <summary>All stat blocks of a process, by prefix and schema. Asking twice for one gives the same block, so counters outlive configuration;
+/// two parts of the program may share a prefix (traffic and discovery of one cluster), each with a schema of its own.</summary>
 public sealed class StatRegistry(int workers)
 {
-    private readonly ConcurrentDictionary<string, StatBlock> _blocks = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<(string Prefix, StatSchema Schema), StatBlock> _blocks = new();
 
-    /// <summary>The block with this prefix, made when it is new.</summary>
+    /// <summary>The block with this prefix and schema, made when it is new.</summary>
     public StatBlock Block(string prefix, StatSchema schema) =>
-        _blocks.GetOrAdd(prefix, static (p, arg) => new StatBlock(p, arg.schema, arg.shards), (schema, shards: workers + 1));
+        _blocks.GetOrAdd((prefix, schema), static (key, shards) => new StatBlock(key.Prefix, key.Schema, shards), workers + 1);
 
-    /// <summary>Forgets a block whose owner was removed.</summary>
-    public void Remove(string prefix) => _blocks.TryRemove(prefix, out _);
+    /// <summary>Forgets all blocks of a prefix whose owner was removed.</summary>
+    public void Remove(string prefix)
+    {
+        foreach ((string Prefix, StatSchema Schema) key in _blocks.Keys)
+            if (key.Prefix == prefix) _blocks.TryRemove(key, out _);
+    }
 
     /// <summary>Every block, in no order.</summary>
     public ICollection<StatBlock> Blocks => _blocks.Values;

@@ -1,0 +1,391 @@
+// The store's second half: what may be handed to the data plane now, in what order, and when to look again.
+using System.Collections.Immutable;
+using Naru.Core;
+using Naru.Proxy.Config;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Xds;
+
+internal sealed partial class ConfigStore
+{
+    private readonly List<string> _removedListeners = [];
+    private bool _referrersChanged = true;
+
+    /// <summary>Hands over what became fit since the last time, and goes on through the phases of the start. Returns what the data plane
+    /// could not use.</summary>
+    private List<RejectedResource> Advance()
+    {
+        var refused = new List<RejectedResource>();
+        if (_phase == Phase.NotStarted) return refused;
+        do Step(refused);
+        while (NextPhase());
+        _timer.Change(NextLook() ?? Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        CountStates();
+        return refused;
+    }
+
+    private void Step(List<RejectedResource> refused)
+    {
+        long now = _time.GetTimestamp();
+        DeclareInterests();
+
+        // One change: what is referred to stands before what refers to it, and what goes away goes last.
+        var clusters = ImmutableArray.CreateBuilder<ClusterConfig>();
+        var endpoints = ImmutableArray.CreateBuilder<EndpointsConfig>();
+        foreach (ClusterEntry entry in _clusters.Values) WarmCluster(entry, now, clusters, endpoints);
+        CollectDirtyEndpoints(endpoints);
+
+        var routes = ImmutableArray.CreateBuilder<RouteConfigurationConfig>();
+        foreach (RouteEntry entry in _routes.Values)
+        {
+            if (entry.Pending is null || IsHeld(entry.Pending, entry.PendingSince, now)) continue;
+            entry.Active = entry.Pending;
+            entry.Pending = null;
+            routes.Add(entry.Active);
+        }
+
+        var listeners = ImmutableArray.CreateBuilder<ListenerConfig>();
+        var predecessors = new Dictionary<string, ListenerConfig?>(StringComparer.Ordinal);
+        foreach (ListenerEntry entry in _listeners.Values)
+        {
+            if (!IsWarm(entry, now)) continue;
+            predecessors[entry.Name] = entry.Active;
+            entry.Active = entry.Warming;
+            entry.Warming = null;
+            listeners.Add(entry.Active!);
+            _referrersChanged = true;
+        }
+
+        DeclareInterests();
+        ImmutableArray<string> removedRoutes = DropUnusedRoutes();
+        ImmutableArray<string> removedClusters = DropUnusedClusters(now);
+        var change = new ConfigChange
+        {
+            Clusters = clusters.ToImmutable(),
+            Endpoints = endpoints.ToImmutable(),
+            RouteConfigurations = routes.ToImmutable(),
+            Listeners = listeners.ToImmutable(),
+            RemovedListeners = [.. _removedListeners],
+            RemovedRouteConfigurations = removedRoutes,
+            RemovedClusters = removedClusters,
+        };
+        _removedListeners.Clear();
+        if (IsEmpty(change)) return;
+        Settle(Hand(change), predecessors, refused);
+    }
+
+    private static bool IsEmpty(ConfigChange change) =>
+        change.Clusters.IsEmpty && change.Endpoints.IsEmpty && change.RouteConfigurations.IsEmpty && change.Listeners.IsEmpty
+        && change.RemovedListeners.IsEmpty && change.RemovedRouteConfigurations.IsEmpty && change.RemovedClusters.IsEmpty;
+
+    private IReadOnlyList<Diagnostic> Hand(ConfigChange change)
+    {
+        IReadOnlyList<Diagnostic> complaints = _dataPlane.Apply(change);
+        foreach (Diagnostic complaint in complaints)
+            _log(complaint.Severity switch { Severity.Error => LogLevel.Error, Severity.Warning => LogLevel.Warning, _ => LogLevel.Info }, complaint.ToString());
+        return complaints;
+    }
+
+    /// <summary>A listener that the data plane could not use keeps its predecessor; the refusal is told to whoever sent it.</summary>
+    private void Settle(IReadOnlyList<Diagnostic> complaints, Dictionary<string, ListenerConfig?> predecessors, List<RejectedResource> refused)
+    {
+        var failed = new HashSet<string>(StringComparer.Ordinal);
+        foreach (Diagnostic complaint in complaints)
+        {
+            if (complaint.Severity != Severity.Error) continue;
+            string name = predecessors.Keys.FirstOrDefault(n => Concerns(complaint, n)) ?? complaint.Subject ?? "";
+            refused.Add(new RejectedResource(name, complaint.ToString()));
+            if (!predecessors.TryGetValue(name, out ListenerConfig? predecessor) || !failed.Add(name)) continue;
+            ListenerEntry entry = _listeners[name];
+            entry.Active = predecessor;
+            _referrersChanged = true;
+            entry.Unusable(complaint.ToString(), _time.GetUtcNow());
+            _listenerStats.Add(ListenerManagerStats.CreateFailure);
+        }
+        _listenerStats.Add(ListenerManagerStats.CreateSuccess, predecessors.Count - failed.Count);
+    }
+
+    private static bool Concerns(Diagnostic complaint, string listener) =>
+        complaint.Subject is { } subject && (subject == listener || subject == "listener " + listener || subject == $"listener \"{listener}\"");
+
+    private void WarmCluster(
+        ClusterEntry entry, long now, ImmutableArray<ClusterConfig>.Builder clusters, ImmutableArray<EndpointsConfig>.Builder endpoints)
+    {
+        if (entry.Warming is not { } config || !IsWarm(entry, config, now)) return;
+        entry.Active = config;
+        entry.Warming = null;
+        _referrersChanged = true;
+        clusters.Add(config);
+        // A cluster comes with its endpoints, so that it never stands empty between two changes.
+        if (config.Type == DiscoveryType.Eds && _endpoints.TryGetValue(ServiceOf(config), out EndpointsEntry? eds) && eds.Latest is not null)
+        {
+            eds.Dirty = false;
+            if (!endpoints.Contains(eds.Latest)) endpoints.Add(eds.Latest);
+        }
+        if (IsDns(config) && entry.Resolved is not null) endpoints.Add(entry.Resolved);
+    }
+
+    private bool IsWarm(ClusterEntry entry, ClusterConfig config, long now)
+    {
+        if (config.Type == DiscoveryType.Static) return true;
+        bool first = entry.Active is null;
+        if (IsDns(config))
+        {
+            if (!ReferenceEquals(entry.ResolvedFor, config)) return first && HasPassed(entry.WarmingSince, DnsLimit, now);
+            return first || entry.Resolved is not null;
+        }
+        EndpointsEntry? eds = _endpoints.GetValueOrDefault(ServiceOf(config));
+        if (eds?.Latest is not null) return true;
+        if (!first) return false;
+        if (eds is { Answered: true }) return true;
+        if (!HasPassed(entry.WarmingSince, LimitOf(config.EdsSource), now)) return false;
+        UpdateStatsOf(config).Add(ClusterUpdateStats.InitFetchTimeout);
+        _log(LogLevel.Warning, $"xds: no endpoints for cluster {entry.Name} within {LimitOf(config.EdsSource).TotalSeconds:0.###} s; it is used without any");
+        return true;
+    }
+
+    private bool IsWarm(ListenerEntry entry, long now)
+    {
+        if (entry.Warming is not { } config || _phase < Phase.Listeners) return false;
+        if (config.Http.RouteConfig is { } inline) return !IsHeld(inline, entry.WarmingSince, now);
+        if (config.Http.RouteConfigName is not { } name) return true;
+        RouteEntry? route = _routes.GetValueOrDefault(name);
+        if (route?.Active is not null) return true;
+        if (route?.Pending is not null || entry.Active is not null) return false;
+        if (route is { Answered: true }) return true;
+        if (!HasPassed(entry.WarmingSince, LimitOf(config.Http.RouteConfigSource), now)) return false;
+        _stats.Block(RouteStatPrefix(config.Http), SubscriptionStats.Schema).Add(SubscriptionStats.InitFetchTimeout);
+        _log(LogLevel.Warning, $"xds: no routes \"{name}\" for listener {entry.Name} in time; it opens and answers 404 until they come");
+        return true;
+    }
+
+    /// <summary>Whether routes must wait since a cluster they name is new and still warms.</summary>
+    private bool IsHeld(RouteConfigurationConfig routes, long since, long now)
+    {
+        if (HasPassed(since, HoldLimit, now)) return false;
+        foreach (string name in ClustersOf(routes))
+            if (_clusters.TryGetValue(name, out ClusterEntry? entry) && entry.Active is null && entry.Warming is not null) return true;
+        return false;
+    }
+
+    private void CollectDirtyEndpoints(ImmutableArray<EndpointsConfig>.Builder endpoints)
+    {
+        foreach (EndpointsEntry eds in _endpoints.Values)
+        {
+            if (!eds.Dirty) continue;
+            eds.Dirty = false;
+            bool used = _clusters.Values.Any(c => c.Active is { Type: DiscoveryType.Eds } active && ServiceOf(active) == eds.Name);
+            if (used && eds.Latest is not null && !endpoints.Contains(eds.Latest)) endpoints.Add(eds.Latest);
+        }
+    }
+
+    private ImmutableArray<string> DropUnusedRoutes()
+    {
+        HashSet<string> wanted = WantedRoutes().Select(w => w.Name).ToHashSet(StringComparer.Ordinal);
+        List<RouteEntry> unused = _routes.Values.Where(r => !wanted.Contains(r.Name)).ToList();
+        foreach (RouteEntry entry in unused) _routes.Remove(entry.Name);
+        return [.. unused.Where(r => r.Active is not null).Select(r => r.Name)];
+    }
+
+    private ImmutableArray<string> DropUnusedClusters(long now)
+    {
+        if (!_clusters.Values.Any(c => c.RemovedAt is not null)) return [];
+        var used = new HashSet<string>(StringComparer.Ordinal);
+        foreach (RouteEntry route in _routes.Values) if (route.Active is not null) used.UnionWith(ClustersOf(route.Active));
+        foreach (ListenerEntry listener in _listeners.Values)
+            if (listener.Active?.Http.RouteConfig is { } inline) used.UnionWith(ClustersOf(inline));
+        List<ClusterEntry> gone = _clusters.Values
+            .Where(c => c.RemovedAt is { } at && (!used.Contains(c.Name) || HasPassed(at, HoldLimit, now))).ToList();
+        foreach (ClusterEntry entry in gone)
+        {
+            if (used.Contains(entry.Name)) _log(LogLevel.Warning, $"xds: cluster {entry.Name} was removed while routes still name it; those routes fail now");
+            _clusters.Remove(entry.Name);
+            _referrersChanged = true;
+        }
+        return [.. gone.Select(c => c.Name)];
+    }
+
+    private static IEnumerable<string> ClustersOf(RouteConfigurationConfig routes)
+    {
+        foreach (VirtualHostConfig host in routes.VirtualHosts)
+            foreach (RouteConfig route in host.Routes)
+                if (route.Action is ForwardActionConfig { Clusters.IsDefaultOrEmpty: false } forward)
+                    foreach (WeightedClusterConfig target in forward.Clusters) yield return target.Name;
+    }
+
+    private bool NextPhase()
+    {
+        switch (_phase)
+        {
+            case Phase.Clusters:
+                if (_clusters.Values.Any(c => c.Active is null && c.Warming is not null && (!c.IsStatic || !DependsOnAds(c)))) return false;
+                if (!HasAnswered(_cds, ResourceType.Cluster, "cluster_manager.cds")) return false;
+                if (_clusters.Values.Any(c => c.Active is null && c.Warming is not null)) return false;
+                _phase = Phase.Listeners;
+                _referrersChanged = true;
+                return true;
+            case Phase.Listeners:
+                if (!HasAnswered(_lds, ResourceType.Listener, "listener_manager.lds")) return false;
+                if (_listeners.Values.Any(l => l.Active is null && l.Warming is not null)) return false;
+                _phase = Phase.Live;
+                _live.TrySetResult();
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    /// <summary>A static cluster whose endpoints come over ADS cannot be waited for before ADS is spoken.</summary>
+    private static bool DependsOnAds(ClusterEntry entry) => entry.Latest is { Type: DiscoveryType.Eds };
+
+    private bool HasAnswered(Waiting waiting, ResourceType type, string stats)
+    {
+        if (waiting.Source is not { } source || waiting.Answered) return true;
+        if (!waiting.Subscribed)
+        {
+            waiting.Subscribed = true;
+            waiting.Since = _time.GetTimestamp();
+            _interests.SubscribeAll(type, source);
+            return false;
+        }
+        if (!HasPassed(waiting.Since, source.InitialFetchTimeout, _time.GetTimestamp())) return false;
+        waiting.GiveUp();
+        _stats.Block(stats, SubscriptionStats.Schema).Add(SubscriptionStats.InitFetchTimeout);
+        _log(LogLevel.Warning, $"xds: no {type.Abbreviation()} answer within {source.InitialFetchTimeout.TotalSeconds:0.###} s; starting without, an answer is taken whenever it comes");
+        return true;
+    }
+
+    private void DeclareInterests()
+    {
+        if (!_referrersChanged) return;
+        _referrersChanged = false;
+        var eds = new Dictionary<ConfigSourceConfig, HashSet<string>>();
+        var services = new HashSet<string>(StringComparer.Ordinal);
+        var dns = new List<ClusterConfig>();
+        foreach (ClusterEntry entry in _clusters.Values)
+        {
+            if (entry.RemovedAt is not null) continue;
+            if (IsDns(entry.Latest)) dns.Add(entry.Latest);
+            foreach (ClusterConfig? config in new[] { entry.Active, entry.Warming })
+            {
+                if (config is not { Type: DiscoveryType.Eds }) continue;
+                string service = ServiceOf(config);
+                if (services.Add(service)) NamesOf(eds, config.EdsSource).Add(service);
+                if (!_endpoints.ContainsKey(service)) _endpoints[service] = new EndpointsEntry(service);
+            }
+        }
+        foreach (string unused in _endpoints.Keys.Where(n => !services.Contains(n)).ToList()) _endpoints.Remove(unused);
+
+        var rds = new Dictionary<ConfigSourceConfig, HashSet<string>>();
+        foreach ((string name, ConfigSourceConfig? source) in WantedRoutes())
+        {
+            NamesOf(rds, source).Add(name);
+            if (!_routes.ContainsKey(name)) _routes[name] = new RouteEntry(name);
+        }
+        _interests.SubscribeNames(ResourceType.Endpoints, eds);
+        _interests.SubscribeNames(ResourceType.Route, rds);
+        _interests.ResolveNames(dns);
+    }
+
+    private IEnumerable<(string Name, ConfigSourceConfig? Source)> WantedRoutes()
+    {
+        // Before its phase a listener's routes are not asked for: they would be answered before the clusters they name are known.
+        if (_phase < Phase.Listeners) yield break;
+        foreach (ListenerEntry entry in _listeners.Values)
+        {
+            if (entry.Active?.Http is { RouteConfigName: { } active } http) yield return (active, http.RouteConfigSource);
+            if (entry.Warming?.Http is { RouteConfigName: { } warming } next) yield return (warming, next.RouteConfigSource);
+        }
+    }
+
+    private static HashSet<string> NamesOf(Dictionary<ConfigSourceConfig, HashSet<string>> sources, ConfigSourceConfig? source)
+    {
+        // How long somebody waits does not make it another source.
+        ConfigSourceConfig key = (source ?? Ads) with { InitialFetchTimeout = Ads.InitialFetchTimeout };
+        if (!sources.TryGetValue(key, out HashSet<string>? names)) sources[key] = names = new HashSet<string>(StringComparer.Ordinal);
+        return names;
+    }
+
+    /// <summary>Until the nearest time at which waiting ends; null where nothing waits for time.</summary>
+    private TimeSpan? NextLook()
+    {
+        long now = _time.GetTimestamp();
+        TimeSpan? next = null;
+        if (_phase == Phase.Clusters) Until(_cds);
+        if (_phase == Phase.Listeners) Until(_lds);
+        foreach (ClusterEntry entry in _clusters.Values)
+        {
+            if (entry.RemovedAt is { } removed) Consider(removed, HoldLimit);
+            else if (entry is { Active: null, Warming: { } config }) Consider(entry.WarmingSince, IsDns(config) ? DnsLimit : LimitOf(config.EdsSource));
+        }
+        foreach (RouteEntry entry in _routes.Values) if (entry.Pending is not null) Consider(entry.PendingSince, HoldLimit);
+        foreach (ListenerEntry entry in _listeners.Values)
+        {
+            if (entry.Warming is null || _phase < Phase.Listeners) continue;
+            if (entry.Warming.Http.RouteConfig is not null) Consider(entry.WarmingSince, HoldLimit);
+            else if (entry.Active is null) Consider(entry.WarmingSince, LimitOf(entry.Warming.Http.RouteConfigSource));
+        }
+        return next;
+
+        void Until(Waiting waiting)
+        {
+            if (waiting is { Subscribed: true, Answered: false, Source: { } source }) Consider(waiting.Since, source.InitialFetchTimeout);
+        }
+
+        void Consider(long since, TimeSpan limit)
+        {
+            if (limit <= TimeSpan.Zero) return;
+            TimeSpan left = limit - _time.GetElapsedTime(since, now);
+            // What is past already had its turn, and waits for something else.
+            if (left <= TimeSpan.Zero) return;
+            if (next is null || left < next) next = left;
+        }
+    }
+
+    private bool HasPassed(long since, TimeSpan limit, long now) => limit > TimeSpan.Zero && _time.GetElapsedTime(since, now) >= limit;
+
+    private static TimeSpan LimitOf(ConfigSourceConfig? source) => (source ?? Ads).InitialFetchTimeout;
+
+    private static bool IsDns(ClusterConfig cluster) => cluster.Type is DiscoveryType.StrictDns or DiscoveryType.LogicalDns;
+
+    private static string RouteStatPrefix(HttpConnectionManagerConfig http) => $"http.{http.StatPrefix}.rds.{http.RouteConfigName}";
+
+    private StatBlock UpdateStatsOf(ClusterConfig cluster) =>
+        _stats.Block("cluster." + (cluster.AltStatName.Length > 0 ? cluster.AltStatName : cluster.Name), ClusterUpdateStats.Schema);
+
+    private void CountStates()
+    {
+        _clusterStats.Set(ClusterManagerStats.Active, _clusters.Values.Count(c => c.Active is not null));
+        _clusterStats.Set(ClusterManagerStats.Warming, _clusters.Values.Count(c => c.Warming is not null));
+        _listenerStats.Set(ListenerManagerStats.Active, _listeners.Values.Count(l => l.Active is not null));
+        _listenerStats.Set(ListenerManagerStats.Warming, _listeners.Values.Count(l => l.Warming is not null));
+    }
+
+    /// <summary>A picture of all that is known.</summary>
+    public ConfigDump Dump()
+    {
+        var resources = new List<ResourceDump>();
+        for (var type = ResourceType.Cluster; type <= ResourceType.Route; type++)
+        {
+            List<ResourceDump> ofType = Entries(type).Select(e => Show(type, e)).ToList();
+            ofType.AddRange(_neverAccepted.Where(p => p.Key.Item1 == type && Find(type, p.Key.Item2) is null)
+                .Select(p => new ResourceDump(type, p.Key.Item2, false, ResourceState.Failed, "", p.Value.At, null, p.Value)));
+            ofType.Sort((a, b) => string.CompareOrdinal(a.Name, b.Name));
+            resources.AddRange(ofType);
+        }
+        return new ConfigDump(_cds.Version, _lds.Version, resources);
+    }
+
+    private static ResourceDump Show(ResourceType type, StoreEntry entry)
+    {
+        ResourceState state = entry switch
+        {
+            ClusterEntry { RemovedAt: not null } => ResourceState.Draining,
+            ClusterEntry { Warming: not null } or ListenerEntry { Warming: not null } or RouteEntry { Pending: not null } => ResourceState.Warming,
+            ListenerEntry { Active: null } => ResourceState.Failed,
+            EndpointsEntry { Latest: null } or RouteEntry { Active: null } => ResourceState.Warming,
+            _ => ResourceState.Active,
+        };
+        return new ResourceDump(type, entry.Name, entry.IsStatic, state, entry.Version, entry.Updated, entry.IsStatic ? null : entry.Bytes, entry.Failure);
+    }
+}

@@ -1,0 +1,73 @@
+// The names of what discovery counts, as Envoy's users know them (Envoy docs: cluster manager, listener manager, xDS subscription
+// statistics). Written only by the main context.
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Xds;
+
+/// <summary>One subscription: <c>cluster_manager.cds</c>, <c>listener_manager.lds</c>, <c>http.&lt;prefix&gt;.rds.&lt;name&gt;</c>.</summary>
+internal static class SubscriptionStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Attempt = Schema.Counter("update_attempt");
+    public static readonly int Success = Schema.Counter("update_success");
+    public static readonly int Failure = Schema.Counter("update_failure");
+    public static readonly int Rejected = Schema.Counter("update_rejected");
+    public static readonly int InitFetchTimeout = Schema.Counter("init_fetch_timeout");
+    public static readonly int Time = Schema.Gauge("update_time");
+    public static readonly int Version = Schema.Gauge("version");
+
+    /// <summary>A version text as the number that the gauge shows: 64-bit FNV-1a. Equal texts give equal numbers, which is all that a
+    /// comparison across a fleet needs (Envoy shows xxHash64).</summary>
+    public static long Number(string version)
+    {
+        ulong hash = 14695981039346656037;
+        foreach (char c in version) hash = (hash ^ c) * 1099511628211;
+        return (long)(hash & long.MaxValue);
+    }
+}
+
+/// <summary><c>cluster_manager</c>.</summary>
+internal static class ClusterManagerStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Added = Schema.Counter("cluster_added");
+    public static readonly int Modified = Schema.Counter("cluster_modified");
+    public static readonly int Removed = Schema.Counter("cluster_removed");
+    public static readonly int Updated = Schema.Counter("cluster_updated");
+    public static readonly int Active = Schema.Gauge("active_clusters");
+    public static readonly int Warming = Schema.Gauge("warming_clusters");
+}
+
+/// <summary><c>listener_manager</c>.</summary>
+internal static class ListenerManagerStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Added = Schema.Counter("listener_added");
+    public static readonly int Modified = Schema.Counter("listener_modified");
+    public static readonly int Removed = Schema.Counter("listener_removed");
+    public static readonly int CreateSuccess = Schema.Counter("listener_create_success");
+    public static readonly int CreateFailure = Schema.Counter("listener_create_failure");
+    public static readonly int Warming = Schema.Gauge("total_listeners_warming");
+    public static readonly int Active = Schema.Gauge("total_listeners_active");
+}
+
+/// <summary><c>control_plane</c>.</summary>
+internal static class ControlPlaneStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Connected = Schema.Gauge("connected_state");
+}
+
+/// <summary><c>dns.&lt;cluster&gt;</c>-like counters, printed as Envoy's <c>cluster.&lt;name&gt;.update_*</c>.</summary>
+internal static class ClusterUpdateStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Attempt = Schema.Counter("update_attempt");
+    public static readonly int Success = Schema.Counter("update_success");
+    public static readonly int Failure = Schema.Counter("update_failure");
+    public static readonly int Rejected = Schema.Counter("update_rejected");
+    public static readonly int Empty = Schema.Counter("update_empty");
+    public static readonly int NoRebuild = Schema.Counter("update_no_rebuild");
+    public static readonly int InitFetchTimeout = Schema.Counter("init_fetch_timeout");
+    public static readonly int Version = Schema.Gauge("version");
+}

@@ -1,0 +1,113 @@
+// The wire in earnest: gRPC over HTTP/2 without TLS (h2c), one connection a stream. Method descriptions are made by hand so that
+// no generated stub, descriptor or reflection is pulled into the sidecar. Refuses nothing for its size: that is the server's choice.
+using System.Threading.Channels;
+using Envoy.Service.Discovery.V3;
+using Google.Protobuf;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Naru.Proxy.Config;
+
+namespace Naru.Proxy.Xds;
+
+/// <summary>xDS over gRPC with keep-alive pings (every 30 s, answered within 10 s).</summary>
+public sealed class GrpcTransport : IXdsTransport
+{
+    private static readonly Marshaller<DiscoveryRequest> StateRequests = Requests<DiscoveryRequest>();
+    private static readonly Marshaller<DeltaDiscoveryRequest> DeltaRequests = Requests<DeltaDiscoveryRequest>();
+    private static readonly Marshaller<DiscoveryResponse> StateResponses = Responses(DiscoveryResponse.Parser);
+    private static readonly Marshaller<DeltaDiscoveryResponse> DeltaResponses = Responses(DeltaDiscoveryResponse.Parser);
+
+    /// <inheritdoc/>
+    public IXdsStream Open(XdsMethod method, AddressConfig address, TimeSpan connectTimeout, IXdsStreamEvents events) => method.Delta
+        ? new Stream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>(Describe(method, DeltaRequests, DeltaResponses), address, connectTimeout, events)
+        : new Stream<DiscoveryRequest, DiscoveryResponse>(Describe(method, StateRequests, StateResponses), address, connectTimeout, events);
+
+    private static Method<TRequest, TResponse> Describe<TRequest, TResponse>(
+        XdsMethod method, Marshaller<TRequest> requests, Marshaller<TResponse> responses) =>
+        new(MethodType.DuplexStreaming, method.Service, method.Name, requests, responses);
+
+    private static Marshaller<T> Requests<T>() where T : class, IMessage<T> => new(
+        static (message, context) =>
+        {
+            context.SetPayloadLength(message.CalculateSize());
+            message.WriteTo(context.GetBufferWriter());
+            context.Complete();
+        },
+        static _ => throw new NotSupportedException("Requests are only written."));
+
+    private static Marshaller<T> Responses<T>(MessageParser<T> parser) where T : class, IMessage<T> => new(
+        static (_, _) => throw new NotSupportedException("Responses are only read."),
+        context => parser.ParseFrom(context.PayloadAsReadOnlySequence()));
+
+    private sealed class Stream<TRequest, TResponse> : IXdsStream
+        where TRequest : class, IMessage<TRequest>
+        where TResponse : class, IMessage<TResponse>
+    {
+        private readonly Channel<TRequest> _requests = Channel.CreateUnbounded<TRequest>(new UnboundedChannelOptions { SingleReader = true });
+        private readonly CancellationTokenSource _end = new();
+        private readonly IXdsStreamEvents _events;
+
+        public Stream(Method<TRequest, TResponse> method, AddressConfig address, TimeSpan connectTimeout, IXdsStreamEvents events)
+        {
+            _events = events;
+            _ = Task.Run(() => RunAsync(method, address, connectTimeout));
+        }
+
+        public void Send(IMessage request) => _requests.Writer.TryWrite((TRequest)request);
+
+        public void Close() => _end.Cancel();
+
+        private async Task RunAsync(Method<TRequest, TResponse> method, AddressConfig address, TimeSpan connectTimeout)
+        {
+            string reason = "closed by the server";
+            try
+            {
+                using var handler = new SocketsHttpHandler
+                {
+                    // The environment's proxy variables are for applications; the way to the control plane is the configured one.
+                    UseProxy = false,
+                    UseCookies = false,
+                    AllowAutoRedirect = false,
+                    ActivityHeadersPropagator = null,
+                    ConnectTimeout = connectTimeout,
+                    PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
+                    KeepAlivePingDelay = TimeSpan.FromSeconds(30),
+                    KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
+                    KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
+                };
+                using GrpcChannel channel = GrpcChannel.ForAddress($"http://{address}", new GrpcChannelOptions
+                {
+                    HttpHandler = handler,
+                    MaxReceiveMessageSize = null,
+                    MaxSendMessageSize = null,
+                });
+                using AsyncDuplexStreamingCall<TRequest, TResponse> call =
+                    channel.CreateCallInvoker().AsyncDuplexStreamingCall(method, null, new CallOptions(cancellationToken: _end.Token));
+                Task writing = WriteAsync(call.RequestStream);
+                await call.ResponseHeadersAsync.ConfigureAwait(false);
+                _events.Connected();
+                while (await call.ResponseStream.MoveNext(_end.Token).ConfigureAwait(false)) _events.Received(call.ResponseStream.Current);
+                _end.Cancel();
+                await writing.ConfigureAwait(false);
+            }
+            catch (RpcException e) { reason = $"{e.StatusCode}: {e.Status.Detail}"; }
+            catch (Exception e) when (e is IOException or OperationCanceledException or InvalidOperationException or HttpRequestException) { reason = e.Message; }
+            _requests.Writer.TryComplete();
+            // A stream that we closed ourselves has nobody listening any more; the listener tells them apart.
+            _events.Closed(reason);
+        }
+
+        private async Task WriteAsync(IClientStreamWriter<TRequest> writer)
+        {
+            try
+            {
+                await foreach (TRequest request in _requests.Reader.ReadAllAsync(_end.Token).ConfigureAwait(false))
+                    await writer.WriteAsync(request).ConfigureAwait(false);
+            }
+            catch (Exception e) when (e is RpcException or OperationCanceledException or InvalidOperationException or IOException)
+            {
+                // The reading side knows why the stream ended and says so.
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+// The wire as the subscription engine sees it: a stream that takes requests and brings answers. Tests put memory in its place.
+using Google.Protobuf;
+using Naru.Proxy.Config;
+
+namespace Naru.Proxy.Xds;
+
+/// <summary>A streaming method of a discovery service.</summary>
+/// <param name="Service">Full gRPC service name.</param>
+/// <param name="Name">Method name.</param>
+/// <param name="Delta">Whether requests and answers are of the incremental variant.</param>
+public readonly record struct XdsMethod(string Service, string Name, bool Delta)
+{
+    /// <summary>The aggregated method.</summary>
+    public static XdsMethod Aggregated(bool delta) =>
+        new("envoy.service.discovery.v3.AggregatedDiscoveryService", delta ? "DeltaAggregatedResources" : "StreamAggregatedResources", delta);
+
+    /// <summary>The method of one type alone.</summary>
+    public static XdsMethod Of(ResourceType type, bool delta) => new(type.Service(), type.Method(delta), delta);
+}
+
+/// <summary>Opens streams.</summary>
+public interface IXdsTransport
+{
+    /// <summary>Begins to connect and returns at once; never throws. What happens is told to <paramref name="events"/>, on any thread.</summary>
+    /// <param name="method">The method to call.</param>
+    /// <param name="address">Where its server is.</param>
+    /// <param name="connectTimeout">How long connecting may take.</param>
+    /// <param name="events">Told in order; nothing comes after <see cref="IXdsStreamEvents.Closed"/>.</param>
+    IXdsStream Open(XdsMethod method, AddressConfig address, TimeSpan connectTimeout, IXdsStreamEvents events);
+}
+
+/// <summary>One stream.</summary>
+public interface IXdsStream
+{
+    /// <summary>Queues a <c>DiscoveryRequest</c> or <c>DeltaDiscoveryRequest</c>. Requests reach the server in this order; after the end they are dropped.</summary>
+    void Send(IMessage request);
+
+    /// <summary>Ends the stream; no event comes any more.</summary>
+    void Close();
+}
+
+/// <summary>What happens to a stream.</summary>
+public interface IXdsStreamEvents
+{
+    /// <summary>The server accepted the stream.</summary>
+    void Connected();
+
+    /// <summary>A <c>DiscoveryResponse</c> or <c>DeltaDiscoveryResponse</c>.</summary>
+    void Received(IMessage response);
+
+    /// <summary>It ended, whoever ended it.</summary>
+    void Closed(string reason);
+}

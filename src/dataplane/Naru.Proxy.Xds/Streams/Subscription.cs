@@ -1,0 +1,98 @@
+// One type on one stream, and its two encodings: state of the world and delta (xDS transport protocol). Decides what is to be said
+// to the server next; knows no socket and does not judge resources.
+using Envoy.Service.Discovery.V3;
+using Google.Protobuf;
+using Google.Rpc;
+
+namespace Naru.Proxy.Xds;
+
+/// <summary>What became of a response.</summary>
+/// <param name="Nonce">Its nonce.</param>
+/// <param name="Version">Its version.</param>
+/// <param name="Error">Null for ACK, the readable reason for NACK.</param>
+internal sealed record Verdict(string Nonce, string Version, string? Error)
+{
+    private const int Internal = 13;
+
+    /// <summary>The reason as the wire has it.</summary>
+    public Status? Status => Error is null ? null : new Status { Code = Internal, Message = Error };
+}
+
+/// <summary>A subscription to one type.</summary>
+internal abstract class Subscription(ResourceType type)
+{
+    public ResourceType Type { get; } = type;
+
+    /// <summary>Everything there is (CDS, LDS); then <see cref="Names"/> is not used.</summary>
+    public bool Wildcard { get; set; }
+
+    /// <summary>What is wanted.</summary>
+    public HashSet<string> Names { get; set; } = [];
+
+    /// <summary>A new stream knows nothing of what was said on the old one.</summary>
+    public abstract void StreamOpened();
+
+    /// <summary>The next request, or null where there is nothing to say.</summary>
+    /// <param name="verdict">On the response that was just handled.</param>
+    /// <param name="known">Versions of accepted resources, read only when a stream begins.</param>
+    public abstract IMessage? Next(Verdict? verdict, Func<IEnumerable<KeyValuePair<string, string>>> known);
+}
+
+/// <summary>State of the world: each request names everything wanted, with the version last accepted.</summary>
+internal sealed class StateSubscription(ResourceType type) : Subscription(type)
+{
+    private string _version = "";
+    private string _nonce = "";
+    private HashSet<string>? _sent;
+
+    public override void StreamOpened()
+    {
+        _nonce = "";
+        _sent = null;
+    }
+
+    public override IMessage? Next(Verdict? verdict, Func<IEnumerable<KeyValuePair<string, string>>> known)
+    {
+        if (verdict is not null)
+        {
+            _nonce = verdict.Nonce;
+            if (verdict.Error is null) _version = verdict.Version;
+        }
+        // Naming nothing in a first request would mean everything.
+        if (_sent is null && !Wildcard && Names.Count == 0) return null;
+        if (verdict is null && _sent is not null && (Wildcard || _sent.SetEquals(Names))) return null;
+        _sent = Wildcard ? [] : [.. Names];
+        var request = new DiscoveryRequest { TypeUrl = Type.Url(), VersionInfo = _version, ResponseNonce = _nonce };
+        if (!Wildcard) request.ResourceNames.AddRange(Names.Order(StringComparer.Ordinal));
+        if (verdict?.Status is { } status) request.ErrorDetail = status;
+        return request;
+    }
+}
+
+/// <summary>Delta: each request says what changed in what is wanted; versions belong to resources.</summary>
+internal sealed class DeltaSubscription(ResourceType type) : Subscription(type)
+{
+    private HashSet<string>? _sent;
+
+    public override void StreamOpened() => _sent = null;
+
+    public override IMessage? Next(Verdict? verdict, Func<IEnumerable<KeyValuePair<string, string>>> known)
+    {
+        if (_sent is null && !Wildcard && Names.Count == 0) return null;
+        var request = new DeltaDiscoveryRequest { TypeUrl = Type.Url() };
+        if (_sent is null)
+        {
+            foreach ((string name, string version) in known())
+                if (Wildcard || Names.Contains(name)) request.InitialResourceVersions[name] = version;
+        }
+        IEnumerable<string> wanted = Wildcard ? [] : Names;
+        request.ResourceNamesSubscribe.AddRange(wanted.Where(n => _sent is null || !_sent.Contains(n)).Order(StringComparer.Ordinal));
+        if (_sent is not null) request.ResourceNamesUnsubscribe.AddRange(_sent.Where(n => !Names.Contains(n)).Order(StringComparer.Ordinal));
+        bool first = _sent is null;
+        if (!first && verdict is null && request.ResourceNamesSubscribe.Count == 0 && request.ResourceNamesUnsubscribe.Count == 0) return null;
+        _sent = [.. wanted];
+        if (verdict is not null) request.ResponseNonce = verdict.Nonce;
+        if (verdict?.Status is { } status) request.ErrorDetail = status;
+        return request;
+    }
+}

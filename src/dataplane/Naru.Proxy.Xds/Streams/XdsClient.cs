@@ -1,0 +1,210 @@
+// One stream to a control plane and all subscriptions on it: connects, asks, answers each response with ACK or NACK, and when the
+// stream dies begins anew after a while with what it knows. It never takes configuration away. Runs on the main context only.
+using System.Collections.Immutable;
+using Envoy.Config.Core.V3;
+using Envoy.Service.Discovery.V3;
+using Google.Protobuf;
+using Naru.Core;
+using Naru.Proxy.Config;
+
+namespace Naru.Proxy.Xds;
+
+/// <summary>What a client needs from the rest.</summary>
+internal sealed record XdsClientOptions
+{
+    /// <summary>Name of the xDS cluster, for logs.</summary>
+    public required string Cluster { get; init; }
+    /// <summary>The method to call.</summary>
+    public required XdsMethod Method { get; init; }
+    /// <summary>Who we are.</summary>
+    public required Node Node { get; init; }
+    /// <summary>Where the servers are now; asked at each connect.</summary>
+    public required Func<ImmutableArray<EndpointConfig>> Addresses { get; init; }
+    /// <summary>How long connecting may take.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
+    /// <summary>Judges and stores updates.</summary>
+    public required UpdateHandler Updates { get; init; }
+    /// <summary>Versions of accepted resources.</summary>
+    public required Func<ResourceType, IEnumerable<KeyValuePair<string, string>>> Known { get; init; }
+    /// <summary>Told when the connection comes and goes.</summary>
+    public Action<bool> ConnectedChanged { get; init; } = _ => { };
+}
+
+/// <summary>A multiplexed xDS stream. Types are asked for in the order of <see cref="ResourceType"/>.</summary>
+internal sealed class XdsClient
+{
+    private readonly XdsClientOptions _options;
+    private readonly IXdsTransport _transport;
+    private readonly MainContext _main;
+    private readonly Action<LogLevel, string> _log;
+    private readonly BackOff _backOff;
+    private readonly ITimer _retry;
+    private readonly SortedDictionary<ResourceType, Subscription> _subscriptions = [];
+    private IXdsStream? _stream;
+    private int _generation;
+    private int _nextAddress;
+    private bool _nodeSent;
+    private bool _connected;
+    private bool _waiting;
+    private bool _stopped;
+    private int _handling;
+
+    public XdsClient(XdsClientOptions options, IXdsTransport transport, MainContext main, TimeProvider time, Random random, Action<LogLevel, string> log)
+    {
+        _options = options;
+        _transport = transport;
+        _main = main;
+        _log = log;
+        _nextAddress = random.Next(1 << 16);
+        _backOff = new BackOff(random, TimeSpan.FromMilliseconds(500), TimeSpan.FromSeconds(30));
+        _retry = time.CreateTimer(_ => main.Post(Connect), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>Whether the server has accepted the stream.</summary>
+    public bool IsConnected => _connected;
+
+    /// <summary>Wants everything of a type.</summary>
+    public void SubscribeAll(ResourceType type)
+    {
+        Of(type).Wildcard = true;
+        Speak();
+    }
+
+    /// <summary>Wants exactly these names of a type.</summary>
+    public void SubscribeNames(ResourceType type, HashSet<string> names)
+    {
+        if (names.Count == 0 && !_subscriptions.ContainsKey(type)) return;
+        Of(type).Names = names;
+        Speak();
+    }
+
+    /// <summary>Says no more and hears no more.</summary>
+    public void Stop()
+    {
+        _stopped = true;
+        _generation++;
+        _retry.Dispose();
+        _stream?.Close();
+        _stream = null;
+        SetConnected(false);
+    }
+
+    private Subscription Of(ResourceType type)
+    {
+        if (!_subscriptions.TryGetValue(type, out Subscription? subscription))
+        {
+            _subscriptions[type] = subscription = _options.Method.Delta ? new DeltaSubscription(type) : new StateSubscription(type);
+        }
+        return subscription;
+    }
+
+    private void Speak()
+    {
+        // While a response is handled its verdict goes first.
+        if (_handling > 0 || _stopped) return;
+        if (_stream is null)
+        {
+            if (!_waiting) Connect();
+            return;
+        }
+        foreach (Subscription subscription in _subscriptions.Values) Send(subscription, null);
+    }
+
+    private void Connect()
+    {
+        _waiting = false;
+        if (_stopped || _stream is not null) return;
+        ImmutableArray<EndpointConfig> addresses = _options.Addresses();
+        if (addresses.IsEmpty)
+        {
+            Failed($"cluster {_options.Cluster} has no address");
+            return;
+        }
+        AddressConfig address = addresses[_nextAddress++ % addresses.Length].Address;
+        _nodeSent = false;
+        foreach (Subscription subscription in _subscriptions.Values) subscription.StreamOpened();
+        _stream = _transport.Open(_options.Method, address, _options.ConnectTimeout, new Events(this, ++_generation, address));
+        foreach (Subscription subscription in _subscriptions.Values) Send(subscription, null);
+    }
+
+    private void Send(Subscription subscription, Verdict? verdict)
+    {
+        IMessage? request = subscription.Next(verdict, () => _options.Known(subscription.Type));
+        if (request is null || _stream is null) return;
+        if (!_nodeSent)
+        {
+            _nodeSent = true;
+            if (request is DiscoveryRequest state) state.Node = _options.Node;
+            else ((DeltaDiscoveryRequest)request).Node = _options.Node;
+        }
+        _stream.Send(request);
+    }
+
+    private void Received(IMessage response)
+    {
+        _backOff.Reset();
+        SetConnected(true);
+        string url = response is DiscoveryResponse s ? s.TypeUrl : ((DeltaDiscoveryResponse)response).TypeUrl;
+        Subscription? subscription = null;
+        if (url.Length == 0 && _subscriptions.Count == 1) subscription = _subscriptions.Values.First();
+        else if (ResourceTypes.TryParse(url, out ResourceType type)) _subscriptions.TryGetValue(type, out subscription);
+        if (subscription is null)
+        {
+            _log(LogLevel.Warning, $"xds: {_options.Cluster} sent \"{url}\", which was not asked for; ignored");
+            return;
+        }
+        _handling++;
+        Verdict verdict;
+        try
+        {
+            verdict = response is DiscoveryResponse state
+                ? new Verdict(state.Nonce, state.VersionInfo, _options.Updates.Handle(subscription.Type, state))
+                : new Verdict(((DeltaDiscoveryResponse)response).Nonce, "", _options.Updates.Handle(subscription.Type, (DeltaDiscoveryResponse)response));
+        }
+        finally { _handling--; }
+        Send(subscription, verdict);
+        Speak();
+    }
+
+    private void Connected(AddressConfig address)
+    {
+        if (!_connected) _log(LogLevel.Info, $"xds: connected to {_options.Cluster} at {address}");
+        SetConnected(true);
+    }
+
+    private void Failed(string reason)
+    {
+        _stream = null;
+        _generation++;
+        bool was = _connected;
+        SetConnected(false);
+        foreach (Subscription subscription in _subscriptions.Values) _options.Updates.ConnectionFailed(subscription.Type);
+        TimeSpan wait = _backOff.Next();
+        _log(was ? LogLevel.Warning : LogLevel.Info,
+            $"xds: stream to {_options.Cluster} ended: {reason}; what is known goes on, next try in {wait.TotalMilliseconds:0} ms");
+        _waiting = true;
+        _retry.Change(wait, Timeout.InfiniteTimeSpan);
+    }
+
+    private void SetConnected(bool connected)
+    {
+        if (_connected == connected) return;
+        _connected = connected;
+        _options.ConnectedChanged(connected);
+    }
+
+    /// <summary>Brings a stream's events to the main context; those of a stream that was given up are dropped.</summary>
+    private sealed class Events(XdsClient client, int generation, AddressConfig address) : IXdsStreamEvents
+    {
+        public void Connected() => Post(() => client.Connected(address));
+
+        public void Received(IMessage response) => Post(() => client.Received(response));
+
+        public void Closed(string reason) => Post(() => client.Failed($"{address}: {reason}"));
+
+        private void Post(Action action) => client._main.Post(() =>
+        {
+            if (client._generation == generation && !client._stopped) action();
+        });
+    }
+}
