@@ -192,7 +192,8 @@ public sealed class Witness : IAsyncDisposable
         foreach (WitnessConnection connection in _connections) connection.Socket.Dispose();
     }
 
-    internal void Remember(HttpMessage request) => _requests.Enqueue(request);
+    /// <summary>Adds to <see cref="Requests"/>; scripts that read piecewise call it themselves.</summary>
+    public void Remember(HttpMessage request) => _requests.Enqueue(request);
 
     private async Task AcceptAsync()
     {

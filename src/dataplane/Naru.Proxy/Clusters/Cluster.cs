@@ -1,0 +1,170 @@
+// A cluster compiled: who its hosts are now, immutable and replaced whole; and what of it outlives every change,
+// the slot with its counters and each worker's connections.
+using System.Collections.Immutable;
+using Naru.Proxy.Config;
+using Naru.Proxy.Io;
+using Naru.Proxy.Upstreams;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Clusters;
+
+/// <summary>One endpoint of a compiled cluster.</summary>
+internal sealed class Host(EndpointConfig config, HostState state, byte[] hostname)
+{
+    public EndpointConfig Config { get; } = config;
+    public HostState State { get; } = state;
+    public uint Weight { get; } = Math.Max(1, config.Weight);
+
+    /// <summary>For <c>auto_host_rewrite</c>; empty without a name.</summary>
+    public byte[] Hostname { get; } = hostname;
+}
+
+/// <summary>What of an endpoint outlives configuration: its pools, one per worker.</summary>
+internal sealed class HostState(ClusterSlot slot, SockAddr address, string display, int workers)
+{
+    private readonly HostPool?[] _pools = new HostPool?[workers + 1];
+
+    public ClusterSlot Slot { get; } = slot;
+    public SockAddr Address { get; } = address;
+
+    /// <summary><c>ip:port</c>.</summary>
+    public string Display { get; } = display;
+    public byte[] DisplayBytes { get; } = System.Text.Encoding.ASCII.GetBytes(display);
+
+    /// <summary>A worker's own connections to it.</summary>
+    public HostPool Pool(Worker worker) => _pools[worker.Index] ??= new HostPool(this, worker);
+
+    public HostPool? ExistingPool(int worker) => _pools[worker];
+
+    /// <summary>Requests in flight over all workers; approximate by nature.</summary>
+    public int ActiveRequests
+    {
+        get
+        {
+            int sum = 0;
+            foreach (HostPool? pool in _pools) sum += pool?.ActiveRequests ?? 0;
+            return sum;
+        }
+    }
+}
+
+/// <summary>A worker's own counters of a cluster.</summary>
+internal sealed class ClusterWorker
+{
+    public uint RoundRobin;
+    public int Connections;
+    public int ActiveRequests;
+    public int Pending;
+    public int Retries;
+}
+
+/// <summary>A cluster's name and everything that stays while its configuration and its hosts come and go.</summary>
+internal sealed class ClusterSlot
+{
+    private readonly ClusterWorker[] _workers;
+    private volatile Cluster? _current;
+
+    public ClusterSlot(string name, int workers)
+    {
+        Name = name;
+        _workers = new ClusterWorker[workers + 1];
+        for (int i = 0; i <= workers; i++) _workers[i] = new ClusterWorker();
+    }
+
+    public string Name { get; }
+    public StatBlock? Stats { get; set; }
+
+    /// <summary>The compiled cluster; null while no configuration names one.</summary>
+    public Cluster? Current { get => _current; set => _current = value; }
+
+    /// <summary>Main thread only: host states by address.</summary>
+    public Dictionary<SockAddr, HostState> Hosts { get; } = [];
+
+    public ClusterWorker Of(Worker worker) => _workers[worker.Index];
+
+    // Circuit breakers look at all workers: plain reads of others' counters, good to within what is in flight.
+    public int Connections { get { int n = 0; foreach (ClusterWorker w in _workers) n += w.Connections; return n; } }
+    public int ActiveRequests { get { int n = 0; foreach (ClusterWorker w in _workers) n += w.ActiveRequests; return n; } }
+    public int Pending { get { int n = 0; foreach (ClusterWorker w in _workers) n += w.Pending; return n; } }
+    public int Retries { get { int n = 0; foreach (ClusterWorker w in _workers) n += w.Retries; return n; } }
+}
+
+/// <summary>A cluster as requests use it.</summary>
+internal sealed class Cluster
+{
+    private const double PanicThreshold = 0.5;
+
+    public Cluster(ClusterSlot slot, ClusterConfig config, ImmutableArray<Host> hosts)
+    {
+        Slot = slot;
+        Config = config;
+        Hosts = hosts;
+        Host[] level = [];
+        foreach (IGrouping<int, Host> priority in hosts.GroupBy(h => h.Config.Priority).OrderBy(g => g.Key))
+        {
+            Host[] usable = [.. priority.Where(h => h.Config.Health is EndpointHealth.Healthy or EndpointHealth.Degraded)];
+            if (usable.Length == 0) continue;
+            level = usable;
+            break;
+        }
+        int healthy = hosts.Count(h => h.Config.Health == EndpointHealth.Healthy);
+        // Envoy's panic: with fewer than half healthy, load on the few would kill them too, so all are used.
+        if (hosts.Length > 0 && healthy < hosts.Length * PanicThreshold)
+        {
+            level = [.. hosts];
+            Panic = true;
+        }
+        HealthyCount = healthy;
+        Usable = level;
+        Weighted = level.Length > 1 && level.Any(h => h.Weight != level[0].Weight);
+        TotalWeight = level.Aggregate(0u, (sum, h) => sum + h.Weight);
+        Schedule = Weighted ? BuildSchedule(level) : null;
+        IdleMs = config.IdleTimeout is { } idle ? (long)idle.TotalMilliseconds : long.MaxValue / 4;
+        ConnectMs = (long)config.ConnectTimeout.TotalMilliseconds;
+    }
+
+    public ClusterSlot Slot { get; }
+    public ClusterConfig Config { get; }
+    public ImmutableArray<Host> Hosts { get; }
+    public Host[] Usable { get; }
+    public bool Weighted { get; }
+    public bool Panic { get; }
+    public uint TotalWeight { get; }
+    public int HealthyCount { get; }
+    public long IdleMs { get; }
+    public long ConnectMs { get; }
+
+    /// <summary>One full turn of weighted round robin (indexes into <see cref="Usable"/>), or null with equal weights.</summary>
+    public ushort[]? Schedule { get; }
+
+    // Smooth weighted round robin: each turn the host that is furthest behind its share. Long turns are scaled down.
+    private static ushort[] BuildSchedule(Host[] hosts)
+    {
+        const int MaxTurn = 4096;
+        uint gcd = hosts.Aggregate(0u, (a, h) => Gcd(a, h.Weight));
+        double total = hosts.Sum(h => (double)h.Weight / gcd);
+        double scale = total > MaxTurn ? MaxTurn / total : 1;
+        long[] weights = [.. hosts.Select(h => Math.Max(1, (long)(h.Weight / gcd * scale)))];
+        long turn = weights.Sum();
+        var current = new long[hosts.Length];
+        var schedule = new ushort[turn];
+        for (int step = 0; step < turn; step++)
+        {
+            int best = 0;
+            for (int i = 0; i < hosts.Length; i++)
+            {
+                current[i] += weights[i];
+                if (current[i] > current[best]) best = i;
+            }
+            current[best] -= turn;
+            schedule[step] = (ushort)best;
+        }
+        return schedule;
+    }
+
+    private static uint Gcd(uint a, uint b)
+    {
+        while (b != 0) (a, b) = (b, a % b);
+        return a;
+    }
+}

@@ -1,0 +1,142 @@
+// Copies a body from one side to the other with back-pressure: nothing is read before what was read is written.
+// Small pieces are gathered with whatever waits in the out buffer (a head, chunk framing) into one write; large ones go straight.
+using System.Runtime.CompilerServices;
+using System.Text;
+using Naru.Http.Headers;
+using Naru.Http.Http1;
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Http;
+
+internal enum PumpResult
+{
+    Done,
+    SourceEnded,
+    SourceRefused,
+    SinkFailed,
+    Cancelled,
+}
+
+internal static class BodyPump
+{
+    private const int Direct = 4096;
+    private const int ChunkOverhead = 12;
+
+    /// <summary>Runs until the body ended or a side failed. What is in <paramref name="o"/> goes out first.</summary>
+    /// <param name="x">The exchange, told about progress.</param>
+    /// <param name="reader">The source.</param>
+    /// <param name="to">The sink.</param>
+    /// <param name="o">Out buffer; empty when this returns Done.</param>
+    /// <param name="chunked">Whether the sink's framing is chunked.</param>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public static async ValueTask<PumpResult> RunAsync(Exchange x, BodyReader reader, TcpSocket to, IoBuffer o, bool chunked)
+    {
+        while (true)
+        {
+            switch (reader.Next())
+            {
+                case BodyEvent.Data:
+                    if (chunked)
+                    {
+                        int taken = 0;
+                        while (taken < reader.PieceLength)
+                        {
+                            if (o.Room <= ChunkOverhead && !await Flush(x, to, o)) return Failure(to);
+                            taken += AppendChunk(o, reader, taken);
+                        }
+                    }
+                    else if (reader.PieceLength < Direct && reader.PieceLength <= o.Room)
+                    {
+                        AppendPiece(o, reader);
+                    }
+                    else
+                    {
+                        if (!o.IsEmpty && !await Flush(x, to, o)) return Failure(to);
+                        int sent = 0;
+                        while (sent < reader.PieceLength)
+                        {
+                            int n = SendPiece(to, reader, sent);
+                            if (n > 0)
+                            {
+                                sent += n;
+                                x.Touch();
+                                continue;
+                            }
+                            if (n == TcpSocket.Failed) return PumpResult.SinkFailed;
+                            if (to.Cancelled) return PumpResult.Cancelled;
+                            await to.Writable();
+                        }
+                    }
+                    break;
+
+                case BodyEvent.NeedMore:
+                    if (!o.IsEmpty && !await Flush(x, to, o)) return Failure(to);
+                    switch (await reader.FillAsync())
+                    {
+                        case FillResult.Filled: x.Touch(); break;
+                        case FillResult.Cancelled: return PumpResult.Cancelled;
+                        default: return PumpResult.SourceEnded;
+                    }
+                    break;
+
+                case BodyEvent.End:
+                    if (chunked)
+                    {
+                        int needed = 5 + (reader.Trailers.Count > 0 ? reader.Trailers.Length : 0);
+                        if (o.Room < needed && !await Flush(x, to, o)) return Failure(to);
+                        AppendEnd(o, reader);
+                    }
+                    return o.IsEmpty || await Flush(x, to, o) ? PumpResult.Done : Failure(to);
+
+                default:
+                    return PumpResult.SourceRefused;
+            }
+        }
+    }
+
+    private static PumpResult Failure(TcpSocket to) => to.Cancelled && !to.Dead ? PumpResult.Cancelled : PumpResult.SinkFailed;
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private static async ValueTask<bool> Flush(Exchange x, TcpSocket to, IoBuffer o)
+    {
+        bool sent = await to.SendAllAsync(o);
+        x.Touch();
+        if (sent) o.Clear();
+        return sent;
+    }
+
+    private static unsafe int SendPiece(TcpSocket to, BodyReader reader, int from) =>
+        to.Send(reader.Buffer.Memory + reader.PieceStart + from, reader.PieceLength - from);
+
+    private static unsafe void AppendPiece(IoBuffer o, BodyReader reader) =>
+        o.Append(new ReadOnlySpan<byte>(reader.Buffer.Memory + reader.PieceStart, reader.PieceLength));
+
+    private static unsafe int AppendChunk(IoBuffer o, BodyReader reader, int from)
+    {
+        int length = Math.Min(reader.PieceLength - from, o.Room - ChunkOverhead);
+        length.TryFormat(o.Free, out int digits, "x");
+        o.End += digits;
+        o.Append("\r\n"u8);
+        o.Append(new ReadOnlySpan<byte>(reader.Buffer.Memory + reader.PieceStart + from, length));
+        o.Append("\r\n"u8);
+        return length;
+    }
+
+    // Trailers travel, but those that would frame or route a message must not (RFC 9110 6.5.1).
+    private static unsafe void AppendEnd(IoBuffer o, BodyReader reader)
+    {
+        o.Append("0\r\n"u8);
+        ReadOnlySpan<byte> bytes = new(reader.Buffer.Memory + reader.TrailerStart, reader.Trailers.Length);
+        foreach (ref readonly HeaderField field in reader.Trailers.Fields)
+        {
+            if (field.Id is not KnownHeader.Other || IsForbidden(Http1Head.Name(bytes, field))) continue;
+            o.Append(bytes[field.NameStart..field.LineEnd]);
+        }
+        o.Append("\r\n"u8);
+    }
+
+    private static bool IsForbidden(ReadOnlySpan<byte> name) =>
+        Ascii.EqualsIgnoreCase(name, "trailer"u8) || Ascii.EqualsIgnoreCase(name, "content-encoding"u8) || Ascii.EqualsIgnoreCase(name, "content-range"u8)
+        || Ascii.EqualsIgnoreCase(name, "authorization"u8) || Ascii.EqualsIgnoreCase(name, "set-cookie"u8) || Ascii.EqualsIgnoreCase(name, "cookie"u8)
+        || Ascii.EqualsIgnoreCase(name, "cache-control"u8);
+}

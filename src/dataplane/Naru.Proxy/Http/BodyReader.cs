@@ -1,0 +1,196 @@
+// Takes a message body off a socket piece by piece, whatever frames it. One class for both directions.
+// The pieces are windows on the read buffer, good until the next Fill.
+using System.Runtime.CompilerServices;
+using Naru.Http.Http1;
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Http;
+
+internal enum BodyEvent
+{
+    Data,
+    NeedMore,
+    End,
+    Refused,
+}
+
+internal enum FillResult
+{
+    Filled,
+    Ended,
+    Failed,
+    Cancelled,
+}
+
+internal sealed class BodyReader
+{
+    private const int MaxTrailerBytes = 8 * 1024;
+    private const int MaxTrailerFields = 64;
+    private TcpSocket _socket = null!;
+    private Worker _worker = null!;
+    private BodyKind _kind;
+    private long _remaining;
+    private ChunkedDecoder _chunks;
+    private bool _inTrailers;
+    private bool _ended;
+    private bool _filledUp;
+    private IoBuffer? _pinned;
+
+    /// <summary>The read buffer; whatever follows the body in it belongs to the next message.</summary>
+    public IoBuffer Buffer { get; private set; } = null!;
+
+    /// <summary>Offset of the current piece in <see cref="Buffer"/>.</summary>
+    public int PieceStart { get; private set; }
+
+    /// <summary>Length of the current piece.</summary>
+    public int PieceLength { get; private set; }
+
+    /// <summary>Whether the whole body was seen.</summary>
+    public bool Done { get; private set; }
+
+    /// <summary>Body bytes seen.</summary>
+    public long Bytes { get; private set; }
+
+    /// <summary>Raw bytes received by <see cref="FillAsync"/>.</summary>
+    public long Received { get; private set; }
+
+    /// <summary>The trailer section, complete when <see cref="Done"/> and chunked; its bytes start at <see cref="TrailerStart"/>.</summary>
+    public Http1Head Trailers { get; } = new();
+
+    public int TrailerStart { get; private set; }
+
+    /// <summary>Starts on a body whose first bytes may already be in the buffer. A <paramref name="pinned"/> buffer holds
+    /// bytes that must stay (the head): further bytes go to a buffer of the reader's own.</summary>
+    public void Start(Worker worker, TcpSocket socket, IoBuffer buffer, BodyKind kind, long length, bool pinned)
+    {
+        _worker = worker;
+        _socket = socket;
+        Buffer = buffer;
+        _pinned = pinned ? buffer : null;
+        _kind = kind;
+        _remaining = length;
+        _chunks = default;
+        Trailers.StartTrailers();
+        _inTrailers = _ended = _filledUp = false;
+        Done = kind == BodyKind.None;
+        PieceLength = 0;
+        Bytes = Received = 0;
+    }
+
+    /// <summary>The next piece, without waiting.</summary>
+    public BodyEvent Next()
+    {
+        if (Done) return BodyEvent.End;
+        switch (_kind)
+        {
+            case BodyKind.Length:
+            case BodyKind.UntilClose:
+                int take = _kind == BodyKind.Length ? (int)Math.Min(Buffer.Count, _remaining) : Buffer.Count;
+                if (take == 0)
+                {
+                    if (!_ended || _kind == BodyKind.Length) return BodyEvent.NeedMore;
+                    Done = true;
+                    return BodyEvent.End;
+                }
+                Piece(Buffer.Start, take);
+                Buffer.Start += take;
+                if (_kind == BodyKind.Length && (_remaining -= take) == 0) Done = true;
+                return BodyEvent.Data;
+            default:
+                return NextChunk();
+        }
+    }
+
+    private BodyEvent NextChunk()
+    {
+        if (!_inTrailers)
+        {
+            ChunkEvent found = _chunks.Next(Buffer.Filled, out int consumed, out int data);
+            Buffer.Start += consumed;
+            switch (found)
+            {
+                case ChunkEvent.Data:
+                    Piece(Buffer.Start - data, data);
+                    return BodyEvent.Data;
+                case ChunkEvent.NeedMore:
+                    return BodyEvent.NeedMore;
+                case ChunkEvent.Refused:
+                    return BodyEvent.Refused;
+            }
+            _inTrailers = true;
+            Trailers.StartTrailers();
+        }
+        TrailerStart = Buffer.Start;
+        switch (Trailers.Parse(Buffer.Filled, MaxTrailerBytes, MaxTrailerFields))
+        {
+            case HeadStatus.Incomplete:
+                return BodyEvent.NeedMore;
+            case HeadStatus.Refused:
+                return BodyEvent.Refused;
+        }
+        Buffer.Start += Trailers.Length;
+        Done = true;
+        return BodyEvent.End;
+    }
+
+    private void Piece(int start, int length)
+    {
+        PieceStart = start;
+        PieceLength = length;
+        Bytes += length;
+    }
+
+    /// <summary>Waits for more bytes. Earlier pieces are invalid afterwards.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<FillResult> FillAsync()
+    {
+        MakeRoom();
+        while (true)
+        {
+            if (!_socket.MayRead) await _socket.Readable();
+            if (_socket.Cancelled) return FillResult.Cancelled;
+            int n = _socket.Receive(Buffer);
+            if (n > 0)
+            {
+                _filledUp = Buffer.Room == 0;
+                Received += n;
+                return FillResult.Filled;
+            }
+            if (n == 0)
+            {
+                _ended = true;
+                return _kind == BodyKind.UntilClose ? FillResult.Filled : FillResult.Ended;
+            }
+            if (n == TcpSocket.Failed) return FillResult.Failed;
+        }
+    }
+
+    private void MakeRoom()
+    {
+        if (ReferenceEquals(Buffer, _pinned))
+        {
+            IoBuffer own = Buffer.Count > BufferPool.Small / 2 ? _worker.Buffers.RentLarge() : _worker.Buffers.Rent();
+            own.Append(Buffer.Filled);
+            Buffer.Start = Buffer.End;
+            Buffer = own;
+            return;
+        }
+        if (Buffer.IsEmpty)
+        {
+            Buffer.Clear();
+            // A socket that fills a small buffer has more: larger reads make fewer calls.
+            if (_filledUp && Buffer.Capacity == BufferPool.Small)
+            {
+                _worker.Buffers.Return(Buffer);
+                Buffer = _worker.Buffers.RentLarge();
+            }
+            return;
+        }
+        if (Buffer.Room > 0) return;
+        Buffer.Compact();
+        if (Buffer.Room == 0) Buffer = _worker.Buffers.Grow(Buffer);
+    }
+
+    /// <summary>Whether the buffer is one the reader rented besides the pinned one.</summary>
+    public bool HasOwnBuffer => _pinned is not null && !ReferenceEquals(Buffer, _pinned);
+}

@@ -1,0 +1,356 @@
+// A downstream HTTP/1 connection: reads a head, has it answered, and goes on with the next, in order, until one side has had
+// enough. This is the request's main path; what it calls stands beside it (routing, forwarding, writing).
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using Naru.Http.Http1;
+using Naru.Proxy.Io;
+using Naru.Proxy.Listeners;
+using Naru.Proxy.Routing;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Http;
+
+internal sealed class Http1Connection : TcpSocket
+{
+    private const int LingerMaxBytes = 256 * 1024;
+    private const int FirstRequestGraceMs = 1000;
+
+    private enum Phase : byte { Idle, Head, Exchange, Linger }
+
+    private static long s_ids;
+    private readonly Listener _listener;
+    private readonly long[] _listenerShard;
+    private readonly long _openedAt;
+    private HttpManager _manager;
+    private long[] _shard;
+    private IoBuffer? _in;
+    private Exchange? _exchange;
+    private Phase _phase;
+    private bool _timedOut;
+    private int _requests;
+
+    public Http1Connection(Worker worker, Listener listener, int fd, in SockAddr peer) : base(worker)
+    {
+        _listener = listener;
+        _manager = listener.Manager;
+        _shard = _manager.Stats.Shard(worker.Index);
+        _listenerShard = listener.Stats.Shard(worker.Index);
+        _openedAt = worker.Now;
+        Fd = fd;
+        Peer = peer;
+        Id = Interlocked.Increment(ref s_ids);
+    }
+
+    public long Id { get; }
+    public SockAddr Peer { get; }
+    public SockAddr Local => LocalAddress();
+    public Listener Listener => _listener;
+
+    /// <summary>Links of the listener's list on this worker.</summary>
+    public Http1Connection? Next { get; set; }
+    public Http1Connection? Previous { get; set; }
+
+    /// <summary>Whether it waits between two requests.</summary>
+    public bool IsIdle => _phase == Phase.Idle;
+
+    public void Start()
+    {
+        _shard[HttpStats.CxTotal]++;
+        _shard[HttpStats.CxHttp1Total]++;
+        _shard[HttpStats.CxActive]++;
+        _shard[HttpStats.CxHttp1Active]++;
+        _listenerShard[ListenerStats.CxTotal]++;
+        _listenerShard[ListenerStats.CxActive]++;
+        Watch(writable: true);
+        ServeAsync();
+    }
+
+    private async void ServeAsync()
+    {
+        try
+        {
+            bool linger = false;
+            while (await ReadHeadAsync() is { } x)
+            {
+                bool goOn = await AnswerAsync(x);
+                linger = !goOn && !Dead && x.Abort is not (AbortReason.DownstreamGone or AbortReason.StreamIdle);
+                Finish(x);
+                if (!goOn) break;
+            }
+            if (linger) await LingerAsync();
+        }
+        catch (Exception e)
+        {
+            _listener.OnFault(e);
+            if (_exchange is { } x) Finish(x);
+        }
+        Close();
+    }
+
+    /// <summary>Waits for and parses the next request head; null when the connection is done.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<Exchange?> ReadHeadAsync()
+    {
+        _phase = Phase.Idle;
+        while (_in is null || _in.IsEmpty)
+        {
+            ReleaseIn();
+            if (!MayRead)
+            {
+                SetIdleTimer();
+                if (_listener.IsDraining && _requests > 0) return null;
+                await Readable();
+            }
+            if (Cancelled) return null;
+            _in = Worker.Buffers.Rent();
+            int n = Receive(_in);
+            if (n is 0 or Failed) return null;
+        }
+
+        HttpManager manager = UseManager();
+        long startTicks = Stopwatch.GetTimestamp();
+        Exchange x = _exchange = Worker.Cache.RentExchange(Worker);
+        x.Head.StartRequest();
+        _phase = Phase.Head;
+        bool timed = false;
+        while (true)
+        {
+            HeadStatus status = x.Head.Parse(_in.Filled, manager.Config.MaxRequestHeadersBytes, manager.Config.MaxHeadersCount);
+            if (status != HeadStatus.Incomplete) break;
+            if (!timed)
+            {
+                timed = true;
+                Arm(manager.HeadMs);
+            }
+            if (_in.Room == 0)
+            {
+                _in.Compact();
+                if (_in.Room == 0) _in = Worker.Buffers.Grow(_in);
+            }
+            if (!MayRead) await Readable();
+            if (Cancelled && !_timedOut) return GiveBack(x);
+            if (_timedOut) break;
+            int n = Receive(_in);
+            if (n is 0 or Failed)
+            {
+                _shard[HttpStats.CxProtocolError]++;
+                return GiveBack(x);
+            }
+        }
+        TimerWheel.Stop(Timer);
+        x.Begin(this, manager, _in, _in.Start, startTicks);
+        return x;
+    }
+
+    private Exchange? GiveBack(Exchange x)
+    {
+        _exchange = null;
+        Worker.Cache.Return(x);
+        return null;
+    }
+
+    // The manager may have been replaced while the connection waited.
+    private HttpManager UseManager()
+    {
+        HttpManager manager = _listener.Manager;
+        if (ReferenceEquals(manager, _manager)) return manager;
+        if (!ReferenceEquals(manager.Stats, _manager.Stats))
+        {
+            _shard[HttpStats.CxActive]--;
+            _shard[HttpStats.CxHttp1Active]--;
+            _shard = manager.Stats.Shard(Worker.Index);
+            _shard[HttpStats.CxActive]++;
+            _shard[HttpStats.CxHttp1Active]++;
+        }
+        return _manager = manager;
+    }
+
+    /// <summary>Answers one request; false when the connection must end with it.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<bool> AnswerAsync(Exchange x)
+    {
+        _phase = Phase.Exchange;
+        _requests++;
+        _shard[HttpStats.RqTotal]++;
+        _shard[HttpStats.RqHttp1Total]++;
+        _shard[HttpStats.RqActive]++;
+
+        if (_timedOut)
+        {
+            _shard[HttpStats.RqHeaderTimeout]++;
+            Uncancel();
+            x.KeepAlive = false;
+            return await LocalReply.SendAsync(x, Reasons.HeaderTimeout);
+        }
+        if (RequestCheck.Refusal(x) is { } refusal)
+        {
+            if (refusal.Status == 431) _shard[HttpStats.RqTooLarge]++;
+            if (refusal.Status is 400 or 431 or 414 or 505 or 501) _shard[HttpStats.CxProtocolError]++;
+            x.KeepAlive = x.KeepAlive && refusal.Status is 417 or 405 && x.Framing.Body == BodyKind.None;
+            x.In.Start += x.KeepAlive ? x.Head.Length : 0;
+            return await LocalReply.SendAsync(x, refusal, Reasons.Detail(x.Head.Error)) && x.KeepAlive;
+        }
+        _in!.Start += x.Head.Length;
+        if (!LifeAllowsMore(x)) x.KeepAlive = false;
+        ArmExchange(x);
+        bool goOn = await Router.AnswerAsync(x);
+        TimerWheel.Stop(Timer);
+        TakeRequestBuffer(x);
+        return goOn;
+    }
+
+    private bool LifeAllowsMore(Exchange x)
+    {
+        if (_listener.IsDraining)
+        {
+            _shard[HttpStats.CxDrainClose]++;
+            return false;
+        }
+        int most = x.Manager.Config.MaxRequestsPerConnection;
+        if (most > 0 && _requests >= most)
+        {
+            _shard[HttpStats.CxMaxRequests]++;
+            return false;
+        }
+        return x.Manager.MaxConnectionMs == 0 || Worker.Now - _openedAt < x.Manager.MaxConnectionMs;
+    }
+
+    // What the body reader read behind the body is the next request's beginning.
+    private void TakeRequestBuffer(Exchange x)
+    {
+        if (!x.RequestBody.HasOwnBuffer || x.Framing.Body == BodyKind.None || x.RequestBodyBuffered) return;
+        IoBuffer own = x.RequestBody.Buffer;
+        if (!x.WantAccessLog)
+        {
+            if (_in is not null) Worker.Buffers.Return(_in);
+            _in = own;
+            return;
+        }
+        // The head is still wanted for the log: it goes when the exchange does.
+        x.KeptIn = _in;
+        _in = own;
+    }
+
+    private void Finish(Exchange x)
+    {
+        _exchange = null;
+        _shard[HttpStats.RqActive]--;
+        _shard[HttpStats.RqCompleted]++;
+        x.ResponseEndTicks = Stopwatch.GetTimestamp();
+        _shard[HttpStats.CxRxBytes] += x.Head.Length + x.RequestBody.Bytes;
+        _shard[HttpStats.CxTxBytes] += x.HeadBytesSent + x.BytesSent;
+        int family = x.Status / 100;
+        if (family is >= 1 and <= 5) _shard[HttpStats.Rq1xx + family - 1]++;
+        x.Manager.Stats.HistogramOf(Worker.Index, HttpStats.RqTime)
+            .Record((long)Stopwatch.GetElapsedTime(x.StartTicks, x.ResponseEndTicks).TotalMilliseconds);
+        foreach ((AccessLogFormat format, AccessLogSink sink) in x.Manager.Logs)
+        {
+            x.Scratch.Clear();
+            format.Write(x, x.Scratch);
+            sink.Write(Worker.Index, x.Scratch.Written);
+        }
+        if (x.KeptIn is { } kept)
+        {
+            Worker.Buffers.Return(kept);
+            x.KeptIn = null;
+        }
+        Worker.Cache.Return(x);
+    }
+
+    // Closing with unread bytes in the socket makes the kernel send a reset, which can overtake the answer on its way.
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask LingerAsync()
+    {
+        _phase = Phase.Linger;
+        _timedOut = false;
+        Uncancel();
+        ShutdownWrite();
+        Arm(Math.Max(1, (long)_manager.Config.DelayedCloseTimeout.TotalMilliseconds));
+        _in ??= Worker.Buffers.Rent();
+        for (int drained = 0; drained < LingerMaxBytes;)
+        {
+            if (!MayRead) await Readable();
+            if (Cancelled) return;
+            _in.Clear();
+            int n = Receive(_in);
+            if (n is 0 or Failed) return;
+            if (n > 0) drained += n;
+        }
+    }
+
+    private void SetIdleTimer()
+    {
+        long ms = _manager.IdleMs;
+        if (_manager.MaxConnectionMs > 0) ms = Math.Max(1, Math.Min(ms == 0 ? long.MaxValue : ms, _openedAt + _manager.MaxConnectionMs - Worker.Now));
+        Arm(ms);
+    }
+
+    private void Arm(long ms)
+    {
+        if (ms > 0) Worker.Timers.Set(Timer, Worker.Now + ms, Worker.Now);
+        else TimerWheel.Stop(Timer);
+    }
+
+    /// <summary>Sets the timer to the exchange's next deadline.</summary>
+    public void ArmExchange(Exchange x)
+    {
+        long due = x.NextDeadline();
+        if (due == TimerNode.Never) TimerWheel.Stop(Timer);
+        else Worker.Timers.Set(Timer, due, Worker.Now);
+    }
+
+    public override void OnTimer(TimerNode timer)
+    {
+        switch (_phase)
+        {
+            case Phase.Exchange when _exchange is { } x:
+                AbortReason due = x.Due(Worker.Now);
+                if (due == AbortReason.None) ArmExchange(x);
+                else x.GiveUp(due);
+                break;
+            case Phase.Idle:
+                _shard[Worker.Now - _openedAt >= _manager.MaxConnectionMs && _manager.MaxConnectionMs > 0 ? HttpStats.CxMaxDuration : HttpStats.CxIdleTimeout]++;
+                Cancel();
+                break;
+            default:
+                _timedOut = true;
+                Cancel();
+                break;
+        }
+    }
+
+    // While an answer is on its way nobody reads here. A reset means that nobody wants the answer any more; a mere end does not
+    // (RFC 9112 9.6: the client may close its sending side and wait).
+    protected override void OnUnexpectedReadable()
+    {
+        if (_phase == Phase.Exchange && Dead && _exchange is { Abort: AbortReason.None } x) x.GiveUp(AbortReason.DownstreamGone);
+    }
+
+    /// <summary>Ends an idle connection; others see the drain when their answer is done. One that has just been opened gets a
+    /// moment to say what it was opened for.</summary>
+    public void Drain()
+    {
+        if (_phase == Phase.Idle && (_requests > 0 || Worker.Now - _openedAt > FirstRequestGraceMs)) Cancel();
+    }
+
+    private void ReleaseIn()
+    {
+        if (_in is null) return;
+        Worker.Buffers.Return(_in);
+        _in = null;
+    }
+
+    public override void Close()
+    {
+        if (Fd < 0) return;
+        base.Close();
+        ReleaseIn();
+        _listener.Forget(this, Worker);
+        _shard[HttpStats.CxActive]--;
+        _shard[HttpStats.CxHttp1Active]--;
+        _shard[HttpStats.CxDestroy]++;
+        _listenerShard[ListenerStats.CxActive]--;
+        _listenerShard[ListenerStats.CxDestroy]++;
+        _manager.Stats.HistogramOf(Worker.Index, HttpStats.CxLength).Record(Worker.Now - _openedAt);
+    }
+}

@@ -1,0 +1,60 @@
+// An HTTP connection manager compiled: its configuration, its counters, its routes and its logs. Replaced whole when the
+// listener changes; connections look at their listener's current one at the top of each request.
+using System.Text;
+using Naru.Proxy.Config;
+using Naru.Proxy.Routing;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Http;
+
+/// <summary>A route configuration by name: what RDS brings is put in here while requests go on.</summary>
+internal sealed class RouteSlot(string name)
+{
+    private volatile RouteTable? _current;
+
+    public string Name { get; } = name;
+    public RouteTable? Current { get => _current; set => _current = value; }
+}
+
+internal sealed class HttpManager
+{
+    private readonly RouteTable? _inline;
+    private readonly RouteSlot? _slot;
+
+    public HttpManager(HttpConnectionManagerConfig config, StatBlock stats, RouteTable? inline, RouteSlot? slot, (AccessLogFormat, AccessLogSink)[] logs)
+    {
+        Config = config;
+        Stats = stats;
+        _inline = inline;
+        _slot = slot;
+        Logs = logs;
+        ServerLine = Encoding.ASCII.GetBytes($"server: {config.ServerName}\r\n");
+        Via = Encoding.ASCII.GetBytes(config.Via);
+        Upgrades = [.. config.Upgrades.Select(u => Encoding.ASCII.GetBytes(u.ToLowerInvariant()))];
+        IdleMs = Ms(config.IdleTimeout);
+        HeadMs = Ms(config.RequestHeadersTimeout);
+        StreamIdleMs = Ms(config.StreamIdleTimeout);
+        RequestMs = Ms(config.RequestTimeout);
+        MaxConnectionMs = Ms(config.MaxConnectionDuration);
+        MaxStreamMs = Ms(config.MaxStreamDuration);
+    }
+
+    public HttpConnectionManagerConfig Config { get; }
+    public StatBlock Stats { get; }
+    public RouteTable? Routes => _inline ?? _slot?.Current;
+    public string RouteName => _inline?.Config.Name ?? _slot?.Name ?? "";
+    public (AccessLogFormat Format, AccessLogSink Sink)[] Logs { get; }
+    public byte[] ServerLine { get; }
+    public byte[] Via { get; }
+    public byte[][] Upgrades { get; }
+
+    // All in ms; 0 is never.
+    public long IdleMs { get; }
+    public long HeadMs { get; }
+    public long StreamIdleMs { get; }
+    public long RequestMs { get; }
+    public long MaxConnectionMs { get; }
+    public long MaxStreamMs { get; }
+
+    public static long Ms(TimeSpan? span) => span is { } value && value > TimeSpan.Zero ? Math.Max(1, (long)value.TotalMilliseconds) : 0;
+}

@@ -1,0 +1,157 @@
+// Looks a parsed request over before anything is done with it: framing, target form, host, expectations (RFC 9110 7, RFC 9112 3).
+// Whatever two recipients could understand differently ends here.
+using System.Text;
+using Naru.Http.Http1;
+using Naru.Proxy.Routing;
+
+namespace Naru.Proxy.Http;
+
+internal static class RequestCheck
+{
+    /// <summary>Fills in what the exchange needs to know of the head; the reason for refusing it, or null.</summary>
+    public static Reason? Refusal(Exchange x)
+    {
+        if (x.Head.Length == 0) return Reasons.Of(x.Head.Error);
+        ReadOnlySpan<byte> bytes = x.Bytes;
+        ReadOnlySpan<byte> method = x.Method;
+        x.IsHead = method.SequenceEqual("HEAD"u8);
+        x.IsIdempotent = IsIdempotent(method);
+
+        Http1Error error = Http1Framing.OfRequest(bytes, x.Head, out x.Framing);
+        if (error != Http1Error.None)
+        {
+            x.Framing.Body = BodyKind.UntilClose;
+            return Reasons.Of(error) is { } reason && reason == Reasons.BadRequest ? reason with { Sentence = $"{reason.Sentence}: {Reasons.Detail(error)}" } : Reasons.Of(error);
+        }
+        bool http10 = x.Head.Minor == 0;
+        x.KeepAlive = http10 ? x.Framing.KeepAlive && !x.Framing.Close : !x.Framing.Close;
+        if (http10 && !x.Manager.Config.AcceptHttp10) return Reasons.Http10;
+
+        if (method.SequenceEqual("CONNECT"u8)) return Reasons.Connect;
+        if (!Target(x, bytes, method)) return Reasons.BadRequest with { Sentence = "the request target is malformed" };
+        if (!Host(x, bytes, http10)) return Reasons.MissingHost;
+        if (x.Framing.UnknownExpect) return Reasons.BadExpect;
+
+        if (x.Manager.Config.NormalizePath || x.Manager.Config.MergeSlashes)
+        {
+            x.NormalizedPath = PathRewrite.Normalize(x.Path, x.Manager.Config.NormalizePath, x.Manager.Config.MergeSlashes, out bool valid);
+            if (!valid) return Reasons.BadPath;
+        }
+        x.IsUpgrade = !http10 && x.Framing.ConnectionUpgrade && x.Framing.Upgrade >= 0 && x.Framing.Body == BodyKind.None
+            && MayUpgrade(x, Http1Head.Value(bytes, x.Head.Fields[x.Framing.Upgrade]));
+        return null;
+    }
+
+    private static bool MayUpgrade(Exchange x, ReadOnlySpan<byte> token)
+    {
+        foreach (byte[] allowed in x.Manager.Upgrades) if (Ascii.EqualsIgnoreCase(token, allowed)) return true;
+        return false;
+    }
+
+    // RFC 9110 9.2.2.
+    private static bool IsIdempotent(ReadOnlySpan<byte> method) =>
+        method.SequenceEqual("GET"u8) || method.SequenceEqual("HEAD"u8) || method.SequenceEqual("PUT"u8) || method.SequenceEqual("DELETE"u8)
+        || method.SequenceEqual("OPTIONS"u8) || method.SequenceEqual("TRACE"u8);
+
+    // Origin form, absolute form (its authority wins over Host, RFC 9112 3.2.2), or * for OPTIONS.
+    private static bool Target(Exchange x, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> method)
+    {
+        int start = x.Head.TargetStart;
+        ReadOnlySpan<byte> target = bytes.Slice(start, x.Head.TargetLength);
+        if (target.IndexOf((byte)'#') >= 0) return false;
+        if (target[0] == '/')
+        {
+            Split(x, start, target);
+            return true;
+        }
+        if (target.SequenceEqual("*"u8))
+        {
+            x.PathStart = start;
+            x.PathLength = 1;
+            return method.SequenceEqual("OPTIONS"u8);
+        }
+        int scheme = target.IndexOf("://"u8);
+        if (scheme <= 0 || !(Ascii.EqualsIgnoreCase(target[..scheme], "http"u8) || Ascii.EqualsIgnoreCase(target[..scheme], "https"u8))) return false;
+        ReadOnlySpan<byte> rest = target[(scheme + 3)..];
+        int end = rest.IndexOfAny((byte)'/', (byte)'?');
+        ReadOnlySpan<byte> authority = end < 0 ? rest : rest[..end];
+        if (!IsHost(authority) || authority.IsEmpty) return false;
+        x.AuthorityStart = start + scheme + 3;
+        x.AuthorityLength = authority.Length;
+        x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.RqNonRelativePath]++;
+        if (end >= 0 && rest[end] == '/')
+        {
+            Split(x, x.AuthorityStart + end, rest[end..]);
+            return true;
+        }
+        // An empty path means the root (RFC 9110 4.2.3); the query, if any, stays.
+        x.NormalizedPath = "/"u8.ToArray();
+        if (end >= 0)
+        {
+            x.HasQuery = true;
+            x.QueryStart = x.AuthorityStart + end + 1;
+            x.QueryLength = rest.Length - end - 1;
+        }
+        return true;
+    }
+
+    private static void Split(Exchange x, int start, ReadOnlySpan<byte> target)
+    {
+        int question = target.IndexOf((byte)'?');
+        x.PathStart = start;
+        x.PathLength = question < 0 ? target.Length : question;
+        if (question < 0) return;
+        x.HasQuery = true;
+        x.QueryStart = start + question + 1;
+        x.QueryLength = target.Length - question - 1;
+    }
+
+    private static bool Host(Exchange x, ReadOnlySpan<byte> bytes, bool http10)
+    {
+        if (x.Framing.Host < 0) return http10 || false;
+        ReadOnlySpan<byte> host = Http1Head.Value(bytes, x.Head.Fields[x.Framing.Host]);
+        if (!IsHost(host)) return false;
+        if (x.AuthorityLength > 0) return true;
+        x.AuthorityStart = x.Head.Fields[x.Framing.Host].ValueStart;
+        x.AuthorityLength = host.Length;
+        return true;
+    }
+
+    // uri-host [ ":" port ]: no user information, path, blanks or lists.
+    private static bool IsHost(ReadOnlySpan<byte> host)
+    {
+        int colon = -1;
+        bool bracketed = host.Length > 0 && host[0] == '[';
+        int from = 0;
+        if (bracketed)
+        {
+            int close = host.IndexOf((byte)']');
+            if (close < 3) return false;
+            foreach (byte b in host[1..close])
+                if (!char.IsAsciiHexDigit((char)b) && b is not ((byte)':' or (byte)'.' or (byte)'%' or (byte)'v') && !char.IsAsciiLetterOrDigit((char)b)) return false;
+            from = close + 1;
+            if (from == host.Length) return true;
+            if (host[from] != ':') return false;
+            colon = from;
+        }
+        for (int i = from; i < host.Length; i++)
+        {
+            byte b = host[i];
+            if (b == ':')
+            {
+                if (colon >= 0 && !(bracketed && i == colon)) return false;
+                colon = i;
+                continue;
+            }
+            if (colon >= 0)
+            {
+                if (!char.IsAsciiDigit((char)b)) return false;
+                continue;
+            }
+            bool ok = char.IsAsciiLetterOrDigit((char)b) || b is (byte)'-' or (byte)'.' or (byte)'_' or (byte)'~' or (byte)'%' or (byte)'!' or (byte)'$'
+                or (byte)'&' or (byte)'\'' or (byte)'(' or (byte)')' or (byte)'*' or (byte)'+' or (byte)';' or (byte)'=';
+            if (!ok) return false;
+        }
+        return colon != 0;
+    }
+}

@@ -1,0 +1,251 @@
+// Writes the request head for the upstream: the client's own lines in their order and letter case, less what belongs to the
+// client's connection (RFC 9110 7.6.1), with the host and path the route asks for and the headers a proxy adds.
+using System.Diagnostics;
+using System.Text;
+using Naru.Http.Headers;
+using Naru.Http.Http1;
+using Naru.Proxy.Config;
+using Naru.Proxy.Io;
+using Naru.Proxy.Routing;
+
+namespace Naru.Proxy.Http;
+
+internal static class RequestWriter
+{
+    /// <summary>A buffer with the head in it.</summary>
+    public static IoBuffer Write(Exchange x)
+    {
+        IoBuffer o = x.Worker.Buffers.Rent();
+        HttpConnectionManagerConfig config = x.Manager.Config;
+        ForwardAction action = x.Route!.Forward!;
+        ReadOnlySpan<byte> bytes = x.Bytes;
+        Ensure(x, ref o, bytes.Length + 1024 + (action.PrefixRewrite?.Length ?? 0) + (x.NormalizedPath?.Length ?? 0));
+
+        o.Append(x.Method);
+        o.Append(" "u8);
+        WritePath(x, ref o, action);
+        o.Append(" HTTP/1.1\r\n"u8);
+
+        WriteFields(x, ref o, action, bytes, config);
+
+        if (x.IsUpgrade)
+        {
+            o.Append("connection: Upgrade\r\n"u8);
+        }
+        if (config.UseRemoteAddress || !x.Has(KnownHeader.XForwardedProto)) o.Append("x-forwarded-proto: http\r\n"u8);
+        if (config.UseRemoteAddress && !config.SkipXffAppend && !x.Has(KnownHeader.XForwardedFor))
+        {
+            o.Append("x-forwarded-for: "u8);
+            AppendPeer(x, o);
+            o.Append("\r\n"u8);
+        }
+        if (x.HasRequestId)
+        {
+            o.Append("x-request-id: "u8);
+            o.Append(x.RequestId);
+            o.Append("\r\n"u8);
+        }
+        if (x.Manager.Via.Length > 0 && !x.Has(KnownHeader.Via))
+        {
+            Ensure(x, ref o, x.Manager.Via.Length + 16);
+            o.Append("via: "u8);
+            o.Append(x.Manager.Via);
+            o.Append("\r\n"u8);
+        }
+        long expected = ExpectedTimeout(x, action);
+        if (expected > 0)
+        {
+            o.Append("x-envoy-expected-rq-timeout-ms: "u8);
+            Number(o, expected);
+            o.Append("\r\n"u8);
+        }
+        if (x.Route.Host.IncludeRequestAttemptCount)
+        {
+            o.Append("x-envoy-attempt-count: "u8);
+            Number(o, x.Attempts);
+            o.Append("\r\n"u8);
+        }
+        if (x.Mutations is { } mutations) Add(x, ref o, mutations);
+        Ensure(x, ref o, 2);
+        o.Append("\r\n"u8);
+        x.UpstreamHeadSent = o.Count;
+        return o;
+    }
+
+    private static long ExpectedTimeout(Exchange x, ForwardAction action)
+    {
+        long perTry = action.Retry?.PerTryTimeout is { } t ? (long)t.TotalMilliseconds : 0;
+        return perTry > 0 && (action.TimeoutMs == 0 || perTry < action.TimeoutMs) ? perTry : action.TimeoutMs;
+    }
+
+    private static void WriteFields(Exchange x, ref IoBuffer o, ForwardAction action, ReadOnlySpan<byte> bytes, HttpConnectionManagerConfig config)
+    {
+        ReadOnlySpan<HeaderField> fields = x.Head.Fields;
+        int kept = x.Head.FieldsStart;
+        for (int i = 0; i < fields.Length; i++)
+        {
+            ref readonly HeaderField field = ref fields[i];
+            if (field.Id == KnownHeader.Other && !x.Framing.ConnectionNamesFields && x.Mutations is null) continue;
+            bool drop = field.Id switch
+            {
+                KnownHeader.Host or KnownHeader.Connection or KnownHeader.KeepAlive or KnownHeader.ProxyConnection => true,
+                KnownHeader.Te => !Ascii.EqualsIgnoreCase(Http1Head.Value(bytes, field), "trailers"u8),
+                KnownHeader.Upgrade => !x.IsUpgrade,
+                KnownHeader.Expect => !config.Proxy100Continue,
+                KnownHeader.Internal or KnownHeader.XForwardedProto => config.UseRemoteAddress,
+                KnownHeader.XForwardedFor => config.UseRemoteAddress && !config.SkipXffAppend && IsLast(fields, i, KnownHeader.XForwardedFor),
+                KnownHeader.Via => x.Manager.Via.Length > 0 && IsLast(fields, i, KnownHeader.Via),
+                KnownHeader.XRequestId => x.HasRequestId,
+                KnownHeader.Other => x.Framing.ConnectionNamesFields && IsNamedByConnection(x, bytes, Http1Head.Name(bytes, field)),
+                _ => false,
+            };
+            bool rewrite = drop && field.Id is KnownHeader.Host or KnownHeader.XForwardedFor or KnownHeader.Via;
+            if (!drop && field.Id != KnownHeader.ContentLength && field.Id != KnownHeader.TransferEncoding && x.Mutations is { } mutations)
+                drop = HeaderMutations.Drops(mutations.RequestRemove, mutations.RequestAdd, Http1Head.Name(bytes, field));
+            if (!drop) continue;
+            o.Append(bytes[kept..field.NameStart]);
+            kept = field.LineEnd;
+            if (!rewrite) continue;
+            switch (field.Id)
+            {
+                case KnownHeader.Host:
+                    o.Append(Http1Head.Name(bytes, field));
+                    WriteHost(x, ref o, action);
+                    break;
+                case KnownHeader.XForwardedFor:
+                    o.Append(bytes[field.NameStart..field.ValueEnd]);
+                    o.Append(", "u8);
+                    AppendPeer(x, o);
+                    o.Append("\r\n"u8);
+                    break;
+                case KnownHeader.Via:
+                    o.Append(bytes[field.NameStart..field.ValueEnd]);
+                    Ensure(x, ref o, x.Manager.Via.Length + bytes.Length);
+                    o.Append(", "u8);
+                    o.Append(x.Manager.Via);
+                    o.Append("\r\n"u8);
+                    break;
+            }
+        }
+        o.Append(bytes[kept..(x.Head.Length - 2)]);
+        if (x.Framing.Host < 0)
+        {
+            o.Append("host"u8);
+            WriteHost(x, ref o, action);
+        }
+    }
+
+    // Behind the name: the client's host, or what the route makes of it; then the old one where that was asked for.
+    private static void WriteHost(Exchange x, ref IoBuffer o, ForwardAction action)
+    {
+        ReadOnlySpan<byte> host = x.Authority;
+        bool changed = true;
+        if (x.Target!.HostRewrite is { } literal) host = literal;
+        else if (action.Config.AutoHostRewrite && x.Host!.Hostname.Length > 0) host = x.Host.Hostname;
+        else if (action.HostRewriteHeader is { } name && x.View.TryGetHeader(name, out ReadOnlySpan<byte> value) && value.Length > 0) host = value;
+        else changed = false;
+        Ensure(x, ref o, host.Length + x.AuthorityLength + x.Head.Length + 1024);
+        o.Append(": "u8);
+        o.Append(host);
+        o.Append("\r\n"u8);
+        if (!changed || !action.Config.AppendXForwardedHost) return;
+        o.Append("x-forwarded-host: "u8);
+        o.Append(x.Authority);
+        o.Append("\r\n"u8);
+    }
+
+    private static void WritePath(Exchange x, ref IoBuffer o, ForwardAction action)
+    {
+        ReadOnlySpan<byte> path = x.Path;
+        if (action.PrefixRewrite is { } prefix)
+        {
+            o.Append(prefix);
+            o.Append(path[x.Route!.MatchedLength(path)..]);
+        }
+        else if (action.Config.RegexRewrite is { } rewrite)
+        {
+            byte[] rewritten = PathRewrite.ByRegex(path, rewrite.Pattern, rewrite.Substitution);
+            Ensure(x, ref o, rewritten.Length + x.Head.Length + 1024);
+            o.Append(rewritten);
+        }
+        else
+        {
+            o.Append(path);
+        }
+        if (!x.HasQuery) return;
+        o.Append("?"u8);
+        o.Append(x.Query);
+    }
+
+    private static void Add(Exchange x, ref IoBuffer o, HeaderMutations mutations)
+    {
+        foreach (HeaderAddition addition in mutations.RequestAdd)
+        {
+            bool exists = x.Head.IndexOf(x.Bytes, addition.Lower) >= 0;
+            if (addition.Action == HeaderAppendAction.AddIfAbsent && exists) continue;
+            if (addition.Action == HeaderAppendAction.OverwriteIfExists && !exists) continue;
+            ReadOnlySpan<byte> value = addition.Value.Value(x, x.Scratch);
+            Ensure(x, ref o, addition.Name.Length + value.Length + 4);
+            o.Append(addition.Name);
+            o.Append(": "u8);
+            o.Append(value);
+            o.Append("\r\n"u8);
+        }
+    }
+
+    /// <summary>Whether <c>Connection</c> names a field that it may take away. What identifies or routes a request it may not:
+    /// a client must not be able to delete what a proxy in front has said about it.</summary>
+    private static bool IsNamedByConnection(Exchange x, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> name)
+    {
+        bool named = false;
+        foreach (ref readonly HeaderField field in x.Head.Fields)
+            if (field.Id == KnownHeader.Connection && Http1Framing.ListHas(Http1Head.Value(bytes, field), name)) named = true;
+        return named && !IsProtected(name);
+    }
+
+    private static bool IsProtected(ReadOnlySpan<byte> name) =>
+        Ascii.EqualsIgnoreCase(name, "authorization"u8) || Ascii.EqualsIgnoreCase(name, "cookie"u8) || Ascii.EqualsIgnoreCase(name, "forwarded"u8)
+        || Ascii.EqualsIgnoreCase(name, "traceparent"u8) || Ascii.EqualsIgnoreCase(name, "tracestate"u8) || Ascii.EqualsIgnoreCase(name, "origin"u8)
+        || (name.Length > 12 && Ascii.EqualsIgnoreCase(name[..12], "x-forwarded-"u8))
+        || (name.Length > 8 && Ascii.EqualsIgnoreCase(name[..8], "content-"u8)) || (name.Length > 2 && Ascii.EqualsIgnoreCase(name[..2], "x-"u8) && IsIdentity(name));
+
+    private static bool IsIdentity(ReadOnlySpan<byte> name) =>
+        Ascii.EqualsIgnoreCase(name, "x-real-ip"u8) || name.StartsWith("x-b3-"u8) || Ascii.EqualsIgnoreCase(name, "x-client-trace-id"u8);
+
+    private static bool IsLast(ReadOnlySpan<HeaderField> fields, int index, KnownHeader id)
+    {
+        for (int i = index + 1; i < fields.Length; i++) if (fields[i].Id == id) return false;
+        return true;
+    }
+
+    private static bool Has(this Exchange x, KnownHeader id)
+    {
+        foreach (ref readonly HeaderField field in x.Head.Fields) if (field.Id == id) return true;
+        return false;
+    }
+
+    private static void AppendPeer(Exchange x, IoBuffer o)
+    {
+        Span<byte> text = stackalloc byte[64];
+        o.Append(text[..x.Connection.Peer.FormatAddress(text)]);
+    }
+
+    public static void Number(IoBuffer o, long value)
+    {
+        value.TryFormat(o.Free, out int written);
+        o.End += written;
+    }
+
+    /// <summary>Makes room for so many bytes; a head that would not even fit the large buffer is cut off by its limits long before.</summary>
+    public static void Ensure(Exchange x, ref IoBuffer o, int bytes)
+    {
+        if (o.Room >= bytes) return;
+        if (o.Capacity == BufferPool.Large)
+        {
+            if (bytes <= 2) Debug.Fail("head buffer overflow");
+            throw new InvalidOperationException("the head with its added headers exceeds 128 KiB");
+        }
+        o = x.Worker.Buffers.Grow(o);
+        if (o.Room < bytes) throw new InvalidOperationException("the head with its added headers exceeds 128 KiB");
+    }
+}

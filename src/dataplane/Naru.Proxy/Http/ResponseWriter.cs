@@ -1,0 +1,208 @@
+// Writes response heads downstream: the upstream's lines in their order and letter case less what belongs to its connection,
+// or an answer of our own with its reason code.
+using System.Diagnostics;
+using System.Text;
+using Naru.Http.Headers;
+using Naru.Http.Http1;
+using Naru.Proxy.Config;
+using Naru.Proxy.Io;
+using Naru.Proxy.Routing;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Http;
+
+internal static class ResponseWriter
+{
+    /// <summary>The upstream's final head (or 101), for a body framed as <paramref name="body"/> says downstream.</summary>
+    public static void WriteUpstream(Exchange x, ref IoBuffer o, IoBuffer from, in Http1Framing framing, BodyKind body)
+    {
+        Http1Head head = x.UpstreamHead;
+        ReadOnlySpan<byte> bytes = from.Filled[..head.Length];
+        int start = o.End;
+        RequestWriter.Ensure(x, ref o, bytes.Length + 512);
+        StatusLine(o, head.Status, bytes.Slice(head.ReasonStart, head.ReasonLength));
+
+        HttpConnectionManagerConfig config = x.Manager.Config;
+        ReadOnlySpan<HeaderField> fields = head.Fields;
+        bool upgrade = head.Status == 101;
+        bool hasDate = false, hasServer = false;
+        int kept = head.FieldsStart;
+        for (int i = 0; i < fields.Length; i++)
+        {
+            ref readonly HeaderField field = ref fields[i];
+            if (field.Id == KnownHeader.Other && !framing.ConnectionNamesFields && x.Mutations is null) continue;
+            bool drop = false;
+            switch (field.Id)
+            {
+                case KnownHeader.Connection or KnownHeader.KeepAlive or KnownHeader.ProxyConnection or KnownHeader.Te:
+                    drop = true;
+                    break;
+                case KnownHeader.Upgrade:
+                    drop = !upgrade && head.Status != 426;
+                    break;
+                case KnownHeader.TransferEncoding:
+                    drop = body != BodyKind.Chunked && !(x.IsHead && x.Head.Minor == 1);
+                    break;
+                case KnownHeader.ContentLength:
+                    drop = body == BodyKind.Chunked || head.Status is 204 or 101;
+                    break;
+                case KnownHeader.Date:
+                    hasDate = true;
+                    break;
+                case KnownHeader.Server:
+                    hasServer = true;
+                    drop = config.ServerHeader == ServerHeaderTransformation.Overwrite;
+                    break;
+                case KnownHeader.Other:
+                    drop = framing.ConnectionNamesFields && IsNamedByConnection(head, bytes, Http1Head.Name(bytes, field));
+                    break;
+            }
+            if (!drop && x.Mutations is { } mutations && field.Id is not (KnownHeader.ContentLength or KnownHeader.TransferEncoding))
+                drop = HeaderMutations.Drops(mutations.ResponseRemove, mutations.ResponseAdd, Http1Head.Name(bytes, field));
+            if (!drop) continue;
+            o.Append(bytes[kept..field.NameStart]);
+            kept = field.LineEnd;
+        }
+        o.Append(bytes[kept..(head.Length - 2)]);
+
+        if (body == BodyKind.Chunked && framing.Body != BodyKind.Chunked) o.Append("transfer-encoding: chunked\r\n"u8);
+        if (!upgrade)
+        {
+            o.Append("x-envoy-upstream-service-time: "u8);
+            RequestWriter.Number(o, (long)Stopwatch.GetElapsedTime(x.UpstreamStartTicks, x.ResponseStartTicks).TotalMilliseconds);
+            o.Append("\r\n"u8);
+        }
+        Finish(x, ref o, hasDate, hasServer && config.ServerHeader != ServerHeaderTransformation.Overwrite, upgrade, start);
+    }
+
+    /// <summary>An interim response (1xx), passed on as it came.</summary>
+    public static void WriteInterim(Exchange x, ref IoBuffer o, IoBuffer from)
+    {
+        Http1Head head = x.UpstreamHead;
+        ReadOnlySpan<byte> bytes = from.Filled[..head.Length];
+        RequestWriter.Ensure(x, ref o, bytes.Length + 64);
+        StatusLine(o, head.Status, bytes.Slice(head.ReasonStart, head.ReasonLength));
+        foreach (ref readonly HeaderField field in head.Fields)
+            if (field.Id is KnownHeader.Other or KnownHeader.Date or KnownHeader.Server) o.Append(bytes[field.NameStart..field.LineEnd]);
+        o.Append("\r\n"u8);
+    }
+
+    /// <summary>An answer of the proxy's own.</summary>
+    /// <param name="x">The exchange; its status, keep-alive and route mutations are used.</param>
+    /// <param name="o">Out buffer.</param>
+    /// <param name="reason">Content of <c>x-naru-reason</c>, or empty.</param>
+    /// <param name="body">Body; left out for HEAD but still counted.</param>
+    /// <param name="extra">Whole header lines to add.</param>
+    public static void WriteLocal(Exchange x, ref IoBuffer o, ReadOnlySpan<byte> reason, ReadOnlySpan<byte> body, ReadOnlySpan<byte> extra)
+    {
+        int start = o.End;
+        RequestWriter.Ensure(x, ref o, 1024 + reason.Length + extra.Length);
+        StatusLine(o, x.Status, Encoding.ASCII.GetBytes(Reasons.Phrase(x.Status)));
+        bool bodyless = x.Status is 204 or 304;
+        if (!bodyless)
+        {
+            o.Append("content-length: "u8);
+            RequestWriter.Number(o, body.Length);
+            o.Append("\r\n"u8);
+            if (body.Length > 0) o.Append("content-type: text/plain\r\n"u8);
+        }
+        o.Append(extra);
+        if (reason.Length > 0)
+        {
+            o.Append("x-naru-reason: "u8);
+            o.Append(reason);
+            o.Append("\r\n"u8);
+        }
+        Finish(x, ref o, hasDate: false, hasServer: false, upgrade: false, start);
+        if (x.IsHead || bodyless) return;
+        RequestWriter.Ensure(x, ref o, body.Length);
+        o.Append(body);
+        x.BytesSent = body.Length;
+    }
+
+    private static void Finish(Exchange x, ref IoBuffer o, bool hasDate, bool hasServer, bool upgrade, int start)
+    {
+        if (!hasServer && x.Manager.Config.ServerHeader != ServerHeaderTransformation.PassThrough)
+        {
+            RequestWriter.Ensure(x, ref o, x.Manager.ServerLine.Length + 256);
+            o.Append(x.Manager.ServerLine);
+        }
+        if (!hasDate) o.Append(x.Worker.Cache.DateLine(x.Worker.Now));
+        if (x.Manager.Via.Length > 0)
+        {
+            o.Append("via: "u8);
+            o.Append(x.Manager.Via);
+            o.Append("\r\n"u8);
+        }
+        if (x.Manager.Config.AlwaysSetRequestIdInResponse && x.HasRequestId)
+        {
+            o.Append("x-request-id: "u8);
+            o.Append(x.RequestId);
+            o.Append("\r\n"u8);
+        }
+        if (x.Route?.Host.IncludeAttemptCountInResponse == true)
+        {
+            o.Append("x-envoy-attempt-count: "u8);
+            RequestWriter.Number(o, x.Attempts);
+            o.Append("\r\n"u8);
+        }
+        if (upgrade) o.Append("connection: Upgrade\r\n"u8);
+        else if (!x.KeepAlive) o.Append("connection: close\r\n"u8);
+        else if (x.Head.Minor == 0) o.Append("connection: keep-alive\r\n"u8);
+        if (x.Mutations is { } mutations)
+        {
+            foreach (HeaderAddition addition in mutations.ResponseAdd)
+            {
+                if (addition.Action is HeaderAppendAction.AddIfAbsent or HeaderAppendAction.OverwriteIfExists)
+                {
+                    bool exists = FindHeader(o.Filled[(start - o.Start)..], addition.Lower, out _);
+                    if (exists == (addition.Action == HeaderAppendAction.AddIfAbsent)) continue;
+                }
+                ReadOnlySpan<byte> value = addition.Value.Value(x, x.Scratch);
+                RequestWriter.Ensure(x, ref o, addition.Name.Length + value.Length + 256);
+                o.Append(addition.Name);
+                o.Append(": "u8);
+                o.Append(value);
+                o.Append("\r\n"u8);
+            }
+        }
+        o.Append("\r\n"u8);
+        x.HeadBytesSent = o.End - start;
+        if (x.WantAccessLog) x.ResponseHeadCopy.Append(o.Filled[(start - o.Start)..]);
+    }
+
+    private static void StatusLine(IoBuffer o, int status, ReadOnlySpan<byte> reason)
+    {
+        o.Append("HTTP/1.1 "u8);
+        RequestWriter.Number(o, status);
+        o.Append(" "u8);
+        o.Append(reason);
+        o.Append("\r\n"u8);
+    }
+
+    private static bool IsNamedByConnection(Http1Head head, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> name)
+    {
+        foreach (ref readonly HeaderField field in head.Fields)
+            if (field.Id == KnownHeader.Connection && Http1Framing.ListHas(Http1Head.Value(bytes, field), name)) return true;
+        return false;
+    }
+
+    /// <summary>Looks a field up in a head that was written out; <paramref name="name"/> in lower case.</summary>
+    public static bool FindHeader(ReadOnlySpan<byte> head, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
+    {
+        value = default;
+        int at = head.IndexOf("\r\n"u8);
+        while (at >= 0)
+        {
+            head = head[(at + 2)..];
+            at = head.IndexOf("\r\n"u8);
+            if (at <= 0) return false;
+            if (at > name.Length && head[name.Length] == ':' && Ascii.EqualsIgnoreCase(head[..name.Length], name))
+            {
+                value = Http1Framing.Trim(head[(name.Length + 1)..at]);
+                return true;
+            }
+        }
+        return false;
+    }
+}

@@ -1,0 +1,52 @@
+// The system calls of the data path, declared and nothing more. Linux only (x64 and arm64, glibc and musl).
+// Constants are those of the kernel's generic ABI; the one difference between the two machines (epoll_event's packing) is in Epoll.
+using System.Runtime.InteropServices;
+
+namespace Naru.Proxy.Io;
+
+internal static unsafe partial class Sys
+{
+    public const int AF_INET = 2, AF_INET6 = 10;
+    public const int SOCK_STREAM = 1, SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x80000;
+    public const int SOL_SOCKET = 1, SO_REUSEADDR = 2, SO_ERROR = 4, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_REUSEPORT = 15;
+    public const int IPPROTO_TCP = 6, TCP_NODELAY = 1;
+    public const int IPPROTO_IPV6 = 41, IPV6_V6ONLY = 26;
+    public const int MSG_NOSIGNAL = 0x4000, MSG_PEEK = 2;
+    public const int SHUT_WR = 1;
+    public const int EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2;
+    public const uint EPOLLIN = 1, EPOLLOUT = 4, EPOLLERR = 8, EPOLLHUP = 0x10, EPOLLRDHUP = 0x2000, EPOLLET = 1u << 31;
+    public const int EINTR = 4, EAGAIN = 11, EMFILE = 24, ENFILE = 23, EPIPE = 32, EADDRINUSE = 98, ECONNRESET = 104, ECONNREFUSED = 111, EINPROGRESS = 115;
+
+    [LibraryImport("libc", SetLastError = true)] public static partial int socket(int domain, int type, int protocol);
+    [LibraryImport("libc", SetLastError = true)] public static partial int bind(int fd, byte* address, int length);
+    [LibraryImport("libc", SetLastError = true)] public static partial int listen(int fd, int backlog);
+    [LibraryImport("libc", SetLastError = true)] public static partial int accept4(int fd, byte* address, int* length, int flags);
+    [LibraryImport("libc", SetLastError = true)] public static partial int connect(int fd, byte* address, int length);
+    [LibraryImport("libc", SetLastError = true)] public static partial nint recv(int fd, byte* buffer, nint length, int flags);
+    [LibraryImport("libc", SetLastError = true)] public static partial nint send(int fd, byte* buffer, nint length, int flags);
+    [LibraryImport("libc", SetLastError = true)] public static partial int close(int fd);
+    [LibraryImport("libc", SetLastError = true)] public static partial int shutdown(int fd, int how);
+    [LibraryImport("libc", SetLastError = true)] public static partial int setsockopt(int fd, int level, int name, int* value, int length);
+    [LibraryImport("libc", SetLastError = true)] public static partial int getsockopt(int fd, int level, int name, int* value, int* length);
+    [LibraryImport("libc", SetLastError = true)] public static partial int getsockname(int fd, byte* address, int* length);
+    [LibraryImport("libc", SetLastError = true)] public static partial int epoll_create1(int flags);
+    [LibraryImport("libc", SetLastError = true)] public static partial int epoll_ctl(int epoll, int operation, int fd, byte* epollEvent);
+    [LibraryImport("libc", SetLastError = true)] public static partial int epoll_wait(int epoll, byte* events, int max, int timeoutMs);
+    [LibraryImport("libc", SetLastError = true)] public static partial int eventfd(uint initial, int flags);
+    [LibraryImport("libc", SetLastError = true)] public static partial nint read(int fd, byte* buffer, nint length);
+    [LibraryImport("libc", SetLastError = true)] public static partial nint write(int fd, byte* buffer, nint length);
+
+    public static int Errno => Marshal.GetLastPInvokeError();
+
+    public static void SetOption(int fd, int level, int name, int value) => _ = setsockopt(fd, level, name, &value, sizeof(int));
+
+    /// <summary>The pending error of a socket (SO_ERROR), or 0.</summary>
+    public static int SocketError(int fd)
+    {
+        int error = 0, length = sizeof(int);
+        return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : Errno;
+    }
+
+    /// <summary>The kernel's sentence for an errno.</summary>
+    public static string Describe(int errno) => Marshal.GetPInvokeErrorMessage(errno);
+}

@@ -1,0 +1,236 @@
+// A non-blocking TCP socket in a worker's loop, and the two things one can wait for on it: bytes to read, room to write.
+// Waits complete on the worker itself; a wait that need not wait costs a flag. Cancel ends all waits at once.
+using System.Runtime.CompilerServices;
+
+namespace Naru.Proxy.Io;
+
+internal abstract class TcpSocket : IoHandle, ITimerOwner
+{
+    /// <summary>The call would block.</summary>
+    public const int WouldBlock = -1;
+
+    /// <summary>The socket is dead; <see cref="Errno"/> says why.</summary>
+    public const int Failed = -2;
+
+    protected readonly Worker Worker;
+    private bool _readable;
+    private bool _writable = true;
+    private bool _peerClosed;
+    private Action? _readContinuation;
+    private Action? _writeContinuation;
+
+    protected TcpSocket(Worker worker)
+    {
+        Worker = worker;
+        Timer = new TimerNode(this);
+    }
+
+    /// <summary>Of the failure.</summary>
+    public int Errno { get; private set; }
+
+    /// <summary>Whether waits end at once because somebody gave this exchange up.</summary>
+    public bool Cancelled { get; private set; }
+
+    /// <summary>Reset or failed: nothing can be read or written any more.</summary>
+    public bool Dead { get; private set; }
+
+    /// <summary>Whether bytes (or the end) may be there to read.</summary>
+    public bool MayRead => _readable;
+
+    protected TimerNode Timer { get; }
+
+    protected void Watch(bool writable)
+    {
+        _writable = writable;
+        Worker.Add(this, Sys.EPOLLIN | Sys.EPOLLOUT | Sys.EPOLLRDHUP);
+    }
+
+    internal sealed override void OnEvents(uint events)
+    {
+        if ((events & (Sys.EPOLLERR | Sys.EPOLLHUP)) != 0)
+        {
+            if ((events & Sys.EPOLLERR) != 0)
+            {
+                Dead = true;
+                if (Errno == 0) Errno = Sys.SocketError(Fd);
+            }
+            events |= Sys.EPOLLIN | Sys.EPOLLOUT;
+        }
+        if ((events & Sys.EPOLLRDHUP) != 0)
+        {
+            _peerClosed = true;
+            events |= Sys.EPOLLIN;
+        }
+        if ((events & Sys.EPOLLIN) != 0) _readable = true;
+        if ((events & Sys.EPOLLOUT) != 0 && !_writable)
+        {
+            _writable = true;
+            Resume(ref _writeContinuation);
+        }
+        if ((events & Sys.EPOLLIN) != 0 && Fd >= 0)
+        {
+            if (_readContinuation is not null) Resume(ref _readContinuation);
+            else if (Fd >= 0) OnUnexpectedReadable();
+        }
+    }
+
+    /// <summary>Something can be read (or the peer is gone) while nobody waits for it.</summary>
+    protected virtual void OnUnexpectedReadable() { }
+
+    public virtual void OnTimer(TimerNode timer) { }
+
+    private static void Resume(ref Action? continuation)
+    {
+        Action? resume = continuation;
+        continuation = null;
+        resume?.Invoke();
+    }
+
+    /// <summary>Ends waits, now and later, until <see cref="Uncancel"/>.</summary>
+    public void Cancel()
+    {
+        Cancelled = true;
+        Resume(ref _readContinuation);
+        Resume(ref _writeContinuation);
+    }
+
+    /// <summary>Makes waits wait again.</summary>
+    public void Uncancel() => Cancelled = false;
+
+    /// <summary>Reads into the buffer's room: bytes read, 0 at the end, or a negative constant.</summary>
+    public unsafe int Receive(IoBuffer buffer)
+    {
+        if (Fd < 0) return Failed;
+        int room = buffer.Room;
+        nint n = Sys.recv(Fd, buffer.Memory + buffer.End, room, 0);
+        if (n > 0)
+        {
+            buffer.End += (int)n;
+            // A short read drained the socket: the next arrival is a new edge (epoll(7)). The end is no edge of its own.
+            if (n < room && !_peerClosed) _readable = false;
+            return (int)n;
+        }
+        if (n == 0) return 0;
+        int errno = Sys.Errno;
+        if (errno == Sys.EAGAIN)
+        {
+            _readable = false;
+            return WouldBlock;
+        }
+        if (errno == Sys.EINTR) return Receive(buffer);
+        return Fail(errno);
+    }
+
+    /// <summary>Writes what it can: bytes written or a negative constant.</summary>
+    public unsafe int Send(byte* bytes, int length)
+    {
+        if (Fd < 0) return Failed;
+        nint n = Sys.send(Fd, bytes, length, Sys.MSG_NOSIGNAL);
+        if (n >= 0)
+        {
+            if (n < length) _writable = false;
+            return (int)n;
+        }
+        int errno = Sys.Errno;
+        if (errno == Sys.EAGAIN)
+        {
+            _writable = false;
+            return WouldBlock;
+        }
+        if (errno == Sys.EINTR) return Send(bytes, length);
+        return Fail(errno);
+    }
+
+    private int Fail(int errno)
+    {
+        Errno = errno;
+        Dead = true;
+        return Failed;
+    }
+
+    protected void FailedWith(int errno) => Fail(errno);
+
+    /// <summary>Our own end's address.</summary>
+    public unsafe SockAddr LocalAddress()
+    {
+        SockAddr address = default;
+        int length = 28;
+        if (Fd >= 0 && Sys.getsockname(Fd, (byte*)&address.Bytes, &length) == 0) address.Length = length;
+        return address;
+    }
+
+    /// <summary>Says that no more will be written.</summary>
+    public void ShutdownWrite()
+    {
+        if (Fd >= 0) _ = Sys.shutdown(Fd, Sys.SHUT_WR);
+    }
+
+    /// <summary>Closes with a reset, so that the peer can't take a cut answer for a whole one.</summary>
+    public unsafe void Reset()
+    {
+        if (Fd >= 0)
+        {
+            long linger = 1; // l_onoff = 1, l_linger = 0
+            _ = Sys.setsockopt(Fd, Sys.SOL_SOCKET, Sys.SO_LINGER, (int*)&linger, sizeof(long));
+        }
+        Close();
+    }
+
+    /// <summary>Closes; waits end.</summary>
+    public virtual void Close()
+    {
+        if (Fd < 0) return;
+        Worker.Timers.Remove(Timer);
+        Worker.CloseHandle(this);
+        Dead = true;
+        Cancel();
+    }
+
+    public ReadAwaitable Readable() => new(this);
+
+    public WriteAwaitable Writable() => new(this);
+
+    internal readonly struct ReadAwaitable(TcpSocket socket) : ICriticalNotifyCompletion
+    {
+        public ReadAwaitable GetAwaiter() => this;
+        public bool IsCompleted => socket._readable || socket.Cancelled;
+        public void GetResult() { }
+        public void OnCompleted(Action continuation) => socket._readContinuation = continuation;
+        public void UnsafeOnCompleted(Action continuation) => socket._readContinuation = continuation;
+    }
+
+    internal readonly struct WriteAwaitable(TcpSocket socket) : ICriticalNotifyCompletion
+    {
+        public WriteAwaitable GetAwaiter() => this;
+        public bool IsCompleted => socket._writable || socket.Cancelled;
+        public void GetResult() { }
+        public void OnCompleted(Action continuation) => socket._writeContinuation = continuation;
+        public void UnsafeOnCompleted(Action continuation) => socket._writeContinuation = continuation;
+    }
+
+    /// <summary>Writes everything; false when the socket failed or the exchange was cancelled.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<bool> SendAllAsync(IoBuffer buffer)
+    {
+        while (!buffer.IsEmpty)
+        {
+            int n = SendFrom(buffer);
+            if (n == Failed) return false;
+            if (n == WouldBlock || !buffer.IsEmpty)
+            {
+                if (Cancelled) return false;
+                await Writable();
+                if (Cancelled) return false;
+            }
+        }
+        return true;
+    }
+
+    /// <summary>One write from a buffer.</summary>
+    public unsafe int SendFrom(IoBuffer buffer)
+    {
+        int n = Send(buffer.Memory + buffer.Start, buffer.Count);
+        if (n > 0) buffer.Start += n;
+        return n;
+    }
+}

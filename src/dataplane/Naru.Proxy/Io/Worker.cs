@@ -1,0 +1,209 @@
+// One thread, one epoll loop, and everything that belongs to it: sockets, timers, buffers.
+// Nothing in here is shared with another worker; others speak to it through Post.
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace Naru.Proxy.Io;
+
+/// <summary>Something with a descriptor in the loop.</summary>
+internal abstract class IoHandle
+{
+    internal int Fd = -1;
+    internal int LoopIndex = -1;
+    internal uint LoopGeneration;
+
+    /// <summary>Readiness as epoll reports it.</summary>
+    internal abstract void OnEvents(uint events);
+}
+
+internal sealed unsafe class Worker
+{
+    private const int EventBatch = 256;
+    // epoll_event is packed on x64 only.
+    private static readonly int EventSize = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;
+    private static readonly int DataOffset = EventSize == 12 ? 4 : 8;
+
+    private readonly int _epoll;
+    private readonly int _wake;
+    private readonly byte* _events;
+    private readonly ConcurrentQueue<Action<Worker>> _posted = new();
+    private readonly Action<string, Exception> _onFault;
+    private IoHandle?[] _handles = new IoHandle?[64];
+    private readonly Stack<int> _freeIndexes = new();
+    private uint _generation;
+    private int _handleCount;
+    private int _wakePending;
+    private volatile bool _stopping;
+    private Thread? _thread;
+
+    public Worker(int index, Action<string, Exception> onFault)
+    {
+        Index = index;
+        _onFault = onFault;
+        _epoll = Sys.epoll_create1(0x80000);
+        _wake = Sys.eventfd(0, Sys.SOCK_NONBLOCK | Sys.SOCK_CLOEXEC);
+        if (_epoll < 0 || _wake < 0) throw new InvalidOperationException($"no epoll for worker {index}: {Sys.Describe(Sys.Errno)}");
+        _events = (byte*)NativeMemory.Alloc((nuint)(EventBatch * EventSize));
+        Now = Environment.TickCount64;
+        Timers = new TimerWheel(Now);
+        Control(Sys.EPOLL_CTL_ADD, _wake, Sys.EPOLLIN | Sys.EPOLLET, ulong.MaxValue);
+        Random = new FastRandom((ulong)Stopwatch.GetTimestamp() ^ ((ulong)(uint)index << 32));
+    }
+
+    /// <summary>1-based: also the index of its stat shards.</summary>
+    public int Index { get; }
+
+    /// <summary>Monotonic milliseconds, refreshed once per turn of the loop.</summary>
+    public long Now { get; private set; }
+
+    public TimerWheel Timers { get; }
+    public BufferPool Buffers { get; } = new();
+    public WorkerCache Cache { get; } = new();
+    public FastRandom Random { get; }
+
+    public void Start()
+    {
+        _thread = new Thread(Run) { IsBackground = true, Name = $"worker-{Index}" };
+        _thread.Start();
+    }
+
+    /// <summary>Runs something on the worker's thread, in order. From any thread.</summary>
+    public void Post(Action<Worker> action)
+    {
+        _posted.Enqueue(action);
+        if (Interlocked.Exchange(ref _wakePending, 1) == 0)
+        {
+            ulong one = 1;
+            _ = Sys.write(_wake, (byte*)&one, sizeof(ulong));
+        }
+    }
+
+    /// <summary>Ends the loop after what was posted before.</summary>
+    public void Stop()
+    {
+        Post(static worker => worker._stopping = true);
+        _thread?.Join();
+    }
+
+    /// <summary>Watches a descriptor. Edge-triggered unless <paramref name="level"/>.</summary>
+    public void Add(IoHandle handle, uint events, bool level = false)
+    {
+        int index = _freeIndexes.Count > 0 ? _freeIndexes.Pop() : _handleCount++;
+        if (index == _handles.Length) Array.Resize(ref _handles, _handles.Length * 2);
+        _handles[index] = handle;
+        handle.LoopIndex = index;
+        handle.LoopGeneration = ++_generation;
+        Control(Sys.EPOLL_CTL_ADD, handle.Fd, level ? events : events | Sys.EPOLLET, ((ulong)handle.LoopGeneration << 32) | (uint)index);
+    }
+
+    /// <summary>Stops watching and closes the descriptor.</summary>
+    public void CloseHandle(IoHandle handle)
+    {
+        Forget(handle);
+        if (handle.Fd >= 0) _ = Sys.close(handle.Fd);
+        handle.Fd = -1;
+    }
+
+    /// <summary>Stops watching; the descriptor stays open.</summary>
+    public void Remove(IoHandle handle)
+    {
+        if (handle.LoopIndex < 0) return;
+        Control(Sys.EPOLL_CTL_DEL, handle.Fd, 0, 0);
+        Forget(handle);
+    }
+
+    private void Forget(IoHandle handle)
+    {
+        if (handle.LoopIndex < 0) return;
+        _handles[handle.LoopIndex] = null;
+        _freeIndexes.Push(handle.LoopIndex);
+        handle.LoopIndex = -1;
+    }
+
+    private void Control(int operation, int fd, uint events, ulong data)
+    {
+        byte* entry = stackalloc byte[16];
+        *(uint*)entry = events;
+        *(ulong*)(entry + DataOffset) = data;
+        _ = Sys.epoll_ctl(_epoll, operation, fd, entry);
+    }
+
+    private void Run()
+    {
+        while (!_stopping)
+        {
+            int timeout = _posted.IsEmpty ? Timers.UntilNext(Now) : 0;
+            int count = Sys.epoll_wait(_epoll, _events, EventBatch, timeout);
+            Now = Environment.TickCount64;
+            for (int i = 0; i < count; i++)
+            {
+                byte* entry = _events + i * EventSize;
+                uint events = *(uint*)entry;
+                ulong data = *(ulong*)(entry + DataOffset);
+                if (data == ulong.MaxValue)
+                {
+                    ulong drained;
+                    _ = Sys.read(_wake, (byte*)&drained, sizeof(ulong));
+                    continue;
+                }
+                IoHandle? handle = _handles[(int)(uint)data];
+                if (handle is null || handle.LoopGeneration != (uint)(data >> 32)) continue;
+                try
+                {
+                    handle.OnEvents(events);
+                }
+                catch (Exception e)
+                {
+                    _onFault("event", e);
+                    CloseHandle(handle);
+                }
+            }
+            try
+            {
+                Timers.Advance(Now);
+            }
+            catch (Exception e)
+            {
+                _onFault("timer", e);
+            }
+            if (!_posted.IsEmpty || _wakePending != 0) RunPosted();
+        }
+    }
+
+    private void RunPosted()
+    {
+        Volatile.Write(ref _wakePending, 0);
+        Interlocked.MemoryBarrier();
+        while (_posted.TryDequeue(out Action<Worker>? action))
+        {
+            try
+            {
+                action(this);
+            }
+            catch (Exception e)
+            {
+                _onFault("posted", e);
+            }
+        }
+    }
+}
+
+/// <summary>xorshift64*: good enough for picking endpoints and request ids, and free of locks.</summary>
+internal sealed class FastRandom(ulong seed)
+{
+    private ulong _state = seed | 1;
+
+    public ulong Next()
+    {
+        ulong x = _state;
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        _state = x;
+        return x * 2685821657736338717UL;
+    }
+
+    /// <summary>Uniform in [0, limit).</summary>
+    public uint Below(uint limit) => (uint)(((Next() >> 32) * limit) >> 32);
+}

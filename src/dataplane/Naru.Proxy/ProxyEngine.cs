@@ -1,0 +1,325 @@
+// The running proxy: workers, and on the main thread's side the compilation of configuration into what they serve from.
+// Whoever brings configuration (a bootstrap, files, xDS) sees it as IDataPlane; whoever looks at it, through the status records.
+using System.Collections.Immutable;
+using System.Net;
+using System.Text;
+using Naru.Core;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+using Naru.Proxy.Listeners;
+using Naru.Proxy.Routing;
+using Naru.Proxy.Upstreams;
+using Naru.Telemetry;
+
+namespace Naru.Proxy;
+
+/// <summary>What an engine is made from.</summary>
+public sealed record ProxyEngineOptions
+{
+    /// <summary>Worker threads.</summary>
+    public int Concurrency { get; init; } = Environment.ProcessorCount;
+
+    /// <summary>Counters; made for the same number of workers.</summary>
+    public required StatRegistry Stats { get; init; }
+
+    /// <summary>Where access-log lines go; null drops them.</summary>
+    public AccessLogWriter? AccessLog { get; init; }
+
+    /// <summary>Told about bugs: exceptions that reached a worker's loop.</summary>
+    public Action<string, Exception> OnFault { get; init; } = static (_, _) => { };
+}
+
+/// <summary>A listener as it runs.</summary>
+public sealed record ListenerStatus(string Name, ImmutableArray<IPEndPoint> LocalAddresses, ListenerConfig Config, bool Draining);
+
+/// <summary>A cluster as it runs.</summary>
+public sealed record ClusterStatus(string Name, ClusterConfig Config, ImmutableArray<EndpointStatus> Endpoints);
+
+/// <summary>An endpoint as it runs: numbers are sums over workers and slightly stale.</summary>
+public sealed record EndpointStatus(EndpointConfig Config, int ActiveRequests, int Connections, int IdleConnections);
+
+/// <summary>The data plane.</summary>
+public sealed class ProxyEngine : IDataPlane
+{
+    private readonly Lock _gate = new();
+    private readonly ProxyEngineOptions _options;
+    private readonly Worker[] _workers;
+    private readonly Dictionary<string, ClusterSlot> _clusters = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, RouteSlot> _routes = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Listener> _listeners = new(StringComparer.Ordinal);
+    private readonly List<Listener> _leaving = [];
+    private readonly Dictionary<string, EndpointsConfig> _endpoints = new(StringComparer.Ordinal);
+    private bool _draining;
+
+    /// <summary>Makes the workers; nothing runs before <see cref="Start"/>.</summary>
+    public ProxyEngine(ProxyEngineOptions options)
+    {
+        _options = options;
+        _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
+    }
+
+    /// <summary>Number of workers.</summary>
+    public int Concurrency => _workers.Length;
+
+    /// <summary>Starts the workers.</summary>
+    public void Start()
+    {
+        foreach (Worker worker in _workers) worker.Start();
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<Diagnostic> Apply(ConfigChange change)
+    {
+        var diagnostics = new Diagnostics();
+        lock (_gate)
+        {
+            foreach (EndpointsConfig endpoints in change.Endpoints) _endpoints[endpoints.ClusterName] = endpoints;
+            foreach (ClusterConfig cluster in change.Clusters) SetCluster(cluster, diagnostics);
+            RefreshMembers(change);
+            foreach (RouteConfigurationConfig routes in change.RouteConfigurations) Routes(routes.Name).Current = new RouteTable(routes, Slot);
+            foreach (ListenerConfig listener in change.Listeners) SetListener(listener, diagnostics);
+            foreach (string name in change.RemovedListeners) RemoveListener(name);
+            foreach (string name in change.RemovedRouteConfigurations) if (_routes.TryGetValue(name, out RouteSlot? slot)) slot.Current = null;
+            foreach (string name in change.RemovedClusters) RemoveCluster(name);
+        }
+        return diagnostics.Items;
+    }
+
+    private ClusterSlot Slot(string name)
+    {
+        if (_clusters.TryGetValue(name, out ClusterSlot? slot)) return slot;
+        // A cluster header asks from a worker for a name that nobody configured: such slots are not kept.
+        slot = new ClusterSlot(name, _workers.Length);
+        if (_gate.IsHeldByCurrentThread) _clusters[name] = slot;
+        return slot;
+    }
+
+    private RouteSlot Routes(string name)
+    {
+        if (!_routes.TryGetValue(name, out RouteSlot? slot)) _routes[name] = slot = new RouteSlot(name);
+        return slot;
+    }
+
+    private void SetCluster(ClusterConfig config, Diagnostics diagnostics)
+    {
+        if (config.Http2)
+        {
+            // Reachable for the xDS client, which speaks HTTP/2 itself; routes that name it are told so.
+            diagnostics.Add(new Diagnostic("NARU-P101", Severity.Info, $"cluster {config.Name} speaks HTTP/2, which routes cannot use yet", Subject: config.Name));
+        }
+        ClusterSlot slot = Slot(config.Name);
+        slot.Stats ??= _options.Stats.Block($"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}", ClusterStats.Schema);
+        Compile(slot, config);
+    }
+
+    private void RefreshMembers(ConfigChange change)
+    {
+        if (change.Endpoints.IsEmpty) return;
+        var changed = change.Endpoints.Select(e => e.ClusterName).ToHashSet(StringComparer.Ordinal);
+        foreach (ClusterSlot slot in _clusters.Values)
+            if (slot.Current is { } current && current.Config.Type != DiscoveryType.Static && changed.Contains(EndpointsKey(current.Config))) Compile(slot, current.Config);
+    }
+
+    private static string EndpointsKey(ClusterConfig config) =>
+        config.Type == DiscoveryType.Eds && config.EdsServiceName.Length > 0 ? config.EdsServiceName : config.Name;
+
+    private void Compile(ClusterSlot slot, ClusterConfig config)
+    {
+        EndpointsConfig? assignment = config.Type == DiscoveryType.Static ? config.LoadAssignment : _endpoints.GetValueOrDefault(EndpointsKey(config));
+        var hosts = ImmutableArray.CreateBuilder<Host>();
+        var kept = new HashSet<SockAddr>();
+        foreach (EndpointConfig endpoint in assignment?.Endpoints ?? [])
+        {
+            if (endpoint.Address.Ip is not { } ip) continue;
+            SockAddr address = SockAddr.From(ip, endpoint.Address.Port);
+            if (!kept.Add(address)) continue;
+            if (!slot.Hosts.TryGetValue(address, out HostState? state))
+                slot.Hosts[address] = state = new HostState(slot, address, endpoint.Address.ToString(), _workers.Length);
+            hosts.Add(new Host(endpoint, state, Encoding.ASCII.GetBytes(endpoint.Hostname)));
+        }
+        var compiled = new Cluster(slot, config, hosts.ToImmutable());
+        slot.Current = compiled;
+        slot.Stats!.Set(ClusterStats.MembershipTotal, compiled.Hosts.Length);
+        slot.Stats.Set(ClusterStats.MembershipHealthy, compiled.HealthyCount);
+        HostState[] gone = [.. slot.Hosts.Where(h => !kept.Contains(h.Key)).Select(h => h.Value)];
+        if (gone.Length > 0 || compiled.Hosts.Length != kept.Count) slot.Stats.Add(ClusterStats.MembershipChange);
+        Retire(slot, gone);
+    }
+
+    // Connections of endpoints that left: the idle ones close now, the busy ones when their answer is done.
+    private void Retire(ClusterSlot slot, HostState[] gone)
+    {
+        foreach (HostState state in gone)
+        {
+            slot.Hosts.Remove(state.Address);
+            foreach (Worker worker in _workers)
+            {
+                worker.Post(w =>
+                {
+                    HostPool pool = state.Pool(w);
+                    pool.Retired = true;
+                    pool.CloseIdle();
+                });
+            }
+        }
+    }
+
+    private void RemoveCluster(string name)
+    {
+        if (!_clusters.TryGetValue(name, out ClusterSlot? slot) || slot.Current is null) return;
+        slot.Current = null;
+        Retire(slot, [.. slot.Hosts.Values]);
+        if (slot.Stats is { } stats) _options.Stats.Remove(stats.Prefix);
+        slot.Stats = null;
+    }
+
+    private void SetListener(ListenerConfig config, Diagnostics diagnostics)
+    {
+        HttpManager manager = Manager(config);
+        if (_listeners.TryGetValue(config.Name, out Listener? current) && SameAddresses(current.Config, config))
+        {
+            current.Config = config;
+            current.Manager = manager;
+            return;
+        }
+        string prefix = config.StatPrefix.Length > 0 ? config.StatPrefix : $"{config.Address.Host}_{config.Address.Port}";
+        var listener = new Listener(config, manager, _options.Stats.Block($"listener.{prefix}", ListenerStats.Schema), _workers.Length, _options.OnFault)
+        {
+            IsDraining = _draining,
+        };
+        (int errno, AddressConfig? address) = listener.Bind(_workers);
+        if (errno != 0)
+        {
+            diagnostics.Error(
+                "NARU-P102", $"listener {config.Name} cannot bind {address}: {Sys.Describe(errno)}", subject: config.Name,
+                remedy: errno == Sys.EADDRINUSE ? "free the port or give the listener another one" : null);
+            return;
+        }
+        if (current is not null) Leave(current);
+        _listeners[config.Name] = listener;
+    }
+
+    private HttpManager Manager(ListenerConfig config)
+    {
+        HttpConnectionManagerConfig http = config.Http;
+        StatBlock stats = _options.Stats.Block($"http.{http.StatPrefix}", HttpStats.Schema);
+        RouteTable? inline = http.RouteConfig is { } routes ? new RouteTable(routes, Slot) : null;
+        RouteSlot? slot = inline is null ? Routes(http.RouteConfigName ?? "") : null;
+        var logs = new List<(AccessLogFormat, AccessLogSink)>();
+        foreach (AccessLogConfig log in _options.AccessLog is null ? [] : http.AccessLogs)
+        {
+            // Formats were compiled once already when the configuration was validated.
+            AccessLogFormat? format = log.Json.Length > 0 ? AccessLogFormat.CompileJson(log.Json, new Diagnostics())
+                : log.Format is { } text ? AccessLogFormat.Compile(text, new Diagnostics()) : AccessLogFormat.Default;
+            if (format is not null) logs.Add((format, _options.AccessLog!.Open(log.Path)));
+        }
+        return new HttpManager(http, stats, inline, slot, [.. logs]);
+    }
+
+    private static bool SameAddresses(ListenerConfig a, ListenerConfig b) =>
+        a.Address == b.Address && a.AdditionalAddresses.AsSpan().SequenceEqual(b.AdditionalAddresses.AsSpan());
+
+    private void RemoveListener(string name)
+    {
+        if (_listeners.Remove(name, out Listener? listener)) Leave(listener);
+    }
+
+    private void Leave(Listener listener)
+    {
+        listener.IsDraining = true;
+        _leaving.Add(listener);
+        foreach (Worker worker in _workers)
+        {
+            worker.Post(w =>
+            {
+                listener.StopAccepting(w);
+                listener.DrainConnections(w);
+            });
+        }
+    }
+
+    /// <summary>Drains: answers carry <c>Connection: close</c>, idle connections close. Unless <paramref name="graceful"/>, nobody new is accepted
+    /// (Envoy: /drain_listeners).</summary>
+    public void DrainListeners(bool inboundOnly, bool graceful)
+    {
+        lock (_gate)
+        {
+            if (!inboundOnly) _draining = true;
+            foreach (Listener listener in _listeners.Values)
+            {
+                if (inboundOnly && listener.Config.Direction != TrafficDirection.Inbound) continue;
+                listener.IsDraining = true;
+                foreach (Worker worker in _workers)
+                {
+                    worker.Post(w =>
+                    {
+                        if (!graceful) listener.StopAccepting(w);
+                        listener.DrainConnections(w);
+                    });
+                }
+            }
+        }
+    }
+
+    /// <summary>Drains and stops: waits for what is under way for at most <paramref name="bound"/>, or until <paramref name="hurry"/>.</summary>
+    public async Task StopAsync(TimeSpan bound, CancellationToken hurry = default)
+    {
+        DrainListeners(inboundOnly: false, graceful: false);
+        long deadline = Environment.TickCount64 + (long)bound.TotalMilliseconds;
+        while (ActiveConnections > 0 && Environment.TickCount64 < deadline && !hurry.IsCancellationRequested)
+        {
+            await Task.Delay(10, CancellationToken.None).ConfigureAwait(false);
+            DrainListeners(inboundOnly: false, graceful: false);
+        }
+        foreach (Worker worker in _workers) worker.Stop();
+    }
+
+    /// <summary>Open downstream connections.</summary>
+    public long ActiveConnections
+    {
+        get
+        {
+            lock (_gate) return _listeners.Values.Concat(_leaving).Sum(l => l.Stats.Read(ListenerStats.CxActive));
+        }
+    }
+
+    /// <summary>Listeners as they run.</summary>
+    public IReadOnlyList<ListenerStatus> Listeners
+    {
+        get
+        {
+            lock (_gate) return [.. _listeners.Values.Select(l => new ListenerStatus(l.Config.Name, [.. l.Bound], l.Config, l.IsDraining))];
+        }
+    }
+
+    /// <summary>Clusters as they run.</summary>
+    public IReadOnlyList<ClusterStatus> Clusters
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return
+                [
+                    .. _clusters.Values.Where(s => s.Current is not null).Select(s => new ClusterStatus(
+                        s.Name, s.Current!.Config, [.. s.Current.Hosts.Select(h => Status(h))])),
+                ];
+            }
+        }
+    }
+
+    private EndpointStatus Status(Host host)
+    {
+        int active = 0, connections = 0, idle = 0;
+        foreach (Worker worker in _workers)
+        {
+            if (host.State.ExistingPool(worker.Index) is not { } pool) continue;
+            active += pool.ActiveRequests;
+            connections += pool.Connections;
+            idle += pool.IdleCount;
+        }
+        return new EndpointStatus(host.Config, active, connections, idle);
+    }
+}

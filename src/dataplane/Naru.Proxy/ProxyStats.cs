@@ -1,0 +1,132 @@
+// The names of what the data path counts, as Envoy's users know them (Envoy docs: HTTP connection manager, cluster and
+// listener statistics). Indexes are positions in a worker's shard.
+using Naru.Telemetry;
+
+namespace Naru.Proxy;
+
+/// <summary>Stats of one <c>http.&lt;stat_prefix&gt;</c>.</summary>
+internal static class HttpStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int CxTotal = Schema.Counter("downstream_cx_total");
+    public static readonly int CxHttp1Total = Schema.Counter("downstream_cx_http1_total");
+    public static readonly int CxActive = Schema.Gauge("downstream_cx_active");
+    public static readonly int CxHttp1Active = Schema.Gauge("downstream_cx_http1_active");
+    public static readonly int CxDestroy = Schema.Counter("downstream_cx_destroy");
+    public static readonly int CxDestroyActiveRq = Schema.Counter("downstream_cx_destroy_active_rq");
+    public static readonly int CxDestroyRemoteActiveRq = Schema.Counter("downstream_cx_destroy_remote_active_rq");
+    public static readonly int CxUpgradesTotal = Schema.Counter("downstream_cx_upgrades_total");
+    public static readonly int CxUpgradesActive = Schema.Gauge("downstream_cx_upgrades_active");
+    public static readonly int CxRxBytes = Schema.Counter("downstream_cx_rx_bytes_total");
+    public static readonly int CxTxBytes = Schema.Counter("downstream_cx_tx_bytes_total");
+    public static readonly int CxProtocolError = Schema.Counter("downstream_cx_protocol_error");
+    public static readonly int CxIdleTimeout = Schema.Counter("downstream_cx_idle_timeout");
+    public static readonly int CxMaxDuration = Schema.Counter("downstream_cx_max_duration_reached");
+    public static readonly int CxMaxRequests = Schema.Counter("downstream_cx_max_requests_reached");
+    public static readonly int CxDrainClose = Schema.Counter("downstream_cx_drain_close");
+    public static readonly int RqTotal = Schema.Counter("downstream_rq_total");
+    public static readonly int RqHttp1Total = Schema.Counter("downstream_rq_http1_total");
+    public static readonly int RqActive = Schema.Gauge("downstream_rq_active");
+    public static readonly int RqCompleted = Schema.Counter("downstream_rq_completed");
+    public static readonly int Rq1xx = Schema.Counter("downstream_rq_1xx");
+    public static readonly int Rq2xx = Schema.Counter("downstream_rq_2xx");
+    public static readonly int Rq3xx = Schema.Counter("downstream_rq_3xx");
+    public static readonly int Rq4xx = Schema.Counter("downstream_rq_4xx");
+    public static readonly int Rq5xx = Schema.Counter("downstream_rq_5xx");
+    public static readonly int RqTooLarge = Schema.Counter("downstream_rq_too_large");
+    public static readonly int RqHeaderTimeout = Schema.Counter("downstream_rq_header_timeout");
+    public static readonly int RqTimeout = Schema.Counter("downstream_rq_timeout");
+    public static readonly int RqIdleTimeout = Schema.Counter("downstream_rq_idle_timeout");
+    public static readonly int RqMaxDuration = Schema.Counter("downstream_rq_max_duration_reached");
+    public static readonly int RqRxReset = Schema.Counter("downstream_rq_rx_reset");
+    public static readonly int RqResponseBeforeComplete = Schema.Counter("downstream_rq_response_before_rq_complete");
+    public static readonly int RqNonRelativePath = Schema.Counter("downstream_rq_non_relative_path");
+    public static readonly int RqFailedPathNormalization = Schema.Counter("downstream_rq_failed_path_normalization");
+    public static readonly int NoRoute = Schema.Counter("no_route");
+    public static readonly int NoCluster = Schema.Counter("no_cluster");
+    public static readonly int RqRedirect = Schema.Counter("rq_redirect");
+    public static readonly int RqDirectResponse = Schema.Counter("rq_direct_response");
+    public static readonly int RqRouted = Schema.Counter("rq_total");
+    public static readonly int RqTime = Schema.Histogram("downstream_rq_time");
+    public static readonly int CxLength = Schema.Histogram("downstream_cx_length_ms");
+}
+
+/// <summary>Stats of one <c>cluster.&lt;name&gt;</c>.</summary>
+internal static class ClusterStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int CxTotal = Schema.Counter("upstream_cx_total");
+    public static readonly int CxActive = Schema.Gauge("upstream_cx_active");
+    public static readonly int CxHttp1Total = Schema.Counter("upstream_cx_http1_total");
+    public static readonly int CxConnectFail = Schema.Counter("upstream_cx_connect_fail");
+    public static readonly int CxConnectTimeout = Schema.Counter("upstream_cx_connect_timeout");
+    public static readonly int CxIdleTimeout = Schema.Counter("upstream_cx_idle_timeout");
+    public static readonly int CxOverflow = Schema.Counter("upstream_cx_overflow");
+    public static readonly int CxDestroy = Schema.Counter("upstream_cx_destroy");
+    public static readonly int CxDestroyRemote = Schema.Counter("upstream_cx_destroy_remote");
+    public static readonly int CxDestroyLocal = Schema.Counter("upstream_cx_destroy_local");
+    public static readonly int CxDestroyWithActiveRq = Schema.Counter("upstream_cx_destroy_with_active_rq");
+    public static readonly int CxCloseNotify = Schema.Counter("upstream_cx_close_notify");
+    public static readonly int CxMaxRequests = Schema.Counter("upstream_cx_max_requests");
+    public static readonly int CxNoneHealthy = Schema.Counter("upstream_cx_none_healthy");
+    public static readonly int CxProtocolError = Schema.Counter("upstream_cx_protocol_error");
+    public static readonly int CxRxBytes = Schema.Counter("upstream_cx_rx_bytes_total");
+    public static readonly int CxTxBytes = Schema.Counter("upstream_cx_tx_bytes_total");
+    public static readonly int RqTotal = Schema.Counter("upstream_rq_total");
+    public static readonly int RqActive = Schema.Gauge("upstream_rq_active");
+    public static readonly int RqPendingTotal = Schema.Counter("upstream_rq_pending_total");
+    public static readonly int RqPendingOverflow = Schema.Counter("upstream_rq_pending_overflow");
+    public static readonly int RqPendingActive = Schema.Gauge("upstream_rq_pending_active");
+    public static readonly int RqPendingFailureEject = Schema.Counter("upstream_rq_pending_failure_eject");
+    public static readonly int RqTimeout = Schema.Counter("upstream_rq_timeout");
+    public static readonly int RqPerTryTimeout = Schema.Counter("upstream_rq_per_try_timeout");
+    public static readonly int RqRxReset = Schema.Counter("upstream_rq_rx_reset");
+    public static readonly int RqTxReset = Schema.Counter("upstream_rq_tx_reset");
+    public static readonly int RqRetry = Schema.Counter("upstream_rq_retry");
+    public static readonly int RqRetryActive = Schema.Gauge("upstream_rq_retry_active");
+    public static readonly int RqRetrySuccess = Schema.Counter("upstream_rq_retry_success");
+    public static readonly int RqRetryOverflow = Schema.Counter("upstream_rq_retry_overflow");
+    public static readonly int RqRetryLimitExceeded = Schema.Counter("upstream_rq_retry_limit_exceeded");
+    public static readonly int RqResent = Schema.Counter("upstream_rq_resent_on_stale_cx");
+    public static readonly int RqCompleted = Schema.Counter("upstream_rq_completed");
+    public static readonly int Rq1xx = Schema.Counter("upstream_rq_1xx");
+    public static readonly int Rq2xx = Schema.Counter("upstream_rq_2xx");
+    public static readonly int Rq3xx = Schema.Counter("upstream_rq_3xx");
+    public static readonly int Rq4xx = Schema.Counter("upstream_rq_4xx");
+    public static readonly int Rq5xx = Schema.Counter("upstream_rq_5xx");
+    public static readonly int MembershipTotal = Schema.Gauge("membership_total");
+    public static readonly int MembershipHealthy = Schema.Gauge("membership_healthy");
+    public static readonly int MembershipChange = Schema.Counter("membership_change");
+    public static readonly int LbHealthyPanic = Schema.Counter("lb_healthy_panic");
+    public static readonly int RqTime = Schema.Histogram("upstream_rq_time");
+    public static readonly int ConnectMs = Schema.Histogram("upstream_cx_connect_ms");
+
+    private static readonly int[] Codes =
+    [
+        200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410, 412, 413, 414, 415, 416, 417, 421, 422,
+        425, 426, 428, 429, 431, 499, 500, 501, 502, 503, 504, 505,
+    ];
+
+    private static readonly int[] CodeIndex = BuildCodes();
+
+    /// <summary>Index of <c>upstream_rq_&lt;code&gt;</c>, or -1 for a code too rare to have its own.</summary>
+    public static int OfCode(int status) => (uint)status < (uint)CodeIndex.Length ? CodeIndex[status] : -1;
+
+    private static int[] BuildCodes()
+    {
+        var index = new int[600];
+        Array.Fill(index, -1);
+        foreach (int code in Codes) index[code] = Schema.Counter($"upstream_rq_{code}");
+        return index;
+    }
+}
+
+/// <summary>Stats of one <c>listener.&lt;address&gt;</c>.</summary>
+internal static class ListenerStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int CxTotal = Schema.Counter("downstream_cx_total");
+    public static readonly int CxActive = Schema.Gauge("downstream_cx_active");
+    public static readonly int CxDestroy = Schema.Counter("downstream_cx_destroy");
+    public static readonly int CxOverflow = Schema.Counter("downstream_cx_overflow");
+}

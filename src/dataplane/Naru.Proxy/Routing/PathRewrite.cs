@@ -1,0 +1,112 @@
+// Path rewriting by pattern, and normalization (RFC 3986 6.2.2, Envoy's normalize_path and merge_slashes).
+using System.Text;
+using System.Text.RegularExpressions;
+
+namespace Naru.Proxy.Routing;
+
+internal static class PathRewrite
+{
+    /// <summary>All matches replaced; <c>\1</c> refers to groups as RE2 has it. A result with bytes no target may hold is escaped.</summary>
+    public static byte[] ByRegex(ReadOnlySpan<byte> path, Regex pattern, string substitution)
+    {
+        string text = Encoding.Latin1.GetString(path);
+        string result = pattern.Replace(text, match => Expand(match, substitution));
+        return Escape(result);
+    }
+
+    private static string Expand(Match match, string substitution)
+    {
+        var text = new StringBuilder();
+        for (int i = 0; i < substitution.Length; i++)
+        {
+            char c = substitution[i];
+            if (c != '\\' || i + 1 == substitution.Length) text.Append(c);
+            else if (char.IsAsciiDigit(substitution[++i])) text.Append(match.Groups[substitution[i] - '0'].Value);
+            else text.Append(substitution[i]);
+        }
+        return text.ToString();
+    }
+
+    private static byte[] Escape(string path)
+    {
+        var bytes = new List<byte>(path.Length);
+        foreach (char c in path)
+        {
+            if (c is > ' ' and < (char)127) bytes.Add((byte)c);
+            else bytes.AddRange(Encoding.ASCII.GetBytes($"%{(int)(byte)c:X2}"));
+        }
+        return [.. bytes];
+    }
+
+    /// <summary>The path normalized, or null when it is so already; <paramref name="valid"/> is false for one that escapes the root or
+    /// holds a broken or NUL escape.</summary>
+    public static byte[]? Normalize(ReadOnlySpan<byte> path, bool normalize, bool mergeSlashes, out bool valid)
+    {
+        valid = true;
+        if (!NeedsWork(path, normalize, mergeSlashes)) return null;
+        var output = new List<byte>(path.Length);
+        for (int i = 0; i < path.Length; i++)
+        {
+            byte b = path[i];
+            if (normalize && b == '%')
+            {
+                if (i + 2 >= path.Length || !TryHex(path[i + 1], out int high) || !TryHex(path[i + 2], out int low) || high + low == 0)
+                {
+                    valid = false;
+                    return null;
+                }
+                byte decoded = (byte)(high << 4 | low);
+                if (IsUnreserved(decoded)) output.Add(decoded);
+                else
+                {
+                    output.Add((byte)'%');
+                    output.Add(Upper(path[i + 1]));
+                    output.Add(Upper(path[i + 2]));
+                }
+                i += 2;
+                continue;
+            }
+            if (normalize && b == '\\') b = (byte)'/';
+            if (mergeSlashes && b == '/' && output.Count > 0 && output[^1] == '/') continue;
+            output.Add(b);
+        }
+        if (normalize) RemoveDotSegments(output);
+        return [.. output];
+    }
+
+    private static bool NeedsWork(ReadOnlySpan<byte> path, bool normalize, bool mergeSlashes) =>
+        (normalize && (path.IndexOfAny((byte)'%', (byte)'\\') >= 0 || path.IndexOf("/."u8) >= 0)) || (mergeSlashes && path.IndexOf("//"u8) >= 0);
+
+    // RFC 3986 5.2.4.
+    private static void RemoveDotSegments(List<byte> path)
+    {
+        string[] segments = Encoding.Latin1.GetString([.. path]).Split('/');
+        var kept = new List<string>();
+        for (int i = 1; i < segments.Length; i++)
+        {
+            bool last = i == segments.Length - 1;
+            if (segments[i] == ".")
+            {
+                if (last) kept.Add("");
+            }
+            else if (segments[i] == "..")
+            {
+                if (kept.Count > 0) kept.RemoveAt(kept.Count - 1);
+                if (last) kept.Add("");
+            }
+            else kept.Add(segments[i]);
+        }
+        path.Clear();
+        path.AddRange(Encoding.Latin1.GetBytes("/" + string.Join('/', kept)));
+    }
+
+    private static byte Upper(byte hex) => hex is >= (byte)'a' and <= (byte)'f' ? (byte)(hex - 32) : hex;
+
+    private static bool IsUnreserved(byte b) => char.IsAsciiLetterOrDigit((char)b) || b is (byte)'-' or (byte)'.' or (byte)'_' or (byte)'~';
+
+    private static bool TryHex(byte b, out int value)
+    {
+        value = char.IsAsciiHexDigit((char)b) ? Convert.ToInt32(((char)b).ToString(), 16) : -1;
+        return value >= 0;
+    }
+}

@@ -1,0 +1,214 @@
+// A route configuration compiled: host to virtual host, virtual host to route. Envoy's order (route.v3.VirtualHost.domains):
+// exact name, then the longest *suffix, then the longest prefix*, then *; inside a host the first route that matches.
+using System.Collections.Frozen;
+using System.Text;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
+
+namespace Naru.Proxy.Routing;
+
+internal sealed class RouteTable
+{
+    private readonly FrozenDictionary<string, VirtualHost> _exact;
+    private readonly FrozenDictionary<string, VirtualHost>.AlternateLookup<ReadOnlySpan<char>> _exactLookup;
+    private readonly (byte[] Suffix, VirtualHost Host)[] _suffixes;
+    private readonly (byte[] Prefix, VirtualHost Host)[] _prefixes;
+    private readonly VirtualHost? _any;
+
+    public RouteTable(RouteConfigurationConfig config, Func<string, ClusterSlot> slots)
+    {
+        Config = config;
+        var exact = new Dictionary<string, VirtualHost>(StringComparer.Ordinal);
+        var suffixes = new List<(byte[], VirtualHost)>();
+        var prefixes = new List<(byte[], VirtualHost)>();
+        foreach (VirtualHostConfig hostConfig in config.VirtualHosts)
+        {
+            var host = new VirtualHost(hostConfig, config, slots);
+            Hosts.Add(host);
+            foreach (string domain in hostConfig.Domains)
+            {
+                string name = domain.ToLowerInvariant();
+                if (name == "*") _any = host;
+                else if (name.StartsWith('*')) suffixes.Add((Encoding.ASCII.GetBytes(name[1..]), host));
+                else if (name.EndsWith('*')) prefixes.Add((Encoding.ASCII.GetBytes(name[..^1]), host));
+                else exact[name] = host;
+            }
+        }
+        _exact = exact.ToFrozenDictionary(StringComparer.Ordinal);
+        _exactLookup = _exact.GetAlternateLookup<ReadOnlySpan<char>>();
+        _suffixes = [.. suffixes.OrderByDescending(s => s.Item1.Length)];
+        _prefixes = [.. prefixes.OrderByDescending(s => s.Item1.Length)];
+    }
+
+    public RouteConfigurationConfig Config { get; }
+    public List<VirtualHost> Hosts { get; } = [];
+
+    /// <summary>The virtual host of an authority, or null.</summary>
+    public VirtualHost? Find(ReadOnlySpan<byte> authority)
+    {
+        if (_exact.Count == 0 && _suffixes.Length == 0 && _prefixes.Length == 0) return _any;
+        if (authority.Length > 512) return _any;
+        if (Config.IgnorePortInHostMatching) authority = WithoutPort(authority);
+        Span<byte> lower = stackalloc byte[authority.Length];
+        Ascii.ToLower(authority, lower, out _);
+        if (_exact.Count > 0)
+        {
+            Span<char> chars = stackalloc char[lower.Length];
+            Encoding.Latin1.GetChars(lower, chars);
+            if (_exactLookup.TryGetValue(chars, out VirtualHost? exact)) return exact;
+        }
+        foreach ((byte[] suffix, VirtualHost host) in _suffixes)
+            if (lower.Length > suffix.Length && lower.EndsWith(suffix)) return host;
+        foreach ((byte[] prefix, VirtualHost host) in _prefixes)
+            if (lower.Length > prefix.Length && lower.StartsWith(prefix)) return host;
+        return _any;
+    }
+
+    private static ReadOnlySpan<byte> WithoutPort(ReadOnlySpan<byte> authority)
+    {
+        int colon = authority.LastIndexOf((byte)':');
+        return colon < 0 || authority[^1] == ']' ? authority : authority[..colon];
+    }
+}
+
+internal sealed class VirtualHost
+{
+    public VirtualHost(VirtualHostConfig config, RouteConfigurationConfig parent, Func<string, ClusterSlot> slots)
+    {
+        Config = config;
+        Routes = [.. config.Routes.Select(r => new Route(r, config, parent, slots))];
+    }
+
+    public VirtualHostConfig Config { get; }
+    public Route[] Routes { get; }
+
+    /// <summary>The first route that matches, or null.</summary>
+    public Route? Match(in RequestView request, uint random)
+    {
+        foreach (Route route in Routes) if (route.Matches(request, random)) return route;
+        return null;
+    }
+}
+
+internal sealed class Route
+{
+    private readonly byte[] _path;
+    private readonly HeaderMatcher[] _headers;
+    private readonly QueryMatcher[] _query;
+
+    public Route(RouteConfig config, VirtualHostConfig host, RouteConfigurationConfig table, Func<string, ClusterSlot> slots)
+    {
+        Config = config;
+        _path = Encoding.UTF8.GetBytes(config.Match.Path);
+        _headers = [.. config.Match.Headers.Select(h => new HeaderMatcher(h))];
+        _query = [.. config.Match.QueryParameters.Select(q => new QueryMatcher(q))];
+        Forward = config.Action is ForwardActionConfig forward ? new ForwardAction(this, forward, host, table, slots) : null;
+        Headers = HeaderMutations.Of(table.MostSpecificHeaderMutationsWins, config.Headers, host.Headers, table.Headers);
+        Host = host;
+    }
+
+    public RouteConfig Config { get; }
+    public VirtualHostConfig Host { get; }
+    public ForwardAction? Forward { get; }
+
+    /// <summary>Changes of route, host and table in the order in which they are made; null when there are none.</summary>
+    public HeaderMutations? Headers { get; }
+
+    public bool Matches(in RequestView request, uint random)
+    {
+        RouteMatchConfig match = Config.Match;
+        ReadOnlySpan<byte> path = request.Path;
+        switch (match.Kind)
+        {
+            case PathMatchKind.Prefix:
+                if (!StartsWith(path)) return false;
+                break;
+            case PathMatchKind.Exact:
+                if (path.Length != _path.Length || !StartsWith(path)) return false;
+                break;
+            case PathMatchKind.PathSeparatedPrefix:
+                if (!StartsWith(path) || (path.Length > _path.Length && path[_path.Length] != '/')) return false;
+                break;
+            default:
+                if (!ByteMatcher.RegexMatches(match.Regex!, path)) return false;
+                break;
+        }
+        if (match.RuntimeFractionPerMillion < 1_000_000 && random % 1_000_000 >= match.RuntimeFractionPerMillion) return false;
+        foreach (HeaderMatcher header in _headers) if (!header.Matches(request)) return false;
+        foreach (QueryMatcher query in _query) if (!query.Matches(request)) return false;
+        if (match.Grpc)
+        {
+            // application/grpc alone or with a +suffix or ;parameter.
+            if (!request.TryGetHeader("content-type"u8, out ReadOnlySpan<byte> type) || !type.StartsWith("application/grpc"u8)) return false;
+            if (type.Length > 16 && type[16] is not ((byte)'+' or (byte)';')) return false;
+        }
+        return true;
+    }
+
+    private bool StartsWith(ReadOnlySpan<byte> path)
+    {
+        if (path.Length < _path.Length) return false;
+        return Config.Match.CaseSensitive ? path.StartsWith(_path) : Ascii.EqualsIgnoreCase(path[.._path.Length], _path);
+    }
+
+    /// <summary>Bytes of the path that the match covers, for prefix rewrites.</summary>
+    public int MatchedLength(ReadOnlySpan<byte> path) =>
+        Config.Match.Kind is PathMatchKind.Prefix or PathMatchKind.PathSeparatedPrefix ? _path.Length : path.Length;
+}
+
+/// <summary>A route's way to clusters, compiled.</summary>
+internal sealed class ForwardAction
+{
+    private readonly WeightedTarget[] _targets;
+    private readonly uint _total;
+    private readonly Func<string, ClusterSlot> _slots;
+
+    public ForwardAction(Route route, ForwardActionConfig config, VirtualHostConfig host, RouteConfigurationConfig table, Func<string, ClusterSlot> slots)
+    {
+        Config = config;
+        _slots = slots;
+        _targets =
+        [
+            .. config.Clusters.Select(c => new WeightedTarget(
+                slots(c.Name), c.Weight, (c.HostRewriteLiteral ?? config.HostRewriteLiteral) is { } literal ? Encoding.ASCII.GetBytes(literal) : null,
+                HeaderMutations.Of(table.MostSpecificHeaderMutationsWins, c.Headers, route.Config.Headers, host.Headers, table.Headers))),
+        ];
+        _total = _targets.Aggregate(0u, (sum, t) => sum + t.Weight);
+        Retry = config.RetryPolicy ?? host.RetryPolicy;
+        PrefixRewrite = config.PrefixRewrite is { } rewrite ? Encoding.UTF8.GetBytes(rewrite) : null;
+        TimeoutMs = config.Timeout is { } timeout ? (long)timeout.TotalMilliseconds : 0;
+        HostRewriteHeader = config.HostRewriteHeader is { } name ? Encoding.ASCII.GetBytes(name.ToLowerInvariant()) : null;
+    }
+
+    public ForwardActionConfig Config { get; }
+    public RetryPolicyConfig? Retry { get; }
+    public byte[]? PrefixRewrite { get; }
+    public byte[]? HostRewriteHeader { get; }
+
+    /// <summary>0 is never.</summary>
+    public long TimeoutMs { get; }
+
+    /// <summary>One target by weight; null when the cluster header of the request names none.</summary>
+    public WeightedTarget? Pick(in RequestView request, ulong random)
+    {
+        if (Config.ClusterHeader is { } header)
+            return request.TryGetHeader(Encoding.ASCII.GetBytes(header), out ReadOnlySpan<byte> name) && name.Length > 0
+                ? new WeightedTarget(_slots(Encoding.Latin1.GetString(name)), 1, null, null)
+                : null;
+        if (_targets.Length == 1) return _targets[0];
+        uint at = (uint)(random % _total);
+        foreach (WeightedTarget target in _targets)
+        {
+            if (at < target.Weight) return target;
+            at -= target.Weight;
+        }
+        return _targets[^1];
+    }
+}
+
+/// <summary>One target of a split, compiled.</summary>
+/// <param name="Slot">The cluster.</param>
+/// <param name="Weight">Its share.</param>
+/// <param name="HostRewrite">New <c>Host</c>, or null.</param>
+/// <param name="Headers">All levels' changes including this target's.</param>
+internal sealed record WeightedTarget(ClusterSlot Slot, uint Weight, byte[]? HostRewrite, HeaderMutations? Headers);

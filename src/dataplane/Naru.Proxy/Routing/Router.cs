@@ -1,0 +1,132 @@
+// Finds the route of a request and does what it says: forward, redirect, or answer at once.
+using System.Runtime.CompilerServices;
+using System.Text;
+using Naru.Http.Http1;
+using Naru.Proxy.Config;
+using Naru.Proxy.Http;
+using Naru.Proxy.Upstreams;
+
+namespace Naru.Proxy.Routing;
+
+internal static class Router
+{
+    /// <summary>Answers the request; false when the downstream connection must close.</summary>
+    public static ValueTask<bool> AnswerAsync(Exchange x)
+    {
+        long[] stats = x.Manager.Stats.Shard(x.Worker.Index);
+        RouteTable? table = x.Manager.Routes;
+        if (table is null) return Skip(x) ?? LocalReply.SendAsync(x, Reasons.NoRouteTable, x.Manager.RouteName);
+        x.VirtualHost = table.Find(x.Authority);
+        x.Route = x.VirtualHost?.Match(x.View, (uint)x.Worker.Random.Next());
+        if (x.Route is null)
+        {
+            stats[HttpStats.NoRoute]++;
+            return Skip(x) ?? LocalReply.SendAsync(x, Reasons.NoRoute);
+        }
+        MakeRequestId(x);
+        switch (x.Route.Config.Action)
+        {
+            case RedirectActionConfig redirect:
+                stats[HttpStats.RqRedirect]++;
+                return Skip(x) ?? Redirect(x, redirect);
+            case DirectResponseActionConfig direct:
+                stats[HttpStats.RqDirectResponse]++;
+                x.Status = direct.Status;
+                x.Details = "direct_response";
+                return Skip(x) ?? LocalReply.SendAsync(x, [], [.. direct.Body], []);
+            default:
+                return Forward(x, stats);
+        }
+    }
+
+    private static ValueTask<bool> Forward(Exchange x, long[] stats)
+    {
+        stats[HttpStats.RqRouted]++;
+        ForwardAction action = x.Route!.Forward!;
+        if (x.IsUpgrade && !action.Config.Upgrades.IsDefault) x.IsUpgrade = RouteAllowsUpgrade(x, action);
+        x.Target = action.Pick(x.View, x.Worker.Random.Next());
+        if (x.Target?.Slot.Current is null)
+        {
+            stats[HttpStats.NoCluster]++;
+            Reason reason = Reasons.NoCluster with { Status = action.Config.ClusterNotFoundResponseCode };
+            return Skip(x) ?? LocalReply.SendAsync(x, reason, x.Target?.Slot.Name ?? action.Config.ClusterHeader!);
+        }
+        x.Mutations = x.Target.Headers ?? x.Route.Headers;
+        return Forwarder.ForwardAsync(x, action);
+    }
+
+    private static bool RouteAllowsUpgrade(Exchange x, ForwardAction action)
+    {
+        ReadOnlySpan<byte> token = Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]);
+        foreach (string allowed in action.Config.Upgrades) if (Ascii.EqualsIgnoreCase(token, allowed)) return true;
+        return false;
+    }
+
+    // An answer of our own needs no body: one that is here already is passed over, so that the connection can go on.
+    private static ValueTask<bool>? Skip(Exchange x)
+    {
+        if (x.Framing.Body == BodyKind.Length && x.Framing.ContentLength <= x.In.Count)
+        {
+            x.In.Start += (int)x.Framing.ContentLength;
+            x.RequestBodyBuffered = true;
+        }
+        return null;
+    }
+
+    private static void MakeRequestId(Exchange x)
+    {
+        HttpConnectionManagerConfig config = x.Manager.Config;
+        bool has = x.Framing.RequestId >= 0;
+        if (!config.GenerateRequestId || (has && (!config.UseRemoteAddress || config.PreserveExternalRequestId))) return;
+        x.HasRequestId = true;
+        ulong high = x.Worker.Random.Next(), low = x.Worker.Random.Next();
+        // A random UUID (RFC 9562 5.4): version 4, variant 10.
+        high = (high & 0xffffffffffff0fffUL) | 0x4000UL;
+        low = (low & 0x3fffffffffffffffUL) | 0x8000000000000000UL;
+        Span<byte> id = x.RequestId;
+        Hex(high >> 32, 8, id);
+        id[8] = (byte)'-';
+        Hex((high >> 16) & 0xffff, 4, id[9..]);
+        id[13] = (byte)'-';
+        Hex(high & 0xffff, 4, id[14..]);
+        id[18] = (byte)'-';
+        Hex(low >> 48, 4, id[19..]);
+        id[23] = (byte)'-';
+        Hex(low & 0xffffffffffffUL, 12, id[24..]);
+    }
+
+    private static void Hex(ulong value, int digits, Span<byte> into)
+    {
+        for (int i = digits - 1; i >= 0; i--)
+        {
+            into[i] = "0123456789abcdef"u8[(int)(value & 15)];
+            value >>= 4;
+        }
+    }
+
+    private static ValueTask<bool> Redirect(Exchange x, RedirectActionConfig action)
+    {
+        string authority = Encoding.Latin1.GetString(x.Authority);
+        string path = Encoding.Latin1.GetString(x.Path);
+        string scheme = action.Scheme ?? "http";
+        string host = action.Host ?? HostOnly(authority);
+        string port = action.Port is { } p ? IsDefault(scheme, p) ? "" : $":{p}"
+            : action.Host is null && action.Scheme is null ? authority[HostOnly(authority).Length..] : "";
+        string location = action.Path
+            ?? (action.PrefixRewrite is { } prefix ? prefix + path[x.Route!.MatchedLength(x.Path)..]
+            : action.RegexRewrite is { } rewrite ? Encoding.Latin1.GetString(PathRewrite.ByRegex(x.Path, rewrite.Pattern, rewrite.Substitution))
+            : path);
+        if (x.HasQuery && !action.StripQuery && !location.Contains('?')) location += "?" + Encoding.Latin1.GetString(x.Query);
+        x.Status = action.ResponseCode;
+        x.Details = "direct_response";
+        return LocalReply.SendAsync(x, [], [], Encoding.Latin1.GetBytes($"location: {scheme}://{host}{port}{location}\r\n"));
+    }
+
+    private static bool IsDefault(string scheme, int port) => scheme == "https" ? port == 443 : port == 80;
+
+    private static string HostOnly(string authority)
+    {
+        int colon = authority.LastIndexOf(':');
+        return colon < 0 || authority.EndsWith(']') ? authority : authority[..colon];
+    }
+}

@@ -1,0 +1,453 @@
+// One try of a request on one endpoint: a connection, the request out, the answer back, both bodies flowing at once.
+// It ends in a value that says what happened; whether to try again is the Forwarder's business.
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Text;
+using Naru.Http.Http1;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+using Naru.Proxy.Routing;
+
+namespace Naru.Proxy.Upstreams;
+
+internal enum AttemptKind : byte
+{
+    /// <summary>The answer went downstream (or was cut there after it began).</summary>
+    Answered,
+    ConnectFailed,
+    ConnectTimedOut,
+    Overflow,
+    /// <summary>The connection died before the answer's head was whole.</summary>
+    Reset,
+    /// <summary>The try's own time was up.</summary>
+    TimedOut,
+    /// <summary>The answer is not valid HTTP/1.</summary>
+    Malformed,
+    UpgradeRefused,
+    /// <summary>An answer that the retry policy does not want to pass on.</summary>
+    RetriableStatus,
+    /// <summary>The exchange was given up; see its abort reason.</summary>
+    Aborted,
+}
+
+/// <summary>How a try ended.</summary>
+/// <param name="Kind">What happened.</param>
+/// <param name="Reused">It rode on a reused connection and got no byte of an answer.</param>
+/// <param name="RequestSent">At least one byte of the request was handed to the kernel.</param>
+/// <param name="KeepDownstream">After an answer: whether the downstream connection goes on.</param>
+internal readonly record struct AttemptEnd(AttemptKind Kind, bool Reused = false, bool RequestSent = true, bool KeepDownstream = false);
+
+internal static class Attempt
+{
+    // Envoy's max_response_headers_kb and max_headers_count have the same defaults as the request's.
+    private const int MaxHeadBytes = 60 * 1024;
+    private const int MaxFields = 100;
+    private const int MaxInterim = 16;
+    private const long KeepAliveMarginMs = 1000;
+
+    /// <summary>Runs one try.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public static async ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh, bool mayRetry)
+    {
+        Worker worker = x.Worker;
+        UpstreamConnection? up = fresh ? null : pool.TakeIdle(worker.Now);
+        if (up is null)
+        {
+            AttemptEnd? refused = await WaitForRoomAsync(x, cluster, pool, fresh);
+            if (refused is { } end) return end;
+            up = fresh ? null : pool.TakeIdle(worker.Now);
+        }
+        if (up is null)
+        {
+            up = new UpstreamConnection(worker, pool);
+            x.Upstream = up;
+            switch (await up.ConnectAsync(cluster.ConnectMs))
+            {
+                case ConnectResult.Cancelled:
+                    return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+                case ConnectResult.TimedOut:
+                    return new AttemptEnd(AttemptKind.ConnectTimedOut, RequestSent: false);
+                case ConnectResult.Failed:
+                    x.TransportFailure = Encoding.ASCII.GetBytes(Sys.Describe(up.Errno));
+                    return new AttemptEnd(AttemptKind.ConnectFailed, RequestSent: false);
+            }
+        }
+        x.Upstream = up;
+        if (action.Retry?.PerTryTimeout is { } perTry)
+        {
+            x.TryDeadline = worker.Now + (long)perTry.TotalMilliseconds;
+            x.Connection.ArmExchange(x);
+        }
+
+        AttemptEnd result = await ExchangeAsync(x, action, cluster, up, mayRetry);
+        x.Upstream = null;
+        return result;
+    }
+
+    // The breaker on connections: wait for one of this endpoint's, within the limit of those who may wait.
+    private static async ValueTask<AttemptEnd?> WaitForRoomAsync(Exchange x, Cluster cluster, HostPool pool, bool fresh)
+    {
+        ClusterSlot slot = cluster.Slot;
+        long[] stats = slot.Stats!.Shard(x.Worker.Index);
+        while (slot.Connections >= cluster.Config.MaxConnections && pool.Connections > 0)
+        {
+            if (fresh && pool.IdleCount > 0)
+            {
+                pool.CloseIdle();
+                continue;
+            }
+            stats[ClusterStats.CxOverflow]++;
+            if (slot.Pending >= cluster.Config.MaxPendingRequests)
+            {
+                stats[ClusterStats.RqPendingOverflow]++;
+                return new AttemptEnd(AttemptKind.Overflow, RequestSent: false);
+            }
+            stats[ClusterStats.RqPendingTotal]++;
+            stats[ClusterStats.RqPendingActive]++;
+            ClusterWorker own = slot.Of(x.Worker);
+            own.Pending++;
+            var waiter = new PoolWaiter(pool);
+            x.Waiter = waiter;
+            await waiter;
+            x.Waiter = null;
+            own.Pending--;
+            stats[ClusterStats.RqPendingActive]--;
+            if (x.Abort != AbortReason.None) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+            if (!fresh && pool.IdleCount > 0) break;
+        }
+        return null;
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private static async ValueTask<AttemptEnd> ExchangeAsync(Exchange x, ForwardAction action, Cluster cluster, UpstreamConnection up, bool mayRetry)
+    {
+        Worker worker = x.Worker;
+        bool reused = up.Served > 0;
+        long[] stats = cluster.Slot.Stats!.Shard(worker.Index);
+        x.UpstreamStartTicks = Stopwatch.GetTimestamp();
+
+        // The request: in one write where it is all here, else a pump of its own beside the answer.
+        IoBuffer o = RequestWriter.Write(x);
+        ValueTask<PumpResult> pump = default;
+        bool pumping = false;
+        bool sent = false;
+        if (x.RequestBodyBuffered)
+        {
+            bool whole = AppendBufferedBody(x, o);
+            int headBytes = o.Count;
+            bool ok = await up.SendAllAsync(o);
+            sent = o.Count < headBytes;
+            if (ok && !whole) ok = await SendBufferedBodyAsync(x, up);
+            if (!ok && (x.Abort != AbortReason.None || !up.MayRead))
+            {
+                worker.Buffers.Return(o);
+                return Died(x, up, reused, sent);
+            }
+        }
+        else
+        {
+            sent = pumping = true;
+            pump = RequestAsync(x, action, up, o);
+        }
+
+        // The answer's head.
+        IoBuffer rb = worker.Buffers.Rent();
+        Http1Head head = x.UpstreamHead;
+        head.StartResponse();
+        bool anyByte = false;
+        int interim = 0;
+        AttemptKind failure = AttemptKind.Answered;
+        while (true)
+        {
+            HeadStatus status = rb.IsEmpty ? HeadStatus.Incomplete : head.Parse(rb.Filled, MaxHeadBytes, MaxFields);
+            if (status == HeadStatus.Refused)
+            {
+                failure = AttemptKind.Malformed;
+                break;
+            }
+            if (status == HeadStatus.Complete)
+            {
+                if (head.Status is >= 200 or 101) break;
+                if (++interim > MaxInterim)
+                {
+                    failure = AttemptKind.Malformed;
+                    break;
+                }
+                if (await InterimAsync(x, rb))
+                {
+                    rb.Start += head.Length;
+                    head.StartResponse();
+                    continue;
+                }
+                failure = AttemptKind.Aborted;
+                break;
+            }
+            if (rb.Room == 0)
+            {
+                rb.Compact();
+                if (rb.Room == 0) rb = worker.Buffers.Grow(rb);
+            }
+            if (!up.MayRead) await up.Readable();
+            if (up.Cancelled)
+            {
+                failure = AttemptKind.Aborted;
+                break;
+            }
+            int n = up.Receive(rb);
+            if (n > 0)
+            {
+                if (!anyByte)
+                {
+                    anyByte = true;
+                    x.ResponseStartTicks = Stopwatch.GetTimestamp();
+                }
+                x.Touch();
+            }
+            else if (n != TcpSocket.WouldBlock)
+            {
+                failure = AttemptKind.Reset;
+                break;
+            }
+        }
+
+        Http1Framing framing = default;
+        if (failure == AttemptKind.Answered)
+        {
+            Http1Error error = Http1Framing.OfResponse(rb.Filled[..head.Length], head, x.IsHead, out framing);
+            if (error != Http1Error.None) failure = AttemptKind.Malformed;
+            else if (head.Status == 101 && !x.IsUpgrade) failure = AttemptKind.UpgradeRefused;
+            else if (mayRetry && action.Retry is { } policy && x.RequestBodyBuffered && x.IsIdempotent && Forwarder.WantsStatus(policy, head.Status))
+                failure = AttemptKind.RetriableStatus;
+        }
+        if (failure != AttemptKind.Answered)
+        {
+            if (failure is AttemptKind.Malformed or AttemptKind.UpgradeRefused) stats[ClusterStats.CxProtocolError]++;
+            if (failure == AttemptKind.Reset) stats[ClusterStats.RqRxReset]++;
+            if (pumping) await StopPumpAsync(x, up, pump);
+            worker.Buffers.Return(rb);
+            worker.Buffers.Return(o);
+            stats[ClusterStats.CxDestroyWithActiveRq]++;
+            up.Close();
+            if (x.Abort == AbortReason.PerTryTimeout)
+            {
+                stats[ClusterStats.RqPerTryTimeout]++;
+                return new AttemptEnd(AttemptKind.TimedOut);
+            }
+            if (failure == AttemptKind.RetriableStatus) x.Status = 0;
+            return new AttemptEnd(failure, Reused: reused && !anyByte && failure == AttemptKind.Reset, RequestSent: sent);
+        }
+
+        if (framing.KeepAliveTimeout >= 0) up.PeerKeepAliveSeconds = framing.KeepAliveTimeout;
+        x.TryDeadline = TimerNode.Never;
+        x.Status = head.Status;
+        x.Details = "via_upstream";
+        x.UpstreamHeadBytes = head.Length;
+        if (head.Status == 101)
+        {
+            worker.Buffers.Return(o);
+            return await Tunnel.RunAsync(x, up, rb, framing);
+        }
+
+        // How the body is framed downstream.
+        BodyKind body = framing.Body;
+        if (body is BodyKind.Chunked or BodyKind.UntilClose)
+        {
+            body = x.Head.Minor == 1 ? BodyKind.Chunked : BodyKind.UntilClose;
+            if (body == BodyKind.UntilClose) x.KeepAlive = false;
+        }
+        IoBuffer down = pumping ? worker.Buffers.Rent() : o;
+        down.Clear();
+        ResponseWriter.WriteUpstream(x, ref down, rb, framing, body);
+        rb.Start += head.Length;
+        x.ResponseStarted = true;
+        x.ResponseBody.Start(worker, up, rb, framing.Body, framing.ContentLength, pinned: false);
+        PumpResult flowed = await BodyPump.RunAsync(x, x.ResponseBody, x.Connection, down, body == BodyKind.Chunked && !x.IsHead && framing.Body != BodyKind.None);
+        x.BytesSent = x.ResponseBody.Bytes;
+        x.UpstreamEndTicks = Stopwatch.GetTimestamp();
+        rb = x.ResponseBody.Buffer;
+
+        // A request that is still on its way when its answer is complete will not be waited for.
+        bool requestDone = !pumping || x.RequestBody.Done;
+        if (pumping)
+        {
+            if (!requestDone) x.Manager.Stats.Shard(worker.Index)[HttpStats.RqResponseBeforeComplete]++;
+            await StopPumpAsync(x, up, pump);
+            requestDone = x.RequestBody.Done && x.RequestSent;
+            worker.Buffers.Return(o);
+        }
+        else
+        {
+            Forwarder.PassBody(x);
+        }
+        worker.Buffers.Return(down);
+
+        bool leftover = !rb.IsEmpty;
+        worker.Buffers.Return(rb);
+        if (flowed == PumpResult.Done && requestDone && !leftover && MayReuse(x, cluster, up, framing, head.Minor)) up.Pool.Return(up, ReuseUntil(worker, cluster, up));
+        else up.Close();
+
+        if (flowed == PumpResult.Done) return new AttemptEnd(AttemptKind.Answered, KeepDownstream: x.KeepAlive && requestDone);
+        CutShort(x, stats, flowed);
+        return new AttemptEnd(AttemptKind.Answered);
+    }
+
+    // The answer began and cannot be finished: the client must see that it is not whole.
+    private static void CutShort(Exchange x, long[] stats, PumpResult flowed)
+    {
+        if (flowed == PumpResult.SinkFailed || x.Abort == AbortReason.DownstreamGone)
+        {
+            x.Flags |= Telemetry.ResponseFlags.DownstreamConnectionTermination;
+            x.Details = "downstream_remote_disconnect";
+            stats[ClusterStats.RqTxReset]++;
+        }
+        else if (flowed == PumpResult.Cancelled)
+        {
+            x.Flags |= x.Abort == AbortReason.RouteTimeout ? Telemetry.ResponseFlags.UpstreamRequestTimeout : Telemetry.ResponseFlags.StreamIdleTimeout;
+            x.Details = x.Abort == AbortReason.RouteTimeout ? "upstream_response_timeout" : "stream_idle_timeout";
+            if (x.Abort == AbortReason.RouteTimeout) stats[ClusterStats.RqTimeout]++;
+        }
+        else
+        {
+            x.Flags |= Telemetry.ResponseFlags.UpstreamConnectionTermination;
+            x.Details = "upstream_reset_after_response_started{connection_termination}";
+            stats[ClusterStats.RqRxReset]++;
+        }
+        x.Connection.Reset();
+    }
+
+    private static AttemptEnd Died(Exchange x, UpstreamConnection up, bool reused, bool sent)
+    {
+        up.Close();
+        if (x.Abort == AbortReason.PerTryTimeout) return new AttemptEnd(AttemptKind.TimedOut, RequestSent: sent);
+        return new AttemptEnd(x.Abort == AbortReason.None ? AttemptKind.Reset : AttemptKind.Aborted, Reused: reused, RequestSent: sent);
+    }
+
+    private static bool AppendBufferedBody(Exchange x, IoBuffer o)
+    {
+        int length = (int)Math.Max(0, x.Framing.ContentLength);
+        if (x.Framing.Body == BodyKind.None || length > o.Room) return x.Framing.Body == BodyKind.None;
+        o.Append(x.In.Filled[..length]);
+        return true;
+    }
+
+    // Straight from the read buffer, whose window does not move: the body may be needed again.
+    private static async ValueTask<bool> SendBufferedBodyAsync(Exchange x, UpstreamConnection up)
+    {
+        int length = (int)x.Framing.ContentLength;
+        for (int sent = 0; sent < length;)
+        {
+            int n = SendPart(x, up, sent, length - sent);
+            if (n > 0)
+            {
+                sent += n;
+                continue;
+            }
+            if (n == TcpSocket.Failed || up.Cancelled) return false;
+            await up.Writable();
+        }
+        return true;
+    }
+
+    private static unsafe int SendPart(Exchange x, UpstreamConnection up, int from, int length) => up.Send(x.In.Memory + x.In.Start + from, length);
+
+    /// <summary>The request's body beside the answer. Its result says how it ended; a broken client ends the exchange.</summary>
+    private static async ValueTask<PumpResult> RequestAsync(Exchange x, ForwardAction action, UpstreamConnection up, IoBuffer o)
+    {
+        if (x.Framing.Expect100 && !x.Manager.Config.Proxy100Continue && x.In.IsEmpty && !x.Continued)
+        {
+            x.Continued = true;
+            if (!SendContinue(x)) return PumpResult.Cancelled;
+        }
+        PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, up, o, x.Framing.Body == BodyKind.Chunked);
+        switch (result)
+        {
+            case PumpResult.Done:
+                x.RequestSent = true;
+                Forwarder.RequestEnded(x, action);
+                x.Connection.ArmExchange(x);
+                break;
+            case PumpResult.SourceEnded:
+                x.GiveUp(AbortReason.DownstreamGone);
+                break;
+            case PumpResult.SourceRefused:
+                x.GiveUp(AbortReason.DownstreamBroken);
+                break;
+        }
+        return result;
+    }
+
+    // 25 bytes into an empty socket buffer: a partial write would be a client that never read a byte of ours.
+    private static unsafe bool SendContinue(Exchange x)
+    {
+        ReadOnlySpan<byte> line = "HTTP/1.1 100 Continue\r\n\r\n"u8;
+        fixed (byte* bytes = line) return x.Connection.Send(bytes, line.Length) == line.Length;
+    }
+
+    private static async ValueTask StopPumpAsync(Exchange x, UpstreamConnection up, ValueTask<PumpResult> pump)
+    {
+        if (!pump.IsCompleted)
+        {
+            up.Cancel();
+            x.Connection.Cancel();
+        }
+        await pump;
+        if (x.Connection.Fd >= 0 && x.Abort != AbortReason.DownstreamGone) x.Connection.Uncancel();
+    }
+
+    // 100 is ours to answer unless configured otherwise; what else is interim goes through, to clients that know it.
+    private static async ValueTask<bool> InterimAsync(Exchange x, IoBuffer rb)
+    {
+        int status = x.UpstreamHead.Status;
+        bool forward = status == 100 ? x.Manager.Config.Proxy100Continue && x.Framing.Expect100 && !x.Continued : x.Head.Minor == 1;
+        if (!forward) return true;
+        if (status == 100) x.Continued = true;
+        IoBuffer o = x.Worker.Buffers.Rent();
+        ResponseWriter.WriteInterim(x, ref o, rb);
+        bool sent = await x.Connection.SendAllAsync(o);
+        x.Worker.Buffers.Return(o);
+        if (!sent) x.GiveUp(AbortReason.DownstreamGone);
+        return sent;
+    }
+
+    private static bool MayReuse(Exchange x, Cluster cluster, UpstreamConnection up, in Http1Framing framing, int minor)
+    {
+        if (framing.Close || framing.Body == BodyKind.UntilClose || (minor == 0 && !framing.KeepAlive) || x.Abort != AbortReason.None) return false;
+        int most = cluster.Config.MaxRequestsPerConnection;
+        return most == 0 || up.Served + 1 < most;
+    }
+
+    // The endpoint's own word (Keep-Alive: timeout) less a margin, or the cluster's idle timeout, whichever ends first.
+    private static long ReuseUntil(Worker worker, Cluster cluster, UpstreamConnection up)
+    {
+        long ms = cluster.IdleMs;
+        if (up.PeerKeepAliveSeconds >= 0) ms = Math.Min(ms, Math.Max(0, up.PeerKeepAliveSeconds * 1000L - KeepAliveMarginMs));
+        return worker.Now + ms;
+    }
+}
+
+/// <summary>Waits in a pool's queue.</summary>
+internal sealed class PoolWaiter(HostPool pool) : ICriticalNotifyCompletion
+{
+    private Action? _continuation;
+
+    public PoolWaiter GetAwaiter() => this;
+    public bool IsCompleted => false;
+    public bool IsWaiting => _continuation is not null;
+    public void GetResult() { }
+    public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);
+
+    public void UnsafeOnCompleted(Action continuation)
+    {
+        _continuation = continuation;
+        pool.Wait(this);
+    }
+
+    /// <summary>Ends the wait; the second call does nothing.</summary>
+    public void Resume()
+    {
+        Action? continuation = _continuation;
+        _continuation = null;
+        continuation?.Invoke();
+    }
+}

@@ -1,0 +1,291 @@
+// Sends a request to its cluster: picks an endpoint, a connection, tries, and decides whether to try again. Each try is an
+// Attempt; what may be repeated is decided here and nowhere else.
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using Naru.Http.Http1;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+using Naru.Proxy.LoadBalancing;
+using Naru.Proxy.Routing;
+
+namespace Naru.Proxy.Upstreams;
+
+internal static class Forwarder
+{
+    /// <summary>Answers the request from its cluster; false when the downstream connection must close.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public static async ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action)
+    {
+        Worker worker = x.Worker;
+        ClusterSlot slot = x.Target!.Slot;
+        ClusterWorker own = slot.Of(worker);
+        long[] stats = slot.Stats!.Shard(worker.Index);
+        Cluster cluster = slot.Current!;
+
+        if (slot.ActiveRequests >= cluster.Config.MaxRequests)
+        {
+            stats[ClusterStats.RqPendingOverflow]++;
+            return await LocalReply.SendAsync(x, Reasons.Overflow, "max_requests");
+        }
+
+        Prepare(x, action);
+        own.ActiveRequests++;
+        stats[ClusterStats.RqTotal]++;
+        stats[ClusterStats.RqActive]++;
+        bool retrying = false;
+        try
+        {
+            int retries = 0;
+            bool resent = false;
+            bool fresh = false;
+            while (true)
+            {
+                cluster = slot.Current ?? cluster;
+                RetryPolicyConfig? policy = action.Retry;
+                bool avoid = policy is { AvoidPreviousHosts: true };
+                Host? host = LoadBalancer.Pick(cluster, worker, avoid ? x.Tried : null, policy?.HostSelectionMaxAttempts ?? 0);
+                if (host is null)
+                {
+                    stats[ClusterStats.CxNoneHealthy]++;
+                    return await EndAsync(x, Reasons.NoHealthyUpstream);
+                }
+                if (cluster.Panic) stats[ClusterStats.LbHealthyPanic]++;
+                x.Host = host;
+                x.Attempts++;
+                HostPool pool = host.State.Pool(worker);
+                pool.ActiveRequests++;
+                AttemptEnd end;
+                try
+                {
+                    end = await Attempt.RunAsync(x, action, cluster, pool, fresh, retries < (policy?.NumRetries ?? 0));
+                }
+                finally
+                {
+                    pool.ActiveRequests--;
+                }
+
+                if (end.Kind == AttemptKind.Answered)
+                {
+                    if (retrying && x.Status < 500) stats[ClusterStats.RqRetrySuccess]++;
+                    CountAnswer(x, slot, stats);
+                    return end.KeepDownstream;
+                }
+                if (x.Abort is not (AbortReason.None or AbortReason.PerTryTimeout)) return await AbortedAsync(x, stats);
+
+                // A pooled connection that died before it said a word: the endpoint closed it as we reached for it. Nobody has
+                // to know, as long as the request may be sent twice or was not sent at all (RFC 9110 9.2.2, RFC 9112 9.3.1).
+                if (end is { Kind: AttemptKind.Reset, Reused: true } && !resent && Repeatable(x, end))
+                {
+                    resent = fresh = true;
+                    x.Attempts--;
+                    stats[ClusterStats.RqResent]++;
+                    continue;
+                }
+
+                if (policy is not null && Wants(policy, end) && Repeatable(x, end))
+                {
+                    if (retries >= policy.NumRetries)
+                    {
+                        stats[ClusterStats.RqRetryLimitExceeded]++;
+                        x.Flags |= Telemetry.ResponseFlags.UpstreamRetryLimitExceeded;
+                    }
+                    else if (!retrying && slot.Retries >= cluster.Config.MaxRetries)
+                    {
+                        stats[ClusterStats.RqRetryOverflow]++;
+                    }
+                    else
+                    {
+                        if (!retrying)
+                        {
+                            retrying = true;
+                            own.Retries++;
+                            stats[ClusterStats.RqRetryActive]++;
+                        }
+                        retries++;
+                        stats[ClusterStats.RqRetry]++;
+                        x.Tried.Add(host);
+                        // The first retry goes at once where another endpoint can take it; further ones back off with full jitter.
+                        if (retries > 1 || cluster.Usable.Length < 2)
+                            await new Delay(x, BackOff(policy, retries, worker));
+                        if (x.Abort is not (AbortReason.None or AbortReason.PerTryTimeout)) return await AbortedAsync(x, stats);
+                        ResetForRetry(x);
+                        continue;
+                    }
+                }
+                return await EndAsync(x, ReasonOf(end));
+            }
+        }
+        finally
+        {
+            own.ActiveRequests--;
+            stats[ClusterStats.RqActive]--;
+            stats[ClusterStats.RqCompleted]++;
+            if (retrying)
+            {
+                own.Retries--;
+                stats[ClusterStats.RqRetryActive]--;
+            }
+        }
+    }
+
+    private static void Prepare(Exchange x, ForwardAction action)
+    {
+        Worker worker = x.Worker;
+        x.RequestBodyBuffered = x.Framing.Body == BodyKind.None || (x.Framing.Body == BodyKind.Length && x.Framing.ContentLength <= x.In.Count);
+        if (action.Config.IdleTimeout is { } idle) x.StreamIdleMs = HttpManager.Ms(idle);
+        if (x.Manager.MaxStreamMs > 0) x.StreamDeadline = worker.Now + x.Manager.MaxStreamMs;
+        if (x.RequestBodyBuffered) RequestEnded(x, action);
+        else if (x.Manager.RequestMs > 0) x.RequestDeadline = worker.Now + x.Manager.RequestMs;
+        if (!x.RequestBodyBuffered) x.RequestBody.Start(worker, x.Connection, x.In, x.Framing.Body, x.Framing.ContentLength, pinned: true);
+        else x.RequestBody.Start(worker, x.Connection, x.In, BodyKind.None, 0, pinned: true);
+        x.Connection.ArmExchange(x);
+    }
+
+    /// <summary>The whole request is here: from now on the route's timeout runs (Envoy: RouteAction.timeout).</summary>
+    public static void RequestEnded(Exchange x, ForwardAction action)
+    {
+        x.RequestEndTicks = Stopwatch.GetTimestamp();
+        x.RequestDeadline = TimerNode.Never;
+        if (action.TimeoutMs > 0 && !x.IsUpgrade) x.RouteDeadline = x.Worker.Now + action.TimeoutMs;
+    }
+
+    private static void ResetForRetry(Exchange x)
+    {
+        if (x.Abort == AbortReason.PerTryTimeout) x.Abort = AbortReason.None;
+        x.Connection.Uncancel();
+        x.TryDeadline = TimerNode.Never;
+        x.Touch();
+    }
+
+    /// <summary>Nothing of the body is lost, and either nothing reached the upstream or the method may be repeated.</summary>
+    private static bool Repeatable(Exchange x, in AttemptEnd end) =>
+        x.RequestBodyBuffered && !x.ResponseStarted
+        && (x.IsIdempotent || !end.RequestSent || x.Route!.Forward!.Retry is { RetryNonIdempotent: true });
+
+    private static bool Wants(RetryPolicyConfig policy, in AttemptEnd end) => end.Kind switch
+    {
+        AttemptKind.ConnectFailed or AttemptKind.ConnectTimedOut => (policy.On & (RetryOn.ConnectFailure | RetryOn.FiveXx | RetryOn.Reset | RetryOn.ResetBeforeRequest)) != 0,
+        AttemptKind.Reset => (policy.On & (RetryOn.Reset | RetryOn.FiveXx)) != 0 || (!end.RequestSent && (policy.On & RetryOn.ResetBeforeRequest) != 0),
+        AttemptKind.TimedOut => (policy.On & (RetryOn.Reset | RetryOn.FiveXx)) != 0,
+        AttemptKind.RetriableStatus => true,
+        AttemptKind.Malformed => (policy.On & (RetryOn.FiveXx | RetryOn.Reset)) != 0,
+        _ => false,
+    };
+
+    /// <summary>Whether a policy wants another try for this status.</summary>
+    public static bool WantsStatus(RetryPolicyConfig policy, int status)
+    {
+        if (status >= 500 && (policy.On & RetryOn.FiveXx) != 0) return true;
+        if (status is 502 or 503 or 504 && (policy.On & RetryOn.GatewayError) != 0) return true;
+        if (status == 409 && (policy.On & RetryOn.Retriable4xx) != 0) return true;
+        return (policy.On & RetryOn.RetriableStatusCodes) != 0 && policy.RetriableStatusCodes.Contains(status);
+    }
+
+    // Full jitter in [0, (2^n - 1) * base), capped (Envoy: x-envoy-max-retries).
+    private static long BackOff(RetryPolicyConfig policy, int retry, Worker worker)
+    {
+        long range = Math.Min((long)policy.BackOffMax.TotalMilliseconds, ((1L << Math.Min(retry, 20)) - 1) * (long)policy.BackOffBase.TotalMilliseconds);
+        return worker.Random.Below((uint)Math.Clamp(range, 1, int.MaxValue));
+    }
+
+    private static Reason ReasonOf(in AttemptEnd end) => end.Kind switch
+    {
+        AttemptKind.ConnectFailed => Reasons.ConnectFailure,
+        AttemptKind.ConnectTimedOut => Reasons.ConnectTimeout,
+        AttemptKind.Overflow => Reasons.Overflow,
+        AttemptKind.TimedOut => Reasons.PerTryTimeout,
+        AttemptKind.Malformed => Reasons.UpstreamProtocol,
+        AttemptKind.UpgradeRefused => Reasons.UpgradeRefused,
+        _ => Reasons.UpstreamReset,
+    };
+
+    private static ValueTask<bool> AbortedAsync(Exchange x, long[] stats)
+    {
+        long[] http = x.Manager.Stats.Shard(x.Worker.Index);
+        switch (x.Abort)
+        {
+            case AbortReason.RouteTimeout:
+                stats[ClusterStats.RqTimeout]++;
+                return EndAsync(x, Reasons.RouteTimeout, $"{x.Route!.Forward!.TimeoutMs} ms");
+            case AbortReason.StreamIdle:
+                http[HttpStats.RqIdleTimeout]++;
+                return EndAsync(x, x.RequestBody.Done ? Reasons.StreamIdleUpstream : Reasons.StreamIdle);
+            case AbortReason.RequestTimeout:
+                http[HttpStats.RqTimeout]++;
+                return EndAsync(x, Reasons.RequestTimeout);
+            case AbortReason.MaxDuration:
+                http[HttpStats.RqMaxDuration]++;
+                return EndAsync(x, Reasons.MaxDuration);
+            case AbortReason.DownstreamBroken:
+                return EndAsync(x, Reasons.BadBody);
+            default:
+                x.Flags |= Telemetry.ResponseFlags.DownstreamConnectionTermination;
+                x.Details = "downstream_remote_disconnect";
+                http[HttpStats.RqRxReset]++;
+                http[HttpStats.CxDestroyRemoteActiveRq]++;
+                return ValueTask.FromResult(false);
+        }
+    }
+
+    // Our own answer, unless one is on its way already: then the only honest end is to cut it.
+    private static async ValueTask<bool> EndAsync(Exchange x, Reason reason, string detail = "")
+    {
+        if (x.ResponseStarted)
+        {
+            x.Flags |= reason.Flags;
+            x.Details = reason.Details.Replace("before_response_started", "after_response_started");
+            x.Connection.Reset();
+            return false;
+        }
+        if (x.RequestBodyBuffered) PassBody(x);
+        if (detail.Length == 0 && x.TransportFailure is { Length: > 0 } failure) detail = System.Text.Encoding.ASCII.GetString(failure);
+        CountOwnAnswer(x, reason.Status);
+        return await LocalReply.SendAsync(x, reason, detail);
+    }
+
+    /// <summary>A buffered body was sent from where it lies; now it is done with.</summary>
+    public static void PassBody(Exchange x)
+    {
+        if (x.Framing.Body != BodyKind.Length || x.BodyPassed) return;
+        x.BodyPassed = true;
+        x.In.Start += (int)x.Framing.ContentLength;
+    }
+
+    private static void CountAnswer(Exchange x, ClusterSlot slot, long[] stats)
+    {
+        Count(x.Status, stats);
+        slot.Stats!.HistogramOf(x.Worker.Index, ClusterStats.RqTime)
+            .Record((long)Stopwatch.GetElapsedTime(x.UpstreamStartTicks, x.UpstreamEndTicks).TotalMilliseconds);
+    }
+
+    private static void CountOwnAnswer(Exchange x, int status) => Count(status, x.Target!.Slot.Stats!.Shard(x.Worker.Index));
+
+    private static void Count(int status, long[] stats)
+    {
+        int family = status / 100;
+        if (family is >= 1 and <= 5) stats[ClusterStats.Rq1xx + family - 1]++;
+        int index = ClusterStats.OfCode(status);
+        if (index >= 0) stats[index]++;
+    }
+}
+
+/// <summary>Waits on the worker for a time, or until the exchange is given up.</summary>
+internal sealed class Delay(Exchange x, long ms) : ITimerOwner, ICriticalNotifyCompletion
+{
+    private Action? _continuation;
+
+    public Delay GetAwaiter() => this;
+    public bool IsCompleted => ms <= 0;
+    public void GetResult() { }
+    public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);
+
+    public void UnsafeOnCompleted(Action continuation)
+    {
+        _continuation = continuation;
+        x.Worker.Timers.Set(new TimerNode(this), x.Worker.Now + ms, x.Worker.Now);
+    }
+
+    public void OnTimer(TimerNode timer) => _continuation!();
+}

@@ -1,0 +1,101 @@
+// A worker's connections to one endpoint: the idle ones, newest on top, and those who wait for one.
+// A connection is reused only while it is younger than what the endpoint promised; that is what keeps "503 UC" away.
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Upstreams;
+
+internal sealed class HostPool(HostState host, Worker worker)
+{
+    private readonly Queue<PoolWaiter> _waiting = new();
+    private UpstreamConnection? _idleTop;
+
+    public HostState Host { get; } = host;
+    public int Connections { get; private set; }
+    public int ActiveRequests { get; set; }
+    public int IdleCount { get; private set; }
+
+    /// <summary>Set when the endpoint has left the cluster: connections close as they become free.</summary>
+    public bool Retired { get; set; }
+
+    public ClusterWorker ClusterWorker { get; } = host.Slot.Of(worker);
+
+    /// <summary>The connection used last that may still be used, or null.</summary>
+    public UpstreamConnection? TakeIdle(long now)
+    {
+        while (_idleTop is { } connection)
+        {
+            Unlink(connection);
+            if (!connection.MayRead && !connection.Dead && now < connection.ReuseUntil)
+            {
+                connection.LeaveIdle();
+                return connection;
+            }
+            connection.CloseIdle();
+        }
+        return null;
+    }
+
+    /// <summary>Puts a connection that finished an exchange back, until <paramref name="reuseUntil"/> (worker ms).</summary>
+    public void Return(UpstreamConnection connection, long reuseUntil)
+    {
+        if (Retired || connection.Dead || connection.MayRead)
+        {
+            connection.Close();
+            return;
+        }
+        connection.ReuseUntil = reuseUntil;
+        connection.NextIdle = _idleTop;
+        connection.PreviousIdle = null;
+        if (_idleTop is { } top) top.PreviousIdle = connection;
+        _idleTop = connection;
+        IdleCount++;
+        connection.EnterIdle();
+        WakeOne();
+    }
+
+    public void Unlink(UpstreamConnection connection)
+    {
+        if (connection.PreviousIdle is { } previous) previous.NextIdle = connection.NextIdle;
+        else _idleTop = connection.NextIdle;
+        if (connection.NextIdle is { } next) next.PreviousIdle = connection.PreviousIdle;
+        connection.NextIdle = connection.PreviousIdle = null;
+        IdleCount--;
+    }
+
+    public void CloseIdle()
+    {
+        while (_idleTop is { } connection)
+        {
+            Unlink(connection);
+            connection.CloseIdle();
+        }
+    }
+
+    public void Opened()
+    {
+        Connections++;
+        ClusterWorker.Connections++;
+    }
+
+    public void Closed()
+    {
+        Connections--;
+        ClusterWorker.Connections--;
+        WakeOne();
+    }
+
+    /// <summary>Resumes <paramref name="waiter"/> when a connection is returned or closed.</summary>
+    public void Wait(PoolWaiter waiter) => _waiting.Enqueue(waiter);
+
+    // On a later turn of the loop: whoever returns a connection is in the middle of its own exchange.
+    private void WakeOne()
+    {
+        while (_waiting.TryDequeue(out PoolWaiter? waiter))
+        {
+            if (!waiter.IsWaiting) continue;
+            worker.Post(_ => waiter.Resume());
+            return;
+        }
+    }
+}

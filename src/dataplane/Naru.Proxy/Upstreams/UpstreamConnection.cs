@@ -1,0 +1,149 @@
+// One connection to an endpoint: connects, carries one exchange at a time, waits idle in its pool, notices when the peer closes.
+using System.Runtime.CompilerServices;
+using Naru.Proxy.Io;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Upstreams;
+
+/// <summary>How connecting ended.</summary>
+internal enum ConnectResult
+{
+    Connected,
+    Failed,
+    TimedOut,
+    Cancelled,
+}
+
+internal sealed class UpstreamConnection : TcpSocket
+{
+    private readonly HostPool _pool;
+    private readonly StatBlock _stats;
+    private readonly long[] _shard;
+    private bool _idle;
+    private bool _timedOut;
+    private bool _closed;
+
+    public UpstreamConnection(Worker worker, HostPool pool) : base(worker)
+    {
+        _pool = pool;
+        _stats = pool.Host.Slot.Stats!;
+        _shard = _stats.Shard(worker.Index);
+    }
+
+    public HostPool Pool => _pool;
+
+    /// <summary>Exchanges it has finished; above 0 means that this one rides on a reused connection.</summary>
+    public int Served { get; set; }
+
+    /// <summary>Worker milliseconds after which it must not be used again.</summary>
+    public long ReuseUntil { get; set; }
+
+    /// <summary>Seconds the endpoint said it keeps idle connections, or -1.</summary>
+    public int PeerKeepAliveSeconds { get; set; } = -1;
+
+    public UpstreamConnection? NextIdle { get; set; }
+    public UpstreamConnection? PreviousIdle { get; set; }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<ConnectResult> ConnectAsync(long timeoutMs)
+    {
+        long started = Worker.Now;
+        int errno = StartConnect();
+        _pool.Opened();
+        _shard[ClusterStats.CxTotal]++;
+        _shard[ClusterStats.CxHttp1Total]++;
+        _shard[ClusterStats.CxActive]++;
+        if (errno == Sys.EINPROGRESS)
+        {
+            Worker.Timers.Set(Timer, Worker.Now + timeoutMs, Worker.Now);
+            await Writable();
+            TimerWheel.Stop(Timer);
+            if (_timedOut)
+            {
+                _shard[ClusterStats.CxConnectTimeout]++;
+                _shard[ClusterStats.CxConnectFail]++;
+                Close();
+                return ConnectResult.TimedOut;
+            }
+            if (Cancelled)
+            {
+                Close();
+                return ConnectResult.Cancelled;
+            }
+            errno = Errno != 0 ? Errno : Sys.SocketError(Fd);
+        }
+        if (errno != 0)
+        {
+            FailedWith(errno);
+            _shard[ClusterStats.CxConnectFail]++;
+            Close();
+            return ConnectResult.Failed;
+        }
+        _stats.HistogramOf(Worker.Index, ClusterStats.ConnectMs).Record(Worker.Now - started);
+        return ConnectResult.Connected;
+    }
+
+    private unsafe int StartConnect()
+    {
+        SockAddr address = _pool.Host.Address;
+        Fd = Sys.socket(address.Family, Sys.SOCK_STREAM | Sys.SOCK_NONBLOCK | Sys.SOCK_CLOEXEC, 0);
+        if (Fd < 0) return Sys.Errno;
+        Sys.SetOption(Fd, Sys.IPPROTO_TCP, Sys.TCP_NODELAY, 1);
+        int errno = Sys.connect(Fd, (byte*)&address.Bytes, address.Length) == 0 ? 0 : Sys.Errno;
+        if (errno is 0 or Sys.EINPROGRESS) Watch(writable: errno == 0);
+        return errno;
+    }
+
+    public void EnterIdle()
+    {
+        _idle = true;
+        Served++;
+        if (ReuseUntil < long.MaxValue / 8) Worker.Timers.Set(Timer, ReuseUntil, Worker.Now);
+    }
+
+    public void LeaveIdle()
+    {
+        _idle = false;
+        TimerWheel.Stop(Timer);
+    }
+
+    /// <summary>Closes an idle connection that was taken off its list.</summary>
+    public void CloseIdle()
+    {
+        _idle = false;
+        Close();
+    }
+
+    // Idle and suddenly readable: the peer closed it, or speaks out of turn. Either way it is of no use.
+    protected override void OnUnexpectedReadable()
+    {
+        if (!_idle) return;
+        _pool.Unlink(this);
+        _shard[ClusterStats.CxDestroyRemote]++;
+        CloseIdle();
+    }
+
+    public override void OnTimer(TimerNode timer)
+    {
+        if (_idle)
+        {
+            _pool.Unlink(this);
+            _shard[ClusterStats.CxIdleTimeout]++;
+            _shard[ClusterStats.CxDestroyLocal]++;
+            CloseIdle();
+            return;
+        }
+        _timedOut = true;
+        Cancel();
+    }
+
+    public override void Close()
+    {
+        if (_closed) return;
+        _closed = true;
+        base.Close();
+        _shard[ClusterStats.CxActive]--;
+        _shard[ClusterStats.CxDestroy]++;
+        _pool.Closed();
+    }
+}

@@ -1,0 +1,100 @@
+// The header names a proxy must understand, recognised once while a head is parsed so that nobody compares names again.
+using System.Runtime.CompilerServices;
+using System.Text;
+
+namespace Naru.Http.Headers;
+
+/// <summary>Header names with a meaning to a proxy. Everything else is <see cref="Other"/>.</summary>
+public enum KnownHeader : byte
+{
+    /// <summary>Not special.</summary>
+    Other,
+    /// <summary>RFC 9110 7.2.</summary>
+    Host,
+    /// <summary>RFC 9112 6.2.</summary>
+    ContentLength,
+    /// <summary>RFC 9112 6.1.</summary>
+    TransferEncoding,
+    /// <summary>RFC 9110 7.6.1.</summary>
+    Connection,
+    /// <summary>RFC 2068 19.7.1, hop by hop.</summary>
+    KeepAlive,
+    /// <summary>Never standardised, hop by hop.</summary>
+    ProxyConnection,
+    /// <summary>RFC 9110 10.1.4.</summary>
+    Te,
+    /// <summary>RFC 9110 7.8.</summary>
+    Upgrade,
+    /// <summary>RFC 9110 10.1.1.</summary>
+    Expect,
+    /// <summary>RFC 9110 6.6.1.</summary>
+    Date,
+    /// <summary>RFC 9110 10.2.4.</summary>
+    Server,
+    /// <summary>RFC 9110 7.6.3.</summary>
+    Via,
+    /// <summary>RFC 9110 8.3.</summary>
+    ContentType,
+    /// <summary>Envoy: request id.</summary>
+    XRequestId,
+    /// <summary>Client address chain.</summary>
+    XForwardedFor,
+    /// <summary>Client scheme.</summary>
+    XForwardedProto,
+    /// <summary>Host before a rewrite.</summary>
+    XForwardedHost,
+    /// <summary>Any other <c>x-envoy-</c> or <c>x-naru-</c> name: internal, not to be believed from strangers.</summary>
+    Internal,
+}
+
+/// <summary>Recognises <see cref="KnownHeader"/> names, letter case ignored.</summary>
+public static class KnownHeaders
+{
+    /// <summary>The id of a name.</summary>
+    [SkipLocalsInit]
+    public static KnownHeader Of(ReadOnlySpan<byte> name)
+    {
+        switch (name.Length)
+        {
+            case 2: return Is(name, "te"u8) ? KnownHeader.Te : KnownHeader.Other;
+            case 3: return Is(name, "via"u8) ? KnownHeader.Via : KnownHeader.Other;
+            case 4:
+                if (Is(name, "host"u8)) return KnownHeader.Host;
+                return Is(name, "date"u8) ? KnownHeader.Date : KnownHeader.Other;
+            case 6:
+                if (Is(name, "server"u8)) return KnownHeader.Server;
+                return Is(name, "expect"u8) ? KnownHeader.Expect : KnownHeader.Other;
+            case 7: return Is(name, "upgrade"u8) ? KnownHeader.Upgrade : KnownHeader.Other;
+            case 10:
+                if (Is(name, "connection"u8)) return KnownHeader.Connection;
+                return Is(name, "keep-alive"u8) ? KnownHeader.KeepAlive : KnownHeader.Other;
+            case 12:
+                if (Is(name, "content-type"u8)) return KnownHeader.ContentType;
+                if (Is(name, "x-request-id"u8)) return KnownHeader.XRequestId;
+                break;
+            case 14:
+                if (Is(name, "content-length"u8)) return KnownHeader.ContentLength;
+                break;
+            case 15:
+                if (Is(name, "x-forwarded-for"u8)) return KnownHeader.XForwardedFor;
+                break;
+            case 16:
+                if (Is(name, "proxy-connection"u8)) return KnownHeader.ProxyConnection;
+                if (Is(name, "x-forwarded-host"u8)) return KnownHeader.XForwardedHost;
+                break;
+            case 17:
+                if (Is(name, "transfer-encoding"u8)) return KnownHeader.TransferEncoding;
+                if (Is(name, "x-forwarded-proto"u8)) return KnownHeader.XForwardedProto;
+                break;
+        }
+        if (name.Length > 7 && (name[0] | 0x20) == 'x' && name[1] == '-')
+        {
+            if (Is(name[..7], "x-naru-"u8) || (name.Length > 8 && Is(name[..8], "x-envoy-"u8))) return KnownHeader.Internal;
+        }
+        return KnownHeader.Other;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool Is(ReadOnlySpan<byte> name, ReadOnlySpan<byte> lower) =>
+        (name[0] | 0x20) == lower[0] && Ascii.EqualsIgnoreCase(name, lower);
+}

@@ -1,0 +1,166 @@
+// Limits: each one is refused with the status that names it, costs nobody else anything, and can be configured.
+using Naru.Kit;
+using Xunit;
+
+namespace Naru.WireTests;
+
+public sealed class LimitTests(WireFixture fixture) : IClassFixture<WireFixture>
+{
+    private async Task<HttpMessage?> SendAsync(string request)
+    {
+        using RawClient client = await fixture.Proxy.ConnectAsync();
+        await client.TrySendAsync(request);
+        return await client.ResponseOrCloseAsync();
+    }
+
+    private static string Fields(int count) => string.Concat(Enumerable.Range(0, count).Select(i => $"X-{i}: v\r\n"));
+
+    [Fact]
+    public async Task Headers_below_60_KiB_pass()
+    {
+        HttpMessage? answer = await SendAsync($"GET /a HTTP/1.1\r\nHost: x\r\nX-Long: {new string('a', 59 * 1024)}\r\n\r\n");
+        Assert.Equal(200, answer?.Status);
+    }
+
+    [Theory]
+    [InlineData(61)]
+    [InlineData(200)]
+    [InlineData(5_000)]
+    public async Task Headers_beyond_60_KiB_are_refused_with_431(int kib)
+    {
+        HttpMessage? answer = await SendAsync($"GET /a HTTP/1.1\r\nHost: x\r\nX-Long: {new string('a', kib * 1024)}\r\n\r\n");
+        // A client that is still sending may meet the reset instead of the answer.
+        Assert.True(answer is null && kib > 1000 || answer?.Status == 431, answer?.ToString() ?? "no answer");
+        await fixture.StillServesAsync();
+    }
+
+    [Fact]
+    public async Task A_hundred_fields_pass_and_one_more_is_refused_with_431()
+    {
+        Assert.Equal(200, (await SendAsync($"GET /a HTTP/1.1\r\nHost: x\r\n{Fields(99)}\r\n"))?.Status);
+        Assert.Equal(431, (await SendAsync($"GET /a HTTP/1.1\r\nHost: x\r\n{Fields(100)}\r\n"))?.Status);
+        HttpMessage? many = await SendAsync($"GET /a HTTP/1.1\r\nHost: x\r\n{Fields(10_000)}\r\n");
+        Assert.True(many is null or { Status: 431 }, many?.ToString());
+    }
+
+    [Fact]
+    public async Task A_request_line_beyond_the_limit_is_refused()
+    {
+        Assert.Equal(200, (await SendAsync($"GET /{new string('a', 30_000)} HTTP/1.1\r\nHost: x\r\n\r\n"))?.Status);
+        HttpMessage? answer = await SendAsync($"GET /{new string('a', 70_000)} HTTP/1.1\r\nHost: x\r\n\r\n");
+        Assert.True(answer?.Status is 414 or 431, answer?.ToString() ?? "no answer");
+    }
+
+    [Fact]
+    public async Task Trailers_count_too()
+    {
+        using RawClient client = await fixture.Proxy.ConnectAsync();
+        await client.TrySendAsync($"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n{Fields(5_000)}\r\n");
+        HttpMessage? answer = await client.ResponseOrCloseAsync("POST");
+        Assert.True(answer is null or { Status: >= 400 }, answer?.ToString());
+        await fixture.StillServesAsync();
+    }
+
+    [Fact]
+    public async Task Empty_lines_before_a_request_are_not_passed_over_for_ever()
+    {
+        using RawClient client = await fixture.Proxy.ConnectAsync();
+        await client.TrySendAsync(string.Concat(Enumerable.Repeat("\r\n", 100_000)) + "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+        HttpMessage? answer = await client.ResponseOrCloseAsync();
+        Assert.True(answer is null or { Status: 400 or 431 or 200 }, answer?.ToString());
+        await fixture.StillServesAsync();
+    }
+
+    [Fact]
+    public async Task Configured_limits_replace_the_defaults()
+    {
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(fixture.Backend.Port, """
+            max_request_headers_kb: 96
+            common_http_protocol_options: { max_headers_count: 150 }
+            """));
+        using RawClient client = await proxy.ConnectAsync();
+        Assert.Equal(200, (await client.ExchangeAsync($"GET /a HTTP/1.1\r\nHost: x\r\nX-Long: {new string('a', 90 * 1024)}\r\n\r\n")).Status);
+        Assert.Equal(200, (await client.ExchangeAsync($"GET /a HTTP/1.1\r\nHost: x\r\n{Fields(140)}\r\n")).Status);
+        Assert.Equal(431, (await client.ExchangeAsync($"GET /a HTTP/1.1\r\nHost: x\r\n{Fields(160)}\r\n")).Status);
+    }
+
+    [Fact]
+    public async Task A_head_that_never_ends_is_answered_408_and_closed()
+    {
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(fixture.Backend.Port, "request_headers_timeout: 0.3s"));
+        using RawClient client = await proxy.ConnectAsync();
+        await client.SendAsync("GET /a HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+        HttpMessage? answer = await client.ResponseOrCloseAsync();
+        Assert.True(answer is null or { Status: 408 }, answer?.ToString());
+        Assert.Equal("", await client.RestAsync());
+        using RawClient next = await proxy.ConnectAsync();
+        Assert.Equal(200, (await next.ExchangeAsync("GET /a HTTP/1.1\r\nHost: x\r\n\r\n")).Status);
+    }
+
+    [Fact]
+    public async Task An_idle_connection_is_closed_after_its_time()
+    {
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(fixture.Backend.Port, "common_http_protocol_options: { idle_timeout: 0.3s }"));
+        using RawClient silent = await proxy.ConnectAsync();
+        using RawClient served = await proxy.ConnectAsync();
+        Assert.Equal(200, (await served.ExchangeAsync("GET /a HTTP/1.1\r\nHost: x\r\n\r\n")).Status);
+        Assert.Equal("", await silent.RestAsync());
+        Assert.Equal("", await served.RestAsync());
+    }
+
+    [Fact]
+    public async Task A_stream_without_a_byte_is_ended_after_its_time()
+    {
+        string path = fixture.Backend.Add(async (c, head) => await c.Reader.RestAsync());
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(fixture.Backend.Port, "stream_idle_timeout: 0.3s"));
+        using RawClient client = await proxy.ConnectAsync();
+        HttpMessage answer = await client.ExchangeAsync($"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        Assert.True(answer.Status is 408 or 504, answer.StartLine);
+    }
+
+    [Fact]
+    public async Task A_connection_ends_after_its_number_of_requests()
+    {
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(fixture.Backend.Port, "common_http_protocol_options: { max_requests_per_connection: 2 }"));
+        using RawClient client = await proxy.ConnectAsync();
+        Assert.Null((await client.ExchangeAsync("GET /a HTTP/1.1\r\nHost: x\r\n\r\n")).Header("connection"));
+        Assert.Equal("close", (await client.ExchangeAsync("GET /a HTTP/1.1\r\nHost: x\r\n\r\n")).Header("connection"));
+        Assert.Equal("", await client.RestAsync());
+    }
+
+    [Fact]
+    public async Task A_reader_who_does_not_read_holds_the_writer_back()
+    {
+        // The backend writes until it is stopped by back-pressure; what it could write bounds what the proxy buffers.
+        long written = 0;
+        var stuck = new TaskCompletionSource();
+        string path = fixture.Backend.Add(async (c, head) =>
+        {
+            await c.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 2000000000\r\n\r\n");
+            c.Socket.SendBufferSize = 64 * 1024;
+            c.Socket.Blocking = false;
+            var piece = new byte[64 * 1024];
+            while (true)
+            {
+                Task sending = c.SendAsync(piece);
+                if (await Task.WhenAny(sending, stuck.Task) == stuck.Task) return;
+                Interlocked.Add(ref written, piece.Length);
+            }
+        });
+        using RawClient client = await fixture.Proxy.ConnectAsync();
+        client.Socket.ReceiveBufferSize = 64 * 1024;
+        await client.SendAsync($"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        long last = -1;
+        int still = 0;
+        await Waiting.UntilAsync(() =>
+        {
+            long now = Interlocked.Read(ref written);
+            still = now == last && now > 0 ? still + 1 : 0;
+            last = now;
+            return still > 30;
+        }, "the backend to be held back");
+        stuck.SetResult();
+        Assert.True(last < 64 << 20, $"{last} bytes went into buffers");
+        await fixture.StillServesAsync();
+    }
+}
