@@ -36,9 +36,54 @@ public sealed record MeshLayout
     public ImmutableSortedDictionary<string, MeshService> Services { get; init; } =
         ImmutableSortedDictionary<string, MeshService>.Empty.WithComparers(StringComparer.Ordinal);
     /// <summary>Gateways by key.</summary>
-    public ImmutableArray<ConfigObject> Gateways { get; init; } = [];
-    /// <summary>VirtualServices by key.</summary>
-    public ImmutableArray<ConfigObject> VirtualServices { get; init; } = [];
-    /// <summary>DestinationRules by key.</summary>
-    public ImmutableArray<ConfigObject> DestinationRules { get; init; } = [];
+    public ImmutableArray<BoundGateway> Gateways { get; init; } = [];
+    /// <summary>VirtualServices by key, hosts and gateways resolved.</summary>
+    public ImmutableArray<BoundVirtualService> VirtualServices { get; init; } = [];
+    /// <summary>DestinationRules by key, host resolved.</summary>
+    public ImmutableArray<BoundDestinationRule> DestinationRules { get; init; } = [];
+
+    /// <summary>The service that <paramref name="host"/> means to somebody in <paramref name="ns"/>; null where there is none.</summary>
+    public MeshService? Find(string host, string ns) => Services.GetValueOrDefault(Resolve(host, ns));
+
+    /// <summary>The full name that <paramref name="host"/> means to an object of <paramref name="ns"/>: short names get the namespace,
+    /// <c>name.ns</c> and <c>name.ns.svc</c> the rest where such a service exists; anything else stays.</summary>
+    public string Resolve(string host, string ns) => HostNames.Resolve(host, ns, Services.ContainsKey);
+
+    /// <summary>The rule for a service as a client of <paramref name="clientNamespace"/> has it: the client's namespace first, then the
+    /// service's, then <c>istio-system</c>; an exact host before a wildcard.</summary>
+    public BoundDestinationRule? RuleFor(MeshService service, string clientNamespace)
+    {
+        foreach (string ns in (ReadOnlySpan<string>)[clientNamespace, service.Namespace, "istio-system"])
+        {
+            BoundDestinationRule? best = null;
+            foreach (BoundDestinationRule rule in DestinationRules)
+            {
+                if (rule.Object.Key.Namespace != ns || !HostNames.Covers(rule.Host, service.Hostname)) continue;
+                if (!HostNames.Visible(rule.Spec.ExportTo, ns, clientNamespace)) continue;
+                if (best is null || rule.Host.Length > best.Host.Length) best = rule;
+            }
+            if (best is not null) return best;
+        }
+        return null;
+    }
 }
+
+/// <summary>A Gateway.</summary>
+public sealed record BoundGateway(ConfigObject Object, GatewaySpec Spec)
+{
+    /// <summary><c>namespace/name</c>.</summary>
+    public string FullName { get; } = $"{Object.Key.Namespace}/{Object.Key.Name}";
+}
+
+/// <summary>A VirtualService whose hosts are full names and whose gateways are <c>mesh</c> or <c>namespace/name</c>.</summary>
+public sealed record BoundVirtualService(ConfigObject Object, VirtualServiceSpec Spec, ImmutableArray<Located<string>> Hosts, ImmutableArray<Located<string>> Gateways)
+{
+    /// <summary>Whether sidecars get it.</summary>
+    public bool ForMesh { get; } = Gateways.Any(g => g.Value == "mesh");
+
+    /// <summary><c>mesh</c> or <c>namespace/name</c>, as an object of <paramref name="ns"/> means it.</summary>
+    public static string GatewayName(string written, string ns) => written == "mesh" || written.Contains('/') ? written : $"{ns}/{written}";
+}
+
+/// <summary>A DestinationRule whose host is a full name.</summary>
+public sealed record BoundDestinationRule(ConfigObject Object, DestinationRuleSpec Spec, string Host);

@@ -1,6 +1,7 @@
 // One state from two sources: what came through the API wins over files, and what was deleted through it stays deleted.
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 using Naru.Control.Model;
 using Naru.Core;
 
@@ -27,9 +28,24 @@ public static class Merging
         {
             if (objects.TryGetValue(key, out ConfigObject? below) && below.Json != item.Json)
                 diagnostics.Add(new Diagnostic("NARU-C243", Severity.Info, $"{key} was applied through the API; that one counts, not this file", below.Place, key.ToString(), "delete it through the API to use the file"));
-            objects[key] = item;
+            // Whoever runs the mesh gives Services their addresses; applying the author's text must not take them away.
+            objects[key] = item.Spec is ServiceSpec { ClusterIp.Length: 0 } bare && below?.Spec is ServiceSpec { ClusterIp: { Length: > 0 } address }
+                ? Completed(item, bare, address) : item;
         }
         return new ConfigState { Objects = objects.ToImmutable(), Diagnostics = diagnostics.ToImmutable() };
+    }
+
+    private static readonly ConditionalWeakTable<ConfigObject, Dictionary<string, ConfigObject>> Completions = [];
+
+    // The same object each time, so that whoever compares by reference sees no change.
+    private static ConfigObject Completed(ConfigObject item, ServiceSpec bare, string address)
+    {
+        Dictionary<string, ConfigObject> made = Completions.GetOrCreateValue(item);
+        lock (made)
+        {
+            if (!made.TryGetValue(address, out ConfigObject? completed)) made[address] = completed = item with { Spec = bare with { ClusterIp = address } };
+            return completed;
+        }
     }
 
     private static bool Remove(this ImmutableSortedDictionary<ObjectKey, ConfigObject>.Builder builder, ObjectKey key, [MaybeNullWhen(false)] out ConfigObject removed) =>
