@@ -197,20 +197,17 @@ public sealed class BookinfoTests
         return app;
     }
 
-    private static async Task RefusedAsync(Uri address)
+    private static Task RefusedAsync(Uri address) => Waiting.UntilAsync(async () =>
     {
-        while (true)
+        using var socket = new System.Net.Sockets.TcpClient();
+        try
         {
-            using var socket = new System.Net.Sockets.TcpClient();
-            try
-            {
-                await socket.ConnectAsync(address.Host, address.Port, Token);
-            }
-            catch (System.Net.Sockets.SocketException)
-            {
-                return;
-            }
-            await Task.Delay(10, Token);
+            await socket.ConnectAsync(address.Host, address.Port, Token);
+            return false;
         }
-    }
+        catch (System.Net.Sockets.SocketException)
+        {
+            return true;
+        }
+    }, "the port to be closed");
 }

@@ -1,0 +1,77 @@
+// How each proxy is started: its configuration from peers/, its command, its version.
+using System.Diagnostics;
+
+namespace Naru.Bench;
+
+/// <summary>Starts the backend and the proxies of one run, in a folder of its own.</summary>
+public sealed class Contenders(Options options, string folder)
+{
+    private readonly string built = Path.Combine(options.Root, "artifacts", "bench");
+
+    /// <summary>Load and backend, on the load's CPU.</summary>
+    public async Task<IGenerator> GeneratorAsync(CancellationToken stop)
+    {
+        if (!options.Wrk)
+            return await PumpGenerator.StartAsync(options.LoadCpu, stop);
+        int port = Running.FreePort();
+        string conf = Write("backend.conf", port, port, 0);
+        Running backend = await Running.StartAsync("backend", options.LoadCpu, port, 0, folder, ["nginx", "-p", folder, "-c", conf], stop);
+        return new WrkGenerator(backend, options.LoadCpu);
+    }
+
+    /// <summary>A proxy in front of it, on the proxies' CPU.</summary>
+    public Task<Running> StartAsync(string name, int backend, CancellationToken stop)
+    {
+        int port = Running.FreePort();
+        int admin = name == "naru" ? Running.FreePort() : 0;
+        (string, string)[] environment = [];
+        string[] command;
+        switch (name)
+        {
+            case "naru":
+                command = [Path.Combine(built, "naru-proxy", "naru-proxy"), "-c", Write("naru.yaml", port, backend, admin), "--concurrency", "1"];
+                break;
+            case "nginx":
+                command = ["nginx", "-p", folder, "-c", Write("nginx.conf", port, backend, 0)];
+                break;
+            case "haproxy":
+                command = ["haproxy", "-db", "-f", Write("haproxy.cfg", port, backend, 0)];
+                break;
+            default:
+                command = ["dotnet", Path.Combine(built, "yarp", "Naru.Bench.Yarp.dll"), $"http://127.0.0.1:{port}", $"http://127.0.0.1:{backend}"];
+                environment = [("DOTNET_PROCESSOR_COUNT", "1"), ("DOTNET_gcServer", "0")];
+                break;
+        }
+        return Running.StartAsync(name, options.ProxyCpu, port, admin, folder, command, stop, environment);
+    }
+
+    /// <summary>What each program calls itself.</summary>
+    public string Version(string name) => name switch
+    {
+        "naru" => FirstLine(Path.Combine(built, "naru-proxy", "naru-proxy"), "--version"),
+        "nginx" => FirstLine("nginx", "-v"),
+        "haproxy" => FirstLine("haproxy", "-v"),
+        _ => $"YARP on {System.Runtime.InteropServices.RuntimeInformation.FrameworkDescription}",
+    };
+
+    private string Write(string template, int port, int backend, int admin)
+    {
+        string path = Path.Combine(folder, template);
+        File.WriteAllText(path, File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "peers", template))
+            .Replace("@PORT@", $"{port}", StringComparison.Ordinal)
+            .Replace("@BACKEND@", $"{backend}", StringComparison.Ordinal)
+            .Replace("@ADMIN@", $"{admin}", StringComparison.Ordinal)
+            .Replace("@USER@", Environment.UserName, StringComparison.Ordinal)
+            .Replace("@DIR@", folder, StringComparison.Ordinal));
+        return path;
+    }
+
+    private static string FirstLine(string program, string argument)
+    {
+        var start = new ProcessStartInfo(program, argument) { RedirectStandardOutput = true, RedirectStandardError = true };
+        using Process process = Process.Start(start)!;
+        string text = process.StandardOutput.ReadToEnd() + process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        return text.Split('\n')[0].Trim();
+    }
+}

@@ -1,0 +1,91 @@
+// Turns of the proxies: counters before, load, counters after; and rounds in which every proxy had its turn alike.
+using System.Text.Json;
+
+namespace Naru.Bench;
+
+/// <summary>Takes samples.</summary>
+public sealed class Measurement(Options options, IGenerator generator)
+{
+    // The load at which latency is compared: busy, and far from full.
+    private const double PacedShare = 0.3;
+
+    // How many rounds may be taken for one that counts.
+    private const int Patience = 5;
+
+    private readonly HttpClient admin = new(new SocketsHttpHandler { UseProxy = false });
+    private readonly CpuDistance distance = new(options.ProxyCpu, options.LoadCpu);
+
+    /// <summary>Rounds that were thrown away, because the CPUs moved while they lasted.</summary>
+    public int Discarded { get; private set; }
+
+    /// <summary>Load that is not counted: code is compiled, pools fill.</summary>
+    public Task WarmAsync(Running proxy, CancellationToken stop) => generator.RunAsync(proxy.Port, options.Connections, 3, 0, stop);
+
+    /// <summary>Rounds under full load, then paced ones if the generator can; added to <paramref name="results"/>.</summary>
+    public async Task RunAsync(IReadOnlyList<Running> proxies, IReadOnlyList<Contender> results, CancellationToken stop)
+    {
+        await RoundsAsync("full", proxies, results, (proxy, _) => FullAsync(proxy, stop), c => c.Full);
+        if (generator.CanPace)
+            await RoundsAsync("paced", proxies, results, (proxy, c) => UnderAsync(proxy, PacedShare * c.Rate(c.Full).Median, stop), c => c.Paced);
+    }
+
+    private async Task RoundsAsync(string what, IReadOnlyList<Running> proxies, IReadOnlyList<Contender> results,
+        Func<Running, Contender, Task<Sample>> take, Func<Contender, List<Sample>> keep)
+    {
+        int attempts = options.Rounds * Patience;
+        for (int round = 1; round <= options.Rounds;)
+        {
+            var samples = new List<Sample>();
+            var distances = new List<double> { distance.Nanoseconds() };
+            for (int i = 0; i < proxies.Count; i++)
+            {
+                samples.Add(await take(proxies[i], results[i]));
+                distances.Add(distance.Nanoseconds());
+            }
+            bool moved = distances.Max() > CpuDistance.Same * distances.Min();
+            string line = string.Join("  ", samples.Select((s, i) => $"{proxies[i].Name} {s.CpuMicroseconds:0.00} µs"));
+            Console.Error.WriteLine($"{what} {round}/{options.Rounds}  {line}  {(moved ? "discarded: the CPUs moved" : $"({distances[0]:0} ns)")}");
+            // On a machine that never holds still the last attempts count as they are; the spread tells.
+            if (moved && --attempts > options.Rounds - round)
+            {
+                Discarded++;
+                continue;
+            }
+            for (int i = 0; i < proxies.Count; i++)
+            {
+                keep(results[i]).Add(samples[i] with { CpuDistanceNanoseconds = distances[i] });
+                results[i].LoadedBytes = proxies[i].Tree.ResidentBytes();
+            }
+            round++;
+        }
+    }
+
+    private async Task<Sample> FullAsync(Running proxy, CancellationToken stop)
+    {
+        long? before = await AllocatedAsync(proxy, stop);
+        Sample sample = await UnderAsync(proxy, 0, stop);
+        long? allocated = await AllocatedAsync(proxy, stop) - before;
+        return sample with { AllocatedBytes = allocated / (double?)sample.Requests };
+    }
+
+    private async Task<Sample> UnderAsync(Running proxy, double rate, CancellationToken stop)
+    {
+        double before = proxy.Tree.CpuSeconds();
+        Load load = await generator.RunAsync(proxy.Port, options.Connections, options.Seconds, rate, stop);
+        double cpu = proxy.Tree.CpuSeconds() - before;
+        return load.Requests > 0
+            ? new Sample(load.Requests, cpu * 1e6 / load.Requests, load.Requests / load.Seconds, load.P50, load.P99, cpu / load.Seconds, load.Failed)
+            : throw new InvalidOperationException($"{proxy.Name} answered no request ({load.Failed} failed)");
+    }
+
+    // naru-proxy tells in /memory what its runtime has allocated since it started.
+    private async Task<long?> AllocatedAsync(Running proxy, CancellationToken stop)
+    {
+        if (proxy.AdminPort == 0)
+            return null;
+        using JsonDocument memory = JsonDocument.Parse(await admin.GetStringAsync($"http://127.0.0.1:{proxy.AdminPort}/memory", stop));
+        return memory.RootElement.TryGetProperty("total_allocated_bytes", out JsonElement value)
+            ? value.ValueKind == JsonValueKind.String ? long.Parse(value.GetString()!) : value.GetInt64()
+            : null;
+    }
+}

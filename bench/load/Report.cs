@@ -1,0 +1,95 @@
+// How a run is told: a table for people on standard output, the same and every sample as JSON in a file.
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+
+namespace Naru.Bench;
+
+/// <summary>Writes results.</summary>
+public static class Report
+{
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
+
+    /// <summary>The table and the budgets.</summary>
+    public static string Table(Options options, IReadOnlyList<Contender> contenders)
+    {
+        var text = new StringBuilder();
+        text.Append(CultureInfo.InvariantCulture,
+            $"HTTP/1.1 keep-alive, 100 bytes, {(options.Wrk ? "wrk, " : "")}{options.Connections} connections, median of {options.Rounds} (min to max), one CPU for the proxy\n\n");
+        Append(text, "as fast as it goes", contenders, c => c.Full);
+        if (contenders.All(c => c.Paced.Count > 0))
+            Append(text, "at 30 % of that", contenders, c => c.Paced);
+        Append(text,
+        [
+            ["memory", "idle MB", "after MB", "failed requests"],
+            .. contenders.Select(c => (string[])[c.Name, Number(c.IdleBytes / 1048576.0, "0.0"), Number(c.LoadedBytes / 1048576.0, "0.0"), Number(c.Failed, "0")]),
+        ]);
+
+        IReadOnlyList<Budget> budgets = Budget.Of(contenders);
+        if (budgets.Count > 0)
+        {
+            Append(text,
+            [
+                ["budget", "limit", "measured", ""],
+                .. budgets.Select(b => (string[])[b.What, $"≤ {Number(b.Limit, "0.##")} {b.Unit}".TrimEnd(), Cell(b.Measured, "0.00"), b.Ok ? "ok" : "OVER"]),
+            ]);
+        }
+        return text.ToString();
+    }
+
+    /// <summary>Writes the file and gives its path.</summary>
+    public static string Save(Options options, IReadOnlyList<Contender> contenders, int discarded, DateTimeOffset when)
+    {
+        string folder = Path.Combine(options.Root, "bench", "results");
+        Directory.CreateDirectory(folder);
+        string path = Path.Combine(folder, $"{when.UtcDateTime:yyyy-MM-ddTHH-mm-ssZ}.json");
+        var document = new
+        {
+            When = when,
+            Row = "http1-keepalive-small",
+            Machine = new
+            {
+                Cpu = File.ReadLines("/proc/cpuinfo").FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal))?.Split(':')[1].Trim(),
+                Cpus = Environment.ProcessorCount,
+                Kernel = File.ReadAllText("/proc/sys/kernel/osrelease").Trim(),
+                LoadAverage = File.ReadAllText("/proc/loadavg").Trim(),
+            },
+            options.Rounds,
+            Discarded = discarded,
+            options.Seconds,
+            options.Connections,
+            Contenders = contenders,
+            Budgets = Budget.Of(contenders),
+        };
+        File.WriteAllText(path, JsonSerializer.Serialize(document, Indented) + "\n");
+        return path;
+    }
+
+    private static void Append(StringBuilder text, string title, IReadOnlyList<Contender> contenders, Func<Contender, List<Sample>> samples) =>
+        Append(text,
+        [
+            [title, "CPU per request, µs", "requests/s", "p50 ms", "p99 ms", "CPU used"],
+            .. contenders.Select(c => (string[])
+            [
+                c.Name, Cell(c.Cpu(samples(c)), "0.00"), Cell(c.Rate(samples(c)), "0"), Cell(c.P50(samples(c)), "0.00", 1e-3),
+                Cell(c.P99(samples(c)), "0.00", 1e-3), Number(c.Share(samples(c)).Median, "0 %"),
+            ]),
+        ]);
+
+    private static void Append(StringBuilder text, List<string[]> rows)
+    {
+        int[] widths = [.. Enumerable.Range(0, rows[0].Length).Select(c => rows.Max(r => r[c].Length))];
+        foreach (string[] row in rows)
+        {
+            string line = string.Join("  ", row.Select((cell, c) => c == 0 ? cell.PadRight(widths[c]) : cell.PadLeft(widths[c])));
+            text.Append(line.TrimEnd()).Append('\n');
+        }
+        text.Append('\n');
+    }
+
+    private static string Cell(Spread s, string format, double scale = 1) => s.Min == s.Max
+        ? Number(s.Median * scale, format)
+        : $"{Number(s.Median * scale, format)} ({Number(s.Min * scale, format)} to {Number(s.Max * scale, format)})";
+
+    private static string Number(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,97 @@
+// Numbers of a run: medians with their spread, ratios within a round, and the budgets they are held against.
+namespace Naru.Bench;
+
+/// <summary>One proxy's turn in one round.</summary>
+/// <param name="Requests">Answers received.</param>
+/// <param name="CpuMicroseconds">CPU time of the proxy's process tree for a request.</param>
+/// <param name="RequestsPerSecond">Answers a second.</param>
+/// <param name="P50Microseconds">Median latency.</param>
+/// <param name="P99Microseconds">99th percentile.</param>
+/// <param name="CpuShare">How much of its CPU the proxy used, 0 to 1: near 1 it was the bottleneck.</param>
+/// <param name="Failed">Answers and connections that failed.</param>
+public sealed record Sample(long Requests, double CpuMicroseconds, double RequestsPerSecond, double P50Microseconds, double P99Microseconds,
+    double CpuShare, long Failed)
+{
+    /// <summary>Managed bytes allocated for a request; null where the proxy does not tell.</summary>
+    public double? AllocatedBytes { get; init; }
+    /// <summary>How far the two CPUs were apart.</summary>
+    public double CpuDistanceNanoseconds { get; init; }
+}
+
+/// <summary>A median and its spread.</summary>
+public sealed record Spread(double Median, double Min, double Max)
+{
+    /// <summary>Of at least one value.</summary>
+    public static Spread Of(IEnumerable<double> values)
+    {
+        double[] v = [.. values.Order()];
+        double median = v.Length % 2 == 1 ? v[v.Length / 2] : (v[v.Length / 2 - 1] + v[v.Length / 2]) / 2;
+        return new Spread(median, v[0], v[^1]);
+    }
+}
+
+/// <summary>One proxy over all rounds.</summary>
+public sealed class Contender
+{
+    /// <summary><c>naru</c>, <c>nginx</c>, …</summary>
+    public required string Name { get; init; }
+    /// <summary>What it calls itself.</summary>
+    public required string Version { get; init; }
+    /// <summary>Resident bytes after its first request.</summary>
+    public required long IdleBytes { get; init; }
+    /// <summary>Resident bytes at the end.</summary>
+    public long LoadedBytes { get; set; }
+    /// <summary>One a round, as fast as it goes.</summary>
+    public List<Sample> Full { get; } = [];
+    /// <summary>One a round, at 30 % of that; latency counts from when a request was due.</summary>
+    public List<Sample> Paced { get; } = [];
+    /// <summary>All that failed.</summary>
+    public long Failed => Full.Concat(Paced).Sum(s => s.Failed);
+
+    /// <summary>CPU for a request, microseconds.</summary>
+    public Spread Cpu(List<Sample> samples) => Spread.Of(samples.Select(s => s.CpuMicroseconds));
+    /// <summary>Requests a second.</summary>
+    public Spread Rate(List<Sample> samples) => Spread.Of(samples.Select(s => s.RequestsPerSecond));
+    /// <summary>Median latency, microseconds.</summary>
+    public Spread P50(List<Sample> samples) => Spread.Of(samples.Select(s => s.P50Microseconds));
+    /// <summary>99th percentile, microseconds.</summary>
+    public Spread P99(List<Sample> samples) => Spread.Of(samples.Select(s => s.P99Microseconds));
+    /// <summary>Share of the CPU used.</summary>
+    public Spread Share(List<Sample> samples) => Spread.Of(samples.Select(s => s.CpuShare));
+}
+
+/// <summary>A limit and what was measured.</summary>
+/// <param name="What">In words.</param>
+/// <param name="Limit">The most that is allowed.</param>
+/// <param name="Measured">What was measured.</param>
+/// <param name="Unit">Of both.</param>
+public sealed record Budget(string What, double Limit, Spread Measured, string Unit)
+{
+    /// <summary>Whether the median keeps the limit.</summary>
+    public bool Ok => Measured.Median <= Limit;
+
+    /// <summary>Every budget that these contenders can be held against.</summary>
+    public static IReadOnlyList<Budget> Of(IReadOnlyList<Contender> contenders)
+    {
+        var budgets = new List<Budget>();
+        if (contenders.FirstOrDefault(c => c.Name == "naru") is not { } naru)
+            return budgets;
+        foreach ((string name, double limit) in new[] { ("nginx", 0.80), ("haproxy", 0.75), ("yarp", 0.35) })
+        {
+            if (contenders.FirstOrDefault(c => c.Name == name) is { } peer)
+                budgets.Add(new Budget($"CPU per request, naru / {name}", limit, Ratio(naru.Full, peer.Full, s => s.CpuMicroseconds), ""));
+        }
+        if (contenders.FirstOrDefault(c => c.Name == "haproxy") is { Paced.Count: > 0 } haproxy)
+            budgets.Add(new Budget("p99 at 30 % load, naru / haproxy", 1.1, Ratio(naru.Paced, haproxy.Paced, s => s.P99Microseconds), ""));
+        budgets.Add(new Budget("resident memory, idle", 20, Spread.Of([naru.IdleBytes / 1048576.0]), "MB"));
+        // Not quite zero: asking /memory allocates too, once a round.
+        double[] allocated = [.. naru.Full.Select(s => s.AllocatedBytes).OfType<double>()];
+        if (allocated.Length > 0)
+            budgets.Add(new Budget("allocation per request, warm", 0.5, Spread.Of(allocated), "bytes"));
+        return budgets;
+    }
+
+    // Within a round, so that what disturbs the machine disturbs both.
+    private static Spread Ratio(List<Sample> ours, List<Sample> theirs, Func<Sample, double> value) =>
+        Spread.Of(ours.Zip(theirs, (a, b) => value(a) / value(b)));
+}
