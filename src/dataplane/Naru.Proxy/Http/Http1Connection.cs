@@ -1,6 +1,5 @@
 // A downstream HTTP/1 connection: reads a head, has it answered, and goes on with the next, in order, until one side has had
 // enough. This is the request's main path; what it calls stands beside it (routing, forwarding, writing).
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Naru.Http.Http1;
 using Naru.Proxy.Io;
@@ -65,19 +64,79 @@ internal sealed class Http1Connection : TcpSocket
         ServeAsync();
     }
 
+    // One method from the first byte to the last, so that a connection that waits holds one state machine and no more.
     private async void ServeAsync()
     {
+        bool linger = false;
         try
         {
-            bool linger = false;
-            while (await ReadHeadAsync() is { } x)
+            while (true)
             {
-                bool goOn = await AnswerAsync(x);
+                // 1. Wait for a first byte, without a buffer.
+                _phase = Phase.Idle;
+                while (_in is null || _in.IsEmpty)
+                {
+                    ReleaseIn();
+                    if (!MayRead)
+                    {
+                        SetIdleTimer();
+                        if (_listener.IsDraining && _requests > 0) goto done;
+                        await Readable();
+                    }
+                    if (Cancelled) goto done;
+                    _in = Worker.Buffers.Rent();
+                    if (Receive(_in) is 0 or Failed) goto done;
+                }
+
+                // 2. Read the head.
+                HttpManager manager = UseManager();
+                long startTicks = Worker.Ticks;
+                Exchange x = _exchange = Worker.Cache.RentExchange(Worker);
+                x.Head.StartRequest();
+                _phase = Phase.Head;
+                bool timed = false;
+                while (x.Head.Parse(_in.Filled, manager.Config.MaxRequestHeadersBytes, manager.Config.MaxHeadersCount) == HeadStatus.Incomplete)
+                {
+                    if (!timed)
+                    {
+                        timed = true;
+                        Arm(manager.HeadMs);
+                    }
+                    MakeRoom();
+                    if (!MayRead) await Readable();
+                    if (_timedOut) break;
+                    if (Cancelled || Receive(_in!) is 0 or Failed)
+                    {
+                        _shard[HttpStats.CxProtocolError]++;
+                        GiveBack(x);
+                        goto done;
+                    }
+                }
+                x.Begin(this, manager, _in, _in.Start, startTicks);
+
+                // 3. Have it answered.
+                _phase = Phase.Exchange;
+                Count();
+                bool goOn;
+                if (Refusal(x) is { } refusal)
+                {
+                    goOn = await LocalReply.SendAsync(x, refusal, Reasons.Detail(x.Head.Error));
+                }
+                else
+                {
+                    _in.Start += x.Head.Length;
+                    if (!LifeAllowsMore(x)) x.KeepAlive = false;
+                    goOn = await Router.AnswerAsync(x);
+                    TakeRequestBuffer(x);
+                }
+
+                // 4. Account for it, and go on while both sides want to.
                 linger = !goOn && !Dead && x.Abort is not (AbortReason.DownstreamGone or AbortReason.StreamIdle);
                 Finish(x);
                 if (!goOn) break;
             }
             if (linger) await LingerAsync();
+        done:;
         }
         catch (Exception e)
         {
@@ -87,66 +146,42 @@ internal sealed class Http1Connection : TcpSocket
         Close();
     }
 
-    /// <summary>Waits for and parses the next request head; null when the connection is done.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<Exchange?> ReadHeadAsync()
+    private void MakeRoom()
     {
-        _phase = Phase.Idle;
-        while (_in is null || _in.IsEmpty)
-        {
-            ReleaseIn();
-            if (!MayRead)
-            {
-                SetIdleTimer();
-                if (_listener.IsDraining && _requests > 0) return null;
-                await Readable();
-            }
-            if (Cancelled) return null;
-            _in = Worker.Buffers.Rent();
-            int n = Receive(_in);
-            if (n is 0 or Failed) return null;
-        }
-
-        HttpManager manager = UseManager();
-        long startTicks = Stopwatch.GetTimestamp();
-        Exchange x = _exchange = Worker.Cache.RentExchange(Worker);
-        x.Head.StartRequest();
-        _phase = Phase.Head;
-        bool timed = false;
-        while (true)
-        {
-            HeadStatus status = x.Head.Parse(_in.Filled, manager.Config.MaxRequestHeadersBytes, manager.Config.MaxHeadersCount);
-            if (status != HeadStatus.Incomplete) break;
-            if (!timed)
-            {
-                timed = true;
-                Arm(manager.HeadMs);
-            }
-            if (_in.Room == 0)
-            {
-                _in.Compact();
-                if (_in.Room == 0) _in = Worker.Buffers.Grow(_in);
-            }
-            if (!MayRead) await Readable();
-            if (Cancelled && !_timedOut) return GiveBack(x);
-            if (_timedOut) break;
-            int n = Receive(_in);
-            if (n is 0 or Failed)
-            {
-                _shard[HttpStats.CxProtocolError]++;
-                return GiveBack(x);
-            }
-        }
-        TimerWheel.Stop(Timer);
-        x.Begin(this, manager, _in, _in.Start, startTicks);
-        return x;
+        if (_in!.Room > 0) return;
+        _in.Compact();
+        if (_in.Room == 0) _in = Worker.Buffers.Grow(_in);
     }
 
-    private Exchange? GiveBack(Exchange x)
+    private void Count()
+    {
+        _requests++;
+        _shard[HttpStats.RqTotal]++;
+        _shard[HttpStats.RqHttp1Total]++;
+        _shard[HttpStats.RqActive]++;
+    }
+
+    /// <summary>Why the request is not even routed, or null.</summary>
+    private Reason? Refusal(Exchange x)
+    {
+        if (_timedOut)
+        {
+            _shard[HttpStats.RqHeaderTimeout]++;
+            x.KeepAlive = false;
+            return Reasons.HeaderTimeout;
+        }
+        if (RequestCheck.Refusal(x) is not { } refusal) return null;
+        if (refusal.Status == 431) _shard[HttpStats.RqTooLarge]++;
+        if (refusal.Status is 400 or 431 or 414 or 505 or 501) _shard[HttpStats.CxProtocolError]++;
+        x.KeepAlive = x.KeepAlive && refusal.Status is 417 or 405 && x.Framing.Body == BodyKind.None;
+        if (x.KeepAlive) x.In.Start += x.Head.Length;
+        return refusal;
+    }
+
+    private void GiveBack(Exchange x)
     {
         _exchange = null;
         Worker.Cache.Return(x);
-        return null;
     }
 
     // The manager may have been replaced while the connection waited.
@@ -163,40 +198,6 @@ internal sealed class Http1Connection : TcpSocket
             _shard[HttpStats.CxHttp1Active]++;
         }
         return _manager = manager;
-    }
-
-    /// <summary>Answers one request; false when the connection must end with it.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<bool> AnswerAsync(Exchange x)
-    {
-        _phase = Phase.Exchange;
-        _requests++;
-        _shard[HttpStats.RqTotal]++;
-        _shard[HttpStats.RqHttp1Total]++;
-        _shard[HttpStats.RqActive]++;
-
-        if (_timedOut)
-        {
-            _shard[HttpStats.RqHeaderTimeout]++;
-            Uncancel();
-            x.KeepAlive = false;
-            return await LocalReply.SendAsync(x, Reasons.HeaderTimeout);
-        }
-        if (RequestCheck.Refusal(x) is { } refusal)
-        {
-            if (refusal.Status == 431) _shard[HttpStats.RqTooLarge]++;
-            if (refusal.Status is 400 or 431 or 414 or 505 or 501) _shard[HttpStats.CxProtocolError]++;
-            x.KeepAlive = x.KeepAlive && refusal.Status is 417 or 405 && x.Framing.Body == BodyKind.None;
-            x.In.Start += x.KeepAlive ? x.Head.Length : 0;
-            return await LocalReply.SendAsync(x, refusal, Reasons.Detail(x.Head.Error)) && x.KeepAlive;
-        }
-        _in!.Start += x.Head.Length;
-        if (!LifeAllowsMore(x)) x.KeepAlive = false;
-        ArmExchange(x);
-        bool goOn = await Router.AnswerAsync(x);
-        TimerWheel.Stop(Timer);
-        TakeRequestBuffer(x);
-        return goOn;
     }
 
     private bool LifeAllowsMore(Exchange x)
@@ -236,13 +237,13 @@ internal sealed class Http1Connection : TcpSocket
         _exchange = null;
         _shard[HttpStats.RqActive]--;
         _shard[HttpStats.RqCompleted]++;
-        x.ResponseEndTicks = Stopwatch.GetTimestamp();
+        x.ResponseEndTicks = Worker.Ticks;
         _shard[HttpStats.CxRxBytes] += x.Head.Length + x.RequestBody.Bytes;
         _shard[HttpStats.CxTxBytes] += x.HeadBytesSent + x.BytesSent;
         int family = x.Status / 100;
         if (family is >= 1 and <= 5) _shard[HttpStats.Rq1xx + family - 1]++;
         x.Manager.Stats.HistogramOf(Worker.Index, HttpStats.RqTime)
-            .Record((long)Stopwatch.GetElapsedTime(x.StartTicks, x.ResponseEndTicks).TotalMilliseconds);
+            .Record(Worker.Milliseconds(x.StartTicks, x.ResponseEndTicks));
         foreach ((AccessLogFormat format, AccessLogSink sink) in x.Manager.Logs)
         {
             x.Scratch.Clear();

@@ -1,6 +1,5 @@
 // Writes response heads downstream: the upstream's lines in their order and letter case less what belongs to its connection,
 // or an answer of our own with its reason code.
-using System.Diagnostics;
 using System.Text;
 using Naru.Http.Headers;
 using Naru.Http.Http1;
@@ -69,7 +68,7 @@ internal static class ResponseWriter
         if (!upgrade)
         {
             o.Append("x-envoy-upstream-service-time: "u8);
-            RequestWriter.Number(o, (long)Stopwatch.GetElapsedTime(x.UpstreamStartTicks, x.ResponseStartTicks).TotalMilliseconds);
+            RequestWriter.Number(o, Worker.Milliseconds(x.UpstreamStartTicks, x.ResponseStartTicks));
             o.Append("\r\n"u8);
         }
         Finish(x, ref o, hasDate, hasServer && config.ServerHeader != ServerHeaderTransformation.Overwrite, upgrade, start);

@@ -1,4 +1,5 @@
 // Unmanaged byte buffers, rented from the worker that uses them. A connection that waits gives its buffer back.
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Naru.Proxy.Io;
@@ -17,10 +18,12 @@ internal sealed unsafe class IoBuffer(int capacity)
     public Span<byte> Filled => new(Memory + Start, End - Start);
     public Span<byte> Free => new(Memory + End, Capacity - End);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Append(scoped ReadOnlySpan<byte> bytes)
     {
-        bytes.CopyTo(Free);
-        End += bytes.Length;
+        int end = End;
+        bytes.CopyTo(new Span<byte>(Memory + end, Capacity - end));
+        End = end + bytes.Length;
     }
 
     /// <summary>Moves the content to the front.</summary>

@@ -111,7 +111,7 @@ internal abstract class TcpSocket : IoHandle, ITimerOwner
             return (int)n;
         }
         if (n == 0) return 0;
-        int errno = Sys.Errno;
+        int errno = Sys.FastErrno;
         if (errno == Sys.EAGAIN)
         {
             _readable = false;
@@ -131,7 +131,7 @@ internal abstract class TcpSocket : IoHandle, ITimerOwner
             if (n < length) _writable = false;
             return (int)n;
         }
-        int errno = Sys.Errno;
+        int errno = Sys.FastErrno;
         if (errno == Sys.EAGAIN)
         {
             _writable = false;
@@ -206,6 +206,15 @@ internal abstract class TcpSocket : IoHandle, ITimerOwner
         public void GetResult() { }
         public void OnCompleted(Action continuation) => socket._writeContinuation = continuation;
         public void UnsafeOnCompleted(Action continuation) => socket._writeContinuation = continuation;
+    }
+
+    /// <summary>Writes everything if that can be done at once: true when done, false when failed, null when it takes waiting
+    /// (<see cref="SendAllAsync"/> goes on where this stopped).</summary>
+    public bool? SendNow(IoBuffer buffer)
+    {
+        int n = SendFrom(buffer);
+        if (buffer.IsEmpty) return true;
+        return n == Failed ? false : null;
     }
 
     /// <summary>Writes everything; false when the socket failed or the exchange was cancelled.</summary>

@@ -20,6 +20,7 @@ internal abstract class IoHandle
 internal sealed unsafe class Worker
 {
     private const int EventBatch = 256;
+    private static readonly long TicksPerMs = Stopwatch.Frequency / 1000;
     // epoll_event is packed on x64 only.
     private static readonly int EventSize = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;
     private static readonly int DataOffset = EventSize == 12 ? 4 : 8;
@@ -46,6 +47,7 @@ internal sealed unsafe class Worker
         if (_epoll < 0 || _wake < 0) throw new InvalidOperationException($"no epoll for worker {index}: {Sys.Describe(Sys.Errno)}");
         _events = (byte*)NativeMemory.Alloc((nuint)(EventBatch * EventSize));
         Now = Environment.TickCount64;
+        Ticks = Stopwatch.GetTimestamp();
         Timers = new TimerWheel(Now);
         Control(Sys.EPOLL_CTL_ADD, _wake, Sys.EPOLLIN | Sys.EPOLLET, ulong.MaxValue);
         Random = new FastRandom((ulong)Stopwatch.GetTimestamp() ^ ((ulong)(uint)index << 32));
@@ -56,6 +58,13 @@ internal sealed unsafe class Worker
 
     /// <summary>Monotonic milliseconds, refreshed once per turn of the loop.</summary>
     public long Now { get; private set; }
+
+    /// <summary><see cref="Stopwatch"/> ticks at the same moment: what is measured per request is measured against this, since a
+    /// clock read for each step would cost more than the step.</summary>
+    public long Ticks { get; private set; }
+
+    /// <summary>Whole milliseconds between two <see cref="Ticks"/>.</summary>
+    public static long Milliseconds(long from, long to) => (to - from) / TicksPerMs;
 
     public TimerWheel Timers { get; }
     public BufferPool Buffers { get; } = new();
@@ -136,6 +145,7 @@ internal sealed unsafe class Worker
             int timeout = _posted.IsEmpty ? Timers.UntilNext(Now) : 0;
             int count = Sys.epoll_wait(_epoll, _events, EventBatch, timeout);
             Now = Environment.TickCount64;
+            Ticks = Stopwatch.GetTimestamp();
             for (int i = 0; i < count; i++)
             {
                 byte* entry = _events + i * EventSize;

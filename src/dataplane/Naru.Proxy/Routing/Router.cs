@@ -24,25 +24,24 @@ internal static class Router
             return Skip(x) ?? LocalReply.SendAsync(x, Reasons.NoRoute);
         }
         MakeRequestId(x);
+        if (x.Route.Forward is { } forward) return Forward(x, forward, stats);
         switch (x.Route.Config.Action)
         {
             case RedirectActionConfig redirect:
                 stats[HttpStats.RqRedirect]++;
                 return Skip(x) ?? Redirect(x, redirect);
-            case DirectResponseActionConfig direct:
+            default:
+                var direct = (DirectResponseActionConfig)x.Route.Config.Action;
                 stats[HttpStats.RqDirectResponse]++;
                 x.Status = direct.Status;
                 x.Details = "direct_response";
                 return Skip(x) ?? LocalReply.SendAsync(x, [], [.. direct.Body], []);
-            default:
-                return Forward(x, stats);
         }
     }
 
-    private static ValueTask<bool> Forward(Exchange x, long[] stats)
+    private static ValueTask<bool> Forward(Exchange x, ForwardAction action, long[] stats)
     {
         stats[HttpStats.RqRouted]++;
-        ForwardAction action = x.Route!.Forward!;
         if (x.IsUpgrade && !action.Config.Upgrades.IsDefault) x.IsUpgrade = RouteAllowsUpgrade(x, action);
         x.Target = action.Pick(x.View, x.Worker.Random.Next());
         if (x.Target?.Slot.Current is null)
@@ -51,7 +50,7 @@ internal static class Router
             Reason reason = Reasons.NoCluster with { Status = action.Config.ClusterNotFoundResponseCode };
             return Skip(x) ?? LocalReply.SendAsync(x, reason, x.Target?.Slot.Name ?? action.Config.ClusterHeader!);
         }
-        x.Mutations = x.Target.Headers ?? x.Route.Headers;
+        x.Mutations = x.Target.Headers ?? x.Route!.Headers;
         return Forwarder.ForwardAsync(x, action);
     }
 

@@ -1,6 +1,5 @@
 // One try of a request on one endpoint: a connection, the request out, the answer back, both bodies flowing at once.
 // It ends in a value that says what happened; whether to try again is the Forwarder's business.
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Text;
 using Naru.Http.Http1;
@@ -46,43 +45,30 @@ internal static class Attempt
     private const int MaxInterim = 16;
     private const long KeepAliveMarginMs = 1000;
 
-    /// <summary>Runs one try.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public static async ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh, bool mayRetry)
-    {
-        Worker worker = x.Worker;
-        UpstreamConnection? up = fresh ? null : pool.TakeIdle(worker.Now);
-        if (up is null)
-        {
-            AttemptEnd? refused = await WaitForRoomAsync(x, cluster, pool, fresh);
-            if (refused is { } end) return end;
-            up = fresh ? null : pool.TakeIdle(worker.Now);
-        }
-        if (up is null)
-        {
-            up = new UpstreamConnection(worker, pool);
-            x.Upstream = up;
-            switch (await up.ConnectAsync(cluster.ConnectMs))
-            {
-                case ConnectResult.Cancelled:
-                    return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
-                case ConnectResult.TimedOut:
-                    return new AttemptEnd(AttemptKind.ConnectTimedOut, RequestSent: false);
-                case ConnectResult.Failed:
-                    x.TransportFailure = Encoding.ASCII.GetBytes(Sys.Describe(up.Errno));
-                    return new AttemptEnd(AttemptKind.ConnectFailed, RequestSent: false);
-            }
-        }
-        x.Upstream = up;
-        if (action.Retry?.PerTryTimeout is { } perTry)
-        {
-            x.TryDeadline = worker.Now + (long)perTry.TotalMilliseconds;
-            x.Connection.ArmExchange(x);
-        }
+    /// <summary>Runs one try: at once on a pooled connection, or on a new one.</summary>
+    public static ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh, bool mayRetry) =>
+        !fresh && pool.TakeIdle(x.Worker.Now) is { } up
+            ? ExchangeAsync(x, action, cluster, up, mayRetry)
+            : ConnectAndRunAsync(x, action, cluster, pool, fresh, mayRetry);
 
-        AttemptEnd result = await ExchangeAsync(x, action, cluster, up, mayRetry);
-        x.Upstream = null;
-        return result;
+    private static async ValueTask<AttemptEnd> ConnectAndRunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh, bool mayRetry)
+    {
+        if (await WaitForRoomAsync(x, cluster, pool, fresh) is { } end) return end;
+        if (!fresh && pool.TakeIdle(x.Worker.Now) is { } idle) return await ExchangeAsync(x, action, cluster, idle, mayRetry);
+        var up = new UpstreamConnection(x.Worker, pool);
+        x.Upstream = up;
+        switch (await up.ConnectAsync(cluster.ConnectMs))
+        {
+            case ConnectResult.Cancelled:
+                return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+            case ConnectResult.TimedOut:
+                return new AttemptEnd(AttemptKind.ConnectTimedOut, RequestSent: false);
+            case ConnectResult.Failed:
+                x.TransportFailure = Encoding.ASCII.GetBytes(Sys.Describe(up.Errno));
+                return new AttemptEnd(AttemptKind.ConnectFailed, RequestSent: false);
+            default:
+                return await ExchangeAsync(x, action, cluster, up, mayRetry);
+        }
     }
 
     // The breaker on connections: wait for one of this endpoint's, within the limit of those who may wait.
@@ -124,8 +110,14 @@ internal static class Attempt
     {
         Worker worker = x.Worker;
         bool reused = up.Served > 0;
+        x.Upstream = up;
+        if (action.Retry?.PerTryTimeout is { } perTry)
+        {
+            x.TryDeadline = worker.Now + (long)perTry.TotalMilliseconds;
+            x.Connection.ArmExchange(x);
+        }
         long[] stats = cluster.Slot.Stats!.Shard(worker.Index);
-        x.UpstreamStartTicks = Stopwatch.GetTimestamp();
+        x.UpstreamStartTicks = worker.Ticks;
 
         // The request: in one write where it is all here, else a pump of its own beside the answer.
         IoBuffer o = RequestWriter.Write(x);
@@ -136,7 +128,7 @@ internal static class Attempt
         {
             bool whole = AppendBufferedBody(x, o);
             int headBytes = o.Count;
-            bool ok = await up.SendAllAsync(o);
+            bool ok = up.SendNow(o) ?? await up.SendAllAsync(o);
             sent = o.Count < headBytes;
             if (ok && !whole) ok = await SendBufferedBodyAsync(x, up);
             if (!ok && (x.Abort != AbortReason.None || !up.MayRead))
@@ -200,7 +192,7 @@ internal static class Attempt
                 if (!anyByte)
                 {
                     anyByte = true;
-                    x.ResponseStartTicks = Stopwatch.GetTimestamp();
+                    x.ResponseStartTicks = worker.Ticks;
                 }
                 x.Touch();
             }
@@ -262,10 +254,19 @@ internal static class Attempt
         rb.Start += head.Length;
         x.ResponseStarted = true;
         x.ResponseBody.Start(worker, up, rb, framing.Body, framing.ContentLength, pinned: false);
-        PumpResult flowed = await BodyPump.RunAsync(x, x.ResponseBody, x.Connection, down, body == BodyKind.Chunked && !x.IsHead && framing.Body != BodyKind.None);
+        PumpResult flowed;
+        if (AppendWholeBody(x, down, rb, framing) && x.Connection.SendNow(down) is true)
+        {
+            flowed = PumpResult.Done;
+        }
+        else
+        {
+            bool chunked = body == BodyKind.Chunked && !x.IsHead && framing.Body != BodyKind.None;
+            flowed = await BodyPump.RunAsync(x, x.ResponseBody, x.Connection, down, chunked);
+            rb = x.ResponseBody.Buffer;
+        }
         x.BytesSent = x.ResponseBody.Bytes;
-        x.UpstreamEndTicks = Stopwatch.GetTimestamp();
-        rb = x.ResponseBody.Buffer;
+        x.UpstreamEndTicks = worker.Ticks;
 
         // A request that is still on its way when its answer is complete will not be waited for.
         bool requestDone = !pumping || x.RequestBody.Done;
@@ -314,6 +315,16 @@ internal static class Attempt
             stats[ClusterStats.RqRxReset]++;
         }
         x.Connection.Reset();
+    }
+
+    // The common case: a short answer that came in one piece leaves in one piece, with its head.
+    private static unsafe bool AppendWholeBody(Exchange x, IoBuffer down, IoBuffer rb, in Http1Framing framing)
+    {
+        if (framing.Body == BodyKind.None) return true;
+        if (framing.Body != BodyKind.Length || framing.ContentLength > rb.Count || framing.ContentLength > down.Room) return false;
+        _ = x.ResponseBody.Next();
+        down.Append(new ReadOnlySpan<byte>(rb.Memory + x.ResponseBody.PieceStart, x.ResponseBody.PieceLength));
+        return true;
     }
 
     private static AttemptEnd Died(Exchange x, UpstreamConnection up, bool reused, bool sent)

@@ -1,6 +1,5 @@
 // Sends a request to its cluster: picks an endpoint, a connection, tries, and decides whether to try again. Each try is an
 // Attempt; what may be repeated is decided here and nowhere else.
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
@@ -63,6 +62,7 @@ internal static class Forwarder
                 }
                 finally
                 {
+                    x.Upstream = null;
                     pool.ActiveRequests--;
                 }
 
@@ -146,7 +146,7 @@ internal static class Forwarder
     /// <summary>The whole request is here: from now on the route's timeout runs (Envoy: RouteAction.timeout).</summary>
     public static void RequestEnded(Exchange x, ForwardAction action)
     {
-        x.RequestEndTicks = Stopwatch.GetTimestamp();
+        x.RequestEndTicks = x.Worker.Ticks;
         x.RequestDeadline = TimerNode.Never;
         if (action.TimeoutMs > 0 && !x.IsUpgrade) x.RouteDeadline = x.Worker.Now + action.TimeoutMs;
     }
@@ -257,7 +257,7 @@ internal static class Forwarder
     {
         Count(x.Status, stats);
         slot.Stats!.HistogramOf(x.Worker.Index, ClusterStats.RqTime)
-            .Record((long)Stopwatch.GetElapsedTime(x.UpstreamStartTicks, x.UpstreamEndTicks).TotalMilliseconds);
+            .Record(Worker.Milliseconds(x.UpstreamStartTicks, x.UpstreamEndTicks));
     }
 
     private static void CountOwnAnswer(Exchange x, int status) => Count(status, x.Target!.Slot.Stats!.Shard(x.Worker.Index));
