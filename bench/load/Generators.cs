@@ -18,8 +18,11 @@ public interface IGenerator : IAsyncDisposable
     /// <summary>Port of the backend.</summary>
     int BackendPort { get; }
 
-    /// <summary>Whether it can keep a rate; else it only goes as fast as it can.</summary>
+    /// <summary>Whether it can keep a rate and hold connections; else it only goes as fast as it can.</summary>
     bool CanPace { get; }
+
+    /// <summary>Opens connections that stay, idle after one answer, until the next call; 0 closes them.</summary>
+    Task HoldAsync(int port, int connections, CancellationToken stop);
 
     /// <summary>Load on a port; <paramref name="rate"/> 0 is as fast as it goes, else requests a second.</summary>
     Task<Load> RunAsync(int port, int connections, double seconds, double rate, CancellationToken stop);
@@ -56,11 +59,24 @@ public sealed class PumpGenerator : IGenerator
     /// <inheritdoc/>
     public async Task<Load> RunAsync(int port, int connections, double seconds, double rate, CancellationToken stop)
     {
-        await process.StandardInput.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{port} {connections} {seconds} {rate:0}").AsMemory(), stop);
-        await process.StandardInput.FlushAsync(stop);
-        string line = await process.StandardOutput.ReadLineAsync(stop) ?? throw new InvalidOperationException("the load generator has ended");
+        string line = await AskAsync(string.Create(CultureInfo.InvariantCulture, $"{port} {connections} {seconds} {rate:0}"), stop);
         double[] n = [.. line.Split(' ').Select(p => double.Parse(p, CultureInfo.InvariantCulture))];
         return new Load((long)n[0], n[1], (long)n[2], n[3], n[4]);
+    }
+
+    /// <inheritdoc/>
+    public async Task HoldAsync(int port, int connections, CancellationToken stop)
+    {
+        string answer = await AskAsync(connections > 0 ? $"hold {port} {connections}" : "release", stop);
+        if (connections > 0 && answer != $"{connections}")
+            throw new InvalidOperationException($"only {answer} of {connections} connections could be held");
+    }
+
+    private async Task<string> AskAsync(string command, CancellationToken stop)
+    {
+        await process.StandardInput.WriteLineAsync(command.AsMemory(), stop);
+        await process.StandardInput.FlushAsync(stop);
+        return await process.StandardOutput.ReadLineAsync(stop) ?? throw new InvalidOperationException("the load generator has ended");
     }
 
     /// <inheritdoc/>
@@ -85,6 +101,9 @@ public sealed class WrkGenerator(Running backend, int cpu) : IGenerator
     /// <inheritdoc/>
     public Task<Load> RunAsync(int port, int connections, double seconds, double rate, CancellationToken stop) =>
         rate > 0 ? throw new NotSupportedException("wrk cannot keep a rate") : Wrk.RunAsync(port, cpu, connections, seconds, stop);
+
+    /// <inheritdoc/>
+    public Task HoldAsync(int port, int connections, CancellationToken stop) => throw new NotSupportedException("wrk cannot hold connections");
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => backend.DisposeAsync();

@@ -9,6 +9,9 @@ public sealed class Measurement(Options options, IGenerator generator)
     // The load at which latency is compared: busy, and far from full.
     private const double PacedShare = 0.3;
 
+    // Idle connections: enough that pages do not blur them, few enough for common limits of descriptors.
+    private const int Held = 2000;
+
     // How many rounds may be taken for one that counts.
     private const int Patience = 5;
 
@@ -17,6 +20,18 @@ public sealed class Measurement(Options options, IGenerator generator)
 
     /// <summary>Rounds that were thrown away, because the CPUs moved while they lasted.</summary>
     public int Discarded { get; private set; }
+
+    /// <summary>Resident bytes that one idle connection costs, of a proxy that has seen no load yet; null where that cannot be tried.</summary>
+    public async Task<double?> IdleConnectionAsync(Running proxy, CancellationToken stop)
+    {
+        if (!generator.CanPace)
+            return null;
+        long before = proxy.Tree.ResidentBytes();
+        await generator.HoldAsync(proxy.Port, Held, stop);
+        long after = proxy.Tree.ResidentBytes();
+        await generator.HoldAsync(proxy.Port, 0, stop);
+        return (after - before) / (double)Held;
+    }
 
     /// <summary>Load that is not counted: code is compiled, pools fill.</summary>
     public Task WarmAsync(Running proxy, CancellationToken stop) => generator.RunAsync(proxy.Port, options.Connections, 3, 0, stop);

@@ -29,6 +29,9 @@ IGenerator? generator = null;
 var servers = new List<Running>();
 try
 {
+    double busy = double.Parse(File.ReadAllText("/proc/loadavg").Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture);
+    if (busy > 0.5)
+        Console.Error.WriteLine($"note: this machine is busy (load average {busy:0.0}); figures will scatter");
     var contenders = new Contenders(options, folder.FullName);
     generator = await contenders.GeneratorAsync(stop.Token);
     var results = new List<Contender>();
@@ -42,10 +45,11 @@ try
     }
 
     var measurement = new Measurement(options, generator);
-    foreach (Running proxy in proxies)
+    for (int i = 0; i < proxies.Count; i++)
     {
-        Console.Error.WriteLine($"warming {proxy.Name}");
-        await measurement.WarmAsync(proxy, stop.Token);
+        Console.Error.WriteLine($"warming {proxies[i].Name}");
+        results[i].IdleConnectionBytes = await measurement.IdleConnectionAsync(proxies[i], stop.Token);
+        await measurement.WarmAsync(proxies[i], stop.Token);
     }
     await measurement.RunAsync(proxies, results, stop.Token);
 

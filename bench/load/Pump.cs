@@ -19,6 +19,8 @@ internal sealed class Pump
     private readonly Dictionary<int, Connection> connections = [];
     private readonly int[] ready = new int[512];
 
+    private readonly List<Connection> held = [];
+
     // The load that is on, if any.
     private readonly Stack<Connection> idle = new();
     private Latencies latencies = new();
@@ -32,14 +34,15 @@ internal sealed class Pump
         public readonly Socket Socket = socket;
         public readonly int Fd = (int)socket.Handle;
         public readonly bool Client = client;
-        public readonly byte[] Buffer = new byte[8192];
+        public readonly byte[] Buffer = new byte[4096];
         public int Length;
         public long Since;
         public bool Busy;
     }
 
     /// <summary>Prints the backend's port, then runs a load for every line <c>port connections seconds rate</c> (rate 0: as fast as it
-    /// goes) and prints <c>requests seconds failed p50 p99</c>. Ends with its input.</summary>
+    /// goes) and prints <c>requests seconds failed p50 p99</c>. <c>hold port connections</c> leaves connections open that had one answer
+    /// each, and prints how many; <c>release</c> closes them. Ends with its input.</summary>
     public static int Run()
     {
         var pump = new Pump();
@@ -63,14 +66,45 @@ internal sealed class Pump
             // Between loads it may sleep; the 5 ms only delay the next command.
             pump.Turn(5);
             if (Interlocked.Exchange(ref command, null) is { } line)
-                Console.WriteLine(pump.Load(line));
+                Console.WriteLine(pump.Obey(line));
         }
         return 0;
     }
 
-    private string Load(string command)
+    private string Obey(string line)
     {
-        double[] n = [.. command.Split(' ').Select(p => double.Parse(p, CultureInfo.InvariantCulture))];
+        string[] words = line.Split(' ');
+        switch (words[0])
+        {
+            case "hold":
+                return Hold(int.Parse(words[1], CultureInfo.InvariantCulture), int.Parse(words[2], CultureInfo.InvariantCulture));
+            case "release":
+                held.ForEach(Close);
+                held.Clear();
+                return "released";
+            default:
+                return Load([.. words.Select(w => double.Parse(w, CultureInfo.InvariantCulture))]);
+        }
+    }
+
+    // One after the other, so that no proxy needs more than one set of buffers on the way.
+    private string Hold(int port, int count)
+    {
+        (latencies, failed, ending) = (new Latencies(), 0, true);
+        long bound = Stopwatch.GetTimestamp() + 30 * Stopwatch.Frequency;
+        while (held.Count < count && failed == 0 && Stopwatch.GetTimestamp() < bound)
+        {
+            Connection c = Connect(port);
+            held.Add(c);
+            Send(c, Stopwatch.GetTimestamp());
+            while (c.Busy && Stopwatch.GetTimestamp() < bound)
+                Turn(1);
+        }
+        return $"{held.Count - failed}";
+    }
+
+    private string Load(double[] n)
+    {
         (int port, int count, double seconds, double rate) = ((int)n[0], (int)n[1], n[2], n[3]);
         latencies = new Latencies();
         (answered, failed, paced, ending) = (0, 0, rate > 0, false);
@@ -78,9 +112,7 @@ internal sealed class Pump
         var clients = new List<Connection>();
         for (int i = 0; i < count; i++)
         {
-            var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-            socket.Connect(IPAddress.Loopback, port);
-            Connection c = Watch(socket, client: true);
+            Connection c = Connect(port);
             clients.Add(c);
             idle.Push(c);
             Turn(0);
@@ -142,6 +174,13 @@ internal sealed class Pump
         {
             // It went away while it waited.
         }
+    }
+
+    private Connection Connect(int port)
+    {
+        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        socket.Connect(IPAddress.Loopback, port);
+        return Watch(socket, client: true);
     }
 
     private Connection Watch(Socket socket, bool client)

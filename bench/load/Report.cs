@@ -21,8 +21,12 @@ public static class Report
             Append(text, "at 30 % of that", contenders, c => c.Paced);
         Append(text,
         [
-            ["memory", "idle MB", "after MB", "failed requests"],
-            .. contenders.Select(c => (string[])[c.Name, Number(c.IdleBytes / 1048576.0, "0.0"), Number(c.LoadedBytes / 1048576.0, "0.0"), Number(c.Failed, "0")]),
+            ["memory", "idle MB", "after MB", "idle connection, bytes", "failed requests"],
+            .. contenders.Select(c => (string[])
+            [
+                c.Name, Number(c.IdleBytes / 1048576.0, "0.0"), Number(c.LoadedBytes / 1048576.0, "0.0"),
+                c.IdleConnectionBytes is { } bytes ? Number(bytes, "0") : "", Number(c.Failed, "0"),
+            ]),
         ]);
 
         IReadOnlyList<Budget> budgets = Budget.Of(contenders);

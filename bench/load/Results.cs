@@ -39,6 +39,8 @@ public sealed class Contender
     public required string Version { get; init; }
     /// <summary>Resident bytes after its first request.</summary>
     public required long IdleBytes { get; init; }
+    /// <summary>Resident bytes of an idle connection; null where it was not tried.</summary>
+    public double? IdleConnectionBytes { get; set; }
     /// <summary>Resident bytes at the end.</summary>
     public long LoadedBytes { get; set; }
     /// <summary>One a round, as fast as it goes.</summary>
@@ -84,6 +86,8 @@ public sealed record Budget(string What, double Limit, Spread Measured, string U
         if (contenders.FirstOrDefault(c => c.Name == "haproxy") is { Paced.Count: > 0 } haproxy)
             budgets.Add(new Budget("p99 at 30 % load, naru / haproxy", 1.1, Ratio(naru.Paced, haproxy.Paced, s => s.P99Microseconds), ""));
         budgets.Add(new Budget("resident memory, idle", 20, Spread.Of([naru.IdleBytes / 1048576.0]), "MB"));
+        if (naru.IdleConnectionBytes is { } idle)
+            budgets.Add(new Budget("idle connection", 2048, Spread.Of([idle]), "bytes"));
         // Not quite zero: asking /memory allocates too, once a round.
         double[] allocated = [.. naru.Full.Select(s => s.AllocatedBytes).OfType<double>()];
         if (allocated.Length > 0)
