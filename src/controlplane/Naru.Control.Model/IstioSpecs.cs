@@ -124,9 +124,10 @@ public sealed record RouteDestination(Destination Destination, int Weight, Heade
 /// <param name="Authority">New host.</param>
 /// <param name="Port">New port, 0 for none.</param>
 /// <param name="PortFromRequest">Takes the port that the request came to (<c>FROM_REQUEST_PORT</c>).</param>
+/// <param name="PortFromProtocol">Takes 80 or 443, as the scheme has it (<c>FROM_PROTOCOL_DEFAULT</c>, where it was written).</param>
 /// <param name="Scheme">New scheme.</param>
 /// <param name="Code">301, 302, 303, 307 or 308.</param>
-public sealed record HttpRedirect(string Uri, string Authority, int Port, bool PortFromRequest, string Scheme, int Code);
+public sealed record HttpRedirect(string Uri, string Authority, int Port, bool PortFromRequest, bool PortFromProtocol, string Scheme, int Code);
 
 /// <summary>An answer without any upstream.</summary>
 public sealed record DirectResponse(int Status, ImmutableArray<byte> Body);

@@ -195,11 +195,12 @@ internal static partial class IstioReader
         bool hasPort = redirect.RedirectPortCase == HTTPRedirect.RedirectPortOneofCase.Port;
         if (hasPort && !IsPort(redirect.Port)) r.Error("NARU-C205", $"{path}.port {redirect.Port} is not between 1 and 65535", r.At(redirect, "port"));
         bool fromRequest = redirect.RedirectPortCase == HTTPRedirect.RedirectPortOneofCase.DerivePort && redirect.DerivePort == HTTPRedirect.Types.RedirectPortSelection.FromRequestPort;
+        bool fromProtocol = redirect.RedirectPortCase == HTTPRedirect.RedirectPortOneofCase.DerivePort && !fromRequest;
         if (redirect.Uri.Length == 0 && redirect.Authority.Length == 0 && redirect.Scheme.Length == 0 && !hasPort)
             r.Error("NARU-C204", $"{path} changes nothing", r.At(redirect), "add uri, authority, port or scheme");
         CheckText(redirect.Uri, path + ".uri", r.At(redirect, "uri"), r);
         CheckText(redirect.Authority, path + ".authority", r.At(redirect, "authority"), r);
-        return new HttpRedirect(redirect.Uri, redirect.Authority, hasPort ? (int)redirect.Port : 0, fromRequest, redirect.Scheme, code);
+        return new HttpRedirect(redirect.Uri, redirect.Authority, hasPort ? (int)redirect.Port : 0, fromRequest, fromProtocol, redirect.Scheme, code);
     }
 
     private static DirectResponse Direct(HTTPDirectResponse direct, string path, Reading r)

@@ -49,20 +49,25 @@ public sealed record MeshLayout
     /// <c>name.ns</c> and <c>name.ns.svc</c> the rest where such a service exists; anything else stays.</summary>
     public string Resolve(string host, string ns) => HostNames.Resolve(host, ns, Services.ContainsKey);
 
+    private Dictionary<(string Namespace, string Host), BoundDestinationRule> Rules => _rules ??=
+        DestinationRules.DistinctBy(r => (r.Object.Key.Namespace, r.Host)).ToDictionary(r => (r.Object.Key.Namespace, r.Host));
+    private Dictionary<(string, string), BoundDestinationRule>? _rules;
+
     /// <summary>The rule for a service as a client of <paramref name="clientNamespace"/> has it: the client's namespace first, then the
     /// service's, then <c>istio-system</c>; an exact host before a wildcard.</summary>
     public BoundDestinationRule? RuleFor(MeshService service, string clientNamespace)
     {
         foreach (string ns in (ReadOnlySpan<string>)[clientNamespace, service.Namespace, "istio-system"])
         {
-            BoundDestinationRule? best = null;
-            foreach (BoundDestinationRule rule in DestinationRules)
+            // An exact host, then wildcards from the longest to the shortest.
+            string host = service.Hostname;
+            while (true)
             {
-                if (rule.Object.Key.Namespace != ns || !HostNames.Covers(rule.Host, service.Hostname)) continue;
-                if (!HostNames.Visible(rule.Spec.ExportTo, ns, clientNamespace)) continue;
-                if (best is null || rule.Host.Length > best.Host.Length) best = rule;
+                if (Rules.TryGetValue((ns, host), out BoundDestinationRule? rule) && HostNames.Visible(rule.Spec.ExportTo, ns, clientNamespace)) return rule;
+                if (host == "*") break;
+                int dot = host.IndexOf('.', host.StartsWith("*.", StringComparison.Ordinal) ? 2 : 0);
+                host = dot < 0 ? "*" : "*" + host[dot..];
             }
-            if (best is not null) return best;
         }
         return null;
     }

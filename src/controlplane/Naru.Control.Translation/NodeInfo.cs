@@ -51,6 +51,20 @@ public sealed record NodeInfo
     /// <summary><c>locality.region/zone/sub_zone</c>, as far as given.</summary>
     public string Locality { get; init; } = "";
 
+    /// <summary>Reads an xDS node.</summary>
+    /// <exception cref="FormatException">The node is not one that can be served; the message says why.</exception>
+    public static NodeInfo Parse(Envoy.Config.Core.V3.Node node) =>
+        TryParse(node, out string? error) ?? throw new FormatException(error);
+
+    /// <summary>Reads an xDS node.</summary>
+    /// <returns>The node, or null and a sentence that says what is wrong with it.</returns>
+    public static NodeInfo? TryParse(Envoy.Config.Core.V3.Node node, out string? error)
+    {
+        NodeInfo? read = TryParse(node.Id, node.Cluster, node.Metadata, out error);
+        return read is null || node.Locality is null ? read
+            : read with { Locality = string.Join('/', new[] { node.Locality.Region, node.Locality.Zone, node.Locality.SubZone }.TakeWhile(p => p.Length > 0)) };
+    }
+
     /// <summary>Reads a node.</summary>
     /// <returns>The node, or null and a sentence that says what is wrong with it.</returns>
     public static NodeInfo? TryParse(string id, string cluster, Struct? metadata, out string? error)

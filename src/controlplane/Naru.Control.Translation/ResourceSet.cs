@@ -66,23 +66,27 @@ public sealed class ResourceGroup : IReadOnlyDictionary<string, Resource>
     /// <summary>No resource.</summary>
     public static ResourceGroup Empty { get; } = new([]);
 
+    private readonly ResourceGroup? _shared;
     private readonly Dictionary<string, Resource> _byName;
-    private readonly List<Resource> _inOrder;
+    private readonly List<Resource> _own;
     private string? _version;
 
     /// <summary>A later resource of the same name is dropped: the first one stands.</summary>
-    public ResourceGroup(IEnumerable<Resource> resources)
+    /// <param name="resources">Resources of this group alone.</param>
+    /// <param name="shared">Resources that many proxies have, before the own ones; not copied.</param>
+    public ResourceGroup(IEnumerable<Resource> resources, ResourceGroup? shared = null)
     {
+        _shared = shared;
         _byName = new Dictionary<string, Resource>(StringComparer.Ordinal);
-        _inOrder = [];
+        _own = [];
         foreach (Resource resource in resources)
         {
-            if (_byName.TryAdd(resource.Name, resource)) _inOrder.Add(resource);
+            if (shared?.ContainsKey(resource.Name) != true && _byName.TryAdd(resource.Name, resource)) _own.Add(resource);
         }
     }
 
     /// <summary>In the order of translation, which is stable.</summary>
-    public IReadOnlyList<Resource> InOrder => _inOrder;
+    public IEnumerable<Resource> InOrder => _shared is null ? _own : _shared.InOrder.Concat(_own);
 
     /// <summary>A hash over names and versions: equal for equal groups.</summary>
     public string Version
@@ -91,26 +95,27 @@ public sealed class ResourceGroup : IReadOnlyDictionary<string, Resource>
         {
             if (_version is not null) return _version;
             var all = new StringBuilder();
-            foreach (Resource resource in _inOrder) all.Append(resource.Name).Append('\0').Append(resource.Version).Append('\n');
+            if (_shared is not null) all.Append(_shared.Version).Append('\n');
+            foreach (Resource resource in _own) all.Append(resource.Name).Append('\0').Append(resource.Version).Append('\n');
             return _version = Resource.Hash(Encoding.UTF8.GetBytes(all.ToString()));
         }
     }
 
     /// <inheritdoc/>
-    public Resource this[string key] => _byName[key];
+    public Resource this[string key] => TryGetValue(key, out Resource? found) ? found : throw new KeyNotFoundException(key);
     /// <inheritdoc/>
-    public IEnumerable<string> Keys => _inOrder.Select(r => r.Name);
+    public IEnumerable<string> Keys => InOrder.Select(r => r.Name);
     /// <inheritdoc/>
-    public IEnumerable<Resource> Values => _inOrder;
+    public IEnumerable<Resource> Values => InOrder;
     /// <inheritdoc/>
-    public int Count => _inOrder.Count;
+    public int Count => _own.Count + (_shared?.Count ?? 0);
     /// <inheritdoc/>
-    public bool ContainsKey(string key) => _byName.ContainsKey(key);
+    public bool ContainsKey(string key) => _byName.ContainsKey(key) || _shared?.ContainsKey(key) == true;
     /// <inheritdoc/>
-    public bool TryGetValue(string key, [MaybeNullWhen(false)] out Resource value) => _byName.TryGetValue(key, out value);
+    public bool TryGetValue(string key, [MaybeNullWhen(false)] out Resource value) =>
+        _byName.TryGetValue(key, out value) || (_shared is not null && _shared.TryGetValue(key, out value));
     /// <inheritdoc/>
-    public IEnumerator<KeyValuePair<string, Resource>> GetEnumerator() =>
-        _inOrder.Select(r => KeyValuePair.Create(r.Name, r)).GetEnumerator();
+    public IEnumerator<KeyValuePair<string, Resource>> GetEnumerator() => InOrder.Select(r => KeyValuePair.Create(r.Name, r)).GetEnumerator();
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 }
 

@@ -1,0 +1,122 @@
+// What a gateway's proxy gets: one listener for each port that a Gateway selecting it opens, and one route configuration for
+// each, with the VirtualServices bound to it. Hosts are those that gateway and rule have in common.
+using System.Collections.Immutable;
+using Envoy.Config.Core.V3;
+using Envoy.Config.Route.V3;
+using Naru.Control.Model;
+using Naru.Control.Registries;
+
+namespace Naru.Control.Translation;
+
+internal static class GatewayProxies
+{
+    /// <summary>A server of a Gateway that selects the node.</summary>
+    /// <param name="Gateway">Its gateway.</param>
+    /// <param name="Server">As written.</param>
+    /// <param name="Target">Port on the pod, before the runner's own mapping.</param>
+    private readonly record struct Opened(BoundGateway Gateway, GatewayServer Server, int Target);
+
+    public static IEnumerable<Resource> Listeners(MeshLayout layout, NodeInfo node)
+    {
+        foreach (IGrouping<int, Opened> port in Servers(layout, node).GroupBy(s => s.Target).OrderBy(g => g.Key))
+        {
+            int bind = node.PortMap.GetValueOrDefault(port.Key, port.Key);
+            IEnumerable<string> own = node.NoInterception ? node.Addresses : ["0.0.0.0"];
+            IEnumerable<string> addresses = port.SelectMany(s => s.Server.Bind.Length > 0 ? [s.Server.Bind] : own).Distinct().Order(StringComparer.Ordinal);
+            foreach (string address in addresses)
+            {
+                var manager = Managers.ByName($"outbound_{address}_{bind}", RouteName(port.Key));
+                manager.UseRemoteAddress = true;
+                yield return Managers.Listener($"{address}_{bind}", address, bind, TrafficDirection.Outbound, manager);
+            }
+        }
+    }
+
+    public static IEnumerable<Resource> RouteConfigurations(MeshLayout layout, NodeInfo node)
+    {
+        foreach (IGrouping<int, Opened> port in Servers(layout, node).GroupBy(s => s.Target).OrderBy(g => g.Key))
+        {
+            // The port in a Host header is whichever the client came through; it says nothing about the host.
+            var routes = new RouteConfiguration { Name = RouteName(port.Key), IgnorePortInHostMatching = true };
+            var hosts = new SortedDictionary<string, VirtualHost>(StringComparer.Ordinal);
+            foreach (Opened opened in port) AddRules(opened, layout, node, hosts);
+            foreach (VirtualHost host in hosts.Values)
+            {
+                // Several VirtualServices may share a host: what takes everything comes last, or the others would be dead.
+                List<Route> ordered = [.. host.Routes.Where(r => !TakesAll(r)), .. host.Routes.Where(TakesAll)];
+                host.Routes.Clear();
+                host.Routes.AddRange(ordered);
+                routes.VirtualHosts.Add(host);
+            }
+            if (hosts.Count == 0)
+            {
+                var hole = new VirtualHost { Name = $"blackhole:{port.Key}" };
+                hole.Domains.Add("*");
+                routes.VirtualHosts.Add(hole);
+            }
+            yield return new Resource(routes.Name, routes);
+        }
+    }
+
+    private static void AddRules(Opened opened, MeshLayout layout, NodeInfo node, SortedDictionary<string, VirtualHost> hosts)
+    {
+        foreach (BoundVirtualService rule in layout.VirtualServices)
+        {
+            if (!rule.Gateways.Any(g => g.Value == opened.Gateway.FullName)) continue;
+            string ns = rule.Object.Key.Namespace;
+            if (!HostNames.Visible(rule.Spec.ExportTo, ns, opened.Gateway.Object.Key.Namespace)) continue;
+            var domains = new SortedSet<string>(StringComparer.Ordinal);
+            foreach (Located<string> host in rule.Hosts)
+            {
+                foreach (GatewayHost served in opened.Server.Hosts)
+                {
+                    if (served.Namespace != "*" && served.Namespace != ns) continue;
+                    if (HostNames.Intersect(served.Dns, host.Value) is { } common) domains.Add(common);
+                }
+            }
+            if (domains.Count == 0) continue;
+            List<Route> routes = [.. Routes.Of(rule, layout, new Audience(opened.Gateway.FullName, opened.Server.Port, node))];
+            foreach (string domain in domains)
+            {
+                if (!hosts.TryGetValue(domain, out VirtualHost? host))
+                {
+                    hosts[domain] = host = new VirtualHost { Name = $"{domain}:{opened.Server.Port}", IncludeRequestAttemptCount = true };
+                    host.Domains.Add(domain);
+                }
+                // Two servers of the same port may bring the same rule; the same routes twice are one.
+                foreach (Route route in routes)
+                {
+                    if (!host.Routes.Contains(route)) host.Routes.Add(route.Clone());
+                }
+            }
+        }
+    }
+
+    private static IEnumerable<Opened> Servers(MeshLayout layout, NodeInfo node)
+    {
+        foreach (BoundGateway gateway in layout.Gateways)
+        {
+            if (!HostNames.Matches(gateway.Spec.Selector, node.Labels)) continue;
+            foreach (GatewayServer server in gateway.Spec.Servers) yield return new Opened(gateway, server, TargetPort(server.Port, layout, node));
+        }
+    }
+
+    // The port of the gateway's Service is what its author means; behind it the pod may listen elsewhere.
+    private static int TargetPort(int port, MeshLayout layout, NodeInfo node)
+    {
+        foreach (MeshService service in layout.Services.Values)
+        {
+            if (service.Namespace != node.Namespace || service.Selector.Count == 0 || !HostNames.Matches(service.Selector, node.Labels)) continue;
+            foreach (MeshPort candidate in service.Ports)
+            {
+                if (candidate.Number == port && candidate.TargetPort > 0) return candidate.TargetPort;
+            }
+        }
+        return port;
+    }
+
+    private static bool TakesAll(Route route) =>
+        route.Match is { PathSpecifierCase: RouteMatch.PathSpecifierOneofCase.Prefix, Prefix: "/", Headers.Count: 0, QueryParameters.Count: 0 };
+
+    private static string RouteName(int port) => $"http.{port}";
+}

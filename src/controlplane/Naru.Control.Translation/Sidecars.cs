@@ -1,0 +1,178 @@
+// What a sidecar gets: listeners and routes to every service it may call, listeners for what its workload serves. Without
+// interception each service has an address to listen on; with it, listeners share ports and find the original destination.
+using System.Collections.Immutable;
+using Envoy.Config.Core.V3;
+using Envoy.Config.Listener.V3;
+using Envoy.Config.Route.V3;
+using Google.Protobuf;
+using Google.Protobuf.WellKnownTypes;
+using Naru.Control.Registries;
+
+namespace Naru.Control.Translation;
+
+internal static class Sidecars
+{
+    private const int InterceptedOutbound = 15001, InterceptedInbound = 15006;
+
+    public static IEnumerable<Resource> OutboundListeners(MeshLayout layout, NodeInfo node)
+    {
+        if (!node.NoInterception)
+        {
+            foreach (int port in VirtualHosts.Visible(layout, node).Select(v => v.Port.Number).Distinct().Order())
+            {
+                Resource listener = Managers.Listener($"0.0.0.0_{port}", "0.0.0.0", port, TrafficDirection.Outbound, Managers.ByName($"outbound_0.0.0.0_{port}", port.ToString()));
+                ((Listener)listener.Message).BindToPort = false;
+                yield return listener;
+            }
+            yield return VirtualOutbound();
+            yield break;
+        }
+        var bound = new HashSet<string>(StringComparer.Ordinal);
+        foreach ((MeshService service, MeshPort port) in VirtualHosts.Visible(layout, node))
+        {
+            foreach (string address in service.Addresses)
+            {
+                string vip = VirtualHosts.Vip(address, node), name = $"{vip}_{port.Number}";
+                // Addresses that are not this machine's cannot be bound; such services are reached through the HTTP proxy.
+                if (!IsLoopback(vip) || !bound.Add(name)) continue;
+                yield return Managers.Listener(name, vip, port.Number, TrafficDirection.Outbound, Managers.ByName($"outbound_{vip}_{port.Number}", port.Number.ToString()));
+            }
+        }
+        if (node.HttpProxyPort is { } proxy)
+        {
+            string address = node.Addresses.FirstOrDefault() ?? "127.0.0.1";
+            yield return Managers.Listener("http_proxy", address, proxy, TrafficDirection.Outbound, Managers.ByName("http_proxy", "http_proxy"));
+        }
+    }
+
+    public static IEnumerable<Resource> OutboundRoutes(MeshLayout layout, NodeInfo node)
+    {
+        Dictionary<string, BoundVirtualService> rules = VirtualHosts.MeshRules(layout, node);
+        foreach (IGrouping<int, (MeshService Service, MeshPort Port)> group in VirtualHosts.Visible(layout, node).GroupBy(v => v.Port.Number).OrderBy(g => g.Key))
+        {
+            var routes = new RouteConfiguration { Name = group.Key.ToString() };
+            var taken = new DomainSet();
+            foreach ((MeshService service, MeshPort port) in group)
+            {
+                List<string> domains = taken.Claim(VirtualHosts.Domains(service, port.Number, node));
+                if (domains.Count > 0) routes.VirtualHosts.Add(VirtualHosts.Of(service, port, domains, layout, rules, node));
+            }
+            routes.VirtualHosts.AddRange(VirtualHosts.Unannounced(group.Key, layout, rules, node, taken));
+            routes.VirtualHosts.Add(node.NoInterception ? VirtualHosts.BlockAll() : AllowAny());
+            yield return new Resource(routes.Name, routes);
+        }
+        if (node is { NoInterception: true, HttpProxyPort: not null }) yield return ProxyRoutes(layout, node, rules);
+    }
+
+    // A proxied request names host and port itself; without a port it means 80, or the only port there is.
+    private static Resource ProxyRoutes(MeshLayout layout, NodeInfo node, Dictionary<string, BoundVirtualService> rules)
+    {
+        var routes = new RouteConfiguration { Name = "http_proxy" };
+        var taken = new DomainSet();
+        foreach ((MeshService service, MeshPort port) in VirtualHosts.Visible(layout, node))
+        {
+            bool bare = port.Number == 80 || service.Ports.Length == 1;
+            List<string> domains = taken.Claim(VirtualHosts.Domains(service, port.Number, node, bare));
+            if (domains.Count > 0) routes.VirtualHosts.Add(VirtualHosts.Of(service, port, domains, layout, rules, node));
+        }
+        routes.VirtualHosts.AddRange(VirtualHosts.Unannounced(80, layout, rules, node, taken));
+        routes.VirtualHosts.Add(VirtualHosts.BlockAll());
+        return new Resource(routes.Name, routes);
+    }
+
+    /// <summary>Ports that the workload serves, and the port of its process.</summary>
+    public static ImmutableSortedDictionary<int, int> ServedPorts(Snapshot snapshot, NodeInfo node)
+    {
+        if (node.AppPorts.Count > 0) return node.AppPorts;
+        // Without the runner's word: whatever services send to this proxy's addresses.
+        var ports = ImmutableSortedDictionary.CreateBuilder<int, int>();
+        foreach ((MeshService service, MeshPort port) in Serving(snapshot.Layout, node))
+        {
+            if (port.TargetName.Length == 0) ports[port.TargetPort == 0 ? port.Number : port.TargetPort] = port.TargetPort == 0 ? port.Number : port.TargetPort;
+            else if (snapshot.Endpoints.TryGetValue((service.Hostname, port.Number), out ImmutableArray<MeshEndpoint> endpoints))
+            {
+                foreach (MeshEndpoint endpoint in endpoints.Where(e => node.Addresses.Contains(e.Address))) ports[endpoint.Port] = endpoint.Port;
+            }
+        }
+        return ports.ToImmutable();
+    }
+
+    /// <summary>Services whose pods this proxy's workload is one of.</summary>
+    private static IEnumerable<(MeshService Service, MeshPort Port)> Serving(MeshLayout layout, NodeInfo node) =>
+        layout.Services.Values.Where(s => s.Namespace == node.Namespace && s.Selector.Count > 0 && HostNames.Matches(s.Selector, node.Labels))
+            .SelectMany(s => s.Ports.Where(p => p.Protocol != PortProtocol.Tcp).Select(p => (s, p)));
+
+    public static IEnumerable<Resource> InboundListeners(Snapshot snapshot, NodeInfo node)
+    {
+        ImmutableSortedDictionary<int, int> ports = ServedPorts(snapshot, node);
+        if (node.NoInterception)
+        {
+            foreach (int port in ports.Keys)
+            {
+                foreach (string address in node.Addresses)
+                    yield return Managers.Listener($"{address}_{port}", address, port, TrafficDirection.Inbound, InboundManager(address, port));
+            }
+            yield break;
+        }
+        if (ports.Count > 0) yield return VirtualInbound(ports.Keys);
+    }
+
+    public static IEnumerable<Resource> InboundClusters(Snapshot snapshot, NodeInfo node)
+    {
+        foreach ((int port, int process) in ServedPorts(snapshot, node))
+        {
+            bool http2 = Serving(snapshot.Layout, node).Any(s => s.Port.Protocol == PortProtocol.Http2 && (s.Port.TargetPort == 0 ? s.Port.Number : s.Port.TargetPort) == port);
+            yield return Clusters.Inbound(port, process, http2);
+        }
+    }
+
+    private static Envoy.Extensions.Filters.Network.HttpConnectionManager.V3.HttpConnectionManager InboundManager(string address, int port)
+    {
+        string cluster = Clusters.InboundName(port);
+        var host = new VirtualHost { Name = $"inbound|http|{port}" };
+        host.Domains.Add("*");
+        host.Routes.Add(Routes.Inbound(cluster));
+        var routes = new RouteConfiguration { Name = cluster };
+        routes.VirtualHosts.Add(host);
+        return Managers.Inline($"inbound_{address}_{port}", routes);
+    }
+
+    // ---- with interception: real Envoy behind iptables ----
+
+    private static Resource VirtualOutbound()
+    {
+        var routes = new RouteConfiguration { Name = "allow_any" };
+        routes.VirtualHosts.Add(AllowAny());
+        Resource listener = Managers.Listener("virtualOutbound", "0.0.0.0", InterceptedOutbound, TrafficDirection.Outbound, Managers.Inline("virtualOutbound", routes));
+        ((Listener)listener.Message).UseOriginalDst = true;
+        return listener;
+    }
+
+    private static Resource VirtualInbound(IEnumerable<int> ports)
+    {
+        var listener = new Listener { Name = "virtualInbound", Address = Sources.Address("0.0.0.0", InterceptedInbound), TrafficDirection = TrafficDirection.Inbound };
+        listener.ListenerFilters.Add(new ListenerFilter
+        {
+            Name = "envoy.filters.listener.original_dst",
+            // The message is empty, so its type is all there is to say.
+            TypedConfig = new Any { TypeUrl = "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst", Value = ByteString.Empty },
+        });
+        foreach (int port in ports)
+        {
+            FilterChain chain = Managers.Chain(InboundManager("0.0.0.0", port));
+            chain.FilterChainMatch = new FilterChainMatch { DestinationPort = (uint)port };
+            listener.FilterChains.Add(chain);
+        }
+        return new Resource(listener.Name, listener);
+    }
+
+    private static VirtualHost AllowAny()
+    {
+        var host = new VirtualHost { Name = "allow_any", IncludeRequestAttemptCount = true };
+        host.Domains.Add("*");
+        host.Routes.Add(new Route { Name = "allow_any", Match = new RouteMatch { Prefix = "/" }, Route_ = new RouteAction { Cluster = Clusters.Passthrough, Timeout = new Duration() } });
+        return host;
+    }
+
+    private static bool IsLoopback(string address) => System.Net.IPAddress.TryParse(address, out System.Net.IPAddress? ip) && System.Net.IPAddress.IsLoopback(ip);
+}

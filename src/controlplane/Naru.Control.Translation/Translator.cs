@@ -1,0 +1,80 @@
+// (snapshot, node) → resources. Pure: the same snapshot and node give the same bytes, and nothing is read or written elsewhere.
+// What many proxies share is made once; what did not change since the last snapshot is not made again.
+using System.Collections.Concurrent;
+using System.Collections.Immutable;
+using System.Runtime.CompilerServices;
+using Naru.Control.Registries;
+
+namespace Naru.Control.Translation;
+
+/// <summary>Translates snapshots for proxies. Safe for concurrent use.</summary>
+public static class Translator
+{
+    /// <summary>What was made of one layout; goes with it.</summary>
+    private sealed class Made
+    {
+        public readonly ConcurrentDictionary<string, ResourceGroup> Groups = new();
+        private bool? _asksForSource;
+
+        /// <summary>Whether some rule looks at the caller's labels, so that routes differ from workload to workload.</summary>
+        public bool AsksForSource(MeshLayout layout) => _asksForSource ??=
+            layout.VirtualServices.Any(v => v.Spec.Http.Any(r => r.Matches.Any(m => m.SourceLabels.Count > 0)));
+    }
+
+    private static readonly ConditionalWeakTable<MeshLayout, Made> ByLayout = [];
+    private static readonly ConditionalWeakTable<object, ConcurrentDictionary<string, (MeshLayout Layout, ResourceGroup Group)>> ByEndpoints = [];
+
+    /// <summary>All resources of a proxy.</summary>
+    public static ResourceSet Translate(Snapshot snapshot, NodeInfo node)
+    {
+        MeshLayout layout = snapshot.Layout;
+        Made made = ByLayout.GetOrCreateValue(layout);
+        return new ResourceSet(new Dictionary<string, ResourceGroup>
+        {
+            [TypeUrls.Cluster] = ClustersOf(snapshot, node, made),
+            [TypeUrls.ClusterLoadAssignment] = EndpointsOf(snapshot, node.Namespace),
+            [TypeUrls.Listener] = ListenersOf(snapshot, node, made),
+            [TypeUrls.RouteConfiguration] = RoutesOf(layout, node, made),
+        });
+    }
+
+    private static ResourceGroup ClustersOf(Snapshot snapshot, NodeInfo node, Made made)
+    {
+        // Names in DNS clusters come from the layout's own objects, so clusters change only with the layout.
+        ResourceGroup shared = made.Groups.GetOrAdd($"cds|{node.Namespace}|{node.IsGrpc}|{node.NoInterception}", _ =>
+        {
+            IEnumerable<Resource> all = Clusters.Outbound(snapshot, node.Namespace, node.IsGrpc);
+            if (!node.IsGrpc) all = all.Append(Clusters.Hole());
+            if (!node.IsGrpc && !node.NoInterception) all = all.Append(Clusters.OriginalDestination());
+            return new ResourceGroup(all);
+        });
+        return node.IsGrpc || node.Type == NodeType.Router ? shared : new ResourceGroup(Sidecars.InboundClusters(snapshot, node), shared);
+    }
+
+    private static ResourceGroup EndpointsOf(Snapshot snapshot, string ns)
+    {
+        ConcurrentDictionary<string, (MeshLayout Layout, ResourceGroup Group)> groups = ByEndpoints.GetOrCreateValue(snapshot.Endpoints);
+        if (groups.TryGetValue(ns, out (MeshLayout Layout, ResourceGroup Group) found) && ReferenceEquals(found.Layout, snapshot.Layout)) return found.Group;
+        var group = new ResourceGroup(Clusters.Endpoints(snapshot, ns));
+        groups[ns] = (snapshot.Layout, group);
+        return group;
+    }
+
+    private static ResourceGroup ListenersOf(Snapshot snapshot, NodeInfo node, Made made)
+    {
+        MeshLayout layout = snapshot.Layout;
+        if (node.IsGrpc) return made.Groups.GetOrAdd($"lds|grpc|{node.Namespace}", _ => new ResourceGroup(GrpcClients.Listeners(layout, node)));
+        if (node.Type == NodeType.Router) return made.Groups.GetOrAdd($"lds|{node.Fingerprint}", _ => new ResourceGroup(GatewayProxies.Listeners(layout, node)));
+        string proxy = node is { NoInterception: true, HttpProxyPort: { } port } ? $"{node.Addresses.FirstOrDefault()}:{port}" : "";
+        ResourceGroup shared = made.Groups.GetOrAdd($"lds|{node.Namespace}|{node.NoInterception}|{node.VipOctet}|{proxy}", _ => new ResourceGroup(Sidecars.OutboundListeners(layout, node)));
+        return new ResourceGroup(Sidecars.InboundListeners(snapshot, node), shared);
+    }
+
+    private static ResourceGroup RoutesOf(MeshLayout layout, NodeInfo node, Made made)
+    {
+        if (node.Type == NodeType.Router && !node.IsGrpc) return made.Groups.GetOrAdd($"rds|{node.Fingerprint}", _ => new ResourceGroup(GatewayProxies.RouteConfigurations(layout, node)));
+        string labels = made.AsksForSource(layout) ? string.Join(',', node.Labels.Select(l => l.Key + "=" + l.Value)) : "";
+        if (node.IsGrpc) return made.Groups.GetOrAdd($"rds|grpc|{node.Namespace}|{labels}", _ => new ResourceGroup(GrpcClients.RouteConfigurations(layout, node)));
+        return made.Groups.GetOrAdd($"rds|{node.Namespace}|{node.NoInterception}|{node.VipOctet}|{node.HttpProxyPort}|{labels}", _ => new ResourceGroup(Sidecars.OutboundRoutes(layout, node)));
+    }
+}
