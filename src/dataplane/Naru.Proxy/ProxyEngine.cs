@@ -46,7 +46,7 @@ public sealed class ProxyEngine : IDataPlane
     private readonly Lock _gate = new();
     private readonly ProxyEngineOptions _options;
     private readonly Worker[] _workers;
-    private readonly Dictionary<string, ClusterSlot> _clusters = new(StringComparer.Ordinal);
+    private readonly ClusterDirectory _clusters;
     private readonly Dictionary<string, RouteSlot> _routes = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Listener> _listeners = new(StringComparer.Ordinal);
     private readonly List<Listener> _leaving = [];
@@ -57,6 +57,7 @@ public sealed class ProxyEngine : IDataPlane
     public ProxyEngine(ProxyEngineOptions options)
     {
         _options = options;
+        _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency));
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
     }
 
@@ -78,22 +79,13 @@ public sealed class ProxyEngine : IDataPlane
             foreach (EndpointsConfig endpoints in change.Endpoints) _endpoints[endpoints.ClusterName] = endpoints;
             foreach (ClusterConfig cluster in change.Clusters) SetCluster(cluster, diagnostics);
             RefreshMembers(change);
-            foreach (RouteConfigurationConfig routes in change.RouteConfigurations) Routes(routes.Name).Current = new RouteTable(routes, Slot);
+            foreach (RouteConfigurationConfig routes in change.RouteConfigurations) Routes(routes.Name).Current = new RouteTable(routes, _clusters);
             foreach (ListenerConfig listener in change.Listeners) SetListener(listener, diagnostics);
             foreach (string name in change.RemovedListeners) RemoveListener(name);
             foreach (string name in change.RemovedRouteConfigurations) if (_routes.TryGetValue(name, out RouteSlot? slot)) slot.Current = null;
             foreach (string name in change.RemovedClusters) RemoveCluster(name);
         }
         return diagnostics.Items;
-    }
-
-    private ClusterSlot Slot(string name)
-    {
-        if (_clusters.TryGetValue(name, out ClusterSlot? slot)) return slot;
-        // A cluster header asks from a worker for a name that nobody configured: such slots are not kept.
-        slot = new ClusterSlot(name, _workers.Length);
-        if (_gate.IsHeldByCurrentThread) _clusters[name] = slot;
-        return slot;
     }
 
     private RouteSlot Routes(string name)
@@ -109,8 +101,8 @@ public sealed class ProxyEngine : IDataPlane
             // Reachable for the xDS client, which speaks HTTP/2 itself; routes that name it are told so.
             diagnostics.Add(new Diagnostic("NARU-P101", Severity.Info, $"cluster {config.Name} speaks HTTP/2, which routes cannot use yet", Subject: config.Name));
         }
-        ClusterSlot slot = Slot(config.Name);
-        slot.Stats ??= _options.Stats.Block($"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}", ClusterStats.Schema);
+        ClusterSlot slot = _clusters.GetOrAdd(config.Name);
+        slot.Stats = _options.Stats.Block($"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}", ClusterStats.Schema);
         Compile(slot, config);
     }
 
@@ -118,7 +110,7 @@ public sealed class ProxyEngine : IDataPlane
     {
         if (change.Endpoints.IsEmpty) return;
         var changed = change.Endpoints.Select(e => e.ClusterName).ToHashSet(StringComparer.Ordinal);
-        foreach (ClusterSlot slot in _clusters.Values)
+        foreach (ClusterSlot slot in _clusters.All)
             if (slot.Current is { } current && current.Config.Type != DiscoveryType.Static && changed.Contains(EndpointsKey(current.Config))) Compile(slot, current.Config);
     }
 
@@ -168,11 +160,11 @@ public sealed class ProxyEngine : IDataPlane
 
     private void RemoveCluster(string name)
     {
-        if (!_clusters.TryGetValue(name, out ClusterSlot? slot) || slot.Current is null) return;
+        if (_clusters.Find(name) is not { Current: not null } slot) return;
         slot.Current = null;
         Retire(slot, [.. slot.Hosts.Values]);
-        if (slot.Stats is { } stats) _options.Stats.Remove(stats.Prefix);
-        slot.Stats = null;
+        // The block itself stays with the slot: requests that are under way still count on it.
+        _options.Stats.Remove(slot.Stats!.Prefix);
     }
 
     private void SetListener(ListenerConfig config, Diagnostics diagnostics)
@@ -205,7 +197,7 @@ public sealed class ProxyEngine : IDataPlane
     {
         HttpConnectionManagerConfig http = config.Http;
         StatBlock stats = _options.Stats.Block($"http.{http.StatPrefix}", HttpStats.Schema);
-        RouteTable? inline = http.RouteConfig is { } routes ? new RouteTable(routes, Slot) : null;
+        RouteTable? inline = http.RouteConfig is { } routes ? new RouteTable(routes, _clusters) : null;
         RouteSlot? slot = inline is null ? Routes(http.RouteConfigName ?? "") : null;
         var logs = new List<(AccessLogFormat, AccessLogSink)>();
         foreach (AccessLogConfig log in _options.AccessLog is null ? [] : http.AccessLogs)
@@ -303,7 +295,7 @@ public sealed class ProxyEngine : IDataPlane
             {
                 return
                 [
-                    .. _clusters.Values.Where(s => s.Current is not null).Select(s => new ClusterStatus(
+                    .. _clusters.All.Where(s => s.Current is not null).Select(s => new ClusterStatus(
                         s.Name, s.Current!.Config, [.. s.Current.Hosts.Select(h => Status(h))])),
                 ];
             }

@@ -1,5 +1,6 @@
 // A cluster compiled: who its hosts are now, immutable and replaced whole; and what of it outlives every change,
 // the slot with its counters and each worker's connections.
+using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using Naru.Proxy.Config;
 using Naru.Proxy.Io;
@@ -87,6 +88,18 @@ internal sealed class ClusterSlot
     public int ActiveRequests { get { int n = 0; foreach (ClusterWorker w in _workers) n += w.ActiveRequests; return n; } }
     public int Pending { get { int n = 0; foreach (ClusterWorker w in _workers) n += w.Pending; return n; } }
     public int Retries { get { int n = 0; foreach (ClusterWorker w in _workers) n += w.Retries; return n; } }
+}
+
+/// <summary>All slots by name. Slots are never taken away, so that routes may hold them; any thread may look.</summary>
+internal sealed class ClusterDirectory(int workers)
+{
+    private readonly ConcurrentDictionary<string, ClusterSlot> _slots = new(StringComparer.Ordinal);
+
+    public ICollection<ClusterSlot> All => _slots.Values;
+
+    public ClusterSlot GetOrAdd(string name) => _slots.GetOrAdd(name, static (n, count) => new ClusterSlot(n, count), workers);
+
+    public ClusterSlot? Find(string name) => _slots.GetValueOrDefault(name);
 }
 
 /// <summary>A cluster as requests use it.</summary>

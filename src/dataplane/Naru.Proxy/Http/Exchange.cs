@@ -190,7 +190,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
                 if (Head.Length == 0) return false;
                 if (name.SequenceEqual(":path"u8))
                 {
-                    value = HeadBytes.Slice(PathStart, PathLength + (HasQuery ? QueryLength + 1 : 0));
+                    value = PathLength == 0 ? Path : HeadBytes.Slice(PathStart, PathLength + (HasQuery ? QueryLength + 1 : 0));
                     return true;
                 }
                 if (HasRequestId && name.SequenceEqual("x-request-id"u8))

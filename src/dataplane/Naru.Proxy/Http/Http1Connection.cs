@@ -141,7 +141,11 @@ internal sealed class Http1Connection : TcpSocket
         catch (Exception e)
         {
             _listener.OnFault(e);
-            if (_exchange is { } x) Finish(x);
+            if (_exchange is { } x)
+            {
+                x.Upstream?.Close();
+                Finish(x);
+            }
         }
         Close();
     }

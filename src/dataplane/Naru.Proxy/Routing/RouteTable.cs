@@ -15,7 +15,7 @@ internal sealed class RouteTable
     private readonly (byte[] Prefix, VirtualHost Host)[] _prefixes;
     private readonly VirtualHost? _any;
 
-    public RouteTable(RouteConfigurationConfig config, Func<string, ClusterSlot> slots)
+    public RouteTable(RouteConfigurationConfig config, ClusterDirectory clusters)
     {
         Config = config;
         var exact = new Dictionary<string, VirtualHost>(StringComparer.Ordinal);
@@ -23,7 +23,7 @@ internal sealed class RouteTable
         var prefixes = new List<(byte[], VirtualHost)>();
         foreach (VirtualHostConfig hostConfig in config.VirtualHosts)
         {
-            var host = new VirtualHost(hostConfig, config, slots);
+            var host = new VirtualHost(hostConfig, config, clusters);
             Hosts.Add(host);
             foreach (string domain in hostConfig.Domains)
             {
@@ -73,10 +73,10 @@ internal sealed class RouteTable
 
 internal sealed class VirtualHost
 {
-    public VirtualHost(VirtualHostConfig config, RouteConfigurationConfig parent, Func<string, ClusterSlot> slots)
+    public VirtualHost(VirtualHostConfig config, RouteConfigurationConfig parent, ClusterDirectory clusters)
     {
         Config = config;
-        Routes = [.. config.Routes.Select(r => new Route(r, config, parent, slots))];
+        Routes = [.. config.Routes.Select(r => new Route(r, config, parent, clusters))];
     }
 
     public VirtualHostConfig Config { get; }
@@ -96,13 +96,13 @@ internal sealed class Route
     private readonly HeaderMatcher[] _headers;
     private readonly QueryMatcher[] _query;
 
-    public Route(RouteConfig config, VirtualHostConfig host, RouteConfigurationConfig table, Func<string, ClusterSlot> slots)
+    public Route(RouteConfig config, VirtualHostConfig host, RouteConfigurationConfig table, ClusterDirectory clusters)
     {
         Config = config;
         _path = Encoding.UTF8.GetBytes(config.Match.Path);
         _headers = [.. config.Match.Headers.Select(h => new HeaderMatcher(h))];
         _query = [.. config.Match.QueryParameters.Select(q => new QueryMatcher(q))];
-        Forward = config.Action is ForwardActionConfig forward ? new ForwardAction(this, forward, host, table, slots) : null;
+        Forward = config.Action is ForwardActionConfig forward ? new ForwardAction(this, forward, host, table, clusters) : null;
         Headers = HeaderMutations.Of(table.MostSpecificHeaderMutationsWins, config.Headers, host.Headers, table.Headers);
         Host = host;
     }
@@ -161,16 +161,16 @@ internal sealed class ForwardAction
 {
     private readonly WeightedTarget[] _targets;
     private readonly uint _total;
-    private readonly Func<string, ClusterSlot> _slots;
+    private readonly ClusterDirectory _clusters;
 
-    public ForwardAction(Route route, ForwardActionConfig config, VirtualHostConfig host, RouteConfigurationConfig table, Func<string, ClusterSlot> slots)
+    public ForwardAction(Route route, ForwardActionConfig config, VirtualHostConfig host, RouteConfigurationConfig table, ClusterDirectory clusters)
     {
         Config = config;
-        _slots = slots;
+        _clusters = clusters;
         _targets =
         [
             .. config.Clusters.Select(c => new WeightedTarget(
-                slots(c.Name), c.Weight, (c.HostRewriteLiteral ?? config.HostRewriteLiteral) is { } literal ? Encoding.ASCII.GetBytes(literal) : null,
+                clusters.GetOrAdd(c.Name), c.Weight, (c.HostRewriteLiteral ?? config.HostRewriteLiteral) is { } literal ? Encoding.ASCII.GetBytes(literal) : null,
                 HeaderMutations.Of(table.MostSpecificHeaderMutationsWins, c.Headers, route.Config.Headers, host.Headers, table.Headers))),
         ];
         _total = _targets.Aggregate(0u, (sum, t) => sum + t.Weight);
@@ -188,12 +188,13 @@ internal sealed class ForwardAction
     /// <summary>0 is never.</summary>
     public long TimeoutMs { get; }
 
-    /// <summary>One target by weight; null when the cluster header of the request names none.</summary>
+    /// <summary>One target by weight; null when the request's cluster header names none.</summary>
     public WeightedTarget? Pick(in RequestView request, ulong random)
     {
         if (Config.ClusterHeader is { } header)
-            return request.TryGetHeader(Encoding.ASCII.GetBytes(header), out ReadOnlySpan<byte> name) && name.Length > 0
-                ? new WeightedTarget(_slots(Encoding.Latin1.GetString(name)), 1, null, null)
+            return request.TryGetHeader(Encoding.ASCII.GetBytes(header.ToLowerInvariant()), out ReadOnlySpan<byte> name)
+                && _clusters.Find(Encoding.Latin1.GetString(name)) is { } slot
+                ? new WeightedTarget(slot, 1, null, null)
                 : null;
         if (_targets.Length == 1) return _targets[0];
         uint at = (uint)(random % _total);

@@ -365,7 +365,7 @@ internal static class Attempt
     /// <summary>The request's body beside the answer. Its result says how it ended; a broken client ends the exchange.</summary>
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, ForwardAction action, UpstreamConnection up, IoBuffer o)
     {
-        if (x.Framing.Expect100 && !x.Manager.Config.Proxy100Continue && x.In.IsEmpty && !x.Continued)
+        if (x.Framing.Expect100 && x.Head.Minor == 1 && !x.Manager.Config.Proxy100Continue && x.In.IsEmpty && !x.Continued)
         {
             x.Continued = true;
             if (!SendContinue(x)) return PumpResult.Cancelled;
