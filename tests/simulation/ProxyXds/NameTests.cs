@@ -1,6 +1,7 @@
 // Clusters whose endpoints are DNS names.
 using Naru.Proxy.Config;
 using Naru.Proxy.Xds;
+using Xunit;
 
 namespace Naru.SimulationTests.ProxyXds;
 

@@ -4,6 +4,7 @@ using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Naru.Proxy.Config;
 using Naru.Proxy.Xds;
+using Xunit;
 
 namespace Naru.SimulationTests.ProxyXds;
 

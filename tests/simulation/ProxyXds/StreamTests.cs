@@ -2,6 +2,7 @@
 using Envoy.Service.Discovery.V3;
 using Naru.Proxy.Config;
 using Naru.Proxy.Xds;
+using Xunit;
 
 namespace Naru.SimulationTests.ProxyXds;
 

@@ -1,6 +1,7 @@
 // When a resource may serve: order, waiting, time limits, and that no request falls between two configurations.
 using Naru.Proxy.Config;
 using Naru.Proxy.Xds;
+using Xunit;
 
 namespace Naru.SimulationTests.ProxyXds;
 

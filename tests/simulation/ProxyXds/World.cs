@@ -8,6 +8,7 @@ using Naru.Core;
 using Naru.Proxy.Config;
 using Naru.Proxy.Xds;
 using Naru.Telemetry;
+using Xunit;
 
 namespace Naru.SimulationTests.ProxyXds;
 
