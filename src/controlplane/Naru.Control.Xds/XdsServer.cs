@@ -77,6 +77,11 @@ public sealed class XdsServer(IResourceProvider provider, TimeProvider time, ILo
     /// <summary>Every connected proxy, in the order of connection.</summary>
     public IReadOnlyList<ProxyStatus> Proxies() => [.. _streams.Values.Select(s => s.Status).OfType<ProxyStatus>().OrderBy(s => s.Stream)];
 
+    /// <summary>What the provider knows of a connected proxy, by node id or by its <c>name.namespace</c>; null where there is none.</summary>
+    public object? NodeOf(string id) => _streams.Values
+        .Where(s => s.Proxy is { } proxy && (proxy.Id == id || proxy.Id.Split('~') is { Length: 4 } parts && parts[2] == id))
+        .OrderByDescending(s => s.Id).FirstOrDefault()?.Proxy?.Node;
+
     internal XdsStream Open(string peer)
     {
         var stream = new XdsStream(this, Interlocked.Increment(ref _lastStream), peer);

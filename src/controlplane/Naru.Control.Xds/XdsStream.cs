@@ -21,6 +21,9 @@ internal sealed class XdsStream(XdsServer server, long id, string peer)
     /// <summary>Null until the proxy said who it is.</summary>
     public ProxyStatus? Status => Volatile.Read(ref _status);
 
+    /// <summary>Null until the proxy said who it is.</summary>
+    public ProxyIdentity? Proxy { get; private set; }
+
     public void Wake() => _wake.Writer.TryWrite(0);
 
     /// <summary>Serves the stream until the proxy leaves, misbehaves, or the token ends it.</summary>
@@ -57,7 +60,7 @@ internal sealed class XdsStream(XdsServer server, long id, string peer)
             bool closed = inbox.Completion.IsCompleted;
             while (inbox.TryRead(out TRequest? request))
             {
-                proxy ??= Admit(encoding.NodeOf(request));
+                Proxy = proxy ??= Admit(encoding.NodeOf(request));
                 Take(engine, encoding, request, onlyType, proxy);
             }
             if (proxy is not null && server.Published is long published && published != seen && server.Provider.WorldOf(proxy) is { } now)
