@@ -120,8 +120,15 @@ internal sealed class BindPass(Diagnostics diagnostics, string subject, ProtoPla
     {
         if (field.IsMap) BindMap(message, field, value, path);
         else if (field.IsRepeated) BindList(message, field, value, path);
+        else if (IsPlainMessage(field) && field.Accessor.GetValue(message) is IMessage existing)
+        {
+            // Binding over a message merges into it, as protobuf does.
+            Message(existing, value, path);
+        }
         else if (Single(field, value, path) is { } bound) field.Accessor.SetValue(message, bound);
     }
+
+    private static bool IsPlainMessage(FieldDescriptor field) => field.FieldType == FieldType.Message && !WellKnown.Binds(field.MessageType) && field.MessageType.FullName != AnyName;
 
     private void BindList(IMessage message, FieldDescriptor field, YamlNode value, string path)
     {

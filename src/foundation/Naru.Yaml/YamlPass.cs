@@ -59,7 +59,11 @@ internal sealed class YamlPass(string? file, Diagnostics diagnostics)
         }
         _written++;
         if (start is AnchorAlias alias) return Resolve(alias, place);
-        var node = (NodeEvent)start;
+        if (start is not NodeEvent node)
+        {
+            diagnostics.Error("NARU-C001", "this is not YAML: a value is missing", place);
+            throw new Refused();
+        }
         string? anchor = node.Anchor.IsEmpty ? null : node.Anchor.Value;
         if (anchor is not null) _anchors[anchor] = null;
         YamlNode result = start switch

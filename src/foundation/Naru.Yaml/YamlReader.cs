@@ -31,6 +31,11 @@ public static class YamlReader
             return [];
         }
         if (text.StartsWith('\uFEFF')) text = text[1..];
+        if (text.IndexOf('\0', StringComparison.Ordinal) is >= 0 and int nul)
+        {
+            diagnostics.Error("NARU-C001", "this is not YAML: there is a NUL character", new Place(file, text.AsSpan(0, nul).Count('\n') + 1));
+            return [];
+        }
         var documents = new List<YamlNode>();
         var pass = new YamlPass(file, diagnostics);
         try
@@ -43,7 +48,8 @@ public static class YamlReader
         }
         catch (YamlException fault)
         {
-            diagnostics.Error("NARU-C001", Sentence(fault), pass.At(fault.Start), null, Hint(text, fault));
+            int tab = fault.Message.Contains(" tab ", StringComparison.Ordinal) ? LineIndentedByTab(text, (int)fault.Start.Line) : 0;
+            diagnostics.Error("NARU-C001", Sentence(fault), tab > 0 ? new Place(file, tab, 1) : pass.At(fault.Start), null, tab > 0 ? "indent with spaces" : null);
         }
         catch (Exception fault) when (fault is InvalidOperationException or ArgumentException or FormatException or IndexOutOfRangeException)
         {
@@ -61,15 +67,16 @@ public static class YamlReader
         return "this is not YAML: " + message.TrimEnd('.').ReplaceLineEndings(" ");
     }
 
-    private static string? Hint(string text, YamlException fault)
+    // The parser points at the mapping in which it met the tab.
+    private static int LineIndentedByTab(string text, int from)
     {
-        int index = (int)Math.Clamp(fault.Start.Index, 0, Math.Max(0, text.Length - 1));
-        if (text.Length == 0) return null;
-        int lineStart = text.LastIndexOf('\n', index) + 1;
-        for (int i = lineStart; i < text.Length && text[i] is ' ' or '\t'; i++)
+        int number = 0;
+        foreach (ReadOnlySpan<char> line in text.AsSpan().EnumerateLines())
         {
-            if (text[i] == '\t') return "YAML is indented with spaces; this line begins with a tab";
+            number++;
+            ReadOnlySpan<char> indent = line[..(line.Length - line.TrimStart(" \t").Length)];
+            if (number >= from && indent.Contains('\t')) return number;
         }
-        return null;
+        return 0;
     }
 }

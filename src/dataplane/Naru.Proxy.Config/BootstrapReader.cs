@@ -1,0 +1,208 @@
+// The file that naru-proxy is started with, as a record: text → nodes → v3 spelling → protobuf → validated records.
+// Reads files of its own only where the bootstrap names them as data; refuses what it cannot honour, by name and line.
+using System.Collections.Immutable;
+using System.Text;
+using Envoy.Config.Bootstrap.V3;
+using Envoy.Config.Core.V3;
+using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
+using Google.Protobuf;
+using Naru.Core;
+using Naru.Proxy.Config.Reading;
+using Naru.Yaml;
+
+namespace Naru.Proxy.Config;
+
+/// <summary>What the command line adds to a bootstrap.</summary>
+public sealed record BootstrapOptions
+{
+    /// <summary>YAML merged over the file (<c>--config-yaml</c>): messages merge, lists are appended to, values replace.</summary>
+    public string? Overlay { get; init; }
+
+    /// <summary>Replaces <c>node.id</c> (<c>--service-node</c>).</summary>
+    public string? ServiceNode { get; init; }
+
+    /// <summary>Replaces <c>node.cluster</c> (<c>--service-cluster</c>).</summary>
+    public string? ServiceCluster { get; init; }
+
+    /// <summary>Replaces <c>node.locality.zone</c> (<c>--service-zone</c>).</summary>
+    public string? ServiceZone { get; init; }
+}
+
+/// <summary>Reads bootstraps.</summary>
+public static class BootstrapReader
+{
+    /// <summary>Reads a text; null where it has errors.</summary>
+    public static BootstrapConfig? Read(string text, string? file, Diagnostics diagnostics) => Read(text, file, diagnostics, null, out _);
+
+    /// <summary>Reads a text; null where it has errors.</summary>
+    /// <param name="text">YAML or JSON, v3 or v2 spelling; may be empty where there is an overlay.</param>
+    /// <param name="file">Name for places.</param>
+    /// <param name="diagnostics">Takes everything found: codes of <see cref="YamlReader"/>, <see cref="ProtoBinder"/>, <see cref="ResourceReader"/>,
+    /// and <c>NARU-C009</c> (there is nothing in it) and <c>C120</c> (v2 spelling, information).</param>
+    /// <param name="options">What the command line adds; null for nothing.</param>
+    /// <param name="message">The bootstrap as protobuf, for <c>/config_dump</c>; what could be read of it where there are errors.</param>
+    public static BootstrapConfig? Read(string text, string? file, Diagnostics diagnostics, BootstrapOptions? options, out Bootstrap message)
+    {
+        message = new Bootstrap();
+        var found = new Diagnostics();
+        var places = new ProtoPlaces();
+        bool any = Bind(message, text, file, found, places);
+        if (options?.Overlay is { } overlay) any |= Bind(message, overlay, "--config-yaml", found, places);
+        if (!any && !found.HasErrors) found.Error("NARU-C009", "there is no configuration in it", new Place(file));
+        Override(message, options);
+        BootstrapConfig? config = any ? Validate(message, found, places) : null;
+        diagnostics.AddRange(found.Items);
+        return found.HasErrors ? null : config;
+    }
+
+    /// <summary>Reads a file; null where it cannot be read or has errors. Adds <c>NARU-C008</c> (cannot be read) to the codes of
+    /// <see cref="Read(string, string?, Diagnostics, BootstrapOptions?, out Bootstrap)"/>.</summary>
+    public static BootstrapConfig? ReadFile(string path, Diagnostics diagnostics, BootstrapOptions? options, out Bootstrap message)
+    {
+        message = new Bootstrap();
+        return TextOf(path, diagnostics) is { } text ? Read(text, path, diagnostics, options, out message) : null;
+    }
+
+    /// <summary>Reads a file; null where it cannot be read or has errors.</summary>
+    public static BootstrapConfig? ReadFile(string path, Diagnostics diagnostics) => ReadFile(path, diagnostics, null, out _);
+
+    /// <summary>A file's text, or null after <c>NARU-C008</c>.</summary>
+    internal static string? TextOf(string path, Diagnostics diagnostics)
+    {
+        try
+        {
+            if (new FileInfo(path) is { Exists: true, Length: > YamlReader.MaxLength } big)
+            {
+                diagnostics.Error("NARU-C007", $"the file has {big.Length} bytes; the most that is read is {YamlReader.MaxLength}", new Place(path));
+                return null;
+            }
+            return File.ReadAllText(path, new UTF8Encoding(false, throwOnInvalidBytes: true));
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            string cause = fault is DecoderFallbackException ? "it is not UTF-8 text" : fault.Message;
+            diagnostics.Error("NARU-C008", $"cannot be read: {cause}", new Place(path));
+            return null;
+        }
+    }
+
+    private static bool Bind(Bootstrap message, string text, string? file, Diagnostics found, ProtoPlaces places)
+    {
+        IReadOnlyList<YamlNode> documents = YamlReader.ReadAll(text, file, found);
+        if (documents.Count == 0) return false;
+        if (documents.Count > 1) found.Error("NARU-C009", "a bootstrap is one document", documents[1].Place, null, "remove what follows the first ---");
+        ProtoBinder.Bind(message, OldNames.Rewrite(documents[0], Bootstrap.Descriptor, found), found, "", places, EnvoyTypes.Binding);
+        return true;
+    }
+
+    private static void Override(Bootstrap message, BootstrapOptions? options)
+    {
+        if (options is null || (options.ServiceNode ?? options.ServiceCluster ?? options.ServiceZone) is null) return;
+        Node node = message.Node ??= new Node();
+        if (options.ServiceNode is { } id) node.Id = id;
+        if (options.ServiceCluster is { } cluster) node.Cluster = cluster;
+        if (options.ServiceZone is { } zone) (node.Locality ??= new Locality()).Zone = zone;
+    }
+
+    private static BootstrapConfig Validate(Bootstrap message, Diagnostics found, ProtoPlaces places)
+    {
+        bool bound = !found.HasErrors;
+        var meaning = new Diagnostics();
+        var scope = new Scope(new ResourcePass(meaning, places, ""), message, "");
+        FieldWalkOfBootstrap(scope, message);
+        ImmutableArray<ClusterConfig> clusters = Clusters(scope, message);
+        ImmutableArray<ListenerConfig> listeners = Listeners(scope, message, clusters);
+        AddressConfig? admin = null;
+        if (message.Admin is { Address: not null } endpoint) admin = Values.Address(scope.In("admin", endpoint), "address", endpoint.Address, literalOnly: true);
+        var config = new BootstrapConfig
+        {
+            Node = message.Node?.ToByteArray() ?? [],
+            NodeId = message.Node?.Id ?? "",
+            NodeCluster = message.Node?.Cluster ?? "",
+            Admin = admin,
+            Clusters = clusters,
+            Listeners = listeners,
+        };
+        if (message.DynamicResources is { } dynamic)
+        {
+            Scope at = scope.In("dynamic_resources", dynamic);
+            config = config with
+            {
+                Lds = dynamic.LdsConfig is { } lds ? ConfigSources.Read(at, "lds_config", lds) : null,
+                Cds = dynamic.CdsConfig is { } cds ? ConfigSources.Read(at, "cds_config", cds) : null,
+                Ads = dynamic.AdsConfig is { } ads ? ConfigSources.Api(at, "ads_config", ads) : null,
+            };
+        }
+        new SourceCheck(scope, message, config).Run();
+        if (listeners.IsEmpty && config.Lds is null && message.StaticResources?.Listeners.Count is null or 0)
+        {
+            scope.Warning("", "NARU-C121", "there are no listeners, neither static ones nor a source of them", "add static_resources.listeners or dynamic_resources.lds_config");
+        }
+        // What is missing after a fault of binding is most often what could not be bound.
+        foreach (Diagnostic diagnostic in meaning.Items)
+        {
+            if (bound || diagnostic.Code is not ("NARU-C101" or "NARU-C104" or "NARU-C106" or "NARU-C121")) found.Add(diagnostic);
+        }
+        return config;
+    }
+
+    // Listeners and clusters walk themselves.
+    private static void FieldWalkOfBootstrap(Scope scope, Bootstrap message)
+    {
+        FieldWalk.Check(scope, static field => field.FullName is "envoy.config.bootstrap.v3.Bootstrap.StaticResources.listeners"
+            or "envoy.config.bootstrap.v3.Bootstrap.StaticResources.clusters");
+        if (message.Admin is { Address: null } admin) scope.In("admin", admin).Info("", "NARU-C111", "\"admin\" without an address opens no admin endpoint");
+    }
+
+    private static ImmutableArray<ClusterConfig> Clusters(Scope scope, Bootstrap message)
+    {
+        if (message.StaticResources is not { } resources) return [];
+        Scope at = scope.In("static_resources", resources);
+        var clusters = ImmutableArray.CreateBuilder<ClusterConfig>(resources.Clusters.Count);
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        for (int i = 0; i < resources.Clusters.Count; i++)
+        {
+            Scope clusterAt = at.In("clusters", i, resources.Clusters[i]);
+            ClusterConfig cluster = ClusterReader.Read(clusterAt, resources.Clusters[i]);
+            if (cluster.Name.Length > 0 && !names.Add(cluster.Name)) clusterAt.Error("name", "NARU-C103", $"there are two clusters \"{cluster.Name}\"", "give each its own name");
+            else clusters.Add(cluster);
+        }
+        return clusters.ToImmutable();
+    }
+
+    private static ImmutableArray<ListenerConfig> Listeners(Scope scope, Bootstrap message, ImmutableArray<ClusterConfig> clusters)
+    {
+        if (message.StaticResources is not { } resources) return [];
+        Scope at = scope.In("static_resources", resources);
+        HashSet<string> known = [.. clusters.Select(c => c.Name)];
+        var listeners = ImmutableArray.CreateBuilder<ListenerConfig>(resources.Listeners.Count);
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        var addresses = new HashSet<string>(StringComparer.Ordinal);
+        for (int i = 0; i < resources.Listeners.Count; i++)
+        {
+            Envoy.Config.Listener.V3.Listener given = resources.Listeners[i];
+            Scope listenerAt = at.In("listeners", i, given);
+            if (ListenerReader.Read(listenerAt, given) is not { } listener) continue;
+            if (!names.Add(listener.Name)) listenerAt.Error("name", "NARU-C103", $"there are two listeners \"{listener.Name}\"", "give each its own name");
+            if (listener.Address.Port != 0 && !addresses.Add(listener.Address.ToString())) listenerAt.Error("address", "NARU-C103", $"another listener has the address {listener.Address} already", "give each its own port");
+            CheckClusters(listenerAt, given, message, known);
+            listeners.Add(listener);
+        }
+        return listeners.ToImmutable();
+    }
+
+    // Inline routes may only name clusters that exist, as in Envoy; where clusters also come by CDS, nobody can know.
+    private static void CheckClusters(Scope scope, Envoy.Config.Listener.V3.Listener listener, Bootstrap message, HashSet<string> known)
+    {
+        bool dynamic = message.DynamicResources?.CdsConfig is not null;
+        Envoy.Config.Listener.V3.FilterChain chain = listener.FilterChains.Count > 0 ? listener.FilterChains[0] : listener.DefaultFilterChain;
+        string chainField = listener.FilterChains.Count > 0 ? "filter_chains[0]" : "default_filter_chain";
+        for (int i = 0; i < chain.Filters.Count; i++)
+        {
+            if (chain.Filters[i].TypedConfig is not { } any || scope.Pass.Places?.Unpacked(any) is not HttpConnectionManager { RouteConfig: { } routes } manager) continue;
+            if (!(routes.ValidateClusters ?? !dynamic)) continue;
+            Scope at = scope.In(chainField, chain).In("filters", i, chain.Filters[i]).In("typed_config", manager).In("route_config", routes);
+            RouteReader.CheckClusters(at, routes, known);
+        }
+    }
+}

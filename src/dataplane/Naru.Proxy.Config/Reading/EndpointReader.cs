@@ -1,0 +1,92 @@
+// envoy.config.endpoint.v3.ClusterLoadAssignment as a record: localities are flattened, each endpoint keeps locality and priority.
+// Weights of localities are left out, as Envoy leaves them out of clusters that do not ask for locality-weighted balancing.
+using System.Collections.Immutable;
+using Envoy.Config.Core.V3;
+using Envoy.Config.Endpoint.V3;
+
+namespace Naru.Proxy.Config.Reading;
+
+/// <summary>Reads endpoints.</summary>
+internal static class EndpointReader
+{
+    private const int MaxPriority = 128;
+
+    /// <summary>The record; meaningless where the reading has errors.</summary>
+    /// <param name="scope">Of the assignment.</param>
+    /// <param name="assignment">The message.</param>
+    /// <param name="names">Whether an endpoint may be a DNS name.</param>
+    /// <param name="ofCluster">Name of the cluster that holds the assignment; null for EDS, which must say it.</param>
+    public static EndpointsConfig Read(Scope scope, ClusterLoadAssignment assignment, bool names, string? ofCluster)
+    {
+        if (ofCluster is null) Values.Required(scope, "cluster_name", assignment.ClusterName);
+        var endpoints = ImmutableArray.CreateBuilder<EndpointConfig>();
+        for (int i = 0; i < assignment.Endpoints.Count; i++)
+        {
+            LocalityLbEndpoints locality = assignment.Endpoints[i];
+            Locality(scope.In("endpoints", i, locality), locality, names, endpoints);
+        }
+        return new EndpointsConfig(ofCluster ?? assignment.ClusterName, endpoints.ToImmutable());
+    }
+
+    private static void Locality(Scope scope, LocalityLbEndpoints locality, bool names, ImmutableArray<EndpointConfig>.Builder endpoints)
+    {
+        if (locality.Priority > MaxPriority)
+        {
+            scope.Error("priority", "NARU-C102", $"\"priority\" cannot be {locality.Priority}", $"it may be 0 to {MaxPriority}");
+            return;
+        }
+        string place = Join(locality.Locality);
+        long sum = 0;
+        for (int i = 0; i < locality.LbEndpoints.Count; i++)
+        {
+            LbEndpoint endpoint = locality.LbEndpoints[i];
+            Scope at = scope.In("lb_endpoints", i, endpoint);
+            if (endpoint.HostIdentifierCase == LbEndpoint.HostIdentifierOneofCase.EndpointName) continue;
+            if (endpoint.Endpoint is not { } host)
+            {
+                at.Error("endpoint", "NARU-C101", "\"endpoint\" is required");
+                continue;
+            }
+            if (endpoint.LoadBalancingWeight == 0) at.Error("load_balancing_weight", "NARU-C102", "\"load_balancing_weight\" must be at least 1");
+            Scope hostAt = at.In("endpoint", host);
+            if (Values.Address(hostAt, "address", host.Address, literalOnly: false) is not { } address) continue;
+            if (!names && address.Ip is null)
+            {
+                hostAt.Error("address", "NARU-C107", $"\"{address.Host}\" is not an IP address", "give the cluster type STRICT_DNS or LOGICAL_DNS to use names");
+                continue;
+            }
+            if (Health(at, endpoint) is not { } health) continue;
+            sum += endpoint.LoadBalancingWeight ?? 1;
+            endpoints.Add(new EndpointConfig(address)
+            {
+                Hostname = host.Hostname.Length > 0 ? host.Hostname : address.Ip is null ? address.Host : "",
+                Weight = endpoint.LoadBalancingWeight ?? 1,
+                Priority = (int)locality.Priority,
+                Health = health,
+                Locality = place,
+            });
+        }
+        if (sum > uint.MaxValue) scope.Error("lb_endpoints", "NARU-C102", "the weights of a locality add up to more than 4294967295", "make them smaller, keeping their ratio");
+    }
+
+    private static EndpointHealth? Health(Scope scope, LbEndpoint endpoint)
+    {
+        switch (endpoint.HealthStatus)
+        {
+            case HealthStatus.Unknown or HealthStatus.Healthy: return EndpointHealth.Healthy;
+            case HealthStatus.Unhealthy or HealthStatus.Timeout: return EndpointHealth.Unhealthy;
+            case HealthStatus.Draining: return EndpointHealth.Draining;
+            case HealthStatus.Degraded: return EndpointHealth.Degraded;
+            default:
+                scope.Error("health_status", "NARU-C102", $"{(int)endpoint.HealthStatus} is not a health_status");
+                return null;
+        }
+    }
+
+    private static string Join(Locality? locality)
+    {
+        if (locality is null || locality.Region.Length + locality.Zone.Length + locality.SubZone.Length == 0) return "";
+        if (locality.SubZone.Length > 0) return $"{locality.Region}/{locality.Zone}/{locality.SubZone}";
+        return locality.Zone.Length > 0 ? $"{locality.Region}/{locality.Zone}" : locality.Region;
+    }
+}

@@ -1,0 +1,52 @@
+// The message types that typed configuration may hold. What is not listed is kept by name and refused by whoever reads it.
+using Envoy.Config.Accesslog.V3;
+using Envoy.Config.Bootstrap.V3;
+using Envoy.Extensions.AccessLoggers.File.V3;
+using Envoy.Extensions.AccessLoggers.Stream.V3;
+using Envoy.Extensions.Filters.Http.Router.V3;
+using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
+using Envoy.Extensions.Retry.Host.PreviousHosts.V3;
+using Envoy.Extensions.TransportSockets.RawBuffer.V3;
+using Envoy.Extensions.TransportSockets.Tls.V3;
+using Google.Protobuf.Reflection;
+using Google.Protobuf.WellKnownTypes;
+using Naru.Yaml;
+
+namespace Naru.Proxy.Config.Reading;
+
+/// <summary>Types by name.</summary>
+public static class EnvoyTypes
+{
+    /// <summary>Everything that is declared in <c>proto/envoy</c> and may stand in an <c>Any</c>.</summary>
+    public static TypeRegistry Registry { get; } = TypeRegistry.FromFiles(
+        BootstrapReflection.Descriptor,
+        AccesslogReflection.Descriptor,
+        FileReflection.Descriptor,
+        StreamReflection.Descriptor,
+        RouterReflection.Descriptor,
+        HttpConnectionManagerReflection.Descriptor,
+        PreviousHostsReflection.Descriptor,
+        RawBufferReflection.Descriptor,
+        TlsReflection.Descriptor,
+        Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptionsReflection.Descriptor,
+        Envoy.Service.Discovery.V3.DiscoveryReflection.Descriptor,
+        Envoy.Admin.V3.ConfigDumpReflection.Descriptor,
+        Xds.Type.V3.TypedStructReflection.Descriptor,
+        Udpa.Type.V1.TypedStructReflection.Descriptor);
+
+    /// <summary>How files are bound: messages that are known by name only are not looked into.</summary>
+    public static BindOptions Binding { get; } = new()
+    {
+        Types = Registry,
+        KeepUnknownTypes = true,
+        Opaque = static type => !HonouredFields.Knows(type) && !IsData(type),
+        Unknown = OldNames.Explain,
+    };
+
+    /// <summary>The full message name in a type URL.</summary>
+    public static string NameOf(Any any) => any.TypeUrl[(any.TypeUrl.LastIndexOf('/') + 1)..];
+
+    // Containers that no table describes, since they hold only what others describe.
+    private static bool IsData(MessageDescriptor type) => type.FullName is "envoy.service.discovery.v3.DiscoveryResponse"
+        or "envoy.service.discovery.v3.Resource" or "envoy.service.discovery.v3.ResourceName" or "envoy.config.core.v3.Metadata" or "envoy.config.core.v3.TypedExtensionConfig";
+}

@@ -1,0 +1,239 @@
+// What routes do: forward (with retries and rewrites), redirect, answer directly. Read after the match, refused by value.
+using System.Collections.Immutable;
+using Envoy.Config.Core.V3;
+using Envoy.Config.Route.V3;
+using Google.Protobuf;
+using RetryPolicy = Envoy.Config.Route.V3.RetryPolicy;
+
+namespace Naru.Proxy.Config.Reading;
+
+/// <summary>Reads actions of routes.</summary>
+internal static class RouteActions
+{
+    private static readonly Dictionary<string, RetryOn> s_retryOn = new(StringComparer.Ordinal)
+    {
+        ["5xx"] = RetryOn.FiveXx,
+        ["gateway-error"] = RetryOn.GatewayError,
+        ["reset"] = RetryOn.Reset,
+        ["reset-before-request"] = RetryOn.ResetBeforeRequest,
+        ["connect-failure"] = RetryOn.ConnectFailure,
+        ["envoy-ratelimited"] = RetryOn.EnvoyRateLimited,
+        ["retriable-4xx"] = RetryOn.Retriable4xx,
+        ["refused-stream"] = RetryOn.RefusedStream,
+        ["retriable-status-codes"] = RetryOn.RetriableStatusCodes,
+        ["cancelled"] = RetryOn.GrpcCancelled,
+        ["deadline-exceeded"] = RetryOn.GrpcDeadlineExceeded,
+        ["internal"] = RetryOn.GrpcInternal,
+        ["resource-exhausted"] = RetryOn.GrpcResourceExhausted,
+        ["unavailable"] = RetryOn.GrpcUnavailable,
+    };
+
+    /// <summary>Forwards; null after an error that leaves no target.</summary>
+    public static ForwardActionConfig? Forward(Scope scope, RouteAction action)
+    {
+        ImmutableArray<WeightedClusterConfig> clusters = [];
+        string? header = null;
+        switch (action.ClusterSpecifierCase)
+        {
+            case RouteAction.ClusterSpecifierOneofCase.Cluster when Values.Required(scope, "cluster", action.Cluster):
+                clusters = [new WeightedClusterConfig(action.Cluster, 1)];
+                break;
+            case RouteAction.ClusterSpecifierOneofCase.WeightedClusters:
+                clusters = Weighted(scope.In("weighted_clusters", action.WeightedClusters), action.WeightedClusters);
+                break;
+            case RouteAction.ClusterSpecifierOneofCase.ClusterHeader:
+                header = action.ClusterHeader.ToLowerInvariant();
+                Values.HeaderName(scope, "cluster_header", header);
+                break;
+            case RouteAction.ClusterSpecifierOneofCase.None:
+                scope.Error("", "NARU-C101", "a route names where it leads", "add cluster, weighted_clusters or cluster_header");
+                break;
+        }
+        if (action.PrefixRewrite.Length > 0 && action.RegexRewrite is not null) scope.Error("regex_rewrite", "NARU-C113", "\"prefix_rewrite\" and \"regex_rewrite\" exclude each other", "keep one of them");
+        if (action.PrefixRewrite.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) scope.Error("prefix_rewrite", "NARU-C102", "\"prefix_rewrite\" holds a line end or NUL");
+        if (action.HostRewriteLiteral.AsSpan().IndexOfAny('\r', '\n', ' ') >= 0) scope.Error("host_rewrite_literal", "NARU-C102", $"\"{action.HostRewriteLiteral}\" is not a host");
+        if (action.HostRewriteHeader.Length > 0) Values.HeaderName(scope, "host_rewrite_header", action.HostRewriteHeader.ToLowerInvariant());
+        if (action.Priority != RoutingPriority.Default) scope.Error("priority", "NARU-C113", "the priority HIGH is not supported yet", "remove it");
+        if (action.InternalRedirectAction != 0) scope.Error("internal_redirect_action", "NARU-C113", "redirects are passed on to the client, not followed", "remove it");
+        if (action.MaxStreamDuration is { } limits) NoStreamLimits(scope.In("max_stream_duration", limits), limits);
+        TimeSpan? idle = Values.Time(scope, "idle_timeout", action.IdleTimeout);
+        return new ForwardActionConfig
+        {
+            Clusters = clusters,
+            ClusterHeader = header,
+            PrefixRewrite = action.PrefixRewrite.Length > 0 ? action.PrefixRewrite : null,
+            RegexRewrite = action.RegexRewrite is { } rewrite ? Values.Rewrite(scope.In("regex_rewrite", rewrite), rewrite) : null,
+            HostRewriteLiteral = action.HostRewriteLiteral.Length > 0 ? action.HostRewriteLiteral : null,
+            HostRewriteHeader = action.HostRewriteHeader.Length > 0 ? action.HostRewriteHeader.ToLowerInvariant() : null,
+            AutoHostRewrite = action.AutoHostRewrite ?? false,
+            AppendXForwardedHost = action.AppendXForwardedHost,
+            Timeout = Values.Limit(scope, "timeout", action.Timeout, TimeSpan.FromSeconds(15)),
+            IdleTimeout = idle == TimeSpan.Zero ? Timeout.InfiniteTimeSpan : idle,
+            RetryPolicy = action.RetryPolicy is { } retry ? Retry(scope.In("retry_policy", retry), retry) : null,
+            ClusterNotFoundResponseCode = action.ClusterNotFoundResponseCode switch
+            {
+                RouteAction.Types.ClusterNotFoundResponseCode.NotFound => 404,
+                RouteAction.Types.ClusterNotFoundResponseCode.InternalServerError => 500,
+                _ => 503,
+            },
+            Upgrades = Upgrades(scope, action),
+        };
+    }
+
+    private static ImmutableArray<string> Upgrades(Scope scope, RouteAction action)
+    {
+        if (action.UpgradeConfigs.Count == 0) return default;
+        var upgrades = ImmutableArray.CreateBuilder<string>();
+        for (int i = 0; i < action.UpgradeConfigs.Count; i++)
+        {
+            RouteAction.Types.UpgradeConfig upgrade = action.UpgradeConfigs[i];
+            Scope at = scope.In("upgrade_configs", i, upgrade);
+            if (ListenerReader.UpgradeToken(at, upgrade.UpgradeType) is { } token && upgrade.Enabled != false) upgrades.Add(token);
+        }
+        return upgrades.ToImmutable();
+    }
+
+    // Zero says "no limit", which is what there is.
+    private static void NoStreamLimits(Scope scope, RouteAction.Types.MaxStreamDuration limits)
+    {
+        foreach ((string field, Google.Protobuf.WellKnownTypes.Duration? limit) in new[]
+        {
+            ("max_stream_duration", limits.MaxStreamDuration_), ("grpc_timeout_header_max", limits.GrpcTimeoutHeaderMax), ("grpc_timeout_header_offset", limits.GrpcTimeoutHeaderOffset),
+        })
+        {
+            if (limit is { Seconds: not 0 } or { Nanos: not 0 }) scope.Error(field, "NARU-C110", $"\"{field}\" is not supported for routes yet", "use the route's timeout");
+        }
+    }
+
+    private static ImmutableArray<WeightedClusterConfig> Weighted(Scope scope, WeightedCluster split)
+    {
+        if (split.Clusters.Count == 0) scope.Error("clusters", "NARU-C101", "\"clusters\" is required");
+        var targets = ImmutableArray.CreateBuilder<WeightedClusterConfig>(split.Clusters.Count);
+        ulong sum = 0;
+        for (int i = 0; i < split.Clusters.Count; i++)
+        {
+            WeightedCluster.Types.ClusterWeight target = split.Clusters[i];
+            Scope at = scope.In("clusters", i, target);
+            Values.Required(at, "name", target.Name);
+            if (target.Weight is null) at.Error("weight", "NARU-C101", "\"weight\" is required");
+            sum += target.Weight ?? 0;
+            targets.Add(new WeightedClusterConfig(target.Name, target.Weight ?? 0)
+            {
+                Headers = Values.Headers(at, target.RequestHeadersToAdd, target.RequestHeadersToRemove, target.ResponseHeadersToAdd, target.ResponseHeadersToRemove),
+                HostRewriteLiteral = target.HostRewriteLiteral.Length > 0 ? target.HostRewriteLiteral : null,
+            });
+        }
+        if (split.Clusters.Count > 0 && sum is 0 or > uint.MaxValue)
+        {
+            scope.Error("clusters", "NARU-C102", $"the weights add up to {sum}", "they must add up to 1 to 4294967295");
+        }
+        else if (split.TotalWeight is { } total && total != sum)
+        {
+            scope.Error("total_weight", "NARU-C102", $"the weights add up to {sum}, not {total}", "remove total_weight");
+        }
+        return targets.ToImmutable();
+    }
+
+    /// <summary>A retry policy.</summary>
+    public static RetryPolicyConfig Retry(Scope scope, RetryPolicy policy)
+    {
+        RetryOn on = RetryOn.None;
+        var codes = ImmutableArray.CreateBuilder<int>();
+        foreach (string word in policy.RetryOn.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        {
+            if (s_retryOn.TryGetValue(word, out RetryOn condition)) on |= condition;
+            else if (word is "retriable-headers" or "http3-post-connect-failure") scope.Error("retry_on", "NARU-C113", $"the condition \"{word}\" is not supported yet", "remove it");
+            else if (word.Length == 3 && int.TryParse(word, out int status) && status is >= 100 and <= 599)
+            {
+                // Istio takes a bare status here.
+                on |= RetryOn.RetriableStatusCodes;
+                codes.Add(status);
+            }
+            else scope.Warning("retry_on", "NARU-C102", $"\"{word}\" is not a condition; it is left out", Core.Nearest.Suggestion(word, s_retryOn.Keys));
+        }
+        for (int i = 0; i < policy.RetriableStatusCodes.Count; i++)
+        {
+            uint status = policy.RetriableStatusCodes[i];
+            if (status is >= 100 and <= 599) codes.Add((int)status);
+            else scope.Error($"retriable_status_codes[{i}]", "NARU-C102", $"{status} is not a status code");
+        }
+        bool avoid = false;
+        for (int i = 0; i < policy.RetryHostPredicate.Count; i++)
+        {
+            RetryPolicy.Types.RetryHostPredicate predicate = policy.RetryHostPredicate[i];
+            string type = predicate.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : "";
+            if (type == "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate" || predicate.Name is "envoy.retry_host_predicates.previous_hosts") avoid = true;
+            else scope.In("retry_host_predicate", i, predicate).Error("", "NARU-C112", $"Naru does not support the predicate {(type.Length > 0 ? type : predicate.Name)} yet", "known here: envoy.retry_host_predicates.previous_hosts");
+        }
+        if (policy.HostSelectionRetryMaxAttempts is < 0 or > 1000) scope.Error("host_selection_retry_max_attempts", "NARU-C102", $"\"host_selection_retry_max_attempts\" cannot be {policy.HostSelectionRetryMaxAttempts}");
+        (TimeSpan least, TimeSpan most) = BackOff(scope, policy.RetryBackOff);
+        return new RetryPolicyConfig
+        {
+            On = on,
+            NumRetries = Values.Count(scope, "num_retries", policy.NumRetries, 1, 0, 1000),
+            PerTryTimeout = Values.Limit(scope, "per_try_timeout", policy.PerTryTimeout, null),
+            RetriableStatusCodes = codes.ToImmutable(),
+            BackOffBase = least,
+            BackOffMax = most,
+            AvoidPreviousHosts = avoid,
+            HostSelectionMaxAttempts = policy.HostSelectionRetryMaxAttempts > 0 ? (int)policy.HostSelectionRetryMaxAttempts : 1,
+        };
+    }
+
+    private static (TimeSpan Base, TimeSpan Max) BackOff(Scope scope, RetryPolicy.Types.RetryBackOff? backOff)
+    {
+        var standard = TimeSpan.FromMilliseconds(25);
+        if (backOff is null) return (standard, standard * 10);
+        Scope at = scope.In("retry_back_off", backOff);
+        if (backOff.BaseInterval is null) at.Error("base_interval", "NARU-C101", "\"base_interval\" is required");
+        TimeSpan least = Values.Time(at, "base_interval", backOff.BaseInterval, mustBePositive: true) ?? standard;
+        TimeSpan most = Values.Time(at, "max_interval", backOff.MaxInterval, mustBePositive: true) ?? least * 10;
+        if (most < least) at.Error("max_interval", "NARU-C102", "\"max_interval\" is less than \"base_interval\"");
+        // Envoy counts in milliseconds, and never less than one.
+        return (least < TimeSpan.FromMilliseconds(1) ? TimeSpan.FromMilliseconds(1) : least, most);
+    }
+
+    /// <summary>Redirects.</summary>
+    public static RedirectActionConfig Redirect(Scope scope, RedirectAction action)
+    {
+        if (action.PortRedirect > 65535) scope.Error("port_redirect", "NARU-C102", $"{action.PortRedirect} is not a port");
+        foreach ((string field, string text) in new[] { ("host_redirect", action.HostRedirect), ("path_redirect", action.PathRedirect), ("prefix_rewrite", action.PrefixRewrite), ("scheme_redirect", action.SchemeRedirect) })
+        {
+            if (text.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) scope.Error(field, "NARU-C102", $"\"{field}\" holds a line end or NUL");
+        }
+        int code = action.ResponseCode switch
+        {
+            RedirectAction.Types.RedirectResponseCode.Found => 302,
+            RedirectAction.Types.RedirectResponseCode.SeeOther => 303,
+            RedirectAction.Types.RedirectResponseCode.TemporaryRedirect => 307,
+            RedirectAction.Types.RedirectResponseCode.PermanentRedirect => 308,
+            _ => 301,
+        };
+        return new RedirectActionConfig
+        {
+            Host = action.HostRedirect.Length > 0 ? action.HostRedirect : null,
+            Port = action.PortRedirect > 0 ? (int)action.PortRedirect : null,
+            Scheme = action.HttpsRedirect ? "https" : action.SchemeRedirect.Length > 0 ? action.SchemeRedirect.ToLowerInvariant() : null,
+            Path = action.PathRedirect.Length > 0 ? action.PathRedirect : null,
+            PrefixRewrite = action.PathRewriteSpecifierCase == RedirectAction.PathRewriteSpecifierOneofCase.PrefixRewrite ? action.PrefixRewrite : null,
+            RegexRewrite = action.RegexRewrite is { } rewrite ? Values.Rewrite(scope.In("regex_rewrite", rewrite), rewrite) : null,
+            StripQuery = action.StripQuery,
+            ResponseCode = code,
+        };
+    }
+
+    /// <summary>Answers without an upstream; null after an error.</summary>
+    public static DirectResponseActionConfig? Direct(Scope scope, DirectResponseAction action, int maxBody)
+    {
+        if (action.Status is < 200 or > 599)
+        {
+            scope.Error("status", "NARU-C102", $"{action.Status} is not a status that can be answered", "it may be 200 to 599");
+            return null;
+        }
+        ByteString? body = action.Body is { } source ? Values.Data(scope.In("body", source), source) : ByteString.Empty;
+        if (body is null) return null;
+        if (body.Length <= maxBody) return new DirectResponseActionConfig((int)action.Status, [.. body.Span]);
+        scope.Error("body", "NARU-C102", $"the body has {body.Length} bytes; the most is {maxBody}", "raise max_direct_response_body_size_bytes in the route configuration");
+        return null;
+    }
+}

@@ -1,0 +1,238 @@
+// envoy.config.route.v3.RouteConfiguration as a record: virtual hosts, their domains, routes and what they match.
+// Actions are read in RouteActions.cs. Refuses domains that two hosts share and matches that can never be compiled.
+using System.Collections.Immutable;
+using Envoy.Config.Core.V3;
+using Envoy.Config.Route.V3;
+using Envoy.Type.V3;
+using Naru.Core;
+
+namespace Naru.Proxy.Config.Reading;
+
+/// <summary>Reads route configurations.</summary>
+internal static class RouteReader
+{
+    /// <summary>The record; meaningless where the reading has errors.</summary>
+    /// <param name="scope">Of the message.</param>
+    /// <param name="message">The message.</param>
+    /// <param name="mustBeNamed">Whether it is a resource of its own.</param>
+    public static RouteConfigurationConfig Read(Scope scope, RouteConfiguration message, bool mustBeNamed)
+    {
+        if (mustBeNamed) Values.Required(scope, "name", message.Name);
+        int maxBody = Values.Count(scope, "max_direct_response_body_size_bytes", message.MaxDirectResponseBodySizeBytes, 4096);
+        var hosts = ImmutableArray.CreateBuilder<VirtualHostConfig>(message.VirtualHosts.Count);
+        var domains = new Dictionary<string, string>(StringComparer.Ordinal);
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        for (int i = 0; i < message.VirtualHosts.Count; i++)
+        {
+            VirtualHost host = message.VirtualHosts[i];
+            Scope at = scope.In("virtual_hosts", i, host);
+            if (Values.Required(at, "name", host.Name) && !names.Add(host.Name))
+            {
+                at.Error("name", "NARU-C103", $"there are two virtual hosts \"{host.Name}\"", "give each its own name");
+            }
+            hosts.Add(Host(at, host, domains, maxBody));
+        }
+        return new RouteConfigurationConfig
+        {
+            Name = message.Name,
+            VirtualHosts = hosts.MoveToImmutable(),
+            Headers = Values.Headers(scope, message.RequestHeadersToAdd, message.RequestHeadersToRemove, message.ResponseHeadersToAdd, message.ResponseHeadersToRemove),
+            IgnorePortInHostMatching = message.IgnorePortInHostMatching,
+            MostSpecificHeaderMutationsWins = message.MostSpecificHeaderMutationsWins,
+        };
+    }
+
+    /// <summary>Every cluster that the routes name, with the place of its name.</summary>
+    public static void CheckClusters(Scope scope, RouteConfiguration message, IReadOnlyCollection<string> known)
+    {
+        for (int h = 0; h < message.VirtualHosts.Count; h++)
+        {
+            VirtualHost host = message.VirtualHosts[h];
+            Scope hostAt = scope.In("virtual_hosts", h, host);
+            for (int r = 0; r < host.Routes.Count; r++)
+            {
+                if (host.Routes[r].Route_ is not { } action) continue;
+                Scope at = hostAt.In("routes", r, host.Routes[r]).In("route", action);
+                if (action.ClusterSpecifierCase == RouteAction.ClusterSpecifierOneofCase.Cluster) Check(at, "cluster", action.Cluster);
+                for (int c = 0; c < (action.WeightedClusters?.Clusters.Count ?? 0); c++)
+                {
+                    WeightedCluster.Types.ClusterWeight target = action.WeightedClusters!.Clusters[c];
+                    Check(at.In("weighted_clusters", action.WeightedClusters).In("clusters", c, target), "name", target.Name);
+                }
+            }
+        }
+
+        void Check(Scope at, string field, string name)
+        {
+            if (name.Length > 0 && !known.Contains(name)) at.Error(field, "NARU-C104", $"there is no cluster \"{name}\"", Nearest.Suggestion(name, known) ?? "add it to static_resources.clusters");
+        }
+    }
+
+    private static VirtualHostConfig Host(Scope scope, VirtualHost host, Dictionary<string, string> taken, int maxBody)
+    {
+        if (host.Domains.Count == 0) scope.Error("domains", "NARU-C101", "\"domains\" is required", "write domains: [\"*\"] for every host");
+        var domains = ImmutableArray.CreateBuilder<string>(host.Domains.Count);
+        for (int i = 0; i < host.Domains.Count; i++)
+        {
+            string domain = host.Domains[i].ToLowerInvariant();
+            if (!DomainIsValid(scope, $"domains[{i}]", domain)) continue;
+            if (!taken.TryAdd(domain, host.Name))
+            {
+                scope.Error($"domains[{i}]", "NARU-C103", $"the domain \"{domain}\" already belongs to the virtual host \"{taken[domain]}\"", "a domain belongs to one virtual host");
+                continue;
+            }
+            domains.Add(domain);
+        }
+        if (host.RequireTls != VirtualHost.Types.TlsRequirementType.None) scope.Error("require_tls", "NARU-C110", "\"require_tls\" is not supported yet", "redirect with https_redirect");
+        var routes = ImmutableArray.CreateBuilder<RouteConfig>(host.Routes.Count);
+        for (int i = 0; i < host.Routes.Count; i++)
+        {
+            if (Route(scope.In("routes", i, host.Routes[i]), host.Routes[i], maxBody) is { } route) routes.Add(route);
+        }
+        return new VirtualHostConfig
+        {
+            Name = host.Name,
+            Domains = domains.ToImmutable(),
+            Routes = routes.ToImmutable(),
+            Headers = Values.Headers(scope, host.RequestHeadersToAdd, host.RequestHeadersToRemove, host.ResponseHeadersToAdd, host.ResponseHeadersToRemove),
+            RetryPolicy = host.RetryPolicy is { } retry ? RouteActions.Retry(scope.In("retry_policy", retry), retry) : null,
+            IncludeRequestAttemptCount = host.IncludeRequestAttemptCount,
+            IncludeAttemptCountInResponse = host.IncludeAttemptCountInResponse,
+        };
+    }
+
+    private static bool DomainIsValid(Scope scope, string field, string domain)
+    {
+        int star = domain.IndexOf('*', StringComparison.Ordinal);
+        bool wildcard = star < 0 || (domain.Length == 1) || ((star == 0 || star == domain.Length - 1) && domain.LastIndexOf('*') == star);
+        if (domain.Length > 0 && wildcard && !domain.Any(c => c <= ' ' || c == '/')) return true;
+        scope.Error(field, "NARU-C102", $"\"{domain}\" is not a domain", "write a host name, *.suffix, prefix.* or *");
+        return false;
+    }
+
+    private static RouteConfig? Route(Scope scope, Route route, int maxBody)
+    {
+        RouteMatchConfig? match = route.Match is { } given ? Match(scope.In("match", given), given) : null;
+        if (route.Match is null) scope.Error("match", "NARU-C101", "\"match\" is required", "write match: {prefix: \"/\"} for every path");
+        RouteActionBase? action = route.ActionCase switch
+        {
+            Envoy.Config.Route.V3.Route.ActionOneofCase.Route_ => RouteActions.Forward(scope.In("route", route.Route_), route.Route_),
+            Envoy.Config.Route.V3.Route.ActionOneofCase.Redirect => RouteActions.Redirect(scope.In("redirect", route.Redirect), route.Redirect),
+            Envoy.Config.Route.V3.Route.ActionOneofCase.DirectResponse => RouteActions.Direct(scope.In("direct_response", route.DirectResponse), route.DirectResponse, maxBody),
+            _ => null,
+        };
+        if (route.ActionCase == Envoy.Config.Route.V3.Route.ActionOneofCase.None)
+        {
+            scope.Error("", "NARU-C101", "a route needs an action", "add route, redirect or direct_response");
+        }
+        HeaderMutationsConfig headers = Values.Headers(scope, route.RequestHeadersToAdd, route.RequestHeadersToRemove, route.ResponseHeadersToAdd, route.ResponseHeadersToRemove);
+        if (match is null || action is null) return null;
+        return new RouteConfig { Name = route.Name, Match = match, Action = action, Headers = headers };
+    }
+
+    private static RouteMatchConfig? Match(Scope scope, RouteMatch match)
+    {
+        (PathMatchKind Kind, string Path)? path = match.PathSpecifierCase switch
+        {
+            RouteMatch.PathSpecifierOneofCase.Prefix => (PathMatchKind.Prefix, match.Prefix),
+            RouteMatch.PathSpecifierOneofCase.Path => (PathMatchKind.Exact, match.Path),
+            RouteMatch.PathSpecifierOneofCase.PathSeparatedPrefix => (PathMatchKind.PathSeparatedPrefix, match.PathSeparatedPrefix),
+            RouteMatch.PathSpecifierOneofCase.SafeRegex => (PathMatchKind.Regex, match.SafeRegex.Regex),
+            _ => null,
+        };
+        if (match.PathSpecifierCase == RouteMatch.PathSpecifierOneofCase.None)
+        {
+            scope.Error("", "NARU-C101", "a match compares the path", "add prefix, path, path_separated_prefix or safe_regex");
+        }
+        bool caseSensitive = match.CaseSensitive ?? true;
+        System.Text.RegularExpressions.Regex? regex = null;
+        if (match.SafeRegex is { } pattern)
+        {
+            regex = Values.Pattern(scope.In("safe_regex", pattern), pattern);
+            if (regex is null) path = null;
+        }
+        if (match.PathSpecifierCase == RouteMatch.PathSpecifierOneofCase.PathSeparatedPrefix
+            && (match.PathSeparatedPrefix.Length < 2 || match.PathSeparatedPrefix[0] != '/' || match.PathSeparatedPrefix.AsSpan().IndexOfAny('?', '#') >= 0 || match.PathSeparatedPrefix[^1] == '/'))
+        {
+            scope.Error("path_separated_prefix", "NARU-C102", $"\"{match.PathSeparatedPrefix}\" is not a prefix of path segments", "begin it with /, end it without, and leave the query out");
+        }
+        var headers = ImmutableArray.CreateBuilder<HeaderMatcherConfig>(match.Headers.Count);
+        for (int i = 0; i < match.Headers.Count; i++)
+        {
+            if (Header(scope.In("headers", i, match.Headers[i]), match.Headers[i]) is { } header) headers.Add(header);
+        }
+        var parameters = ImmutableArray.CreateBuilder<QueryParameterMatcherConfig>(match.QueryParameters.Count);
+        for (int i = 0; i < match.QueryParameters.Count; i++)
+        {
+            if (Parameter(scope.In("query_parameters", i, match.QueryParameters[i]), match.QueryParameters[i]) is { } parameter) parameters.Add(parameter);
+        }
+        int share = match.RuntimeFraction is { } fraction ? Fraction(scope.In("runtime_fraction", fraction), fraction) : 1_000_000;
+        if (path is not { } found) return null;
+        return new RouteMatchConfig
+        {
+            Kind = found.Kind,
+            Path = found.Path,
+            Regex = regex,
+            CaseSensitive = caseSensitive,
+            Headers = headers.ToImmutable(),
+            QueryParameters = parameters.ToImmutable(),
+            RuntimeFractionPerMillion = share,
+            Grpc = match.Grpc is not null,
+        };
+    }
+
+    private static int Fraction(Scope scope, RuntimeFractionalPercent fraction)
+    {
+        if (fraction.DefaultValue is not { } share)
+        {
+            scope.Error("default_value", "NARU-C101", "\"default_value\" is required");
+            return 0;
+        }
+        uint whole = share.Denominator switch
+        {
+            FractionalPercent.Types.DenominatorType.TenThousand => 10_000,
+            FractionalPercent.Types.DenominatorType.Million => 1_000_000,
+            _ => 100,
+        };
+        return (int)Math.Min(1_000_000, (ulong)share.Numerator * (1_000_000 / whole));
+    }
+
+    private static HeaderMatcherConfig? Header(Scope scope, HeaderMatcher matcher)
+    {
+        string name = matcher.Name.ToLowerInvariant();
+        if (!Values.HeaderName(scope, "name", name)) return null;
+        if (name == "host") name = ":authority";
+        var config = new HeaderMatcherConfig { Name = name, Invert = matcher.InvertMatch, TreatMissingAsEmpty = matcher.TreatMissingHeaderAsEmpty };
+        StringMatcherConfig? value = null;
+        switch (matcher.HeaderMatchSpecifierCase)
+        {
+            case HeaderMatcher.HeaderMatchSpecifierOneofCase.None: return config with { Present = true };
+            case HeaderMatcher.HeaderMatchSpecifierOneofCase.PresentMatch: return config with { Present = matcher.PresentMatch };
+            case HeaderMatcher.HeaderMatchSpecifierOneofCase.RangeMatch:
+                if (matcher.RangeMatch.Start < matcher.RangeMatch.End) return config with { Range = (matcher.RangeMatch.Start, matcher.RangeMatch.End) };
+                scope.Error("range_match", "NARU-C102", "the range is empty", "end must be more than start");
+                return null;
+            case HeaderMatcher.HeaderMatchSpecifierOneofCase.ExactMatch: value = new(StringMatchKind.Exact, matcher.ExactMatch); break;
+            case HeaderMatcher.HeaderMatchSpecifierOneofCase.PrefixMatch when Values.Required(scope, "prefix_match", matcher.PrefixMatch): value = new(StringMatchKind.Prefix, matcher.PrefixMatch); break;
+            case HeaderMatcher.HeaderMatchSpecifierOneofCase.SuffixMatch when Values.Required(scope, "suffix_match", matcher.SuffixMatch): value = new(StringMatchKind.Suffix, matcher.SuffixMatch); break;
+            case HeaderMatcher.HeaderMatchSpecifierOneofCase.ContainsMatch when Values.Required(scope, "contains_match", matcher.ContainsMatch): value = new(StringMatchKind.Contains, matcher.ContainsMatch); break;
+            case HeaderMatcher.HeaderMatchSpecifierOneofCase.SafeRegexMatch:
+                value = Values.Pattern(scope.In("safe_regex_match", matcher.SafeRegexMatch), matcher.SafeRegexMatch) is { } regex ? new(StringMatchKind.Regex, matcher.SafeRegexMatch.Regex, Regex: regex) : null;
+                break;
+            case HeaderMatcher.HeaderMatchSpecifierOneofCase.StringMatch: value = Values.Match(scope.In("string_match", matcher.StringMatch), matcher.StringMatch); break;
+        }
+        return value is null ? null : config with { Value = value };
+    }
+
+    private static QueryParameterMatcherConfig? Parameter(Scope scope, QueryParameterMatcher matcher)
+    {
+        if (!Values.Required(scope, "name", matcher.Name)) return null;
+        return matcher.QueryParameterMatchSpecifierCase switch
+        {
+            QueryParameterMatcher.QueryParameterMatchSpecifierOneofCase.StringMatch =>
+                Values.Match(scope.In("string_match", matcher.StringMatch), matcher.StringMatch) is { } value ? new(matcher.Name, value, null) : null,
+            QueryParameterMatcher.QueryParameterMatchSpecifierOneofCase.PresentMatch => new(matcher.Name, null, matcher.PresentMatch),
+            _ => new(matcher.Name, null, true),
+        };
+    }
+}

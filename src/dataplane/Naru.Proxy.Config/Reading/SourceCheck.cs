@@ -1,0 +1,61 @@
+// Whether every source of resources in a bootstrap leads somewhere: gRPC sources name a static HTTP/2 cluster, and "ads" has a stream.
+using Envoy.Config.Bootstrap.V3;
+using Naru.Core;
+
+namespace Naru.Proxy.Config.Reading;
+
+/// <summary>Checks the sources of one bootstrap.</summary>
+internal sealed class SourceCheck(Scope scope, Bootstrap message, BootstrapConfig config)
+{
+    /// <summary>Reports <c>NARU-C104</c> for what leads nowhere.</summary>
+    public void Run()
+    {
+        if (message.DynamicResources is { } dynamic)
+        {
+            Scope at = scope.In("dynamic_resources", dynamic);
+            Check(at, "ads_config", config.Ads);
+            Check(at, "lds_config", config.Lds);
+            Check(at, "cds_config", config.Cds);
+        }
+        if (message.StaticResources is not { } resources) return;
+        Scope inResources = scope.In("static_resources", resources);
+        for (int i = 0; i < resources.Clusters.Count; i++)
+        {
+            string name = resources.Clusters[i].Name;
+            ClusterConfig? cluster = config.Clusters.FirstOrDefault(c => c.Name == name);
+            Check(inResources.In("clusters", i, resources.Clusters[i]), "eds_cluster_config", cluster?.EdsSource);
+        }
+        for (int i = 0; i < resources.Listeners.Count; i++)
+        {
+            string name = resources.Listeners[i].Name;
+            ListenerConfig? listener = config.Listeners.FirstOrDefault(l => l.Name == name);
+            Check(inResources.In("listeners", i, resources.Listeners[i]), "filter_chains", listener?.Http.RouteConfigSource);
+        }
+    }
+
+    private void Check(Scope at, string field, ConfigSourceConfig? source)
+    {
+        if (source is null) return;
+        bool isAds = field == "ads_config";
+        if (source.Kind == ConfigSourceKind.Ads && message.DynamicResources?.AdsConfig is null)
+        {
+            at.Error(field, "NARU-C104", "this comes from the aggregated stream, but there is no dynamic_resources.ads_config", "add ads_config");
+            return;
+        }
+        if (isAds && source.Kind == ConfigSourceKind.Ads) at.Error(field, "NARU-C113", "ads_config itself cannot be an aggregated type", "use GRPC or DELTA_GRPC");
+        if (source.Kind != ConfigSourceKind.Grpc) return;
+        ClusterConfig? cluster = config.Clusters.FirstOrDefault(c => c.Name == source.ClusterName);
+        if (cluster is null)
+        {
+            at.Error(field, "NARU-C104", $"there is no static cluster \"{source.ClusterName}\"", Nearest.Suggestion(source.ClusterName, config.Clusters.Select(c => c.Name)) ?? "add it to static_resources.clusters");
+        }
+        else if (cluster.Type == DiscoveryType.Eds)
+        {
+            at.Error(field, "NARU-C113", $"the cluster \"{cluster.Name}\" cannot be of type EDS: its endpoints would come from itself", "use STATIC, STRICT_DNS or LOGICAL_DNS");
+        }
+        else if (!cluster.Http2)
+        {
+            at.Error(field, "NARU-C113", $"the cluster \"{cluster.Name}\" does not speak HTTP/2, which gRPC needs", "add http2_protocol_options to it");
+        }
+    }
+}

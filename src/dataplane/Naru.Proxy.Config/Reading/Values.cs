@@ -1,0 +1,291 @@
+// Values that many resources share: durations, patterns, addresses, header changes, string comparisons, data sources.
+// Each gives the value or null after an error, so that readers can go on and find the next fault.
+using System.Collections.Immutable;
+using System.Text;
+using System.Text.RegularExpressions;
+using Envoy.Config.Core.V3;
+using Envoy.Type.Matcher.V3;
+using Google.Protobuf;
+using Google.Protobuf.Collections;
+using Google.Protobuf.WellKnownTypes;
+using IPAddress = System.Net.IPAddress;
+
+namespace Naru.Proxy.Config.Reading;
+
+/// <summary>Readers of small values.</summary>
+internal static class Values
+{
+    /// <summary>Longest pattern, in characters; Envoy limits the compiled program instead.</summary>
+    public const int MaxPatternLength = 2048;
+
+    /// <summary>A duration; null where it is not set. Negative, malformed and more than 292 years are errors.</summary>
+    public static TimeSpan? Time(Scope scope, string field, Duration? duration, bool mustBePositive = false)
+    {
+        if (duration is null) return null;
+        bool malformed = duration.Nanos is <= -1_000_000_000 or >= 1_000_000_000 || (duration.Seconds > 0 && duration.Nanos < 0);
+        if (malformed || duration.Seconds < 0 || duration.Nanos < 0 || duration.Seconds > 9_200_000_000)
+        {
+            scope.Error(field, "NARU-C102", $"\"{field}\" cannot be {duration.Seconds}.{Math.Abs(duration.Nanos):D9}s", "write a time that is not negative, such as 5s");
+            return null;
+        }
+        TimeSpan time = TimeSpan.FromTicks(duration.Seconds * TimeSpan.TicksPerSecond + duration.Nanos / 100);
+        if (!mustBePositive || time > TimeSpan.Zero) return time;
+        scope.Error(field, "NARU-C102", $"\"{field}\" must be more than zero", "write a time such as 5s");
+        return null;
+    }
+
+    /// <summary>A duration of which zero means never: <paramref name="standard"/> where it is not set, null for zero.</summary>
+    public static TimeSpan? Limit(Scope scope, string field, Duration? duration, TimeSpan? standard)
+    {
+        if (duration is null) return standard;
+        TimeSpan? time = Time(scope, field, duration);
+        return time == TimeSpan.Zero ? null : time;
+    }
+
+    /// <summary>An unsigned number as an <see cref="int"/> within bounds.</summary>
+    public static int Count(Scope scope, string field, uint? given, int standard, int least = 0, int most = int.MaxValue)
+    {
+        if (given is not { } value) return standard;
+        if (value >= least && value <= most) return (int)value;
+        // Envoy's way of saying "no limit" is the largest number there is.
+        if (value > most && most == int.MaxValue) return most;
+        scope.Error(field, "NARU-C102", $"\"{field}\" cannot be {value}", $"it may be {least} to {most}");
+        return standard;
+    }
+
+    /// <summary>A text that must not be empty.</summary>
+    public static bool Required(Scope scope, string field, string value)
+    {
+        if (value.Length > 0) return true;
+        scope.Error(field, "NARU-C101", $"\"{field}\" is required");
+        return false;
+    }
+
+    /// <summary>A pattern that matches whole values, in linear time.</summary>
+    public static Regex? Pattern(Scope scope, RegexMatcher matcher, bool ignoreCase = false) => Compile(scope, matcher, whole: true, ignoreCase);
+
+    /// <summary>A pattern whose matches are replaced, and the replacement in .NET's syntax.</summary>
+    public static (Regex Pattern, string Substitution)? Rewrite(Scope scope, RegexMatchAndSubstitute rewrite)
+    {
+        if (rewrite.Pattern is null)
+        {
+            scope.Error("pattern", "NARU-C101", "\"pattern\" is required");
+            return null;
+        }
+        if (Compile(scope.In("pattern", rewrite.Pattern), rewrite.Pattern, whole: false, ignoreCase: false) is not { } pattern) return null;
+        return Substitution(scope, rewrite.Substitution, pattern.GetGroupNumbers().Length - 1) is { } substitution ? (pattern, substitution) : null;
+    }
+
+    private static Regex? Compile(Scope scope, RegexMatcher matcher, bool whole, bool ignoreCase)
+    {
+        if (!Required(scope, "regex", matcher.Regex)) return null;
+        if (matcher.Regex.Length > MaxPatternLength)
+        {
+            scope.Error("regex", "NARU-C105", $"the pattern has {matcher.Regex.Length} characters; the most is {MaxPatternLength}", "split it into several matches");
+            return null;
+        }
+        try
+        {
+            RegexOptions options = RegexOptions.NonBacktracking | RegexOptions.CultureInvariant | (ignoreCase ? RegexOptions.IgnoreCase : 0);
+            string text = Re2.ToDotNet(matcher.Regex);
+            return new Regex(whole ? $@"\A(?:{text})\z" : text, options);
+        }
+        catch (Exception fault) when (fault is ArgumentException or NotSupportedException)
+        {
+            string cause = fault is NotSupportedException
+                ? "look-around, back-references and atomic groups are not part of the language"
+                : fault.Message[(fault.Message.IndexOf("'. ", StringComparison.Ordinal) is > 0 and var at ? at + 3 : 0)..].TrimEnd('.');
+            scope.Error("regex", "NARU-C105", $"the pattern \"{matcher.Regex}\" is not a regular expression: {cause}", "write it in the syntax of RE2");
+            return null;
+        }
+    }
+
+    // \0 to \9 are groups, \\ is a backslash; in .NET $ is special instead.
+    private static string? Substitution(Scope scope, string text, int groups)
+    {
+        var result = new StringBuilder();
+        for (int i = 0; i < text.Length; i++)
+        {
+            char c = text[i];
+            if (c == '$') result.Append("$$");
+            else if (c != '\\') result.Append(c);
+            else if (i + 1 < text.Length && text[i + 1] == '\\') result.Append(text[++i]);
+            else if (i + 1 < text.Length && char.IsAsciiDigit(text[i + 1]) && text[i + 1] - '0' <= groups) result.Append("${").Append(text[++i]).Append('}');
+            else
+            {
+                scope.Error("substitution", "NARU-C105", $"\"{text}\" names a group that the pattern does not have", $"the pattern has {groups} groups; write \\1 to \\9, or \\\\ for a backslash");
+                return null;
+            }
+        }
+        return result.ToString();
+    }
+
+    /// <summary>An address to listen on (<paramref name="literalOnly"/>) or to connect to.</summary>
+    public static AddressConfig? Address(Scope scope, string field, Address? address, bool literalOnly)
+    {
+        if (address?.SocketAddress is not { } socket)
+        {
+            // Pipes and internal addresses were refused by the walk.
+            if (address is null || address.AddressCase == Envoy.Config.Core.V3.Address.AddressOneofCase.None) scope.Error(field, "NARU-C101", $"\"{field}\" needs a socket_address");
+            return null;
+        }
+        Scope at = scope.In(field, address).In("socket_address", socket);
+        if (socket.Protocol != SocketAddress.Types.Protocol.Tcp)
+        {
+            at.Error("protocol", "NARU-C113", "UDP is not supported", "use TCP");
+            return null;
+        }
+        if (!Required(at, "address", socket.Address)) return null;
+        if (socket.PortSpecifierCase != SocketAddress.PortSpecifierOneofCase.PortValue)
+        {
+            at.Error("port_value", "NARU-C101", "\"port_value\" is required");
+            return null;
+        }
+        if (socket.PortValue > 65535 || (!literalOnly && socket.PortValue == 0))
+        {
+            at.Error("port_value", "NARU-C102", $"{socket.PortValue} is not a port", "it may be 1 to 65535");
+            return null;
+        }
+        if (literalOnly && !IPAddress.TryParse(socket.Address, out _))
+        {
+            at.Error("address", "NARU-C107", $"\"{socket.Address}\" is not an IP address", "names are resolved in clusters of type STRICT_DNS and LOGICAL_DNS only");
+            return null;
+        }
+        if (socket.Address.Length > 253 || socket.Address.Any(c => c <= ' ' || c == '/'))
+        {
+            at.Error("address", "NARU-C107", $"\"{socket.Address}\" is neither an IP address nor a name");
+            return null;
+        }
+        return new AddressConfig(socket.Address, (int)socket.PortValue);
+    }
+
+    /// <summary>One comparison of a string.</summary>
+    public static StringMatcherConfig? Match(Scope scope, StringMatcher matcher)
+    {
+        bool ignore = matcher.IgnoreCase;
+        switch (matcher.MatchPatternCase)
+        {
+            case StringMatcher.MatchPatternOneofCase.Exact: return new(StringMatchKind.Exact, matcher.Exact, ignore);
+            case StringMatcher.MatchPatternOneofCase.Prefix when Required(scope, "prefix", matcher.Prefix): return new(StringMatchKind.Prefix, matcher.Prefix, ignore);
+            case StringMatcher.MatchPatternOneofCase.Suffix when Required(scope, "suffix", matcher.Suffix): return new(StringMatchKind.Suffix, matcher.Suffix, ignore);
+            case StringMatcher.MatchPatternOneofCase.Contains when Required(scope, "contains", matcher.Contains): return new(StringMatchKind.Contains, matcher.Contains, ignore);
+            case StringMatcher.MatchPatternOneofCase.SafeRegex:
+                return Pattern(scope.In("safe_regex", matcher.SafeRegex), matcher.SafeRegex, ignore) is { } regex
+                    ? new(StringMatchKind.Regex, matcher.SafeRegex.Regex, ignore, regex)
+                    : null;
+            case StringMatcher.MatchPatternOneofCase.None:
+                scope.Error("", "NARU-C101", "a string matcher needs exact, prefix, suffix, contains or safe_regex");
+                return null;
+            default: return null;
+        }
+    }
+
+    /// <summary>Header changes of one level.</summary>
+    public static HeaderMutationsConfig Headers(
+        Scope scope, RepeatedField<HeaderValueOption> requestAdd, RepeatedField<string> requestRemove, RepeatedField<HeaderValueOption> responseAdd, RepeatedField<string> responseRemove)
+    {
+        var headers = new HeaderMutationsConfig(
+            Added(scope, "request_headers_to_add", requestAdd),
+            Removed(scope, "request_headers_to_remove", requestRemove),
+            Added(scope, "response_headers_to_add", responseAdd),
+            Removed(scope, "response_headers_to_remove", responseRemove));
+        return headers.IsEmpty ? HeaderMutationsConfig.None : headers;
+    }
+
+    private static ImmutableArray<HeaderValueConfig> Added(Scope scope, string field, RepeatedField<HeaderValueOption> options)
+    {
+        var added = ImmutableArray.CreateBuilder<HeaderValueConfig>(options.Count);
+        for (int i = 0; i < options.Count; i++)
+        {
+            HeaderValueOption option = options[i];
+            Scope at = scope.In(field, i, option);
+            if (option.Header is not { } header)
+            {
+                at.Error("header", "NARU-C101", "\"header\" is required");
+                continue;
+            }
+            Scope headerAt = at.In("header", header);
+            string name = header.Key.ToLowerInvariant();
+            if (!HeaderName(headerAt, "key", name)) continue;
+            if (name is ":path" or ":method" or ":scheme" or ":authority" or "host")
+            {
+                headerAt.Error("key", "NARU-C108", $"\"{header.Key}\" cannot be changed here", "use prefix_rewrite, regex_rewrite or host_rewrite_literal");
+                continue;
+            }
+            if (header.Value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0 || header.Value.Length > 16384)
+            {
+                headerAt.Error("value", "NARU-C108", "a header's value holds neither line ends nor NUL, and at most 16384 characters");
+                continue;
+            }
+            if (option.Append is { } append && option.AppendAction != 0)
+            {
+                at.Error("append", "NARU-C113", $"\"append\" ({(append ? "true" : "false")}) and \"append_action\" exclude each other", "keep append_action");
+                continue;
+            }
+            HeaderAppendAction action = option.Append == false ? HeaderAppendAction.OverwriteIfExistsOrAdd : (HeaderAppendAction)(int)option.AppendAction;
+            if (!System.Enum.IsDefined(action))
+            {
+                at.Error("append_action", "NARU-C102", $"{(int)option.AppendAction} is not an append_action");
+                continue;
+            }
+            added.Add(new HeaderValueConfig(name, header.Value, action));
+        }
+        return added.ToImmutable();
+    }
+
+    private static ImmutableArray<string> Removed(Scope scope, string field, RepeatedField<string> names)
+    {
+        var removed = ImmutableArray.CreateBuilder<string>(names.Count);
+        for (int i = 0; i < names.Count; i++)
+        {
+            string name = names[i].ToLowerInvariant();
+            if (!HeaderName(scope, $"{field}[{i}]", name)) continue;
+            if (name[0] == ':' || name == "host")
+            {
+                scope.Error($"{field}[{i}]", "NARU-C108", $"\"{names[i]}\" cannot be removed");
+                continue;
+            }
+            removed.Add(name);
+        }
+        return removed.ToImmutable();
+    }
+
+    /// <summary>Whether a name is a header's (RFC 9110 section 5.1), or a pseudo header's.</summary>
+    public static bool HeaderName(Scope scope, string field, string name)
+    {
+        ReadOnlySpan<char> token = name.StartsWith(':') ? name.AsSpan(1) : name;
+        bool valid = token.Length is > 0 and < 16384;
+        foreach (char c in token) valid &= char.IsAsciiLetterOrDigit(c) || "!#$%&'*+-.^_`|~".Contains(c, StringComparison.Ordinal);
+        if (valid) return true;
+        scope.Error(field, name.Length == 0 ? "NARU-C101" : "NARU-C108", name.Length == 0 ? $"\"{field}\" is required" : $"\"{name}\" is not a header's name");
+        return false;
+    }
+
+    /// <summary>The bytes of a data source.</summary>
+    public static ByteString? Data(Scope scope, DataSource source)
+    {
+        switch (source.SpecifierCase)
+        {
+            case DataSource.SpecifierOneofCase.InlineString: return ByteString.CopyFromUtf8(source.InlineString);
+            case DataSource.SpecifierOneofCase.InlineBytes: return source.InlineBytes;
+            case DataSource.SpecifierOneofCase.EnvironmentVariable:
+                if (Environment.GetEnvironmentVariable(source.EnvironmentVariable) is { } value) return ByteString.CopyFromUtf8(value);
+                scope.Error("environment_variable", "NARU-C104", $"the environment has no {source.EnvironmentVariable}");
+                return null;
+            case DataSource.SpecifierOneofCase.Filename:
+                try
+                {
+                    using FileStream file = File.OpenRead(source.Filename);
+                    return ByteString.FromStream(file);
+                }
+                catch (Exception fault) when (fault is IOException or UnauthorizedAccessException or ArgumentException)
+                {
+                    scope.Error("filename", "NARU-C104", $"cannot read \"{source.Filename}\": {fault.Message}");
+                    return null;
+                }
+            default:
+                scope.Error("", "NARU-C101", "a data source needs inline_string, inline_bytes, filename or environment_variable");
+                return null;
+        }
+    }
+}

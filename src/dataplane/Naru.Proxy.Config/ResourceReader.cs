@@ -1,0 +1,67 @@
+// The door between Envoy's resources and the engine: a protobuf message goes in, a validated record comes out, or nothing and the
+// reasons. Used for bootstraps, files and xDS alike; knows where a field stood only where the message was read from a file.
+using Envoy.Config.Cluster.V3;
+using Envoy.Config.Endpoint.V3;
+using Envoy.Config.Listener.V3;
+using Envoy.Config.Route.V3;
+using Google.Protobuf;
+using Naru.Core;
+using Naru.Proxy.Config.Reading;
+using Naru.Yaml;
+
+namespace Naru.Proxy.Config;
+
+/// <summary>Reads resources. Every method reports all faults it finds and returns null where there was an error.</summary>
+public static class ResourceReader
+{
+    /// <summary>LDS: a listener (<c>envoy.config.listener.v3.Listener</c>).</summary>
+    /// <param name="message">The resource.</param>
+    /// <param name="diagnostics">Takes <c>NARU-C101</c> (missing), <c>C102</c> (bad value), <c>C103</c> (twice), <c>C104</c> (refers to nothing),
+    /// <c>C105</c> (pattern), <c>C106</c> (order of filters), <c>C107</c> (address), <c>C108</c> (header), <c>C110</c> (field not supported), <c>C111</c> (no effect,
+    /// information), <c>C112</c> (extension not supported), <c>C113</c> (value not supported), <c>C115</c> (unknown bytes, information).</param>
+    /// <param name="places">Where its fields were written, for a resource from a file.</param>
+    /// <param name="subject">How it is named in diagnostics; null for <c>Listener NAME</c>.</param>
+    public static ListenerConfig? Listener(Listener message, Diagnostics diagnostics, ProtoPlaces? places = null, string? subject = null) =>
+        Read(message, diagnostics, places, subject ?? $"Listener {message.Name}", scope => ListenerReader.Read(scope, message));
+
+    /// <summary>CDS: a cluster (<c>envoy.config.cluster.v3.Cluster</c>). See <see cref="Listener"/> for the parameters.</summary>
+    public static ClusterConfig? Cluster(Cluster message, Diagnostics diagnostics, ProtoPlaces? places = null, string? subject = null) =>
+        Read(message, diagnostics, places, subject ?? $"Cluster {message.Name}", scope => ClusterReader.Read(scope, message));
+
+    /// <summary>RDS: a route configuration (<c>envoy.config.route.v3.RouteConfiguration</c>). See <see cref="Listener"/> for the parameters.</summary>
+    public static RouteConfigurationConfig? RouteConfiguration(RouteConfiguration message, Diagnostics diagnostics, ProtoPlaces? places = null, string? subject = null) =>
+        Read(message, diagnostics, places, subject ?? $"RouteConfiguration {message.Name}", scope =>
+        {
+            FieldWalk.Check(scope);
+            return RouteReader.Read(scope, message, mustBeNamed: true);
+        });
+
+    /// <summary>EDS: endpoints (<c>envoy.config.endpoint.v3.ClusterLoadAssignment</c>). See <see cref="Listener"/> for the parameters.</summary>
+    public static EndpointsConfig? ClusterLoadAssignment(ClusterLoadAssignment message, Diagnostics diagnostics, ProtoPlaces? places = null, string? subject = null) =>
+        Read(message, diagnostics, places, subject ?? $"ClusterLoadAssignment {message.ClusterName}", scope =>
+        {
+            FieldWalk.Check(scope);
+            return EndpointReader.Read(scope, message, names: false, ofCluster: null);
+        });
+
+    private static T? Read<T>(IMessage message, Diagnostics diagnostics, ProtoPlaces? places, string subject, Func<Scope, T?> read)
+        where T : class
+    {
+        var found = new Diagnostics();
+        var scope = new Scope(new ResourcePass(found, places, subject), message, "");
+        T? result = read(scope);
+        // What a file holds was compared with our declarations when it was bound; bytes off the wire may hold more.
+        if (places is null && UnknownBytes(message) is > 0 and var bytes)
+        {
+            scope.Info("", "NARU-C115", $"{bytes} bytes belong to fields that Naru does not know; they have no effect");
+        }
+        diagnostics.AddRange(found.Items);
+        return found.HasErrors ? null : result;
+    }
+
+    private static int UnknownBytes(IMessage message)
+    {
+        ByteString all = message.ToByteString();
+        return all.Length - message.Descriptor.Parser.WithDiscardUnknownFields(true).ParseFrom(all).CalculateSize();
+    }
+}
