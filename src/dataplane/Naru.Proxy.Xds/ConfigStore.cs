@@ -129,6 +129,7 @@ internal sealed partial class ConfigStore
         }
         DateTimeOffset at = _time.GetUtcNow();
         foreach (RejectedResource bad in batch.Rejected.Concat(refused)) Remember(batch.Type, bad, batch.Version, at);
+        Count(batch);
         if (batch.Type == ResourceType.Cluster) _cds.Answer(batch);
         if (batch.Type == ResourceType.Listener) _lds.Answer(batch);
         refused.AddRange(Advance());
@@ -267,6 +268,37 @@ internal sealed partial class ConfigStore
         if (batch.Rejected.Any(r => r.Name.Length == 0)) return [];
         var present = batch.Accepted.Select(r => r.Name).Concat(batch.Rejected.Select(r => r.Name)).ToHashSet(StringComparer.Ordinal);
         return entries.Values.Where(e => !e.IsStatic && !present.Contains(e.Name)).ToList();
+    }
+
+    /// <summary>Endpoints and routes are counted with those who refer to them, as Envoy does it.</summary>
+    private void Count(ResourceBatch batch)
+    {
+        if (batch.Type == ResourceType.Endpoints)
+        {
+            ILookup<string, ClusterConfig> users = _clusters.Values.Select(c => c.Latest).Where(c => c.Type == DiscoveryType.Eds).ToLookup(ServiceOf);
+            foreach (AcceptedResource good in batch.Accepted)
+                foreach (ClusterConfig user in users[good.Name]) Add(UpdateStatsOf(user), ClusterUpdateStats.Attempt, ClusterUpdateStats.Success, ClusterUpdateStats.Version, good.Version);
+            foreach (RejectedResource bad in batch.Rejected)
+                foreach (ClusterConfig user in users[bad.Name]) Add(UpdateStatsOf(user), ClusterUpdateStats.Attempt, ClusterUpdateStats.Rejected, -1, "");
+        }
+        else if (batch.Type == ResourceType.Route)
+        {
+            ILookup<string?, HttpConnectionManagerConfig> users =
+                _listeners.Values.Select(l => (l.Warming ?? l.Active)?.Http).OfType<HttpConnectionManagerConfig>().ToLookup(h => h.RouteConfigName);
+            foreach (AcceptedResource good in batch.Accepted)
+                foreach (HttpConnectionManagerConfig user in users[good.Name]) Add(RouteStats(user), SubscriptionStats.Attempt, SubscriptionStats.Success, SubscriptionStats.Version, good.Version);
+            foreach (RejectedResource bad in batch.Rejected)
+                foreach (HttpConnectionManagerConfig user in users[bad.Name]) Add(RouteStats(user), SubscriptionStats.Attempt, SubscriptionStats.Rejected, -1, "");
+        }
+
+        static void Add(StatBlock block, int attempt, int outcome, int versionGauge, string version)
+        {
+            block.Add(attempt);
+            block.Add(outcome);
+            if (versionGauge >= 0) block.Set(versionGauge, SubscriptionStats.Number(version));
+        }
+
+        StatBlock RouteStats(HttpConnectionManagerConfig user) => _stats.Block(RouteStatPrefix(user), SubscriptionStats.Schema);
     }
 
     private static string StaticNameTaken(string kind, string name) =>

@@ -58,7 +58,7 @@ internal static class ControlPlaneStats
     public static readonly int Connected = Schema.Gauge("connected_state");
 }
 
-/// <summary><c>dns.&lt;cluster&gt;</c>-like counters, printed as Envoy's <c>cluster.&lt;name&gt;.update_*</c>.</summary>
+/// <summary>Discovery's part of <c>cluster.&lt;name&gt;</c>: EDS and DNS.</summary>
 internal static class ClusterUpdateStats
 {
     public static readonly StatSchema Schema = new();
