@@ -1,8 +1,4 @@
 // naru-proxy --mode validate: reads a bootstrap and the resource files it names, starts nothing, prints every fault.
-using Envoy.Config.Cluster.V3;
-using Envoy.Config.Endpoint.V3;
-using Envoy.Config.Listener.V3;
-using Envoy.Config.Route.V3;
 using Google.Protobuf;
 using Naru.Core;
 
@@ -51,15 +47,6 @@ public static class ConfigValidator
             return;
         }
         if (BootstrapReader.TextOf(path, found) is not { } text || ResourceFiles.Read(text, path, found) is not { } file) return;
-        foreach (IMessage resource in file.Resources)
-        {
-            switch (resource)
-            {
-                case Listener listener: ResourceReader.Listener(listener, found, file.Places); break;
-                case Cluster cluster: ResourceReader.Cluster(cluster, found, file.Places); break;
-                case RouteConfiguration routes: ResourceReader.RouteConfiguration(routes, found, file.Places); break;
-                case ClusterLoadAssignment endpoints: ResourceReader.ClusterLoadAssignment(endpoints, found, file.Places); break;
-            }
-        }
+        foreach (IMessage resource in file.Resources) ResourceReader.Read(resource, found, file.Places);
     }
 }

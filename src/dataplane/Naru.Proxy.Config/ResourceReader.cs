@@ -44,6 +44,26 @@ public static class ResourceReader
             return EndpointReader.Read(scope, message, names: false, ofCluster: null);
         });
 
+    /// <summary>Any of the four: the record, or null where there was an error or the message is none of them. See <see cref="Listener"/>.</summary>
+    public static object? Read(IMessage message, Diagnostics diagnostics, ProtoPlaces? places = null) => message switch
+    {
+        Listener listener => Listener(listener, diagnostics, places),
+        Cluster cluster => Cluster(cluster, diagnostics, places),
+        RouteConfiguration routes => RouteConfiguration(routes, diagnostics, places),
+        ClusterLoadAssignment endpoints => ClusterLoadAssignment(endpoints, diagnostics, places),
+        _ => null,
+    };
+
+    /// <summary>The resource name of any of the four; empty for another message.</summary>
+    public static string NameOf(IMessage message) => message switch
+    {
+        Listener listener => listener.Name,
+        Cluster cluster => cluster.Name,
+        RouteConfiguration routes => routes.Name,
+        ClusterLoadAssignment endpoints => endpoints.ClusterName,
+        _ => "",
+    };
+
     private static T? Read<T>(IMessage message, Diagnostics diagnostics, ProtoPlaces? places, string subject, Func<Scope, T?> read)
         where T : class
     {

@@ -1,11 +1,12 @@
 // envoy.config.accesslog.v3.AccessLog: file, stdout and stderr loggers as records.
-// Formats stay text; the proxy compiles them, and complains about operators it does not know.
+// Formats stay text, once they are known to compile.
 using System.Collections.Immutable;
 using Envoy.Config.Accesslog.V3;
 using Envoy.Config.Core.V3;
 using Envoy.Extensions.AccessLoggers.File.V3;
 using Envoy.Extensions.AccessLoggers.Stream.V3;
 using Google.Protobuf.WellKnownTypes;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Config.Reading;
 
@@ -47,7 +48,7 @@ internal static class AccessLogs
         if (!Values.Required(scope, "path", log.Path)) return null;
         return log.AccessLogFormatCase switch
         {
-            FileAccessLog.AccessLogFormatOneofCase.Format when log.Format.Length > 0 => new AccessLogConfig(log.Path, log.Format, []),
+            FileAccessLog.AccessLogFormatOneofCase.Format when log.Format.Length > 0 => Text(scope, "format", log.Path, log.Format),
             FileAccessLog.AccessLogFormatOneofCase.JsonFormat => Json(scope, "json_format", log.Path, log.JsonFormat),
             FileAccessLog.AccessLogFormatOneofCase.TypedJsonFormat => Json(scope, "typed_json_format", log.Path, log.TypedJsonFormat),
             FileAccessLog.AccessLogFormatOneofCase.LogFormat => Format(scope.In("log_format", log.LogFormat), log.Path, log.LogFormat),
@@ -66,10 +67,10 @@ internal static class AccessLogs
         switch (format.FormatCase)
         {
             case SubstitutionFormatString.FormatOneofCase.TextFormat:
-                return new AccessLogConfig(path, format.TextFormat, []);
+                return Text(scope, "text_format", path, format.TextFormat);
             case SubstitutionFormatString.FormatOneofCase.TextFormatSource:
                 return Values.Data(scope.In("text_format_source", format.TextFormatSource), format.TextFormatSource) is { } text
-                    ? new AccessLogConfig(path, text.ToStringUtf8(), [])
+                    ? Text(scope, "text_format_source", path, text.ToStringUtf8())
                     : null;
             case SubstitutionFormatString.FormatOneofCase.JsonFormat:
                 return Json(scope, "json_format", path, format.JsonFormat);
@@ -79,11 +80,18 @@ internal static class AccessLogs
         }
     }
 
+    private static AccessLogConfig Text(Scope scope, string field, string path, string format)
+    {
+        scope.CheckFormat(field, format, FormatUse.LogLine);
+        return new AccessLogConfig(path, format, []);
+    }
+
     private static AccessLogConfig? Json(Scope scope, string field, string path, Struct json)
     {
         var fields = ImmutableArray.CreateBuilder<KeyValuePair<string, string>>(json.Fields.Count);
         foreach ((string key, Value value) in json.Fields)
         {
+            if (value.KindCase == Value.KindOneofCase.StringValue) scope.CheckFormat(field, value.StringValue, FormatUse.LogLine);
             switch (value.KindCase)
             {
                 case Value.KindOneofCase.StringValue: fields.Add(new(key, value.StringValue)); break;

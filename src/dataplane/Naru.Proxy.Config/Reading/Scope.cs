@@ -3,6 +3,7 @@
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Naru.Core;
+using Naru.Telemetry;
 using Naru.Yaml;
 
 namespace Naru.Proxy.Config.Reading;
@@ -57,6 +58,14 @@ internal readonly struct Scope(ResourcePass pass, IMessage message, string path)
 
     /// <summary>Adds information.</summary>
     public void Info(string field, string code, string cause, string? remedy = null) => Add(Severity.Info, field, code, cause, remedy);
+
+    /// <summary>Compiles a format of command operators, only to learn whether it is one.</summary>
+    public void CheckFormat(string field, string format, FormatUse use)
+    {
+        var found = new Diagnostics();
+        AccessLogFormat.Compile(format, found, use);
+        foreach (Diagnostic fault in found.Items) Add(fault.Severity, field, fault.Code, fault.Message, fault.Remedy);
+    }
 
     private void Add(Severity severity, string field, string code, string cause, string? remedy)
     {

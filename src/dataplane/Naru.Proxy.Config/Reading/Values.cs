@@ -8,6 +8,7 @@ using Envoy.Type.Matcher.V3;
 using Google.Protobuf;
 using Google.Protobuf.Collections;
 using Google.Protobuf.WellKnownTypes;
+using Naru.Telemetry;
 using IPAddress = System.Net.IPAddress;
 
 namespace Naru.Proxy.Config.Reading;
@@ -217,6 +218,7 @@ internal static class Values
                 headerAt.Error("value", "NARU-C108", "a header's value holds neither line ends nor NUL, and at most 16384 characters");
                 continue;
             }
+            if (header.Value.Contains('%', StringComparison.Ordinal)) headerAt.CheckFormat("value", header.Value, FormatUse.HeaderValue);
             if (option.Append is { } append && option.AppendAction != 0)
             {
                 at.Error("append", "NARU-C113", $"\"append\" ({(append ? "true" : "false")}) and \"append_action\" exclude each other", "keep append_action");
