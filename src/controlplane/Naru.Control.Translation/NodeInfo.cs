@@ -40,6 +40,8 @@ public sealed record NodeInfo
     public bool IsGrpc { get; init; }
     /// <summary>INTERCEPTION_MODE is NONE: nothing redirects the workload's traffic, so listeners have addresses of their own.</summary>
     public bool NoInterception { get; init; }
+    /// <summary>UNPRIVILEGED_POD: ports below 1024 cannot be bound and are left out; such services are reached through the HTTP proxy.</summary>
+    public bool Unprivileged { get; init; }
     /// <summary>HTTP_PROXY_PORT; null has no such listener.</summary>
     public int? HttpProxyPort { get; init; }
     /// <summary>NARU_APP_PORTS: container port to the process's port on 127.0.0.1.</summary>
@@ -123,6 +125,7 @@ public sealed record NodeInfo
             WorkloadName = Text(metadata, "WORKLOAD_NAME"),
             IsGrpc = grpc,
             NoInterception = Text(metadata, "INTERCEPTION_MODE") == "NONE",
+            Unprivileged = Text(metadata, "UNPRIVILEGED_POD") == "true",
             HttpProxyPort = Number(metadata, "HTTP_PROXY_PORT"),
             AppPorts = Ports(metadata, "NARU_APP_PORTS"),
             PortMap = Ports(metadata, "NARU_PORT_MAP"),
@@ -132,7 +135,7 @@ public sealed record NodeInfo
 
     /// <summary>Equal for nodes that get the same resources; cheap to compare.</summary>
     public string Fingerprint => string.Join('\u0001',
-        Type, IsGrpc, NoInterception, Namespace, HttpProxyPort, VipOctet, string.Join(',', Addresses),
+        Type, IsGrpc, NoInterception, Unprivileged, Namespace, HttpProxyPort, VipOctet, string.Join(',', Addresses),
         string.Join(',', Labels.Select(l => l.Key + "=" + l.Value)),
         string.Join(',', AppPorts.Select(p => $"{p.Key}={p.Value}")),
         string.Join(',', PortMap.Select(p => $"{p.Key}={p.Value}")), Type == NodeType.Sidecar ? Name : "");

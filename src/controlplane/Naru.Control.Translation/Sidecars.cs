@@ -4,7 +4,7 @@ using System.Collections.Immutable;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
-using Google.Protobuf;
+using Envoy.Extensions.Filters.Listener.OriginalDst.V3;
 using Google.Protobuf.WellKnownTypes;
 using Naru.Control.Registries;
 
@@ -34,7 +34,7 @@ internal static class Sidecars
             {
                 string vip = VirtualHosts.Vip(address, node), name = $"{vip}_{port.Number}";
                 // Addresses that are not this machine's cannot be bound; such services are reached through the HTTP proxy.
-                if (!IsLoopback(vip) || !bound.Add(name)) continue;
+                if (!IsLoopback(vip) || (node.Unprivileged && port.Number < 1024) || !bound.Add(name)) continue;
                 yield return Managers.Listener(name, vip, port.Number, TrafficDirection.Outbound, Managers.ByName($"outbound_{vip}_{port.Number}", port.Number.ToString()));
             }
         }
@@ -154,8 +154,7 @@ internal static class Sidecars
         listener.ListenerFilters.Add(new ListenerFilter
         {
             Name = "envoy.filters.listener.original_dst",
-            // The message is empty, so its type is all there is to say.
-            TypedConfig = new Any { TypeUrl = "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst", Value = ByteString.Empty },
+            TypedConfig = Any.Pack(new OriginalDst()),
         });
         foreach (int port in ports)
         {

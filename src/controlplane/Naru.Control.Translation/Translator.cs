@@ -66,7 +66,7 @@ public static class Translator
         if (node.IsGrpc) return made.Groups.GetOrAdd($"lds|grpc|{node.Namespace}", _ => new ResourceGroup(GrpcClients.Listeners(layout, node)));
         if (node.Type == NodeType.Router) return made.Groups.GetOrAdd($"lds|{node.Fingerprint}", _ => new ResourceGroup(GatewayProxies.Listeners(layout, node)));
         string proxy = node is { NoInterception: true, HttpProxyPort: { } port } ? $"{node.Addresses.FirstOrDefault()}:{port}" : "";
-        ResourceGroup shared = made.Groups.GetOrAdd($"lds|{node.Namespace}|{node.NoInterception}|{node.VipOctet}|{proxy}", _ => new ResourceGroup(Sidecars.OutboundListeners(layout, node)));
+        ResourceGroup shared = made.Groups.GetOrAdd($"lds|{node.Namespace}|{node.NoInterception}|{node.VipOctet}|{node.Unprivileged}|{proxy}", _ => new ResourceGroup(Sidecars.OutboundListeners(layout, node)));
         return new ResourceGroup(Sidecars.InboundListeners(snapshot, node), shared);
     }
 

@@ -1,2 +1,0 @@
-// The data path clears no stack memory that it is about to write.
-[module: System.Runtime.CompilerServices.SkipLocalsInit]

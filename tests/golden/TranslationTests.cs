@@ -1,0 +1,130 @@
+// YAML in, resources out: each folder under cases/ is read beside cases/mesh, translated for several nodes, and compared with
+// the JSON files that lie in it. NARU_GOLDEN=write writes them anew; then read the difference before you commit it.
+using System.Reflection;
+using System.Text;
+using Envoy.Extensions.Filters.Http.Router.V3;
+using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
+using Envoy.Extensions.Retry.Host.PreviousHosts.V3;
+using Google.Protobuf;
+using Google.Protobuf.Reflection;
+using Google.Protobuf.WellKnownTypes;
+using Naru.Control.Registries;
+using Naru.Control.Sources;
+using Naru.Control.Translation;
+using Xunit;
+
+namespace Naru.GoldenTests;
+
+public sealed class TranslationTests
+{
+    private static readonly string Folder = typeof(TranslationTests).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().First(a => a.Key == "CasesFolder").Value!;
+    private static readonly bool Write = Environment.GetEnvironmentVariable("NARU_GOLDEN") == "write";
+
+    private static readonly JsonFormatter Json = new(JsonFormatter.Settings.Default.WithIndentation("  ").WithTypeRegistry(TypeRegistry.FromMessages(
+        HttpConnectionManager.Descriptor, Router.Descriptor, PreviousHostsPredicate.Descriptor, Envoy.Extensions.Filters.Listener.OriginalDst.V3.OriginalDst.Descriptor,
+        Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptions.Descriptor)));
+
+    private static readonly Dictionary<string, string> Nodes = new()
+    {
+        ["sidecar"] = """
+            {"INTERCEPTION_MODE":"NONE","HTTP_PROXY_PORT":"15080","NAMESPACE":"default","INSTANCE_IPS":"127.7.1.1","NARU_VIP_OCTET":1,
+             "NARU_APP_PORTS":{"9080":41233},"LABELS":{"app":"productpage","version":"v1"}}
+            """,
+        ["gateway"] = """
+            {"INTERCEPTION_MODE":"NONE","NAMESPACE":"istio-system","INSTANCE_IPS":"127.0.0.1","NARU_PORT_MAP":{"8080":18080},
+             "LABELS":{"app":"istio-ingressgateway","istio":"ingressgateway"}}
+            """,
+        ["intercepted"] = """{"NAMESPACE":"default","INSTANCE_IPS":"127.7.2.1","LABELS":{"app":"reviews","version":"v1"}}""",
+        ["grpc"] = """{"GENERATOR":"grpc","NAMESPACE":"default"}""",
+    };
+
+    public static NodeInfo Node(string name)
+    {
+        string id = name switch
+        {
+            "gateway" => "router~127.0.0.1~gateway-1.istio-system~istio-system.svc.cluster.local",
+            "grpc" => "client-1",
+            "intercepted" => "sidecar~127.7.2.1~reviews-v1-1.default~default.svc.cluster.local",
+            _ => "sidecar~127.7.1.1~productpage-v1-1.default~default.svc.cluster.local",
+        };
+        return NodeInfo.TryParse(id, "test", Struct.Parser.ParseJson(Nodes[name]), out string? error) ?? throw new InvalidOperationException(error);
+    }
+
+    public static Snapshot Read(string @case)
+    {
+        using var files = new Files(Path.Combine(Folder, "mesh"), Path.Combine(Folder, @case));
+        return Registry.Build(files.State, Snapshot.Empty);
+    }
+
+    // What the nodes of a case are; everything but EDS and clusters of the first case is in the others too, so it is written once.
+    [Theory]
+    [InlineData("gateway", "gateway", "lds,rds")]
+    [InlineData("all-v1", "sidecar", "cds,eds,lds,rds")]
+    [InlineData("all-v1", "intercepted", "lds,rds")]
+    [InlineData("all-v1", "grpc", "cds,eds,lds,rds")]
+    [InlineData("split-50-50", "sidecar", "rds")]
+    [InlineData("split-90-10", "sidecar", "rds")]
+    [InlineData("canary", "sidecar", "rds")]
+    [InlineData("canary", "grpc", "rds")]
+    [InlineData("broken-among-good", "sidecar", "rds")]
+    [InlineData("everything", "sidecar", "rds")]
+    [InlineData("service-entries", "sidecar", "cds,eds,lds,rds")]
+    public void Rules_become_the_resources_that_lie_beside_them(string @case, string node, string types)
+    {
+        Snapshot snapshot = Read(@case);
+        ResourceSet made = Translator.Translate(snapshot, Node(node));
+        foreach (string type in types.Split(','))
+        {
+            string url = type switch { "cds" => TypeUrls.Cluster, "eds" => TypeUrls.ClusterLoadAssignment, "lds" => TypeUrls.Listener, _ => TypeUrls.RouteConfiguration };
+            var text = new StringBuilder("[\n");
+            text.AppendJoin(",\n", made.Of(url).InOrder.Select(r => Json.Format(r.Message))).Append("\n]\n");
+            Compare(Path.Combine(Folder, @case, $"{node}.{type}.json"), text.ToString());
+        }
+        Compare(Path.Combine(Folder, @case, "diagnostics.txt"), string.Concat(snapshot.Diagnostics.Select(d => d.ToString().Replace(Folder + "/", "", StringComparison.Ordinal) + "\n")));
+    }
+
+    [Theory]
+    [InlineData("sidecar")]
+    [InlineData("gateway")]
+    [InlineData("intercepted")]
+    [InlineData("grpc")]
+    public void The_same_snapshot_gives_the_same_bytes(string node)
+    {
+        ResourceSet first = Translator.Translate(Read("everything"), Node(node)), second = Translator.Translate(Read("everything"), Node(node));
+        foreach (string type in TypeUrls.PushOrder)
+        {
+            Assert.Equal(first.Of(type).Version, second.Of(type).Version);
+            Assert.Equal(first.Of(type).InOrder.Select(r => (r.Name, r.Packed.Value)), second.Of(type).InOrder.Select(r => (r.Name, r.Packed.Value)));
+        }
+    }
+
+    [Fact]
+    public void A_changed_rule_changes_only_the_versions_of_routes()
+    {
+        ResourceSet before = Translator.Translate(Read("split-90-10"), Node("sidecar")), after = Translator.Translate(Read("canary"), Node("sidecar"));
+        Assert.Equal(before.Of(TypeUrls.Cluster).Version, after.Of(TypeUrls.Cluster).Version);
+        Assert.Equal(before.Of(TypeUrls.ClusterLoadAssignment).Version, after.Of(TypeUrls.ClusterLoadAssignment).Version);
+        Assert.Equal(before.Of(TypeUrls.Listener).Version, after.Of(TypeUrls.Listener).Version);
+        Assert.NotEqual(before.Of(TypeUrls.RouteConfiguration)["9080"].Version, after.Of(TypeUrls.RouteConfiguration)["9080"].Version);
+    }
+
+    private static void Compare(string path, string made)
+    {
+        // The formatter's spacing is not ours; the file's is.
+        string text = made.Replace("\r\n", "\n", StringComparison.Ordinal);
+        if (Write) File.WriteAllText(path, text);
+        Assert.True(File.Exists(path), $"{path} is missing; run with NARU_GOLDEN=write and read what it holds");
+        Assert.Equal(File.ReadAllText(path), text);
+    }
+
+    private sealed class Files : IDisposable
+    {
+        private readonly FileSource _source;
+
+        public Files(params string[] folders) => _source = new FileSource(folders.SelectMany(f => Directory.EnumerateFiles(f, "*.yaml").Order(StringComparer.Ordinal)), new FileSourceOptions { Watch = false });
+
+        public ConfigState State => _source.Current;
+
+        public void Dispose() => _source.DisposeAsync().AsTask().GetAwaiter().GetResult();
+    }
+}

@@ -1,0 +1,149 @@
+// Files as a source: read whole, followed, and never worse than the last good version.
+using Naru.Control.Model;
+using Naru.Control.Sources;
+using Naru.Core;
+using Xunit;
+
+namespace Naru.UnitTests.Control;
+
+public sealed class FileSourceTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("naru-files-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    private static string Service(string name, int port) => $"apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{port: {port}}}]}}\n";
+
+    private string Write(string name, string text)
+    {
+        string path = Path.Combine(_folder, name), beside = path + ".new";
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+        File.WriteAllText(beside, text);
+        File.Move(beside, path, overwrite: true);
+        return path;
+    }
+
+    private static string Names(ConfigState state) => string.Join(' ', state.Objects.Keys.Select(k => k.Name));
+
+    private static readonly FileSourceOptions Still = new() { Watch = false };
+
+    [Fact]
+    public async Task A_folder_is_read_without_its_subfolders()
+    {
+        Write("b.yaml", Service("b", 1));
+        Write("a.json", """{"apiVersion":"v1","kind":"Service","metadata":{"name":"a"},"spec":{"ports":[{"port":1}]}}""");
+        Write("readme.txt", "no manifest");
+        Write("inner/c.yaml", Service("c", 1));
+        await using var source = new FileSource([_folder], Still);
+        Assert.Equal("a b", Names(source.Current));
+        Assert.Empty(source.Current.Diagnostics);
+    }
+
+    [Fact]
+    public async Task A_kustomization_says_which_files_count()
+    {
+        Write("all/a.yaml", Service("a", 1));
+        Write("all/unused.yaml", Service("unused", 1));
+        Write("more/kustomization.yaml", "resources: [b.yaml]");
+        Write("more/b.yaml", Service("b", 1));
+        Write("kustomization.yaml", "resources: [all/a.yaml, more, gone.yaml]\nnamePrefix: x-\n");
+        await using var source = new FileSource([_folder], Still);
+        Assert.Equal("a b", Names(source.Current));
+        Assert.Equal(["NARU-C241", "NARU-C241"], source.Current.Diagnostics.Select(d => d.Code));
+    }
+
+    [Fact]
+    public async Task Kustomizations_in_a_circle_end()
+    {
+        Write("a/kustomization.yaml", "resources: [../b]");
+        Write("b/kustomization.yaml", "resources: [../a]");
+        await using var source = new FileSource([Path.Combine(_folder, "a")], Still);
+        Assert.Contains(source.Current.Diagnostics, d => d.Code == "NARU-C241");
+    }
+
+    [Fact]
+    public async Task A_missing_path_is_a_diagnostic()
+    {
+        await using var source = new FileSource([Path.Combine(_folder, "gone.yaml")], Still);
+        Assert.Equal("NARU-C240", Assert.Single(source.Current.Diagnostics).Code);
+    }
+
+    [Fact]
+    public async Task The_last_good_version_of_a_broken_object_keeps_serving()
+    {
+        string path = Write("s.yaml", Service("a", 1) + "---\n" + Service("b", 2));
+        await using var source = new FileSource([path], Still);
+        ConfigObject good = source.Current.Objects[new ObjectKey("Service", "default", "a")];
+
+        Write("s.yaml", Service("a", 99999) + "---\n" + Service("b", 3));
+        source.Reload();
+        Assert.Same(good, source.Current.Objects[good.Key]);
+        Assert.Equal(3, ((ServiceSpec)source.Current.Objects[new ObjectKey("Service", "default", "b")].Spec).Ports[0].Port);
+        Assert.Contains(source.Current.Diagnostics, d => d is { Code: "NARU-C205", Severity: Severity.Error } && d.Place.Line == 4);
+        Assert.Contains(source.Current.Diagnostics, d => d is { Code: "NARU-C242", Severity: Severity.Info });
+
+        Write("s.yaml", "a: [");
+        source.Reload();
+        Assert.Equal("a b", Names(source.Current));
+
+        Write("s.yaml", Service("b", 4));
+        source.Reload();
+        Assert.Equal("b", Names(source.Current));
+        Assert.Empty(source.Current.Diagnostics);
+    }
+
+    [Fact]
+    public async Task An_object_that_was_never_good_is_not_there()
+    {
+        await using var source = new FileSource([Write("s.yaml", Service("a", 99999))], Still);
+        Assert.Empty(source.Current.Objects);
+        Assert.True(source.Current.Diagnostics.Any(d => d.Severity == Severity.Error));
+    }
+
+    [Fact]
+    public async Task What_did_not_change_is_the_same_object()
+    {
+        string path = Write("s.yaml", Service("a", 1));
+        await using var source = new FileSource([path], Still);
+        ConfigState before = source.Current;
+        bool raised = false;
+        source.Changed += () => raised = true;
+        source.Reload();
+        Assert.Same(before, source.Current);
+        Assert.False(raised);
+    }
+
+    [Fact]
+    public async Task A_change_is_followed()
+    {
+        string path = Write("s.yaml", Service("a", 1));
+        await using var source = new FileSource([_folder]);
+        var seen = new TaskCompletionSource();
+        source.Changed += () =>
+        {
+            if (source.Current.Objects.Count == 2) seen.TrySetResult();
+        };
+        Write("t.yaml", Service("b", 1));
+        await seen.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        Assert.True(File.Exists(path));
+
+        var gone = new TaskCompletionSource();
+        source.Changed += () =>
+        {
+            if (Names(source.Current) == "b") gone.TrySetResult();
+        };
+        File.Delete(path);
+        await gone.Task.WaitAsync(TimeSpan.FromSeconds(30));
+    }
+
+    [Fact]
+    public async Task The_same_object_in_two_files_is_reported_and_the_later_counts()
+    {
+        string rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: x}\nspec: {host: HOST}\n";
+        Write("a.yaml", rule.Replace("HOST", "a", StringComparison.Ordinal));
+        Write("b.yaml", rule.Replace("HOST", "b", StringComparison.Ordinal));
+        await using var source = new FileSource([_folder], Still);
+        Assert.Equal("b", ((DestinationRuleSpec)Assert.Single(source.Current.Objects).Value.Spec).Host.Value);
+        Assert.Equal("NARU-C207", Assert.Single(source.Current.Diagnostics).Code);
+    }
+}
