@@ -18,9 +18,9 @@ public sealed record XdsManagerOptions
     /// <summary>Where to count.</summary>
     public required StatRegistry Stats { get; init; }
     /// <summary>Judges resources that came over the wire.</summary>
-    public required ResourceDecoder Decoder { get; init; }
+    public ResourceDecoder Decoder { get; init; } = EnvoyResources.Decode;
     /// <summary>Reads files of resources.</summary>
-    public required ResourceFileReader FileReader { get; init; }
+    public ResourceFileReader FileReader { get; init; } = EnvoyResources.ReadFile;
     /// <summary>Opens streams.</summary>
     public IXdsTransport Transport { get; init; } = new GrpcTransport();
     /// <summary>Resolves names.</summary>
