@@ -98,6 +98,41 @@ public sealed class TranslationTests
         }
     }
 
+    [Theory]
+    [InlineData("gateway", "gateway")]
+    [InlineData("canary", "sidecar")]
+    [InlineData("everything", "sidecar")]
+    [InlineData("service-entries", "sidecar")]
+    [InlineData("service-entries", "gateway")]
+    public void The_data_plane_takes_every_resource(string @case, string node)
+    {
+        ResourceSet made = Translator.Translate(Read(@case), Node(node));
+        foreach (Resource resource in TypeUrls.PushOrder.SelectMany(t => made.Of(t).InOrder))
+        {
+            var diagnostics = new Naru.Core.Diagnostics();
+            object? record = Naru.Proxy.Config.ResourceReader.Read(resource.Message.Descriptor.Parser.ParseFrom(resource.Packed.Value), diagnostics);
+            Assert.True(record is not null && !diagnostics.Items.Any(d => d.Severity != Naru.Core.Severity.Info), $"{resource.Name}: {string.Join("\n", diagnostics.Items)}");
+        }
+    }
+
+    [Fact]
+    public void An_endpoint_that_comes_or_goes_changes_only_its_assignments()
+    {
+        Snapshot before = Read("all-v1");
+        Naru.Control.Model.ConfigObject pod = before.Config.Objects[new("Pod", "default", "reviews-v3-1")];
+        Snapshot after = Registry.Build(before.Config with { Objects = before.Config.Objects.Remove(pod.Key) }, before);
+        foreach (string node in Nodes.Keys)
+        {
+            ResourceSet old = Translator.Translate(before, Node(node)), now = Translator.Translate(after, Node(node));
+            Assert.Same(old.Of(TypeUrls.Cluster), now.Of(TypeUrls.Cluster));
+            Assert.Same(old.Of(TypeUrls.Listener), now.Of(TypeUrls.Listener));
+            Assert.Same(old.Of(TypeUrls.RouteConfiguration), now.Of(TypeUrls.RouteConfiguration));
+            IEnumerable<string> changed = now.Of(TypeUrls.ClusterLoadAssignment).InOrder.Where(r => !ReferenceEquals(r, old.Of(TypeUrls.ClusterLoadAssignment)[r.Name])).Select(r => r.Name);
+            Assert.All(changed, name => Assert.EndsWith("|reviews.default.svc.cluster.local", name));
+            Assert.Empty(((Envoy.Config.Endpoint.V3.ClusterLoadAssignment)now.Of(TypeUrls.ClusterLoadAssignment)["outbound|9080|v3|reviews.default.svc.cluster.local"].Message).Endpoints);
+        }
+    }
+
     [Fact]
     public void A_changed_rule_changes_only_the_versions_of_routes()
     {

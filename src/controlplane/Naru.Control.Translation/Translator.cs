@@ -48,7 +48,8 @@ public static class Translator
             if (!node.IsGrpc && !node.NoInterception) all = all.Append(Clusters.OriginalDestination());
             return new ResourceGroup(all);
         });
-        return node.IsGrpc || node.Type == NodeType.Router ? shared : new ResourceGroup(Sidecars.InboundClusters(snapshot, node), shared);
+        return node.IsGrpc || node.Type == NodeType.Router ? shared
+            : made.Groups.GetOrAdd($"cds|{Own(snapshot, node)}", _ => new ResourceGroup(Sidecars.InboundClusters(snapshot, node), shared));
     }
 
     private static ResourceGroup EndpointsOf(Snapshot snapshot, string ns)
@@ -67,8 +68,12 @@ public static class Translator
         if (node.Type == NodeType.Router) return made.Groups.GetOrAdd($"lds|{node.Fingerprint}", _ => new ResourceGroup(GatewayProxies.Listeners(layout, node)));
         string proxy = node is { NoInterception: true, HttpProxyPort: { } port } ? $"{node.Addresses.FirstOrDefault()}:{port}" : "";
         ResourceGroup shared = made.Groups.GetOrAdd($"lds|{node.Namespace}|{node.NoInterception}|{node.VipOctet}|{node.Unprivileged}|{proxy}", _ => new ResourceGroup(Sidecars.OutboundListeners(layout, node)));
-        return new ResourceGroup(Sidecars.InboundListeners(snapshot, node), shared);
+        return made.Groups.GetOrAdd($"lds|{Own(snapshot, node)}", _ => new ResourceGroup(Sidecars.InboundListeners(snapshot, node), shared));
     }
+
+    // What is a sidecar's own depends on it and on the ports it serves, which endpoints may name.
+    private static string Own(Snapshot snapshot, NodeInfo node) =>
+        $"{node.Fingerprint}|{string.Join(',', Sidecars.ServedPorts(snapshot, node).Select(p => $"{p.Key}={p.Value}"))}";
 
     private static ResourceGroup RoutesOf(MeshLayout layout, NodeInfo node, Made made)
     {
