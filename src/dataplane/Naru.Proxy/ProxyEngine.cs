@@ -52,6 +52,8 @@ public sealed class ProxyEngine : IDataPlane
     private readonly List<Listener> _leaving = [];
     private readonly Dictionary<string, EndpointsConfig> _endpoints = new(StringComparer.Ordinal);
     private bool _draining;
+    private bool _drainingInbound;
+    private bool _healthCheckFailed;
 
     /// <summary>Makes the workers; nothing runs before <see cref="Start"/>.</summary>
     public ProxyEngine(ProxyEngineOptions options)
@@ -169,7 +171,16 @@ public sealed class ProxyEngine : IDataPlane
 
     private void SetListener(ListenerConfig config, Diagnostics diagnostics)
     {
-        HttpManager manager = Manager(config);
+        HttpManager manager;
+        try
+        {
+            manager = Manager(config);
+        }
+        catch (IOException e)
+        {
+            diagnostics.Error("NARU-P103", $"listener {config.Name}: its access log {e.Message}", subject: config.Name, remedy: "give a path that this process may write");
+            return;
+        }
         if (_listeners.TryGetValue(config.Name, out Listener? current) && SameAddresses(current.Config, config))
         {
             current.Config = config;
@@ -179,7 +190,7 @@ public sealed class ProxyEngine : IDataPlane
         string prefix = config.StatPrefix.Length > 0 ? config.StatPrefix : $"{config.Address.Host}_{config.Address.Port}";
         var listener = new Listener(config, manager, _options.Stats.Block($"listener.{prefix}", ListenerStats.Schema), _workers.Length, _options.OnFault)
         {
-            IsDraining = _draining,
+            IsDraining = MustDrain(config),
         };
         (int errno, AddressConfig? address) = listener.Bind(_workers);
         if (errno != 0)
@@ -238,7 +249,8 @@ public sealed class ProxyEngine : IDataPlane
     {
         lock (_gate)
         {
-            if (!inboundOnly) _draining = true;
+            if (inboundOnly) _drainingInbound = true;
+            else _draining = true;
             foreach (Listener listener in _listeners.Values)
             {
                 if (inboundOnly && listener.Config.Direction != TrafficDirection.Inbound) continue;
@@ -254,6 +266,26 @@ public sealed class ProxyEngine : IDataPlane
             }
         }
     }
+
+    /// <summary>Fails the health check on purpose: answers carry <c>Connection: close</c> until it is taken back; nobody is refused
+    /// (Envoy: /healthcheck/fail and /healthcheck/ok).</summary>
+    public bool HealthCheckFailed
+    {
+        get
+        {
+            lock (_gate) return _healthCheckFailed;
+        }
+        set
+        {
+            lock (_gate)
+            {
+                _healthCheckFailed = value;
+                foreach (Listener listener in _listeners.Values) listener.IsDraining = MustDrain(listener.Config);
+            }
+        }
+    }
+
+    private bool MustDrain(ListenerConfig config) => _draining || _healthCheckFailed || (_drainingInbound && config.Direction == TrafficDirection.Inbound);
 
     /// <summary>Drains and stops: waits for what is under way for at most <paramref name="bound"/>, or until <paramref name="hurry"/>.</summary>
     public async Task StopAsync(TimeSpan bound, CancellationToken hurry = default)

@@ -15,7 +15,12 @@ public static class Escapes
 
     /// <summary>Appends for a text line: quotes, backslashes, controls (C0, DEL, C1), line separators, direction overrides and bytes that
     /// are not UTF-8 become <c>\xNN</c>.</summary>
-    public static void AppendText(ReadOnlySpan<byte> value, LineBuffer into)
+    public static void AppendText(ReadOnlySpan<byte> value, LineBuffer into) => Append(value, into, quotes: true);
+
+    /// <summary>As <see cref="AppendText"/>, but quotes and backslashes stay: for messages that people read.</summary>
+    public static void AppendTerminal(ReadOnlySpan<byte> value, LineBuffer into) => Append(value, into, quotes: false);
+
+    private static void Append(ReadOnlySpan<byte> value, LineBuffer into, bool quotes)
     {
         while (true)
         {
@@ -23,7 +28,7 @@ public static class Escapes
             if (odd < 0) { into.Append(value); return; }
             into.Append(value[..odd]);
             value = value[odd..];
-            bool harmless = Next(value, out Rune rune, out int length) && rune.Value >= 0x80 && !IsTreacherous(rune);
+            bool harmless = Next(value, out Rune rune, out int length) && (rune.Value >= 0x80 ? !IsTreacherous(rune) : !quotes && rune.Value is '"' or '\\');
             if (harmless) into.Append(value[..length]);
             else foreach (byte b in value[..length]) AppendHex(b, into);
             value = value[length..];

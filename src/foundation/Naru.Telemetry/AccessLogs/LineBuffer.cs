@@ -23,6 +23,9 @@ public sealed class LineBuffer : IBufferWriter<byte>
     /// <summary>What is in it; valid until the next change.</summary>
     public ReadOnlySpan<byte> Written => _bytes.AsSpan(0, Length);
 
+    /// <summary>The same, for asynchronous senders.</summary>
+    public ReadOnlyMemory<byte> WrittenMemory => _bytes.AsMemory(0, Length);
+
     /// <summary>Empties it and keeps the array.</summary>
     public void Clear() => Length = 0;
 

@@ -1,0 +1,94 @@
+// The table of admin commands: path, method, parameters, page. Everything that can be asked for stands in it once,
+// and /help, the index page, 404 suggestions and 405 answers are read from it.
+using System.Net;
+using Naru.Core;
+
+namespace Naru.Proxy.Host.Admin;
+
+/// <summary>One admin command.</summary>
+/// <param name="Path">Envoy's path.</param>
+/// <param name="Help">One line.</param>
+/// <param name="Changes">Whether it changes anything, so that only POST may ask for it.</param>
+/// <param name="Parameters">Names of query parameters; others are refused.</param>
+/// <param name="Page">Answers.</param>
+internal sealed record AdminCommand(string Path, string Help, bool Changes, string[] Parameters, Func<IAdminTarget, AdminRequest, Task<AdminResponse>> Page);
+
+/// <summary>Finds the command for a request and refuses what none takes.</summary>
+internal sealed class AdminPages
+{
+    private readonly IAdminTarget _target;
+    private readonly SortedDictionary<string, AdminCommand> _commands = new(StringComparer.Ordinal);
+
+    public AdminPages(IAdminTarget target)
+    {
+        _target = target;
+        Add("/", "Admin home page", [], (_, _) => IndexPage.Answer(_commands.Values, target));
+        Add("/help", "print out list of admin commands", [], (_, _) => Task.FromResult(AdminResponse.Text(HelpText())));
+        Add("/ready", "print server state, return 200 if LIVE, otherwise return 503", [], ServerPages.Ready);
+        Add("/server_info", "print server version/status information", [], ServerPages.Info);
+        Add("/certs", "print certs on machine", [], ServerPages.Certificates);
+        Add("/memory", "print current allocation/heap usage", [], ServerPages.Memory);
+        Add("/hot_restart_version", "print the hot restart compatibility version", [], (_, _) => Task.FromResult(AdminResponse.Text("disabled")));
+        Add("/stats", "print server stats", StatsPages.Parameters, StatsPages.Stats);
+        Add("/stats/prometheus", "print server stats in prometheus format", StatsPages.Parameters, StatsPages.Prometheus);
+        Add("/clusters", "upstream cluster status", ["format"], ClustersPage.Answer);
+        Add("/listeners", "print listener info", ["format"], ListenersPage.Answer);
+        Add("/config_dump", "dump current configs", ConfigDumpPage.Parameters, ConfigDumpPage.Answer);
+        Add("/logging", "query logging levels; POST changes them", ["level", "paths", "main", "config", "admin", "upstream", "listener", "http"], ServerPages.Logging);
+        Change("/reopen_logs", "reopen access logs", [], ServerPages.ReopenLogs);
+        Change("/reset_counters", "reset all counters to zero", [], ServerPages.ResetCounters);
+        Change("/healthcheck/fail", "cause the server to fail health checks", [], (t, _) => ServerPages.Health(t, failed: true));
+        Change("/healthcheck/ok", "cause the server to pass health checks", [], (t, _) => ServerPages.Health(t, failed: false));
+        Change("/drain_listeners", "drain listeners", ["graceful", "skip_exit", "inboundonly"], ServerPages.DrainListeners);
+        Change("/quitquitquit", "exit the server", [], ServerPages.Quit);
+    }
+
+    public IReadOnlyCollection<AdminCommand> Commands => _commands.Values;
+
+    public Task<AdminResponse> AnswerAsync(AdminRequest request)
+    {
+        if (!_commands.TryGetValue(request.Path, out AdminCommand? command) && !(request.Path.EndsWith('/') && _commands.TryGetValue(request.Path.TrimEnd('/'), out command)))
+        {
+            string? nearest = Nearest.To(request.Path, _commands.Keys);
+            return Done(AdminResponse.Text($"There is no admin command {Printable(request.Path)}.{(nearest is null ? "" : $" Did you mean {nearest}?")}\n\n{HelpText()}", 404));
+        }
+        bool writes = request.Method == "POST";
+        bool loggingChange = command.Path == "/logging" && request.Parameters.Count > 0;
+        if (!(writes || (request.Method is "GET" or "HEAD" && !command.Changes && !loggingChange)))
+        {
+            string allow = command.Changes || loggingChange ? "POST" : "GET, HEAD, POST";
+            return Done(new AdminResponse { Status = 405, Allow = allow, Body = AdminResponse.Text($"Method {request.Method} not allowed, {allow} required.\n").Body });
+        }
+        foreach ((string name, _) in request.Parameters)
+        {
+            if (command.Parameters.Contains(name)) continue;
+            string known = command.Parameters.Length == 0 ? "It takes none." : $"It takes {string.Join(", ", command.Parameters)}.";
+            return Done(AdminResponse.Text($"{command.Path} has no parameter \"{Printable(name)}\". {known}\n", 400));
+        }
+        return command.Page(_target, request);
+    }
+
+    /// <summary>What strangers sent, fit for a line of plain text.</summary>
+    internal static string Printable(string text) => new([.. text.Take(200).Select(c => char.IsControl(c) || c > '~' ? '?' : c)]);
+
+    internal static string Html(string text) => WebUtility.HtmlEncode(text);
+
+    internal static Task<AdminResponse> Done(AdminResponse response) => Task.FromResult(response);
+
+    private string HelpText()
+    {
+        var text = new System.Text.StringBuilder("admin commands are:\n");
+        foreach (AdminCommand command in _commands.Values)
+        {
+            text.Append("  ").Append(command.Path).Append(command.Changes ? " (POST): " : ": ").Append(command.Help).Append('\n');
+            if (command.Parameters.Length > 0) text.Append("      parameters: ").AppendJoin(", ", command.Parameters).Append('\n');
+        }
+        return text.ToString();
+    }
+
+    private void Add(string path, string help, string[] parameters, Func<IAdminTarget, AdminRequest, Task<AdminResponse>> page) =>
+        _commands[path] = new AdminCommand(path, help, false, parameters, page);
+
+    private void Change(string path, string help, string[] parameters, Func<IAdminTarget, AdminRequest, Task<AdminResponse>> page) =>
+        _commands[path] = new AdminCommand(path, help, true, parameters, page);
+}

@@ -1,0 +1,244 @@
+// /config_dump: the configuration in use, shaped as envoy.admin.v3.ConfigDump, one resource at a time so that size costs no memory.
+// Stands over protobuf's JSON; secrets are replaced before anything is printed.
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Google.Protobuf;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Host.Admin;
+
+internal static class ConfigDumpPage
+{
+    private const string TypePrefix = "type.googleapis.com/envoy.admin.v3.";
+
+    // Fields of ConfigDump's parts that `resource` may name.
+    private static readonly string[] s_resources =
+        ["bootstrap", "static_clusters", "dynamic_active_clusters", "dynamic_warming_clusters", "static_endpoint_configs", "dynamic_endpoint_configs",
+            "static_listeners", "dynamic_listeners", "static_route_configs", "dynamic_route_configs"];
+
+    public static string[] Parameters { get; } = ["include_eds", "resource", "mask", "name_regex"];
+
+    public static async Task<AdminResponse> Answer(IAdminTarget target, AdminRequest request)
+    {
+        if (request.Parameter("mask") is { Length: > 0 }) return AdminResponse.Text("mask is not supported; use resource and name_regex.\n", 400);
+        string? resource = request.Parameter("resource") is { Length: > 0 } named ? named : null;
+        if (resource is not null && !s_resources.Contains(resource))
+            return AdminResponse.Text($"resource \"{AdminPages.Printable(resource)}\" is none of {string.Join(", ", s_resources)}.\n", 400);
+        Regex? names = null;
+        if (request.Parameter("name_regex") is { Length: > 0 } pattern)
+        {
+            try
+            {
+                names = StatsQuery.CompileFilter($"^(?:{pattern})$");
+            }
+            catch (ArgumentException e)
+            {
+                return AdminResponse.Text($"name_regex is not a regular expression that we can run: {AdminPages.Printable(e.Message)}\n", 400);
+            }
+        }
+        ConfigDumpView dump = await target.ConfigDumpAsync().ConfigureAwait(false);
+        bool endpoints = request.Parameter("include_eds") is not null || resource is "static_endpoint_configs" or "dynamic_endpoint_configs";
+        var into = new LineBuffer(4096);
+        var printer = new Printer(into, dump, names);
+        return new AdminResponse { ContentType = AdminResponse.Json, Body = into, Pieces = resource is null ? printer.All(endpoints) : printer.Only(resource) };
+    }
+
+    /// <summary>Writes the parts. Whole parts when <c>resource</c> is not given; else the entries of one field, each as a config of its own.</summary>
+    private sealed class Printer(LineBuffer into, ConfigDumpView dump, Regex? names)
+    {
+        private bool _comma;
+
+        public IEnumerable<bool> All(bool endpoints)
+        {
+            Raw("{\n \"configs\": [");
+            bool first = true;
+            if (names is null && dump.Bootstrap is not null)
+            {
+                Part("BootstrapConfigDump", ref first);
+                Bootstrap();
+                Raw("\n  }");
+                yield return true;
+            }
+            Part("ClustersConfigDump", ref first);
+            if (dump.CdsVersion.Length > 0) Field("version_info", dump.CdsVersion);
+            foreach (bool more in Fields("static_clusters", "dynamic_active_clusters", "dynamic_warming_clusters")) yield return more;
+            Raw("\n  }");
+            if (endpoints)
+            {
+                Part("EndpointsConfigDump", ref first);
+                foreach (bool more in Fields("static_endpoint_configs", "dynamic_endpoint_configs")) yield return more;
+                Raw("\n  }");
+            }
+            Part("ListenersConfigDump", ref first);
+            if (dump.LdsVersion.Length > 0) Field("version_info", dump.LdsVersion);
+            foreach (bool more in Fields("static_listeners", "dynamic_listeners")) yield return more;
+            Raw("\n  }");
+            Part("RoutesConfigDump", ref first);
+            foreach (bool more in Fields("static_route_configs", "dynamic_route_configs")) yield return more;
+            Raw("\n  }\n ]\n}\n");
+            yield return true;
+        }
+
+        public IEnumerable<bool> Only(string field)
+        {
+            Raw("{\n \"configs\": [");
+            if (field == "bootstrap")
+            {
+                if (dump.Bootstrap is not null)
+                {
+                    bool first = true;
+                    Part("BootstrapConfigDump", ref first);
+                    Bootstrap();
+                    Raw("\n  }");
+                }
+            }
+            else
+            {
+                bool any = false;
+                foreach (DumpedResource entry in dump.Resources)
+                {
+                    if (FieldOf(entry) != field || !Wanted(entry)) continue;
+                    Raw(any ? "," : "");
+                    any = true;
+                    Raw("\n  {\n   \"@type\": \"" + TypePrefix + EntryType(field) + "\"");
+                    _comma = true;
+                    Entry(entry, "   ");
+                    Raw("\n  }");
+                    if (into.Length >= StatsFormats.ChunkBytes) yield return true;
+                }
+            }
+            Raw("\n ]\n}\n");
+            yield return true;
+        }
+
+        private IEnumerable<bool> Fields(params string[] fields)
+        {
+            foreach (string field in fields)
+            {
+                bool any = false;
+                foreach (DumpedResource entry in dump.Resources)
+                {
+                    if (FieldOf(entry) != field || !Wanted(entry)) continue;
+                    if (!any) Comma();
+                    Raw(any ? ",\n    {" : "\n   \"" + field + "\": [\n    {");
+                    any = true;
+                    _comma = false;
+                    Entry(entry, "     ");
+                    Raw("\n    }");
+                    if (into.Length >= StatsFormats.ChunkBytes) yield return true;
+                }
+                if (any) Raw("\n   ]");
+                _comma = true;
+            }
+        }
+
+        private bool Wanted(DumpedResource entry) => names is null || names.IsMatch(entry.Name);
+
+        private void Bootstrap()
+        {
+            Message("bootstrap", dump.Bootstrap!, typed: false, "   ");
+            Text("last_updated", Time(dump.Started), "   ");
+        }
+
+        private void Entry(DumpedResource entry, string indent)
+        {
+            string key = entry.Kind switch { DumpKind.Cluster => "cluster", DumpKind.Endpoint => "endpoint_config", DumpKind.Route => "route_config", _ => "listener" };
+            if (entry.Kind == DumpKind.Listener && !entry.IsStatic)
+            {
+                // DynamicListener has a state of each life instead of fields of its own.
+                Text("name", entry.Name, indent);
+                if (entry.Resource is not null)
+                {
+                    Comma();
+                    Raw("\n" + indent + "\"" + (entry.State switch { DumpState.Warming => "warming_state", DumpState.Draining => "draining_state", _ => "active_state" }) + "\": {");
+                    _comma = false;
+                    Common(entry, key, indent + " ");
+                    Raw("\n" + indent + "}");
+                    _comma = true;
+                }
+            }
+            else
+            {
+                Common(entry, key, indent);
+            }
+            if (entry.Failure is not { } failure) return;
+            Comma();
+            Raw("\n" + indent + "\"error_state\": {");
+            _comma = false;
+            Text("last_update_attempt", Time(failure.At), indent + " ");
+            Text("details", failure.Details, indent + " ");
+            Text("version_info", failure.Version, indent + " ");
+            Raw("\n" + indent + "}");
+            _comma = true;
+        }
+
+        private void Common(DumpedResource entry, string key, string indent)
+        {
+            if (entry.Version.Length > 0) Text("version_info", entry.Version, indent);
+            if (entry.Resource is not null) Message(key, entry.Resource, typed: true, indent);
+            Text("last_updated", Time(entry.LastUpdated), indent);
+        }
+
+        private void Part(string type, ref bool first)
+        {
+            Raw((first ? "" : ",") + "\n  {\n   \"@type\": \"" + TypePrefix + type + "\"");
+            first = false;
+            _comma = true;
+        }
+
+        private void Field(string name, string value) => Text(name, value, "   ");
+
+        private void Text(string name, string value, string indent)
+        {
+            Comma();
+            Raw("\n" + indent + "\"" + name + "\": \"" + JsonEncodedText.Encode(value) + "\"");
+        }
+
+        private void Message(string name, IMessage message, bool typed, string indent)
+        {
+            Comma();
+            Raw("\n" + indent + "\"" + name + "\": ");
+            Raw(MessageJson.Print(message, typed).Replace("\n", "\n" + indent, StringComparison.Ordinal));
+        }
+
+        private void Comma()
+        {
+            if (_comma) into.Append((byte)',');
+            _comma = true;
+        }
+
+        private void Raw(string text)
+        {
+            Span<byte> room = into.GetSpan(Encoding.UTF8.GetMaxByteCount(text.Length));
+            into.Advance(Encoding.UTF8.GetBytes(text, room));
+        }
+    }
+
+    private static string FieldOf(DumpedResource entry) => (entry.Kind, entry.IsStatic) switch
+    {
+        (DumpKind.Cluster, true) => "static_clusters",
+        (DumpKind.Cluster, false) => entry.State == DumpState.Warming ? "dynamic_warming_clusters" : "dynamic_active_clusters",
+        (DumpKind.Endpoint, true) => "static_endpoint_configs",
+        (DumpKind.Endpoint, false) => "dynamic_endpoint_configs",
+        (DumpKind.Listener, true) => "static_listeners",
+        (DumpKind.Listener, false) => "dynamic_listeners",
+        (DumpKind.Route, true) => "static_route_configs",
+        _ => "dynamic_route_configs",
+    };
+
+    private static string EntryType(string field) => field switch
+    {
+        "static_clusters" => "ClustersConfigDump.StaticCluster",
+        "dynamic_active_clusters" or "dynamic_warming_clusters" => "ClustersConfigDump.DynamicCluster",
+        "static_endpoint_configs" => "EndpointsConfigDump.StaticEndpointConfig",
+        "dynamic_endpoint_configs" => "EndpointsConfigDump.DynamicEndpointConfig",
+        "static_listeners" => "ListenersConfigDump.StaticListener",
+        "dynamic_listeners" => "ListenersConfigDump.DynamicListener",
+        "static_route_configs" => "RoutesConfigDump.StaticRouteConfig",
+        _ => "RoutesConfigDump.DynamicRouteConfig",
+    };
+
+    private static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,111 @@
+// What the admin interface shows and may change: the one door between its pages and the running proxy.
+// Stands between Admin/ and Composition.cs, which implements it; tests give a fake.
+using Google.Protobuf;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Host.Admin;
+
+/// <summary>Envoy's <c>ServerInfo.State</c>.</summary>
+internal enum ServerState
+{
+    /// <summary>Serves.</summary>
+    Live,
+
+    /// <summary>Health check failed or draining.</summary>
+    Draining,
+
+    /// <summary>Has not read its configuration yet.</summary>
+    PreInitializing,
+
+    /// <summary>Waits for its first resources.</summary>
+    Initializing,
+}
+
+/// <summary>An address as pages print it.</summary>
+internal readonly record struct AddressView(string Host, int Port)
+{
+    public override string ToString() => Host.Contains(':') ? $"[{Host}]:{Port}" : $"{Host}:{Port}";
+}
+
+/// <summary>A listener and the addresses it is bound to.</summary>
+internal sealed record ListenerView(string Name, IReadOnlyList<AddressView> Addresses);
+
+/// <summary>An endpoint of a cluster.</summary>
+internal sealed record HostView(AddressView Address, string Hostname)
+{
+    /// <summary>Envoy's <c>HealthStatus</c> by EDS: HEALTHY, UNHEALTHY, DRAINING, DEGRADED.</summary>
+    public string EdsHealth { get; init; } = "HEALTHY";
+    public bool FailedActiveHealthCheck { get; init; }
+    public uint Weight { get; init; } = 1;
+    public int Priority { get; init; }
+    public string Region { get; init; } = "";
+    public string Zone { get; init; } = "";
+    public string SubZone { get; init; } = "";
+    public IReadOnlyList<(string Name, long Value, bool IsGauge)> Stats { get; init; } = [];
+}
+
+/// <summary>A cluster as <c>/clusters</c> shows it.</summary>
+internal sealed record ClusterView(string Name)
+{
+    public string ObservabilityName { get; init; } = "";
+    public bool AddedViaApi { get; init; }
+    public string EdsServiceName { get; init; } = "";
+    public int MaxConnections { get; init; }
+    public int MaxPendingRequests { get; init; }
+    public int MaxRequests { get; init; }
+    public int MaxRetries { get; init; }
+    public IReadOnlyList<HostView> Hosts { get; init; } = [];
+}
+
+/// <summary>The four kinds of resources.</summary>
+internal enum DumpKind { Cluster, Endpoint, Listener, Route }
+
+/// <summary>Where a dumped resource stands.</summary>
+internal enum DumpState { Active, Warming, Draining, Failed }
+
+/// <summary>One resource of <c>/config_dump</c>.</summary>
+internal sealed record DumpedResource(DumpKind Kind, string Name, bool IsStatic, DumpState State, string Version, DateTimeOffset LastUpdated, IMessage? Resource)
+{
+    /// <summary>Why the last update was refused, if it was.</summary>
+    public (string Details, string Version, DateTimeOffset At)? Failure { get; init; }
+}
+
+/// <summary>All of <c>/config_dump</c>.</summary>
+internal sealed record ConfigDumpView(IMessage? Bootstrap, DateTimeOffset Started, string CdsVersion, string LdsVersion, IReadOnlyList<DumpedResource> Resources);
+
+/// <summary>What does not change while the process runs.</summary>
+internal sealed record ServerDescription
+{
+    public required string Version { get; init; }
+    public string NodeId { get; init; } = "";
+    public string NodeCluster { get; init; } = "";
+    public IReadOnlyList<(string Name, string Value)> CommandLine { get; init; } = [];
+    public int Concurrency { get; init; }
+}
+
+/// <summary>The running proxy.</summary>
+internal interface IAdminTarget
+{
+    StatRegistry Stats { get; }
+    ProxyLog Log { get; }
+    ServerDescription Server { get; }
+    ServerState State { get; }
+    TimeSpan Uptime { get; }
+
+    /// <summary>Brings gauges up to date that nobody keeps current (<c>server.*</c>).</summary>
+    void RefreshStats();
+
+    Task<IReadOnlyList<ListenerView>> ListenersAsync();
+    Task<IReadOnlyList<ClusterView>> ClustersAsync();
+    Task<ConfigDumpView> ConfigDumpAsync();
+
+    /// <summary>Stops accepting; with <paramref name="graceful"/> connections get time to end, and unless <paramref name="skipExit"/> listeners close after it.</summary>
+    void DrainListeners(bool inboundOnly, bool graceful, bool skipExit);
+
+    bool HealthCheckFailed { get; set; }
+    void ReopenLogs();
+    void ResetCounters();
+
+    /// <summary>Begins to end the process; returns at once.</summary>
+    void Quit();
+}

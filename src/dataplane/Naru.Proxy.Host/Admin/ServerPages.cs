@@ -1,0 +1,151 @@
+// Pages about the process itself: its state, memory and log levels, and the switches that drain or end it.
+using Naru.Core;
+
+namespace Naru.Proxy.Host.Admin;
+
+internal static class ServerPages
+{
+    public static Task<AdminResponse> Ready(IAdminTarget target, AdminRequest request) =>
+        AdminPages.Done(AdminResponse.Text(NameOf(target.State) + "\n", target.State == ServerState.Live ? 200 : 503));
+
+    /// <summary><c>envoy.admin.v3.ServerInfo</c>.</summary>
+    public static Task<AdminResponse> Info(IAdminTarget target, AdminRequest request) => AdminPages.Done(AdminResponse.WriteJson(json =>
+    {
+        ServerDescription server = target.Server;
+        string uptime = (long)target.Uptime.TotalSeconds + "s";
+        json.WriteStartObject();
+        json.WriteString("version", server.Version);
+        json.WriteString("state", NameOf(target.State));
+        json.WriteString("hot_restart_version", "disabled");
+        json.WriteStartObject("command_line_options");
+        json.WriteNumber("concurrency", server.Concurrency);
+        foreach ((string name, string value) in server.CommandLine)
+        {
+            if (name != "concurrency") json.WriteString(name, value);
+        }
+        json.WriteEndObject();
+        json.WriteStartObject("node");
+        json.WriteString("id", server.NodeId);
+        json.WriteString("cluster", server.NodeCluster);
+        json.WriteString("user_agent_name", "naru");
+        json.WriteEndObject();
+        json.WriteString("uptime_current_epoch", uptime);
+        json.WriteString("uptime_all_epochs", uptime);
+        json.WriteEndObject();
+    }));
+
+    /// <summary><c>envoy.admin.v3.Certificates</c>; there are none while no transport socket is TLS.</summary>
+    public static Task<AdminResponse> Certificates(IAdminTarget target, AdminRequest request) => AdminPages.Done(AdminResponse.WriteJson(json =>
+    {
+        json.WriteStartObject();
+        json.WriteStartArray("certificates");
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }));
+
+    /// <summary><c>envoy.admin.v3.Memory</c> (64-bit numbers are strings in protobuf's JSON), and <c>total_allocated_bytes</c>: all managed bytes
+    /// ever allocated, exact, which is how benchmarks see what a request allocates.</summary>
+    public static Task<AdminResponse> Memory(IAdminTarget target, AdminRequest request)
+    {
+        long everAllocated = GC.GetTotalAllocatedBytes(precise: true);
+        GCMemoryInfo info = GC.GetGCMemoryInfo();
+        return AdminPages.Done(AdminResponse.WriteJson(json =>
+        {
+            json.WriteStartObject();
+            json.WriteString("allocated", Text(GC.GetTotalMemory(false)));
+            json.WriteString("heap_size", Text(Math.Max(info.TotalCommittedBytes, GC.GetTotalMemory(false))));
+            json.WriteString("pageheap_unmapped", "0");
+            json.WriteString("pageheap_free", Text(info.FragmentedBytes));
+            json.WriteString("total_thread_cache", "0");
+            json.WriteString("total_physical_bytes", Text(ResidentBytes()));
+            json.WriteString("total_allocated_bytes", Text(everAllocated));
+            json.WriteNumber("gc_gen0_collections", GC.CollectionCount(0));
+            json.WriteNumber("gc_gen2_collections", GC.CollectionCount(2));
+            json.WriteEndObject();
+        }));
+
+        static string Text(long value) => value.ToString(System.Globalization.CultureInfo.InvariantCulture);
+    }
+
+    public static Task<AdminResponse> Logging(IAdminTarget target, AdminRequest request)
+    {
+        var wanted = new List<(string? Component, LogLevel Level)>();
+        foreach ((string name, string value) in request.Parameters)
+        {
+            foreach (string item in name == "paths" ? value.Split(',') : [value])
+            {
+                string[] pair = name == "paths" ? item.Split(':') : name == "level" ? ["", item] : [name, item];
+                if (pair.Length != 2 || !ProxyLog.TryParseLevel(pair[1], out LogLevel level))
+                    return AdminPages.Done(AdminResponse.Text($"\"{AdminPages.Printable(item)}\" has no level of {string.Join(", ", ProxyLog.LevelNames)}.\n", 400));
+                if (pair[0].Length > 0 && !target.Log.Components.Any(c => c.Key == pair[0]))
+                    return AdminPages.Done(AdminResponse.Text($"There is no logger \"{AdminPages.Printable(pair[0])}\". There are {string.Join(", ", target.Log.Components.Select(c => c.Key))}.\n", 400));
+                wanted.Add((pair[0].Length == 0 ? null : pair[0], level));
+            }
+        }
+        foreach ((string? component, LogLevel level) in wanted)
+        {
+            if (component is null) target.Log.SetAll(level);
+            else target.Log.Set(component, level);
+        }
+        string text = "active loggers:\n" + string.Concat(target.Log.Components.Select(c => $"  {c.Key}: {ProxyLog.NameOf(c.Value)}\n"));
+        return AdminPages.Done(AdminResponse.Text(text));
+    }
+
+    public static Task<AdminResponse> ReopenLogs(IAdminTarget target, AdminRequest request)
+    {
+        target.ReopenLogs();
+        return Ok();
+    }
+
+    public static Task<AdminResponse> ResetCounters(IAdminTarget target, AdminRequest request)
+    {
+        target.ResetCounters();
+        return Ok();
+    }
+
+    public static Task<AdminResponse> Health(IAdminTarget target, bool failed)
+    {
+        target.HealthCheckFailed = failed;
+        return Ok();
+    }
+
+    public static Task<AdminResponse> DrainListeners(IAdminTarget target, AdminRequest request)
+    {
+        bool graceful = request.Parameter("graceful") is not null, skipExit = request.Parameter("skip_exit") is not null;
+        if (skipExit && !graceful) return AdminPages.Done(AdminResponse.Text("skip_exit requires graceful\n", 400));
+        target.DrainListeners(request.Parameter("inboundonly") is not null, graceful, skipExit);
+        return Ok();
+    }
+
+    public static Task<AdminResponse> Quit(IAdminTarget target, AdminRequest request)
+    {
+        var made = new AdminResponse { Afterwards = target.Quit };
+        made.Body.Append("OK\n"u8);
+        return Task.FromResult(made);
+    }
+
+    /// <summary>Envoy's spelling.</summary>
+    internal static string NameOf(ServerState state) => state switch
+    {
+        ServerState.Live => "LIVE",
+        ServerState.Draining => "DRAINING",
+        ServerState.PreInitializing => "PRE_INITIALIZING",
+        _ => "INITIALIZING",
+    };
+
+    /// <summary>Resident bytes by <c>/proc/self/statm</c>; 0 where there is none.</summary>
+    internal static long ResidentBytes()
+    {
+        try
+        {
+            string[] fields = File.ReadAllText("/proc/self/statm").Split(' ');
+            return fields.Length > 1 && long.TryParse(fields[1], out long pages) ? pages * Environment.SystemPageSize : 0;
+        }
+        catch (IOException)
+        {
+            return 0;
+        }
+    }
+
+    private static Task<AdminResponse> Ok() => AdminPages.Done(AdminResponse.Text("OK\n"));
+}

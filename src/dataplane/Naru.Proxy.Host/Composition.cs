@@ -1,0 +1,156 @@
+// Puts the parts of a proxy together, runs them until somebody ends it, and takes them apart in the reverse order.
+// The only place that knows all of them. Start: engine, admin, configuration. End: drain, then configuration, admin, logs.
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using System.Text;
+using Envoy.Config.Bootstrap.V3;
+using Naru.Core;
+using Naru.Proxy.Config;
+using Naru.Proxy.Host.Admin;
+using Naru.Proxy.Xds;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Host;
+
+internal static class Composition
+{
+    /// <summary>Serves until a signal or <c>/quitquitquit</c>.</summary>
+    /// <returns>The exit code: 0 after an orderly end, 1 where it could not start.</returns>
+    public static async Task<int> ServeAsync(CommandLine options, BootstrapConfig config, Bootstrap bootstrap, ProxyLog log)
+    {
+        using var quit = new CancellationTokenSource();
+        using var hurry = new CancellationTokenSource();
+        var stats = new StatRegistry(options.Concurrency);
+        using var accessLogs = new AccessLogWriter(stats, options.Concurrency, options.FileFlushInterval);
+        var engine = new ProxyEngine(new ProxyEngineOptions
+        {
+            Concurrency = options.Concurrency,
+            Stats = stats,
+            AccessLog = accessLogs,
+            OnFault = (where, e) => log.Error("http", $"{where}: an internal fault was contained: {e}"),
+        });
+        await using var xds = new XdsManager(new XdsManagerOptions
+        {
+            Bootstrap = config,
+            DataPlane = engine,
+            Stats = stats,
+            Decoder = Configuration.Decode,
+            FileReader = Configuration.ReadFile,
+            Log = log.For("config"),
+        });
+        var proxy = new RunningProxy(engine, xds, stats, accessLogs, log, Describe(options, config), bootstrap, options.DrainTime, quit);
+
+        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, End);
+        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, End);
+        using PosixSignalRegistration hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, context =>
+        {
+            context.Cancel = true;
+            proxy.ReopenLogs();
+        });
+
+        engine.Start();
+        AdminServer? admin = null;
+        try
+        {
+            if (config.Admin is { } address && (admin = await StartAdminAsync(address, options, proxy, log).ConfigureAwait(false)) is null) return 1;
+            await xds.StartAsync(quit.Token).ConfigureAwait(false);
+            if (await AnyStaticFailedAsync(xds, log).ConfigureAwait(false)) return 1;
+            await ServeUntilAsync(quit.Token, xds, proxy, log).ConfigureAwait(false);
+
+            proxy.BeginDrain();
+            TimeSpan bound = options.DrainTime < options.ParentShutdownTime ? options.DrainTime : options.ParentShutdownTime;
+            long open = engine.ActiveConnections;
+            log.Info("main", open == 0 ? "ending: no connection is open" : $"ending: {open} connections get at most {bound.TotalSeconds:0} s; a second signal cuts them");
+            await engine.StopAsync(bound, hurry.Token).ConfigureAwait(false);
+            await xds.StopAsync().ConfigureAwait(false);
+            log.Info("main", "ended");
+            return 0;
+        }
+        finally
+        {
+            if (admin is not null) await admin.DisposeAsync().ConfigureAwait(false);
+        }
+
+        void End(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            if (quit.IsCancellationRequested) hurry.Cancel();
+            else quit.Cancel();
+        }
+    }
+
+    private static async Task ServeUntilAsync(CancellationToken quit, XdsManager xds, RunningProxy proxy, ProxyLog log)
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using CancellationTokenRegistration registration = quit.UnsafeRegister(static state => ((TaskCompletionSource)state!).TrySetResult(), ended);
+        if (await Task.WhenAny(xds.InitialFetch, ended.Task).ConfigureAwait(false) == ended.Task) return;
+        TimeSpan after = proxy.BecomeLive();
+        log.Info("main", $"LIVE {after.TotalMilliseconds:0} ms after the process started");
+        await ended.Task.ConfigureAwait(false);
+    }
+
+    private static async Task<AdminServer?> StartAdminAsync(AddressConfig address, CommandLine options, RunningProxy proxy, ProxyLog log)
+    {
+        try
+        {
+            if (address.Ip is not { } ip)
+            {
+                log.Error("admin", $"error[NARU-A101]: the admin address {address.Host} is not an IP address; help: give one, for example 127.0.0.1");
+                return null;
+            }
+            var admin = new AdminServer(new IPEndPoint(ip, address.Port), address.Host, new AdminPages(proxy).AnswerAsync, log);
+            if (!IPAddress.IsLoopback(ip)) log.Warning("admin", $"the admin listens on {admin.Address}, beyond loopback: whoever reaches it can stop this proxy");
+            if (options.AdminAddressPath is { } path) await WriteWholeAsync(path, admin.Address.ToString()).ConfigureAwait(false);
+            log.Info("admin", $"admin on {admin.Address}");
+            return admin;
+        }
+        catch (SocketException e)
+        {
+            log.Error("admin", $"error[NARU-A102]: the admin cannot listen on {address}: {e.Message}");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            log.Error("admin", $"error[NARU-A103]: cannot write {options.AdminAddressPath}: {e.Message}");
+        }
+        return null;
+    }
+
+    // A reader of the file must never see half an address.
+    private static async Task WriteWholeAsync(string path, string text)
+    {
+        string temporary = path + ".tmp";
+        await File.WriteAllBytesAsync(temporary, Encoding.ASCII.GetBytes(text)).ConfigureAwait(false);
+        File.Move(temporary, path, overwrite: true);
+    }
+
+    // What came with the bootstrap must work at once: a proxy that serves half of its file would hide the mistake.
+    private static async Task<bool> AnyStaticFailedAsync(XdsManager xds, ProxyLog log)
+    {
+        ConfigDump dump = await xds.DumpAsync().ConfigureAwait(false);
+        ResourceDump[] failed = [.. dump.Resources.Where(r => r is { IsStatic: true, State: ResourceState.Failed })];
+        foreach (ResourceDump resource in failed)
+            log.Error("main", $"{resource.Type.ToString().ToLowerInvariant()} {resource.Name} of the bootstrap cannot be used: {resource.Failure?.Details}");
+        return failed.Length > 0;
+    }
+
+    private static ServerDescription Describe(CommandLine options, BootstrapConfig config)
+    {
+        var line = new List<(string, string)> { ("mode", "Serve"), ("log_level", ProxyLog.NameOf(options.LogLevel)) };
+        if (options.ConfigPath is not null) line.Add(("config_path", options.ConfigPath));
+        if (options.AdminAddressPath is not null) line.Add(("admin_address_path", options.AdminAddressPath));
+        if (options.ServiceNode is not null) line.Add(("service_node", options.ServiceNode));
+        if (options.ServiceCluster is not null) line.Add(("service_cluster", options.ServiceCluster));
+        line.Add(("drain_time", options.DrainTime.TotalSeconds + "s"));
+        line.Add(("parent_shutdown_time", options.ParentShutdownTime.TotalSeconds + "s"));
+        return new ServerDescription
+        {
+            Version = Program.Version,
+            NodeId = config.NodeId,
+            NodeCluster = config.NodeCluster,
+            Concurrency = options.Concurrency,
+            CommandLine = line,
+        };
+    }
+}

@@ -1,0 +1,61 @@
+// Compiles every access-log and header format of a configuration once, before it is used, so that a bad one is refused by name.
+// Stands between reading and applying: the readers know no formats, and the engine must not meet one that does not compile.
+using Naru.Core;
+using Naru.Proxy.Config;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Host;
+
+internal static class FormatCheck
+{
+    /// <summary>Checks everything in a bootstrap.</summary>
+    public static void Check(BootstrapConfig bootstrap, Place place, Diagnostics diagnostics)
+    {
+        foreach (ListenerConfig listener in bootstrap.Listeners) Check(listener, place, diagnostics);
+    }
+
+    /// <summary>Checks a resource's record; kinds without formats pass.</summary>
+    public static void Check(object record, Place place, Diagnostics diagnostics)
+    {
+        if (record is ListenerConfig listener) Check(listener, place, diagnostics);
+        else if (record is RouteConfigurationConfig routes) Check(routes, place, diagnostics);
+    }
+
+    private static void Check(ListenerConfig listener, Place place, Diagnostics diagnostics)
+    {
+        for (int i = 0; i < listener.Http.AccessLogs.Length; i++)
+        {
+            AccessLogConfig log = listener.Http.AccessLogs[i];
+            string subject = $"listener {listener.Name}: access_log[{i}]";
+            if (log.Json.Length > 0) AccessLogFormat.CompileJson(log.Json, diagnostics, place, subject);
+            else if (log.Format is not null) AccessLogFormat.Compile(log.Format, diagnostics, FormatUse.LogLine, place, subject);
+        }
+        if (listener.Http.RouteConfig is { } routes) Check(routes, place, diagnostics);
+    }
+
+    private static void Check(RouteConfigurationConfig routes, Place place, Diagnostics diagnostics)
+    {
+        Check(routes.Headers, $"route_config {routes.Name}", place, diagnostics);
+        foreach (VirtualHostConfig host in routes.VirtualHosts)
+        {
+            string hostSubject = $"route_config {routes.Name}, virtual_host {host.Name}";
+            Check(host.Headers, hostSubject, place, diagnostics);
+            for (int i = 0; i < host.Routes.Length; i++)
+            {
+                string subject = $"{hostSubject}, routes[{i}]";
+                Check(host.Routes[i].Headers, subject, place, diagnostics);
+                if (host.Routes[i].Action is not ForwardActionConfig forward) continue;
+                foreach (WeightedClusterConfig cluster in forward.Clusters) Check(cluster.Headers, $"{subject}, cluster {cluster.Name}", place, diagnostics);
+            }
+        }
+    }
+
+    private static void Check(HeaderMutationsConfig headers, string subject, Place place, Diagnostics diagnostics)
+    {
+        if (headers.IsEmpty) return;
+        foreach (HeaderValueConfig header in headers.RequestAdd.Concat(headers.ResponseAdd))
+        {
+            if (header.Value.Contains('%')) AccessLogFormat.Compile(header.Value, diagnostics, FormatUse.HeaderValue, place, $"{subject}: header {header.Name}");
+        }
+    }
+}
