@@ -36,10 +36,33 @@ public sealed class Measurement(Options options, IGenerator generator)
     /// <summary>Load that is not counted: code is compiled, pools fill.</summary>
     public Task WarmAsync(Running proxy, CancellationToken stop) => generator.RunAsync(proxy.Port, options.Connections, 3, 0, stop);
 
+    /// <summary>Managed bytes that a warm proxy allocates for one more request; null where it does not tell. The difference of a long
+    /// load and a short one, so that what a connection allocates is not in it.</summary>
+    public async Task<Spread?> AllocationAsync(Running proxy, CancellationToken stop)
+    {
+        var found = new List<double>();
+        for (int i = 0; i < options.Rounds; i++)
+        {
+            (long requests, long? bytes) = await OverAsync(0.2);
+            (long moreRequests, long? moreBytes) = await OverAsync(options.Seconds);
+            if (bytes is null || moreBytes is null)
+                return null;
+            found.Add((moreBytes.Value - bytes.Value) / (double)Math.Max(1, moreRequests - requests));
+        }
+        return Spread.Of(found);
+
+        async Task<(long Requests, long? Bytes)> OverAsync(double seconds)
+        {
+            long? before = await AllocatedAsync(proxy, stop);
+            Load load = await generator.RunAsync(proxy.Port, options.Connections, seconds, 0, stop);
+            return (load.Requests, await AllocatedAsync(proxy, stop) - before);
+        }
+    }
+
     /// <summary>Rounds under full load, then paced ones if the generator can; added to <paramref name="results"/>.</summary>
     public async Task RunAsync(IReadOnlyList<Running> proxies, IReadOnlyList<Contender> results, CancellationToken stop)
     {
-        await RoundsAsync("full", proxies, results, (proxy, _) => FullAsync(proxy, stop), c => c.Full);
+        await RoundsAsync("full", proxies, results, (proxy, _) => UnderAsync(proxy, 0, stop), c => c.Full);
         if (generator.CanPace)
             await RoundsAsync("paced", proxies, results, (proxy, c) => UnderAsync(proxy, PacedShare * c.Rate(c.Full).Median, stop), c => c.Paced);
     }
@@ -73,14 +96,6 @@ public sealed class Measurement(Options options, IGenerator generator)
             }
             round++;
         }
-    }
-
-    private async Task<Sample> FullAsync(Running proxy, CancellationToken stop)
-    {
-        long? before = await AllocatedAsync(proxy, stop);
-        Sample sample = await UnderAsync(proxy, 0, stop);
-        long? allocated = await AllocatedAsync(proxy, stop) - before;
-        return sample with { AllocatedBytes = allocated / (double?)sample.Requests };
     }
 
     private async Task<Sample> UnderAsync(Running proxy, double rate, CancellationToken stop)

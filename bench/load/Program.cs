@@ -52,6 +52,11 @@ try
         await measurement.WarmAsync(proxies[i], stop.Token);
     }
     await measurement.RunAsync(proxies, results, stop.Token);
+    for (int i = 0; i < proxies.Count; i++)
+    {
+        if (proxies[i].AdminPort != 0)
+            results[i].AllocatedBytes = await measurement.AllocationAsync(proxies[i], stop.Token);
+    }
 
     Console.WriteLine();
     Console.Write(Report.Table(options, results));

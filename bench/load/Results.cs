@@ -12,8 +12,6 @@ namespace Naru.Bench;
 public sealed record Sample(long Requests, double CpuMicroseconds, double RequestsPerSecond, double P50Microseconds, double P99Microseconds,
     double CpuShare, long Failed)
 {
-    /// <summary>Managed bytes allocated for a request; null where the proxy does not tell.</summary>
-    public double? AllocatedBytes { get; init; }
     /// <summary>How far the two CPUs were apart.</summary>
     public double CpuDistanceNanoseconds { get; init; }
 }
@@ -41,6 +39,8 @@ public sealed class Contender
     public required long IdleBytes { get; init; }
     /// <summary>Resident bytes of an idle connection; null where it was not tried.</summary>
     public double? IdleConnectionBytes { get; set; }
+    /// <summary>Managed bytes allocated for a request when warm; null where the proxy does not tell.</summary>
+    public Spread? AllocatedBytes { get; set; }
     /// <summary>Resident bytes at the end.</summary>
     public long LoadedBytes { get; set; }
     /// <summary>One a round, as fast as it goes.</summary>
@@ -88,10 +88,9 @@ public sealed record Budget(string What, double Limit, Spread Measured, string U
         budgets.Add(new Budget("resident memory, idle", 20, Spread.Of([naru.IdleBytes / 1048576.0]), "MB"));
         if (naru.IdleConnectionBytes is { } idle)
             budgets.Add(new Budget("idle connection", 2048, Spread.Of([idle]), "bytes"));
-        // Not quite zero: asking /memory allocates too, once a round.
-        double[] allocated = [.. naru.Full.Select(s => s.AllocatedBytes).OfType<double>()];
-        if (allocated.Length > 0)
-            budgets.Add(new Budget("allocation per request, warm", 0.5, Spread.Of(allocated), "bytes"));
+        // Half a byte and not zero: asking /memory allocates too.
+        if (naru.AllocatedBytes is { } allocated)
+            budgets.Add(new Budget("allocation per request, warm", 0.5, allocated, "bytes"));
         return budgets;
     }
 

@@ -12,7 +12,7 @@ public static partial class Wrk
     /// <exception cref="InvalidOperationException">wrk failed, or printed what we do not understand.</exception>
     public static async Task<Load> RunAsync(int port, int cpu, int connections, double seconds, CancellationToken stop)
     {
-        string[] command = ["-c", $"{cpu}", "wrk", "--latency", "-t", "1", "-c", $"{connections}", "-d", $"{seconds:0}s", $"http://127.0.0.1:{port}/"];
+        string[] command = ["-c", $"{cpu}", "wrk", "--latency", "-t", "1", "-c", $"{connections}", "-d", $"{Math.Max(1, seconds):0}s", $"http://127.0.0.1:{port}/"];
         var start = new ProcessStartInfo("taskset", command) { RedirectStandardOutput = true, RedirectStandardError = true };
         using Process process = Process.Start(start)!;
         try
