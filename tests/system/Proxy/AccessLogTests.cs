@@ -34,7 +34,7 @@ public sealed class AccessLogTests
             - match: { prefix: "/dead" }
               route: { cluster: dead }
             - match: { prefix: "/unknown" }
-              route: { cluster: nobody }
+              route: { cluster_header: x-target }
             - match: { prefix: "/direct" }
               direct_response: { status: 200 }
             """, [new TestCluster("backend", [backend.Port]), new TestCluster("dead", [Loopback.FreePort()])],
@@ -43,7 +43,7 @@ public sealed class AccessLogTests
         {
             foreach (string path in new[] { "/ok?a=b", "/dead", "/unknown", "/direct", "/none" })
             {
-                await client.ExchangeAsync($"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+                await client.ExchangeAsync($"POST {path} HTTP/1.1\r\nHost: x\r\nX-Target: nobody\r\nContent-Length: 3\r\n\r\nabc");
             }
         }
         using (RawClient client = await proxy.ConnectAsync()) await client.ExchangeAsync("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n");

@@ -93,7 +93,7 @@ public sealed class BootstrapTests
         { "unknown cluster", "cluster: backend", "cluster: nobody", "nobody" },
         { "bad regex", "match: { prefix: \"/\" }", "match: { safe_regex: { regex: \"(\" } }", "regex" },
         { "field not supported", "connect_timeout: 2s", "connect_timeout: 2s\n    outlier_detection: {}", "outlier_detection" },
-        { "unknown filter", "name: envoy.filters.http.router", "name: envoy.filters.http.roter", "ro" },
+        { "unknown filter", "filters.http.router.v3.Router", "filters.http.roter.v3.Roter", "roter" },
         { "wrong type", "domains: [\"*\"]", "domains: { a: b }", "domains" },
     };
 

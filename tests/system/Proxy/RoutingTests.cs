@@ -12,7 +12,8 @@ public sealed class RoutingFixture : IAsyncLifetime
     public ProxyProcess Proxy { get; private set; } = null!;
 
     public async ValueTask InitializeAsync() => Proxy = await ProxyProcess.StartAsync(Bootstraps.Hosts(Hosts,
-        [.. Backends.Select(b => new TestCluster(b.Key, [b.Value.Port])), new TestCluster("dead", [Loopback.FreePort()]), new TestCluster("slow", [Backends["three"].Port])]));
+        [.. Backends.Select(b => new TestCluster(b.Key, [b.Value.Port])), new TestCluster("dead", [Loopback.FreePort()]), new TestCluster("slow", [Backends["three"].Port])],
+        routeConfig: "validate_clusters: false"));
 
     public async ValueTask DisposeAsync()
     {
