@@ -1,0 +1,191 @@
+// naru up PATH, naru demo: a mesh in the foreground until Ctrl-C, SIGTERM or `naru down`.
+using System.CommandLine;
+using System.Diagnostics;
+using System.Reflection;
+using System.Runtime.InteropServices;
+using Naru.Core;
+using Naru.Inspect;
+using Naru.Local;
+
+namespace Naru.Cli.Commands;
+
+internal static class UpVerb
+{
+    private static readonly TimeSpan s_readyBound = TimeSpan.FromSeconds(90);
+
+    public static Command Up()
+    {
+        var paths = new Argument<string[]>("PATH") { Description = "Files or folders with manifests: Kubernetes' and Istio's kinds, or a kustomization", Arity = ArgumentArity.OneOrMore };
+        Command command = Base("up", "Runs a mesh on this machine from manifests", out Option<string> mesh, out Option<int> port);
+        command.Add(paths);
+        command.SetAction(async (parsed, cancel) =>
+        {
+            string[] all = parsed.GetValue(paths)!;
+            foreach (string path in all)
+            {
+                if (Path.Exists(path)) continue;
+                Screen.Complain(new Diagnostic("NARU-L001", Severity.Error, $"no such file or folder: {path}", Remedy: "for example: naru up samples/bookinfo"));
+                return Exit.Usage;
+            }
+            return await RunAsync(Options(parsed, mesh, port) with { Paths = all }, "/", "naru status").ConfigureAwait(false);
+        });
+        return command;
+    }
+
+    public static Command Demo()
+    {
+        Command command = Base("demo", "Runs Bookinfo with a little traffic, so that there is something to see", out Option<string> mesh, out Option<int> port);
+        var rate = new Option<int>("--rate") { Description = "Requests a second, 0 to 50", DefaultValueFactory = _ => 5 };
+        command.Add(rate);
+        command.SetAction(async (parsed, cancel) =>
+        {
+            string? sample = Sample();
+            if (sample is null)
+            {
+                Console.Error.WriteLine("naru: the sample samples/bookinfo is not here; run `./naru demo` in a checkout of Naru");
+                return Exit.Failed;
+            }
+            string shown = Path.GetRelativePath(Environment.CurrentDirectory, sample);
+            MeshOptions options = Options(parsed, mesh, port) with { Paths = [sample], TrafficRate = Math.Clamp(parsed.GetValue(rate), 0, 50), TrafficPath = "/productpage" };
+            return await RunAsync(options, "/productpage", $"naru apply -f {(shown.StartsWith("..", StringComparison.Ordinal) ? sample : shown)}/networking/reviews-95-5.yaml").ConfigureAwait(false);
+        });
+        return command;
+    }
+
+    private static Command Base(string name, string description, out Option<string> mesh, out Option<int> port)
+    {
+        mesh = Where.MeshOption();
+        port = new Option<int>("--gateway-port") { Description = "Port of the gateway on 127.0.0.1; 0 takes a free one. Without this option the next free one from 8080", DefaultValueFactory = _ => -1 };
+        return new Command(name, description) { mesh, port };
+    }
+
+    private static MeshOptions Options(ParseResult parsed, Option<string> mesh, Option<int> port) => new()
+    {
+        Name = parsed.GetValue(mesh)!,
+        GatewayPort = parsed.GetValue(port) is >= 0 and var given ? given : 8080,
+        GatewayPortMayMove = parsed.GetValue(port) < 0,
+        ProxyCommand = Where.Proxy(),
+        ControlCommand = Where.Self("control"),
+    };
+
+    private static async Task<int> RunAsync(MeshOptions options, string path, string next)
+    {
+        using var starting = new CancellationTokenSource();
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        int signals = 0;
+        void Heard(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            // The second time means it: the guard clears up behind us.
+            if (Interlocked.Increment(ref signals) > 1) Environment.Exit(130);
+            starting.Cancel();
+            asked.TrySetResult();
+        }
+        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Heard);
+        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Heard);
+        using PosixSignalRegistration hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Heard);
+        using var progress = new Progress();
+        await using Mesh mesh = await Mesh.StartAsync(options, progress, s_readyBound, starting.Token).ConfigureAwait(false);
+        progress.Clear();
+        using var watching = new CancellationTokenSource();
+        using var control = new ControlPlaneClient(MeshLocation.Find(options.Name)!.ControlPlane, mesh.Run.TokenFile);
+        var said = new HashSet<Diagnostic>();
+        await ComplainAsync(mesh, control, said).ConfigureAwait(false);
+        FirstScreen(mesh, options, path, next);
+        Task watch = WatchAsync(mesh, control, said, watching.Token);
+
+        await Task.WhenAny(asked.Task, mesh.StopAsked).ConfigureAwait(false);
+        await watching.CancelAsync().ConfigureAwait(false);
+        await watch.ConfigureAwait(false);
+        progress.Report("draining");
+        (long Requests, long Errors)? counts = await mesh.GatewayCountsAsync().ConfigureAwait(false);
+        MeshStatus last = mesh.Status();
+        await mesh.StopAsync().ConfigureAwait(false);
+        progress.Clear();
+        Summary(mesh, last, counts);
+        return Exit.Ok;
+    }
+
+    private static void FirstScreen(Mesh mesh, MeshOptions options, string path, string next)
+    {
+        MeshStatus status = mesh.Status();
+        bool colour = Screen.OutColour;
+        double seconds = (DateTime.Now - Process.GetCurrentProcess().StartTime).TotalSeconds;
+        List<PodStatus> workloads = [.. status.Pods.Where(p => p.Workload != p.Name)];
+        List<ServiceStatus> services = [.. status.Services.Where(s => s.Namespace != "istio-system")];
+        List<PodStatus> waiting = [.. workloads.Where(p => !p.Ready)];
+        string names = string.Join("  ", services.Select(s => s.Name).Take(8)) + (services.Count > 8 ? $"  and {services.Count - 8} more" : "");
+        Console.WriteLine($"{Screen.Bold($"naru {Version()}", colour)}  ready in {seconds:0.0} s   {status.Processes} processes, {Screen.Megabytes(status.MemoryBytes)}");
+        Console.WriteLine($"  Gateway    {Screen.Bold(mesh.GatewayUrl, colour)}");
+        Console.WriteLine($"  Services   {names}   {services.Count} services, {workloads.Count} pods, a sidecar each");
+        Console.WriteLine($"  Control    http://{status.ControlPlane.Http}   logs in {Path.Combine(status.Folder, "logs")}");
+        if (options.TrafficRate > 0) Console.WriteLine($"  Traffic    {options.TrafficRate} requests/s to {options.TrafficPath}, so that there is something to see");
+        foreach (PodStatus pod in waiting.Take(1)) Console.WriteLine($"  {Screen.Yellow("Not ready", colour)}  {pod.Name}: {pod.Reason}{(waiting.Count > 1 ? $", and {waiting.Count - 1} more" : "")}   naru logs {pod.Workload}");
+        Console.WriteLine("Try:");
+        Console.WriteLine($"  curl -s {mesh.GatewayUrl["http://".Length..]}{path}");
+        Console.WriteLine($"  {next}");
+        Console.WriteLine("  naru get vs,dr,svc,pods");
+        Console.WriteLine(Screen.Dim("Ctrl-C or `naru down` drains and ends it", colour));
+    }
+
+    // Never more than five lines: what was done, and where to look.
+    private static void Summary(Mesh mesh, MeshStatus last, (long Requests, long Errors)? counts)
+    {
+        TimeSpan up = DateTimeOffset.UtcNow - last.Started;
+        Console.WriteLine($"ended after {Screen.Age(up)}; no process, port or lock is left");
+        if (counts is var (requests, errors)) Console.WriteLine($"  gateway    {requests} requests, {errors} answered with 5xx");
+        int restarts = last.Pods.Sum(p => p.Restarts + p.ProxyRestarts) + last.ControlPlane.Restarts;
+        if (restarts > 0) Console.WriteLine($"  restarts   {restarts}: {string.Join(", ", last.Pods.Where(p => p.Restarts + p.ProxyRestarts > 0).Select(p => p.Name).Take(3))}");
+        Console.WriteLine($"  logs       {mesh.Run.Logs}");
+    }
+
+    // Complaints that come later, for example because a file was changed, are said when they come.
+    private static async Task WatchAsync(Mesh mesh, ControlPlaneClient control, HashSet<Diagnostic> said, CancellationToken cancel)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1));
+        try
+        {
+            while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false)) await ComplainAsync(mesh, control, said).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            // The mesh ends.
+        }
+    }
+
+    private static async Task ComplainAsync(Mesh mesh, ControlPlaneClient control, HashSet<Diagnostic> said)
+    {
+        IEnumerable<Diagnostic> now = mesh.Complaints();
+        try
+        {
+            now = now.Concat((await control.DiagnosticsAsync(CancellationToken.None).ConfigureAwait(false)).Select(d => d.ToDiagnostic()));
+        }
+        catch (UnreachableException)
+        {
+            // It is being started again; it will say it then.
+        }
+        List<Diagnostic> fresh = [.. now.Where(d => d.Severity != Severity.Info)];
+        foreach (Diagnostic d in fresh.Where(d => !said.Contains(d))) Screen.Complain(d);
+        said.Clear();
+        said.UnionWith(fresh);
+    }
+
+    private static string? Sample()
+    {
+        foreach (string? start in new[] { Environment.GetEnvironmentVariable("NARU_ROOT"), AppContext.BaseDirectory, Environment.CurrentDirectory })
+        {
+            for (string? folder = start; !string.IsNullOrEmpty(folder); folder = Path.GetDirectoryName(folder))
+            {
+                string sample = Path.Combine(folder, "samples", "bookinfo");
+                if (File.Exists(Path.Combine(sample, "kustomization.yaml"))) return sample;
+            }
+        }
+        return null;
+    }
+
+    internal static string Version()
+    {
+        string text = typeof(UpVerb).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "0";
+        return text.Split('+')[0];
+    }
+}

@@ -1,0 +1,62 @@
+// Finds what a verb works on: the running mesh, its control plane, and our own executables. Says what to do where there is none.
+using System.CommandLine;
+using Naru.Inspect;
+
+namespace Naru.Cli;
+
+internal static class Where
+{
+    public static Option<string> MeshOption() => new("--mesh")
+    {
+        Description = "Name of the mesh on this machine ($NARU_MESH)",
+        DefaultValueFactory = _ => Environment.GetEnvironmentVariable("NARU_MESH") is { Length: > 0 } name ? name : "default",
+    };
+
+    public static Option<string?> ServerOption() => new("--server") { Description = "Address of a control plane's API (http://IP:PORT) in place of the mesh on this machine; the token comes from --token-file" };
+
+    public static Option<string?> TokenOption() => new("--token-file") { Description = "File with the token for --server" };
+
+    public static MeshLocation Mesh(string name)
+    {
+        if (name.Length == 0 || name.Contains('/') || name.StartsWith('.')) throw new UnreachableException($"\"{name}\" is no name for a mesh");
+        return MeshLocation.Find(name) ?? throw new UnreachableException(name == "default"
+            ? "no mesh runs here; start one with `naru up PATH` or `naru demo`"
+            : $"no mesh \"{name}\" runs here; start it with `naru up PATH --mesh {name}`");
+    }
+
+    public static ControlPlaneClient ControlPlane(string mesh, string? server, string? tokenFile)
+    {
+        if (server is not null) return new ControlPlaneClient(server.Contains("://") ? server : $"http://{server}", tokenFile ?? "");
+        MeshLocation location = Mesh(mesh);
+        return new ControlPlaneClient(location.ControlPlane, location.TokenFile);
+    }
+
+    /// <summary>How to start this program again: the runtime and the assembly, or the executable.</summary>
+    public static IReadOnlyList<string> Self(params string[] arguments)
+    {
+        string host = Environment.ProcessPath ?? "dotnet";
+        return Path.GetFileNameWithoutExtension(host) == "dotnet" ? [host, Path.Combine(AppContext.BaseDirectory, "naru.dll"), .. arguments] : [host, .. arguments];
+    }
+
+    /// <summary>The data plane: <c>NARU_PROXY</c>, beside this program, or the newest build of this checkout.</summary>
+    public static IReadOnlyList<string> Proxy()
+    {
+        if (Environment.GetEnvironmentVariable("NARU_PROXY") is { Length: > 0 } given)
+        {
+            return File.Exists(given) ? Runnable(given) : throw new FileNotFoundException($"NARU_PROXY names {given}, and there is no such file");
+        }
+        string beside = Path.Combine(AppContext.BaseDirectory, "naru-proxy");
+        if (File.Exists(beside)) return [beside];
+        for (string? folder = AppContext.BaseDirectory; folder is not null; folder = Path.GetDirectoryName(folder))
+        {
+            if (!File.Exists(Path.Combine(folder, "Naru.slnx"))) continue;
+            string bin = Path.Combine(folder, "src", "dataplane", "Naru.Proxy.Host", "bin");
+            string[] candidates = [Path.Combine(folder, "artifacts", "naru-proxy", "naru-proxy"), .. Directory.Exists(bin) ? Directory.GetFiles(bin, "naru-proxy.dll", SearchOption.AllDirectories).Where(f => !f.Contains("/ref/")) : []];
+            string? newest = candidates.Where(File.Exists).MaxBy(File.GetLastWriteTimeUtc);
+            if (newest is not null) return Runnable(newest);
+        }
+        throw new FileNotFoundException("naru-proxy is not there; start naru by the launcher ./naru, which builds it, or set NARU_PROXY");
+    }
+
+    private static IReadOnlyList<string> Runnable(string file) => file.EndsWith(".dll", StringComparison.Ordinal) ? ["dotnet", file] : [Path.GetFullPath(file)];
+}

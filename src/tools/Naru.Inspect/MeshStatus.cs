@@ -1,0 +1,144 @@
+// What a runner says about its mesh: the words on the wire of its socket, for `naru status -o json` as well.
+using Naru.Core;
+
+namespace Naru.Inspect;
+
+/// <summary>One moment of a local mesh.</summary>
+public sealed record MeshStatus
+{
+    /// <summary>Name of the mesh.</summary>
+    public string Mesh { get; init; } = "";
+    /// <summary>Process id of the runner.</summary>
+    public int Pid { get; init; }
+    /// <summary>When it was started.</summary>
+    public DateTimeOffset Started { get; init; }
+    /// <summary>Base address of the gateway.</summary>
+    public string Gateway { get; init; } = "";
+    /// <summary>The run folder.</summary>
+    public string Folder { get; init; } = "";
+    /// <summary>Memory of all processes in bytes, shared pages counted once.</summary>
+    public long MemoryBytes { get; init; }
+    /// <summary>Processes of the mesh, the runner included.</summary>
+    public int Processes { get; init; }
+    /// <summary>The control plane.</summary>
+    public ControlPlaneStatus ControlPlane { get; init; } = new();
+    /// <summary>Services.</summary>
+    public IReadOnlyList<ServiceStatus> Services { get; init; } = [];
+    /// <summary>Pods, the gateway's included.</summary>
+    public IReadOnlyList<PodStatus> Pods { get; init; } = [];
+    /// <summary>What keeps something from running.</summary>
+    public IReadOnlyList<ReportedDiagnostic> Diagnostics { get; init; } = [];
+    /// <summary>Generated traffic; null where there is none.</summary>
+    public TrafficStatus? Traffic { get; init; }
+}
+
+/// <summary>The control plane.</summary>
+public sealed record ControlPlaneStatus
+{
+    /// <summary>Whether it answers.</summary>
+    public bool Ready { get; init; }
+    /// <summary>Process id; 0 while it is down.</summary>
+    public int Pid { get; init; }
+    /// <summary>How often it was started again.</summary>
+    public int Restarts { get; init; }
+    /// <summary>REST and debug pages.</summary>
+    public string Http { get; init; } = "";
+    /// <summary>xDS.</summary>
+    public string Xds { get; init; } = "";
+}
+
+/// <summary>A service.</summary>
+public sealed record ServiceStatus
+{
+    /// <summary>Namespace.</summary>
+    public string Namespace { get; init; } = "";
+    /// <summary>Name.</summary>
+    public string Name { get; init; } = "";
+    /// <summary>Cluster IP.</summary>
+    public string Address { get; init; } = "";
+    /// <summary>Ports.</summary>
+    public IReadOnlyList<int> Ports { get; init; } = [];
+    /// <summary>Ready pods.</summary>
+    public int Ready { get; init; }
+}
+
+/// <summary>A pod.</summary>
+public sealed record PodStatus
+{
+    /// <summary>Namespace.</summary>
+    public string Namespace { get; init; } = "";
+    /// <summary>Name.</summary>
+    public string Name { get; init; } = "";
+    /// <summary>Its Deployment, <c>run</c> member or gateway.</summary>
+    public string Workload { get; init; } = "";
+    /// <summary>Own address.</summary>
+    public string Address { get; init; } = "";
+    /// <summary>Starting, Running, NotReady, CrashLoopBackOff, Terminating.</summary>
+    public string Phase { get; init; } = "";
+    /// <summary>Whether it gets requests.</summary>
+    public bool Ready { get; init; }
+    /// <summary>How often its process was started again.</summary>
+    public int Restarts { get; init; }
+    /// <summary>How often its proxy was started again.</summary>
+    public int ProxyRestarts { get; init; }
+    /// <summary>Process id of the application; 0 while it is down.</summary>
+    public int Pid { get; init; }
+    /// <summary>Process id of the proxy; 0 while it is down.</summary>
+    public int ProxyPid { get; init; }
+    /// <summary>Port of the application on 127.0.0.1; 0 for none.</summary>
+    public int AppPort { get; init; }
+    /// <summary>When it was made.</summary>
+    public DateTimeOffset Started { get; init; }
+    /// <summary>Last reason for not being ready, or empty.</summary>
+    public string Reason { get; init; } = "";
+}
+
+/// <summary>Generated traffic.</summary>
+public sealed record TrafficStatus
+{
+    /// <summary>Requests sent.</summary>
+    public long Requests { get; init; }
+    /// <summary>Of those, without an answer below 500.</summary>
+    public long Errors { get; init; }
+    /// <summary>Requests a second aimed at.</summary>
+    public int Rate { get; init; }
+}
+
+/// <summary>A diagnostic on the wire, as the control plane's API writes it, too.</summary>
+public sealed record ReportedDiagnostic
+{
+    /// <summary>Stable code.</summary>
+    public string Code { get; init; } = "";
+    /// <summary>error, warning or info.</summary>
+    public string Severity { get; init; } = "error";
+    /// <summary>One sentence.</summary>
+    public string Message { get; init; } = "";
+    /// <summary>File, or null.</summary>
+    public string? File { get; init; }
+    /// <summary>Line from 1, or 0.</summary>
+    public int Line { get; init; }
+    /// <summary>Column from 1, or 0.</summary>
+    public int Column { get; init; }
+    /// <summary>Field or object.</summary>
+    public string? Subject { get; init; }
+    /// <summary>What to do.</summary>
+    public string? Remedy { get; init; }
+
+    /// <summary>From ours.</summary>
+    public static ReportedDiagnostic From(Diagnostic d) => new()
+    {
+        Code = d.Code,
+        Severity = d.Severity.ToString().ToLowerInvariant(),
+        Message = d.Message,
+        File = d.Place.File,
+        Line = d.Place.Line,
+        Column = d.Place.Column,
+        Subject = d.Subject,
+        Remedy = d.Remedy,
+    };
+
+    /// <summary>To ours.</summary>
+    public Diagnostic ToDiagnostic() => new(Code,
+        Severity.ToLowerInvariant() switch { "error" => Core.Severity.Error, "warning" => Core.Severity.Warning, _ => Core.Severity.Info },
+        Message, new Place(File, Line, Column), Subject, Remedy);
+}

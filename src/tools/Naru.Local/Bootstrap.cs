@@ -1,0 +1,113 @@
+// What a proxy of the mesh is started with: who it is, where its admin listens, where its control plane is. Everything else comes by xDS.
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace Naru.Local;
+
+/// <summary>Who a proxy is.</summary>
+public sealed record ProxyIdentity
+{
+    /// <summary><c>sidecar</c> or <c>router</c>.</summary>
+    public required string Type { get; init; }
+    /// <summary>Pod.</summary>
+    public required PodIdentity Pod { get; init; }
+    /// <summary>Workload, the pod's Deployment.</summary>
+    public required string Workload { get; init; }
+    /// <summary>Addresses it listens on.</summary>
+    public required string InstanceAddresses { get; init; }
+    /// <summary>Container port to the process's port on 127.0.0.1.</summary>
+    public IReadOnlyList<KeyValuePair<int, int>> AppPorts { get; init; } = [];
+    /// <summary>Gateway port to the port really bound.</summary>
+    public IReadOnlyList<KeyValuePair<int, int>> PortMap { get; init; } = [];
+}
+
+/// <summary>Writes bootstraps.</summary>
+public static class Bootstrap
+{
+    private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };
+
+    /// <summary>The bootstrap of a proxy, in Envoy's v3 spelling.</summary>
+    /// <param name="proxy">Who it is.</param>
+    /// <param name="controlPlane">IP of the control plane.</param>
+    public static string Write(ProxyIdentity proxy, string controlPlane)
+    {
+        PodIdentity pod = proxy.Pod;
+        var labels = new JsonObject();
+        foreach ((string key, string value) in pod.Labels) labels[key] = value;
+        var metadata = new JsonObject
+        {
+            ["NAME"] = pod.Name,
+            ["NAMESPACE"] = pod.Namespace,
+            ["LABELS"] = labels,
+            ["SERVICE_ACCOUNT"] = pod.ServiceAccount,
+            ["WORKLOAD_NAME"] = proxy.Workload,
+            ["INSTANCE_IPS"] = proxy.InstanceAddresses,
+            ["INTERCEPTION_MODE"] = "NONE",
+        };
+        if (proxy.Type == "sidecar")
+        {
+            metadata["HTTP_PROXY_PORT"] = $"{AddressPlan.HttpProxyPort}";
+            metadata["NARU_APP_PORTS"] = Ports(proxy.AppPorts);
+            metadata["NARU_VIP_OCTET"] = pod.Number;
+        }
+        if (proxy.PortMap.Count > 0) metadata["NARU_PORT_MAP"] = Ports(proxy.PortMap);
+        string app = pod.Labels.TryGetValue("app", out string? label) ? label : proxy.Workload;
+        var ads = new JsonObject
+        {
+            ["api_type"] = "DELTA_GRPC",
+            ["transport_api_version"] = "V3",
+            ["grpc_services"] = new JsonArray(new JsonObject { ["envoy_grpc"] = new JsonObject { ["cluster_name"] = "xds-grpc" } }),
+        };
+        return new JsonObject
+        {
+            ["node"] = new JsonObject
+            {
+                ["id"] = $"{proxy.Type}~{pod.Address}~{pod.Name}.{pod.Namespace}~{pod.Namespace}.svc.cluster.local",
+                ["cluster"] = $"{app}.{pod.Namespace}",
+                ["metadata"] = metadata,
+            },
+            ["admin"] = new JsonObject { ["address"] = Socket(pod.Address, AddressPlan.AdminPort) },
+            ["dynamic_resources"] = new JsonObject
+            {
+                ["ads_config"] = ads,
+                ["lds_config"] = new JsonObject { ["ads"] = new JsonObject(), ["resource_api_version"] = "V3" },
+                ["cds_config"] = new JsonObject { ["ads"] = new JsonObject(), ["resource_api_version"] = "V3" },
+            },
+            ["static_resources"] = new JsonObject
+            {
+                ["clusters"] = new JsonArray(new JsonObject
+                {
+                    ["name"] = "xds-grpc",
+                    ["type"] = "STATIC",
+                    ["connect_timeout"] = "1s",
+                    ["typed_extension_protocol_options"] = new JsonObject
+                    {
+                        ["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"] = new JsonObject
+                        {
+                            ["@type"] = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                            ["explicit_http_config"] = new JsonObject { ["http2_protocol_options"] = new JsonObject() },
+                        },
+                    },
+                    ["load_assignment"] = new JsonObject
+                    {
+                        ["cluster_name"] = "xds-grpc",
+                        ["endpoints"] = new JsonArray(new JsonObject
+                        {
+                            ["lb_endpoints"] = new JsonArray(new JsonObject { ["endpoint"] = new JsonObject { ["address"] = Socket(controlPlane, AddressPlan.XdsPort) } }),
+                        }),
+                    },
+                }),
+            },
+        }.ToJsonString(s_indented) + "\n";
+    }
+
+    private static JsonObject Socket(string address, int port) =>
+        new() { ["socket_address"] = new JsonObject { ["address"] = address, ["port_value"] = port } };
+
+    private static JsonObject Ports(IReadOnlyList<KeyValuePair<int, int>> ports)
+    {
+        var map = new JsonObject();
+        foreach ((int from, int to) in ports) map[$"{from}"] = to;
+        return map;
+    }
+}

@@ -1,0 +1,304 @@
+// A mesh on this machine, from start to end: control plane, gateway, pods. This file tells the story; how a Deployment follows its
+// manifest is in Deployments.cs, how a process of the user's joins in Members.cs, what others may ask in Api/.
+using System.Net;
+using System.Security.Cryptography;
+using System.Threading.Channels;
+using Naru.Core;
+using Naru.Inspect;
+using Naru.Local.Api;
+using Naru.Local.Manifests;
+using Naru.Local.Pods;
+using Naru.Local.Processes;
+
+namespace Naru.Local;
+
+/// <summary>What to run.</summary>
+public sealed record MeshOptions
+{
+    /// <summary>Name; one user runs one mesh of a name at a time.</summary>
+    public string Name { get; init; } = "default";
+    /// <summary>Files and folders with manifests.</summary>
+    public IReadOnlyList<string> Paths { get; init; } = [];
+    /// <summary>Port of the gateway on 127.0.0.1; 0 takes a free one.</summary>
+    public int GatewayPort { get; init; } = 8080;
+    /// <summary>Whether another port may be used where <see cref="GatewayPort"/> is taken.</summary>
+    public bool GatewayPortMayMove { get; init; } = true;
+    /// <summary>Requests a second to send through the gateway; 0 for none.</summary>
+    public int TrafficRate { get; init; }
+    /// <summary>Path of those requests.</summary>
+    public string TrafficPath { get; init; } = "/";
+    /// <summary>The data plane: program and first arguments.</summary>
+    public required IReadOnlyList<string> ProxyCommand { get; init; }
+    /// <summary>The control plane: program and first arguments; options follow.</summary>
+    public required IReadOnlyList<string> ControlCommand { get; init; }
+    /// <summary>Clock.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+}
+
+/// <summary>The mesh cannot be started. The diagnostic says why and what to do.</summary>
+public sealed class MeshException(Diagnostic diagnostic) : Exception(diagnostic.Message)
+{
+    /// <summary>Code, cause, remedy.</summary>
+    public Diagnostic Diagnostic { get; } = diagnostic;
+}
+
+/// <summary>A running mesh.</summary>
+public sealed class Mesh : IAsyncDisposable
+{
+    private static readonly TimeSpan s_stopBound = TimeSpan.FromSeconds(10);
+
+    private readonly MeshOptions _options;
+    private readonly IProgress<string> _progress;
+    private readonly FileStream _lock;
+    private readonly Slot _slot;
+    private readonly Guard _guard;
+    private readonly MeshContext _context;
+    private readonly MeshState _state;
+    private readonly ControlPlaneRunner _control;
+    private readonly Gateway _gateway;
+    private readonly Proxies _proxies;
+    private readonly Deployments _deployments;
+    private readonly ManifestWatcher _manifests;
+    private readonly Traffic? _traffic;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly TaskCompletionSource _stopAsked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly List<Diagnostic> _complaints = [];
+    private readonly DateTimeOffset _started;
+    private RunnerApi? _api;
+    private Task _following = Task.CompletedTask;
+    private int _ended;
+
+    private Mesh(MeshOptions options, IProgress<string> progress, FileStream fileLock, Slot slot, RunFolder run, int gatewayPort)
+    {
+        _options = options;
+        _progress = progress;
+        _lock = fileLock;
+        _slot = slot;
+        Run = run;
+        _started = options.Time.GetUtcNow();
+        string mark = $"{slot.Number}-{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8))}";
+        (Dictionary<string, string> inherited, Dictionary<string, string> own) = MeshContext.Environments(mark);
+        _context = new MeshContext { Run = run, Slot = slot.Number, Mark = mark, ProxyCommand = options.ProxyCommand, Time = options.Time, Inherited = inherited, OwnProcessEnvironment = own };
+        _guard = Guard.Start(mark, run.Path);
+        _state = new MeshState(new AddressPlan(slot.Number), new StateWriter(run.State));
+        _control = new ControlPlaneRunner(_context, options.ControlCommand, options.Paths);
+        _proxies = new Proxies(options.Time);
+        _gateway = new Gateway(_context, _state, gatewayPort);
+        _deployments = new Deployments(_context, _state, _proxies);
+        Members = new Members(_context, _state, _proxies);
+        _manifests = new ManifestWatcher(options.Paths, options.Time);
+        if (options.TrafficRate > 0) _traffic = new Traffic(new Uri($"{GatewayUrl}{options.TrafficPath}"), options.TrafficRate, options.Time);
+    }
+
+    /// <summary>Its folder.</summary>
+    public RunFolder Run { get; }
+
+    /// <summary>Base address of the gateway.</summary>
+    public string GatewayUrl => $"http://localhost:{_gateway.Port}";
+
+    /// <summary>Completes when somebody asked for the end through the API.</summary>
+    public Task StopAsked => _stopAsked.Task;
+
+    /// <summary>Processes of users.</summary>
+    internal Members Members { get; }
+
+    /// <summary>Starts control plane, gateway and pods, and returns when every pod is ready, or has failed to become so within
+    /// <paramref name="readyBound"/> (the mesh goes on trying then).</summary>
+    /// <exception cref="MeshException">Nothing was started.</exception>
+    public static async Task<Mesh> StartAsync(MeshOptions options, IProgress<string> progress, TimeSpan readyBound, CancellationToken cancel)
+    {
+        RunFolder run = RunFolder.Open(options.Name);
+        FileStream fileLock = run.TryLock() ?? throw new MeshException(new Diagnostic("NARU-L010", Severity.Error,
+            $"the mesh \"{options.Name}\" runs already{(MeshLocation.Find(options.Name) is { } other ? $" (pid {other.Pid}, gateway {other.Gateway})" : "")}",
+            Remedy: "end it with `naru down`, or give this one a name of its own: --mesh NAME"));
+        Slot? slot = null;
+        Mesh? mesh = null;
+        try
+        {
+            slot = Slot.Take() ?? throw new MeshException(new Diagnostic("NARU-L011", Severity.Error, $"all {Slot.Last} address slots of this machine are in use", Remedy: "end a mesh with `naru down`"));
+            int port = Gateway.ChoosePort(options, progress);
+            run.Prepare();
+            mesh = new Mesh(options, progress, fileLock, slot, run, port);
+        }
+        finally
+        {
+            if (mesh is null)
+            {
+                slot?.Dispose();
+                await fileLock.DisposeAsync().ConfigureAwait(false);
+                File.Delete(run.LockFile);
+            }
+        }
+        try
+        {
+            await mesh.BringUpAsync(readyBound, cancel).ConfigureAwait(false);
+            return mesh;
+        }
+        catch
+        {
+            await mesh.StopAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>What it looks like now.</summary>
+    public MeshStatus Status()
+    {
+        (long memory, int processes) = Memory.Of([Environment.ProcessId, .. Guard.Marked(_context.Mark)]);
+        lock (_complaints)
+        {
+            return new MeshStatus
+            {
+                Mesh = _options.Name,
+                Pid = Environment.ProcessId,
+                Started = _started,
+                Gateway = GatewayUrl,
+                Folder = Run.Path,
+                MemoryBytes = memory,
+                Processes = processes,
+                ControlPlane = _control.Status(),
+                Services = _state.ServiceStatuses(),
+                Pods = [_gateway.Status(), .. _deployments.Statuses(), .. Members.Statuses()],
+                Diagnostics = [.. _complaints.Select(ReportedDiagnostic.From)],
+                Traffic = _traffic?.Status(),
+            };
+        }
+    }
+
+    /// <summary>What keeps something of the manifests from running here.</summary>
+    public IReadOnlyList<Diagnostic> Complaints()
+    {
+        lock (_complaints) return [.. _complaints];
+    }
+
+    /// <summary>Replaces every pod of a Deployment, one after the other, without losing a request.</summary>
+    /// <exception cref="MeshException">No such Deployment, or a new pod did not become ready (the old ones stay).</exception>
+    public Task RestartAsync(string ns, string name, IProgress<string> progress, CancellationToken cancel) => _deployments.RestartAsync(ns, name, progress, cancel);
+
+    /// <summary>Changes the number of pods of a Deployment until its manifest changes.</summary>
+    /// <exception cref="MeshException">No such Deployment.</exception>
+    public Task ScaleAsync(string ns, string name, int replicas, IProgress<string> progress, CancellationToken cancel) => _deployments.ScaleAsync(ns, name, replicas, progress, cancel);
+
+    /// <summary>Asks for the end; whoever holds the mesh hears it by <see cref="StopAsked"/>.</summary>
+    public void AskToStop() => _stopAsked.TrySetResult();
+
+    /// <summary>Requests and server errors that the gateway counted, if it answers.</summary>
+    public async Task<(long Requests, long Errors)?> GatewayCountsAsync()
+    {
+        long? requests = await _gateway.Proxy.Admin.HttpStatAsync("downstream_rq_total").ConfigureAwait(false);
+        long? errors = await _gateway.Proxy.Admin.HttpStatAsync("downstream_rq_5xx").ConfigureAwait(false);
+        return requests is null ? null : (requests.Value, errors ?? 0);
+    }
+
+    /// <summary>Drains and ends everything: traffic, gateway, pods, control plane. Leaves the logs.</summary>
+    public async Task StopAsync()
+    {
+        if (Interlocked.Exchange(ref _ended, 1) != 0) return;
+        await _stop.CancelAsync().ConfigureAwait(false);
+        if (_traffic is not null) await _traffic.StopAsync().ConfigureAwait(false);
+        _manifests.Dispose();
+        try
+        {
+            await _following.ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            // That is how it ends.
+        }
+        await Members.StopAsync().ConfigureAwait(false);
+        await _gateway.StopAsync().ConfigureAwait(false);
+        await _deployments.StopAsync(s_stopBound).ConfigureAwait(false);
+        await _control.StopAsync().ConfigureAwait(false);
+        if (_api is not null) await _api.DisposeAsync().ConfigureAwait(false);
+        // Processes that put themselves into a session of their own are still ours.
+        Guard.Sweep(_context.Mark);
+        Run.Clean();
+        _guard.Dispose();
+        _slot.Dispose();
+        await _lock.DisposeAsync().ConfigureAwait(false);
+        File.Delete(Run.LockFile);
+        _deployments.Dispose();
+        _gateway.Dispose();
+        _proxies.Dispose();
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync().ConfigureAwait(false);
+        _stop.Dispose();
+    }
+
+    private async Task BringUpAsync(TimeSpan readyBound, CancellationToken cancel)
+    {
+        ManifestSet set = _manifests.Read();
+        Take(set);
+        if (set.Deployments.IsEmpty && set.Diagnostics.FirstOrDefault(d => d.Severity == Severity.Error) is { } fault) throw new MeshException(fault);
+        _gateway.Publish();
+
+        _progress.Report("starting the control plane");
+        _control.Start();
+        await _control.WhenReadyAsync(cancel).ConfigureAwait(false);
+
+        _progress.Report("starting gateway and sidecars");
+        _proxies.Add(_gateway.Proxy.Admin);
+        _gateway.Proxy.Start();
+        Task all = _deployments.FollowAsync(set.Deployments, cancel);
+        _api = await RunnerApi.StartAsync(this, Run.Socket).ConfigureAwait(false);
+        IPAddress control = AddressPlan.ControlPlane(_slot.Number);
+        Run.Describe(new MeshLocation
+        {
+            Mesh = _options.Name,
+            Pid = Environment.ProcessId,
+            Slot = _slot.Number,
+            ControlPlane = $"http://{control}:{AddressPlan.HttpPort}",
+            Xds = $"{control}:{AddressPlan.XdsPort}",
+            TokenFile = Run.TokenFile,
+            Gateway = GatewayUrl,
+            Socket = Run.Socket,
+            Folder = Run.Path,
+        });
+
+        _progress.Report("starting services");
+        try
+        {
+            await _gateway.WhenReadyAsync(cancel).WaitAsync(readyBound, _options.Time, cancel).ConfigureAwait(false);
+            await all.WaitAsync(readyBound, _options.Time, cancel).ConfigureAwait(false);
+            await _gateway.WhenServingAsync(cancel).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // The first screen will say who is not ready; everything goes on being tried.
+        }
+        _following = FollowAsync(_stop.Token);
+        _traffic?.Start();
+    }
+
+    // A change of a manifest is taken like a cluster would take it; the control plane reads the same files for its own kinds.
+    private async Task FollowAsync(CancellationToken cancel)
+    {
+        await foreach (ManifestSet set in _manifests.FollowAsync(cancel).ConfigureAwait(false))
+        {
+            Take(set);
+            // A file that cannot be read now says nothing about what should run: nothing is taken away because of it.
+            bool blind = set.Diagnostics.Any(d => d.Severity == Severity.Error);
+            await _deployments.FollowAsync(set.Deployments, cancel, mayRemove: !blind).ConfigureAwait(false);
+        }
+    }
+
+    private void Take(ManifestSet set)
+    {
+        bool blind = set.Diagnostics.Any(d => d.Severity == Severity.Error && d.Code is not "NARU-L002" and not "NARU-L003");
+        IEnumerable<ServiceManifest> services = set.Services;
+        // The gateway's own Service may be given by the user; otherwise there is one as Istio installs it.
+        if (services.All(s => s.Key != Gateway.ServiceKey)) services = services.Append(Gateway.DefaultService());
+        if (blind) services = services.UnionBy(_state.Services(), s => s.Key);
+        IReadOnlyList<ServiceManifest> refused = _state.SetServices(services);
+        lock (_complaints)
+        {
+            _complaints.Clear();
+            _complaints.AddRange(set.Diagnostics);
+            _complaints.AddRange(refused.Select(s => new Diagnostic("NARU-L012", Severity.Error, "no address is left: a local mesh has 253 services at most", s.Place, $"Service {s.Key}")));
+        }
+    }
+}

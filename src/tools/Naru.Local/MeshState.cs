@@ -1,0 +1,133 @@
+// What the mesh consists of, in one place and behind one lock: addresses, services, pods as others see them. Writes through to the
+// state folder, which is how the control plane learns of it.
+using System.Collections.Immutable;
+using Naru.Inspect;
+using Naru.Local.Manifests;
+
+namespace Naru.Local;
+
+internal sealed class MeshState(AddressPlan plan, StateWriter writer)
+{
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, ServiceManifest> _services = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, PodState> _pods = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _fromManifests = new(StringComparer.Ordinal);
+
+    public AppPorts AppPorts { get; } = new();
+
+    /// <summary>Services that manifests name; others that were there from manifests go. Returns those that found no address.</summary>
+    public IReadOnlyList<ServiceManifest> SetServices(IEnumerable<ServiceManifest> manifests)
+    {
+        var refused = new List<ServiceManifest>();
+        lock (_lock)
+        {
+            List<ServiceManifest> wanted = [.. manifests];
+            foreach (string gone in _fromManifests.Except(wanted.Select(s => s.Key)).ToList()) Remove(gone);
+            foreach (ServiceManifest service in wanted)
+            {
+                if (!Put(service)) refused.Add(service);
+                else _fromManifests.Add(service.Key);
+            }
+        }
+        return refused;
+    }
+
+    /// <summary>Adds a service that no manifest names.</summary>
+    public bool AddService(ServiceManifest service)
+    {
+        lock (_lock) return Put(service);
+    }
+
+    /// <summary>Removes a service that no manifest names.</summary>
+    public void RemoveService(string key)
+    {
+        lock (_lock)
+        {
+            if (!_fromManifests.Contains(key)) Remove(key);
+        }
+    }
+
+    public ServiceManifest? Service(string key)
+    {
+        lock (_lock) return _services.GetValueOrDefault(key);
+    }
+
+    public ImmutableArray<ServiceManifest> Services()
+    {
+        lock (_lock) return [.. _services.Values.OrderBy(s => s.Key, StringComparer.Ordinal)];
+    }
+
+    public int? TakePod()
+    {
+        lock (_lock) return plan.TakePod();
+    }
+
+    public string PodAddress(int number) => plan.PodAddress(number);
+
+    public void Put(PodState pod)
+    {
+        lock (_lock)
+        {
+            _pods[$"{pod.Namespace}/{pod.Name}"] = pod;
+            writer.Put(pod);
+        }
+    }
+
+    public void RemovePod(PodIdentity pod)
+    {
+        lock (_lock)
+        {
+            if (!_pods.Remove($"{pod.Namespace}/{pod.Name}")) return;
+            writer.RemovePod(pod.Namespace, pod.Name);
+            plan.ReleasePod(pod.Number);
+        }
+    }
+
+    /// <summary>Whether any service sends requests to pods with these labels.</summary>
+    public bool IsSelected(string ns, IReadOnlyDictionary<string, string> labels)
+    {
+        lock (_lock) return _services.Values.Any(s => s.Selects(ns, labels));
+    }
+
+    /// <summary>Whether any pod, ready or not, belongs to a service.</summary>
+    public bool HasPods(ServiceManifest service)
+    {
+        lock (_lock) return _pods.Values.Any(p => service.Selects(p.Namespace, p.Labels));
+    }
+
+    public Dictionary<string, string> EnvironmentOf(IReadOnlyDictionary<string, string> inherited, PodIdentity pod, IReadOnlyList<KeyValuePair<ContainerPort, int>> ports, IReadOnlyList<EnvironmentVariable> template)
+    {
+        lock (_lock) return PodEnvironment.Build(inherited, pod, ports, template, _services.Values, plan);
+    }
+
+    public IReadOnlyList<ServiceStatus> ServiceStatuses()
+    {
+        lock (_lock)
+        {
+            return [.. _services.Values.OrderBy(s => s.Key, StringComparer.Ordinal).Select(s => new ServiceStatus
+            {
+                Namespace = s.Namespace,
+                Name = s.Name,
+                Address = plan.ClusterAddress(plan.Services[s.Key]),
+                Ports = [.. s.Ports.Select(p => p.Number)],
+                Ready = _pods.Values.Count(p => p.Ready && s.Selects(p.Namespace, p.Labels)),
+            })];
+        }
+    }
+
+    private bool Put(ServiceManifest service)
+    {
+        if (plan.TakeService(service.Key) is not { } number) return false;
+        _services[service.Key] = service;
+        writer.Put(service, plan.ClusterAddress(number));
+        return true;
+    }
+
+    private void Remove(string key)
+    {
+        if (!_services.Remove(key, out ServiceManifest? service)) return;
+        _fromManifests.Remove(key);
+        plan.ReleaseService(key);
+        writer.RemoveService(service.Namespace, service.Name);
+    }
+}
