@@ -1,6 +1,6 @@
 // naru up PATH, naru demo: a mesh in the foreground until Ctrl-C, SIGTERM or `naru down`.
 using System.CommandLine;
-using System.Diagnostics;
+using Process = System.Diagnostics.Process;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using Naru.Core;
