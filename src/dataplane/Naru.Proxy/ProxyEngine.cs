@@ -51,6 +51,7 @@ public sealed class ProxyEngine : IDataPlane
     private readonly Dictionary<string, Listener> _listeners = new(StringComparer.Ordinal);
     private readonly List<Listener> _leaving = [];
     private readonly Dictionary<string, EndpointsConfig> _endpoints = new(StringComparer.Ordinal);
+    private readonly ProxyLife _life = new();
     private bool _draining;
     private bool _drainingInbound;
     private bool _healthCheckFailed;
@@ -65,6 +66,9 @@ public sealed class ProxyEngine : IDataPlane
 
     /// <summary>Number of workers.</summary>
     public int Concurrency => _workers.Length;
+
+    /// <summary>While set, every answer carries <c>Connection: close</c> (Envoy: /healthcheck/fail).</summary>
+    public bool HealthCheckFail { get => _life.HealthCheckFailed; set => _life.HealthCheckFailed = value; }
 
     /// <summary>Starts the workers.</summary>
     public void Start()
@@ -188,7 +192,7 @@ public sealed class ProxyEngine : IDataPlane
             return;
         }
         string prefix = config.StatPrefix.Length > 0 ? config.StatPrefix : $"{config.Address.Host}_{config.Address.Port}";
-        var listener = new Listener(config, manager, _options.Stats.Block($"listener.{prefix}", ListenerStats.Schema), _workers.Length, _options.OnFault)
+        var listener = new Listener(config, manager, _options.Stats.Block($"listener.{prefix}", ListenerStats.Schema), _workers.Length, _life, _options.OnFault)
         {
             IsDraining = MustDrain(config),
         };
@@ -295,7 +299,6 @@ public sealed class ProxyEngine : IDataPlane
         while (ActiveConnections > 0 && Environment.TickCount64 < deadline && !hurry.IsCancellationRequested)
         {
             await Task.Delay(10, CancellationToken.None).ConfigureAwait(false);
-            DrainListeners(inboundOnly: false, graceful: false);
         }
         foreach (Worker worker in _workers) worker.Stop();
     }

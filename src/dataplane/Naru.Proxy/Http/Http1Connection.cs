@@ -12,7 +12,6 @@ namespace Naru.Proxy.Http;
 internal sealed class Http1Connection : TcpSocket
 {
     private const int LingerMaxBytes = 256 * 1024;
-    private const int FirstRequestGraceMs = 1000;
 
     private enum Phase : byte { Idle, Head, Exchange, Linger }
 
@@ -80,12 +79,13 @@ internal sealed class Http1Connection : TcpSocket
                     if (!MayRead)
                     {
                         SetIdleTimer();
-                        if (_listener.IsDraining && _requests > 0) goto done;
                         await Readable();
                     }
-                    if (Cancelled) goto done;
+                    // Time is up; but a request that has arrived meanwhile is still answered.
                     _in = Worker.Buffers.Rent();
-                    if (Receive(_in) is 0 or Failed) goto done;
+                    int n = Receive(_in);
+                    if (n is 0 or Failed || (n == WouldBlock && Cancelled)) goto done;
+                    Uncancel();
                 }
 
                 // 2. Read the head.
@@ -125,7 +125,6 @@ internal sealed class Http1Connection : TcpSocket
                 else
                 {
                     _in.Start += x.Head.Length;
-                    if (!LifeAllowsMore(x)) x.KeepAlive = false;
                     goOn = await Router.AnswerAsync(x);
                     TakeRequestBuffer(x);
                 }
@@ -204,9 +203,10 @@ internal sealed class Http1Connection : TcpSocket
         return _manager = manager;
     }
 
-    private bool LifeAllowsMore(Exchange x)
+    /// <summary>Asked when the answer's head is written: whether the connection will be there for another request.</summary>
+    public bool GoesOnAfter(Exchange x)
     {
-        if (_listener.IsDraining)
+        if (_listener.IsDraining || _listener.Life.HealthCheckFailed)
         {
             _shard[HttpStats.CxDrainClose]++;
             return false;
@@ -286,6 +286,7 @@ internal sealed class Http1Connection : TcpSocket
     private void SetIdleTimer()
     {
         long ms = _manager.IdleMs;
+        if (_listener.IsDraining) ms = Math.Min(ms == 0 ? long.MaxValue : ms, Math.Max(1, (long)_manager.Config.DrainTimeout.TotalMilliseconds));
         if (_manager.MaxConnectionMs > 0) ms = Math.Max(1, Math.Min(ms == 0 ? long.MaxValue : ms, _openedAt + _manager.MaxConnectionMs - Worker.Now));
         Arm(ms);
     }
@@ -331,11 +332,11 @@ internal sealed class Http1Connection : TcpSocket
         if (_phase == Phase.Exchange && Dead && _exchange is { Abort: AbortReason.None } x) x.GiveUp(AbortReason.DownstreamGone);
     }
 
-    /// <summary>Ends an idle connection; others see the drain when their answer is done. One that has just been opened gets a
-    /// moment to say what it was opened for.</summary>
+    /// <summary>An idle connection ends when it stays idle for the drain timeout; a client about to use it must not lose its request.
+    /// Busy ones end with their answer, which says so.</summary>
     public void Drain()
     {
-        if (_phase == Phase.Idle && (_requests > 0 || Worker.Now - _openedAt > FirstRequestGraceMs)) Cancel();
+        if (_phase == Phase.Idle && !MayRead) SetIdleTimer();
     }
 
     private void ReleaseIn()

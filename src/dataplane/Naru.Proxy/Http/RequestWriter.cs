@@ -52,6 +52,18 @@ internal static class RequestWriter
             o.Append(x.Manager.Via);
             o.Append("\r\n"u8);
         }
+        if (action.PrefixRewrite is not null || action.Config.RegexRewrite is not null)
+        {
+            Ensure(x, ref o, x.Head.TargetLength + 512);
+            o.Append("x-envoy-original-path: "u8);
+            o.Append(x.Path);
+            if (x.HasQuery)
+            {
+                o.Append("?"u8);
+                o.Append(x.Query);
+            }
+            o.Append("\r\n"u8);
+        }
         long expected = ExpectedTimeout(x, action);
         if (expected > 0)
         {

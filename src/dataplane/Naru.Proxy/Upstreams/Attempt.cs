@@ -368,7 +368,11 @@ internal static class Attempt
         if (x.Framing.Expect100 && x.Head.Minor == 1 && !x.Manager.Config.Proxy100Continue && x.In.IsEmpty && !x.Continued)
         {
             x.Continued = true;
-            if (!SendContinue(x)) return PumpResult.Cancelled;
+            if (!SendContinue(x))
+            {
+                x.GiveUp(AbortReason.DownstreamGone);
+                return PumpResult.Cancelled;
+            }
         }
         PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, up, o, x.Framing.Body == BodyKind.Chunked);
         switch (result)
