@@ -17,8 +17,9 @@ namespace Naru.Proxy.Config.Reading;
 /// <summary>Types by name.</summary>
 public static class EnvoyTypes
 {
-    /// <summary>Everything that is declared in <c>proto/envoy</c> and may stand in an <c>Any</c>.</summary>
-    public static TypeRegistry Registry { get; } = TypeRegistry.FromFiles(
+    /// <summary>The files of declarations from which all others that are read can be reached.</summary>
+    public static IReadOnlyList<FileDescriptor> Files { get; } =
+    [
         BootstrapReflection.Descriptor,
         AccesslogReflection.Descriptor,
         FileReflection.Descriptor,
@@ -31,8 +32,13 @@ public static class EnvoyTypes
         Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptionsReflection.Descriptor,
         Envoy.Service.Discovery.V3.DiscoveryReflection.Descriptor,
         Envoy.Admin.V3.ConfigDumpReflection.Descriptor,
+        Envoy.Admin.V3.ConfigDumpSharedReflection.Descriptor,
         Xds.Type.V3.TypedStructReflection.Descriptor,
-        Udpa.Type.V1.TypedStructReflection.Descriptor);
+        Udpa.Type.V1.TypedStructReflection.Descriptor,
+    ];
+
+    /// <summary>Everything that may stand in an <c>Any</c>.</summary>
+    public static TypeRegistry Registry { get; } = TypeRegistry.FromFiles([.. Files]);
 
     /// <summary>How files are bound: messages that are known by name only are not looked into.</summary>
     public static BindOptions Binding { get; } = new()

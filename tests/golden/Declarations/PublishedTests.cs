@@ -1,0 +1,136 @@
+// Our own declarations in proto/ say on the wire what the published ones say: every message, field, enum value and method of ours
+// is compared with the .proto files that npm's @grpc/grpc-js-xds carries (./test installs it). Ours may leave out, never differ.
+using System.Diagnostics;
+using System.Reflection;
+using System.Text.Json;
+using Google.Protobuf.Reflection;
+using Naru.Kit;
+using Xunit;
+
+namespace Naru.GoldenTests.Declarations;
+
+public sealed class PublishedTests
+{
+    // Files of ours that the package does not carry; each would need another oracle. There is none at present.
+    private static readonly string[] s_withoutOracle = [];
+
+    private static readonly string[] s_packages = ["envoy", "google", "udpa", "xds"];
+
+    private static readonly Lazy<JsonElement> s_published = new(Describe);
+
+    private static FileDescriptor[] Ours { get; } = [.. Collect()];
+
+    public static TheoryData<string> Files => [.. Ours.Select(f => f.Name)];
+
+    [Fact]
+    public void Every_file_of_ours_has_an_oracle_or_is_listed()
+    {
+        HashSet<string> published = [.. s_published.Value.GetProperty("present").EnumerateArray().Select(e => e.GetString()!)];
+        Assert.Equal(s_withoutOracle, Ours.Select(f => f.Name).Where(f => !published.Contains(f)));
+    }
+
+    [Fact]
+    public void Every_proto_file_is_compared()
+    {
+        string root = Repository.At("proto");
+        string[] files = [.. s_packages.SelectMany(d => Directory.EnumerateFiles(Path.Combine(root, d), "*.proto", SearchOption.AllDirectories))
+            .Select(f => Path.GetRelativePath(root, f)).Order(StringComparer.Ordinal)];
+        Assert.Equal(files, Ours.Select(f => f.Name).Order(StringComparer.Ordinal));
+    }
+
+    [Theory]
+    [MemberData(nameof(Files))]
+    public void A_file_says_what_the_published_one_says(string name)
+    {
+        FileDescriptor file = Ours.Single(f => f.Name == name);
+        var differences = new List<string>();
+        foreach (MessageDescriptor message in All(file.MessageTypes)) Compare(message, differences);
+        foreach (EnumDescriptor type in file.EnumTypes.Concat(All(file.MessageTypes).SelectMany(m => m.EnumTypes))) Compare(type, differences);
+        foreach (ServiceDescriptor service in file.Services) Compare(service, differences);
+        Assert.Empty(differences);
+    }
+
+    private static void Compare(MessageDescriptor message, List<string> differences)
+    {
+        if (message.GetOptions()?.MapEntry == true) return;
+        if (!s_published.Value.GetProperty("messages").TryGetProperty(message.FullName, out JsonElement published))
+        {
+            differences.Add($"message {message.FullName} is not published");
+            return;
+        }
+        foreach (FieldDescriptor field in message.Fields.InDeclarationOrder())
+        {
+            if (!published.TryGetProperty(field.Name, out JsonElement theirs))
+            {
+                differences.Add($"field {field.FullName} is not published");
+                continue;
+            }
+            string said = $"{theirs.GetProperty("number").GetInt32()} {theirs.GetProperty("label").GetString()} {theirs.GetProperty("type").GetString()} oneof={theirs.GetProperty("oneof").GetString()}";
+            string ours = $"{field.FieldNumber} {Label(field)} {TypeOf(field.IsMap ? field.MessageType.FindFieldByNumber(2) : field)} oneof={field.RealContainingOneof?.Name}";
+            if (ours != said) differences.Add($"field {field.FullName}: ours {ours}, published {said}");
+        }
+    }
+
+    private static void Compare(EnumDescriptor type, List<string> differences)
+    {
+        if (!s_published.Value.GetProperty("enums").TryGetProperty(type.FullName, out JsonElement published))
+        {
+            differences.Add($"enum {type.FullName} is not published");
+            return;
+        }
+        foreach (EnumValueDescriptor value in type.Values)
+        {
+            if (!published.TryGetProperty(value.Name, out JsonElement number) || number.GetInt32() != value.Number) differences.Add($"value {type.FullName}.{value.Name} = {value.Number}");
+        }
+        // An enum is never cut: a value that is left out could not be named in a complaint.
+        int theirs = published.EnumerateObject().Count(v => !v.Name.StartsWith("hidden_envoy_deprecated", StringComparison.Ordinal));
+        if (theirs != type.Values.Count) differences.Add($"enum {type.FullName} has {type.Values.Count} values, published are {theirs}");
+    }
+
+    private static void Compare(ServiceDescriptor service, List<string> differences)
+    {
+        JsonElement published = s_published.Value.GetProperty("services").GetProperty(service.FullName);
+        foreach (MethodDescriptor method in service.Methods)
+        {
+            string ours = $"{(method.IsClientStreaming ? "stream " : "")}{method.InputType.FullName} -> {(method.IsServerStreaming ? "stream " : "")}{method.OutputType.FullName}";
+            string? theirs = published.TryGetProperty(method.Name, out JsonElement said) ? said.GetString() : null;
+            if (ours != theirs) differences.Add($"method {method.FullName}: ours {ours}, published {theirs}");
+        }
+    }
+
+    private static string Label(FieldDescriptor field)
+    {
+        if (field.IsMap) return $"map<{TypeOf(field.MessageType.FindFieldByNumber(1))}>";
+        if (field.IsRepeated) return "repeated";
+        return field.ToProto().Proto3Optional ? "optional" : "single";
+    }
+
+    private static string TypeOf(FieldDescriptor field) => field.FieldType switch
+    {
+        FieldType.Message => field.MessageType.FullName,
+        FieldType.Enum => field.EnumType.FullName,
+        var scalar => scalar.ToString().ToLowerInvariant(),
+    };
+
+    private static IEnumerable<MessageDescriptor> All(IEnumerable<MessageDescriptor> messages) => messages.SelectMany(m => All(m.NestedTypes).Prepend(m));
+
+    // Every generated file of these packages, found in the assembly, so that none is forgotten.
+    private static IEnumerable<FileDescriptor> Collect() => typeof(Envoy.Config.Core.V3.Node).Assembly.GetExportedTypes()
+        .Where(t => t.Name.EndsWith("Reflection", StringComparison.Ordinal))
+        .Select(t => t.GetProperty("Descriptor", BindingFlags.Public | BindingFlags.Static)?.GetValue(null)).OfType<FileDescriptor>()
+        .Where(f => s_packages.Contains(f.Name.Split('/')[0])).OrderBy(f => f.Name, StringComparer.Ordinal);
+
+    private static JsonElement Describe()
+    {
+        string peers = Repository.At("tests", "kit", "peers");
+        if (!Directory.Exists(Path.Combine(peers, "node_modules"))) throw new DirectoryNotFoundException("the npm peers are not installed; ./test installs them");
+        var start = new ProcessStartInfo(Tools.Path("node", "nodejs")) { RedirectStandardOutput = true, WorkingDirectory = peers };
+        start.ArgumentList.Add("describe.js");
+        foreach (FileDescriptor file in Ours) start.ArgumentList.Add(file.Name);
+        using Process node = Process.Start(start)!;
+        using JsonDocument document = JsonDocument.Parse(node.StandardOutput.ReadToEnd());
+        node.WaitForExit();
+        Assert.Equal(0, node.ExitCode);
+        return document.RootElement.Clone();
+    }
+}
