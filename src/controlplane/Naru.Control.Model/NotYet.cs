@@ -4,9 +4,11 @@ using System.Collections.Frozen;
 
 namespace Naru.Control.Model;
 
-internal static class NotYet
+/// <summary>Istio's fields that Naru refuses as not supported yet.</summary>
+public static class NotYet
 {
-    private static readonly FrozenDictionary<string, string[]> Fields = new Dictionary<string, string[]>
+    /// <summary>By the short name of the message, in snake_case.</summary>
+    public static IReadOnlyDictionary<string, string[]> Fields { get; } = new Dictionary<string, string[]>
     {
         ["VirtualService"] = ["tls", "tcp"],
         ["HTTPRoute"] = ["fault", "mirror", "mirror_percent", "mirror_percentage", "mirrors", "cors_policy", "delegate",

@@ -81,7 +81,7 @@ internal static class Analysis
             if (layout.Services.ContainsKey(host.Value) || (host.Value.StartsWith("*.", StringComparison.Ordinal) && layout.Services.Keys.Any(s => HostNames.Covers(host.Value, s)))) continue;
             // A host that only a gateway knows is no mistake when the object is for a gateway too.
             if (service.Gateways.Length > 1) continue;
-            d.Warning("NARU-C221", $"there is no service {host.Value}; the rules are used by nobody", host.Place, subject, NearestService(host.Value, layout) ?? "apply the Service or a ServiceEntry, or correct spec.hosts");
+            d.Warning("NARU-C221", $"there is no service {host.Value}; only requests that name it as their host meet these rules", host.Place, subject, NearestService(host.Value, layout) ?? "apply the Service or a ServiceEntry, or correct spec.hosts");
         }
     }
 
