@@ -51,7 +51,6 @@ public sealed class ProxyEngine : IDataPlane
     private readonly Dictionary<string, Listener> _listeners = new(StringComparer.Ordinal);
     private readonly List<Listener> _leaving = [];
     private readonly Dictionary<string, EndpointsConfig> _endpoints = new(StringComparer.Ordinal);
-    private readonly ProxyLife _life = new();
     private bool _draining;
     private bool _drainingInbound;
     private bool _healthCheckFailed;
@@ -66,9 +65,6 @@ public sealed class ProxyEngine : IDataPlane
 
     /// <summary>Number of workers.</summary>
     public int Concurrency => _workers.Length;
-
-    /// <summary>While set, every answer carries <c>Connection: close</c> (Envoy: /healthcheck/fail).</summary>
-    public bool HealthCheckFail { get => _life.HealthCheckFailed; set => _life.HealthCheckFailed = value; }
 
     /// <summary>Starts the workers.</summary>
     public void Start()
@@ -192,7 +188,7 @@ public sealed class ProxyEngine : IDataPlane
             return;
         }
         string prefix = config.StatPrefix.Length > 0 ? config.StatPrefix : $"{config.Address.Host}_{config.Address.Port}";
-        var listener = new Listener(config, manager, _options.Stats.Block($"listener.{prefix}", ListenerStats.Schema), _workers.Length, _life, _options.OnFault)
+        var listener = new Listener(config, manager, _options.Stats.Block($"listener.{prefix}", ListenerStats.Schema), _workers.Length, _options.OnFault)
         {
             IsDraining = MustDrain(config),
         };

@@ -206,7 +206,7 @@ internal sealed class Http1Connection : TcpSocket
     /// <summary>Asked when the answer's head is written: whether the connection will be there for another request.</summary>
     public bool GoesOnAfter(Exchange x)
     {
-        if (_listener.IsDraining || _listener.Life.HealthCheckFailed)
+        if (_listener.IsDraining)
         {
             _shard[HttpStats.CxDrainClose]++;
             return false;

@@ -8,15 +8,6 @@ using Naru.Telemetry;
 
 namespace Naru.Proxy.Listeners;
 
-/// <summary>What everybody in the process should know about its life.</summary>
-internal sealed class ProxyLife
-{
-    private volatile bool _healthCheckFailed;
-
-    /// <summary>Operators took it out (Envoy: /healthcheck/fail): answers ask clients to go elsewhere.</summary>
-    public bool HealthCheckFailed { get => _healthCheckFailed; set => _healthCheckFailed = value; }
-}
-
 internal sealed class Listener
 {
     private readonly Http1Connection?[] _connections;
@@ -25,9 +16,8 @@ internal sealed class Listener
     private volatile HttpManager _manager;
     private volatile bool _draining;
 
-    public Listener(ListenerConfig config, HttpManager manager, StatBlock stats, int workers, ProxyLife life, Action<string, Exception> onFault)
+    public Listener(ListenerConfig config, HttpManager manager, StatBlock stats, int workers, Action<string, Exception> onFault)
     {
-        Life = life;
         Config = config;
         _manager = manager;
         Stats = stats;
@@ -39,7 +29,6 @@ internal sealed class Listener
 
     public ListenerConfig Config { get; set; }
     public StatBlock Stats { get; }
-    public ProxyLife Life { get; }
 
     /// <summary>Replaced whole when the configuration changes; connections look here for each request.</summary>
     public HttpManager Manager { get => _manager; set => _manager = value; }
