@@ -14,7 +14,8 @@ namespace Naru.Proxy.Xds;
 public delegate object? ResourceDecoder(ResourceType type, ByteString bytes, Diagnostics diagnostics);
 
 /// <summary>Judges updates.</summary>
-internal sealed class UpdateHandler(ConfigStore store, ResourceDecoder decode, StatRegistry stats, TimeProvider time, Action<LogLevel, string> log)
+internal sealed class UpdateHandler(
+    ConfigStore store, ResourceDecoder decode, StatRegistry stats, TimeProvider time, Action<LogLevel, string> log, Action<long> read)
 {
     /// <summary>Most characters of an <c>error_detail</c>.</summary>
     public const int MostErrorDetail = 4096;
@@ -22,6 +23,7 @@ internal sealed class UpdateHandler(ConfigStore store, ResourceDecoder decode, S
     /// <summary>Handles a state-of-the-world response. Returns null for ACK, or the text of a NACK.</summary>
     public string? Handle(ResourceType type, DiscoveryResponse response)
     {
+        read(response.CalculateSize());
         var batch = new ResourceBatch(type, response.VersionInfo) { FullState = type.IsFullState() };
         var seen = new Seen(batch);
         foreach (Any any in response.Resources)
@@ -35,6 +37,7 @@ internal sealed class UpdateHandler(ConfigStore store, ResourceDecoder decode, S
     /// <summary>Handles a delta response. Returns null for ACK, or the text of a NACK.</summary>
     public string? Handle(ResourceType type, DeltaDiscoveryResponse response)
     {
+        read(response.CalculateSize());
         var batch = new ResourceBatch(type, response.SystemVersionInfo);
         var seen = new Seen(batch);
         foreach (Resource resource in response.Resources) Take(batch, seen, resource);

@@ -1,5 +1,6 @@
 // What the proxy says on the wire, in both encodings: first requests, ACK and NACK, names, streams that die.
 using Envoy.Service.Discovery.V3;
+using Google.Protobuf;
 using Naru.Proxy.Config;
 using Naru.Proxy.Xds;
 using Xunit;
@@ -159,7 +160,22 @@ public sealed class StreamTests
         Assert.Single(world.Wire.Streams);
     }
 
-    internal static void Send(MemoryStream stream, bool delta, ResourceType type, string version, params Google.Protobuf.IMessage[] resources)
+    [Fact]
+    public async Task Memory_is_given_back_after_the_start_and_when_much_was_read_and_it_is_quiet()
+    {
+        World world = World.Live();
+        await world.UntilAsync(() => world.Trims == 1, "the first");
+        IMessage[] much = [.. Enumerable.Range(0, 20_000).Select(i => Resources.Static($"a-name-of-some-length-for-a-cluster-{i}"))];
+        world.Say(s => s.State(ResourceType.Cluster, "1", much));
+        world.Wait(9);
+        world.Say(s => s.State(ResourceType.Cluster, "2", much));
+        world.Wait(9);
+        Assert.Equal(1, world.Trims);
+        world.Wait(2);
+        Assert.Equal(2, world.Trims);
+    }
+
+    internal static void Send(MemoryStream stream, bool delta, ResourceType type, string version, params IMessage[] resources)
     {
         if (delta) stream.Delta(type, version, resources);
         else stream.State(type, version, resources);
