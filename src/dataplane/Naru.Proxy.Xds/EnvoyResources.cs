@@ -42,7 +42,7 @@ public static class EnvoyResources
             }
             else if (name.Length == 0) found.Error("NARU-X102", $"a {type.Abbreviation()} resource has no name", file.Places.Of(message));
             else record = Read(message, found, file.Places);
-            resources.Add(new FileResource(name, message, record, found));
+            resources.Add(new FileResource(name, message, record, found, file.Places.Of(message)));
         }
         return new FileContent(file.VersionInfo, resources.ToImmutable(), diagnostics);
     }

@@ -9,8 +9,9 @@ namespace Naru.Proxy.Xds;
 /// <param name="Name">Its name; empty where it has none.</param>
 /// <param name="Message">The message; null where it could not be read.</param>
 /// <param name="Record">Its validated record; null where it may not be used.</param>
-/// <param name="Diagnostics">All that is to be said about it.</param>
-public sealed record FileResource(string Name, IMessage? Message, object? Record, Diagnostics Diagnostics);
+/// <param name="Diagnostics">All that is to be said about it; with an error it is not used.</param>
+/// <param name="Place">Where it begins.</param>
+public sealed record FileResource(string Name, IMessage? Message, object? Record, Diagnostics Diagnostics, Place Place = default);
 
 /// <summary>What a file holds.</summary>
 /// <param name="Version"><c>version_info</c>.</param>
