@@ -100,7 +100,7 @@ public static class ControlPlane
         {
             throw new ControlOptionsException($"--store {options.Store}: {e.Message}", e);
         }
-        return new ControlState(new FileSource(options.Config, new FileSourceOptions { Time = options.Time }), store);
+        return new ControlState(new FileSource(options.Config, new FileSourceOptions { Time = options.Time, LastGoodFolder = options.Store is null ? null : Path.Combine(options.Store, "last-good") }), store);
     }
 
     private static WebApplication Build(ControlOptions options, MeshWorlds worlds)

@@ -19,6 +19,8 @@ public sealed record FileSourceOptions
     public bool Watch { get; init; } = true;
     /// <summary>For objects that name no namespace.</summary>
     public string DefaultNamespace { get; init; } = "default";
+    /// <summary>Where last good versions of broken objects outlive a restart; null where they need not.</summary>
+    public string? LastGoodFolder { get; init; }
     /// <summary>Larger files are refused (default 16 MiB).</summary>
     public long MaxFileBytes { get; init; } = 16 << 20;
     /// <summary>Clock of debounce and polling.</summary>
@@ -28,7 +30,7 @@ public sealed record FileSourceOptions
 /// <summary>Files and folders as a source of configuration.</summary>
 public sealed class FileSource : IConfigSource
 {
-    private sealed record FileEntry(string Path, DateTime Written, long Length, Manifest Manifest, ImmutableArray<ConfigObject> Objects, ImmutableArray<Diagnostic> Diagnostics);
+    private sealed record FileEntry(DateTime Written, long Length, ImmutableArray<ConfigObject> Objects, ImmutableArray<ConfigObject> Stale, ImmutableArray<Diagnostic> Diagnostics);
 
     private readonly ImmutableArray<string> _paths;
     private readonly FileSourceOptions _options;
@@ -36,6 +38,7 @@ public sealed class FileSource : IConfigSource
     private readonly Dictionary<string, FileSystemWatcher?> _watchers = new(StringComparer.Ordinal);
     private readonly Channel<string> _dirty = Channel.CreateUnbounded<string>();
     private readonly CancellationTokenSource _stop = new();
+    private readonly LastGood _lastGood;
     private readonly Lock _reading = new();
     private readonly Task _following;
     private volatile ConfigState _current = ConfigState.Empty;
@@ -45,6 +48,7 @@ public sealed class FileSource : IConfigSource
     {
         _paths = [.. paths.Select(Path.GetFullPath)];
         _options = options ?? new FileSourceOptions();
+        _lastGood = new LastGood(_options.LastGoodFolder);
         Read(ImmutableHashSet<string>.Empty);
         _following = _options.Watch ? FollowAsync() : Task.CompletedTask;
     }
@@ -110,6 +114,7 @@ public sealed class FileSource : IConfigSource
             var alive = new HashSet<string>(listed, StringComparer.Ordinal);
             foreach (string gone in _files.Keys.Where(f => !alive.Contains(f)).ToList()) _files.Remove(gone);
             foreach (string path in alive) ReadFile(path, all || dirty.Contains(path), faults);
+            _lastGood.Keep(_files.SelectMany(f => f.Value.Stale.Select(o => (f.Key, o))), path => alive.Contains(path) && !_files.ContainsKey(path), faults);
 
             ConfigState next = Merge(listed.Distinct(StringComparer.Ordinal), faults);
             if (Same(next, _current)) return false;
@@ -175,12 +180,13 @@ public sealed class FileSource : IConfigSource
         }
     }
 
-    private static FileEntry Accept(string path, FileInfo info, Manifest manifest, FileEntry? before)
+    private FileEntry Accept(string path, FileInfo info, Manifest manifest, FileEntry? before)
     {
         var objects = ImmutableArray.CreateBuilder<ConfigObject>();
+        var stale = ImmutableArray.CreateBuilder<ConfigObject>();
         var diagnostics = new List<Diagnostic>(manifest.Faults);
         var seen = new HashSet<ObjectKey>();
-        Dictionary<ObjectKey, ConfigObject> good = before?.Objects.DistinctBy(o => o.Key).ToDictionary(o => o.Key) ?? [];
+        Dictionary<ObjectKey, ConfigObject> good = (before?.Objects ?? _lastGood.Of(path)).DistinctBy(o => o.Key).ToDictionary(o => o.Key);
         // A document that cannot be read may have been any of the objects that were here.
         bool blind = manifest.Faults.Any(f => f.Severity == Severity.Error) || manifest.Items.Any(i => i is { Key: null, IsBroken: true });
         foreach (ManifestItem item in manifest.Items)
@@ -195,6 +201,7 @@ public sealed class FileSource : IConfigSource
             else if (item.IsBroken && item.Key is { } broken && good.TryGetValue(broken, out ConfigObject? last))
             {
                 objects.Add(last);
+                stale.Add(last);
                 diagnostics.AddRange(item.Diagnostics);
                 diagnostics.Add(StillServing(last, item.Place));
             }
@@ -205,10 +212,11 @@ public sealed class FileSource : IConfigSource
             foreach (ConfigObject last in good.Values.Where(o => !seen.Contains(o.Key)))
             {
                 objects.Add(last);
+                stale.Add(last);
                 diagnostics.Add(StillServing(last, new Place(path)));
             }
         }
-        return new FileEntry(path, info.LastWriteTimeUtc, info.Length, manifest, objects.ToImmutable(), [.. diagnostics]);
+        return new FileEntry(info.LastWriteTimeUtc, info.Length, objects.ToImmutable(), stale.ToImmutable(), [.. diagnostics]);
     }
 
     private static Diagnostic StillServing(ConfigObject last, Place place) =>

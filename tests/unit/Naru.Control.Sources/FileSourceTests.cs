@@ -92,6 +92,30 @@ public sealed class FileSourceTests : IDisposable
         Assert.Empty(source.Current.Diagnostics);
     }
 
+    [Theory]
+    [InlineData("SERVICE")]
+    [InlineData("a: [")]
+    public async Task The_last_good_version_survives_a_restart(string broken)
+    {
+        string path = Write("s.yaml", Service("a", 1));
+        FileSourceOptions options = Still with { LastGoodFolder = Path.Combine(_folder, "last-good") };
+        await using (var first = new FileSource([path], options))
+        {
+            Write("s.yaml", broken == "SERVICE" ? Service("a", 99999) : broken);
+            first.Reload();
+            Assert.Equal("a", Names(first.Current));
+        }
+        await using (var second = new FileSource([path], options))
+        {
+            Assert.Equal(1, ((ServiceSpec)Assert.Single(second.Current.Objects).Value.Spec).Ports[0].Port);
+            Assert.Contains(second.Current.Diagnostics, d => d.Code == "NARU-C242");
+            Write("s.yaml", Service("b", 1));
+            second.Reload();
+            Assert.Equal("b", Names(second.Current));
+        }
+        Assert.Empty(Directory.EnumerateFiles(options.LastGoodFolder!));
+    }
+
     [Fact]
     public async Task An_object_that_was_never_good_is_not_there()
     {
