@@ -3,6 +3,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Threading.Channels;
 using Envoy.Config.Core.V3;
+using Google.Protobuf;
 using Grpc.Core;
 using Microsoft.Extensions.Logging;
 
@@ -77,7 +78,11 @@ internal sealed class XdsStream(XdsServer server, long id, string peer)
                 server.Counters.Pushed(update.TypeUrl, update.Resources.Count);
                 continue;
             }
-            if (closed) return;
+            if (closed)
+            {
+                if (inbox.Completion.Exception?.InnerException is { } failure) throw Refuse(failure);
+                return;
+            }
             await WaitAsync(engine.WakeIn, cancel).ConfigureAwait(false);
         }
     }
@@ -129,6 +134,15 @@ internal sealed class XdsStream(XdsServer server, long id, string peer)
         return new RpcException(new Status(code, refusal.Text));
     }
 
+    // Too long a message, or one that is none: gRPC's own status where it has one.
+    private RpcException Refuse(Exception failure)
+    {
+        if (failure is not RpcException { Status.StatusCode: not StatusCode.Unknown } known) return Refuse(new Refusal(RefusalKind.InvalidArgument, "a request could not be read"));
+        server.Counters.StreamRefused();
+        server.Logger.LogWarning("stream refused peer={Peer} stream={Stream} reason={Reason}", peer, id, known.Status.Detail);
+        return new RpcException(known.Status);
+    }
+
     // However a connection dies, it only ends this stream: the loop sees a completed inbox.
     [SuppressMessage("Design", "CA1031", Justification = "whatever ends the connection, only this stream ends with it")]
     private async Task ReadAsync<TRequest>(IAsyncStreamReader<TRequest> requests, ChannelWriter<TRequest> inbox, CancellationToken cancel)
@@ -141,9 +155,13 @@ internal sealed class XdsStream(XdsServer server, long id, string peer)
                 Wake();
             }
         }
-        catch (Exception e)
+        catch (Exception e) when (e is OperationCanceledException or IOException and not InvalidProtocolBufferException || cancel.IsCancellationRequested)
         {
             server.Logger.LogDebug("stream ended stream={Stream} reason={Reason}", id, e.Message);
+        }
+        catch (Exception e)
+        {
+            inbox.TryComplete(e);
         }
         inbox.TryComplete();
         Wake();

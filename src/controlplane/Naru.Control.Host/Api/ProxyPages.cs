@@ -28,7 +28,7 @@ internal sealed class ProxyPages(ControlState state, XdsServer xds)
 
     /// <summary>Whether a proxy was offered at least this snapshot and confirmed everything of it.</summary>
     public static bool IsInStep(ProxyStatus proxy, long snapshot) =>
-        proxy.Generation >= snapshot && proxy.Types.All(t => t.State is SyncState.Synced or SyncState.NotSent && t.Names == 0);
+        proxy.Generation >= snapshot && proxy.Types.All(t => t.State == SyncState.Synced || t.State == SyncState.NotSent && t.Names == 0);
 
     private Task ProxiesAsync(HttpContext context) => Answers.JsonAsync(context, StatusCodes.Status200OK, w =>
     {
