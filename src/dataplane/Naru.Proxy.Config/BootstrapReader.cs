@@ -106,12 +106,12 @@ public static class BootstrapReader
 
     private static BootstrapConfig Validate(Bootstrap message, Diagnostics found, ProtoPlaces places)
     {
-        bool bound = !found.HasErrors;
         var meaning = new Diagnostics();
         var scope = new Scope(new ResourcePass(meaning, places, ""), message, "");
         FieldWalkOfBootstrap(scope, message);
         ImmutableArray<ClusterConfig> clusters = Clusters(scope, message);
-        ImmutableArray<ListenerConfig> listeners = Listeners(scope, message, clusters);
+        var sources = new SourceCheck(message, clusters);
+        ImmutableArray<ListenerConfig> listeners = Listeners(scope, message, clusters, sources);
         AddressConfig? admin = null;
         if (message.Admin is { Address: not null } endpoint) admin = Values.Address(scope.In("admin", endpoint), "address", endpoint.Address, literalOnly: true);
         var config = new BootstrapConfig
@@ -133,17 +133,27 @@ public static class BootstrapReader
                 Ads = dynamic.AdsConfig is { } ads ? ConfigSources.Api(at, "ads_config", ads) : null,
             };
         }
-        new SourceCheck(scope, message, config).Run();
+        sources.Check(scope, config);
         if (listeners.IsEmpty && config.Lds is null && message.StaticResources?.Listeners.Count is null or 0)
         {
             scope.Warning("", "NARU-C121", "there are no listeners, neither static ones nor a source of them", "add static_resources.listeners or dynamic_resources.lds_config");
         }
-        // What is missing after a fault of binding is most often what could not be bound.
+        List<string> faulty = [.. found.Items.Where(d => d.Severity == Severity.Error && !string.IsNullOrEmpty(d.Subject)).Select(d => d.Subject!)];
         foreach (Diagnostic diagnostic in meaning.Items)
         {
-            if (bound || diagnostic.Code is not ("NARU-C101" or "NARU-C104" or "NARU-C106" or "NARU-C121")) found.Add(diagnostic);
+            if (!Follows(diagnostic, faulty)) found.Add(diagnostic);
         }
         return config;
+    }
+
+    // What could not be bound is missing afterwards; that is not a second fault.
+    private static bool Follows(Diagnostic diagnostic, List<string> faulty)
+    {
+        string path = diagnostic.Subject ?? "";
+        bool absence = diagnostic.Code is "NARU-C101" or "NARU-C104" or "NARU-C106" or "NARU-C121";
+        return faulty.Exists(f => f == path || (absence && (Holder(f) == Holder(path) || f.StartsWith(path + ".", StringComparison.Ordinal) || f.StartsWith(path + "[", StringComparison.Ordinal))));
+
+        static string Holder(string of) => of[..Math.Max(0, of.LastIndexOf('.'))];
     }
 
     // Listeners and clusters walk themselves.
@@ -170,7 +180,7 @@ public static class BootstrapReader
         return clusters.ToImmutable();
     }
 
-    private static ImmutableArray<ListenerConfig> Listeners(Scope scope, Bootstrap message, ImmutableArray<ClusterConfig> clusters)
+    private static ImmutableArray<ListenerConfig> Listeners(Scope scope, Bootstrap message, ImmutableArray<ClusterConfig> clusters, SourceCheck sources)
     {
         if (message.StaticResources is not { } resources) return [];
         Scope at = scope.In("static_resources", resources);
@@ -182,10 +192,11 @@ public static class BootstrapReader
         {
             Envoy.Config.Listener.V3.Listener given = resources.Listeners[i];
             Scope listenerAt = at.In("listeners", i, given);
+            CheckClusters(listenerAt, given, message, known);
             if (ListenerReader.Read(listenerAt, given) is not { } listener) continue;
             if (!names.Add(listener.Name)) listenerAt.Error("name", "NARU-C103", $"there are two listeners \"{listener.Name}\"", "give each its own name");
             if (listener.Address.Port != 0 && !addresses.Add(listener.Address.ToString())) listenerAt.Error("address", "NARU-C103", $"another listener has the address {listener.Address} already", "give each its own port");
-            CheckClusters(listenerAt, given, message, known);
+            sources.Check(listenerAt, "filter_chains", listener.Http.RouteConfigSource);
             listeners.Add(listener);
         }
         return listeners.ToImmutable();
@@ -195,11 +206,11 @@ public static class BootstrapReader
     private static void CheckClusters(Scope scope, Envoy.Config.Listener.V3.Listener listener, Bootstrap message, HashSet<string> known)
     {
         bool dynamic = message.DynamicResources?.CdsConfig is not null;
-        Envoy.Config.Listener.V3.FilterChain chain = listener.FilterChains.Count > 0 ? listener.FilterChains[0] : listener.DefaultFilterChain;
+        Envoy.Config.Listener.V3.FilterChain? chain = listener.FilterChains.Count > 0 ? listener.FilterChains[0] : listener.DefaultFilterChain;
         string chainField = listener.FilterChains.Count > 0 ? "filter_chains[0]" : "default_filter_chain";
-        for (int i = 0; i < chain.Filters.Count; i++)
+        for (int i = 0; i < (chain?.Filters.Count ?? 0); i++)
         {
-            if (chain.Filters[i].TypedConfig is not { } any || scope.Pass.Places?.Unpacked(any) is not HttpConnectionManager { RouteConfig: { } routes } manager) continue;
+            if (chain!.Filters[i].TypedConfig is not { } any || scope.Pass.Places?.Unpacked(any) is not HttpConnectionManager { RouteConfig: { } routes } manager) continue;
             if (!(routes.ValidateClusters ?? !dynamic)) continue;
             Scope at = scope.In(chainField, chain).In("filters", i, chain.Filters[i]).In("typed_config", manager).In("route_config", routes);
             RouteReader.CheckClusters(at, routes, known);

@@ -31,7 +31,7 @@ envoy.config.bootstrap.v3.ClusterManager
 envoy.config.bootstrap.v3.LayeredRuntime
   + layers
 envoy.config.bootstrap.v3.RuntimeLayer
-  ~ name: the layer is empty
+  + name
   ~ admin_layer: there is no /runtime_modify
   - static_layer disk_layer rtds_layer: values of the runtime are not read yet
 envoy.config.core.v3.Node

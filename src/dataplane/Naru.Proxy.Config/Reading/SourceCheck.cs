@@ -1,14 +1,15 @@
 // Whether every source of resources in a bootstrap leads somewhere: gRPC sources name a static HTTP/2 cluster, and "ads" has a stream.
+using System.Collections.Immutable;
 using Envoy.Config.Bootstrap.V3;
 using Naru.Core;
 
 namespace Naru.Proxy.Config.Reading;
 
 /// <summary>Checks the sources of one bootstrap.</summary>
-internal sealed class SourceCheck(Scope scope, Bootstrap message, BootstrapConfig config)
+internal sealed class SourceCheck(Bootstrap message, ImmutableArray<ClusterConfig> clusters)
 {
-    /// <summary>Reports <c>NARU-C104</c> for what leads nowhere.</summary>
-    public void Run()
+    /// <summary>Checks the sources of dynamic resources and of clusters.</summary>
+    public void Check(Scope scope, BootstrapConfig config)
     {
         if (message.DynamicResources is { } dynamic)
         {
@@ -22,18 +23,12 @@ internal sealed class SourceCheck(Scope scope, Bootstrap message, BootstrapConfi
         for (int i = 0; i < resources.Clusters.Count; i++)
         {
             string name = resources.Clusters[i].Name;
-            ClusterConfig? cluster = config.Clusters.FirstOrDefault(c => c.Name == name);
-            Check(inResources.In("clusters", i, resources.Clusters[i]), "eds_cluster_config", cluster?.EdsSource);
-        }
-        for (int i = 0; i < resources.Listeners.Count; i++)
-        {
-            string name = resources.Listeners[i].Name;
-            ListenerConfig? listener = config.Listeners.FirstOrDefault(l => l.Name == name);
-            Check(inResources.In("listeners", i, resources.Listeners[i]), "filter_chains", listener?.Http.RouteConfigSource);
+            Check(inResources.In("clusters", i, resources.Clusters[i]), "eds_cluster_config", clusters.FirstOrDefault(c => c.Name == name)?.EdsSource);
         }
     }
 
-    private void Check(Scope at, string field, ConfigSourceConfig? source)
+    /// <summary>Reports <c>NARU-C104</c> or <c>C113</c> for a source that leads nowhere.</summary>
+    public void Check(Scope at, string field, ConfigSourceConfig? source)
     {
         if (source is null) return;
         bool isAds = field == "ads_config";
@@ -44,10 +39,10 @@ internal sealed class SourceCheck(Scope scope, Bootstrap message, BootstrapConfi
         }
         if (isAds && source.Kind == ConfigSourceKind.Ads) at.Error(field, "NARU-C113", "ads_config itself cannot be an aggregated type", "use GRPC or DELTA_GRPC");
         if (source.Kind != ConfigSourceKind.Grpc) return;
-        ClusterConfig? cluster = config.Clusters.FirstOrDefault(c => c.Name == source.ClusterName);
+        ClusterConfig? cluster = clusters.FirstOrDefault(c => c.Name == source.ClusterName);
         if (cluster is null)
         {
-            at.Error(field, "NARU-C104", $"there is no static cluster \"{source.ClusterName}\"", Nearest.Suggestion(source.ClusterName, config.Clusters.Select(c => c.Name)) ?? "add it to static_resources.clusters");
+            at.Error(field, "NARU-C104", $"there is no static cluster \"{source.ClusterName}\"", Nearest.Suggestion(source.ClusterName, clusters.Select(c => c.Name)) ?? "add it to static_resources.clusters");
         }
         else if (cluster.Type == DiscoveryType.Eds)
         {

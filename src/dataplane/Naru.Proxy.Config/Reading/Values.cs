@@ -114,7 +114,7 @@ internal static class Values
             else if (i + 1 < text.Length && char.IsAsciiDigit(text[i + 1]) && text[i + 1] - '0' <= groups) result.Append("${").Append(text[++i]).Append('}');
             else
             {
-                scope.Error("substitution", "NARU-C105", $"\"{text}\" names a group that the pattern does not have", $"the pattern has {groups} groups; write \\1 to \\9, or \\\\ for a backslash");
+                scope.Error("substitution", "NARU-C105", $"\"{text}\" names a group that the pattern does not have", $"its groups are \\0 to \\{groups}; a backslash is written \\\\");
                 return null;
             }
         }
@@ -139,12 +139,12 @@ internal static class Values
         if (!Required(at, "address", socket.Address)) return null;
         if (socket.PortSpecifierCase != SocketAddress.PortSpecifierOneofCase.PortValue)
         {
-            at.Error("port_value", "NARU-C101", "\"port_value\" is required");
+            if (socket.PortSpecifierCase == SocketAddress.PortSpecifierOneofCase.None) at.Error("port_value", "NARU-C101", "\"port_value\" is required");
             return null;
         }
         if (socket.PortValue > 65535 || (!literalOnly && socket.PortValue == 0))
         {
-            at.Error("port_value", "NARU-C102", $"{socket.PortValue} is not a port", "it may be 1 to 65535");
+            at.Error("port_value", "NARU-C102", $"{socket.PortValue} is not a port", literalOnly ? "it may be 0 to 65535" : "it may be 1 to 65535");
             return null;
         }
         if (literalOnly && !IPAddress.TryParse(socket.Address, out _))

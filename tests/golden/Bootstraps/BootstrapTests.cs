@@ -1,0 +1,105 @@
+// Bootstraps as people have them, v3 and v2, good and bad, and what becomes of them: the record, printed, and every complaint.
+// Files in cases/; NARU_GOLDEN=write rewrites what is compared, and the difference is for a person to read.
+using System.Collections;
+using System.Globalization;
+using System.Reflection;
+using System.Text;
+using Naru.Core;
+using Naru.Kit;
+using Naru.Proxy.Config;
+using Xunit;
+
+namespace Naru.GoldenTests.Bootstraps;
+
+public sealed class BootstrapTests
+{
+    private static string Folder => Repository.At("tests", "golden", "Bootstraps", "cases");
+
+    public static TheoryData<string> Cases => [.. Directory.EnumerateFiles(Folder).Select(f => Path.GetFileName(f)).Where(f => !f.EndsWith(".txt", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void A_bootstrap_becomes_what_its_golden_file_says(string name)
+    {
+        var found = new Diagnostics();
+        BootstrapConfig? config = BootstrapReader.Read(File.ReadAllText(Path.Combine(Folder, name)), name, found);
+        Assert.Equal(config is null, found.HasErrors);
+        var text = new StringBuilder();
+        foreach (Diagnostic diagnostic in found.Items.OrderBy(d => d.Place.Line).ThenBy(d => d.Place.Column)) text.Append(diagnostic).Append('\n');
+        if (config is not null) Print(text, config, 0);
+        string golden = Path.Combine(Folder, name + ".txt");
+        if (Environment.GetEnvironmentVariable("NARU_GOLDEN") == "write") File.WriteAllText(golden, text.ToString());
+        Assert.Equal(File.ReadAllText(golden), text.ToString());
+    }
+
+    [Theory]
+    [InlineData("v3-front.yaml", true)]
+    [InlineData("v3-all-fields.yaml", true)]
+    [InlineData("v2-front.yaml", true)]
+    [InlineData("v2-filter-key.yaml", true)]
+    [InlineData("v2-istio-1.0.json", true)]
+    [InlineData("refused.yaml", false)]
+    [InlineData("wrong.yaml", false)]
+    [InlineData("mistyped.yaml", false)]
+    public void Good_bootstraps_are_accepted_and_every_complaint_about_bad_ones_has_a_line(string name, bool good)
+    {
+        var found = new Diagnostics();
+        BootstrapReader.Read(File.ReadAllText(Path.Combine(Folder, name)), name, found);
+        Assert.Equal(good, !found.HasErrors);
+        Assert.All(found.Items, d => Assert.True(d.Place.Line > 0, d.ToString()));
+        Assert.All(found.Items.Where(d => d.Severity == Severity.Error), d => Assert.False(string.IsNullOrEmpty(d.Subject), d.ToString()));
+    }
+
+    // Prints every property that is not empty, lists and records indented.
+    private static void Print(StringBuilder text, object record, int depth)
+    {
+        string indent = new(' ', depth * 2);
+        foreach (PropertyInfo property in record.GetType().GetProperties().Where(p => p.GetIndexParameters().Length == 0 && p.Name is not ("EqualityContract" or "Ip" or "IsEmpty" or "None")))
+        {
+            object? value = property.GetValue(record);
+            if (Text(value) is { } simple)
+            {
+                if (simple.Length > 0) text.Append(indent).Append(property.Name).Append(": ").Append(simple).Append('\n');
+                continue;
+            }
+            if (value is IEnumerable items)
+            {
+                object[] all = IsDefault(value) ? [] : [.. items.Cast<object>()];
+                if (all.Length == 0) continue;
+                if (all.All(i => Text(i) is not null))
+                {
+                    text.Append(indent).Append(property.Name).Append(": [").AppendJoin(", ", all.Select(Text)).Append("]\n");
+                    continue;
+                }
+                text.Append(indent).Append(property.Name).Append(":\n");
+                foreach (object item in all)
+                {
+                    text.Append(indent).Append("- ").Append(item.GetType().Name).Append('\n');
+                    Print(text, item, depth + 1);
+                }
+                continue;
+            }
+            if (value is HeaderMutationsConfig { IsEmpty: true }) continue;
+            text.Append(indent).Append(property.Name).Append(": ").Append(value!.GetType().Name).Append('\n');
+            Print(text, value, depth + 1);
+        }
+    }
+
+    private static bool IsDefault(object value) => value.GetType() is { IsGenericType: true } type && type.Name.StartsWith("ImmutableArray", StringComparison.Ordinal)
+        && (bool)type.GetProperty("IsDefault")!.GetValue(value)!;
+
+    private static string? Text(object? value) => value switch
+    {
+        null => "",
+        string s => s.ReplaceLineEndings("\\n"),
+        byte[] bytes => bytes.Length == 0 ? "" : $"{bytes.Length} bytes",
+        TimeSpan time => time == Timeout.InfiniteTimeSpan ? "never" : time.TotalSeconds.ToString(CultureInfo.InvariantCulture) + "s",
+        AddressConfig address => address.ToString(),
+        System.Text.RegularExpressions.Regex regex => regex.ToString(),
+        System.Runtime.CompilerServices.ITuple tuple => string.Join(" -> ", Enumerable.Range(0, tuple.Length).Select(i => Text(tuple[i]))),
+        KeyValuePair<string, string> pair => $"{pair.Key}={pair.Value}",
+        IFormattable simple when simple.GetType().IsPrimitive || simple is Enum => simple.ToString(null, CultureInfo.InvariantCulture),
+        bool flag => flag ? "true" : "false",
+        _ => null,
+    };
+}
