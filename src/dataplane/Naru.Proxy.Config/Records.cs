@@ -263,7 +263,7 @@ public sealed record ForwardActionConfig : RouteActionBase
     public string? ClusterHeader { get; init; }
     /// <summary>Replaces the matched prefix or path.</summary>
     public string? PrefixRewrite { get; init; }
-    /// <summary>Rewrites the path by pattern.</summary>
+    /// <summary>Rewrites the path by pattern; the substitution is .NET's (<c>${1}</c>).</summary>
     public (Regex Pattern, string Substitution)? RegexRewrite { get; init; }
     /// <summary>Replaces <c>Host</c>.</summary>
     public string? HostRewriteLiteral { get; init; }
@@ -367,7 +367,7 @@ public sealed record RedirectActionConfig : RouteActionBase
     public string? Path { get; init; }
     /// <summary>Replaces the matched prefix.</summary>
     public string? PrefixRewrite { get; init; }
-    /// <summary>Rewrites the path by pattern.</summary>
+    /// <summary>Rewrites the path by pattern; the substitution is .NET's (<c>${1}</c>).</summary>
     public (Regex Pattern, string Substitution)? RegexRewrite { get; init; }
     /// <summary>Drops the query.</summary>
     public bool StripQuery { get; init; }

@@ -148,6 +148,9 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
         StreamId = 0;
     }
 
+    /// <summary>Body bytes of the request that came in.</summary>
+    public long RequestBodyBytes => RequestBodyBuffered && Framing.Body == BodyKind.Length ? Framing.ContentLength : RequestBody.Bytes;
+
     /// <summary>Bytes moved: the stream is not idle.</summary>
     public void Touch() => LastActivity = Worker.Now;
 
@@ -255,16 +258,16 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     long IRequestInfo.Number(RequestNumber what) => what switch
     {
         RequestNumber.ResponseCode => Status,
-        RequestNumber.BytesReceived => RequestBody.Bytes,
+        RequestNumber.BytesReceived => RequestBodyBytes,
         RequestNumber.BytesSent => BytesSent,
         RequestNumber.RequestHeadersBytes or RequestNumber.DownstreamHeaderBytesReceived => Head.Length,
         RequestNumber.ResponseHeadersBytes or RequestNumber.DownstreamHeaderBytesSent => HeadBytesSent,
-        RequestNumber.DownstreamWireBytesReceived => Head.Length + RequestBody.Bytes,
+        RequestNumber.DownstreamWireBytesReceived => Head.Length + RequestBodyBytes,
         RequestNumber.DownstreamWireBytesSent => HeadBytesSent + BytesSent,
         RequestNumber.UpstreamHeaderBytesReceived => UpstreamHeadBytes,
         RequestNumber.UpstreamHeaderBytesSent => UpstreamHeadSent,
         RequestNumber.UpstreamWireBytesReceived => UpstreamHeadBytes + ResponseBody.Bytes,
-        RequestNumber.UpstreamWireBytesSent => Attempts > 0 ? UpstreamHeadSent + RequestBody.Bytes : 0,
+        RequestNumber.UpstreamWireBytesSent => Attempts > 0 ? UpstreamHeadSent + RequestBodyBytes : 0,
         RequestNumber.UpstreamRequestAttemptCount => Attempts,
         RequestNumber.ConnectionId => Connection.Id,
         RequestNumber.StreamId => StreamId == 0 ? StreamId = Interlocked.Increment(ref s_streamIds) : StreamId,

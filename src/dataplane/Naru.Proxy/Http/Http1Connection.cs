@@ -242,7 +242,7 @@ internal sealed class Http1Connection : TcpSocket
         _shard[HttpStats.RqActive]--;
         _shard[HttpStats.RqCompleted]++;
         x.ResponseEndTicks = Worker.Ticks;
-        _shard[HttpStats.CxRxBytes] += x.Head.Length + x.RequestBody.Bytes;
+        _shard[HttpStats.CxRxBytes] += x.Head.Length + x.RequestBodyBytes;
         _shard[HttpStats.CxTxBytes] += x.HeadBytesSent + x.BytesSent;
         int family = x.Status / 100;
         if (family is >= 1 and <= 5) _shard[HttpStats.Rq1xx + family - 1]++;

@@ -6,26 +6,10 @@ namespace Naru.Proxy.Routing;
 
 internal static class PathRewrite
 {
-    /// <summary>All matches replaced; <c>\1</c> refers to groups as RE2 has it. A result with bytes no target may hold is escaped.</summary>
-    public static byte[] ByRegex(ReadOnlySpan<byte> path, Regex pattern, string substitution)
-    {
-        string text = Encoding.Latin1.GetString(path);
-        string result = pattern.Replace(text, match => Expand(match, substitution));
-        return Escape(result);
-    }
-
-    private static string Expand(Match match, string substitution)
-    {
-        var text = new StringBuilder();
-        for (int i = 0; i < substitution.Length; i++)
-        {
-            char c = substitution[i];
-            if (c != '\\' || i + 1 == substitution.Length) text.Append(c);
-            else if (char.IsAsciiDigit(substitution[++i])) text.Append(match.Groups[substitution[i] - '0'].Value);
-            else text.Append(substitution[i]);
-        }
-        return text.ToString();
-    }
+    /// <summary>All matches replaced. The substitution refers to groups as .NET has it (<c>${1}</c>): RE2's <c>\1</c> was translated when the
+    /// configuration was read. A result with bytes no target may hold is escaped.</summary>
+    public static byte[] ByRegex(ReadOnlySpan<byte> path, Regex pattern, string substitution) =>
+        Escape(pattern.Replace(Encoding.Latin1.GetString(path), substitution));
 
     private static byte[] Escape(string path)
     {
