@@ -28,7 +28,7 @@ internal static class BodyPump
     /// <param name="to">The sink.</param>
     /// <param name="o">Out buffer; empty when this returns Done.</param>
     /// <param name="chunked">Whether the sink's framing is chunked.</param>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public static async ValueTask<PumpResult> RunAsync(Exchange x, BodyReader reader, TcpSocket to, IoBuffer o, bool chunked)
     {
         while (true)
@@ -96,7 +96,7 @@ internal static class BodyPump
 
     private static PumpResult Failure(TcpSocket to) => to.Cancelled && !to.Dead ? PumpResult.Cancelled : PumpResult.SinkFailed;
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> Flush(Exchange x, TcpSocket to, IoBuffer o)
     {
         bool sent = await to.SendAllAsync(o);

@@ -141,7 +141,7 @@ internal sealed class BodyReader
     }
 
     /// <summary>Waits for more bytes. Earlier pieces are invalid afterwards.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public async ValueTask<FillResult> FillAsync()
     {
         MakeRoom();

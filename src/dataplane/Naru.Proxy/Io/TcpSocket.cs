@@ -218,7 +218,7 @@ internal abstract class TcpSocket : IoHandle, ITimerOwner
     }
 
     /// <summary>Writes everything; false when the socket failed or the exchange was cancelled.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public async ValueTask<bool> SendAllAsync(IoBuffer buffer)
     {
         while (!buffer.IsEmpty)

@@ -105,7 +105,7 @@ internal static class Attempt
         return null;
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<AttemptEnd> ExchangeAsync(Exchange x, ForwardAction action, Cluster cluster, UpstreamConnection up, bool mayRetry)
     {
         Worker worker = x.Worker;

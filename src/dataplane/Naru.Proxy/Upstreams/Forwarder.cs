@@ -14,7 +14,7 @@ namespace Naru.Proxy.Upstreams;
 internal static class Forwarder
 {
     /// <summary>Answers the request from its cluster; false when the downstream connection must close.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public static async ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action)
     {
         Worker worker = x.Worker;

@@ -44,7 +44,7 @@ internal sealed class UpstreamConnection : TcpSocket
     public UpstreamConnection? NextIdle { get; set; }
     public UpstreamConnection? PreviousIdle { get; set; }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public async ValueTask<ConnectResult> ConnectAsync(long timeoutMs)
     {
         long started = Worker.Now;
