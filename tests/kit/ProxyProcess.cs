@@ -57,11 +57,7 @@ public sealed class ProxyProcess : IAsyncDisposable
     public static string Executable()
     {
         if (Environment.GetEnvironmentVariable("NARU_PROXY") is { Length: > 0 } given) return given;
-        string bin = Repository.At("src", "dataplane", "Naru.Proxy.Host", "bin");
-        string? newest = !Directory.Exists(bin) ? null : Directory.EnumerateFiles(bin, "naru-proxy.dll", SearchOption.AllDirectories)
-            .Where(f => !f.Contains("/ref/") && File.Exists(f[..^4]))
-            .OrderByDescending(File.GetLastWriteTimeUtc).Select(f => f[..^4]).FirstOrDefault();
-        return newest ?? throw new FileNotFoundException($"no naru-proxy below {bin}: build src/dataplane/Naru.Proxy.Host first, or set NARU_PROXY");
+        return Programs.Newest("naru-proxy", "src", "dataplane", "Naru.Proxy.Host");
     }
 
     /// <summary>Runs it to its end, for <c>--mode validate</c>, <c>--version</c> and refusals.</summary>
@@ -160,6 +156,6 @@ public sealed class ProxyProcess : IAsyncDisposable
     private string? AliveOrThrow(string? value)
     {
         if (Child.HasExited) throw new InvalidOperationException($"naru-proxy ended with {Child.ExitCode}");
-        return string.IsNullOrEmpty(value) && value is null ? null : value;
+        return value;
     }
 }
