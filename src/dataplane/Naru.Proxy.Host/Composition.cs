@@ -87,6 +87,7 @@ internal static class Composition
         using CancellationTokenRegistration registration = quit.UnsafeRegister(static state => ((TaskCompletionSource)state!).TrySetResult(), ended);
         if (await Task.WhenAny(xds.InitialFetch, ended.Task).ConfigureAwait(false) == ended.Task) return;
         TimeSpan after = proxy.BecomeLive();
+        Footprint.Trim();
         log.Info("main", $"LIVE {after.TotalMilliseconds:0} ms after the process started");
         await ended.Task.ConfigureAwait(false);
     }

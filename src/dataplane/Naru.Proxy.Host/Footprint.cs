@@ -1,0 +1,55 @@
+// Gives back what only the start needed: garbage of reading the configuration, and pages of code that ran once.
+// Measured on a native build with one listener and one cluster: 26 MB resident before, 14 MB after (docs/decisions/0009-footprint.md).
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Naru.Proxy.Host;
+
+/// <summary>Memory of the process after its start.</summary>
+internal static partial class Footprint
+{
+    private const int DontNeed = 4; // MADV_DONTNEED
+
+    /// <summary>Collects everything, compacts, and drops clean file pages. Costs a few milliseconds; called once, before there is traffic.
+    /// Under the JIT it does nothing: there the pages hold code that is still being compiled.</summary>
+    public static void Trim()
+    {
+        if (RuntimeFeature.IsDynamicCodeSupported) return;
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        try
+        {
+            DropCleanPages();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or FormatException)
+        {
+            // /proc is not there or looks different: the pages stay, which is only a matter of size
+        }
+    }
+
+    // A private file mapping that cannot be written and holds no anonymous page is the file itself: dropping its pages loses nothing, and
+    // those that are needed come back from the page cache. Relocated data (RELRO) has anonymous pages and is left alone.
+    private static void DropCleanPages()
+    {
+        nint start = 0, length = 0;
+        foreach (string line in File.ReadLines("/proc/self/smaps"))
+        {
+            if (char.IsAsciiHexDigitLower(line[0]))
+            {
+                string[] fields = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+                bool file = fields.Length > 5 && fields[5].StartsWith('/') && fields[1][1] == '-' && fields[1][3] == 'p';
+                int dash = fields[0].IndexOf('-');
+                start = nint.Parse(fields[0].AsSpan(0, dash), NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+                length = file ? nint.Parse(fields[0].AsSpan(dash + 1), NumberStyles.HexNumber, CultureInfo.InvariantCulture) - start : 0;
+            }
+            else if (length > 0 && line.StartsWith("Anonymous:", StringComparison.Ordinal))
+            {
+                if (line.AsSpan(10).Trim().StartsWith("0 ", StringComparison.Ordinal)) _ = Advise(start, length, DontNeed);
+                length = 0;
+            }
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(nint start, nint length, int advice);
+}
