@@ -36,7 +36,7 @@ public static class ConfigValidator
         {
             if (source is { Kind: ConfigSourceKind.Path }) ValidateResources(source.Path, found);
         }
-        return new Validation([.. found.Items.OrderBy(d => d.Severity)]);
+        return new Validation([.. found.Items.OrderBy(d => d.Severity).ThenBy(d => d.Place.File, StringComparer.Ordinal).ThenBy(d => d.Place.Line).ThenBy(d => d.Place.Column)]);
     }
 
     private static void ValidateResources(string path, Diagnostics found)

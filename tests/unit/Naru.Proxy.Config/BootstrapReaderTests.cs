@@ -72,7 +72,7 @@ public sealed class BootstrapReaderTests
             """);
         (string Code, int Line)[] expected =
         [
-            ("NARU-C107", 3), ("NARU-C103", 13), ("NARU-C105", 15), ("NARU-C112", 18), ("NARU-C106", 17), ("NARU-C102", 21), ("NARU-C113", 22), ("NARU-C110", 23),
+            ("NARU-C107", 3), ("NARU-C103", 13), ("NARU-C105", 15), ("NARU-C104", 16), ("NARU-C112", 18), ("NARU-C106", 17), ("NARU-C102", 21), ("NARU-C113", 22), ("NARU-C110", 23),
         ];
         Assert.Equal(expected.OrderBy(e => e.Line), faults.Select(f => (f.Code, f.Place.Line)).OrderBy(e => e.Line));
         Assert.All(faults, f => Assert.Equal("b.yaml", f.Place.File));

@@ -80,9 +80,10 @@ envoy.config.core.v3.GrpcService.EnvoyGrpc
   ~ skip_envoy_headers: no x-envoy headers are sent
   - authority: the stream's authority is the address it connects to
 envoy.config.listener.v3.Listener
-  + name address additional_addresses filter_chains default_filter_chain per_connection_buffer_limit_bytes traffic_direction stat_prefix
+  + name address additional_addresses filter_chains default_filter_chain traffic_direction stat_prefix
   + listener_filters bind_to_port deprecated_v1
   ~ metadata: nothing reads it
+  ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
   ~ listener_filters_timeout continue_on_listener_filters_timeout: there are no listener filters that wait
   ~ reuse_port enable_reuse_port connection_balance_config: every worker listens, and the kernel balances
   ~ tcp_backlog_size: the backlog is the system's maximum
@@ -114,7 +115,7 @@ envoy.config.core.v3.TransportSocket
 envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
   + codec_type stat_prefix rds route_config http_filters http_protocol_options server_name drain_timeout access_log use_remote_address
-  + generate_request_id proxy_100_continue xff_num_trusted_hops skip_xff_append via upgrade_configs stream_idle_timeout delayed_close_timeout
+  + generate_request_id proxy_100_continue skip_xff_append via upgrade_configs stream_idle_timeout delayed_close_timeout
   + request_timeout max_request_headers_kb normalize_path preserve_external_request_id merge_slashes server_header_transformation
   + common_http_protocol_options always_set_request_id_in_response request_headers_timeout path_with_escaped_slashes_action
   ~ http2_protocol_options http3_protocol_options: clients are spoken to in HTTP/1 only
@@ -123,6 +124,7 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
   ~ add_proxy_protocol_connection_state: there is no PROXY protocol
   ~ access_log_flush_interval flush_access_log_on_new_request access_log_options: a request is logged once, when it has ended
   - scoped_routes: use route_config or rds
+  - xff_num_trusted_hops: the client's address is the connection's
   - tracing: spans are not exported yet
   - local_reply_config: local replies have a fixed form
   - strip_matching_host_port strip_any_host_port strip_trailing_host_dot: the Host header is not changed; use ignore_port_in_host_matching in the route configuration
@@ -142,7 +144,8 @@ envoy.extensions.filters.http.router.v3.Router
 envoy.config.core.v3.HttpProtocolOptions
   + idle_timeout max_headers_count max_connection_duration max_stream_duration headers_with_underscores_action max_requests_per_connection
 envoy.config.core.v3.Http1ProtocolOptions
-  + accept_http_10 default_host_for_http_10 allow_absolute_url header_key_format
+  + accept_http_10 allow_absolute_url header_key_format
+  - default_host_for_http_10: a request without Host is routed without one
   ~ enable_trailers: trailers are always passed on
   ~ use_balsa_parser: the parser is our own
   ~ allow_custom_methods: any token is a method
@@ -256,7 +259,7 @@ envoy.config.cluster.v3.Cluster
   + dns_refresh_rate dns_lookup_family alt_stat_name common_http_protocol_options http_protocol_options http2_protocol_options
   + typed_extension_protocol_options max_requests_per_connection common_lb_config transport_socket protocol_selection
   ~ metadata: nothing reads it
-  ~ per_connection_buffer_limit_bytes: a stream is bounded by the listener's limit
+  ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
   ~ cleanup_interval: only ORIGINAL_DST uses it
   ~ respect_dns_ttl dns_failure_refresh_rate: names are asked for again at dns_refresh_rate
   ~ wait_for_warm_on_init: listeners always wait for clusters to warm

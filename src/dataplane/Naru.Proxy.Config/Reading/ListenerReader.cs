@@ -48,7 +48,6 @@ internal static class ListenerReader
                 Envoy.Config.Core.V3.TrafficDirection.Outbound => TrafficDirection.Outbound,
                 _ => TrafficDirection.Unspecified,
             },
-            PerConnectionBufferLimitBytes = Values.Count(scope, "per_connection_buffer_limit_bytes", listener.PerConnectionBufferLimitBytes, 1 << 20, 1),
         };
     }
 
@@ -123,7 +122,6 @@ internal static class ListenerReader
             ServerName = manager.ServerName.Length > 0 ? manager.ServerName : "naru",
             ServerHeader = (ServerHeaderTransformation)(int)manager.ServerHeaderTransformation,
             UseRemoteAddress = manager.UseRemoteAddress ?? false,
-            XffNumTrustedHops = (int)Math.Min(manager.XffNumTrustedHops, int.MaxValue),
             SkipXffAppend = manager.SkipXffAppend,
             GenerateRequestId = manager.GenerateRequestId ?? true,
             PreserveExternalRequestId = manager.PreserveExternalRequestId,
@@ -146,7 +144,7 @@ internal static class ListenerReader
             if (value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) scope.Error(field, "NARU-C108", $"\"{field}\" holds a line end or NUL");
         }
         if (manager.CommonHttpProtocolOptions is { } common) config = Common(scope.In("common_http_protocol_options", common), common, config);
-        if (manager.HttpProtocolOptions is { } http1) config = Http1(scope.In("http_protocol_options", http1), http1, config);
+        if (manager.HttpProtocolOptions is { } http1) Http1(scope.In("http_protocol_options", http1), http1);
         return Routes(scope, manager, config);
     }
 
@@ -230,10 +228,9 @@ internal static class ListenerReader
         };
     }
 
-    private static HttpConnectionManagerConfig Http1(Scope scope, Http1ProtocolOptions options, HttpConnectionManagerConfig config)
+    private static void Http1(Scope scope, Http1ProtocolOptions options)
     {
         if (options.AllowAbsoluteUrl == false) scope.Error("allow_absolute_url", "NARU-C113", "a target in absolute form is always taken, as RFC 9112 asks", "remove it");
-        return config with { DefaultHostForHttp10 = options.DefaultHostForHttp10 };
     }
 
     private static HttpConnectionManagerConfig Routes(Scope scope, HttpConnectionManager manager, HttpConnectionManagerConfig config)
