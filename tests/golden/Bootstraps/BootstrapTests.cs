@@ -4,9 +4,12 @@ using System.Collections;
 using System.Globalization;
 using System.Reflection;
 using System.Text;
+using Envoy.Config.Bootstrap.V3;
+using Google.Protobuf;
 using Naru.Core;
 using Naru.Kit;
 using Naru.Proxy.Config;
+using Naru.Proxy.Config.Reading;
 using Xunit;
 
 namespace Naru.GoldenTests.Bootstraps;
@@ -48,6 +51,22 @@ public sealed class BootstrapTests
         Assert.Equal(good, !found.HasErrors);
         Assert.All(found.Items, d => Assert.True(d.Place.Line > 0, d.ToString()));
         Assert.All(found.Items.Where(d => d.Severity == Severity.Error), d => Assert.False(string.IsNullOrEmpty(d.Subject), d.ToString()));
+    }
+
+    [Theory]
+    [InlineData("v3-front.yaml")]
+    [InlineData("v2-front.yaml")]
+    [InlineData("v2-filter-key.yaml")]
+    [InlineData("v2-istio-1.0.json")]
+    public void What_protobuf_prints_of_a_bootstrap_is_read_back_as_the_same(string name)
+    {
+        BootstrapReader.Read(File.ReadAllText(Path.Combine(Folder, name)), name, new Diagnostics(), null, out Bootstrap message);
+        string json = new JsonFormatter(JsonFormatter.Settings.Default.WithTypeRegistry(EnvoyTypes.Registry)).Format(message);
+        var found = new Diagnostics();
+        Assert.NotNull(BootstrapReader.Read(json, "printed.json", found, null, out Bootstrap again));
+        Assert.Equal(message, again);
+        Assert.DoesNotContain(found.Items, d => d.Code == "NARU-C120");
+        Assert.Equal(message, new JsonParser(JsonParser.Settings.Default.WithTypeRegistry(EnvoyTypes.Registry)).Parse<Bootstrap>(json));
     }
 
     // Prints every property that is not empty, lists and records indented.
