@@ -167,7 +167,7 @@ internal static class Clusters
     private static readonly ConditionalWeakTable<MeshEndpoint[], ConcurrentDictionary<string, Resource>> Made = [];
     private static readonly ConcurrentDictionary<string, Resource> Empty = new();
 
-    public static IEnumerable<Resource> Endpoints(Snapshot snapshot, string ns)
+    public static IEnumerable<Resource> Endpoints(Snapshot snapshot, string ns, bool grpc)
     {
         foreach (Target target in Targets(snapshot.Layout, ns))
         {
@@ -180,12 +180,12 @@ internal static class Clusters
                 continue;
             }
             string key = target.Labels.Count == 0 ? name : name + "\0" + string.Join('\0', target.Labels.Select(l => l.Key + "=" + l.Value));
-            yield return Made.GetOrCreateValue(ImmutableCollectionsMarshal.AsArray(all)!).GetOrAdd(key,
-                _ => new Resource(name, Assignment(name, all.Where(e => HostNames.Matches(target.Labels, e.Labels)))));
+            yield return Made.GetOrCreateValue(ImmutableCollectionsMarshal.AsArray(all)!).GetOrAdd(grpc ? key + "\0grpc" : key,
+                _ => new Resource(name, Assignment(name, all.Where(e => HostNames.Matches(target.Labels, e.Labels)), grpc)));
         }
     }
 
-    private static ClusterLoadAssignment Assignment(string name, IEnumerable<MeshEndpoint> endpoints)
+    private static ClusterLoadAssignment Assignment(string name, IEnumerable<MeshEndpoint> endpoints, bool grpc = false)
     {
         var made = new ClusterLoadAssignment { ClusterName = name };
         foreach (IGrouping<string, MeshEndpoint> group in endpoints.GroupBy(e => e.Locality).OrderBy(g => g.Key, StringComparer.Ordinal))
@@ -194,7 +194,8 @@ internal static class Clusters
             var locality = new LocalityLbEndpoints
             {
                 Locality = new Locality { Region = place[0], Zone = place.ElementAtOrDefault(1) ?? "", SubZone = place.ElementAtOrDefault(2) ?? "" },
-                LoadBalancingWeight = (uint)group.Sum(e => e.Weight),
+                // Envoy would only look at it with locality-weighted balancing; gRPC leaves out localities that have none.
+                LoadBalancingWeight = grpc ? (uint)group.Sum(e => (long)e.Weight) : null,
             };
             foreach (MeshEndpoint endpoint in group)
             {

@@ -32,7 +32,7 @@ public static class Translator
         return new ResourceSet(new Dictionary<string, ResourceGroup>
         {
             [TypeUrls.Cluster] = ClustersOf(snapshot, node, made),
-            [TypeUrls.ClusterLoadAssignment] = EndpointsOf(snapshot, node.Namespace),
+            [TypeUrls.ClusterLoadAssignment] = EndpointsOf(snapshot, node.Namespace, node.IsGrpc),
             [TypeUrls.Listener] = ListenersOf(snapshot, node, made),
             [TypeUrls.RouteConfiguration] = RoutesOf(layout, node, made),
         });
@@ -52,12 +52,13 @@ public static class Translator
             : made.Groups.GetOrAdd($"cds|{Own(snapshot, node)}", _ => new ResourceGroup(Sidecars.InboundClusters(snapshot, node), shared));
     }
 
-    private static ResourceGroup EndpointsOf(Snapshot snapshot, string ns)
+    private static ResourceGroup EndpointsOf(Snapshot snapshot, string ns, bool grpc)
     {
+        string key = grpc ? ns + "|grpc" : ns;
         ConcurrentDictionary<string, (MeshLayout Layout, ResourceGroup Group)> groups = ByEndpoints.GetOrCreateValue(snapshot.Endpoints);
-        if (groups.TryGetValue(ns, out (MeshLayout Layout, ResourceGroup Group) found) && ReferenceEquals(found.Layout, snapshot.Layout)) return found.Group;
-        var group = new ResourceGroup(Clusters.Endpoints(snapshot, ns));
-        groups[ns] = (snapshot.Layout, group);
+        if (groups.TryGetValue(key, out (MeshLayout Layout, ResourceGroup Group) found) && ReferenceEquals(found.Layout, snapshot.Layout)) return found.Group;
+        var group = new ResourceGroup(Clusters.Endpoints(snapshot, ns, grpc));
+        groups[key] = (snapshot.Layout, group);
         return group;
     }
 
