@@ -60,11 +60,12 @@ internal sealed class Http1Connection : TcpSocket
         _listenerShard[ListenerStats.CxTotal]++;
         _listenerShard[ListenerStats.CxActive]++;
         Watch(writable: true);
-        ServeAsync();
+        _ = ServeAsync();
     }
 
     // One method from the first byte to the last, so that a connection that waits holds one state machine and no more.
-    private async void ServeAsync()
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> ServeAsync()
     {
         bool linger = false;
         try
@@ -147,6 +148,7 @@ internal sealed class Http1Connection : TcpSocket
             }
         }
         Close();
+        return true;
     }
 
     private void MakeRoom()
@@ -263,7 +265,6 @@ internal sealed class Http1Connection : TcpSocket
     }
 
     // Closing with unread bytes in the socket makes the kernel send a reset, which can overtake the answer on its way.
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask LingerAsync()
     {
         _phase = Phase.Linger;

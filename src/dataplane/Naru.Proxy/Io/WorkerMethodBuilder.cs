@@ -2,6 +2,7 @@
 // .NET's pooling builder keeps one box a thread and one a CPU; a worker has as many exchanges under way as it has connections,
 // so nearly all would be allocated. Refuses nothing; a task made here is awaited once, on the worker that made it.
 using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
 using System.Threading.Tasks.Sources;
 
 namespace Naru.Proxy.Io;
@@ -55,39 +56,66 @@ internal struct WorkerMethodBuilder<TResult>
     }
 }
 
-/// <summary>A method that waits: its state, and the source of its task.</summary>
+/// <summary>A method that waits: its state, and the source of its task. Plain fields do where the framework's source guards against
+/// other threads: whoever completes it and whoever awaits it are the same worker.</summary>
 internal abstract class WorkerBox<TResult> : IValueTaskSource<TResult>
 {
-    private ManualResetValueTaskSourceCore<TResult> _core;
+    private Action<object?>? _awaiter;
+    private object? _awaiterState;
+    private Exception? _exception;
+    private TResult _result = default!;
+    private bool _ended;
 
     protected WorkerBox() => Continuation = MoveNext;
 
     public Action Continuation { get; }
 
-    public short Version => _core.Version;
+    public short Version { get; private set; }
 
-    public void SetResult(TResult result) => _core.SetResult(result);
+    public void SetResult(TResult result)
+    {
+        _result = result;
+        End();
+    }
 
-    public void SetException(Exception exception) => _core.SetException(exception);
+    public void SetException(Exception exception)
+    {
+        _exception = exception;
+        End();
+    }
 
-    public ValueTaskSourceStatus GetStatus(short token) => _core.GetStatus(token);
+    private void End()
+    {
+        _ended = true;
+        Action<object?>? awaiter = _awaiter;
+        _awaiter = null;
+        awaiter?.Invoke(_awaiterState);
+    }
 
-    public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
-        _core.OnCompleted(continuation, state, token, flags);
+    public ValueTaskSourceStatus GetStatus(short token) =>
+        !_ended ? ValueTaskSourceStatus.Pending : _exception is null ? ValueTaskSourceStatus.Succeeded : ValueTaskSourceStatus.Faulted;
+
+    public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
+    {
+        _awaiterState = state;
+        if (_ended) continuation(state);
+        else _awaiter = continuation;
+    }
 
     public TResult GetResult(short token)
     {
         // A stale token throws here, before anything is given back.
-        if (_core.GetStatus(token) == ValueTaskSourceStatus.Pending) throw new InvalidOperationException("the task has not ended");
-        try
-        {
-            return _core.GetResult(token);
-        }
-        finally
-        {
-            _core.Reset();
-            Return();
-        }
+        if (token != Version || !_ended) throw new InvalidOperationException("a worker's task is awaited once, after its end");
+        TResult result = _result;
+        Exception? exception = _exception;
+        _result = default!;
+        _exception = null;
+        _awaiterState = null;
+        _ended = false;
+        Version++;
+        Return();
+        if (exception is not null) ExceptionDispatchInfo.Throw(exception);
+        return result;
     }
 
     protected abstract void MoveNext();

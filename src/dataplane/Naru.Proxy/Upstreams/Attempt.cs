@@ -51,6 +51,7 @@ internal static class Attempt
             ? ExchangeAsync(x, action, cluster, up, mayRetry)
             : ConnectAndRunAsync(x, action, cluster, pool, fresh, mayRetry);
 
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<AttemptEnd> ConnectAndRunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh, bool mayRetry)
     {
         if (await WaitForRoomAsync(x, cluster, pool, fresh) is { } end) return end;
@@ -72,6 +73,7 @@ internal static class Attempt
     }
 
     // The breaker on connections: wait for one of this endpoint's, within the limit of those who may wait.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<AttemptEnd?> WaitForRoomAsync(Exchange x, Cluster cluster, HostPool pool, bool fresh)
     {
         ClusterSlot slot = cluster.Slot;
@@ -343,6 +345,7 @@ internal static class Attempt
     }
 
     // Straight from the read buffer, whose window does not move: the body may be needed again.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> SendBufferedBodyAsync(Exchange x, UpstreamConnection up)
     {
         int length = (int)x.Framing.ContentLength;
@@ -363,6 +366,7 @@ internal static class Attempt
     private static unsafe int SendPart(Exchange x, UpstreamConnection up, int from, int length) => up.Send(x.In.Memory + x.In.Start + from, length);
 
     /// <summary>The request's body beside the answer. Its result says how it ended; a broken client ends the exchange.</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, ForwardAction action, UpstreamConnection up, IoBuffer o)
     {
         if (x.Framing.Expect100 && x.Head.Minor == 1 && !x.Manager.Config.Proxy100Continue && x.In.IsEmpty && !x.Continued)
@@ -399,18 +403,21 @@ internal static class Attempt
         fixed (byte* bytes = line) return x.Connection.Send(bytes, line.Length) == line.Length;
     }
 
-    private static async ValueTask StopPumpAsync(Exchange x, UpstreamConnection up, ValueTask<PumpResult> pump)
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<PumpResult> StopPumpAsync(Exchange x, UpstreamConnection up, ValueTask<PumpResult> pump)
     {
         if (!pump.IsCompleted)
         {
             up.Cancel();
             x.Connection.Cancel();
         }
-        await pump;
+        PumpResult result = await pump;
         if (x.Connection.Fd >= 0 && x.Abort != AbortReason.DownstreamGone) x.Connection.Uncancel();
+        return result;
     }
 
     // 100 is ours to answer unless configured otherwise; what else is interim goes through, to clients that know it.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> InterimAsync(Exchange x, IoBuffer rb)
     {
         int status = x.UpstreamHead.Status;

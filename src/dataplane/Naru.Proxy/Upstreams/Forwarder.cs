@@ -230,6 +230,7 @@ internal static class Forwarder
     }
 
     // Our own answer, unless one is on its way already: then the only honest end is to cut it.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> EndAsync(Exchange x, Reason reason, string detail = "")
     {
         if (x.ResponseStarted)
