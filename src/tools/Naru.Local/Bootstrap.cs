@@ -29,7 +29,8 @@ public static class Bootstrap
     /// <summary>The bootstrap of a proxy, in Envoy's v3 spelling.</summary>
     /// <param name="proxy">Who it is.</param>
     /// <param name="controlPlane">IP of the control plane.</param>
-    public static string Write(ProxyIdentity proxy, string controlPlane)
+    /// <param name="mayBindLowPorts">Whether ports below 1024 can be bound here.</param>
+    public static string Write(ProxyIdentity proxy, string controlPlane, bool mayBindLowPorts = true)
     {
         PodIdentity pod = proxy.Pod;
         var labels = new JsonObject();
@@ -50,6 +51,8 @@ public static class Bootstrap
             metadata["NARU_APP_PORTS"] = Ports(proxy.AppPorts);
             metadata["NARU_VIP_OCTET"] = pod.Number;
         }
+        // Services on such ports are then reached through the host-routed proxy only.
+        if (!mayBindLowPorts) metadata["UNPRIVILEGED_POD"] = "true";
         if (proxy.PortMap.Count > 0) metadata["NARU_PORT_MAP"] = Ports(proxy.PortMap);
         string app = pod.Labels.TryGetValue("app", out string? label) ? label : proxy.Workload;
         var ads = new JsonObject

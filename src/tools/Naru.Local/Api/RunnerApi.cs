@@ -153,7 +153,7 @@ internal sealed class RunnerApi : IAsyncDisposable
             await _turn.WaitAsync().ConfigureAwait(false);
             try
             {
-                http.Response.ContentType = "application/x-ndjson";
+                if (!http.Response.HasStarted) http.Response.ContentType = "application/x-ndjson";
                 await http.Response.WriteAsync(JsonSerializer.Serialize(item, s_lines) + "\n", http.RequestAborted).ConfigureAwait(false);
                 await http.Response.Body.FlushAsync(http.RequestAborted).ConfigureAwait(false);
             }

@@ -80,7 +80,7 @@ internal sealed class ProxyRunner : IDisposable
 
     private SpawnRequest Request()
     {
-        RunFolder.WriteWhole(_bootstrap, Bootstrap.Write(_identity, AddressPlan.ControlPlane(_mesh.Slot).ToString()));
+        RunFolder.WriteWhole(_bootstrap, Bootstrap.Write(_identity, AddressPlan.ControlPlane(_mesh.Slot).ToString(), PortHolder.MayBindLowPorts));
         return new SpawnRequest
         {
             File = _mesh.ProxyCommand[0],

@@ -20,6 +20,9 @@ public sealed record ListeningSocket(IPAddress Address, int Port, long Inode)
 /// <summary>Looks at listening sockets.</summary>
 public static class PortHolder
 {
+    /// <summary>Whether this user may listen below 1024 (root, a capability, or a system that allows it).</summary>
+    public static bool MayBindLowPorts { get; } = Try(new IPEndPoint(IPAddress.Loopback, 1)) != SocketError.AccessDenied;
+
     /// <summary>All listening TCP sockets of this network namespace.</summary>
     public static IReadOnlyList<ListeningSocket> All()
     {
@@ -71,20 +74,22 @@ public static class PortHolder
     }
 
     /// <summary>Whether an address can be bound now.</summary>
-    public static bool IsFree(IPAddress address, int port)
+    public static bool IsFree(IPAddress address, int port) => Try(new IPEndPoint(address, port)) == SocketError.Success;
+
+    private static SocketError Try(IPEndPoint address)
     {
         using var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
             // Connections of a former holder that still linger must not count as taken.
             socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
-            socket.Bind(new IPEndPoint(address, port));
+            socket.Bind(address);
             socket.Listen(1);
-            return true;
+            return SocketError.Success;
         }
-        catch (SocketException)
+        catch (SocketException e)
         {
-            return false;
+            return e.SocketErrorCode;
         }
     }
 

@@ -1,0 +1,119 @@
+// How a mesh begins and ends: what it says when it cannot, and that it leaves nothing, whatever ends it.
+using System.Net;
+using System.Net.Sockets;
+using Naru.Kit;
+using Xunit;
+
+namespace Naru.SystemTests.Local;
+
+public sealed class LifeTests
+{
+    private static string Manifest(TempFolder folder) => folder.Write("one.yaml", $"""
+        apiVersion: v1
+        kind: Service
+        metadata: {"{"} name: details {"}"}
+        spec: {"{"} selector: {"{"} app: details {"}"}, ports: [{"{"} name: http, port: 9080 {"}"}] {"}"}
+        ---
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {"{"} name: details {"}"}
+        spec:
+          selector: {"{"} matchLabels: {"{"} app: details {"}"} {"}"}
+          template:
+            metadata:
+              labels: {"{"} app: details {"}"}
+              annotations:
+                naru.dev/run: dotnet {Path.Combine(AppContext.BaseDirectory, "bookinfo.dll")} details & wait $!
+            spec:
+              containers:
+              - name: details
+                ports: [{"{"} containerPort: 9080 {"}"}]
+        """);
+
+    [Theory]
+    [InlineData("down")]
+    [InlineData("interrupt")]
+    [InlineData("kill")]
+    public async Task A_mesh_that_ends_leaves_no_process_port_or_lock(string how)
+    {
+        using var folder = new TempFolder();
+        await using LocalMesh mesh = await LocalMesh.UpAsync(Manifest(folder));
+        int pod = LocalMesh.Pods(await mesh.StatusAsync(), "details").Single().GetProperty("pid").GetInt32();
+        string mark = LocalMesh.MarkOf(pod);
+        // Control plane, gateway, sidecar, shell and its child.
+        Assert.True(mesh.Processes(mark).Count >= 5);
+
+        if (how == "down") Assert.Equal(0, (await mesh.NaruAsync("down")).ExitCode);
+        else if (how == "interrupt") mesh.Runner.Interrupt();
+        else mesh.Runner.Kill();
+        ProcessResult end = await mesh.Runner.ExitAsync(LocalMesh.Bound);
+        if (how != "kill") Assert.True(end.ExitCode == 0, end.All);
+
+        await Waiting.UntilAsync(() => mesh.Processes(mark).Count == 0, "every process to be gone", LocalMesh.Bound);
+        await Waiting.UntilAsync(() => !File.Exists(Path.Combine(mesh.Folder, "mesh.json")), "the run folder to be tidied", LocalMesh.Bound);
+        Assert.False(File.Exists(Path.Combine(mesh.Folder, "naru.sock")));
+        Assert.False(File.Exists(Path.Combine(mesh.Folder, "token")));
+        using var probe = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        probe.Bind(new IPEndPoint(IPAddress.Loopback, mesh.Gateway.Port));
+        Assert.Equal(3, (await mesh.NaruAsync("status")).ExitCode);
+        if (how != "kill") Assert.False(File.Exists(Path.Combine(mesh.Folder, "lock")));
+    }
+
+    [Fact]
+    public async Task A_changed_manifest_is_followed()
+    {
+        using var folder = new TempFolder();
+        string file = Manifest(folder);
+        await using LocalMesh mesh = await LocalMesh.UpAsync(folder.Root);
+        folder.Replace("one.yaml", File.ReadAllText(file).Replace("spec:\n  selector: { matchLabels", "spec:\n  replicas: 2\n  selector: { matchLabels"));
+        await Waiting.UntilAsync(async () => LocalMesh.Pods(await mesh.StatusAsync(), "details").Count(p => p.GetProperty("ready").GetBoolean()) == 2, "a second pod", LocalMesh.Bound);
+        folder.Replace("one.yaml", File.ReadAllText(file).Replace("replicas: 2", "replicas: 0"));
+        await Waiting.UntilAsync(async () => !LocalMesh.Pods(await mesh.StatusAsync(), "details").Any(), "all pods to go", LocalMesh.Bound);
+    }
+
+    [Fact]
+    public async Task A_deployment_without_a_command_is_named_and_nothing_starts()
+    {
+        using var folder = new TempFolder();
+        string file = Manifest(folder);
+        File.WriteAllText(file, File.ReadAllText(file).Replace("naru.dev/run", "other"));
+        using var home = new TempFolder("naru-");
+        ProcessResult result = await LocalMesh.RunAsync(home, "up", file, "--gateway-port", "0");
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("NARU-L002", result.Error);
+        Assert.Contains("one.yaml:11", result.Error);
+        Assert.Contains("naru.dev/run", result.Error);
+        Assert.False(File.Exists(Path.Combine(home.Root, "run", "default", "lock")));
+    }
+
+    [Fact]
+    public async Task A_taken_gateway_port_is_said_with_its_holder()
+    {
+        using var folder = new TempFolder();
+        using var home = new TempFolder("naru-");
+        using var holder = new TcpListener(IPAddress.Loopback, 0);
+        holder.Start();
+        int port = ((IPEndPoint)holder.LocalEndpoint).Port;
+        ProcessResult result = await LocalMesh.RunAsync(home, "up", Manifest(folder), "--gateway-port", $"{port}");
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains($"(pid {Environment.ProcessId})", result.Error);
+        Assert.Contains("--gateway-port", result.Error);
+    }
+
+    [Theory]
+    [InlineData(3, "status")]
+    [InlineData(3, "get", "vs")]
+    [InlineData(0, "down")]
+    [InlineData(2, "up")]
+    [InlineData(2, "nonsense")]
+    [InlineData(2, "up", "no/such/folder")]
+    [InlineData(0, "version")]
+    [InlineData(0, "completion", "bash")]
+    [InlineData(0, "--help")]
+    public async Task Exit_codes_say_what_happened(int code, params string[] arguments)
+    {
+        using var home = new TempFolder("naru-");
+        ProcessResult result = await LocalMesh.RunAsync(home, arguments);
+        Assert.True(code == result.ExitCode, result.All);
+    }
+}
