@@ -56,7 +56,7 @@ public sealed class LifeTests
         using var probe = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         probe.Bind(new IPEndPoint(IPAddress.Loopback, mesh.Gateway.Port));
         Assert.Equal(3, (await mesh.NaruAsync("status")).ExitCode);
-        if (how != "kill") Assert.False(File.Exists(Path.Combine(mesh.Folder, "lock")));
+        Assert.False(File.Exists(Path.Combine(mesh.Folder, "lock")));
     }
 
     [Fact]
@@ -81,7 +81,7 @@ public sealed class LifeTests
         ProcessResult result = await LocalMesh.RunAsync(home, "up", file, "--gateway-port", "0");
         Assert.Equal(1, result.ExitCode);
         Assert.Contains("NARU-L002", result.Error);
-        Assert.Contains("one.yaml:11", result.Error);
+        Assert.Contains("one.yaml:12", result.Error);
         Assert.Contains("naru.dev/run", result.Error);
         Assert.False(File.Exists(Path.Combine(home.Root, "run", "default", "lock")));
     }

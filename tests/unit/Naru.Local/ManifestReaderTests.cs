@@ -73,7 +73,7 @@ public sealed class ManifestReaderTests
         ManifestSet set = ManifestReader.ReadText(Web.Replace("naru.dev/run", "example.com/other"), "web.yaml");
         Assert.Empty(set.Deployments);
         Diagnostic d = Assert.Single(set.Diagnostics);
-        Assert.Equal(("NARU-L002", Severity.Error, "web.yaml", 19), (d.Code, d.Severity, d.Place.File, d.Place.Line));
+        Assert.Equal(("NARU-L002", Severity.Error, "web.yaml", 17), (d.Code, d.Severity, d.Place.File, d.Place.Line));
         Assert.Contains("naru.dev/run", d.Remedy);
     }
 

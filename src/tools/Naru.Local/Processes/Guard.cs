@@ -25,8 +25,8 @@ public sealed class Guard : IDisposable
           done
           [ -n "$found" ] || break
         done
-        rm -f "$2/mesh.json" "$2/naru.sock" "$2/token"
         rm -rf "$2/state" "$2/pods" "$2/store"
+        rm -f "$2/naru.sock" "$2/token" "$2/lock" "$2/mesh.json"
         """;
 
     private readonly AnonymousPipeServerStream _pipe;
