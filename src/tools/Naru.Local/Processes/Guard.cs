@@ -11,7 +11,7 @@ public sealed class Guard : IDisposable
     /// <summary>Environment variable that marks processes of a mesh.</summary>
     public const string Mark = "NARU_MESH_MARK";
 
-    // A command substitution would be a child with our pipe as its input; `read` is the shell's own.
+    // The folder is tidied only while no mesh that came after us holds it. A command substitution would be a child with our pipe as its input; `read` is the shell's own.
     private const string Script = """
         trap '' INT TERM HUP
         read -r word
@@ -25,8 +25,11 @@ public sealed class Guard : IDisposable
           done
           [ -n "$found" ] || break
         done
-        rm -rf "$2/state" "$2/pods" "$2/store"
-        rm -f "$2/naru.sock" "$2/token" "$2/lock" "$2/mesh.json"
+        (
+          flock -n 9 || exit 0
+          rm -rf "$2/state" "$2/pods" "$2/store"
+          rm -f "$2/naru.sock" "$2/token" "$2/lock" "$2/mesh.json"
+        ) 9>>"$2/lock"
         """;
 
     private readonly AnonymousPipeServerStream _pipe;
