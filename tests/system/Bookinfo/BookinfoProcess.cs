@@ -23,8 +23,16 @@ internal sealed class BookinfoProcess : IAsyncDisposable
     public static async Task<BookinfoProcess> StartAsync(string arguments, params (string Name, Uri Address)[] peers)
     {
         ChildProcess process = Start(arguments, peers);
-        string line = await process.LineAsync(Marker);
-        return new BookinfoProcess(process, new Uri(line[(line.IndexOf(Marker, StringComparison.Ordinal) + Marker.Length)..]));
+        try
+        {
+            string line = await process.LineAsync(Marker);
+            return new BookinfoProcess(process, new Uri(line[(line.IndexOf(Marker, StringComparison.Ordinal) + Marker.Length)..]));
+        }
+        catch
+        {
+            await process.DisposeAsync();
+            throw;
+        }
     }
 
     public static async Task<ProcessResult> RunAsync(string arguments)
