@@ -89,7 +89,9 @@ internal static class Composition
         TimeSpan after = proxy.BecomeLive();
         Footprint.Trim();
         log.Info("main", $"LIVE {after.TotalMilliseconds:0} ms after the process started");
+        Task small = Footprint.KeepAsync(quit);
         await ended.Task.ConfigureAwait(false);
+        await small.ConfigureAwait(false);
     }
 
     private static async Task<AdminServer?> StartAdminAsync(AddressConfig address, CommandLine options, RunningProxy proxy, ProxyLog log)

@@ -10,13 +10,20 @@ namespace Naru.Proxy.Host;
 internal static partial class Footprint
 {
     private const int DontNeed = 4; // MADV_DONTNEED
+    private const long WorthCollecting = 4 << 20;
+    private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(5);
+    private static long s_allocatedThen;
+    private static long s_heapThen;
 
-    /// <summary>Collects everything, compacts, and drops clean file pages. Costs a few milliseconds; called once, before there is traffic.
+    /// <summary>Collects everything, compacts, and drops clean file pages. Costs a few milliseconds; called when the process has just become
+    /// LIVE, and once more when that has settled.
     /// Under the JIT it does nothing: there the pages hold code that is still being compiled.</summary>
     public static void Trim()
     {
         if (RuntimeFeature.IsDynamicCodeSupported) return;
         GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        s_heapThen = GC.GetTotalMemory(false);
+        Interlocked.Exchange(ref s_allocatedThen, GC.GetTotalAllocatedBytes());
         try
         {
             DropCleanPages();
@@ -25,6 +32,38 @@ internal static partial class Footprint
         {
             // /proc is not there or looks different: the pages stay, which is only a matter of size
         }
+    }
+
+    /// <summary>Keeps it small until the end: trims once more, then collects after every 4 MB of garbage. Left alone, the collector of a
+    /// native build lets tens of megabytes gather before it looks (measured: 28 MB after ten scrapes of 100 services).</summary>
+    public static async Task KeepAsync(CancellationToken stop)
+    {
+        if (RuntimeFeature.IsDynamicCodeSupported) return;
+        using var timer = new PeriodicTimer(s_interval);
+        try
+        {
+            await timer.WaitForNextTickAsync(stop).ConfigureAwait(false);
+            Trim();
+            while (await timer.WaitForNextTickAsync(stop).ConfigureAwait(false)) Settle();
+        }
+        catch (OperationCanceledException)
+        {
+            // the process ends
+        }
+    }
+
+    /// <summary>Collects where there is something to collect: the young generations, or all when the heap has doubled. Workers allocate nothing
+    /// while they forward, so what is young here belongs to the admin and to configuration, and dies with it.</summary>
+    public static void Settle()
+    {
+        if (RuntimeFeature.IsDynamicCodeSupported) return;
+        long then = Interlocked.Read(ref s_allocatedThen);
+        long now = GC.GetTotalAllocatedBytes();
+        if (now - then < WorthCollecting || Interlocked.CompareExchange(ref s_allocatedThen, now, then) != then) return;
+        GC.Collect(1, GCCollectionMode.Forced, blocking: true);
+        if (GC.GetTotalMemory(false) <= 2 * s_heapThen) return;
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        s_heapThen = GC.GetTotalMemory(false);
     }
 
     // A private file mapping that cannot be written and holds no anonymous page is the file itself: dropping its pages loses nothing, and

@@ -203,6 +203,7 @@ internal sealed class AdminServer : IAsyncDisposable
             if (!more) return;
             head.Clear();
             response.Body.Clear();
+            Footprint.Settle(); // a large dump makes its size in garbage many times over
             while (more && response.Body.Length < StatsFormats.ChunkBytes) more = pieces!.MoveNext();
         }
     }
