@@ -194,7 +194,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
                 if (name.SequenceEqual(":path"u8))
                 {
                     value = PathLength == 0 ? Path : HeadBytes.Slice(PathStart, PathLength + (HasQuery ? QueryLength + 1 : 0));
-                    return true;
+                    return value.Length > 0;
                 }
                 if (HasRequestId && name.SequenceEqual("x-request-id"u8))
                 {
