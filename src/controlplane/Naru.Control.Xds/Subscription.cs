@@ -4,14 +4,21 @@ namespace Naru.Control.Xds;
 
 internal sealed class Subscription(string typeUrl, XdsEncoding encoding, int errorLength)
 {
-    /// <summary>What the client holds of one name. An empty version means "something, we do not know what".</summary>
-    internal readonly record struct Held(string Version, XdsResource? Resource, bool Refused);
+    /// <summary>What the client holds of one name. An empty version means "something, we do not know what". One field and a
+    /// flag: there is one for every resource of every proxy.</summary>
+    internal readonly record struct Held(object Known, bool Refused)
+    {
+        /// <summary>The resource, where it was sent on this stream.</summary>
+        public XdsResource? Resource => Known as XdsResource;
+
+        public string Version => Known as string ?? ((XdsResource)Known).Version;
+    }
 
     /// <summary>A response that has not been answered.</summary>
     internal sealed record Sent(string Nonce, string Version, IReadOnlyList<XdsResource> Resources, IReadOnlyList<string> Removed);
 
     private readonly Dictionary<string, Held> _held = new(StringComparer.Ordinal);
-    private readonly HashSet<string> _demanded = new(StringComparer.Ordinal);
+    private HashSet<string> _demanded = new(StringComparer.Ordinal);
     private readonly List<Sent> _unanswered = [];
     private bool _everNamed;
     private bool _acceptedLast;
@@ -114,10 +121,11 @@ internal sealed class Subscription(string typeUrl, XdsEncoding encoding, int err
         bool canBeWildcard = TypeUrls.IsWildcard(typeUrl);
         if (first)
         {
-            foreach ((string name, string version) in message.InitialVersions) _held[name] = new Held(version, null, false);
+            foreach ((string name, string version) in message.InitialVersions) _held[name] = new Held(version, false);
             if (canBeWildcard && message.Names.Count == 0) Wildcard = true;
             Demand();
         }
+        if (Names.Count == 0) Names.EnsureCapacity(message.Names.Count);
         foreach (string name in message.Names)
         {
             if (name == "*")
@@ -157,10 +165,12 @@ internal sealed class Subscription(string typeUrl, XdsEncoding encoding, int err
     /// <summary>Records that an update goes out, and which names the client no longer holds once it took it.</summary>
     public void Record(ServerUpdate update, IReadOnlyList<string> withdrawn)
     {
-        foreach (XdsResource resource in update.Resources) _held[resource.Name] = new Held(resource.Version, resource, false);
+        // Sized to what is held: a thousand proxies hold what they hold for days.
+        if (_held.Count == 0) _held.EnsureCapacity(update.Resources.Count);
+        foreach (XdsResource resource in update.Resources) _held[resource.Name] = new Held(resource, false);
         foreach (string name in withdrawn) _held.Remove(name);
         _unanswered.Add(new Sent(update.Nonce, update.Version, update.Resources, withdrawn));
-        _demanded.Clear();
+        if (_demanded.Count > 0) _demanded = new HashSet<string>(StringComparer.Ordinal);
         MustAnswer = false;
         _acceptedLast = false;
         LastNonce = update.Nonce;
@@ -221,7 +231,7 @@ internal sealed class Subscription(string typeUrl, XdsEncoding encoding, int err
         }
         foreach (string name in sent.Removed)
         {
-            if (Covers(name)) _held.TryAdd(name, new Held("", null, true));
+            if (Covers(name)) _held.TryAdd(name, new Held("", true));
         }
         return Answer.Nack;
     }

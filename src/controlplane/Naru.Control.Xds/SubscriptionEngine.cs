@@ -53,6 +53,7 @@ public sealed class SubscriptionEngine(XdsEncoding encoding, string nonceSeed, X
             _ordered.Add(subscription);
             _ordered.Sort((a, b) => Rank(a.TypeUrl).CompareTo(Rank(b.TypeUrl)));
         }
+        message = message with { Names = Shared(message.TypeUrl, message.Names) };
         if (encoding == XdsEncoding.Delta) subscription.ReceiveDelta(message);
         else subscription.ReceiveState(message);
         return null;
@@ -101,6 +102,16 @@ public sealed class SubscriptionEngine(XdsEncoding encoding, string nonceSeed, X
         if (subscription.Unanswered.Count > 0) return SyncState.Stale;
         if (subscription.Error is not null) return SyncState.Nack;
         return subscription.Dirty || subscription.RemovalDue ? SyncState.Stale : SyncState.Synced;
+    }
+
+    // A thousand proxies ask for the same thousand names: each is kept once, as the resource's own.
+    private IReadOnlyList<string> Shared(string typeUrl, IReadOnlyList<string> names)
+    {
+        if (_world is null || names.Count == 0) return names;
+        ResourceTable table = _world[typeUrl];
+        var shared = new string[names.Count];
+        for (int i = 0; i < shared.Length; i++) shared[i] = table.Find(names[i])?.Name ?? names[i];
+        return shared;
     }
 
     private static int Rank(string typeUrl)
@@ -154,6 +165,7 @@ public sealed class SubscriptionEngine(XdsEncoding encoding, string nonceSeed, X
         if (!warmed && time.GetElapsedTime(_heldSince) < limits.WarmingHold) return true;
         _holding = false;
         _awaitedChildren.Clear();
+        _awaitedChildren.TrimExcess();
         return false;
     }
 

@@ -45,6 +45,14 @@ public sealed record ProxyStatus(long Stream, string Id, string Peer, XdsEncodin
 /// <param name="identifier">Told to proxies as <c>control_plane.identifier</c>.</param>
 public sealed class XdsServer(IResourceProvider provider, TimeProvider time, ILogger<XdsServer> logger, XdsLimits limits, string identifier = "naru") : IDisposable
 {
+    /// <summary>From this many resources on, sending takes a turn.</summary>
+    internal const int LargeResponse = 200;
+
+    /// <summary>How long a turn lasts at most.</summary>
+    internal static readonly TimeSpan LongestTurn = TimeSpan.FromSeconds(1);
+
+    private const int Turns = 32;
+
     private readonly CancellationTokenSource _stopping = new();
     private readonly ConcurrentDictionary<long, XdsStream> _streams = new();
     private long _published;
@@ -58,6 +66,8 @@ public sealed class XdsServer(IResourceProvider provider, TimeProvider time, ILo
 
     /// <inheritdoc/>
     public void Dispose() => _stopping.Dispose();
+
+    internal SemaphoreSlim LargeSends { get; } = new(Turns);
 
     internal CancellationToken Stopping => _stopping.Token;
     internal IResourceProvider Provider => provider;

@@ -74,7 +74,7 @@ internal sealed class XdsStream(XdsServer server, long id, string peer)
             if (proxy is not null) Volatile.Write(ref _status, new ProxyStatus(id, proxy.Id, peer, encoding.Encoding, connectedAt, generation, engine.Status()));
             if (update is not null)
             {
-                await responses.WriteAsync(encoding.Write(update, server.ControlPlane), cancel).ConfigureAwait(false);
+                await SendAsync(responses, encoding.Write(update, server.ControlPlane), update.Resources.Count, cancel).ConfigureAwait(false);
                 server.Counters.Pushed(update.TypeUrl, update.Resources.Count);
                 continue;
             }
@@ -85,6 +85,29 @@ internal sealed class XdsStream(XdsServer server, long id, string peer)
             }
             await WaitAsync(engine.WakeIn, cancel).ConfigureAwait(false);
         }
+    }
+
+    // A large response lies in memory until its proxy has read it. When a thousand proxies connect at once, they take turns; one
+    // that does not read loses its turn after a while, so that it holds nobody up.
+    private async Task SendAsync<TResponse>(IServerStreamWriter<TResponse> responses, TResponse response, int resources, CancellationToken cancel)
+    {
+        if (resources < XdsServer.LargeResponse)
+        {
+            await responses.WriteAsync(response, cancel).ConfigureAwait(false);
+            return;
+        }
+        await server.LargeSends.WaitAsync(cancel).ConfigureAwait(false);
+        Task sending;
+        try
+        {
+            sending = responses.WriteAsync(response, cancel);
+            if (!sending.IsCompleted) await Task.WhenAny(sending, Task.Delay(XdsServer.LongestTurn, server.Time, cancel)).ConfigureAwait(false);
+        }
+        finally
+        {
+            server.LargeSends.Release();
+        }
+        await sending.ConfigureAwait(false);
     }
 
     private async Task WaitAsync(TimeSpan? bound, CancellationToken cancel)
