@@ -1,11 +1,11 @@
 // naru up PATH, naru demo: a mesh in the foreground until Ctrl-C, SIGTERM or `naru down`.
 using System.CommandLine;
-using Process = System.Diagnostics.Process;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using Naru.Core;
 using Naru.Inspect;
 using Naru.Local;
+using Process = System.Diagnostics.Process;
 
 namespace Naru.Cli.Commands;
 
