@@ -79,7 +79,8 @@ internal static class RunVerb
         }
         exit = session.Child!.Exited;
         await Task.WhenAny(exit, events).ConfigureAwait(false);
-        if (!exit.IsCompleted)
+        // A member that was asked to end leaves first; its stream ends before its process does.
+        if (!exit.IsCompleted && !session.Interrupted)
         {
             // The runner went away: a member ends with its mesh.
             Say("the mesh is gone; ending the command");

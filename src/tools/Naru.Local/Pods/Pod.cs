@@ -1,12 +1,13 @@
 // A pod of this machine: an address, a proxy, a process. Its life: the proxy is ready, then the process starts, then it answers, then it
 // gets requests; and backwards at the end. It knows nothing of other pods.
+using System.Text.RegularExpressions;
 using Naru.Inspect;
 using Naru.Local.Manifests;
 using Naru.Local.Processes;
 
 namespace Naru.Local.Pods;
 
-internal sealed class Pod : IDisposable
+internal sealed partial class Pod : IDisposable
 {
     private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(40);
     private static readonly TimeSpan s_drainBound = TimeSpan.FromSeconds(10);
@@ -129,11 +130,17 @@ internal sealed class Pod : IDisposable
     private SpawnRequest Request() => new()
     {
         File = "/bin/sh",
-        Arguments = ["-c", Template.Command],
+        Arguments = ["-c", IsSimple(Template.Command) ? $"exec {Template.Command}" : Template.Command],
         Folder = Template.Folder,
         Environment = _state.EnvironmentOf(_mesh.Inherited, Identity, Ports, Template.Environment),
         Log = _mesh.LogOf(Identity.Name),
     };
+
+    // Not every shell gives its place to the last command by itself; a plain program with plain arguments need not have one above it.
+    private static bool IsSimple(string command) => PlainCommand().IsMatch(command) && command.Split(' ')[0] is not ("exec" or "cd" or "set" or "export" or "eval" or "exit" or "trap" or "ulimit" or "umask" or "unset" or "wait" or "source" or ".");
+
+    [GeneratedRegex(@"^[A-Za-z0-9_./-]+( +[A-Za-z0-9_./:=,@%+-]+)*$")]
+    private static partial Regex PlainCommand();
 
     private void ProxyChanged()
     {
