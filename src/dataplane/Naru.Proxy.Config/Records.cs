@@ -32,8 +32,6 @@ public sealed record ListenerConfig
     public string StatPrefix { get; init; } = "";
     /// <summary><c>traffic_direction</c>.</summary>
     public TrafficDirection Direction { get; init; }
-    /// <summary>Soft limit on buffers of a connection, bytes (default 1 MiB).</summary>
-    public int PerConnectionBufferLimitBytes { get; init; } = 1 << 20;
 }
 
 /// <summary>Which way a listener's traffic goes, as its owner says.</summary>
@@ -64,8 +62,6 @@ public sealed record HttpConnectionManagerConfig
     public ServerHeaderTransformation ServerHeader { get; init; }
     /// <summary>Adds the peer to <c>x-forwarded-for</c> and trusts the connection for the client's address.</summary>
     public bool UseRemoteAddress { get; init; }
-    /// <summary>With <see cref="UseRemoteAddress"/>: how many proxies in front are trusted.</summary>
-    public int XffNumTrustedHops { get; init; }
     /// <summary>Keeps <see cref="UseRemoteAddress"/> from appending.</summary>
     public bool SkipXffAppend { get; init; }
     /// <summary>Makes <c>x-request-id</c> where there is none (default true).</summary>
@@ -107,8 +103,6 @@ public sealed record HttpConnectionManagerConfig
     public int MaxRequestsPerConnection { get; init; }
     /// <summary><c>http_protocol_options.accept_http_10</c>. Envoy's default is false; ours is true (people still send it).</summary>
     public bool AcceptHttp10 { get; init; } = true;
-    /// <summary>Host for HTTP/1.0 requests without one.</summary>
-    public string DefaultHostForHttp10 { get; init; } = "";
     /// <summary>Tokens of <c>upgrade_configs</c> that may become tunnels, lower case. Envoy has none by default; we have <c>websocket</c>.</summary>
     public ImmutableArray<string> Upgrades { get; init; } = ["websocket"];
     /// <summary>Lines for each finished request.</summary>
@@ -294,8 +288,7 @@ public sealed record WeightedClusterConfig(string Name, uint Weight)
     public string? HostRewriteLiteral { get; init; }
 }
 
-/// <summary><c>envoy.config.route.v3.RetryPolicy</c>. A request that may not be repeated is never retried once bytes were sent,
-/// unless <see cref="RetryNonIdempotent"/>.</summary>
+/// <summary><c>envoy.config.route.v3.RetryPolicy</c>. A request that may not be repeated is never retried once bytes were sent.</summary>
 public sealed record RetryPolicyConfig
 {
     /// <summary>Conditions.</summary>
@@ -314,8 +307,6 @@ public sealed record RetryPolicyConfig
     public bool AvoidPreviousHosts { get; init; }
     /// <summary>How often a host is picked anew to satisfy the predicate (default 1).</summary>
     public int HostSelectionMaxAttempts { get; init; } = 1;
-    /// <summary>Reserved for a route that says so; nothing sets it yet but our own annotation.</summary>
-    public bool RetryNonIdempotent { get; init; }
 }
 
 /// <summary>Envoy's <c>retry_on</c> tokens.</summary>

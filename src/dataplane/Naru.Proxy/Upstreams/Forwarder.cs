@@ -162,7 +162,7 @@ internal static class Forwarder
     /// <summary>Nothing of the body is lost, and either nothing reached the upstream or the method may be repeated.</summary>
     private static bool Repeatable(Exchange x, in AttemptEnd end) =>
         x.RequestBodyBuffered && !x.ResponseStarted
-        && (x.IsIdempotent || !end.RequestSent || x.Route!.Forward!.Retry is { RetryNonIdempotent: true });
+        && (x.IsIdempotent || !end.RequestSent);
 
     private static bool Wants(RetryPolicyConfig policy, in AttemptEnd end) => end.Kind switch
     {
