@@ -5,7 +5,6 @@ using System.Runtime.InteropServices;
 using Naru.Core;
 using Naru.Inspect;
 using Naru.Local;
-using Process = System.Diagnostics.Process;
 
 namespace Naru.Cli.Commands;
 
@@ -110,7 +109,7 @@ internal static class UpVerb
     {
         MeshStatus status = mesh.Status();
         bool colour = Screen.OutColour;
-        double seconds = (DateTime.Now - Process.GetCurrentProcess().StartTime).TotalSeconds;
+        double seconds = (DateTimeOffset.UtcNow - status.Started).TotalSeconds;
         List<PodStatus> workloads = [.. status.Pods.Where(p => p.Workload != p.Name)];
         List<ServiceStatus> services = [.. status.Services.Where(s => s.Namespace != "istio-system")];
         List<PodStatus> waiting = [.. workloads.Where(p => !p.Ready)];
