@@ -14,8 +14,7 @@ namespace Naru.Proxy.Xds;
 public delegate object? ResourceDecoder(ResourceType type, ByteString bytes, Diagnostics diagnostics);
 
 /// <summary>Judges updates.</summary>
-internal sealed class UpdateHandler(
-    ConfigStore store, ResourceDecoder decode, StatRegistry stats, TimeProvider time, Action<LogLevel, string> log, Action<long> read)
+internal sealed class UpdateHandler(ConfigStore store, ResourceDecoder decode, StatRegistry stats, TimeProvider time, Action<LogLevel, string> log)
 {
     /// <summary>Most characters of an <c>error_detail</c>.</summary>
     public const int MostErrorDetail = 4096;
@@ -23,7 +22,6 @@ internal sealed class UpdateHandler(
     /// <summary>Handles a state-of-the-world response. Returns null for ACK, or the text of a NACK.</summary>
     public string? Handle(ResourceType type, DiscoveryResponse response)
     {
-        read(response.CalculateSize());
         var batch = new ResourceBatch(type, response.VersionInfo) { FullState = type.IsFullState() };
         var seen = new Seen(batch);
         foreach (Any any in response.Resources)
@@ -37,7 +35,6 @@ internal sealed class UpdateHandler(
     /// <summary>Handles a delta response. Returns null for ACK, or the text of a NACK.</summary>
     public string? Handle(ResourceType type, DeltaDiscoveryResponse response)
     {
-        read(response.CalculateSize());
         var batch = new ResourceBatch(type, response.SystemVersionInfo);
         var seen = new Seen(batch);
         foreach (Resource resource in response.Resources) Take(batch, seen, resource);

@@ -31,8 +31,6 @@ public sealed record XdsManagerOptions
     public Random Random { get; init; } = Random.Shared;
     /// <summary>Called from the main context, one line at a time.</summary>
     public Action<LogLevel, string> Log { get; init; } = static (_, _) => { };
-    /// <summary>Gives memory back; called after the start and, in a quiet moment, after much was read.</summary>
-    public Action TrimMemory { get; init; } = MemoryTrim.CollectAll;
     /// <summary>The context to run on; null makes one.</summary>
     public MainContext? Main { get; init; }
 }
@@ -44,7 +42,6 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
     private readonly ConfigStore _store;
     private readonly UpdateHandler _updates;
     private readonly DnsDiscovery _dns;
-    private readonly MemoryTrim _trim;
     private readonly Node _node;
     private readonly StatBlock _controlPlane;
     private readonly Dictionary<(string Cluster, XdsMethod Method), XdsClient> _clients = [];
@@ -60,8 +57,7 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
         if (_node.UserAgentName.Length == 0) _node.UserAgentName = "naru-proxy";
         _controlPlane = options.Stats.Block("control_plane", ControlPlaneStats.Schema);
         _store = new ConfigStore(options.DataPlane, this, Main, options.Time, options.Stats, options.Log);
-        _trim = new MemoryTrim(Main, options.Time, options.TrimMemory);
-        _updates = new UpdateHandler(_store, options.Decoder, options.Stats, options.Time, options.Log, _trim.Read);
+        _updates = new UpdateHandler(_store, options.Decoder, options.Stats, options.Time, options.Log);
         _dns = new DnsDiscovery(options.Names, Main, options.Time, options.Stats, options.Log, _store.Resolved);
     }
 
@@ -80,7 +76,6 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
         return Main.Ask(() =>
         {
             _store.Start(_options.Bootstrap);
-            _ = InitialFetch.ContinueWith(_ => Main.Post(_trim.Started), TaskScheduler.Default);
             return true;
         });
     }
@@ -93,7 +88,6 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
     {
         _store.Stop();
         _dns.Stop();
-        _trim.Dispose();
         foreach (XdsClient client in _clients.Values) client.Stop();
         foreach (FileSubscription file in _files.Values) file.Dispose();
         _clients.Clear();

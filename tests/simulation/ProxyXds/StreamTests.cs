@@ -160,21 +160,6 @@ public sealed class StreamTests
         Assert.Single(world.Wire.Streams);
     }
 
-    [Fact]
-    public async Task Memory_is_given_back_after_the_start_and_when_much_was_read_and_it_is_quiet()
-    {
-        World world = World.Live();
-        await world.UntilAsync(() => world.Trims == 1, "the first");
-        IMessage[] much = [.. Enumerable.Range(0, 20_000).Select(i => Resources.Static($"a-name-of-some-length-for-a-cluster-{i}"))];
-        world.Say(s => s.State(ResourceType.Cluster, "1", much));
-        world.Wait(9);
-        world.Say(s => s.State(ResourceType.Cluster, "2", much));
-        world.Wait(9);
-        Assert.Equal(1, world.Trims);
-        world.Wait(2);
-        Assert.Equal(2, world.Trims);
-    }
-
     internal static void Send(MemoryStream stream, bool delta, ResourceType type, string version, params IMessage[] resources)
     {
         if (delta) stream.Delta(type, version, resources);

@@ -14,8 +14,6 @@ namespace Naru.SimulationTests.ProxyXds;
 
 internal sealed class World : INameLookup
 {
-    private int _trims;
-
     public World(bool delta = false, Func<BootstrapConfig, BootstrapConfig>? change = null, ResourceFileReader? files = null)
     {
         Main = new MainContext(Log, manual: true);
@@ -40,7 +38,6 @@ internal sealed class World : INameLookup
             Random = new Random(1),
             Log = Log,
             Main = Main,
-            TrimMemory = () => Interlocked.Increment(ref _trims),
         });
     }
 
@@ -55,9 +52,6 @@ internal sealed class World : INameLookup
     /// <summary>Names and addresses; a name that is not here cannot be looked up.</summary>
     public Dictionary<string, string[]> Names { get; } = [];
     public int Lookups { get; private set; }
-
-    /// <summary>How often memory was given back.</summary>
-    public int Trims => Volatile.Read(ref _trims);
 
     /// <summary>The newest stream.</summary>
     public MemoryStream Stream => Wire.Streams[^1];
