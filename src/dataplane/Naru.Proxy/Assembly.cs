@@ -1,0 +1,2 @@
+// The data path clears no stack memory that it is about to write.
+[module: System.Runtime.CompilerServices.SkipLocalsInit]
