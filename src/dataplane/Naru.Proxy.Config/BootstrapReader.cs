@@ -196,7 +196,7 @@ public static class BootstrapReader
             if (ListenerReader.Read(listenerAt, given) is not { } listener) continue;
             if (!names.Add(listener.Name)) listenerAt.Error("name", "NARU-C103", $"there are two listeners \"{listener.Name}\"", "give each its own name");
             if (listener.Address.Port != 0 && !addresses.Add(listener.Address.ToString())) listenerAt.Error("address", "NARU-C103", $"another listener has the address {listener.Address} already", "give each its own port");
-            sources.Check(listenerAt, "filter_chains", listener.Http.RouteConfigSource);
+            foreach (HttpConnectionManagerConfig http in listener.HttpManagers) sources.Check(listenerAt, "filter_chains", http.RouteConfigSource);
             listeners.Add(listener);
         }
         return listeners.ToImmutable();

@@ -2,123 +2,9 @@
 // (from a bootstrap, a file or xDS) ends here; a record that exists is a record that may be used.
 // Words, defaults and units are Envoy's v3 API; a comment says where we differ.
 using System.Collections.Immutable;
-using System.Net;
 using System.Text.RegularExpressions;
 
 namespace Naru.Proxy.Config;
-
-/// <summary>A place to listen on or connect to: an IP literal or a name, and a port (0 lets the system choose, listeners only).</summary>
-public sealed record AddressConfig(string Host, int Port)
-{
-    /// <summary>The parsed literal, or null where <see cref="Host"/> is a DNS name.</summary>
-    public IPAddress? Ip { get; } = IPAddress.TryParse(Host, out IPAddress? ip) ? ip : null;
-
-    /// <summary><c>host:port</c>, IPv6 in brackets.</summary>
-    public override string ToString() => Host.Contains(':') ? $"[{Host}]:{Port}" : $"{Host}:{Port}";
-}
-
-/// <summary><c>envoy.config.listener.v3.Listener</c>.</summary>
-public sealed record ListenerConfig
-{
-    /// <summary>Unique name.</summary>
-    public required string Name { get; init; }
-    /// <summary>Where it listens.</summary>
-    public required AddressConfig Address { get; init; }
-    /// <summary>Further addresses (<c>additional_addresses</c>).</summary>
-    public ImmutableArray<AddressConfig> AdditionalAddresses { get; init; } = [];
-    /// <summary>The one filter chain that we serve until matching arrives: its terminal HTTP connection manager.</summary>
-    public required HttpConnectionManagerConfig Http { get; init; }
-    /// <summary>Stats prefix; the address where it is empty.</summary>
-    public string StatPrefix { get; init; } = "";
-    /// <summary><c>traffic_direction</c>.</summary>
-    public TrafficDirection Direction { get; init; }
-}
-
-/// <summary>Which way a listener's traffic goes, as its owner says.</summary>
-public enum TrafficDirection
-{
-    /// <summary>Not said.</summary>
-    Unspecified,
-    /// <summary>To the workload.</summary>
-    Inbound,
-    /// <summary>From the workload.</summary>
-    Outbound,
-}
-
-/// <summary><c>envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager</c>.</summary>
-public sealed record HttpConnectionManagerConfig
-{
-    /// <summary>Part of every stat name: <c>http.&lt;stat_prefix&gt;.</c>.</summary>
-    public required string StatPrefix { get; init; }
-    /// <summary>Inline <c>route_config</c>; null where <see cref="RouteConfigName"/> names one that RDS brings.</summary>
-    public RouteConfigurationConfig? RouteConfig { get; init; }
-    /// <summary>Name of the RDS resource.</summary>
-    public string? RouteConfigName { get; init; }
-    /// <summary>Where RDS comes from; null with inline routes.</summary>
-    public ConfigSourceConfig? RouteConfigSource { get; init; }
-    /// <summary><c>server</c> header of answers (default <c>naru</c>; Envoy's is <c>envoy</c>).</summary>
-    public string ServerName { get; init; } = "naru";
-    /// <summary>What becomes of an upstream's <c>server</c> header.</summary>
-    public ServerHeaderTransformation ServerHeader { get; init; }
-    /// <summary>Adds the peer to <c>x-forwarded-for</c> and trusts the connection for the client's address.</summary>
-    public bool UseRemoteAddress { get; init; }
-    /// <summary>Keeps <see cref="UseRemoteAddress"/> from appending.</summary>
-    public bool SkipXffAppend { get; init; }
-    /// <summary>Makes <c>x-request-id</c> where there is none (default true).</summary>
-    public bool GenerateRequestId { get; init; } = true;
-    /// <summary>Keeps a request id that came from outside even with <see cref="UseRemoteAddress"/>.</summary>
-    public bool PreserveExternalRequestId { get; init; }
-    /// <summary>Echoes <c>x-request-id</c> in the answer.</summary>
-    public bool AlwaysSetRequestIdInResponse { get; init; }
-    /// <summary>Appended to <c>via</c> both ways; empty for none.</summary>
-    public string Via { get; init; } = "";
-    /// <summary>Whether 100 comes from the upstream (true) or from us at once (default false).</summary>
-    public bool Proxy100Continue { get; init; }
-    /// <summary>Resolves <c>.</c> and <c>..</c> in paths (RFC 3986 6.2.2.3) before routing.</summary>
-    public bool NormalizePath { get; init; }
-    /// <summary>Joins adjacent slashes before routing.</summary>
-    public bool MergeSlashes { get; init; }
-    /// <summary>Most bytes of request line and headers (<c>max_request_headers_kb</c>, default 60 KiB).</summary>
-    public int MaxRequestHeadersBytes { get; init; } = 60 * 1024;
-    /// <summary>Most header fields (<c>max_headers_count</c>, default 100).</summary>
-    public int MaxHeadersCount { get; init; } = 100;
-    /// <summary>Downstream connection without a request (<c>common_http_protocol_options.idle_timeout</c>, default 1 h); null is never.</summary>
-    public TimeSpan? IdleTimeout { get; init; } = TimeSpan.FromHours(1);
-    /// <summary>Stream without a byte either way (default 5 min); null is never.</summary>
-    public TimeSpan? StreamIdleTimeout { get; init; } = TimeSpan.FromMinutes(5);
-    /// <summary>Whole request to be received (<c>request_timeout</c>); null is never.</summary>
-    public TimeSpan? RequestTimeout { get; init; }
-    /// <summary>From the first byte of a head to its end (<c>request_headers_timeout</c>). Envoy has none by default; ours is 10 s,
-    /// since a head that never ends is an attack (decision 0003). null is never.</summary>
-    public TimeSpan? RequestHeadersTimeout { get; init; } = TimeSpan.FromSeconds(10);
-    /// <summary>How long an answered connection may linger for the client to read (default 1 s).</summary>
-    public TimeSpan DelayedCloseTimeout { get; init; } = TimeSpan.FromSeconds(1);
-    /// <summary>Between the first notice of a drain and the close (default 5 s).</summary>
-    public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(5);
-    /// <summary>Longest life of a connection; null is for ever.</summary>
-    public TimeSpan? MaxConnectionDuration { get; init; }
-    /// <summary>Longest life of a stream; null is for ever.</summary>
-    public TimeSpan? MaxStreamDuration { get; init; }
-    /// <summary>Requests after which a connection closes; 0 is any number.</summary>
-    public int MaxRequestsPerConnection { get; init; }
-    /// <summary><c>http_protocol_options.accept_http_10</c>. Envoy's default is false; ours is true (people still send it).</summary>
-    public bool AcceptHttp10 { get; init; } = true;
-    /// <summary>Tokens of <c>upgrade_configs</c> that may become tunnels, lower case. Envoy has none by default; we have <c>websocket</c>.</summary>
-    public ImmutableArray<string> Upgrades { get; init; } = ["websocket"];
-    /// <summary>Lines for each finished request.</summary>
-    public ImmutableArray<AccessLogConfig> AccessLogs { get; init; } = [];
-}
-
-/// <summary>What becomes of the upstream's <c>server</c> header.</summary>
-public enum ServerHeaderTransformation
-{
-    /// <summary>Ours replaces it.</summary>
-    Overwrite,
-    /// <summary>Ours where there is none.</summary>
-    AppendIfAbsent,
-    /// <summary>Untouched.</summary>
-    PassThrough,
-}
 
 /// <summary>A <c>file</c>, <c>stdout</c> or <c>stderr</c> access logger.</summary>
 /// <param name="Path">A file path, <c>/dev/stdout</c> or <c>/dev/stderr</c>.</param>
@@ -399,118 +285,6 @@ public sealed record HeaderMutationsConfig(
     public bool IsEmpty => RequestAdd.IsEmpty && RequestRemove.IsEmpty && ResponseAdd.IsEmpty && ResponseRemove.IsEmpty;
 }
 
-/// <summary>How a cluster finds its endpoints.</summary>
-public enum DiscoveryType
-{
-    /// <summary>Literal addresses in the configuration.</summary>
-    Static,
-    /// <summary>Names; every address of every answer is an endpoint.</summary>
-    StrictDns,
-    /// <summary>Names; the first address of an answer, for new connections.</summary>
-    LogicalDns,
-    /// <summary>From xDS or files.</summary>
-    Eds,
-}
-
-/// <summary>How an endpoint is picked.</summary>
-public enum LoadBalancing
-{
-    /// <summary>In turn, by weight.</summary>
-    RoundRobin,
-    /// <summary>The less busy of two at random.</summary>
-    LeastRequest,
-    /// <summary>At random.</summary>
-    Random,
-}
-
-/// <summary><c>envoy.config.cluster.v3.Cluster</c>.</summary>
-public sealed record ClusterConfig
-{
-    /// <summary>Unique name.</summary>
-    public required string Name { get; init; }
-    /// <summary>Name in stats where it differs (<c>alt_stat_name</c>).</summary>
-    public string AltStatName { get; init; } = "";
-    /// <summary>Discovery.</summary>
-    public required DiscoveryType Type { get; init; }
-    /// <summary>Balancing.</summary>
-    public LoadBalancing Lb { get; init; }
-    /// <summary>Candidates of LEAST_REQUEST (default 2).</summary>
-    public int LeastRequestChoiceCount { get; init; } = 2;
-    /// <summary>Default 5 s.</summary>
-    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
-    /// <summary>Endpoints given in the cluster itself (not with EDS).</summary>
-    public EndpointsConfig? LoadAssignment { get; init; }
-    /// <summary>EDS resource name: <c>eds_cluster_config.service_name</c>, or the cluster's name.</summary>
-    public string EdsServiceName { get; init; } = "";
-    /// <summary>Where EDS comes from.</summary>
-    public ConfigSourceConfig? EdsSource { get; init; }
-    /// <summary>DNS refresh (default 5 s).</summary>
-    public TimeSpan DnsRefreshRate { get; init; } = TimeSpan.FromSeconds(5);
-    /// <summary>Which families are asked for.</summary>
-    public DnsLookupFamily DnsLookupFamily { get; init; }
-    /// <summary>Idle pooled connections are closed after this. Envoy's default is 1 h; ours is 4 s, below the 5 s after which common
-    /// applications close theirs (decision 0002). null is never.</summary>
-    public TimeSpan? IdleTimeout { get; init; } = TimeSpan.FromSeconds(4);
-    /// <summary>Requests after which an upstream connection closes; 0 is any number.</summary>
-    public int MaxRequestsPerConnection { get; init; }
-    /// <summary>Circuit breaker: most connections (default 1024).</summary>
-    public int MaxConnections { get; init; } = 1024;
-    /// <summary>Circuit breaker: most requests waiting for a connection (default 1024).</summary>
-    public int MaxPendingRequests { get; init; } = 1024;
-    /// <summary>Circuit breaker: most requests at once (default 1024).</summary>
-    public int MaxRequests { get; init; } = 1024;
-    /// <summary>Circuit breaker: most retries at once (default 3).</summary>
-    public int MaxRetries { get; init; } = 3;
-    /// <summary>Whether the upstream speaks HTTP/2 (used by the xDS client's own cluster; the data path refuses it until it can).</summary>
-    public bool Http2 { get; init; }
-}
-
-/// <summary>Address families a name is looked up in.</summary>
-public enum DnsLookupFamily
-{
-    /// <summary>IPv6, else IPv4 (Envoy's default).</summary>
-    Auto,
-    /// <summary>IPv4 only.</summary>
-    V4Only,
-    /// <summary>IPv6 only.</summary>
-    V6Only,
-    /// <summary>IPv4, else IPv6.</summary>
-    V4Preferred,
-    /// <summary>Both.</summary>
-    All,
-}
-
-/// <summary><c>envoy.config.endpoint.v3.ClusterLoadAssignment</c>.</summary>
-public sealed record EndpointsConfig(string ClusterName, ImmutableArray<EndpointConfig> Endpoints);
-
-/// <summary>One endpoint. Priority 0 is used first; a higher one only when none below it is usable.</summary>
-public sealed record EndpointConfig(AddressConfig Address)
-{
-    /// <summary>DNS name, for <c>auto_host_rewrite</c>.</summary>
-    public string Hostname { get; init; } = "";
-    /// <summary>Relative weight, at least 1 (endpoint weight × locality weight when both are set).</summary>
-    public uint Weight { get; init; } = 1;
-    /// <summary>0 is tried first.</summary>
-    public int Priority { get; init; }
-    /// <summary>Health as the control plane says it.</summary>
-    public EndpointHealth Health { get; init; }
-    /// <summary><c>region/zone/subzone</c> as far as known.</summary>
-    public string Locality { get; init; } = "";
-}
-
-/// <summary>Health by EDS. Unhealthy, draining and timed-out endpoints get no new requests.</summary>
-public enum EndpointHealth
-{
-    /// <summary>UNKNOWN or HEALTHY.</summary>
-    Healthy,
-    /// <summary>UNHEALTHY, TIMEOUT.</summary>
-    Unhealthy,
-    /// <summary>DRAINING.</summary>
-    Draining,
-    /// <summary>DEGRADED.</summary>
-    Degraded,
-}
-
 /// <summary><c>envoy.config.core.v3.ConfigSource</c>: where a resource comes from.</summary>
 /// <param name="Kind">ADS (or self), a watched file, or a gRPC service of its own.</param>
 /// <param name="Path">File path for <see cref="ConfigSourceKind.Path"/>.</param>
@@ -574,6 +348,8 @@ public sealed record ConfigChange
     public ImmutableArray<ListenerConfig> Listeners { get; init; } = [];
     /// <summary>Listeners to drain and close.</summary>
     public ImmutableArray<string> RemovedListeners { get; init; } = [];
+    /// <summary>Certificates, validation contexts and ticket keys that SDS brought: new or rotated.</summary>
+    public ImmutableArray<SecretConfig> Secrets { get; init; } = [];
 }
 
 /// <summary>A running proxy, as sources of configuration see it. Calls come one at a time, from the main thread.</summary>

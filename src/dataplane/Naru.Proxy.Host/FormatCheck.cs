@@ -1,5 +1,6 @@
 // Compiles every access-log and header format of a configuration once, before it is used, so that a bad one is refused by name.
 // Stands between reading and applying: the readers know no formats, and the engine must not meet one that does not compile.
+using System.Collections.Immutable;
 using Naru.Core;
 using Naru.Proxy.Config;
 using Naru.Telemetry;
@@ -23,14 +24,28 @@ internal static class FormatCheck
 
     private static void Check(ListenerConfig listener, Place place, Diagnostics diagnostics)
     {
-        for (int i = 0; i < listener.Http.AccessLogs.Length; i++)
+        foreach (FilterChainConfig chain in listener.AllChains)
         {
-            AccessLogConfig log = listener.Http.AccessLogs[i];
-            string subject = $"listener {listener.Name}: access_log[{i}]";
-            if (log.Json.Length > 0) AccessLogFormat.CompileJson(log.Json, diagnostics, place, subject);
-            else if (log.Format is not null) AccessLogFormat.Compile(log.Format, diagnostics, FormatUse.LogLine, place, subject);
+            ImmutableArray<AccessLogConfig> logs = chain.Terminal switch
+            {
+                HttpConnectionManagerConfig http => http.AccessLogs,
+                TcpProxyConfig tcp => tcp.AccessLogs,
+                _ => [],
+            };
+            Check(logs, $"listener {listener.Name}", place, diagnostics);
+            if (chain.Terminal is HttpConnectionManagerConfig { RouteConfig: { } routes }) Check(routes, place, diagnostics);
         }
-        if (listener.Http.RouteConfig is { } routes) Check(routes, place, diagnostics);
+        if (listener.Udp is { } udp) Check(udp.AccessLogs, $"listener {listener.Name}", place, diagnostics);
+    }
+
+    private static void Check(ImmutableArray<AccessLogConfig> logs, string subject, Place place, Diagnostics diagnostics)
+    {
+        for (int i = 0; i < logs.Length; i++)
+        {
+            string which = $"{subject}: access_log[{i}]";
+            if (logs[i].Json.Length > 0) AccessLogFormat.CompileJson(logs[i].Json, diagnostics, place, which);
+            else if (logs[i].Format is { } format) AccessLogFormat.Compile(format, diagnostics, FormatUse.LogLine, place, which);
+        }
     }
 
     private static void Check(RouteConfigurationConfig routes, Place place, Diagnostics diagnostics)

@@ -147,14 +147,20 @@ internal sealed partial class ConfigStore
     private bool IsWarm(ListenerEntry entry, long now)
     {
         if (entry.Warming is not { } config || _phase < Phase.Listeners) return false;
-        if (config.Http.RouteConfig is { } inline) return !IsHeld(inline, entry.WarmingSince, now);
-        if (config.Http.RouteConfigName is not { } name) return true;
+        foreach (HttpConnectionManagerConfig http in config.HttpManagers) if (!IsWarm(entry, http, now)) return false;
+        return true;
+    }
+
+    private bool IsWarm(ListenerEntry entry, HttpConnectionManagerConfig http, long now)
+    {
+        if (http.RouteConfig is { } inline) return !IsHeld(inline, entry.WarmingSince, now);
+        if (http.RouteConfigName is not { } name) return true;
         RouteEntry? route = _routes.GetValueOrDefault(name);
         if (route?.Active is not null) return true;
         if (route?.Pending is not null || entry.Active is not null) return false;
         if (route is { Answered: true }) return true;
-        if (!HasPassed(entry.WarmingSince, LimitOf(config.Http.RouteConfigSource), now)) return false;
-        _stats.Block(RouteStatPrefix(config.Http), SubscriptionStats.Schema).Add(SubscriptionStats.InitFetchTimeout);
+        if (!HasPassed(entry.WarmingSince, LimitOf(http.RouteConfigSource), now)) return false;
+        _stats.Block(RouteStatPrefix(http), SubscriptionStats.Schema).Add(SubscriptionStats.InitFetchTimeout);
         _log(LogLevel.Warning, $"xds: no routes \"{name}\" for listener {entry.Name} in time; it opens and answers 404 until they come");
         return true;
     }
@@ -193,7 +199,7 @@ internal sealed partial class ConfigStore
         var used = new HashSet<string>(StringComparer.Ordinal);
         foreach (RouteEntry route in _routes.Values) if (route.Active is not null) used.UnionWith(ClustersOf(route.Active));
         foreach (ListenerEntry listener in _listeners.Values)
-            if (listener.Active?.Http.RouteConfig is { } inline) used.UnionWith(ClustersOf(inline));
+            if (listener.Active is { } active) foreach (HttpConnectionManagerConfig http in active.HttpManagers) if (http.RouteConfig is { } inline) used.UnionWith(ClustersOf(inline));
         List<ClusterEntry> gone = _clusters.Values
             .Where(c => c.RemovedAt is { } at && (!used.Contains(c.Name) || HasPassed(at, HoldLimit, now))).ToList();
         foreach (ClusterEntry entry in gone)
@@ -293,10 +299,12 @@ internal sealed partial class ConfigStore
         if (_phase < Phase.Listeners) yield break;
         foreach (ListenerEntry entry in _listeners.Values)
         {
-            if (entry.Active?.Http is { RouteConfigName: { } active } http) yield return (active, http.RouteConfigSource);
-            if (entry.Warming?.Http is { RouteConfigName: { } warming } next) yield return (warming, next.RouteConfigSource);
+            foreach (HttpConnectionManagerConfig http in ManagersOf(entry)) if (http.RouteConfigName is { } name) yield return (name, http.RouteConfigSource);
         }
     }
+
+    private static IEnumerable<HttpConnectionManagerConfig> ManagersOf(ListenerEntry entry) =>
+        (entry.Active?.HttpManagers ?? []).Concat(entry.Warming?.HttpManagers ?? []);
 
     private static HashSet<string> NamesOf(Dictionary<ConfigSourceConfig, HashSet<string>> sources, ConfigSourceConfig? source)
     {
@@ -322,8 +330,11 @@ internal sealed partial class ConfigStore
         foreach (ListenerEntry entry in _listeners.Values)
         {
             if (entry.Warming is null || _phase < Phase.Listeners) continue;
-            if (entry.Warming.Http.RouteConfig is not null) Consider(entry.WarmingSince, HoldLimit);
-            else if (entry.Active is null) Consider(entry.WarmingSince, LimitOf(entry.Warming.Http.RouteConfigSource));
+            foreach (HttpConnectionManagerConfig http in entry.Warming.HttpManagers)
+            {
+                if (http.RouteConfig is not null) Consider(entry.WarmingSince, HoldLimit);
+                else if (entry.Active is null) Consider(entry.WarmingSince, LimitOf(http.RouteConfigSource));
+            }
         }
         return next;
 

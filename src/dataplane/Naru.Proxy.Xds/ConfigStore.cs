@@ -284,7 +284,7 @@ internal sealed partial class ConfigStore
         else if (batch.Type == ResourceType.Route)
         {
             ILookup<string?, HttpConnectionManagerConfig> users =
-                _listeners.Values.Select(l => (l.Warming ?? l.Active)?.Http).OfType<HttpConnectionManagerConfig>().ToLookup(h => h.RouteConfigName);
+                _listeners.Values.SelectMany(l => (l.Warming ?? l.Active)?.HttpManagers ?? []).ToLookup(h => h.RouteConfigName);
             foreach (AcceptedResource good in batch.Accepted)
                 foreach (HttpConnectionManagerConfig user in users[good.Name]) Add(RouteStats(user), SubscriptionStats.Attempt, SubscriptionStats.Success, SubscriptionStats.Version, good.Version);
             foreach (RejectedResource bad in batch.Rejected)

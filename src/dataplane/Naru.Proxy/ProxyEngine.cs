@@ -206,7 +206,7 @@ public sealed class ProxyEngine : IDataPlane
 
     private HttpManager Manager(ListenerConfig config)
     {
-        HttpConnectionManagerConfig http = config.Http;
+        HttpConnectionManagerConfig http = config.HttpManagers.First();
         StatBlock stats = _options.Stats.Block($"http.{http.StatPrefix}", HttpStats.Schema);
         RouteTable? inline = http.RouteConfig is { } routes ? new RouteTable(routes, _clusters) : null;
         RouteSlot? slot = inline is null ? Routes(http.RouteConfigName ?? "") : null;

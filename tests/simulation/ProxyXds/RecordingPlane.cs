@@ -33,7 +33,7 @@ internal sealed class RecordingPlane : IDataPlane
         foreach (string name in change.RemovedListeners) Listeners.Remove(name);
         foreach (string name in change.RemovedRouteConfigurations) Routes.Remove(name);
         foreach (string name in change.RemovedClusters) Clusters.Remove(name);
-        foreach (RouteConfigurationConfig routes in Routes.Values.Concat(Listeners.Values.Select(l => l.Http.RouteConfig).OfType<RouteConfigurationConfig>()))
+        foreach (RouteConfigurationConfig routes in Routes.Values.Concat(Listeners.Values.SelectMany(l => l.HttpManagers).Select(h => h.RouteConfig).OfType<RouteConfigurationConfig>()))
             foreach (string target in Resources.TargetsOf(routes))
                 if (!Clusters.ContainsKey(target)) Broken.Add($"{routes.Name} -> {target}");
         return complaints.Items;

@@ -125,13 +125,13 @@ internal static class Resources
         {
             Name = listener.Name,
             Address = new AddressConfig(listener.Address.SocketAddress.Address, (int)listener.Address.SocketAddress.PortValue),
-            Http = new HttpConnectionManagerConfig
+            FilterChains = [new FilterChainConfig { Terminal = new HttpConnectionManagerConfig
             {
                 StatPrefix = manager.StatPrefix,
                 RouteConfig = manager.RouteConfig is null ? null : Read(manager.RouteConfig, diagnostics),
                 RouteConfigName = manager.Rds?.RouteConfigName,
                 RouteConfigSource = manager.Rds is null ? null : new ConfigSourceConfig(ConfigSourceKind.Ads),
-            },
+            } }],
         };
     }
 

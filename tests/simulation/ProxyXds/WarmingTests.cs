@@ -124,10 +124,10 @@ public sealed class WarmingTests
         World world = WithListener();
         world.Say(s => s.State(ResourceType.Listener, "2", Resources.Rds("l", "81")));
         world.Wait(100);
-        Assert.Equal("80", world.Plane.Listeners["l"].Http.RouteConfigName);
+        Assert.Equal("80", world.Plane.Listeners["l"].HttpManagers.Single().RouteConfigName);
         Assert.Contains("80", world.Plane.Routes.Keys);
         world.Say(s => s.State(ResourceType.Route, "2", Resources.Routes("81", "a")));
-        Assert.Equal("81", world.Plane.Listeners["l"].Http.RouteConfigName);
+        Assert.Equal("81", world.Plane.Listeners["l"].HttpManagers.Single().RouteConfigName);
         Assert.Equal(["81"], world.Plane.Routes.Keys);
     }
 
@@ -251,6 +251,6 @@ public sealed class WarmingTests
     {
         Name = name,
         Address = new AddressConfig("127.0.0.1", 8080),
-        Http = new HttpConnectionManagerConfig { StatPrefix = name, RouteConfig = new RouteConfigurationConfig { Name = "inline" } },
+        FilterChains = [new FilterChainConfig { Terminal = new HttpConnectionManagerConfig { StatPrefix = name, RouteConfig = new RouteConfigurationConfig { Name = "inline" } } }],
     };
 }

@@ -61,7 +61,7 @@ internal sealed class World : INameLookup
     {
         Name = "xds-grpc",
         Type = DiscoveryType.Static,
-        Http2 = true,
+        Protocol = UpstreamProtocol.Http2,
         LoadAssignment = new EndpointsConfig("xds-grpc", [.. addresses.Select(a => new EndpointConfig(a))]),
     };
 

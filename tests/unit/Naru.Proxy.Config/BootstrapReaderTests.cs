@@ -30,8 +30,8 @@ public sealed class BootstrapReaderTests
         BootstrapConfig config = Good(Bootstraps.One(8081));
         ListenerConfig listener = Assert.Single(config.Listeners);
         Assert.Equal(new AddressConfig("127.0.0.1", 0), listener.Address);
-        Assert.Equal("test", listener.Http.StatPrefix);
-        VirtualHostConfig host = Assert.Single(listener.Http.RouteConfig!.VirtualHosts);
+        Assert.Equal("test", listener.HttpManagers.Single().StatPrefix);
+        VirtualHostConfig host = Assert.Single(listener.HttpManagers.Single().RouteConfig!.VirtualHosts);
         Assert.Equal(["*"], host.Domains);
         var forward = Assert.IsType<ForwardActionConfig>(Assert.Single(host.Routes).Action);
         Assert.Equal("backend", Assert.Single(forward.Clusters).Name);

@@ -112,7 +112,8 @@ public sealed class ResourceReaderTests
         var found = new Diagnostics();
         ListenerConfig config = ResourceReader.Listener(listener, found)!;
         Assert.Empty(found.Items);
-        Assert.Equal(("9080", ConfigSourceKind.Ads, TimeSpan.Zero), (config.Http.RouteConfigName, config.Http.RouteConfigSource!.Kind, config.Http.RouteConfigSource.InitialFetchTimeout));
+        HttpConnectionManagerConfig http = config.HttpManagers.Single();
+        Assert.Equal(("9080", ConfigSourceKind.Ads, TimeSpan.Zero), (http.RouteConfigName, http.RouteConfigSource!.Kind, http.RouteConfigSource.InitialFetchTimeout));
 
         listener.FilterChains[0].Filters[0].TypedConfig.Value = ByteString.CopyFrom(0xFF, 0xFF);
         Assert.Null(ResourceReader.Listener(listener, found));

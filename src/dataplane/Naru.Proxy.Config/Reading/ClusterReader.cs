@@ -28,7 +28,7 @@ internal static class ClusterReader
             DnsRefreshRate = Values.Time(scope, "dns_refresh_rate", cluster.DnsRefreshRate, mustBePositive: true) ?? TimeSpan.FromSeconds(5),
             DnsLookupFamily = (DnsLookupFamily)(int)cluster.DnsLookupFamily,
             MaxRequestsPerConnection = Values.Count(scope, "max_requests_per_connection", cluster.MaxRequestsPerConnection, 0),
-            Http2 = cluster.Http2ProtocolOptions is not null,
+            Protocol = cluster.Http2ProtocolOptions is not null ? UpstreamProtocol.Http2 : UpstreamProtocol.Http1,
         };
         if (cluster.DnsRefreshRate is not null && config.DnsRefreshRate < TimeSpan.FromMilliseconds(1))
         {
@@ -119,7 +119,7 @@ internal static class ClusterReader
             switch (options.UpstreamProtocolOptionsCase)
             {
                 case UpstreamOptions.UpstreamProtocolOptionsOneofCase.ExplicitHttpConfig:
-                    config = config with { Http2 = options.ExplicitHttpConfig.Http2ProtocolOptions is not null };
+                    config = config with { Protocol = options.ExplicitHttpConfig.Http2ProtocolOptions is not null ? UpstreamProtocol.Http2 : UpstreamProtocol.Http1 };
                     if (options.ExplicitHttpConfig.HttpProtocolOptions is { } one) Http1(at.In("explicit_http_config", options.ExplicitHttpConfig).In("http_protocol_options", one), one);
                     break;
                 case UpstreamOptions.UpstreamProtocolOptionsOneofCase.None:

@@ -40,7 +40,7 @@ internal static class ListenerReader
             Name = listener.Name.Length > 0 ? listener.Name : address.ToString(),
             Address = address,
             AdditionalAddresses = additional.ToImmutable(),
-            Http = http,
+            FilterChains = [new FilterChainConfig { Terminal = http }],
             StatPrefix = listener.StatPrefix,
             Direction = listener.TrafficDirection switch
             {

@@ -1,0 +1,185 @@
+// Clusters and endpoints, as the engine takes them. Words, defaults and units are Envoy's v3 API; a comment says where we differ.
+using System.Collections.Immutable;
+
+namespace Naru.Proxy.Config;
+
+/// <summary>How a cluster finds its endpoints.</summary>
+public enum DiscoveryType
+{
+    /// <summary>Literal addresses in the configuration.</summary>
+    Static,
+    /// <summary>Names; every address of every answer is an endpoint.</summary>
+    StrictDns,
+    /// <summary>Names; the first address of an answer, for new connections.</summary>
+    LogicalDns,
+    /// <summary>From xDS or files.</summary>
+    Eds,
+    /// <summary>The address the downstream connection was made to, or one a header names.</summary>
+    OriginalDst,
+    /// <summary>The host the request names, looked up as it comes (<c>envoy.clusters.dynamic_forward_proxy</c>).</summary>
+    DynamicForwardProxy,
+}
+
+/// <summary>HTTP version towards an upstream.</summary>
+public enum UpstreamProtocol
+{
+    /// <summary>HTTP/1.1.</summary>
+    Http1,
+    /// <summary>HTTP/2, by prior knowledge or ALPN.</summary>
+    Http2,
+    /// <summary>What the client speaks (<c>use_downstream_protocol_config</c>).</summary>
+    Downstream,
+    /// <summary>What ALPN settles (<c>auto_config</c>); TLS only.</summary>
+    Auto,
+}
+
+/// <summary><c>envoy.config.core.v3.TcpKeepalive</c>; null is the kernel's.</summary>
+public sealed record TcpKeepaliveConfig(int? Probes, int? TimeSeconds, int? IntervalSeconds);
+
+/// <summary><c>envoy.config.core.v3.SocketOption</c>.</summary>
+/// <param name="Level">As in setsockopt(2).</param>
+/// <param name="Name">As in setsockopt(2).</param>
+/// <param name="Int">An integer value, or null for <paramref name="Bytes"/>.</param>
+/// <param name="Bytes">A raw value.</param>
+/// <param name="State">When it is set.</param>
+public sealed record SocketOptionConfig(int Level, int Name, int? Int, ImmutableArray<byte> Bytes, SocketOptionState State);
+
+/// <summary>When a socket option is set.</summary>
+public enum SocketOptionState
+{
+    /// <summary>Before bind.</summary>
+    PreBind,
+    /// <summary>After bind, before listen.</summary>
+    Bound,
+    /// <summary>After listen.</summary>
+    Listening,
+}
+
+/// <summary>How an endpoint is picked.</summary>
+public enum LoadBalancing
+{
+    /// <summary>In turn, by weight.</summary>
+    RoundRobin,
+    /// <summary>The less busy of two at random.</summary>
+    LeastRequest,
+    /// <summary>At random.</summary>
+    Random,
+}
+
+/// <summary><c>envoy.config.cluster.v3.Cluster</c>.</summary>
+public sealed record ClusterConfig
+{
+    /// <summary>Unique name.</summary>
+    public required string Name { get; init; }
+    /// <summary>Name in stats where it differs (<c>alt_stat_name</c>).</summary>
+    public string AltStatName { get; init; } = "";
+    /// <summary>Discovery.</summary>
+    public required DiscoveryType Type { get; init; }
+    /// <summary>Balancing.</summary>
+    public LoadBalancing Lb { get; init; }
+    /// <summary>Candidates of LEAST_REQUEST (default 2).</summary>
+    public int LeastRequestChoiceCount { get; init; } = 2;
+    /// <summary>Default 5 s.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
+    /// <summary>Endpoints given in the cluster itself (not with EDS).</summary>
+    public EndpointsConfig? LoadAssignment { get; init; }
+    /// <summary>EDS resource name: <c>eds_cluster_config.service_name</c>, or the cluster's name.</summary>
+    public string EdsServiceName { get; init; } = "";
+    /// <summary>Where EDS comes from.</summary>
+    public ConfigSourceConfig? EdsSource { get; init; }
+    /// <summary>DNS refresh (default 5 s).</summary>
+    public TimeSpan DnsRefreshRate { get; init; } = TimeSpan.FromSeconds(5);
+    /// <summary>Which families are asked for.</summary>
+    public DnsLookupFamily DnsLookupFamily { get; init; }
+    /// <summary>Idle pooled connections are closed after this. Envoy's default is 1 h; ours is 4 s, below the 5 s after which common
+    /// applications close theirs (decision 0002). null is never.</summary>
+    public TimeSpan? IdleTimeout { get; init; } = TimeSpan.FromSeconds(4);
+    /// <summary>Requests after which an upstream connection closes; 0 is any number.</summary>
+    public int MaxRequestsPerConnection { get; init; }
+    /// <summary>Circuit breaker: most connections (default 1024).</summary>
+    public int MaxConnections { get; init; } = 1024;
+    /// <summary>Circuit breaker: most requests waiting for a connection (default 1024).</summary>
+    public int MaxPendingRequests { get; init; } = 1024;
+    /// <summary>Circuit breaker: most requests at once (default 1024).</summary>
+    public int MaxRequests { get; init; } = 1024;
+    /// <summary>Circuit breaker: most retries at once (default 3).</summary>
+    public int MaxRetries { get; init; } = 3;
+    /// <summary>Which HTTP version the upstream is spoken to in.</summary>
+    public UpstreamProtocol Protocol { get; init; }
+    /// <summary>HTTP/2 settings and limits towards the upstream.</summary>
+    public Http2OptionsConfig Http2Options { get; init; } = new();
+    /// <summary>Whether the upstream speaks HTTP/2 and nothing else.</summary>
+    public bool Http2 => Protocol == UpstreamProtocol.Http2;
+    /// <summary>TLS towards the upstream; null is plain text.</summary>
+    public UpstreamTlsConfig? Tls { get; init; }
+    /// <summary>PROXY protocol header towards the upstream (<c>envoy.transport_sockets.upstream_proxy_protocol</c>): 1 or 2; 0 is none.</summary>
+    public int ProxyProtocolVersion { get; init; }
+    /// <summary>SNI from the request's host (<c>upstream_http_protocol_options.auto_sni</c>).</summary>
+    public bool AutoSni { get; init; }
+    /// <summary>The certificate must name the request's host (<c>auto_san_validation</c>).</summary>
+    public bool AutoSanValidation { get; init; }
+    /// <summary>Longest life of an upstream connection; null is for ever.</summary>
+    public TimeSpan? MaxConnectionDuration { get; init; }
+    /// <summary>Source address for upstream connections (<c>upstream_bind_config</c>).</summary>
+    public AddressConfig? BindSource { get; init; }
+    /// <summary>Socket options of upstream connections.</summary>
+    public ImmutableArray<SocketOptionConfig> SocketOptions { get; init; } = [];
+    /// <summary>TCP keep-alive (<c>upstream_connection_options.tcp_keepalive</c>); null leaves it off.</summary>
+    public TcpKeepaliveConfig? TcpKeepalive { get; init; }
+    /// <summary>With <see cref="DiscoveryType.OriginalDst"/>: the address may come from this request header (lower case); null from the connection.</summary>
+    public string? OriginalDstHeader { get; init; }
+    /// <summary>With <see cref="DiscoveryType.OriginalDst"/>: replaces the port.</summary>
+    public int? OriginalDstPortOverride { get; init; }
+    /// <summary>How long an original-destination or dynamically forwarded endpoint is kept unused (default 5 s).</summary>
+    public TimeSpan CleanupInterval { get; init; } = TimeSpan.FromSeconds(5);
+    /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: port where the host names none (80, or 443 with TLS).</summary>
+    public int? DynamicDefaultPort { get; init; }
+    /// <summary>Whether the answers' TTL decides the next look-up (<c>respect_dns_ttl</c>).</summary>
+    public bool RespectDnsTtl { get; init; }
+}
+
+/// <summary>Address families a name is looked up in.</summary>
+public enum DnsLookupFamily
+{
+    /// <summary>IPv6, else IPv4 (Envoy's default).</summary>
+    Auto,
+    /// <summary>IPv4 only.</summary>
+    V4Only,
+    /// <summary>IPv6 only.</summary>
+    V6Only,
+    /// <summary>IPv4, else IPv6.</summary>
+    V4Preferred,
+    /// <summary>Both.</summary>
+    All,
+}
+
+/// <summary><c>envoy.config.endpoint.v3.ClusterLoadAssignment</c>.</summary>
+public sealed record EndpointsConfig(string ClusterName, ImmutableArray<EndpointConfig> Endpoints);
+
+/// <summary>One endpoint. Priority 0 is used first; a higher one only when none below it is usable.</summary>
+public sealed record EndpointConfig(AddressConfig Address)
+{
+    /// <summary>DNS name, for <c>auto_host_rewrite</c>.</summary>
+    public string Hostname { get; init; } = "";
+    /// <summary>Relative weight, at least 1 (endpoint weight × locality weight when both are set).</summary>
+    public uint Weight { get; init; } = 1;
+    /// <summary>0 is tried first.</summary>
+    public int Priority { get; init; }
+    /// <summary>Health as the control plane says it.</summary>
+    public EndpointHealth Health { get; init; }
+    /// <summary><c>region/zone/subzone</c> as far as known.</summary>
+    public string Locality { get; init; } = "";
+}
+
+/// <summary>Health by EDS. Unhealthy, draining and timed-out endpoints get no new requests.</summary>
+public enum EndpointHealth
+{
+    /// <summary>UNKNOWN or HEALTHY.</summary>
+    Healthy,
+    /// <summary>UNHEALTHY, TIMEOUT.</summary>
+    Unhealthy,
+    /// <summary>DRAINING.</summary>
+    Draining,
+    /// <summary>DEGRADED.</summary>
+    Degraded,
+}

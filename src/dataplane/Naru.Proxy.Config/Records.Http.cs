@@ -1,0 +1,212 @@
+// The HTTP connection manager's configuration, as the engine takes it. Words, defaults and units are Envoy's v3 API.
+using System.Collections.Immutable;
+using System.Net;
+
+namespace Naru.Proxy.Config;
+
+/// <summary><c>envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager</c>.</summary>
+public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
+{
+    /// <summary>Part of every stat name: <c>http.&lt;stat_prefix&gt;.</c>.</summary>
+    public required string StatPrefix { get; init; }
+    /// <summary>Which versions it speaks (default AUTO: by ALPN, else by the first bytes).</summary>
+    public HttpCodecType CodecType { get; init; }
+    /// <summary>HTTP/2 settings and limits.</summary>
+    public Http2OptionsConfig Http2 { get; init; } = new();
+    /// <summary>Inline <c>route_config</c>; null where <see cref="RouteConfigName"/> names one that RDS brings.</summary>
+    public RouteConfigurationConfig? RouteConfig { get; init; }
+    /// <summary>Name of the RDS resource.</summary>
+    public string? RouteConfigName { get; init; }
+    /// <summary>Where RDS comes from; null with inline routes.</summary>
+    public ConfigSourceConfig? RouteConfigSource { get; init; }
+    /// <summary><c>server</c> header of answers (default <c>naru</c>; Envoy's is <c>envoy</c>).</summary>
+    public string ServerName { get; init; } = "naru";
+    /// <summary>What becomes of an upstream's <c>server</c> header.</summary>
+    public ServerHeaderTransformation ServerHeader { get; init; }
+    /// <summary>Adds the peer to <c>x-forwarded-for</c> and trusts the connection for the client's address.</summary>
+    public bool UseRemoteAddress { get; init; }
+    /// <summary>Keeps <see cref="UseRemoteAddress"/> from appending.</summary>
+    public bool SkipXffAppend { get; init; }
+    /// <summary>Makes <c>x-request-id</c> where there is none (default true).</summary>
+    public bool GenerateRequestId { get; init; } = true;
+    /// <summary>Keeps a request id that came from outside even with <see cref="UseRemoteAddress"/>.</summary>
+    public bool PreserveExternalRequestId { get; init; }
+    /// <summary>Echoes <c>x-request-id</c> in the answer.</summary>
+    public bool AlwaysSetRequestIdInResponse { get; init; }
+    /// <summary>Appended to <c>via</c> both ways; empty for none.</summary>
+    public string Via { get; init; } = "";
+    /// <summary>Whether 100 comes from the upstream (true) or from us at once (default false).</summary>
+    public bool Proxy100Continue { get; init; }
+    /// <summary>Resolves <c>.</c> and <c>..</c> in paths (RFC 3986 6.2.2.3) before routing.</summary>
+    public bool NormalizePath { get; init; }
+    /// <summary>Joins adjacent slashes before routing.</summary>
+    public bool MergeSlashes { get; init; }
+    /// <summary>What becomes of <c>%2F</c>, <c>%5C</c> in paths (<c>path_with_escaped_slashes_action</c>).</summary>
+    public EscapedSlashes EscapedSlashes { get; init; }
+    /// <summary>What becomes of header names with underscores.</summary>
+    public UnderscoreHeaders UnderscoreHeaders { get; init; }
+    /// <summary>Takes the port off <c>Host</c> where it is the listener's own.</summary>
+    public bool StripMatchingHostPort { get; init; }
+    /// <summary>Takes any port off <c>Host</c>.</summary>
+    public bool StripAnyHostPort { get; init; }
+    /// <summary>Proxies in front whose <c>x-forwarded-for</c> entries are believed.</summary>
+    public int XffNumTrustedHops { get; init; }
+    /// <summary>Peers whose internal headers and details are trusted besides loopback and private ranges
+    /// (<c>internal_address_config</c>); null is Envoy's default ranges.</summary>
+    public InternalAddressConfig? InternalAddresses { get; init; }
+    /// <summary>What becomes of <c>x-forwarded-client-cert</c>.</summary>
+    public ClientCertForwarding ForwardClientCert { get; init; }
+    /// <summary>Which parts of the client's certificate go into <c>x-forwarded-client-cert</c>.</summary>
+    public ClientCertDetails ClientCertDetails { get; init; }
+    /// <summary>Answers a malformed HTTP/2 message by resetting its stream only, not the connection
+    /// (<c>stream_error_on_invalid_http_message</c>).</summary>
+    public bool StreamErrorOnInvalidMessage { get; init; }
+    /// <summary>Whether gRPC-Web calls are translated (<c>envoy.filters.http.grpc_web</c> is configured).</summary>
+    public bool GrpcWeb { get; init; }
+    /// <summary>Most bytes of request line and headers (<c>max_request_headers_kb</c>, default 60 KiB).</summary>
+    public int MaxRequestHeadersBytes { get; init; } = 60 * 1024;
+    /// <summary>Most header fields (<c>max_headers_count</c>, default 100).</summary>
+    public int MaxHeadersCount { get; init; } = 100;
+    /// <summary>Downstream connection without a request (<c>common_http_protocol_options.idle_timeout</c>, default 1 h); null is never.</summary>
+    public TimeSpan? IdleTimeout { get; init; } = TimeSpan.FromHours(1);
+    /// <summary>Stream without a byte either way (default 5 min); null is never.</summary>
+    public TimeSpan? StreamIdleTimeout { get; init; } = TimeSpan.FromMinutes(5);
+    /// <summary>Whole request to be received (<c>request_timeout</c>); null is never.</summary>
+    public TimeSpan? RequestTimeout { get; init; }
+    /// <summary>From the first byte of a head to its end (<c>request_headers_timeout</c>). Envoy has none by default; ours is 10 s,
+    /// since a head that never ends is an attack (decision 0003). null is never.</summary>
+    public TimeSpan? RequestHeadersTimeout { get; init; } = TimeSpan.FromSeconds(10);
+    /// <summary>How long an answered connection may linger for the client to read (default 1 s).</summary>
+    public TimeSpan DelayedCloseTimeout { get; init; } = TimeSpan.FromSeconds(1);
+    /// <summary>Between the first notice of a drain and the close (default 5 s).</summary>
+    public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(5);
+    /// <summary>Longest life of a connection; null is for ever.</summary>
+    public TimeSpan? MaxConnectionDuration { get; init; }
+    /// <summary>Longest life of a stream; null is for ever.</summary>
+    public TimeSpan? MaxStreamDuration { get; init; }
+    /// <summary>Requests after which a connection closes; 0 is any number.</summary>
+    public int MaxRequestsPerConnection { get; init; }
+    /// <summary><c>http_protocol_options.accept_http_10</c>. Envoy's default is false; ours is true (people still send it).</summary>
+    public bool AcceptHttp10 { get; init; } = true;
+    /// <summary>Tokens of <c>upgrade_configs</c> that may become tunnels, lower case. Envoy has none by default; we have <c>websocket</c>.</summary>
+    public ImmutableArray<string> Upgrades { get; init; } = ["websocket"];
+    /// <summary>Lines for each finished request.</summary>
+    public ImmutableArray<AccessLogConfig> AccessLogs { get; init; } = [];
+}
+
+/// <summary>What becomes of the upstream's <c>server</c> header.</summary>
+public enum ServerHeaderTransformation
+{
+    /// <summary>Ours replaces it.</summary>
+    Overwrite,
+    /// <summary>Ours where there is none.</summary>
+    AppendIfAbsent,
+    /// <summary>Untouched.</summary>
+    PassThrough,
+}
+
+/// <summary>HTTP versions a connection manager speaks.</summary>
+public enum HttpCodecType
+{
+    /// <summary>By ALPN, else by the first bytes.</summary>
+    Auto,
+    /// <summary>HTTP/1 only.</summary>
+    Http1,
+    /// <summary>HTTP/2 only.</summary>
+    Http2,
+}
+
+/// <summary><c>envoy.config.core.v3.Http2ProtocolOptions</c>, both sides. Defaults are Envoy's unless said.</summary>
+public sealed record Http2OptionsConfig
+{
+    /// <summary><c>hpack_table_size</c> (default 4096 bytes).</summary>
+    public int HpackTableSize { get; init; } = 4096;
+    /// <summary><c>max_concurrent_streams</c>: 1024 downstream as Envoy's edge guide asks, since abuse limits are on from the start.</summary>
+    public int MaxConcurrentStreams { get; init; } = 1024;
+    /// <summary><c>initial_stream_window_size</c>, bytes: 64 KiB less one to 16 MiB. Ours is 256 KiB, so that one stalled stream holds little.</summary>
+    public int InitialStreamWindowSize { get; init; } = 256 * 1024;
+    /// <summary><c>initial_connection_window_size</c>, bytes.</summary>
+    public int InitialConnectionWindowSize { get; init; } = 1024 * 1024;
+    /// <summary><c>allow_connect</c>: CONNECT and extended CONNECT (RFC 8441).</summary>
+    public bool AllowConnect { get; init; }
+    /// <summary><c>max_outbound_frames</c> (default 10000): answers a peer may leave unread.</summary>
+    public int MaxOutboundFrames { get; init; } = 10000;
+    /// <summary><c>max_outbound_control_frames</c> (default 1000): PING, SETTINGS and RST_STREAM answers a peer may leave unread.</summary>
+    public int MaxOutboundControlFrames { get; init; } = 1000;
+    /// <summary><c>max_consecutive_inbound_frames_with_empty_payload</c> (default 1).</summary>
+    public int MaxConsecutiveEmptyFrames { get; init; } = 1;
+    /// <summary><c>max_inbound_priority_frames_per_stream</c> (default 100).</summary>
+    public int MaxPriorityFramesPerStream { get; init; } = 100;
+    /// <summary><c>max_inbound_window_update_frames_per_data_frame_sent</c> (default 10).</summary>
+    public int MaxWindowUpdatesPerData { get; init; } = 10;
+    /// <summary><c>connection_keepalive.interval</c>; null sends no PING.</summary>
+    public TimeSpan? KeepAliveInterval { get; init; }
+    /// <summary><c>connection_keepalive.timeout</c>.</summary>
+    public TimeSpan KeepAliveTimeout { get; init; } = TimeSpan.FromSeconds(10);
+    /// <summary><c>connection_keepalive.interval_jitter</c>, percent (default 15).</summary>
+    public double KeepAliveJitterPercent { get; init; } = 15;
+    /// <summary><c>connection_keepalive.connection_idle_interval</c>: a PING before a connection idle for so long is used again.</summary>
+    public TimeSpan? ConnectionIdleInterval { get; init; }
+}
+
+/// <summary><c>path_with_escaped_slashes_action</c>.</summary>
+public enum EscapedSlashes
+{
+    /// <summary>Left as it is.</summary>
+    KeepUnchanged,
+    /// <summary>400.</summary>
+    Reject,
+    /// <summary>Unescaped, then 307 to the unescaped path (200 with a gRPC status for gRPC).</summary>
+    UnescapeAndRedirect,
+    /// <summary>Unescaped before routing and upstream.</summary>
+    UnescapeAndForward,
+}
+
+/// <summary><c>headers_with_underscores_action</c>.</summary>
+public enum UnderscoreHeaders
+{
+    /// <summary>Nothing special.</summary>
+    Allow,
+    /// <summary>400.</summary>
+    Reject,
+    /// <summary>The header goes, the request stays; dropped ones still count against the limits.</summary>
+    Drop,
+}
+
+/// <summary><c>internal_address_config</c>.</summary>
+/// <param name="UnixSockets">Whether Unix-socket peers are internal.</param>
+/// <param name="Ranges">Ranges that are internal.</param>
+public sealed record InternalAddressConfig(bool UnixSockets, ImmutableArray<IPNetwork> Ranges);
+
+/// <summary><c>forward_client_cert_details</c>.</summary>
+public enum ClientCertForwarding
+{
+    /// <summary>The header is never passed on (default).</summary>
+    Sanitize,
+    /// <summary>Passed on when the connection is mTLS.</summary>
+    ForwardOnly,
+    /// <summary>Appended to when the connection is mTLS.</summary>
+    AppendForward,
+    /// <summary>Replaced when the connection is mTLS.</summary>
+    SanitizeSet,
+    /// <summary>Always passed on.</summary>
+    AlwaysForwardOnly,
+}
+
+/// <summary><c>set_current_client_cert_details</c>; <c>By</c> and <c>Hash</c> are always there.</summary>
+[Flags]
+public enum ClientCertDetails
+{
+    /// <summary>No more than By and Hash.</summary>
+    None = 0,
+    /// <summary>Subject.</summary>
+    Subject = 1,
+    /// <summary>URL-encoded PEM of the certificate.</summary>
+    Cert = 2,
+    /// <summary>URL-encoded PEM of the chain.</summary>
+    Chain = 4,
+    /// <summary>DNS names.</summary>
+    Dns = 8,
+    /// <summary>URI names.</summary>
+    Uri = 16,
+}
