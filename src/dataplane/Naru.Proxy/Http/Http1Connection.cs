@@ -9,16 +9,12 @@ using Naru.Telemetry;
 
 namespace Naru.Proxy.Http;
 
-internal sealed class Http1Connection : TcpSocket
+internal sealed class Http1Connection : ListenerConnection
 {
     private const int LingerMaxBytes = 256 * 1024;
 
     private enum Phase : byte { Idle, Head, Exchange, Linger }
 
-    private static long s_ids;
-    private readonly Listener _listener;
-    private readonly long[] _listenerShard;
-    private readonly long _openedAt;
     private HttpManager _manager;
     private long[] _shard;
     private IoBuffer? _in;
@@ -27,38 +23,22 @@ internal sealed class Http1Connection : TcpSocket
     private bool _timedOut;
     private int _requests;
 
-    public Http1Connection(Worker worker, Listener listener, int fd, in SockAddr peer) : base(worker)
+    public Http1Connection(Worker worker, Listener listener, int fd, in SockAddr peer) : base(worker, listener, fd, peer)
     {
-        _listener = listener;
         _manager = listener.Manager;
         _shard = _manager.Stats.Shard(worker.Index);
-        _listenerShard = listener.Stats.Shard(worker.Index);
-        _openedAt = worker.Now;
-        Fd = fd;
-        Peer = peer;
-        Id = Interlocked.Increment(ref s_ids);
     }
-
-    public long Id { get; }
-    public SockAddr Peer { get; }
-    public SockAddr Local => LocalAddress();
-    public Listener Listener => _listener;
-
-    /// <summary>Links of the listener's list on this worker.</summary>
-    public Http1Connection? Next { get; set; }
-    public Http1Connection? Previous { get; set; }
 
     /// <summary>Whether it waits between two requests.</summary>
     public bool IsIdle => _phase == Phase.Idle;
 
-    public void Start()
+    public override void Start()
     {
         _shard[HttpStats.CxTotal]++;
         _shard[HttpStats.CxHttp1Total]++;
         _shard[HttpStats.CxActive]++;
         _shard[HttpStats.CxHttp1Active]++;
-        _listenerShard[ListenerStats.CxTotal]++;
-        _listenerShard[ListenerStats.CxActive]++;
+        Opened();
         Watch(writable: true);
         _ = ServeAsync();
     }
@@ -140,7 +120,7 @@ internal sealed class Http1Connection : TcpSocket
         }
         catch (Exception e)
         {
-            _listener.OnFault(e);
+            Listener.OnFault(e);
             if (_exchange is { } x)
             {
                 x.Upstream?.Close();
@@ -192,7 +172,7 @@ internal sealed class Http1Connection : TcpSocket
     // The manager may have been replaced while the connection waited.
     private HttpManager UseManager()
     {
-        HttpManager manager = _listener.Manager;
+        HttpManager manager = Listener.Manager;
         if (ReferenceEquals(manager, _manager)) return manager;
         if (!ReferenceEquals(manager.Stats, _manager.Stats))
         {
@@ -208,7 +188,7 @@ internal sealed class Http1Connection : TcpSocket
     /// <summary>Asked when the answer's head is written: whether the connection will be there for another request.</summary>
     public bool GoesOnAfter(Exchange x)
     {
-        if (_listener.IsDraining)
+        if (Listener.IsDraining)
         {
             _shard[HttpStats.CxDrainClose]++;
             return false;
@@ -219,7 +199,7 @@ internal sealed class Http1Connection : TcpSocket
             _shard[HttpStats.CxMaxRequests]++;
             return false;
         }
-        return x.Manager.MaxConnectionMs == 0 || Worker.Now - _openedAt < x.Manager.MaxConnectionMs;
+        return x.Manager.MaxConnectionMs == 0 || Worker.Now - OpenedAt < x.Manager.MaxConnectionMs;
     }
 
     // What the body reader read behind the body is the next request's beginning.
@@ -287,8 +267,8 @@ internal sealed class Http1Connection : TcpSocket
     private void SetIdleTimer()
     {
         long ms = _manager.IdleMs;
-        if (_listener.IsDraining) ms = Math.Min(ms == 0 ? long.MaxValue : ms, Math.Max(1, (long)_manager.Config.DrainTimeout.TotalMilliseconds));
-        if (_manager.MaxConnectionMs > 0) ms = Math.Max(1, Math.Min(ms == 0 ? long.MaxValue : ms, _openedAt + _manager.MaxConnectionMs - Worker.Now));
+        if (Listener.IsDraining) ms = Math.Min(ms == 0 ? long.MaxValue : ms, Math.Max(1, (long)_manager.Config.DrainTimeout.TotalMilliseconds));
+        if (_manager.MaxConnectionMs > 0) ms = Math.Max(1, Math.Min(ms == 0 ? long.MaxValue : ms, OpenedAt + _manager.MaxConnectionMs - Worker.Now));
         Arm(ms);
     }
 
@@ -316,7 +296,7 @@ internal sealed class Http1Connection : TcpSocket
                 else x.GiveUp(due);
                 break;
             case Phase.Idle:
-                _shard[Worker.Now - _openedAt >= _manager.MaxConnectionMs && _manager.MaxConnectionMs > 0 ? HttpStats.CxMaxDuration : HttpStats.CxIdleTimeout]++;
+                _shard[Worker.Now - OpenedAt >= _manager.MaxConnectionMs && _manager.MaxConnectionMs > 0 ? HttpStats.CxMaxDuration : HttpStats.CxIdleTimeout]++;
                 Cancel();
                 break;
             default:
@@ -335,7 +315,7 @@ internal sealed class Http1Connection : TcpSocket
 
     /// <summary>An idle connection ends when it stays idle for the drain timeout; a client about to use it must not lose its request.
     /// Busy ones end with their answer, which says so.</summary>
-    public void Drain()
+    public override void Drain()
     {
         if (_phase == Phase.Idle && !MayRead) SetIdleTimer();
     }
@@ -352,12 +332,9 @@ internal sealed class Http1Connection : TcpSocket
         if (Fd < 0) return;
         base.Close();
         ReleaseIn();
-        _listener.Forget(this, Worker);
         _shard[HttpStats.CxActive]--;
         _shard[HttpStats.CxHttp1Active]--;
         _shard[HttpStats.CxDestroy]++;
-        _listenerShard[ListenerStats.CxActive]--;
-        _listenerShard[ListenerStats.CxDestroy]++;
-        _manager.Stats.HistogramOf(Worker.Index, HttpStats.CxLength).Record(Worker.Now - _openedAt);
+        _manager.Stats.HistogramOf(Worker.Index, HttpStats.CxLength).Record(Worker.Now - OpenedAt);
     }
 }

@@ -10,7 +10,7 @@ namespace Naru.Proxy.Listeners;
 
 internal sealed class Listener
 {
-    private readonly Http1Connection?[] _connections;
+    private readonly ListenerConnection?[] _connections;
     private readonly List<AcceptSocket>[] _sockets;
     private readonly Action<string, Exception> _onFault;
     private volatile HttpManager _manager;
@@ -22,7 +22,7 @@ internal sealed class Listener
         _manager = manager;
         Stats = stats;
         _onFault = onFault;
-        _connections = new Http1Connection?[workers + 1];
+        _connections = new ListenerConnection?[workers + 1];
         _sockets = new List<AcceptSocket>[workers + 1];
         for (int i = 0; i <= workers; i++) _sockets[i] = [];
     }
@@ -105,7 +105,7 @@ internal sealed class Listener
     }
 
     /// <summary>On the worker: a connection is closed.</summary>
-    public void Forget(Http1Connection connection, Worker worker)
+    public void Forget(ListenerConnection connection, Worker worker)
     {
         if (connection.Previous is { } previous) previous.Next = connection.Next;
         else if (ReferenceEquals(_connections[worker.Index], connection)) _connections[worker.Index] = connection.Next;
@@ -116,9 +116,9 @@ internal sealed class Listener
     /// <summary>On the worker: closes idle connections; the others close with their answer.</summary>
     public void DrainConnections(Worker worker)
     {
-        for (Http1Connection? connection = _connections[worker.Index]; connection is not null;)
+        for (ListenerConnection? connection = _connections[worker.Index]; connection is not null;)
         {
-            Http1Connection? next = connection.Next;
+            ListenerConnection? next = connection.Next;
             connection.Drain();
             connection = next;
         }
