@@ -45,6 +45,20 @@ public enum KnownHeader : byte
     XForwardedHost,
     /// <summary>Any other <c>x-envoy-</c> or <c>x-naru-</c> name: internal, not to be believed from strangers.</summary>
     Internal,
+    /// <summary>HTTP/2 <c>:method</c> (RFC 9113 8.3.1).</summary>
+    PseudoMethod,
+    /// <summary>HTTP/2 <c>:scheme</c>.</summary>
+    PseudoScheme,
+    /// <summary>HTTP/2 <c>:authority</c>.</summary>
+    PseudoAuthority,
+    /// <summary>HTTP/2 <c>:path</c>.</summary>
+    PseudoPath,
+    /// <summary>HTTP/2 <c>:protocol</c> (RFC 8441).</summary>
+    PseudoProtocol,
+    /// <summary>HTTP/2 <c>:status</c> (RFC 9113 8.3.2).</summary>
+    PseudoStatus,
+    /// <summary>Any other name that begins with a colon: never allowed.</summary>
+    PseudoUnknown,
 }
 
 /// <summary>Recognises <see cref="KnownHeader"/> names, letter case ignored.</summary>
@@ -54,6 +68,7 @@ public static class KnownHeaders
     [SkipLocalsInit]
     public static KnownHeader Of(ReadOnlySpan<byte> name)
     {
+        if (name.Length > 0 && name[0] == ':') return OfPseudo(name);
         switch (name.Length)
         {
             case 2: return Is(name, "te"u8) ? KnownHeader.Te : KnownHeader.Other;
@@ -93,6 +108,17 @@ public static class KnownHeaders
         }
         return KnownHeader.Other;
     }
+
+    private static KnownHeader OfPseudo(ReadOnlySpan<byte> name) => name.Length switch
+    {
+        5 when name.SequenceEqual(":path"u8) => KnownHeader.PseudoPath,
+        7 when name.SequenceEqual(":method"u8) => KnownHeader.PseudoMethod,
+        7 when name.SequenceEqual(":scheme"u8) => KnownHeader.PseudoScheme,
+        7 when name.SequenceEqual(":status"u8) => KnownHeader.PseudoStatus,
+        9 when name.SequenceEqual(":protocol"u8) => KnownHeader.PseudoProtocol,
+        10 when name.SequenceEqual(":authority"u8) => KnownHeader.PseudoAuthority,
+        _ => KnownHeader.PseudoUnknown,
+    };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool Is(ReadOnlySpan<byte> name, ReadOnlySpan<byte> lower) =>
