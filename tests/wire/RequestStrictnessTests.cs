@@ -95,7 +95,7 @@ public sealed class RequestStrictnessTests(WireFixture fixture) : IClassFixture<
         { "version 1.10", "GET /row HTTP/1.10\r\nHost: x\r\n\r\n" },
         { "version 1", "GET /row HTTP/1\r\nHost: x\r\n\r\n" },
         { "version 1,1", "GET /row HTTP/1,1\r\nHost: x\r\n\r\n" },
-        { "HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" },
+        { "nearly an HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n" },
         { "at sign in the method", "G@T /row HTTP/1.1\r\nHost: x\r\n\r\n" },
         { "NUL in the method", "G\0T /row HTTP/1.1\r\nHost: x\r\n\r\n" },
         { "NUL in the target", "GET /r\0w HTTP/1.1\r\nHost: x\r\n\r\n" },

@@ -79,7 +79,7 @@ public sealed class ProxyEngine : IDataPlane
         lock (_gate)
         {
             foreach (EndpointsConfig endpoints in change.Endpoints) _endpoints[endpoints.ClusterName] = endpoints;
-            foreach (ClusterConfig cluster in change.Clusters) SetCluster(cluster, diagnostics);
+            foreach (ClusterConfig cluster in change.Clusters) SetCluster(cluster);
             RefreshMembers(change);
             foreach (RouteConfigurationConfig routes in change.RouteConfigurations) Routes(routes.Name).Current = new RouteTable(routes, _clusters);
             foreach (ListenerConfig listener in change.Listeners) SetListener(listener, diagnostics);
@@ -96,13 +96,8 @@ public sealed class ProxyEngine : IDataPlane
         return slot;
     }
 
-    private void SetCluster(ClusterConfig config, Diagnostics diagnostics)
+    private void SetCluster(ClusterConfig config)
     {
-        if (config.Http2)
-        {
-            // Reachable for the xDS client, which speaks HTTP/2 itself; routes that name it are told so.
-            diagnostics.Add(new Diagnostic("NARU-P101", Severity.Info, $"cluster {config.Name} speaks HTTP/2, which routes cannot use yet", Subject: config.Name));
-        }
         ClusterSlot slot = _clusters.GetOrAdd(config.Name);
         slot.Stats = _options.Stats.Block($"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}", ClusterStats.Schema);
         Compile(slot, config);

@@ -10,8 +10,11 @@ internal static class HttpStats
     public static readonly StatSchema Schema = new();
     public static readonly int CxTotal = Schema.Counter("downstream_cx_total");
     public static readonly int CxHttp1Total = Schema.Counter("downstream_cx_http1_total");
+    public static readonly int CxHttp2Total = Schema.Counter("downstream_cx_http2_total");
     public static readonly int CxActive = Schema.Gauge("downstream_cx_active");
     public static readonly int CxHttp1Active = Schema.Gauge("downstream_cx_http1_active");
+    public static readonly int CxHttp2Active = Schema.Gauge("downstream_cx_http2_active");
+    public static readonly int Http2KeepaliveTimeout = Schema.Counter("http2.keepalive_timeout");
     public static readonly int CxDestroy = Schema.Counter("downstream_cx_destroy");
     public static readonly int CxDestroyActiveRq = Schema.Counter("downstream_cx_destroy_active_rq");
     public static readonly int CxDestroyRemoteActiveRq = Schema.Counter("downstream_cx_destroy_remote_active_rq");
@@ -26,6 +29,7 @@ internal static class HttpStats
     public static readonly int CxDrainClose = Schema.Counter("downstream_cx_drain_close");
     public static readonly int RqTotal = Schema.Counter("downstream_rq_total");
     public static readonly int RqHttp1Total = Schema.Counter("downstream_rq_http1_total");
+    public static readonly int RqHttp2Total = Schema.Counter("downstream_rq_http2_total");
     public static readonly int RqActive = Schema.Gauge("downstream_rq_active");
     public static readonly int RqCompleted = Schema.Counter("downstream_rq_completed");
     public static readonly int Rq1xx = Schema.Counter("downstream_rq_1xx");
@@ -58,6 +62,7 @@ internal static class ClusterStats
     public static readonly int CxTotal = Schema.Counter("upstream_cx_total");
     public static readonly int CxActive = Schema.Gauge("upstream_cx_active");
     public static readonly int CxHttp1Total = Schema.Counter("upstream_cx_http1_total");
+    public static readonly int CxHttp2Total = Schema.Counter("upstream_cx_http2_total");
     public static readonly int CxConnectFail = Schema.Counter("upstream_cx_connect_fail");
     public static readonly int CxConnectTimeout = Schema.Counter("upstream_cx_connect_timeout");
     public static readonly int CxIdleTimeout = Schema.Counter("upstream_cx_idle_timeout");

@@ -147,6 +147,10 @@ internal sealed class Cluster
     public long IdleMs { get; }
     public long ConnectMs { get; }
 
+    /// <summary>Whether a request goes over HTTP/2.</summary>
+    public bool SpeaksHttp2(Http.Exchange x) =>
+        Config.Protocol == UpstreamProtocol.Http2 || (Config.Protocol == UpstreamProtocol.Downstream && x.Stream is not null);
+
     /// <summary>One full turn of weighted round robin (indexes into <see cref="Usable"/>), or null with equal weights.</summary>
     public ushort[]? Schedule { get; }
 

@@ -4,6 +4,7 @@ using System.Runtime.CompilerServices;
 using System.Text;
 using Naru.Http.Headers;
 using Naru.Http.Http1;
+using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Http;
@@ -21,6 +22,7 @@ internal static class BodyPump
 {
     private const int Direct = 4096;
     private const int ChunkOverhead = 12;
+    private const int MinProgress = 1024;
 
     /// <summary>Runs until the body ended or a side failed. What is in <paramref name="o"/> goes out first.</summary>
     /// <param name="x">The exchange, told about progress.</param>
@@ -82,7 +84,7 @@ internal static class BodyPump
                 case BodyEvent.End:
                     if (chunked)
                     {
-                        int needed = 5 + (reader.Trailers.Count > 0 ? reader.Trailers.Length : 0);
+                        int needed = 5 + (reader.TrailerFields.Count > 0 ? reader.TrailerFields.Length : 0);
                         if (o.Room < needed && !await Flush(x, to, o)) return Failure(to);
                         AppendEnd(o, reader);
                     }
@@ -92,6 +94,74 @@ internal static class BodyPump
                     return PumpResult.SourceRefused;
             }
         }
+    }
+
+    /// <summary>The same into an HTTP/2 stream: nothing is read before the stream took what was read.</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public static async ValueTask<PumpResult> ToStreamAsync(Exchange x, BodyReader reader, Http2Stream to)
+    {
+        while (true)
+        {
+            switch (reader.Next())
+            {
+                case BodyEvent.Data:
+                    // The end goes with the last byte where it is known to be the last.
+                    bool end = reader.Done && reader.TrailerFields.Count == 0;
+                    for (int sent = 0; sent < reader.PieceLength;)
+                    {
+                        int n = SendPiece(to, reader, sent, end);
+                        sent += n;
+                        if (to.IsReset) return PumpResult.SinkFailed;
+                        // A peer that opens its window byte by byte must not keep the stream alive for ever by that.
+                        if (n >= MinProgress || sent == reader.PieceLength) x.Touch();
+                        if (sent == reader.PieceLength) break;
+                        if (to.Cancelled) return PumpResult.Cancelled;
+                        await to.Writable();
+                        if (to.Cancelled) return PumpResult.Cancelled;
+                    }
+                    if (end) return PumpResult.Done;
+                    break;
+
+                case BodyEvent.NeedMore:
+                    switch (await reader.FillAsync())
+                    {
+                        case FillResult.Filled: x.Touch(); break;
+                        case FillResult.Cancelled: return PumpResult.Cancelled;
+                        default: return PumpResult.SourceEnded;
+                    }
+                    break;
+
+                case BodyEvent.End:
+                    while (!to.EndSent)
+                    {
+                        if (to.IsReset) return PumpResult.SinkFailed;
+                        if (SendEnd(to, reader)) break;
+                        if (to.Cancelled) return PumpResult.Cancelled;
+                        await to.Writable();
+                        if (to.Cancelled) return PumpResult.Cancelled;
+                    }
+                    return PumpResult.Done;
+
+                default:
+                    return PumpResult.SourceRefused;
+            }
+        }
+    }
+
+    private static unsafe int SendPiece(Http2Stream to, BodyReader reader, int from, bool end) =>
+        to.Session.SendData(to, reader.Buffer.Memory + reader.PieceStart + from, reader.PieceLength - from, end);
+
+    private static unsafe bool SendEnd(Http2Stream to, BodyReader reader)
+    {
+        bool any = false;
+        ReadOnlySpan<byte> bytes = reader.TrailerBytes;
+        foreach (ref readonly HeaderField field in reader.TrailerFields.Fields) any |= IsTrailer(bytes, field);
+        if (!any)
+        {
+            to.Session.SendData(to, null, 0, end: true);
+            return to.EndSent;
+        }
+        return to.Session.SendHead(to, new HeadReader(SectionKind.Trailers, bytes), end: true);
     }
 
     private static PumpResult Failure(TcpSocket to) => to.Cancelled && !to.Dead ? PumpResult.Cancelled : PumpResult.SinkFailed;
@@ -123,17 +193,17 @@ internal static class BodyPump
     }
 
     // Trailers travel, but those that would frame or route a message must not (RFC 9110 6.5.1).
-    private static unsafe void AppendEnd(IoBuffer o, BodyReader reader)
+    private static void AppendEnd(IoBuffer o, BodyReader reader)
     {
         o.Append("0\r\n"u8);
-        ReadOnlySpan<byte> bytes = new(reader.Buffer.Memory + reader.TrailerStart, reader.Trailers.Length);
-        foreach (ref readonly HeaderField field in reader.Trailers.Fields)
-        {
-            if (field.Id is not KnownHeader.Other || IsForbidden(Http1Head.Name(bytes, field))) continue;
-            o.Append(bytes[field.NameStart..field.LineEnd]);
-        }
+        ReadOnlySpan<byte> bytes = reader.TrailerBytes;
+        foreach (ref readonly HeaderField field in reader.TrailerFields.Fields)
+            if (IsTrailer(bytes, field)) o.Append(bytes[field.NameStart..field.LineEnd]);
         o.Append("\r\n"u8);
     }
+
+    /// <summary>Whether a field may travel as a trailer.</summary>
+    public static bool IsTrailer(ReadOnlySpan<byte> bytes, in HeaderField field) => field.Id is KnownHeader.Other && !IsForbidden(Http1Head.Name(bytes, field));
 
     private static bool IsForbidden(ReadOnlySpan<byte> name) =>
         Ascii.EqualsIgnoreCase(name, "trailer"u8) || Ascii.EqualsIgnoreCase(name, "content-encoding"u8) || Ascii.EqualsIgnoreCase(name, "content-range"u8)

@@ -2,6 +2,7 @@
 // The pieces are windows on the read buffer, good until the next Fill.
 using System.Runtime.CompilerServices;
 using Naru.Http.Http1;
+using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Http;
@@ -27,6 +28,7 @@ internal sealed class BodyReader
     private const int MaxTrailerBytes = 8 * 1024;
     private const int MaxTrailerFields = 64;
     private TcpSocket _socket = null!;
+    private Http2Stream? _stream;
     private Worker _worker = null!;
     private BodyKind _kind;
     private long _remaining;
@@ -65,6 +67,7 @@ internal sealed class BodyReader
     {
         _worker = worker;
         _socket = socket;
+        _stream = null;
         Buffer = buffer;
         _pinned = pinned ? buffer : null;
         _kind = kind;
@@ -77,10 +80,47 @@ internal sealed class BodyReader
         Bytes = Received = 0;
     }
 
+    /// <summary>Starts on the body of an HTTP/2 stream.</summary>
+    public void Start(Worker worker, Http2Stream stream)
+    {
+        _worker = worker;
+        _stream = stream;
+        _pinned = null;
+        Buffer = null!;
+        Trailers.StartTrailers();
+        _inTrailers = _ended = _filledUp = false;
+        Done = false;
+        PieceLength = 0;
+        Bytes = Received = 0;
+    }
+
+    /// <summary>The fields behind the body, once it ended; none where there were none.</summary>
+    public Http1Head TrailerFields => _stream is { HasTrailers: true } stream ? stream.Trailers : Trailers;
+
+    /// <summary>The bytes that <see cref="TrailerFields"/> speak of.</summary>
+    public unsafe ReadOnlySpan<byte> TrailerBytes => _stream is { HasTrailers: true, TrailerBuffer: { } buffer } stream
+        ? new ReadOnlySpan<byte>(buffer.Memory, stream.Trailers.Length)
+        : _stream is null && Trailers.Length > 0 ? new ReadOnlySpan<byte>(Buffer.Memory + TrailerStart, Trailers.Length) : default;
+
+    private BodyEvent NextOfStream(Http2Stream stream)
+    {
+        if (stream.Take() is { } piece)
+        {
+            Buffer = piece;
+            Piece(piece.Start, piece.Count);
+            return BodyEvent.Data;
+        }
+        PieceLength = 0;
+        if (!stream.EndReceived) return BodyEvent.NeedMore;
+        Done = true;
+        return BodyEvent.End;
+    }
+
     /// <summary>The next piece, without waiting.</summary>
     public BodyEvent Next()
     {
         if (Done) return BodyEvent.End;
+        if (_stream is not null) return NextOfStream(_stream);
         switch (_kind)
         {
             case BodyKind.Length:
@@ -144,6 +184,11 @@ internal sealed class BodyReader
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public async ValueTask<FillResult> FillAsync()
     {
+        if (_stream is { } stream)
+        {
+            if (!stream.MayRead) await stream.Readable();
+            return stream.Cancelled ? FillResult.Cancelled : stream.IsReset && !stream.EndReceived && !stream.HasPieces ? FillResult.Failed : FillResult.Filled;
+        }
         MakeRoom();
         while (true)
         {

@@ -1,11 +1,14 @@
 // One request and its answer: everything that is known about it while it is under way. Rented from the worker for the time of
 // one exchange, so that a connection that waits is small. Access logs and header formats read it through IRequestInfo.
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using System.Text;
 using Naru.Http.Headers;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
+using Naru.Proxy.Listeners;
 using Naru.Proxy.Routing;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
@@ -39,7 +42,16 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     public readonly LineBuffer ResponseHeadCopy = new();
     public readonly List<Host> Tried = [];
 
-    public Http1Connection Connection = null!;
+    public ListenerConnection Connection = null!;
+
+    /// <summary>Set where HTTP/2 is spoken downstream; else <see cref="Connection"/> is an <see cref="Http1Connection"/>.</summary>
+    public Http2Stream? Stream;
+
+    /// <summary>The stream upstream, where HTTP/2 is spoken there.</summary>
+    public Http2Stream? UpstreamStream;
+
+    /// <summary>The client said <c>https</c>, or speaks TLS.</summary>
+    public bool IsHttps;
     public HttpManager Manager = null!;
     public IoBuffer In = null!;
     public IoBuffer? KeptIn;
@@ -72,6 +84,9 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     public bool Continued;
     public bool WantAccessLog;
     public bool BodyPassed, RequestSent;
+
+    /// <summary>The last try went over HTTP/2.</summary>
+    public bool UpstreamIsHttp2;
     public PoolWaiter? Waiter;
     public ReadOnlyMemory<byte> LocalBody;
 
@@ -108,7 +123,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     };
 
     /// <summary>Makes it ready for a head that was just parsed.</summary>
-    public void Begin(Http1Connection connection, HttpManager manager, IoBuffer buffer, int headOffset, long startTicks)
+    public void Begin(ListenerConnection connection, HttpManager manager, IoBuffer buffer, int headOffset, long startTicks)
     {
         Connection = connection;
         Manager = manager;
@@ -122,13 +137,14 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
         Target = null;
         Host = null;
         Upstream = null;
+        Stream = UpstreamStream = null;
         Mutations = null;
         Attempts = 0;
         Status = 0;
         Flags = ResponseFlags.None;
         Details = "";
         TransportFailure = null;
-        ResponseStarted = RequestBodyBuffered = Continued = BodyPassed = RequestSent = false;
+        UpstreamIsHttp2 = ResponseStarted = RequestBodyBuffered = Continued = BodyPassed = RequestSent = false;
         Waiter = null;
         Framing = default;
         KeepAlive = true;
@@ -159,8 +175,83 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     {
         if (Abort == AbortReason.None) Abort = reason;
         Upstream?.Cancel();
-        Connection.Cancel();
+        UpstreamStream?.Cancel();
+        CancelDownstream();
         Waiter?.Resume();
+    }
+
+    /// <summary>Ends waits on the client's side.</summary>
+    public void CancelDownstream()
+    {
+        if (Stream is { } stream) stream.Cancel();
+        else Connection.Cancel();
+    }
+
+    /// <summary>Makes waits on the client's side wait again, as far as there is a client.</summary>
+    public void UncancelDownstream()
+    {
+        if (Stream is { } stream) stream.Uncancel();
+        else Connection.Uncancel();
+    }
+
+    public bool IsDownstreamOpen => Stream is { } stream ? !stream.IsReset : Connection.Fd >= 0;
+
+    /// <summary>Ends the answer so that the client sees that it is not whole.</summary>
+    public void CutDownstream()
+    {
+        if (Stream is { } stream) stream.Session.Reset(stream, Naru.Http.Http2.Http2ErrorCode.InternalError);
+        else Connection.Reset();
+    }
+
+    /// <summary>Sets the timer to the next deadline.</summary>
+    public void Arm()
+    {
+        if (Stream is { } stream) stream.Arm();
+        else ((Http1Connection)Connection).ArmExchange(this);
+    }
+
+    /// <summary>Sends a head or a whole answer that was written as HTTP/1; false when the client is gone or the exchange was given up.</summary>
+    /// <param name="o">The head, then perhaps the body; empty afterwards.</param>
+    /// <param name="headBytes">How many bytes of it are the head.</param>
+    /// <param name="end">Nothing follows.</param>
+    public ValueTask<bool> SendDownstreamAsync(IoBuffer o, int headBytes, bool end) =>
+        Stream is null ? Connection.SendAllAsync(o) : SendToStreamAsync(Stream, o, headBytes, end);
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<bool> SendToStreamAsync(Http2Stream stream, IoBuffer o, int headBytes, bool end)
+    {
+        while (!stream.Session.SendHead(stream, new HeadReader(SectionKind.Response, o.Filled[..headBytes]) { IsTunnel = stream.IsTunnel }, end && headBytes == o.Count))
+        {
+            if (stream.IsReset || stream.Cancelled) return false;
+            await stream.Writable();
+        }
+        o.Start += headBytes;
+        while (!o.IsEmpty)
+        {
+            if (stream.IsReset || stream.Cancelled) return false;
+            o.Start += SendPart(stream, o, end);
+            if (!o.IsEmpty) await stream.Writable();
+        }
+        return true;
+    }
+
+    private static unsafe int SendPart(Http2Stream stream, IoBuffer o, bool end) => stream.Session.SendData(stream, o.Memory + o.Start, o.Count, end);
+
+    /// <summary>The exchange is over: counts it and writes its log lines.</summary>
+    public void Account(long[] shard)
+    {
+        shard[HttpStats.RqActive]--;
+        shard[HttpStats.RqCompleted]++;
+        ResponseEndTicks = Worker.Ticks;
+        int family = Status / 100;
+        if (family is >= 1 and <= 5) shard[HttpStats.Rq1xx + family - 1]++;
+        Manager.Stats.HistogramOf(Worker.Index, HttpStats.RqTime).Record(Worker.Milliseconds(StartTicks, ResponseEndTicks));
+        foreach ((AccessLogFormat format, AccessLogSink sink) in Manager.Logs)
+        {
+            Scratch.Clear();
+            format.Write(this, Scratch);
+            sink.Write(Worker.Index, Scratch.Written);
+        }
     }
 
     /// <summary>The earliest moment at which something about this exchange is due.</summary>
@@ -211,16 +302,16 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
                 }
                 return ResponseWriter.FindHeader(ResponseHeadCopy.Written, name, out value);
             default:
-                int index = ResponseBody.Done ? ResponseBody.Trailers.Count : 0;
+                int index = ResponseBody.Done ? ResponseBody.TrailerFields.Count : 0;
                 return index > 0 && TryGetTrailer(name, out value);
         }
     }
 
-    private unsafe bool TryGetTrailer(ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
+    private bool TryGetTrailer(ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
     {
-        ReadOnlySpan<byte> bytes = new(ResponseBody.Buffer.Memory + ResponseBody.TrailerStart, ResponseBody.Trailers.Length);
-        int index = ResponseBody.Trailers.IndexOf(bytes, name);
-        value = index < 0 ? default : Http1Head.Value(bytes, ResponseBody.Trailers.Fields[index]);
+        ReadOnlySpan<byte> bytes = ResponseBody.TrailerBytes;
+        int index = ResponseBody.TrailerFields.IndexOf(bytes, name);
+        value = index < 0 ? default : Http1Head.Value(bytes, ResponseBody.TrailerFields.Fields[index]);
         return index >= 0;
     }
 
@@ -228,8 +319,8 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     {
         switch (what)
         {
-            case RequestText.Protocol: return Head.Minor == 0 ? "HTTP/1.0"u8 : "HTTP/1.1"u8;
-            case RequestText.UpstreamProtocol: return Host is null ? default : "HTTP/1.1"u8;
+            case RequestText.Protocol: return Stream is not null ? "HTTP/2"u8 : Head.Minor == 0 ? "HTTP/1.0"u8 : "HTTP/1.1"u8;
+            case RequestText.UpstreamProtocol: return Host is null ? default : UpstreamIsHttp2 ? "HTTP/2"u8 : "HTTP/1.1"u8;
             case RequestText.ResponseCodeDetails: return AsText(Details);
             case RequestText.RouteName: return AsText(Route?.Config.Name ?? "");
             case RequestText.UpstreamHost:

@@ -2,6 +2,9 @@
 // enough. This is the request's main path; what it calls stands beside it (routing, forwarding, writing).
 using System.Runtime.CompilerServices;
 using Naru.Http.Http1;
+using Naru.Http.Http2;
+using Naru.Proxy.Config;
+using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
 using Naru.Proxy.Routing;
@@ -22,6 +25,7 @@ internal sealed class Http1Connection : ListenerConnection
     private Phase _phase;
     private bool _timedOut;
     private int _requests;
+    private bool _counted;
 
     public Http1Connection(Worker worker, Listener listener, int fd, in SockAddr peer) : base(worker, listener, fd, peer)
     {
@@ -35,9 +39,7 @@ internal sealed class Http1Connection : ListenerConnection
     public override void Start()
     {
         _shard[HttpStats.CxTotal]++;
-        _shard[HttpStats.CxHttp1Total]++;
         _shard[HttpStats.CxActive]++;
-        _shard[HttpStats.CxHttp1Active]++;
         Opened();
         Watch(writable: true);
         _ = ServeAsync();
@@ -71,6 +73,7 @@ internal sealed class Http1Connection : ListenerConnection
 
                 // 2. Read the head.
                 HttpManager manager = UseManager();
+                if (!_counted && await IsHttp2Async(manager)) return true;
                 long startTicks = Worker.Ticks;
                 Exchange x = _exchange = Worker.Cache.RentExchange(Worker);
                 x.Head.StartRequest();
@@ -131,6 +134,37 @@ internal sealed class Http1Connection : ListenerConnection
         return true;
     }
 
+    // Prior knowledge (RFC 9113 3.3): the first bytes say what is spoken. True when the socket went to an HTTP/2 connection.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> IsHttp2Async(HttpManager manager)
+    {
+        HttpCodecType codec = manager.Config.CodecType;
+        bool mayBe = codec != HttpCodecType.Http1;
+        while (mayBe && codec == HttpCodecType.Auto)
+        {
+            ReadOnlySpan<byte> preface = Http2FrameHeader.Preface;
+            int common = Math.Min(preface.Length, _in!.Count);
+            mayBe = _in.Filled[..common].SequenceEqual(preface[..common]);
+            if (!mayBe || common == preface.Length) break;
+            Arm(manager.HeadMs);
+            await Readable();
+            // Whatever came of it: what is there is read as HTTP/1, which refuses half a preface.
+            if (_timedOut || Cancelled || Receive(_in) is 0 or Failed) mayBe = false;
+        }
+        if (mayBe)
+        {
+            var next = new Http2ServerConnection(Worker, manager, this, _in);
+            _in = null;
+            Listener.Replace(this, next, Worker);
+            next.Start();
+            return true;
+        }
+        _counted = true;
+        _shard[HttpStats.CxHttp1Total]++;
+        _shard[HttpStats.CxHttp1Active]++;
+        return false;
+    }
+
     private void MakeRoom()
     {
         if (_in!.Room > 0) return;
@@ -177,10 +211,10 @@ internal sealed class Http1Connection : ListenerConnection
         if (!ReferenceEquals(manager.Stats, _manager.Stats))
         {
             _shard[HttpStats.CxActive]--;
-            _shard[HttpStats.CxHttp1Active]--;
+            if (_counted) _shard[HttpStats.CxHttp1Active]--;
             _shard = manager.Stats.Shard(Worker.Index);
             _shard[HttpStats.CxActive]++;
-            _shard[HttpStats.CxHttp1Active]++;
+            if (_counted) _shard[HttpStats.CxHttp1Active]++;
         }
         return _manager = manager;
     }
@@ -221,21 +255,9 @@ internal sealed class Http1Connection : ListenerConnection
     private void Finish(Exchange x)
     {
         _exchange = null;
-        _shard[HttpStats.RqActive]--;
-        _shard[HttpStats.RqCompleted]++;
-        x.ResponseEndTicks = Worker.Ticks;
         _shard[HttpStats.CxRxBytes] += x.Head.Length + x.RequestBodyBytes;
         _shard[HttpStats.CxTxBytes] += x.HeadBytesSent + x.BytesSent;
-        int family = x.Status / 100;
-        if (family is >= 1 and <= 5) _shard[HttpStats.Rq1xx + family - 1]++;
-        x.Manager.Stats.HistogramOf(Worker.Index, HttpStats.RqTime)
-            .Record(Worker.Milliseconds(x.StartTicks, x.ResponseEndTicks));
-        foreach ((AccessLogFormat format, AccessLogSink sink) in x.Manager.Logs)
-        {
-            x.Scratch.Clear();
-            format.Write(x, x.Scratch);
-            sink.Write(Worker.Index, x.Scratch.Written);
-        }
+        x.Account(_shard);
         if (x.KeptIn is { } kept)
         {
             Worker.Buffers.Return(kept);
@@ -333,7 +355,7 @@ internal sealed class Http1Connection : ListenerConnection
         base.Close();
         ReleaseIn();
         _shard[HttpStats.CxActive]--;
-        _shard[HttpStats.CxHttp1Active]--;
+        if (_counted) _shard[HttpStats.CxHttp1Active]--;
         _shard[HttpStats.CxDestroy]++;
         _manager.Stats.HistogramOf(Worker.Index, HttpStats.CxLength).Record(Worker.Now - OpenedAt);
     }

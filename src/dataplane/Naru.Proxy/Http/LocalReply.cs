@@ -29,11 +29,11 @@ internal static class LocalReply
         if (x.Framing.Body != BodyKind.None && !x.RequestBody.Done && !x.RequestBodyBuffered) x.KeepAlive = false;
         x.LocalBody = body;
         x.Mutations ??= x.Route?.Headers;
-        x.Connection.Uncancel();
+        x.UncancelDownstream();
         IoBuffer o = x.Worker.Buffers.Rent();
         ResponseWriter.WriteLocal(x, ref o, reason, body, extra);
         x.ResponseStarted = true;
-        bool sent = await x.Connection.SendAllAsync(o);
+        bool sent = await x.SendDownstreamAsync(o, (int)x.HeadBytesSent, end: true);
         x.Worker.Buffers.Return(o);
         return sent && x.KeepAlive;
     }

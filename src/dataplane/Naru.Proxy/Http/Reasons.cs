@@ -18,7 +18,6 @@ internal static class Reasons
     public static readonly Reason NoRoute = new(404, "NARU-R404", "no route", ResponseFlags.NoRouteFound, "route_not_found");
     public static readonly Reason NoRouteTable = new(404, "NARU-R405", "the route configuration has not arrived", ResponseFlags.NoRouteFound, "route_configuration_not_found");
     public static readonly Reason NoCluster = new(503, "NARU-C503", "the route's cluster is not known", ResponseFlags.NoClusterFound, "cluster_not_found");
-    public static readonly Reason Http2Cluster = new(502, "NARU-C504", "the cluster speaks HTTP/2, to which requests cannot be forwarded yet", ResponseFlags.UpstreamProtocolError, "upstream_protocol_not_supported");
     public static readonly Reason NoHealthyUpstream = new(503, "NARU-U503", "no healthy upstream: the cluster has no endpoint that may be used", ResponseFlags.NoHealthyUpstream, "no_healthy_upstream");
     public static readonly Reason ConnectFailure = new(503, "NARU-U504", "upstream connection failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{connection_failure}");
     public static readonly Reason ConnectTimeout = new(503, "NARU-U505", "upstream connection timed out", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{connection_timeout}");

@@ -28,11 +28,9 @@ internal static class RequestWriter
 
         WriteFields(x, ref o, action, bytes, config);
 
-        if (x.IsUpgrade)
-        {
-            o.Append("connection: Upgrade\r\n"u8);
-        }
-        if (config.UseRemoteAddress || !x.Has(KnownHeader.XForwardedProto)) o.Append("x-forwarded-proto: http\r\n"u8);
+        if (x.Stream is not null) WriteFraming(x, o);
+        if (x.IsUpgrade) o.Append("connection: Upgrade\r\n"u8);
+        if (config.UseRemoteAddress || !x.Has(KnownHeader.XForwardedProto)) o.Append(x.IsHttps ? "x-forwarded-proto: https\r\n"u8 : "x-forwarded-proto: http\r\n"u8);
         if (config.UseRemoteAddress && !config.SkipXffAppend && !x.Has(KnownHeader.XForwardedFor))
         {
             o.Append("x-forwarded-for: "u8);
@@ -82,6 +80,22 @@ internal static class RequestWriter
         o.Append("\r\n"u8);
         x.UpstreamHeadSent = o.Count;
         return o;
+    }
+
+    // HTTP/2 needs no framing fields, HTTP/1 does; a Content-Length that the client gave is there already.
+    private static void WriteFraming(Exchange x, IoBuffer o)
+    {
+        if (x.Has(KnownHeader.ContentLength) || x.IsUpgrade) return;
+        if (x.Framing.Body == BodyKind.Chunked)
+        {
+            o.Append("transfer-encoding: chunked\r\n"u8);
+        }
+        else if (x.Framing.Body == BodyKind.Length)
+        {
+            o.Append("content-length: "u8);
+            Number(o, x.Framing.ContentLength);
+            o.Append("\r\n"u8);
+        }
     }
 
     private static long ExpectedTimeout(Exchange x, ForwardAction action)

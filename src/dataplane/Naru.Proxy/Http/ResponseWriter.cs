@@ -145,7 +145,7 @@ internal static class ResponseWriter
             RequestWriter.Number(o, x.Attempts);
             o.Append("\r\n"u8);
         }
-        x.KeepAlive = x.KeepAlive && x.Connection.GoesOnAfter(x);
+        if (x.Stream is null) x.KeepAlive = x.KeepAlive && ((Http1Connection)x.Connection).GoesOnAfter(x);
         if (upgrade) o.Append("connection: Upgrade\r\n"u8);
         else if (!x.KeepAlive) o.Append("connection: close\r\n"u8);
         else if (x.Head.Minor == 0) o.Append("connection: keep-alive\r\n"u8);

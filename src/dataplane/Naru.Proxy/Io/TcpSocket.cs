@@ -39,6 +39,19 @@ internal abstract class TcpSocket : IoHandle, ITimerOwner
 
     protected TimerNode Timer { get; }
 
+    /// <summary>Takes the socket of another object over, which is of no use afterwards: what is known of the socket moves, waits do not.</summary>
+    protected void TakeOver(TcpSocket from)
+    {
+        Worker.Timers.Remove(from.Timer);
+        Worker.Replace(from, this);
+        _readable = from._readable;
+        _writable = from._writable;
+        _peerClosed = from._peerClosed;
+        Dead = from.Dead;
+        Errno = from.Errno;
+        Cancelled = from.Cancelled;
+    }
+
     protected void Watch(bool writable)
     {
         _writable = writable;

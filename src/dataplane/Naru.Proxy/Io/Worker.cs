@@ -3,6 +3,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using Naru.Proxy.Http2;
 
 namespace Naru.Proxy.Io;
 
@@ -32,6 +33,7 @@ internal sealed unsafe class Worker
     private readonly Action<string, Exception> _onFault;
     private IoHandle?[] _handles = new IoHandle?[64];
     private readonly Stack<int> _freeIndexes = new();
+    private readonly List<Http2Session> _turnEnd = [];
     private uint _generation;
     private int _handleCount;
     private int _wakePending;
@@ -71,6 +73,9 @@ internal sealed unsafe class Worker
     public WorkerCache Cache { get; } = new();
     public FastRandom Random { get; }
 
+    /// <summary>Has a session write what it gathered in this turn, when the turn is over.</summary>
+    public void AtTurnEnd(Http2Session session) => _turnEnd.Add(session);
+
     public void Start()
     {
         _thread = new Thread(Run) { IsBackground = true, Name = $"worker-{Index}" };
@@ -104,6 +109,16 @@ internal sealed unsafe class Worker
         handle.LoopIndex = index;
         handle.LoopGeneration = ++_generation;
         Control(Sys.EPOLL_CTL_ADD, handle.Fd, level ? events : events | Sys.EPOLLET, ((ulong)handle.LoopGeneration << 32) | (uint)index);
+    }
+
+    /// <summary>Another object takes a descriptor's place in the loop: what epoll says of it from now on is told to that one.</summary>
+    public void Replace(IoHandle old, IoHandle handle)
+    {
+        handle.Fd = old.Fd;
+        handle.LoopIndex = old.LoopIndex;
+        handle.LoopGeneration = old.LoopGeneration;
+        if (old.LoopIndex >= 0) _handles[old.LoopIndex] = handle;
+        old.Fd = old.LoopIndex = -1;
     }
 
     /// <summary>Stops watching and closes the descriptor.</summary>
@@ -178,7 +193,25 @@ internal sealed unsafe class Worker
                 _onFault("timer", e);
             }
             if (!_posted.IsEmpty || _wakePending != 0) RunPosted();
+            if (_turnEnd.Count > 0) EndTurn();
         }
+    }
+
+    // Sessions may be added while others write.
+    private void EndTurn()
+    {
+        for (int i = 0; i < _turnEnd.Count; i++)
+        {
+            try
+            {
+                _turnEnd[i].OnTurnEnd();
+            }
+            catch (Exception e)
+            {
+                _onFault("turn end", e);
+            }
+        }
+        _turnEnd.Clear();
     }
 
     private void RunPosted()

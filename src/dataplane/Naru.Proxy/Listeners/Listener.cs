@@ -113,6 +113,15 @@ internal sealed class Listener
         connection.Next = connection.Previous = null;
     }
 
+    /// <summary>On the worker: a connection goes on as another object.</summary>
+    public void Replace(ListenerConnection old, ListenerConnection connection, Worker worker)
+    {
+        Forget(old, worker);
+        connection.Next = _connections[worker.Index];
+        if (connection.Next is { } next) next.Previous = connection;
+        _connections[worker.Index] = connection;
+    }
+
     /// <summary>On the worker: closes idle connections; the others close with their answer.</summary>
     public void DrainConnections(Worker worker)
     {

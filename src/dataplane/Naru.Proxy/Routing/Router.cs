@@ -50,7 +50,6 @@ internal static class Router
             Reason reason = Reasons.NoCluster with { Status = action.Config.ClusterNotFoundResponseCode };
             return Skip(x) ?? LocalReply.SendAsync(x, reason, x.Target?.Slot.Name ?? action.Config.ClusterHeader!);
         }
-        if (x.Target.Slot.Current.Config.Http2) return Skip(x) ?? LocalReply.SendAsync(x, Reasons.Http2Cluster);
         x.Mutations = x.Target.Headers ?? x.Route!.Headers;
         return Forwarder.ForwardAsync(x, action);
     }

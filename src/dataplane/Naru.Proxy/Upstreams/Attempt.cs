@@ -5,6 +5,7 @@ using System.Text;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Http;
+using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
 
@@ -47,7 +48,8 @@ internal static class Attempt
 
     /// <summary>Runs one try: at once on a pooled connection, or on a new one.</summary>
     public static ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh, bool mayRetry) =>
-        !fresh && pool.TakeIdle(x.Worker.Now) is { } up
+        cluster.SpeaksHttp2(x) ? Http2Attempt.RunAsync(x, action, cluster, pool, mayRetry)
+        : !fresh && pool.TakeIdle(x.Worker.Now) is { } up
             ? ExchangeAsync(x, action, cluster, up, mayRetry)
             : ConnectAndRunAsync(x, action, cluster, pool, fresh, mayRetry);
 
@@ -68,6 +70,7 @@ internal static class Attempt
                 x.TransportFailure = Encoding.ASCII.GetBytes(Sys.Describe(up.Errno));
                 return new AttemptEnd(AttemptKind.ConnectFailed, RequestSent: false);
             default:
+                cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.CxHttp1Total]++;
                 return await ExchangeAsync(x, action, cluster, up, mayRetry);
         }
     }
@@ -95,7 +98,7 @@ internal static class Attempt
             stats[ClusterStats.RqPendingActive]++;
             ClusterWorker own = slot.Of(x.Worker);
             own.Pending++;
-            var waiter = new PoolWaiter(pool);
+            var waiter = new PoolWaiter(pool.Wait);
             x.Waiter = waiter;
             await waiter;
             x.Waiter = null;
@@ -116,7 +119,7 @@ internal static class Attempt
         if (action.Retry?.PerTryTimeout is { } perTry)
         {
             x.TryDeadline = worker.Now + (long)perTry.TotalMilliseconds;
-            x.Connection.ArmExchange(x);
+            x.Arm();
         }
         long[] stats = cluster.Slot.Stats!.Shard(worker.Index);
         x.UpstreamStartTicks = worker.Ticks;
@@ -243,30 +246,9 @@ internal static class Attempt
             return await Tunnel.RunAsync(x, up, rb, framing);
         }
 
-        // How the body is framed downstream.
-        BodyKind body = framing.Body;
-        if (body is BodyKind.Chunked or BodyKind.UntilClose)
-        {
-            body = x.Head.Minor == 1 ? BodyKind.Chunked : BodyKind.UntilClose;
-            if (body == BodyKind.UntilClose) x.KeepAlive = false;
-        }
-        IoBuffer down = pumping ? worker.Buffers.Rent() : o;
-        down.Clear();
-        ResponseWriter.WriteUpstream(x, ref down, rb, framing, body);
-        rb.Start += head.Length;
-        x.ResponseStarted = true;
         x.ResponseBody.Start(worker, up, rb, framing.Body, framing.ContentLength, pinned: false);
-        PumpResult flowed;
-        if (AppendWholeBody(x, down, rb, framing) && x.Connection.SendNow(down) is true)
-        {
-            flowed = PumpResult.Done;
-        }
-        else
-        {
-            bool chunked = body == BodyKind.Chunked && !x.IsHead && framing.Body != BodyKind.None;
-            flowed = await BodyPump.RunAsync(x, x.ResponseBody, x.Connection, down, chunked);
-            rb = x.ResponseBody.Buffer;
-        }
+        PumpResult flowed = await DeliverAsync(x, rb, framing);
+        rb = x.ResponseBody.Buffer;
         x.BytesSent = x.ResponseBody.Bytes;
         x.UpstreamEndTicks = worker.Ticks;
 
@@ -277,13 +259,12 @@ internal static class Attempt
             if (!requestDone) x.Manager.Stats.Shard(worker.Index)[HttpStats.RqResponseBeforeComplete]++;
             await StopPumpAsync(x, up, pump);
             requestDone = x.RequestBody.Done && x.RequestSent;
-            worker.Buffers.Return(o);
         }
         else
         {
             Forwarder.PassBody(x);
         }
-        worker.Buffers.Return(down);
+        worker.Buffers.Return(o);
 
         bool leftover = !rb.IsEmpty;
         worker.Buffers.Return(rb);
@@ -295,8 +276,48 @@ internal static class Attempt
         return new AttemptEnd(AttemptKind.Answered);
     }
 
+    /// <summary>Passes an answer on whose head is at the front of <paramref name="rb"/>, and whose body the exchange's response reader has.</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public static async ValueTask<PumpResult> DeliverAsync(Exchange x, IoBuffer rb, Http1Framing framing)
+    {
+        Worker worker = x.Worker;
+        // How the body is framed downstream.
+        BodyKind body = framing.Body;
+        if (x.Stream is null && body is BodyKind.Chunked or BodyKind.UntilClose)
+        {
+            body = x.Head.Minor == 1 ? BodyKind.Chunked : BodyKind.UntilClose;
+            if (body == BodyKind.UntilClose) x.KeepAlive = false;
+        }
+        else if (body == BodyKind.Chunked)
+        {
+            body = BodyKind.UntilClose;
+        }
+        IoBuffer down = worker.Buffers.Rent();
+        ResponseWriter.WriteUpstream(x, ref down, rb, framing, body);
+        rb.Start += x.UpstreamHead.Length;
+        x.ResponseStarted = true;
+        PumpResult flowed;
+        if (x.Stream is { } stream)
+        {
+            bool end = framing.Body == BodyKind.None;
+            flowed = !await x.SendDownstreamAsync(down, down.Count, end) ? stream.Cancelled && !stream.IsReset ? PumpResult.Cancelled : PumpResult.SinkFailed
+                : end ? PumpResult.Done : await BodyPump.ToStreamAsync(x, x.ResponseBody, stream);
+        }
+        else if (AppendWholeBody(x, down, rb, framing) && x.Connection.SendNow(down) is true)
+        {
+            flowed = PumpResult.Done;
+        }
+        else
+        {
+            bool chunked = body == BodyKind.Chunked && !x.IsHead && framing.Body != BodyKind.None;
+            flowed = await BodyPump.RunAsync(x, x.ResponseBody, x.Connection, down, chunked);
+        }
+        worker.Buffers.Return(down);
+        return flowed;
+    }
+
     // The answer began and cannot be finished: the client must see that it is not whole.
-    private static void CutShort(Exchange x, long[] stats, PumpResult flowed)
+    public static void CutShort(Exchange x, long[] stats, PumpResult flowed)
     {
         if (flowed == PumpResult.SinkFailed || x.Abort == AbortReason.DownstreamGone)
         {
@@ -316,14 +337,14 @@ internal static class Attempt
             x.Details = "upstream_reset_after_response_started{connection_termination}";
             stats[ClusterStats.RqRxReset]++;
         }
-        x.Connection.Reset();
+        x.CutDownstream();
     }
 
     // The common case: a short answer that came in one piece leaves in one piece, with its head.
     private static unsafe bool AppendWholeBody(Exchange x, IoBuffer down, IoBuffer rb, in Http1Framing framing)
     {
         if (framing.Body == BodyKind.None) return true;
-        if (framing.Body != BodyKind.Length || framing.ContentLength > rb.Count || framing.ContentLength > down.Room) return false;
+        if (framing.Body != BodyKind.Length || x.UpstreamIsHttp2 || framing.ContentLength > rb.Count || framing.ContentLength > down.Room) return false;
         _ = x.ResponseBody.Next();
         down.Append(new ReadOnlySpan<byte>(rb.Memory + x.ResponseBody.PieceStart, x.ResponseBody.PieceLength));
         return true;
@@ -369,22 +390,21 @@ internal static class Attempt
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, ForwardAction action, UpstreamConnection up, IoBuffer o)
     {
-        if (x.Framing.Expect100 && x.Head.Minor == 1 && !x.Manager.Config.Proxy100Continue && x.In.IsEmpty && !x.Continued)
-        {
-            x.Continued = true;
-            if (!SendContinue(x))
-            {
-                x.GiveUp(AbortReason.DownstreamGone);
-                return PumpResult.Cancelled;
-            }
-        }
+        if (!SayContinue(x)) return PumpResult.Cancelled;
         PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, up, o, x.Framing.Body == BodyKind.Chunked);
+        RequestPumped(x, action, result);
+        return result;
+    }
+
+    /// <summary>The request's body flowed: what that means for the exchange.</summary>
+    public static void RequestPumped(Exchange x, ForwardAction action, PumpResult result)
+    {
         switch (result)
         {
             case PumpResult.Done:
                 x.RequestSent = true;
                 Forwarder.RequestEnded(x, action);
-                x.Connection.ArmExchange(x);
+                x.Arm();
                 break;
             case PumpResult.SourceEnded:
                 x.GiveUp(AbortReason.DownstreamGone);
@@ -393,14 +413,36 @@ internal static class Attempt
                 x.GiveUp(AbortReason.DownstreamBroken);
                 break;
         }
-        return result;
+    }
+
+    /// <summary>Answers an expectation of 100 where that is ours to do; false when the client is gone.</summary>
+    public static bool SayContinue(Exchange x)
+    {
+        if (!x.Framing.Expect100 || x.Head.Minor != 1 || x.Manager.Config.Proxy100Continue || !x.In.IsEmpty || x.Continued) return true;
+        x.Continued = true;
+        if (SendContinue(x)) return true;
+        x.GiveUp(AbortReason.DownstreamGone);
+        return false;
     }
 
     // 25 bytes into an empty socket buffer: a partial write would be a client that never read a byte of ours.
     private static unsafe bool SendContinue(Exchange x)
     {
         ReadOnlySpan<byte> line = "HTTP/1.1 100 Continue\r\n\r\n"u8;
+        if (x.Stream is { } stream) return stream.Session.SendHead(stream, new HeadReader(SectionKind.Response, line), end: false);
         fixed (byte* bytes = line) return x.Connection.Send(bytes, line.Length) == line.Length;
+    }
+
+    /// <summary>Ends the request's pump, which may wait on either side.</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public static async ValueTask<PumpResult> StopPumpAsync(Exchange x, Http2Stream stream, ValueTask<PumpResult> pump)
+    {
+        if (!pump.IsCompleted)
+        {
+            stream.Cancel();
+            x.CancelDownstream();
+        }
+        return await StoppedAsync(x, pump);
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
@@ -409,16 +451,22 @@ internal static class Attempt
         if (!pump.IsCompleted)
         {
             up.Cancel();
-            x.Connection.Cancel();
+            x.CancelDownstream();
         }
+        return await StoppedAsync(x, pump);
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<PumpResult> StoppedAsync(Exchange x, ValueTask<PumpResult> pump)
+    {
         PumpResult result = await pump;
-        if (x.Connection.Fd >= 0 && x.Abort != AbortReason.DownstreamGone) x.Connection.Uncancel();
+        if (x.IsDownstreamOpen && x.Abort != AbortReason.DownstreamGone) x.UncancelDownstream();
         return result;
     }
 
     // 100 is ours to answer unless configured otherwise; what else is interim goes through, to clients that know it.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<bool> InterimAsync(Exchange x, IoBuffer rb)
+    public static async ValueTask<bool> InterimAsync(Exchange x, IoBuffer rb)
     {
         int status = x.UpstreamHead.Status;
         bool forward = status == 100 ? x.Manager.Config.Proxy100Continue && x.Framing.Expect100 && !x.Continued : x.Head.Minor == 1;
@@ -426,7 +474,7 @@ internal static class Attempt
         if (status == 100) x.Continued = true;
         IoBuffer o = x.Worker.Buffers.Rent();
         ResponseWriter.WriteInterim(x, ref o, rb);
-        bool sent = await x.Connection.SendAllAsync(o);
+        bool sent = await x.SendDownstreamAsync(o, o.Count, end: false);
         x.Worker.Buffers.Return(o);
         if (!sent) x.GiveUp(AbortReason.DownstreamGone);
         return sent;
@@ -449,7 +497,7 @@ internal static class Attempt
 }
 
 /// <summary>Waits in a pool's queue.</summary>
-internal sealed class PoolWaiter(HostPool pool) : ICriticalNotifyCompletion
+internal sealed class PoolWaiter(Action<PoolWaiter> wait) : ICriticalNotifyCompletion
 {
     private Action? _continuation;
 
@@ -462,7 +510,7 @@ internal sealed class PoolWaiter(HostPool pool) : ICriticalNotifyCompletion
     public void UnsafeOnCompleted(Action continuation)
     {
         _continuation = continuation;
-        pool.Wait(this);
+        wait(this);
     }
 
     /// <summary>Ends the wait; the second call does nothing.</summary>

@@ -63,6 +63,7 @@ internal static class Forwarder
                 finally
                 {
                     x.Upstream = null;
+                    x.UpstreamStream = null;
                     pool.ActiveRequests--;
                 }
 
@@ -138,9 +139,10 @@ internal static class Forwarder
         if (x.Manager.MaxStreamMs > 0) x.StreamDeadline = worker.Now + x.Manager.MaxStreamMs;
         if (x.RequestBodyBuffered) RequestEnded(x, action);
         else if (x.Manager.RequestMs > 0) x.RequestDeadline = worker.Now + x.Manager.RequestMs;
-        if (!x.RequestBodyBuffered) x.RequestBody.Start(worker, x.Connection, x.In, x.Framing.Body, x.Framing.ContentLength, pinned: true);
+        if (x.Stream is { } stream && !x.RequestBodyBuffered) x.RequestBody.Start(worker, stream);
+        else if (!x.RequestBodyBuffered) x.RequestBody.Start(worker, x.Connection, x.In, x.Framing.Body, x.Framing.ContentLength, pinned: true);
         else x.RequestBody.Start(worker, x.Connection, x.In, BodyKind.None, 0, pinned: true);
-        x.Connection.ArmExchange(x);
+        x.Arm();
     }
 
     /// <summary>The whole request is here: from now on the route's timeout runs (Envoy: RouteAction.timeout).</summary>
@@ -154,7 +156,7 @@ internal static class Forwarder
     private static void ResetForRetry(Exchange x)
     {
         if (x.Abort == AbortReason.PerTryTimeout) x.Abort = AbortReason.None;
-        x.Connection.Uncancel();
+        x.UncancelDownstream();
         x.TryDeadline = TimerNode.Never;
         x.Touch();
     }
@@ -237,7 +239,7 @@ internal static class Forwarder
         {
             x.Flags |= reason.Flags;
             x.Details = reason.Details.Replace("before_response_started", "after_response_started");
-            x.Connection.Reset();
+            x.CutDownstream();
             return false;
         }
         if (x.RequestBodyBuffered) PassBody(x);

@@ -1,6 +1,7 @@
 // A worker's connections to one endpoint: the idle ones, newest on top, and those who wait for one.
 // A connection is reused only while it is younger than what the endpoint promised; that is what keeps "503 UC" away.
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Upstreams;
@@ -17,6 +18,8 @@ internal sealed class HostPool(HostState host, Worker worker)
 
     /// <summary>Set when the endpoint has left the cluster: connections close as they become free.</summary>
     public bool Retired { get; set; }
+
+    public Http2Pool Http2 { get; } = new(worker);
 
     public ClusterWorker ClusterWorker { get; } = host.Slot.Of(worker);
 
@@ -65,6 +68,7 @@ internal sealed class HostPool(HostState host, Worker worker)
 
     public void CloseIdle()
     {
+        if (Retired) Http2.RetireAll();
         while (_idleTop is { } connection)
         {
             Unlink(connection);

@@ -1,5 +1,6 @@
 // One connection to an endpoint: connects, carries one exchange at a time, waits idle in its pool, notices when the peer closes.
 using System.Runtime.CompilerServices;
+using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 using Naru.Telemetry;
 
@@ -41,6 +42,12 @@ internal sealed class UpstreamConnection : TcpSocket
     /// <summary>Seconds the endpoint said it keeps idle connections, or -1.</summary>
     public int PeerKeepAliveSeconds { get; set; } = -1;
 
+    /// <summary>What is spoken on it, where that is HTTP/2.</summary>
+    public Http2ClientSession? Session { get; set; }
+
+    /// <summary>Whether TLS is spoken on it.</summary>
+    public bool IsTls => false;
+
     public UpstreamConnection? NextIdle { get; set; }
     public UpstreamConnection? PreviousIdle { get; set; }
 
@@ -51,7 +58,6 @@ internal sealed class UpstreamConnection : TcpSocket
         int errno = StartConnect();
         _pool.Opened();
         _shard[ClusterStats.CxTotal]++;
-        _shard[ClusterStats.CxHttp1Total]++;
         _shard[ClusterStats.CxActive]++;
         if (errno == Sys.EINPROGRESS)
         {
@@ -123,8 +129,20 @@ internal sealed class UpstreamConnection : TcpSocket
         CloseIdle();
     }
 
+    /// <summary>For the session: its next deadline (worker ms).</summary>
+    public void SetTimer(long due)
+    {
+        if (due == TimerNode.Never || due > long.MaxValue / 8) TimerWheel.Stop(Timer);
+        else Worker.Timers.Set(Timer, due, Worker.Now);
+    }
+
     public override void OnTimer(TimerNode timer)
     {
+        if (Session is { } session)
+        {
+            session.OnTimer();
+            return;
+        }
         if (_idle)
         {
             _pool.Unlink(this);

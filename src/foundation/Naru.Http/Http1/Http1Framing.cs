@@ -115,8 +115,8 @@ public struct Http1Framing
         return chunked && hasLength ? Http1Error.LengthAndEncoding : Http1Error.None;
     }
 
-    // Digits only: no sign, no list, no blanks, no overflow (RFC 9110 8.6).
-    private static bool TryParseLength(ReadOnlySpan<byte> value, out long length)
+    /// <summary>Reads a Content-Length: digits only, no sign, no list, no blanks, no overflow (RFC 9110 8.6).</summary>
+    public static bool TryParseLength(ReadOnlySpan<byte> value, out long length)
     {
         length = 0;
         if (value.Length is 0 or > 18) return false;

@@ -158,6 +158,40 @@ public sealed class Http1Head
         }
     }
 
+    /// <summary>Starts a head that is put together from decoded fields (HTTP/2) instead of parsed: the bytes it speaks of are laid out
+    /// as HTTP/1 would have them, so that whoever reads heads need not know what a peer speaks.</summary>
+    public void StartBuilt()
+    {
+        Reset(Phase.Done, response: false);
+        Minor = 1;
+    }
+
+    /// <summary>Sets the parts of a built request's first line, as offsets.</summary>
+    public void BuiltRequest(int methodStart, int methodLength, int targetStart, int targetLength, int fieldsStart) =>
+        (MethodStart, MethodLength, TargetStart, TargetLength, FieldsStart) = (methodStart, methodLength, targetStart, targetLength, fieldsStart);
+
+    /// <summary>Sets the parts of a built response's first line; it has no reason phrase.</summary>
+    public void BuiltResponse(int status, int fieldsStart) => (Status, ReasonStart, FieldsStart) = (status, fieldsStart, fieldsStart);
+
+    /// <summary>Adds a field whose line <c>name: value CRLF</c> starts at an offset.</summary>
+    public void BuiltField(int start, int nameLength, int valueLength, KnownHeader id)
+    {
+        if (Count == _fields.Length) Array.Resize(ref _fields, _fields.Length * 2);
+        ref HeaderField field = ref _fields[Count++];
+        field.NameStart = start;
+        field.NameLength = (ushort)nameLength;
+        field.ValueStart = start + nameLength + 2;
+        field.ValueLength = valueLength;
+        field.LineEnd = field.ValueStart + valueLength + 2;
+        field.Id = id;
+    }
+
+    /// <summary>A built head is refused: it stays without length.</summary>
+    public void BuiltRefused(Http1Error error) => Error = error;
+
+    /// <summary>Ends a built head; <paramref name="length"/> is that of all its bytes, the empty line included.</summary>
+    public void BuiltEnd(int length) => Length = length;
+
     private HeadStatus Refuse(Http1Error error)
     {
         Error = error;

@@ -1,0 +1,91 @@
+// Reads a head laid out as HTTP/1 and encodes it for HTTP/2: the first line becomes pseudo headers, Host becomes :authority, and
+// what belongs to HTTP/1 connections stays behind (RFC 9113 8.2.2, 8.3).
+using System.Text;
+using Naru.Http.Headers;
+using Naru.Http.Hpack;
+using Naru.Http.Http1;
+using Naru.Proxy.Http;
+
+namespace Naru.Proxy.Http2;
+
+internal readonly ref struct HeadReader(SectionKind kind, ReadOnlySpan<byte> bytes)
+{
+    private readonly ReadOnlySpan<byte> _bytes = bytes;
+    private readonly SectionKind _kind = kind;
+
+    /// <summary>Requests only: what <c>:scheme</c> says.</summary>
+    public bool IsHttps { get; init; }
+
+    /// <summary>A request with Upgrade becomes extended CONNECT, its 101 becomes 200 (RFC 8441 5).</summary>
+    public bool IsTunnel { get; init; }
+
+    /// <summary>The encoded section is never longer.</summary>
+    public int MostBytes => _bytes.Length + 256;
+
+    /// <summary>Encodes into <paramref name="into"/>, which has room for <see cref="MostBytes"/>: bytes written.</summary>
+    public int Encode(HpackEncoder encoder, Span<byte> into)
+    {
+        int at = encoder.BeginBlock(into);
+        ReadOnlySpan<byte> lines = _bytes;
+        if (_kind != SectionKind.Trailers)
+        {
+            int end = lines.IndexOf("\r\n"u8);
+            ReadOnlySpan<byte> first = lines[..end];
+            lines = lines[(end + 2)..];
+            if (_kind == SectionKind.Response)
+            {
+                ReadOnlySpan<byte> status = IsTunnel ? "200"u8 : first.Slice(9, 3);
+                at += encoder.Encode(":status"u8, status, into[at..]);
+            }
+            else
+            {
+                at += Request(encoder, first, lines, into[at..]);
+            }
+        }
+        while (lines.Length > 2)
+        {
+            int end = lines.IndexOf("\r\n"u8);
+            if (end <= 0) break;
+            int colon = lines.IndexOf((byte)':');
+            ReadOnlySpan<byte> name = lines[..colon];
+            ReadOnlySpan<byte> value = Http1Framing.Trim(lines[(colon + 1)..end]);
+            lines = lines[(end + 2)..];
+            KnownHeader id = KnownHeaders.Of(name);
+            if (id != KnownHeader.Other && !Travels(id, name, value)) continue;
+            if (_kind == SectionKind.Trailers && id != KnownHeader.Other) continue;
+            if (IsTunnel && IsHandshake(name)) continue;
+            at += encoder.Encode(name, value, into[at..]);
+        }
+        return at;
+    }
+
+    private int Request(HpackEncoder encoder, ReadOnlySpan<byte> first, ReadOnlySpan<byte> lines, Span<byte> into)
+    {
+        int space = first.IndexOf((byte)' ');
+        ReadOnlySpan<byte> method = first[..space];
+        ReadOnlySpan<byte> path = first[(space + 1)..(first.Length - " HTTP/1.1".Length)];
+        bool connect = method.SequenceEqual("CONNECT"u8);
+        int at = encoder.Encode(":method"u8, IsTunnel ? "CONNECT"u8 : method, into);
+        if (!connect)
+        {
+            at += encoder.Encode(":scheme"u8, IsHttps ? "https"u8 : "http"u8, into[at..]);
+            at += encoder.Encode(":path"u8, path, into[at..]);
+        }
+        if (ResponseWriter.FindHeader(_bytes, "host"u8, out ReadOnlySpan<byte> host)) at += encoder.Encode(":authority"u8, host, into[at..]);
+        if (IsTunnel && ResponseWriter.FindHeader(_bytes, "upgrade"u8, out ReadOnlySpan<byte> protocol)) at += encoder.Encode(":protocol"u8, protocol, into[at..]);
+        return at;
+    }
+
+    private bool Travels(KnownHeader id, ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) => id switch
+    {
+        KnownHeader.Connection or KnownHeader.KeepAlive or KnownHeader.ProxyConnection or KnownHeader.TransferEncoding or KnownHeader.Upgrade => false,
+        KnownHeader.Host => _kind != SectionKind.Request,
+        KnownHeader.Te => Ascii.EqualsIgnoreCase(value, "trailers"u8),
+        KnownHeader.ContentLength => !IsTunnel,
+        _ => name.Length > 0,
+    };
+
+    // Between HTTP/1 neighbours only (RFC 8441 5.1).
+    private static bool IsHandshake(ReadOnlySpan<byte> name) =>
+        Ascii.EqualsIgnoreCase(name, "sec-websocket-key"u8) || Ascii.EqualsIgnoreCase(name, "sec-websocket-accept"u8);
+}

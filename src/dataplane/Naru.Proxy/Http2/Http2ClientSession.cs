@@ -1,0 +1,259 @@
+// The client's side of HTTP/2: many exchanges share one upstream connection, each on a stream of its own.
+using System.Runtime.CompilerServices;
+using Naru.Http.Http1;
+using Naru.Http.Http2;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+using Naru.Proxy.Upstreams;
+
+namespace Naru.Proxy.Http2;
+
+internal sealed class Http2ClientSession : Http2Session
+{
+    // Envoy's max_response_headers_kb and max_headers_count have the same defaults as the request's.
+    private const int MaxResponseHeadBytes = 60 * 1024;
+    private const int MaxResponseFields = 100;
+    private readonly UpstreamConnection _connection;
+    private readonly Cluster _cluster;
+    private readonly long[] _stats;
+    private long _idleSince;
+    private long _pingDue = TimerNode.Never;
+    private long _pongDue = TimerNode.Never;
+    private int _opened;
+
+    public Http2ClientSession(Worker worker, UpstreamConnection connection, Cluster cluster)
+        : base(worker, connection, cluster.Config.Http2Options, server: false, MaxResponseHeadBytes, MaxResponseFields)
+    {
+        _connection = connection;
+        _cluster = cluster;
+        _stats = cluster.Slot.Stats!.Shard(worker.Index);
+        LastId = -1;
+    }
+
+    /// <summary>No new streams: the peer or we are about to end the connection.</summary>
+    public bool IsEnding { get; private set; }
+
+    /// <summary>Streams under way.</summary>
+    public int Active => Streams.Count;
+
+    /// <summary>Whether another stream may be opened.</summary>
+    public bool HasCapacity => !IsEnding && !IsDead && Streams.Count < Math.Min(PeerMaxStreams, Options.MaxConcurrentStreams);
+
+    /// <summary>Whether the peer takes extended CONNECT (RFC 8441).</summary>
+    public bool TakesExtendedConnect => PeerTakesConnect;
+
+    public void Start()
+    {
+        SendPreface();
+        _idleSince = Worker.Now;
+        if (Options.KeepAliveInterval is { } interval) _pingDue = Worker.Now + (long)interval.TotalMilliseconds;
+        Rearm();
+        _ = ReadAsync();
+    }
+
+    private async ValueTask<bool> ReadAsync()
+    {
+        await RunAsync(null);
+        Die();
+        return true;
+    }
+
+    /// <summary>Opens a stream for an exchange.</summary>
+    public Http2Stream Open(Exchange x)
+    {
+        Http2Stream stream = Worker.Cache.RentStream();
+        LastId += 2;
+        OpenWindows(stream, LastId);
+        stream.Exchange = x;
+        stream.Head = x.UpstreamHead;
+        Streams.Add(LastId, stream);
+        _idleSince = TimerNode.Never;
+        int most = _cluster.Config.MaxRequestsPerConnection;
+        if ((most > 0 && ++_opened >= most) || LastId > MaxStreamId - 4)
+        {
+            if (most > 0) _stats[ClusterStats.CxMaxRequests]++;
+            Retire();
+        }
+        return stream;
+    }
+
+    /// <summary>Takes no new streams; ends with the last one.</summary>
+    public void Retire()
+    {
+        if (IsEnding) return;
+        IsEnding = true;
+        _connection.Pool.Http2.Forget(this);
+        if (Streams.Count == 0) Socket.Cancel();
+    }
+
+    protected override bool OnHeaders(int id, ReadOnlySpan<byte> block, bool end)
+    {
+        Streams.TryGetValue(id, out Http2Stream? stream);
+        if (stream is null && ((id & 1) == 0 || id > LastId)) return Fault(Http2ErrorCode.ProtocolError, "HEADERS on a stream that was never opened");
+        bool trailers = stream is { HeadReady: true };
+        Http1Head head = stream is null ? s_dropped : trailers ? stream.Trailers : stream.Head!;
+        HeadBuilder builder = default;
+        builder.Start(trailers ? SectionKind.Trailers : SectionKind.Response, Worker.Buffers.Rent(), Worker.Cache.Scratch(Worker.Buffers), head, Worker.Buffers, MaxHeadBytes, MaxFields);
+        bool goOn = Decode(block, ref builder);
+        Worker.Cache.KeepScratch(builder.Scratch);
+        if (!goOn || stream is null || builder.Fault != SectionFault.None || (trailers && !end) || stream.EndReceived)
+        {
+            Worker.Buffers.Return(builder.Buffer);
+            if (!goOn || stream is null) return goOn;
+            _stats[ClusterStats.CxProtocolError]++;
+            return StreamFault(id, Http2ErrorCode.ProtocolError, builder.Why);
+        }
+        if (trailers)
+        {
+            stream.TrailerBuffer = builder.Buffer;
+            stream.HasTrailers = head.Count > 0;
+            return EndOf(stream);
+        }
+        if (stream.HeadBuffer is { } earlier) Worker.Buffers.Return(earlier);
+        stream.HeadBuffer = builder.Buffer;
+        if (head.Status < 200)
+        {
+            // 101 has no meaning here (RFC 9113 8.6); an interim head cannot end a stream.
+            if (head.Status == 101 || end) return StreamFault(id, Http2ErrorCode.ProtocolError, "an interim response that cannot be");
+            stream.InterimReady = true;
+            Ready(stream);
+            return true;
+        }
+        stream.InterimReady = false;
+        stream.HeadReady = true;
+        bool bodyless = stream.Exchange is { IsHead: true } || head.Status is 204 or 304;
+        stream.Expected = bodyless ? 0 : builder.ContentLength;
+        Ready(stream);
+        return !end || EndOf(stream);
+    }
+
+    [ThreadStatic]
+    private static Http1Head? t_dropped;
+
+    private static Http1Head s_dropped => t_dropped ??= new Http1Head();
+
+    protected override void OnProtocolFault(Http2ErrorCode code, string why) => _stats[ClusterStats.CxProtocolError]++;
+
+    protected override void OnRead(int bytes) => _stats[ClusterStats.CxRxBytes] += bytes;
+
+    protected override void OnSettings() => _connection.Pool.Http2.Wake();
+
+    protected override void OnGoAway(int lastId)
+    {
+        _stats[ClusterStats.CxCloseNotify]++;
+        IsEnding = true;
+        _connection.Pool.Http2.Forget(this);
+        RefuseAbove(lastId);
+        if (Streams.Count == 0) Socket.Cancel();
+    }
+
+    protected override void OnStreamClosed(Http2Stream stream)
+    {
+        if (Streams.Count == 0)
+        {
+            if (IsEnding || _connection.Pool.Retired)
+            {
+                Retire();
+                // What was said last must still leave.
+                Worker.Post(_ => Socket.Cancel());
+                return;
+            }
+            _idleSince = Worker.Now;
+            Rearm();
+        }
+        _connection.Pool.Http2.Wake();
+    }
+
+    private void Rearm()
+    {
+        long due = Math.Min(_pingDue, _pongDue);
+        if (_idleSince != TimerNode.Never) due = Math.Min(due, _idleSince + _cluster.IdleMs);
+        _connection.SetTimer(due);
+    }
+
+    /// <summary>The connection's timer.</summary>
+    public void OnTimer()
+    {
+        long now = Worker.Now;
+        if (now >= _pongDue)
+        {
+            _stats[ClusterStats.CxDestroyLocal]++;
+            Die();
+            return;
+        }
+        if (_idleSince != TimerNode.Never && now >= _idleSince + _cluster.IdleMs)
+        {
+            _stats[ClusterStats.CxIdleTimeout]++;
+            SendGoAway(0, Http2ErrorCode.NoError);
+            Flush();
+            Retire();
+            return;
+        }
+        if (now >= _pingDue)
+        {
+            _pingDue = now + (long)Options.KeepAliveInterval!.Value.TotalMilliseconds;
+            _pongDue = now + (long)Options.KeepAliveTimeout.TotalMilliseconds;
+            SendPing("naruping"u8, ack: false);
+        }
+        Rearm();
+    }
+
+    protected override void OnPong()
+    {
+        _pongDue = TimerNode.Never;
+        Rearm();
+    }
+
+    protected override void OnDead()
+    {
+        IsEnding = true;
+        _connection.Pool.Http2.Forget(this);
+    }
+}
+
+/// <summary>A worker's HTTP/2 connections to one endpoint, and those who wait for one.</summary>
+internal sealed class Http2Pool(Worker worker)
+{
+    private readonly List<Http2ClientSession> _sessions = [];
+    private readonly Queue<PoolWaiter> _waiting = new();
+
+    /// <summary>A connection is being made; others wait for it.</summary>
+    public bool IsConnecting { get; set; }
+
+    public int Count => _sessions.Count;
+
+    /// <summary>The connection with room that is busiest, so that those no longer needed become idle; or null.</summary>
+    public Http2ClientSession? Find()
+    {
+        Http2ClientSession? best = null;
+        foreach (Http2ClientSession session in _sessions)
+            if (session.HasCapacity && (best is null || session.Active > best.Active)) best = session;
+        return best;
+    }
+
+    public void Add(Http2ClientSession session) => _sessions.Add(session);
+
+    public void Forget(Http2ClientSession session)
+    {
+        if (_sessions.Remove(session)) Wake();
+    }
+
+    public void RetireAll()
+    {
+        foreach (Http2ClientSession session in _sessions.ToArray()) session.Retire();
+    }
+
+    public void Wait(PoolWaiter waiter) => _waiting.Enqueue(waiter);
+
+    /// <summary>Something changed: all who wait look again, on a later turn.</summary>
+    public void Wake()
+    {
+        if (_waiting.Count > 0) worker.Post(_ => Resume());
+    }
+
+    private void Resume()
+    {
+        for (int n = _waiting.Count; n > 0 && _waiting.TryDequeue(out PoolWaiter? waiter); n--) waiter.Resume();
+    }
+}

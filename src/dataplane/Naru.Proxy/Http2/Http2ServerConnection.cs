@@ -1,0 +1,150 @@
+// A downstream HTTP/2 connection: its socket, its timers and its place in the listener. What is spoken on it is its session's.
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+using Naru.Proxy.Listeners;
+
+namespace Naru.Proxy.Http2;
+
+internal sealed class Http2ServerConnection : ListenerConnection
+{
+    private readonly HttpManager _manager;
+    private readonly long[] _shard;
+    private readonly Http2ServerSession _session;
+    private IoBuffer? _first;
+    private long _idleSince;
+    private long _pingDue = TimerNode.Never;
+    private long _pongDue = TimerNode.Never;
+    private long _drainDue = TimerNode.Never;
+
+    /// <summary>Takes the socket of a connection over on which HTTP/2 was recognised, and the bytes read from it.</summary>
+    public Http2ServerConnection(Worker worker, HttpManager manager, ListenerConnection from, IoBuffer? first) : base(worker, from.Listener, from.Fd, from.Peer)
+    {
+        _manager = manager;
+        _shard = manager.Stats.Shard(worker.Index);
+        _first = first;
+        TakeOver(from);
+        _session = new Http2ServerSession(worker, this, manager);
+    }
+
+    public override void Start()
+    {
+        _shard[HttpStats.CxHttp2Total]++;
+        _shard[HttpStats.CxHttp2Active]++;
+        _idleSince = Worker.Now;
+        if (_manager.Config.Http2.KeepAliveInterval is not null) _pingDue = NextPing();
+        _ = ServeAsync();
+    }
+
+    private async ValueTask<bool> ServeAsync()
+    {
+        try
+        {
+            _session.Begin();
+            Rearm();
+            IoBuffer? first = _first;
+            _first = null;
+            await _session.RunAsync(first);
+        }
+        catch (Exception e)
+        {
+            Listener.OnFault(e);
+        }
+        _session.Die();
+        return true;
+    }
+
+    /// <summary>The last stream ended, or the first began.</summary>
+    public void OnIdle(bool idle)
+    {
+        _idleSince = idle ? Worker.Now : TimerNode.Never;
+        if (idle && _session.IsEnding) _session.EndWhenWritten();
+        else Rearm();
+    }
+
+    private long NextPing()
+    {
+        double ms = _manager.Config.Http2.KeepAliveInterval!.Value.TotalMilliseconds;
+        double jitter = ms * _manager.Config.Http2.KeepAliveJitterPercent / 100;
+        return Worker.Now + (long)ms + (jitter >= 1 ? Worker.Random.Below((uint)jitter) : 0);
+    }
+
+    private void Rearm()
+    {
+        if (Fd < 0) return;
+        long due = Math.Min(Math.Min(_pingDue, _pongDue), _drainDue);
+        if (_idleSince != TimerNode.Never && _manager.IdleMs > 0) due = Math.Min(due, _idleSince + _manager.IdleMs);
+        if (_manager.MaxConnectionMs > 0 && !_session.IsEnding) due = Math.Min(due, OpenedAt + _manager.MaxConnectionMs);
+        if (due == TimerNode.Never) TimerWheel.Stop(Timer);
+        else Worker.Timers.Set(Timer, due, Worker.Now);
+    }
+
+    public override void OnTimer(TimerNode timer)
+    {
+        long now = Worker.Now;
+        if (now >= _pongDue)
+        {
+            _shard[HttpStats.Http2KeepaliveTimeout]++;
+            _session.Die();
+            return;
+        }
+        if (_idleSince != TimerNode.Never && _manager.IdleMs > 0 && now >= _idleSince + _manager.IdleMs)
+        {
+            _shard[HttpStats.CxIdleTimeout]++;
+            _session.EndGracefully();
+            _session.EndWhenWritten();
+            return;
+        }
+        if (_manager.MaxConnectionMs > 0 && !_session.IsEnding && now >= OpenedAt + _manager.MaxConnectionMs)
+        {
+            _shard[HttpStats.CxMaxDuration]++;
+            Drain();
+        }
+        if (now >= _drainDue)
+        {
+            _drainDue = TimerNode.Never;
+            _session.EndGracefully();
+        }
+        if (now >= _pingDue)
+        {
+            _pingDue = NextPing();
+            _pongDue = now + (long)_manager.Config.Http2.KeepAliveTimeout.TotalMilliseconds;
+            _session.Ping();
+        }
+        Rearm();
+    }
+
+    /// <summary>A PING was answered.</summary>
+    public void OnPong()
+    {
+        _pongDue = TimerNode.Never;
+        // The client has seen the first GOAWAY, so what it opened before it did is here (RFC 9113 6.8).
+        if (_drainDue != TimerNode.Never)
+        {
+            _drainDue = TimerNode.Never;
+            _session.EndGracefully();
+        }
+        Rearm();
+    }
+
+    // Announced first, so that a client about to open a stream loses nothing; ended for good when it has answered, or in time.
+    public override void Drain()
+    {
+        if (_session.IsEnding || _drainDue != TimerNode.Never) return;
+        _shard[HttpStats.CxDrainClose]++;
+        _session.AnnounceEnd();
+        _drainDue = Worker.Now + Math.Max(1, (long)_manager.Config.DrainTimeout.TotalMilliseconds);
+        Rearm();
+    }
+
+    public override void Close()
+    {
+        if (Fd < 0) return;
+        base.Close();
+        if (_first is not null) Worker.Buffers.Return(_first);
+        _first = null;
+        _shard[HttpStats.CxActive]--;
+        _shard[HttpStats.CxHttp2Active]--;
+        _shard[HttpStats.CxDestroy]++;
+        _manager.Stats.HistogramOf(Worker.Index, HttpStats.CxLength).Record(Worker.Now - OpenedAt);
+    }
+}

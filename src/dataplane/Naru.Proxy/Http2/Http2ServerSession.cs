@@ -1,0 +1,215 @@
+// The server's side of HTTP/2: each stream is a request, answered by the same exchange that answers HTTP/1.
+using System.Runtime.CompilerServices;
+using Naru.Http.Http1;
+using Naru.Http.Http2;
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+using Naru.Proxy.Routing;
+
+namespace Naru.Proxy.Http2;
+
+internal sealed class Http2ServerSession : Http2Session
+{
+    private readonly Http2ServerConnection _connection;
+    private readonly List<Http2Stream> _fresh = [];
+    private HttpManager _manager;
+    private long[] _shard;
+    private int _serving;
+    private int _lastAllowed = MaxStreamId;
+    private int _requests;
+    private bool _endWhenWritten;
+
+    public Http2ServerSession(Worker worker, Http2ServerConnection connection, HttpManager manager)
+        : base(worker, connection, manager.Config.Http2, server: true, manager.Config.MaxRequestHeadersBytes, manager.Config.MaxHeadersCount)
+    {
+        _connection = connection;
+        _manager = manager;
+        _shard = manager.Stats.Shard(worker.Index);
+    }
+
+    protected override bool TakesConnect => _manager.Upgrades.Length > 0;
+
+    /// <summary>No new streams are taken any more.</summary>
+    public bool IsEnding { get; private set; }
+
+    public void Begin() => SendPreface();
+
+    public void Ping() => SendPing("naruping"u8, ack: false);
+
+    /// <summary>Says that an end is near; streams that are opened meanwhile are still served.</summary>
+    public void AnnounceEnd()
+    {
+        SendGoAway(MaxStreamId, Http2ErrorCode.NoError);
+        Ping();
+    }
+
+    /// <summary>Takes no new streams; the connection ends with the last one.</summary>
+    public void EndGracefully()
+    {
+        if (IsEnding) return;
+        IsEnding = true;
+        _lastAllowed = LastId;
+        SendGoAway(LastId, Http2ErrorCode.NoError);
+        if (_serving == 0) EndWhenWritten();
+    }
+
+    /// <summary>Closes once everything is written.</summary>
+    public void EndWhenWritten()
+    {
+        _endWhenWritten = true;
+        Worker.AtTurnEnd(this);
+    }
+
+    public override void OnTurnEnd()
+    {
+        base.OnTurnEnd();
+        if (_endWhenWritten && Unsent == 0 && _serving == 0 && !IsDead) Socket.Cancel();
+    }
+
+    protected override void OnPong() => _connection.OnPong();
+
+    protected override void OnProtocolFault(Http2ErrorCode code, string why) => _shard[HttpStats.CxProtocolError]++;
+
+    protected override void OnRead(int bytes) => _shard[HttpStats.CxRxBytes] += bytes;
+
+    protected override bool OnHeaders(int id, ReadOnlySpan<byte> block, bool end)
+    {
+        if ((id & 1) == 0) return Fault(Http2ErrorCode.ProtocolError, "a client opens streams of odd number");
+        if (Streams.TryGetValue(id, out Http2Stream? open)) return OnTrailers(open, block, end);
+        bool taken = id > LastId && id <= _lastAllowed;
+        bool room = Streams.Count < Options.MaxConcurrentStreams;
+        Http2Stream stream = Worker.Cache.RentStream();
+        Exchange x = Worker.Cache.RentExchange(Worker);
+        HeadBuilder builder = default;
+        builder.Start(SectionKind.Request, Worker.Buffers.Rent(), Worker.Cache.Scratch(Worker.Buffers), x.Head, Worker.Buffers, MaxHeadBytes, MaxFields);
+        builder.UnderscoreHeaders = _manager.Config.UnderscoreHeaders;
+        bool goOn = Decode(block, ref builder);
+        Worker.Cache.KeepScratch(builder.Scratch);
+        if (goOn && taken && room && builder.Fault != SectionFault.Malformed)
+        {
+            LastId = id;
+            OpenWindows(stream, id);
+            stream.HeadBuffer = builder.Buffer;
+            stream.Exchange = x;
+            stream.Expected = builder.ContentLength;
+            stream.IsTunnel = builder.IsExtendedConnect;
+            x.IsHttps = builder.IsHttps;
+            if (builder.Fault != SectionFault.None)
+            {
+                x.Head.BuiltRefused(builder.Fault == SectionFault.TooLarge ? Http1Error.HeadTooLarge : Http1Error.TooManyFields);
+                stream.Expected = -1;
+            }
+            Streams.Add(id, stream);
+            _fresh.Add(stream);
+            return !end || EndOf(stream);
+        }
+        Worker.Buffers.Return(builder.Buffer);
+        Worker.Cache.Return(x);
+        Worker.Cache.Return(stream);
+        if (!goOn) return false;
+        // A stream that we closed, or one above our GOAWAY: its fields had to be decompressed, no more.
+        if (id > _lastAllowed) return true;
+        if (!taken) return StreamFault(id, Http2ErrorCode.StreamClosed, "HEADERS on a closed stream");
+        LastId = id;
+        return room ? StreamFault(id, Http2ErrorCode.ProtocolError, builder.Why) : StreamFault(id, Http2ErrorCode.RefusedStream, "too many streams");
+    }
+
+    private bool OnTrailers(Http2Stream stream, ReadOnlySpan<byte> block, bool end)
+    {
+        HeadBuilder builder = default;
+        builder.Start(SectionKind.Trailers, Worker.Buffers.Rent(), Worker.Cache.Scratch(Worker.Buffers), stream.Trailers, Worker.Buffers, MaxHeadBytes, MaxFields);
+        bool goOn = Decode(block, ref builder);
+        Worker.Cache.KeepScratch(builder.Scratch);
+        stream.TrailerBuffer = builder.Buffer;
+        if (!goOn) return false;
+        if (!end) return StreamFault(stream.Id, Http2ErrorCode.ProtocolError, "trailers that do not end the stream");
+        if (stream.EndReceived) return StreamFault(stream.Id, Http2ErrorCode.StreamClosed, "trailers behind the end");
+        if (builder.Fault != SectionFault.None) return StreamFault(stream.Id, Http2ErrorCode.ProtocolError, builder.Why);
+        stream.HasTrailers = stream.Trailers.Count > 0;
+        return EndOf(stream);
+    }
+
+    protected override void StartStreams()
+    {
+        for (int i = 0; i < _fresh.Count; i++)
+        {
+            if (_serving++ == 0) _connection.OnIdle(false);
+            _ = ServeAsync(_fresh[i]);
+        }
+        _fresh.Clear();
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> ServeAsync(Http2Stream stream)
+    {
+        Exchange x = stream.Exchange!;
+        try
+        {
+            UseManager();
+            x.Begin(_connection, _manager, stream.HeadBuffer!, 0, Worker.Ticks);
+            x.Stream = stream;
+            _requests++;
+            _shard[HttpStats.RqTotal]++;
+            _shard[HttpStats.RqHttp2Total]++;
+            _shard[HttpStats.RqActive]++;
+            if (stream.IsReset)
+            {
+                // Reset before anything was done for it: nothing is.
+                x.Flags |= Telemetry.ResponseFlags.DownstreamConnectionTermination;
+                x.Details = "downstream_remote_disconnect";
+                _shard[HttpStats.RqRxReset]++;
+            }
+            else if (RequestCheck.Refusal(x) is { } refusal)
+            {
+                if (refusal.Status == 431) _shard[HttpStats.RqTooLarge]++;
+                await LocalReply.SendAsync(x, refusal, Reasons.Detail(x.Head.Error));
+            }
+            else
+            {
+                x.In.Start = x.Head.Length;
+                TakeBody(x, stream);
+                await Router.AnswerAsync(x);
+            }
+        }
+        catch (Exception e)
+        {
+            _connection.Listener.OnFault(e);
+        }
+        x.Account(_shard);
+        Finish(stream);
+        Worker.Cache.Return(x);
+        int most = _manager.Config.MaxRequestsPerConnection;
+        if (most > 0 && _requests >= most && !IsEnding)
+        {
+            _shard[HttpStats.CxMaxRequests]++;
+            EndGracefully();
+        }
+        if (--_serving == 0 && !IsDead) _connection.OnIdle(true);
+        return true;
+    }
+
+    // A body that is here already is put behind its head, as HTTP/1 has it: then the request may be sent again.
+    private void TakeBody(Exchange x, Http2Stream stream)
+    {
+        x.Framing.Body = x.Framing.ContentLength > 0 ? BodyKind.Length : BodyKind.Chunked;
+        if (!stream.EndReceived || stream.HasTrailers || x.IsUpgrade) return;
+        int length = stream.Buffered;
+        if (length > x.In.Room) return;
+        while (stream.Take() is { } piece) x.In.Append(piece.Filled);
+        x.Framing.Body = length > 0 ? BodyKind.Length : BodyKind.None;
+        x.Framing.ContentLength = length > 0 ? length : x.Framing.ContentLength;
+    }
+
+    // The manager may have been replaced while the connection waited.
+    private void UseManager()
+    {
+        HttpManager manager = _connection.Listener.Manager;
+        if (ReferenceEquals(manager, _manager) || !ReferenceEquals(manager.Stats, _manager.Stats)) return;
+        _manager = manager;
+    }
+
+    protected override void OnDead()
+    {
+        foreach (Http2Stream stream in _fresh) stream.IsReset = true;
+    }
+}

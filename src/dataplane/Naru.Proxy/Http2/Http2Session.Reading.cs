@@ -1,0 +1,401 @@
+// Takes frames off the socket and keeps the rules of RFC 9113 for them. DATA flows through piece by piece; other frames are read
+// whole. Nothing here waits for anybody but the socket.
+using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
+using Naru.Http.Hpack;
+using Naru.Http.Http2;
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Http2;
+
+internal abstract partial class Http2Session
+{
+    private const int FrameHead = 9;
+    private const int MaxFrame = 16384;
+
+    private readonly HpackDecoder _decoder;
+    private Http2AbuseMeter _meter;
+    private IoBuffer? _in;
+    private IoBuffer? _block;
+    private int _blockStream;
+    private bool _blockEnd;
+    private Http2Stream? _dataStream;
+    private int _dataStreamId;
+    private int _dataLeft, _padLeft;
+    private bool _dataEnd;
+    private long _receiveWindow;
+    private long _streamReceiveWindow;
+    private int _credit;
+    private int _peerLastId = int.MaxValue;
+    private bool _prefaceSeen;
+    private bool _settingsSeen;
+    private bool _settingsAcked;
+
+    /// <summary>Decodes a field section; the decoder's state stays right whatever the sink refuses. False ends the connection.</summary>
+    protected bool Decode(ReadOnlySpan<byte> block, ref HeadBuilder builder)
+    {
+        HpackStatus status = _decoder.Decode(block, ref builder);
+        builder.End();
+        return status is HpackStatus.Ok or HpackStatus.RefusedBySink || Fault(Http2ErrorCode.CompressionError, "a field section cannot be decompressed");
+    }
+
+    /// <summary>Reads until the connection ends. Bytes that were read before are in <paramref name="first"/>.</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public async ValueTask<bool> RunAsync(IoBuffer? first)
+    {
+        _in = first;
+        bool goOn = _in is null || _in.IsEmpty || Process();
+        Deliver();
+        while (goOn && !IsDead)
+        {
+            if (!Socket.MayRead)
+            {
+                if (_in is { IsEmpty: true }) ReleaseIn();
+                await Socket.Readable();
+            }
+            if (Socket.Cancelled || IsDead) break;
+            _in ??= Worker.Buffers.Rent();
+            MakeRoom(_in);
+            int n = Socket.Receive(_in);
+            if (n == TcpSocket.WouldBlock) continue;
+            if (n is 0 or TcpSocket.Failed) break;
+            OnRead(n);
+            goOn = Process();
+            Deliver();
+        }
+        Flush();
+        return true;
+    }
+
+    /// <summary>Bytes arrived.</summary>
+    protected virtual void OnRead(int bytes) { }
+
+    private void ReleaseIn()
+    {
+        if (_in is not null) Worker.Buffers.Return(_in);
+        if (_block is not null) Worker.Buffers.Return(_block);
+        _in = _block = null;
+    }
+
+    private void MakeRoom(IoBuffer buffer)
+    {
+        if (buffer.IsEmpty) buffer.Clear();
+        if (buffer.Room >= 4096) return;
+        buffer.Compact();
+        if (buffer.Room == 0) _in = Worker.Buffers.Grow(buffer);
+    }
+
+    // Every whole frame in the buffer; false ends the connection.
+    private bool Process()
+    {
+        IoBuffer b = _in!;
+        if (_server && !_prefaceSeen)
+        {
+            ReadOnlySpan<byte> preface = Http2FrameHeader.Preface;
+            int common = Math.Min(preface.Length, b.Count);
+            if (!b.Filled[..common].SequenceEqual(preface[..common])) return Fault(Http2ErrorCode.ProtocolError, "the connection does not begin with the preface");
+            if (common < preface.Length) return true;
+            _prefaceSeen = true;
+            b.Start += common;
+        }
+        while (true)
+        {
+            if (_dataLeft > 0 || _padLeft > 0)
+            {
+                if (!TakeData(b)) return false;
+                if (_dataLeft > 0 || _padLeft > 0) return true;
+            }
+            if (b.Count < FrameHead) return true;
+            ReadOnlySpan<byte> head = b.Filled;
+            int length = head[0] << 16 | head[1] << 8 | head[2];
+            var type = (Http2FrameType)head[3];
+            var flags = (Http2Flags)head[4];
+            int id = (int)(BinaryPrimitives.ReadUInt32BigEndian(head[5..]) & 0x7fffffff);
+            if (length > MaxFrame) return Fault(Http2ErrorCode.FrameSizeError, "a frame is longer than SETTINGS_MAX_FRAME_SIZE");
+            if (!_settingsSeen && type != Http2FrameType.Settings) return Fault(Http2ErrorCode.ProtocolError, "the first frame is no SETTINGS");
+            if (_blockStream != 0 && (type != Http2FrameType.Continuation || id != _blockStream)) return Fault(Http2ErrorCode.ProtocolError, "a field section is interrupted");
+            if (type == Http2FrameType.Data)
+            {
+                bool padded = (flags & Http2Flags.Padded) != 0;
+                if (b.Count < FrameHead + (padded ? 1 : 0)) return true;
+                if (!StartData(id, length, flags, padded ? head[FrameHead] : -1)) return false;
+                b.Start += FrameHead + (padded && length > 0 ? 1 : 0);
+                if (_dataLeft == 0 && _padLeft == 0 && !EndData()) return false;
+                continue;
+            }
+            if (b.Count < FrameHead + length) return true;
+            if (!OnFrame(type, flags, id, head.Slice(FrameHead, length))) return false;
+            b.Start += FrameHead + length;
+        }
+    }
+
+    private bool StartData(int id, int length, Http2Flags flags, int pad)
+    {
+        if (id == 0) return Fault(Http2ErrorCode.ProtocolError, "DATA on stream 0");
+        if (pad >= length) return Fault(Http2ErrorCode.ProtocolError, "more padding than frame");
+        _receiveWindow -= length;
+        if (_receiveWindow < 0) return Fault(Http2ErrorCode.FlowControlError, "more DATA than the connection's window");
+        bool end = (flags & Http2Flags.EndStream) != 0;
+        int overhead = pad < 0 ? 0 : pad + 1;
+        if (!Permits(_meter.OnData(length - overhead, end))) return false;
+        _dataLeft = length - overhead;
+        _padLeft = Math.Max(0, pad);
+        _dataEnd = end;
+        _dataStreamId = id;
+        if (overhead > 0) Discarded(overhead);
+        if (!Streams.TryGetValue(id, out _dataStream))
+        {
+            if (IsIdle(id)) return Fault(Http2ErrorCode.ProtocolError, "DATA on a stream that was never opened");
+            // Closed, perhaps by a reset of ours that crossed it: the bytes count and are dropped.
+            return true;
+        }
+        if (_dataStream.EndReceived)
+        {
+            _dataStream = null;
+            return StreamFault(id, Http2ErrorCode.StreamClosed, "DATA behind the end of a stream");
+        }
+        _dataStream.ReceiveWindow -= length;
+        if (_dataStream.ReceiveWindow < 0)
+        {
+            _dataStream = null;
+            return StreamFault(id, Http2ErrorCode.FlowControlError, "more DATA than the stream's window");
+        }
+        _dataStream.ReceiveWindow += overhead;
+        return true;
+    }
+
+    private bool TakeData(IoBuffer b)
+    {
+        int take = Math.Min(_dataLeft, b.Count);
+        if (take > 0)
+        {
+            if (_dataStream is { IsReset: false } stream && ReferenceEquals(stream.Session, this) && stream.Id == _dataStreamId)
+            {
+                stream.Append(b.Filled[..take], Worker.Buffers);
+                if (stream.Expected >= 0 && (stream.Expected -= take) < 0)
+                {
+                    _dataStream = null;
+                    if (!StreamFault(_dataStreamId, Http2ErrorCode.ProtocolError, "more DATA than Content-Length")) return false;
+                }
+                else
+                {
+                    Ready(stream);
+                }
+            }
+            else
+            {
+                Discarded(take);
+            }
+            b.Start += take;
+            _dataLeft -= take;
+        }
+        int skip = Math.Min(_padLeft, b.Count);
+        if (_dataLeft == 0)
+        {
+            b.Start += skip;
+            _padLeft -= skip;
+        }
+        return _dataLeft > 0 || _padLeft > 0 || EndData();
+    }
+
+    private bool EndData()
+    {
+        Http2Stream? stream = _dataStream;
+        _dataStream = null;
+        if (!_dataEnd || stream is null || stream.IsReset || stream.Id != _dataStreamId) return true;
+        _dataEnd = false;
+        return EndOf(stream);
+    }
+
+    /// <summary>The peer ended its side.</summary>
+    protected bool EndOf(Http2Stream stream)
+    {
+        if (stream.Expected > 0) return StreamFault(stream.Id, Http2ErrorCode.ProtocolError, "less DATA than Content-Length");
+        stream.EndReceived = true;
+        Ready(stream);
+        EndedSide(stream);
+        return true;
+    }
+
+    private bool OnFrame(Http2FrameType type, Http2Flags flags, int id, ReadOnlySpan<byte> payload)
+    {
+        switch (type)
+        {
+            case Http2FrameType.Headers: return OnHeadersFrame(flags, id, payload);
+            case Http2FrameType.Continuation: return OnContinuation(flags, id, payload);
+            case Http2FrameType.Settings: return OnSettingsFrame(flags, id, payload);
+            case Http2FrameType.WindowUpdate: return OnWindowUpdate(id, payload);
+            case Http2FrameType.RstStream: return OnReset(id, payload);
+            case Http2FrameType.Ping:
+                if (id != 0) return Fault(Http2ErrorCode.ProtocolError, "PING on a stream");
+                if (payload.Length != 8) return Fault(Http2ErrorCode.FrameSizeError, "a PING has 8 bytes");
+                if ((flags & Http2Flags.Ack) != 0)
+                {
+                    OnPong();
+                    return true;
+                }
+                return Permits(_meter.OnControl(Worker.Now)) && SendPing(payload, ack: true);
+            case Http2FrameType.GoAway:
+                if (id != 0) return Fault(Http2ErrorCode.ProtocolError, "GOAWAY on a stream");
+                if (payload.Length < 8) return Fault(Http2ErrorCode.FrameSizeError, "GOAWAY is too short");
+                GoAwayReceived = true;
+                _peerLastId = (int)(BinaryPrimitives.ReadUInt32BigEndian(payload) & 0x7fffffff);
+                OnGoAway(_peerLastId);
+                return true;
+            case Http2FrameType.Priority:
+                if (id == 0) return Fault(Http2ErrorCode.ProtocolError, "PRIORITY on stream 0");
+                if (payload.Length != 5) return StreamFault(id, Http2ErrorCode.FrameSizeError, "PRIORITY has 5 bytes");
+                return Permits(_meter.OnPriority());
+            case Http2FrameType.PushPromise:
+                return Fault(Http2ErrorCode.ProtocolError, "PUSH_PROMISE though push is off");
+            default:
+                // Unknown types are ignored (RFC 9113 5.5), but not without bound.
+                return Permits(_meter.OnControl(Worker.Now));
+        }
+    }
+
+    private bool OnHeadersFrame(Http2Flags flags, int id, ReadOnlySpan<byte> payload)
+    {
+        if (id == 0) return Fault(Http2ErrorCode.ProtocolError, "HEADERS on stream 0");
+        if ((flags & Http2Flags.Padded) != 0)
+        {
+            if (payload.IsEmpty || payload[0] >= payload.Length) return Fault(Http2ErrorCode.ProtocolError, "more padding than frame");
+            payload = payload[1..^payload[0]];
+        }
+        if ((flags & Http2Flags.Priority) != 0)
+        {
+            if (payload.Length < 5) return Fault(Http2ErrorCode.FrameSizeError, "HEADERS is too short for its priority");
+            payload = payload[5..];
+        }
+        bool end = (flags & Http2Flags.EndStream) != 0;
+        bool whole = (flags & Http2Flags.EndHeaders) != 0;
+        if (!Permits(_meter.OnHeaders(payload.Length, whole, end))) return false;
+        if (whole) return OnHeaders(id, payload, end);
+        _block = Worker.Buffers.RentLarge();
+        _block.Append(payload);
+        _blockStream = id;
+        _blockEnd = end;
+        return true;
+    }
+
+    private bool OnContinuation(Http2Flags flags, int id, ReadOnlySpan<byte> payload)
+    {
+        if (_blockStream == 0) return Fault(Http2ErrorCode.ProtocolError, "CONTINUATION without HEADERS");
+        // Compressed bytes are never more than a few beyond the plain ones: larger blocks can only be refused, and a stream error
+        // would need them decompressed first.
+        bool whole = (flags & Http2Flags.EndHeaders) != 0;
+        if (!Permits(_meter.OnContinuation(payload.Length, whole))) return false;
+        _block!.Append(payload);
+        if (!whole) return true;
+        _blockStream = 0;
+        IoBuffer block = _block;
+        _block = null;
+        bool goOn = OnHeaders(id, block.Filled, _blockEnd);
+        Worker.Buffers.Return(block);
+        return goOn;
+    }
+
+    private bool OnSettingsFrame(Http2Flags flags, int id, ReadOnlySpan<byte> payload)
+    {
+        if (id != 0) return Fault(Http2ErrorCode.ProtocolError, "SETTINGS on a stream");
+        if ((flags & Http2Flags.Ack) != 0)
+        {
+            if (!payload.IsEmpty) return Fault(Http2ErrorCode.FrameSizeError, "an acknowledgement has no settings");
+            if (!_settingsAcked) ApplyOwnWindow();
+            return Permits(_meter.OnControl(Worker.Now));
+        }
+        if (payload.Length % 6 != 0) return Fault(Http2ErrorCode.FrameSizeError, "SETTINGS are no multiple of 6 bytes");
+        if (!Permits(_meter.OnControl(Worker.Now))) return false;
+        _settingsSeen = true;
+        for (; !payload.IsEmpty; payload = payload[6..])
+        {
+            uint value = BinaryPrimitives.ReadUInt32BigEndian(payload[2..]);
+            switch ((Http2SettingId)BinaryPrimitives.ReadUInt16BigEndian(payload))
+            {
+                case Http2SettingId.HeaderTableSize:
+                    _encoder.SetPeerTableSize(value);
+                    break;
+                case Http2SettingId.EnablePush:
+                    if (value > 1 || (value == 1 && !_server)) return Fault(Http2ErrorCode.ProtocolError, "SETTINGS_ENABLE_PUSH is out of range");
+                    break;
+                case Http2SettingId.MaxConcurrentStreams:
+                    PeerMaxStreams = (int)Math.Min(value, int.MaxValue);
+                    break;
+                case Http2SettingId.InitialWindowSize:
+                    if (value > int.MaxValue) return Fault(Http2ErrorCode.FlowControlError, "SETTINGS_INITIAL_WINDOW_SIZE is out of range");
+                    long change = value - _peerWindow;
+                    _peerWindow = value;
+                    foreach (Http2Stream stream in Streams.Values)
+                        if ((stream.SendWindow += change) > int.MaxValue) return Fault(Http2ErrorCode.FlowControlError, "a window overflows");
+                    break;
+                case Http2SettingId.MaxFrameSize:
+                    if (value is < 16384 or > 16777215) return Fault(Http2ErrorCode.ProtocolError, "SETTINGS_MAX_FRAME_SIZE is out of range");
+                    break;
+                case Http2SettingId.EnableConnectProtocol:
+                    if (value > 1) return Fault(Http2ErrorCode.ProtocolError, "SETTINGS_ENABLE_CONNECT_PROTOCOL is out of range");
+                    PeerTakesConnect = value == 1;
+                    break;
+            }
+        }
+        OnSettings();
+        return SendSettingsAck();
+    }
+
+    // Until the peer has said that it knows our windows, it may use the default ones.
+    private void ApplyOwnWindow()
+    {
+        _settingsAcked = true;
+        _decoder.SettingsAcknowledged();
+        long change = Options.InitialStreamWindowSize - _streamReceiveWindow;
+        if (change >= 0) return;
+        _streamReceiveWindow = Options.InitialStreamWindowSize;
+        foreach (Http2Stream stream in Streams.Values) stream.ReceiveWindow += change;
+    }
+
+    private bool OnWindowUpdate(int id, ReadOnlySpan<byte> payload)
+    {
+        if (payload.Length != 4) return Fault(Http2ErrorCode.FrameSizeError, "WINDOW_UPDATE has 4 bytes");
+        if (!Permits(_meter.OnWindowUpdate())) return false;
+        int by = (int)(BinaryPrimitives.ReadUInt32BigEndian(payload) & 0x7fffffff);
+        if (id == 0)
+        {
+            if (by == 0) return Fault(Http2ErrorCode.ProtocolError, "a window grows by 0");
+            _sendWindow += by;
+            return _sendWindow <= int.MaxValue || Fault(Http2ErrorCode.FlowControlError, "the connection's window overflows");
+        }
+        if (!Streams.TryGetValue(id, out Http2Stream? stream))
+            return !IsIdle(id) || Fault(Http2ErrorCode.ProtocolError, "WINDOW_UPDATE on a stream that was never opened");
+        if (by == 0) return StreamFault(id, Http2ErrorCode.ProtocolError, "a window grows by 0");
+        stream.SendWindow += by;
+        return stream.SendWindow <= int.MaxValue || StreamFault(id, Http2ErrorCode.FlowControlError, "a window overflows");
+    }
+
+    private bool OnReset(int id, ReadOnlySpan<byte> payload)
+    {
+        if (id == 0) return Fault(Http2ErrorCode.ProtocolError, "RST_STREAM on stream 0");
+        if (payload.Length != 4) return Fault(Http2ErrorCode.FrameSizeError, "RST_STREAM has 4 bytes");
+        if (IsIdle(id)) return Fault(Http2ErrorCode.ProtocolError, "RST_STREAM on a stream that was never opened");
+        if (!Streams.TryGetValue(id, out Http2Stream? stream)) return true;
+        if (_server && !Permits(_meter.OnResetReceived(stream.OpenedAt, Worker.Now, stream.HeadSent))) return false;
+        var code = (Http2ErrorCode)BinaryPrimitives.ReadUInt32BigEndian(payload);
+        stream.Refused = code == Http2ErrorCode.RefusedStream;
+        Gone(stream, code, byPeer: true);
+        return true;
+    }
+
+    /// <summary>The peer will not process streams above an id.</summary>
+    protected virtual void OnGoAway(int lastId) { }
+
+    /// <summary>Ends streams the peer said it has not processed.</summary>
+    protected void RefuseAbove(int lastId)
+    {
+        foreach (Http2Stream stream in Streams.Values.ToArray())
+        {
+            if (stream.Id <= lastId) continue;
+            stream.Refused = true;
+            Gone(stream, Http2ErrorCode.RefusedStream, byPeer: true);
+        }
+    }
+
+    private bool IsIdle(int id) => _server ? id > LastId || (id & 1) == 0 : (id & 1) == 0 || id > LastId;
+}

@@ -1,0 +1,303 @@
+// Puts frames into one buffer a connection, written once at the end of a worker's turn: what many streams have to say leaves in
+// one system call. Bodies wait for the peer's windows and for room; answers to control frames are bounded, since a peer that does
+// not read must not make us remember.
+using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
+using Naru.Http.Hpack;
+using Naru.Http.Http2;
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Http2;
+
+internal abstract partial class Http2Session
+{
+    private const int HighWater = 60 * 1024;
+
+    private readonly HpackEncoder _encoder = new();
+    private IoBuffer? _out;
+    private bool _flushQueued;
+    private bool _draining;
+    private long _sendWindow = DefaultWindow;
+    private long _peerWindow = DefaultWindow;
+
+    protected int PeerMaxStreams { get; private set; } = int.MaxValue;
+    protected bool PeerTakesConnect { get; private set; }
+
+    /// <summary>Bytes that wait for the socket.</summary>
+    protected int Unsent => _out?.Count ?? 0;
+
+    private bool HasRoom => Unsent < HighWater;
+
+    /// <summary>Whether a write on this stream would get anywhere.</summary>
+    public bool MaySend(Http2Stream stream) => HasRoom && (!stream.NeedsWindow || (stream.SendWindow > 0 && _sendWindow > 0));
+
+    protected void OpenWindows(Http2Stream stream, int id)
+    {
+        _meter.OnStreamOpened();
+        stream.Open(this, id, _peerWindow, _streamReceiveWindow);
+    }
+
+    /// <summary>Our first words: the preface (client), our settings, and the connection's real window.</summary>
+    protected void SendPreface()
+    {
+        Span<byte> settings = stackalloc byte[36];
+        int n = 0;
+        if (_server) Setting(settings, ref n, Http2SettingId.MaxConcurrentStreams, Options.MaxConcurrentStreams);
+        else Setting(settings, ref n, Http2SettingId.EnablePush, 0);
+        Setting(settings, ref n, Http2SettingId.InitialWindowSize, Options.InitialStreamWindowSize);
+        Setting(settings, ref n, Http2SettingId.MaxHeaderListSize, MaxHeadBytes);
+        if (Options.HpackTableSize != 4096) Setting(settings, ref n, Http2SettingId.HeaderTableSize, Options.HpackTableSize);
+        if (_server && TakesConnect) Setting(settings, ref n, Http2SettingId.EnableConnectProtocol, 1);
+        IoBuffer o = Out(64 + n)!;
+        if (!_server) o.Append(Http2FrameHeader.Preface);
+        Head(o, n, Http2FrameType.Settings, Http2Flags.None, 0);
+        o.Append(settings[..n]);
+        int more = Options.InitialConnectionWindowSize - DefaultWindow;
+        if (more > 0) WindowUpdate(0, more);
+    }
+
+    /// <summary>Whether we take extended CONNECT (server).</summary>
+    protected virtual bool TakesConnect => false;
+
+    private Http2AbuseLimits Limits() => new()
+    {
+        ConsecutiveEmptyFrames = Options.MaxConsecutiveEmptyFrames,
+        PriorityFramesPerStream = Options.MaxPriorityFramesPerStream,
+        WindowUpdatesPerData = Options.MaxWindowUpdatesPerData,
+        OutboundControlFrames = Options.MaxOutboundControlFrames,
+        HeaderBlockBytes = MaxHeadBytes + 1024,
+    };
+
+    private static void Setting(Span<byte> into, ref int at, Http2SettingId id, int value)
+    {
+        BinaryPrimitives.WriteUInt16BigEndian(into[at..], (ushort)id);
+        BinaryPrimitives.WriteInt32BigEndian(into[(at + 2)..], value);
+        at += 6;
+    }
+
+    private static void Head(IoBuffer o, int length, Http2FrameType type, Http2Flags flags, int id)
+    {
+        Http2FrameHeader.Write(o.Free, length, type, flags, id);
+        o.End += FrameHead;
+    }
+
+    // Room in the out buffer; null when the peer has left more unread than we are willing to keep.
+    private IoBuffer? Out(int room)
+    {
+        if (IsDead) return null;
+        _out ??= Worker.Buffers.Rent();
+        if (_out.Room < room)
+        {
+            _out.Compact();
+            if (_out.Room < room && _out.Capacity == BufferPool.Small) _out = Worker.Buffers.Grow(_out);
+            if (_out.Room < room) return null;
+        }
+        if (!_flushQueued)
+        {
+            _flushQueued = true;
+            Worker.AtTurnEnd(this);
+        }
+        return _out;
+    }
+
+    // Frames that answer the peer: many of them unread is a flood (CVE-2019-9512, 9514, 9515).
+    private bool Control(int payload, Http2FrameType type, Http2Flags flags, int id, out IoBuffer o)
+    {
+        o = null!;
+        if (_meter.OnControlQueued() != Http2Abuse.None || Out(FrameHead + payload) is not { } room)
+        {
+            OnProtocolFault(Http2ErrorCode.EnhanceYourCalm, "the peer does not read the answers to its control frames");
+            Worker.Post(_ => Die());
+            return false;
+        }
+        Head(room, payload, type, flags, id);
+        o = room;
+        return true;
+    }
+
+    private bool SendSettingsAck() => Control(0, Http2FrameType.Settings, Http2Flags.Ack, 0, out _);
+
+    protected bool SendPing(ReadOnlySpan<byte> payload, bool ack)
+    {
+        if (!Control(8, Http2FrameType.Ping, ack ? Http2Flags.Ack : Http2Flags.None, 0, out IoBuffer o)) return false;
+        o.Append(payload);
+        return true;
+    }
+
+    private void SendReset(int id, Http2ErrorCode code)
+    {
+        if (!Control(4, Http2FrameType.RstStream, Http2Flags.None, id, out IoBuffer o)) return;
+        BinaryPrimitives.WriteUInt32BigEndian(o.Free, (uint)code);
+        o.End += 4;
+    }
+
+    protected void SendGoAway(int lastId, Http2ErrorCode code)
+    {
+        GoAwaySent = true;
+        if (!Control(8, Http2FrameType.GoAway, Http2Flags.None, 0, out IoBuffer o)) return;
+        BinaryPrimitives.WriteInt32BigEndian(o.Free, lastId);
+        BinaryPrimitives.WriteUInt32BigEndian(o.Free[4..], (uint)code);
+        o.End += 8;
+    }
+
+    private void WindowUpdate(int id, int by)
+    {
+        if (!Control(4, Http2FrameType.WindowUpdate, Http2Flags.None, id, out IoBuffer o)) return;
+        BinaryPrimitives.WriteInt32BigEndian(o.Free, by);
+        o.End += 4;
+    }
+
+    /// <summary>Body bytes were read by whoever they are for: the peer may send as many again.</summary>
+    public void Consumed(Http2Stream stream, int bytes)
+    {
+        if (IsDead) return;
+        stream.Credit += bytes;
+        if (!stream.EndReceived && !stream.IsReset && stream.Credit >= _streamReceiveWindow / 2)
+        {
+            stream.ReceiveWindow += stream.Credit;
+            WindowUpdate(stream.Id, stream.Credit);
+            stream.Credit = 0;
+        }
+        Discarded(bytes);
+    }
+
+    /// <summary>Bytes that nobody reads count for the connection all the same.</summary>
+    public void Discarded(int bytes)
+    {
+        _credit += bytes;
+        if (IsDead || _credit < Math.Max(DefaultWindow, Options.InitialConnectionWindowSize) / 2) return;
+        _receiveWindow += _credit;
+        WindowUpdate(0, _credit);
+        _credit = 0;
+    }
+
+    /// <summary>Sends a field section given as an HTTP/1 head; false when there is no room now (wait for
+    /// <see cref="Http2Stream.Writable"/>) or the stream is gone.</summary>
+    public bool SendHead(Http2Stream stream, HeadReader head, bool end)
+    {
+        if (stream.IsReset || IsDead) return false;
+        stream.NeedsWindow = false;
+        if (!HasRoom) Flush();
+        if (!HasRoom || Out(head.MostBytes + 2 * FrameHead) is not { } o) return false;
+        int at = o.End;
+        o.End += FrameHead;
+        int length = head.Encode(_encoder, o.Free);
+        if (length <= MaxFrame)
+        {
+            o.End = at;
+            Head(o, length, Http2FrameType.Headers, Http2Flags.EndHeaders | (end ? Http2Flags.EndStream : Http2Flags.None), stream.Id);
+            o.End += length;
+        }
+        else
+        {
+            SplitHead(o, at, length, stream.Id, end);
+        }
+        stream.HeadSent = true;
+        if (end) Ended(stream);
+        return true;
+    }
+
+    // HEADERS and CONTINUATIONs: frame heads are inserted from the back.
+    private static void SplitHead(IoBuffer o, int at, int length, int id, bool end)
+    {
+        int frames = (length + MaxFrame - 1) / MaxFrame;
+        Span<byte> all = new Span<byte>(ToArray(o, at + FrameHead, length));
+        o.End = at;
+        for (int i = 0; i < frames; i++)
+        {
+            ReadOnlySpan<byte> part = all.Slice(i * MaxFrame, Math.Min(MaxFrame, length - i * MaxFrame));
+            Http2Flags flags = (i == frames - 1 ? Http2Flags.EndHeaders : Http2Flags.None) | (i == 0 && end ? Http2Flags.EndStream : Http2Flags.None);
+            Head(o, part.Length, i == 0 ? Http2FrameType.Headers : Http2FrameType.Continuation, flags, id);
+            o.Append(part);
+        }
+    }
+
+    private static unsafe byte[] ToArray(IoBuffer o, int start, int length) => new ReadOnlySpan<byte>(o.Memory + start, length).ToArray();
+
+    /// <summary>Sends what windows and room allow of a body: bytes taken, 0 when it must wait. The end goes with the last byte.</summary>
+    public unsafe int SendData(Http2Stream stream, byte* bytes, int length, bool end)
+    {
+        int taken = 0;
+        stream.NeedsWindow = length > 0;
+        while (!stream.IsReset && !IsDead && !stream.EndSent)
+        {
+            if (!HasRoom)
+            {
+                Flush();
+                if (!HasRoom) break;
+            }
+            int part = (int)Math.Min(Math.Min(length - taken, MaxFrame), Math.Min(stream.SendWindow, _sendWindow));
+            if (part <= 0 && (length > 0 || !end)) break;
+            if (Out(FrameHead + part) is not { } o) break;
+            bool last = end && taken + part == length;
+            Head(o, part, Http2FrameType.Data, last ? Http2Flags.EndStream : Http2Flags.None, stream.Id);
+            o.Append(new ReadOnlySpan<byte>(bytes + taken, part));
+            taken += part;
+            stream.SendWindow -= part;
+            _sendWindow -= part;
+            _meter.OnDataSent();
+            if (last) Ended(stream);
+            if (taken == length) break;
+        }
+        return taken;
+    }
+
+    private void Ended(Http2Stream stream)
+    {
+        stream.EndSent = true;
+        EndedSide(stream);
+    }
+
+    /// <summary>Writes what waits, as far as the socket takes it.</summary>
+    public void Flush()
+    {
+        if (_draining || IsDead || _out is null) return;
+        int n = Socket.SendFrom(_out);
+        if (n == TcpSocket.Failed)
+        {
+            Worker.Post(_ => Die());
+            return;
+        }
+        if (_out.IsEmpty) ReleaseOut();
+        else
+        {
+            _draining = true;
+            _ = DrainAsync();
+        }
+    }
+
+    /// <summary>The worker's turn is over.</summary>
+    public virtual void OnTurnEnd()
+    {
+        _flushQueued = false;
+        Flush();
+        if (!IsDead && _blocked.Count > 0 && HasRoom) WakeWriters();
+    }
+
+    private void ReleaseOut()
+    {
+        Worker.Buffers.Return(_out!);
+        _out = null;
+        _meter.OnAllWritten();
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> DrainAsync()
+    {
+        while (_out is { IsEmpty: false })
+        {
+            await Socket.Writable();
+            if (IsDead || Socket.Cancelled) break;
+            if (Socket.SendFrom(_out) == TcpSocket.Failed)
+            {
+                _draining = false;
+                Die();
+                break;
+            }
+            if (HasRoom) WakeWriters();
+        }
+        _draining = false;
+        if (_out is { IsEmpty: true } || (IsDead && _out is not null)) ReleaseOut();
+        return true;
+    }
+}

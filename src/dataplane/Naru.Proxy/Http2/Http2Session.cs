@@ -1,0 +1,202 @@
+// The protocol on one HTTP/2 connection, the same for both sides (RFC 9113): settings, streams, windows, PING and GOAWAY.
+// Reading stands in Http2Session.Reading.cs, writing in Http2Session.Writing.cs. What a new stream or a head means is for the two
+// kinds of session to say. Frames are taken in batches: nobody is resumed before a batch is read, so no reader is ever re-entered.
+using Naru.Http.Hpack;
+using Naru.Http.Http2;
+using Naru.Proxy.Config;
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Http2;
+
+internal abstract partial class Http2Session
+{
+    protected const int DefaultWindow = 65535;
+    protected const int MaxStreamId = int.MaxValue;
+
+    private readonly List<(Http2Stream Stream, int Id)> _ready = [];
+    private readonly List<(Http2Stream Stream, int Id)> _blocked = [];
+    private readonly List<(Http2Stream Stream, int Id)> _waking = [];
+    private readonly bool _server;
+
+    protected Http2Session(Worker worker, TcpSocket socket, Http2OptionsConfig options, bool server, int maxHeadBytes, int maxFields)
+    {
+        Worker = worker;
+        Socket = socket;
+        Options = options;
+        MaxHeadBytes = maxHeadBytes;
+        MaxFields = maxFields;
+        _server = server;
+        _meter = new Http2AbuseMeter(Limits());
+        _decoder = new HpackDecoder(options.HpackTableSize);
+        _receiveWindow = Math.Max(DefaultWindow, options.InitialConnectionWindowSize);
+        _streamReceiveWindow = Math.Max(DefaultWindow, options.InitialStreamWindowSize);
+    }
+
+    public Worker Worker { get; }
+    public TcpSocket Socket { get; }
+    protected Http2OptionsConfig Options { get; }
+    protected int MaxHeadBytes { get; }
+    protected int MaxFields { get; }
+
+    protected Dictionary<int, Http2Stream> Streams { get; } = [];
+
+    /// <summary>The connection is over: nothing is read or written any more.</summary>
+    public bool IsDead { get; private set; }
+
+    /// <summary>The greatest id of a stream that the peer opened (server) or we opened (client).</summary>
+    protected int LastId { get; set; }
+
+    /// <summary>We said GOAWAY.</summary>
+    protected bool GoAwaySent { get; private set; }
+
+    /// <summary>The peer said GOAWAY.</summary>
+    protected bool GoAwayReceived { get; private set; }
+
+    // Counted from what the peer may not do without bound; the owner sees to it that the connection ends.
+    protected virtual void OnProtocolFault(Http2ErrorCode code, string why) { }
+
+    /// <summary>A whole field section arrived; false ends the connection with what <see cref="Fault"/> was told.</summary>
+    protected abstract bool OnHeaders(int id, ReadOnlySpan<byte> block, bool end);
+
+    /// <summary>Streams that began in this batch are to be started now.</summary>
+    protected virtual void StartStreams() { }
+
+    /// <summary>The peer's settings changed.</summary>
+    protected virtual void OnSettings() { }
+
+    /// <summary>A stream left the table.</summary>
+    protected virtual void OnStreamClosed(Http2Stream stream) { }
+
+    /// <summary>A PING of ours was answered.</summary>
+    protected virtual void OnPong() { }
+
+    /// <summary>The connection is over; streams have been told.</summary>
+    protected abstract void OnDead();
+
+    /// <summary>Ends the connection with an error (RFC 9113 5.4.1).</summary>
+    protected bool Fault(Http2ErrorCode code, string why)
+    {
+        OnProtocolFault(code, why);
+        SendGoAway(_server ? LastId : 0, code);
+        return false;
+    }
+
+    // What a peer does without bound ends the connection (RFC 9113 10.5).
+    private bool Permits(Http2Abuse abuse) => abuse == Http2Abuse.None || Fault(Http2ErrorCode.EnhanceYourCalm, s_abuses[(int)abuse]);
+
+    private static readonly string[] s_abuses = [.. Enum.GetNames<Http2Abuse>()];
+
+    /// <summary>Ends one stream with an error (RFC 9113 5.4.2), unless that is what a flood is made of.</summary>
+    protected bool StreamFault(int id, Http2ErrorCode code, string why)
+    {
+        if (!Permits(_meter.OnResetProvoked())) return false;
+        SendReset(id, code);
+        if (Streams.TryGetValue(id, out Http2Stream? stream)) Gone(stream, code, byPeer: false);
+        _ = why;
+        return true;
+    }
+
+    /// <summary>Gives a stream up from our side.</summary>
+    public void Reset(Http2Stream stream, Http2ErrorCode code)
+    {
+        if (stream.IsReset || IsDead) return;
+        if (!(stream.EndSent && stream.EndReceived)) SendReset(stream.Id, code);
+        Gone(stream, code, byPeer: false);
+    }
+
+    // The stream is over before its time: whoever waits on it goes on and sees it.
+    private void Gone(Http2Stream stream, Http2ErrorCode code, bool byPeer)
+    {
+        if (stream.IsReset) return;
+        stream.IsReset = true;
+        stream.ResetCode = code;
+        stream.ResetByPeer = byPeer;
+        Forget(stream);
+        Ready(stream);
+        _blocked.Add((stream, stream.Id));
+    }
+
+    /// <summary>Takes a stream out of the table once both sides are done.</summary>
+    protected void EndedSide(Http2Stream stream)
+    {
+        if (stream.EndSent && stream.EndReceived) Forget(stream);
+    }
+
+    private void Forget(Http2Stream stream)
+    {
+        if (!Streams.Remove(stream.Id)) return;
+        if (!stream.IsReset) _meter.OnStreamCompleted();
+        OnStreamClosed(stream);
+    }
+
+    /// <summary>Its exchange is over: what the peer still sends or expects on it is cut off, and the stream goes back.</summary>
+    public void Finish(Http2Stream stream)
+    {
+        if (!stream.IsReset && !IsDead)
+        {
+            // RFC 9113 8.1: an answer that is whole while the request still flows is followed by a reset without error.
+            if (!stream.EndSent) Reset(stream, _server ? Http2ErrorCode.InternalError : Http2ErrorCode.Cancel);
+            else if (!stream.EndReceived) Reset(stream, _server ? Http2ErrorCode.NoError : Http2ErrorCode.Cancel);
+        }
+        stream.Close();
+        Worker.Cache.Return(stream);
+    }
+
+    protected void Ready(Http2Stream stream)
+    {
+        if (stream.IsReady) return;
+        stream.IsReady = true;
+        _ready.Add((stream, stream.Id));
+    }
+
+    /// <summary>Puts a stream on the list of those that wait for window or room.</summary>
+    public void Block(Http2Stream stream) => _blocked.Add((stream, stream.Id));
+
+    // What a batch brought is acted on here, and only here.
+    private void Deliver()
+    {
+        StartStreams();
+        for (int i = 0; i < _ready.Count; i++)
+        {
+            (Http2Stream stream, int id) = _ready[i];
+            if (!ReferenceEquals(stream.Session, this) || stream.Id != id) continue;
+            stream.IsReady = false;
+            if (_server && stream.IsReset && stream.ResetByPeer) stream.Exchange?.GiveUp(Http.AbortReason.DownstreamGone);
+            else stream.ResumeReader();
+        }
+        _ready.Clear();
+        WakeWriters();
+    }
+
+    private void WakeWriters()
+    {
+        if (_blocked.Count == 0 || _waking.Count > 0) return;
+        _waking.AddRange(_blocked);
+        _blocked.Clear();
+        foreach ((Http2Stream stream, int id) in _waking)
+        {
+            if (!ReferenceEquals(stream.Session, this) || stream.Id != id || !stream.WantsWrite) continue;
+            if (stream.IsReset || MaySend(stream)) stream.ResumeWriter();
+            else _blocked.Add((stream, id));
+        }
+        _waking.Clear();
+    }
+
+    /// <summary>Ends everything at once.</summary>
+    public void Die()
+    {
+        if (IsDead) return;
+        IsDead = true;
+        foreach (Http2Stream stream in Streams.Values.ToArray())
+        {
+            stream.Refused |= !_server && !stream.HeadReady && stream.Buffered == 0 && GoAwayReceived && stream.Id > _peerLastId;
+            Gone(stream, Http2ErrorCode.InternalError, byPeer: true);
+        }
+        ReleaseIn();
+        Socket.Close();
+        if (_out is not null && !_draining) ReleaseOut();
+        OnDead();
+        // Later: whoever found the connection dead is in the middle of something.
+        if (_ready.Count > 0 || _blocked.Count > 0) Worker.Post(_ => Deliver());
+    }
+}

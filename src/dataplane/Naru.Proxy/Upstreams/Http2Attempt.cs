@@ -1,0 +1,241 @@
+// One try of a request over HTTP/2: a stream on a shared connection, the request out, the answer back. The same ends as an
+// Attempt over HTTP/1, told in the same values.
+using System.Runtime.CompilerServices;
+using System.Text;
+using Naru.Http.Http1;
+using Naru.Http.Http2;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Http;
+using Naru.Proxy.Http2;
+using Naru.Proxy.Io;
+using Naru.Proxy.Routing;
+
+namespace Naru.Proxy.Upstreams;
+
+internal static class Http2Attempt
+{
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public static async ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool mayRetry)
+    {
+        Http2ClientSession? session = pool.Http2.Find();
+        if (session is null)
+        {
+            AttemptEnd? end = await ConnectAsync(x, cluster, pool);
+            if (end is { } failed) return failed;
+            session = pool.Http2.Find();
+            if (session is null) return new AttemptEnd(AttemptKind.Reset, RequestSent: false);
+        }
+        Http2Stream stream = session.Open(x);
+        x.UpstreamStream = stream;
+        x.UpstreamIsHttp2 = true;
+        AttemptEnd result;
+        try
+        {
+            result = await ExchangeAsync(x, action, cluster, session, stream, mayRetry);
+        }
+        finally
+        {
+            x.UpstreamStream = null;
+            session.Finish(stream);
+        }
+        return result;
+    }
+
+    // Null when a connection with room is there.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<AttemptEnd?> ConnectAsync(Exchange x, Cluster cluster, HostPool pool)
+    {
+        Worker worker = x.Worker;
+        Http2Pool sessions = pool.Http2;
+        ClusterSlot slot = cluster.Slot;
+        long[] stats = slot.Stats!.Shard(worker.Index);
+        while (sessions.Find() is null)
+        {
+            bool full = slot.Connections >= cluster.Config.MaxConnections && pool.Connections > 0;
+            if (!sessions.IsConnecting && !full)
+            {
+                sessions.IsConnecting = true;
+                var up = new UpstreamConnection(worker, pool);
+                x.Upstream = up;
+                ConnectResult result;
+                try
+                {
+                    result = await up.ConnectAsync(cluster.ConnectMs);
+                }
+                finally
+                {
+                    x.Upstream = null;
+                    sessions.IsConnecting = false;
+                }
+                if (result == ConnectResult.Connected)
+                {
+                    stats[ClusterStats.CxHttp2Total]++;
+                    var session = new Http2ClientSession(worker, up, cluster);
+                    up.Session = session;
+                    sessions.Add(session);
+                    session.Start();
+                    sessions.Wake();
+                    return null;
+                }
+                sessions.Wake();
+                if (result == ConnectResult.Cancelled) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+                x.TransportFailure = Encoding.ASCII.GetBytes(Sys.Describe(up.Errno));
+                return new AttemptEnd(result == ConnectResult.TimedOut ? AttemptKind.ConnectTimedOut : AttemptKind.ConnectFailed, RequestSent: false);
+            }
+            if (full) stats[ClusterStats.CxOverflow]++;
+            if (slot.Pending >= cluster.Config.MaxPendingRequests)
+            {
+                stats[ClusterStats.RqPendingOverflow]++;
+                return new AttemptEnd(AttemptKind.Overflow, RequestSent: false);
+            }
+            stats[ClusterStats.RqPendingTotal]++;
+            stats[ClusterStats.RqPendingActive]++;
+            ClusterWorker own = slot.Of(worker);
+            own.Pending++;
+            var waiter = new PoolWaiter(sessions.Wait);
+            x.Waiter = waiter;
+            await waiter;
+            x.Waiter = null;
+            own.Pending--;
+            stats[ClusterStats.RqPendingActive]--;
+            if (x.Abort != AbortReason.None) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+        }
+        return null;
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<AttemptEnd> ExchangeAsync(Exchange x, ForwardAction action, Cluster cluster, Http2ClientSession session, Http2Stream stream, bool mayRetry)
+    {
+        Worker worker = x.Worker;
+        if (action.Retry?.PerTryTimeout is { } perTry)
+        {
+            x.TryDeadline = worker.Now + (long)perTry.TotalMilliseconds;
+            x.Arm();
+        }
+        long[] stats = cluster.Slot.Stats!.Shard(worker.Index);
+        x.UpstreamStartTicks = worker.Ticks;
+        stream.IsTunnel = x.IsUpgrade;
+        stream.WaitForHead(true);
+
+        // The request: its head and what of its body is here at once, the rest by a pump beside the answer.
+        IoBuffer o = RequestWriter.Write(x);
+        bool bodyless = x.Framing.Body == BodyKind.None && !x.IsUpgrade;
+        bool buffered = x.RequestBodyBuffered && !x.IsUpgrade;
+        bool sent = await SendHeadAsync(x, session, stream, o, end: bodyless);
+        worker.Buffers.Return(o);
+        ValueTask<PumpResult> pump = default;
+        bool pumping = false;
+        if (sent && buffered && !bodyless)
+        {
+            await SendBufferedBodyAsync(x, session, stream);
+        }
+        else if (sent && !buffered)
+        {
+            pumping = true;
+            pump = RequestAsync(x, action, stream);
+        }
+
+        // The answer's head.
+        while (!stream.HeadReady && !stream.IsReset && !stream.Cancelled)
+        {
+            if (stream.InterimReady)
+            {
+                stream.InterimReady = false;
+                if (!await Attempt.InterimAsync(x, stream.HeadBuffer!)) break;
+                continue;
+            }
+            await stream.Readable();
+        }
+        AttemptKind failure = stream.HeadReady && !stream.Cancelled ? AttemptKind.Answered : x.Abort != AbortReason.None || stream.Cancelled ? AttemptKind.Aborted : AttemptKind.Reset;
+        Http1Framing framing = default;
+        Http1Head head = x.UpstreamHead;
+        if (failure == AttemptKind.Answered)
+        {
+            stream.WaitForHead(false);
+            x.ResponseStartTicks = worker.Ticks;
+            x.Touch();
+            Http1Error error = Http1Framing.OfResponse(stream.HeadBuffer!.Filled, head, x.IsHead, out framing);
+            bool none = x.IsHead || head.Status is 204 or 304 || (stream.EndReceived && !stream.HasPieces && !stream.HasTrailers);
+            framing.Body = none ? BodyKind.None : framing.ContentLength > 0 && !stream.HasTrailers ? BodyKind.Length : BodyKind.UntilClose;
+            if (error != Http1Error.None) failure = AttemptKind.Malformed;
+            else if (mayRetry && action.Retry is { } policy && x.RequestBodyBuffered && x.IsIdempotent && Forwarder.WantsStatus(policy, head.Status))
+                failure = AttemptKind.RetriableStatus;
+        }
+        if (failure != AttemptKind.Answered)
+        {
+            if (failure == AttemptKind.Malformed) stats[ClusterStats.CxProtocolError]++;
+            if (failure == AttemptKind.Reset) stats[ClusterStats.RqRxReset]++;
+            bool refused = stream.Refused;
+            if (pumping) await Attempt.StopPumpAsync(x, stream, pump);
+            if (x.Abort == AbortReason.PerTryTimeout)
+            {
+                stats[ClusterStats.RqPerTryTimeout]++;
+                return new AttemptEnd(AttemptKind.TimedOut);
+            }
+            // What was not processed may be sent anew, once, without anybody noticing (RFC 9113 8.7).
+            return new AttemptEnd(failure, Reused: refused, RequestSent: !refused && sent);
+        }
+
+        x.TryDeadline = TimerNode.Never;
+        x.Status = head.Status;
+        x.Details = "via_upstream";
+        x.UpstreamHeadBytes = head.Length;
+        x.ResponseBody.Start(worker, stream);
+        PumpResult flowed = await Attempt.DeliverAsync(x, stream.HeadBuffer!, framing);
+        x.BytesSent = x.ResponseBody.Bytes;
+        x.UpstreamEndTicks = worker.Ticks;
+        bool requestDone = !pumping || x.RequestBody.Done;
+        if (pumping)
+        {
+            if (!requestDone) x.Manager.Stats.Shard(worker.Index)[HttpStats.RqResponseBeforeComplete]++;
+            await Attempt.StopPumpAsync(x, stream, pump);
+            requestDone = x.RequestBody.Done && x.RequestSent;
+        }
+        else
+        {
+            Forwarder.PassBody(x);
+        }
+        if (flowed == PumpResult.Done) return new AttemptEnd(AttemptKind.Answered, KeepDownstream: x.KeepAlive && requestDone);
+        Attempt.CutShort(x, stats, flowed);
+        return new AttemptEnd(AttemptKind.Answered);
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<bool> SendHeadAsync(Exchange x, Http2ClientSession session, Http2Stream stream, IoBuffer o, bool end)
+    {
+        bool https = ((UpstreamConnection)session.Socket).IsTls;
+        while (!session.SendHead(stream, new HeadReader(SectionKind.Request, o.Filled) { IsHttps = https, IsTunnel = x.IsUpgrade }, end))
+        {
+            if (stream.IsReset || stream.Cancelled) return false;
+            await stream.Writable();
+            if (stream.IsReset || stream.Cancelled) return false;
+        }
+        return true;
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<bool> SendBufferedBodyAsync(Exchange x, Http2ClientSession session, Http2Stream stream)
+    {
+        int length = (int)x.Framing.ContentLength;
+        for (int sent = 0; sent < length;)
+        {
+            sent += SendPart(x, session, stream, sent, length);
+            if (sent == length) break;
+            if (stream.IsReset || stream.Cancelled) return false;
+            await stream.Writable();
+        }
+        return true;
+    }
+
+    private static unsafe int SendPart(Exchange x, Http2ClientSession session, Http2Stream stream, int from, int length) =>
+        session.SendData(stream, x.In.Memory + x.In.Start + from, length - from, end: true);
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<PumpResult> RequestAsync(Exchange x, ForwardAction action, Http2Stream stream)
+    {
+        if (!Attempt.SayContinue(x)) return PumpResult.Cancelled;
+        PumpResult result = await BodyPump.ToStreamAsync(x, x.RequestBody, stream);
+        Attempt.RequestPumped(x, action, result);
+        return result;
+    }
+}
