@@ -41,6 +41,7 @@ internal static unsafe partial class Sys
     [LibraryImport("libc", SetLastError = true)] public static partial int setsockopt(int fd, int level, int name, int* value, int length);
     [LibraryImport("libc", SetLastError = true)] public static partial int getsockopt(int fd, int level, int name, int* value, int* length);
     [LibraryImport("libc", SetLastError = true)] public static partial int getsockname(int fd, byte* address, int* length);
+    [LibraryImport("libc", SetLastError = true)] public static partial int getpeername(int fd, byte* address, int* length);
     [LibraryImport("libc", SetLastError = true)] public static partial int epoll_create1(int flags);
     [LibraryImport("libc", SetLastError = true)] public static partial int epoll_ctl(int epoll, int operation, int fd, byte* epollEvent);
     [LibraryImport("libc", SetLastError = true)] public static partial int epoll_wait(int epoll, byte* events, int max, int timeoutMs);

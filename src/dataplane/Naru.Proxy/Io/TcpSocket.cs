@@ -1,10 +1,11 @@
 // A non-blocking TCP socket in a worker's loop, and the two things one can wait for on it: bytes to read, room to write.
 // Waits complete on the worker itself; a wait that need not wait costs a flag. Cancel ends all waits at once.
+// With a TLS session the same calls read and write what it protects (TcpSocket.Tls.cs).
 using System.Runtime.CompilerServices;
 
 namespace Naru.Proxy.Io;
 
-internal abstract class TcpSocket : IoHandle, ITimerOwner
+internal abstract partial class TcpSocket : IoHandle, ITimerOwner
 {
     /// <summary>The call would block.</summary>
     public const int WouldBlock = -1;
@@ -74,6 +75,7 @@ internal abstract class TcpSocket : IoHandle, ITimerOwner
             _peerClosed = true;
             events |= Sys.EPOLLIN;
         }
+        if (_tls is not null) events = TlsEvents(events);
         if ((events & Sys.EPOLLIN) != 0) _readable = true;
         if ((events & Sys.EPOLLOUT) != 0 && !_writable)
         {
@@ -114,6 +116,7 @@ internal abstract class TcpSocket : IoHandle, ITimerOwner
     public unsafe int Receive(IoBuffer buffer)
     {
         if (Fd < 0) return Failed;
+        if (_tls is not null) return ReceiveTls(buffer);
         int room = buffer.Room;
         nint n = Sys.recv(Fd, buffer.Memory + buffer.End, room, 0);
         if (n > 0)
@@ -138,6 +141,7 @@ internal abstract class TcpSocket : IoHandle, ITimerOwner
     public unsafe int Send(byte* bytes, int length)
     {
         if (Fd < 0) return Failed;
+        if (_tls is not null) return SendTls(bytes, length);
         nint n = Sys.send(Fd, bytes, length, Sys.MSG_NOSIGNAL);
         if (n >= 0)
         {
@@ -175,6 +179,7 @@ internal abstract class TcpSocket : IoHandle, ITimerOwner
     /// <summary>Says that no more will be written.</summary>
     public void ShutdownWrite()
     {
+        if (_tls is not null && !SayCloseNotify()) return;
         if (Fd >= 0) _ = Sys.shutdown(Fd, Sys.SHUT_WR);
     }
 
@@ -183,6 +188,7 @@ internal abstract class TcpSocket : IoHandle, ITimerOwner
     {
         if (Fd >= 0)
         {
+            _abrupt = true;
             long linger = 1; // l_onoff = 1, l_linger = 0
             _ = Sys.setsockopt(Fd, Sys.SOL_SOCKET, Sys.SO_LINGER, (int*)&linger, sizeof(long));
         }
@@ -194,6 +200,7 @@ internal abstract class TcpSocket : IoHandle, ITimerOwner
     {
         if (Fd < 0) return;
         Worker.Timers.Remove(Timer);
+        if (_tls is not null) EndTls();
         Worker.CloseHandle(this);
         Dead = true;
         Cancel();

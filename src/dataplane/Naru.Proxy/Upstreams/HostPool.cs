@@ -29,7 +29,7 @@ internal sealed class HostPool(HostState host, Worker worker)
         while (_idleTop is { } connection)
         {
             Unlink(connection);
-            if (!connection.MayRead && !connection.Dead && now < connection.ReuseUntil)
+            if (connection.IsQuiet() && !connection.Dead && now < connection.ReuseUntil)
             {
                 connection.LeaveIdle();
                 return connection;
@@ -42,7 +42,7 @@ internal sealed class HostPool(HostState host, Worker worker)
     /// <summary>Puts a connection that finished an exchange back, until <paramref name="reuseUntil"/> (worker ms).</summary>
     public void Return(UpstreamConnection connection, long reuseUntil)
     {
-        if (Retired || connection.Dead || connection.MayRead)
+        if (Retired || connection.Dead || !connection.IsQuiet())
         {
             connection.Close();
             return;

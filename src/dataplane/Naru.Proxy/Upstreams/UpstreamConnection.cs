@@ -123,7 +123,7 @@ internal sealed class UpstreamConnection : TcpSocket
     // Idle and suddenly readable: the peer closed it, or speaks out of turn. Either way it is of no use.
     protected override void OnUnexpectedReadable()
     {
-        if (!_idle) return;
+        if (!_idle || IsQuiet()) return;
         _pool.Unlink(this);
         _shard[ClusterStats.CxDestroyRemote]++;
         CloseIdle();

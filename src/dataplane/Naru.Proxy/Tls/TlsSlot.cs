@@ -1,0 +1,61 @@
+// The place where a filter chain or a cluster finds its TLS context. It stays while certificates rotate below it; a handshake reads
+// it once at its beginning. Whoever drops it lets the store forget it.
+using Naru.Proxy.Config;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Tls;
+
+internal abstract class TlsSlot(string owner, StatBlock stats)
+{
+    private volatile string _waiting = "";
+
+    /// <summary>Who uses it: <c>listener a, filter chain b</c> or <c>cluster c</c>.</summary>
+    public string Owner { get; } = owner;
+
+    /// <summary>Schema <see cref="TlsStats"/>.</summary>
+    public StatBlock Stats { get; } = stats;
+
+    /// <summary>What is missing while there is no context, in one sentence.</summary>
+    public string Waiting { get => _waiting; set => _waiting = value; }
+
+    /// <summary>The context, or null while its secrets are not there yet.</summary>
+    public abstract TlsContext? Context { get; }
+
+    /// <summary>Makes a new context and puts it in place.</summary>
+    /// <exception cref="TlsMaterialException">Something cannot be used.</exception>
+    /// <exception cref="SecretMissingException">A secret is not there yet.</exception>
+    public abstract void Make(TlsSources sources);
+}
+
+/// <summary>Of a filter chain.</summary>
+internal sealed class TlsServerSlot(string owner, DownstreamTlsConfig config, StatBlock stats, TicketKeys? ownKeys) : TlsSlot(owner, stats)
+{
+    private volatile TlsServerContext? _current;
+
+    public TlsServerContext? Current => _current;
+
+    public override TlsContext? Context => _current;
+
+    /// <summary>Ticket keys that nobody configured; they outlive rotations of certificates and changes of the listener.</summary>
+    public TicketKeys OwnKeys { get; } = ownKeys ?? TicketKeys.Own();
+
+    public override void Make(TlsSources sources) => _current = new TlsServerContext(
+        config, sources.Credentials(config.Common), sources.Verifier(config.Common), Stats, sources.Tickets(config) ?? OwnKeys, Owner);
+}
+
+/// <summary>Of a cluster.</summary>
+internal sealed class TlsClientSlot(string owner, UpstreamTlsConfig config, StatBlock stats) : TlsSlot(owner, stats)
+{
+    private volatile TlsClientContext? _current;
+
+    public TlsClientContext? Current => _current;
+
+    public override TlsContext? Context => _current;
+
+    public override void Make(TlsSources sources)
+    {
+        PeerVerifier? verifier = sources.Verifier(config.Common);
+        if (config.AutoSniSanValidation && verifier is null) throw new TlsMaterialException("auto_sni_san_validation needs a validation context with trusted_ca");
+        _current = new TlsClientContext(config, sources.Credentials(config.Common), verifier, Stats);
+    }
+}
