@@ -169,6 +169,50 @@ public sealed class HpackDecoderTests
     }
 
     [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(4)]
+    public void The_table_is_what_a_plain_list_would_be_whatever_comes_and_goes(int seed)
+    {
+        var random = new Random(seed);
+        var decoder = new HpackDecoder();
+        var model = new List<(string Name, string Value)>();
+        int capacity = 4096;
+        void Evict(int wanted)
+        {
+            while (model.Count > 0 && model.Sum(f => f.Name.Length + f.Value.Length + 32) + wanted > capacity) model.RemoveAt(model.Count - 1);
+        }
+        for (int round = 0; round < 4000; round++)
+        {
+            if (random.Next(40) == 0)
+            {
+                capacity = random.Next(random.Next(3) switch { 0 => 100, 1 => 500, _ => 4097 });
+                var update = new List<byte> { (byte)(0x20 | Math.Min(capacity, 31)) };
+                int rest = capacity - 31;
+                if (rest >= 0)
+                {
+                    for (; rest >= 128; rest >>= 7) update.Add((byte)(rest | 0x80));
+                    update.Add((byte)rest);
+                }
+                Decode(decoder, [.. update]);
+                Evict(0);
+            }
+            // Mostly nothing, little or as much as fits in one byte of length.
+            string name = new((char)('a' + round % 26), random.Next(4) switch { 0 => 0, 1 => random.Next(126), _ => random.Next(10) });
+            string value = new((char)('A' + round % 26), random.Next(4) switch { 0 => 0, 1 => random.Next(126), _ => random.Next(10) });
+            bool borrow = model.Count is > 0 and < 2 && random.Next(2) == 0;
+            if (borrow) name = model[0].Name;
+            Decode(decoder, [.. borrow ? [0x7e] : (byte[])[0x40, (byte)name.Length, .. Encoding.ASCII.GetBytes(name)], (byte)value.Length, .. Encoding.ASCII.GetBytes(value)]);
+            int size = name.Length + value.Length + 32;
+            Evict(size);
+            if (size <= capacity) model.Insert(0, (name, value));
+            byte[] all = [.. Enumerable.Range(62, model.Count).SelectMany(i => i < 127 ? [(byte)(0x80 | i)] : (byte[])[0xff, (byte)(i - 127)])];
+            Assert.True(model.SequenceEqual(Decode(decoder, all)), $"round {round}");
+        }
+    }
+
+    [Theory]
     [InlineData("host", "x", KnownHeader.Host, true)]
     [InlineData(":path", "/", KnownHeader.PseudoPath, true)]
     [InlineData(":protocol", "websocket", KnownHeader.PseudoProtocol, true)]

@@ -1,0 +1,21 @@
+// The readers of bytes and text that strangers can reach. A new one gets a line here.
+using Naru.FuzzTests.Engine;
+
+namespace Naru.FuzzTests.Targets;
+
+internal static class AllTargets
+{
+    public static IReadOnlyList<FuzzTarget> List { get; } =
+    [
+        new Http1HeadTarget("http1-request", Http1HeadTarget.Kind.Request),
+        new Http1HeadTarget("http1-response", Http1HeadTarget.Kind.Response),
+        new Http1HeadTarget("http1-trailers", Http1HeadTarget.Kind.Trailers),
+        new ChunkedTarget(),
+        new HuffmanTarget(),
+        new HpackDecodeTarget(),
+        new HpackEncodeTarget(),
+        new Http2FramesTarget(),
+        new YamlTarget(),
+        new BootstrapTarget(),
+    ];
+}
