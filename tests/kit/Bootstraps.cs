@@ -13,6 +13,14 @@ public sealed record TestCluster(string Name, int[] Ports, string Extra = "");
 /// <summary>Bootstrap texts.</summary>
 public static class Bootstraps
 {
+    /// <summary>Lines of a cluster that make it speak HTTP/2.</summary>
+    public const string Http2Cluster = """
+        typed_extension_protocol_options:
+          envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+            "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+            explicit_http_config: { http2_protocol_options: {} }
+        """;
+
     /// <summary>One listener on port 0, every path to one backend.</summary>
     public static string One(int port, string manager = "", string route = "", string cluster = "") =>
         Many($$"""

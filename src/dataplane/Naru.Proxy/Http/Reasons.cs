@@ -45,6 +45,8 @@ internal static class Reasons
     public static readonly Reason BadExpect = new(417, "NARU-D417", "only Expect: 100-continue is known", ResponseFlags.None, "expectation_failed");
     public static readonly Reason Connect = new(405, "NARU-D405", "CONNECT is not served on this listener", ResponseFlags.NoRouteFound, "connect_not_served");
 
+    public static readonly Reason UpgradeNotAllowed = new(403, "NARU-D406", "this protocol may not be switched to on this listener", ResponseFlags.None, "upgrade_failed");
+
     /// <summary>The answer to bytes that the parser refused.</summary>
     public static Reason Of(Http1Error error) => error switch
     {

@@ -29,7 +29,11 @@ internal static class RequestWriter
         WriteFields(x, ref o, action, bytes, config);
 
         if (x.Stream is not null) WriteFraming(x, o);
-        if (x.IsUpgrade) o.Append("connection: Upgrade\r\n"u8);
+        if (x.IsUpgrade)
+        {
+            o.Append("connection: Upgrade\r\n"u8);
+            if (x.Stream is not null && Tunnel.IsWebSocket(x) && x.Head.IndexOf(bytes, "sec-websocket-key"u8) < 0) Tunnel.WriteKey(x, o);
+        }
         if (config.UseRemoteAddress || !x.Has(KnownHeader.XForwardedProto)) o.Append(x.IsHttps ? "x-forwarded-proto: https\r\n"u8 : "x-forwarded-proto: http\r\n"u8);
         if (config.UseRemoteAddress && !config.SkipXffAppend && !x.Has(KnownHeader.XForwardedFor))
         {

@@ -74,6 +74,27 @@ internal static class ResponseWriter
         Finish(x, ref o, hasDate, hasServer && config.ServerHeader != ServerHeaderTransformation.Overwrite, upgrade, start);
     }
 
+    /// <summary>The head with which an HTTP/2 upstream accepted a tunnel; for a client of HTTP/1 it becomes a 101.</summary>
+    public static void WriteAccepted(Exchange x, ref IoBuffer o, IoBuffer from)
+    {
+        int start = o.End;
+        Http1Head head = x.UpstreamHead;
+        ReadOnlySpan<byte> bytes = from.Filled[..head.Length];
+        RequestWriter.Ensure(x, ref o, bytes.Length + 512);
+        StatusLine(o, x.Status, x.Status == 101 ? "Switching Protocols"u8 : default);
+        foreach (ref readonly HeaderField field in head.Fields)
+            if (field.Id is KnownHeader.Other or KnownHeader.Date or KnownHeader.Server or KnownHeader.Via) o.Append(bytes[field.NameStart..field.LineEnd]);
+        if (x.Status == 101)
+        {
+            ReadOnlySpan<byte> token = Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]);
+            o.Append("upgrade: "u8);
+            o.Append(token);
+            o.Append("\r\n"u8);
+            if (Tunnel.IsWebSocket(x)) Tunnel.WriteAccept(x, o);
+        }
+        Finish(x, ref o, hasDate: true, hasServer: true, upgrade: x.Status == 101, start);
+    }
+
     /// <summary>An interim response (1xx), passed on as it came.</summary>
     public static void WriteInterim(Exchange x, ref IoBuffer o, IoBuffer from)
     {

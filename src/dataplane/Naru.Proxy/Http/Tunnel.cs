@@ -1,6 +1,11 @@
-// After 101: bytes both ways until both sides are done. Nothing is looked at any more.
-using System.Runtime.CompilerServices;
+// After an upgrade was agreed on: bytes both ways until both sides are done, whatever each side speaks. Nothing is looked at any
+// more. Upgrade and 101 of HTTP/1 are extended CONNECT and 200 in HTTP/2 (RFC 8441); the WebSocket handshake, which only HTTP/1
+// has, is completed here where one side speaks HTTP/2.
+using System.Buffers.Text;
+using System.Security.Cryptography;
+using System.Text;
 using Naru.Http.Http1;
+using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 using Naru.Proxy.Upstreams;
 
@@ -12,40 +17,97 @@ internal static class Tunnel
     public static async ValueTask<AttemptEnd> RunAsync(Exchange x, UpstreamConnection up, IoBuffer rb, Http1Framing framing)
     {
         Worker worker = x.Worker;
-        long[] stats = x.Manager.Stats.Shard(worker.Index);
+        IoBuffer down = Begin(x);
+        ResponseWriter.WriteUpstream(x, ref down, rb, framing, BodyKind.None);
+        rb.Start += x.UpstreamHead.Length;
+        x.ResponseBody.Start(worker, up, rb, BodyKind.UntilClose, -1, pinned: false);
+        AttemptEnd end = await RelayAsync(x, down, up, null);
+        worker.Buffers.Return(x.ResponseBody.Buffer);
+        up.Close();
+        return end;
+    }
+
+    /// <summary>The same on a stream that the upstream accepted with a 2xx.</summary>
+    public static async ValueTask<AttemptEnd> RunAsync(Exchange x, Http2Stream up)
+    {
+        IoBuffer down = Begin(x);
+        x.Status = x.Stream is null ? 101 : x.UpstreamHead.Status;
+        ResponseWriter.WriteAccepted(x, ref down, up.HeadBuffer!);
+        x.ResponseBody.Start(x.Worker, up);
+        return await RelayAsync(x, down, null, up);
+    }
+
+    private static IoBuffer Begin(Exchange x)
+    {
+        long[] stats = x.Manager.Stats.Shard(x.Worker.Index);
         stats[HttpStats.CxUpgradesTotal]++;
         stats[HttpStats.CxUpgradesActive]++;
         x.KeepAlive = false;
         x.ResponseStarted = true;
         x.RouteDeadline = x.RequestDeadline = TimerNode.Never;
-        IoBuffer down = worker.Buffers.Rent();
-        ResponseWriter.WriteUpstream(x, ref down, rb, framing, BodyKind.None);
-        rb.Start += x.UpstreamHead.Length;
+        return x.Worker.Buffers.Rent();
+    }
 
-        // What the client sent behind its request already belongs to the tunnel.
-        x.RequestBody.Start(worker, x.Connection, x.In, BodyKind.UntilClose, -1, pinned: true);
-        x.ResponseBody.Start(worker, up, rb, BodyKind.UntilClose, -1, pinned: false);
+    private static async ValueTask<AttemptEnd> RelayAsync(Exchange x, IoBuffer down, UpstreamConnection? socket, Http2Stream? stream)
+    {
+        Worker worker = x.Worker;
+        if (x.Stream is { } from)
+        {
+            x.RequestBody.Start(worker, from);
+            if (!await x.SendDownstreamAsync(down, down.Count, end: false)) x.GiveUp(AbortReason.DownstreamGone);
+        }
+        else
+        {
+            // What the client sent behind its request already belongs to the tunnel.
+            x.RequestBody.Start(worker, x.Connection, x.In, BodyKind.UntilClose, -1, pinned: true);
+        }
         IoBuffer upward = worker.Buffers.Rent();
-        ValueTask<PumpResult> there = OneWayAsync(x, x.RequestBody, up, upward);
-        await OneWayAsync(x, x.ResponseBody, x.Connection, down);
+        ValueTask<PumpResult> there = OneWayAsync(x, x.RequestBody, socket, stream, upward);
+        await OneWayAsync(x, x.ResponseBody, x.Stream is null ? x.Connection : null, x.Stream, down);
         await there;
 
         x.BytesSent = x.ResponseBody.Bytes;
         worker.Buffers.Return(upward);
         worker.Buffers.Return(down);
-        worker.Buffers.Return(x.ResponseBody.Buffer);
-        if (x.RequestBody.HasOwnBuffer) worker.Buffers.Return(x.RequestBody.Buffer);
+        if (x.Stream is null && x.RequestBody.HasOwnBuffer) worker.Buffers.Return(x.RequestBody.Buffer);
         x.Framing.Body = BodyKind.UntilClose;
-        up.Close();
-        stats[HttpStats.CxUpgradesActive]--;
+        x.Manager.Stats.Shard(worker.Index)[HttpStats.CxUpgradesActive]--;
         return new AttemptEnd(AttemptKind.Answered);
     }
 
-    private static async ValueTask<PumpResult> OneWayAsync(Exchange x, BodyReader from, TcpSocket to, IoBuffer o)
+    private static async ValueTask<PumpResult> OneWayAsync(Exchange x, BodyReader from, TcpSocket? socket, Http2Stream? stream, IoBuffer o)
     {
-        PumpResult result = await BodyPump.RunAsync(x, from, to, o, chunked: false);
-        if (result == PumpResult.Done) to.ShutdownWrite();
-        else x.GiveUp(AbortReason.DownstreamGone);
+        PumpResult result = stream is not null ? await BodyPump.ToStreamAsync(x, from, stream) : await BodyPump.RunAsync(x, from, socket!, o, chunked: false);
+        if (result != PumpResult.Done) x.GiveUp(AbortReason.DownstreamGone);
+        else if (stream is null) socket!.ShutdownWrite();
         return result;
+    }
+
+    /// <summary>Whether the client asked for WebSocket.</summary>
+    public static bool IsWebSocket(Exchange x) =>
+        x.IsUpgrade && Ascii.EqualsIgnoreCase(Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]), "websocket"u8);
+
+    /// <summary>Writes the key that an HTTP/1 server wants and an HTTP/2 client does not send (RFC 6455 4.1).</summary>
+    public static void WriteKey(Exchange x, IoBuffer o)
+    {
+        Span<byte> key = stackalloc byte[16];
+        BitConverter.TryWriteBytes(key, x.Worker.Random.Next());
+        BitConverter.TryWriteBytes(key[8..], x.Worker.Random.Next());
+        o.Append("sec-websocket-key: "u8);
+        Base64.EncodeToUtf8(key, o.Free, out _, out int written);
+        o.End += written;
+        o.Append("\r\n"u8);
+    }
+
+    /// <summary>Writes the answer to the client's key that an HTTP/2 server does not send (RFC 6455 4.2.2).</summary>
+    public static void WriteAccept(Exchange x, IoBuffer o)
+    {
+        int index = x.Head.IndexOf(x.Bytes, "sec-websocket-key"u8);
+        if (index < 0) return;
+        byte[] hashed = SHA1.HashData([.. Http1Head.Value(x.Bytes, x.Head.Fields[index]), .. "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"u8]);
+        o.Append("sec-websocket-accept: "u8);
+        Base64.EncodeToUtf8(hashed, o.Free, out _, out int written);
+        o.End += written;
+        o.Append("\r\n"u8);
     }
 }

@@ -34,7 +34,7 @@ internal readonly ref struct HeadReader(SectionKind kind, ReadOnlySpan<byte> byt
             lines = lines[(end + 2)..];
             if (_kind == SectionKind.Response)
             {
-                ReadOnlySpan<byte> status = IsTunnel ? "200"u8 : first.Slice(9, 3);
+                ReadOnlySpan<byte> status = IsTunnel && first.Slice(9, 3).SequenceEqual("101"u8) ? "200"u8 : first.Slice(9, 3);
                 at += encoder.Encode(":status"u8, status, into[at..]);
             }
             else

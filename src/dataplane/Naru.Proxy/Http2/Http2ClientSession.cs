@@ -40,6 +40,9 @@ internal sealed class Http2ClientSession : Http2Session
     /// <summary>Whether another stream may be opened.</summary>
     public bool HasCapacity => !IsEnding && !IsDead && Streams.Count < Math.Min(PeerMaxStreams, Options.MaxConcurrentStreams);
 
+    /// <summary>The peer's settings are here.</summary>
+    public bool KnowsPeer { get; private set; }
+
     /// <summary>Whether the peer takes extended CONNECT (RFC 8441).</summary>
     public bool TakesExtendedConnect => PeerTakesConnect;
 
@@ -137,7 +140,11 @@ internal sealed class Http2ClientSession : Http2Session
 
     protected override void OnRead(int bytes) => _stats[ClusterStats.CxRxBytes] += bytes;
 
-    protected override void OnSettings() => _connection.Pool.Http2.Wake();
+    protected override void OnSettings()
+    {
+        KnowsPeer = true;
+        _connection.Pool.Http2.Wake();
+    }
 
     protected override void OnGoAway(int lastId)
     {

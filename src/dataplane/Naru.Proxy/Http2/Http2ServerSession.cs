@@ -164,6 +164,10 @@ internal sealed class Http2ServerSession : Http2Session
                 if (refusal.Status == 431) _shard[HttpStats.RqTooLarge]++;
                 await LocalReply.SendAsync(x, refusal, Reasons.Detail(x.Head.Error));
             }
+            else if (stream.IsTunnel && !x.IsUpgrade)
+            {
+                await LocalReply.SendAsync(x, Reasons.UpgradeNotAllowed);
+            }
             else
             {
                 x.In.Start = x.Head.Length;
@@ -191,8 +195,9 @@ internal sealed class Http2ServerSession : Http2Session
     // A body that is here already is put behind its head, as HTTP/1 has it: then the request may be sent again.
     private void TakeBody(Exchange x, Http2Stream stream)
     {
+        if (x.IsUpgrade) return;
         x.Framing.Body = x.Framing.ContentLength > 0 ? BodyKind.Length : BodyKind.Chunked;
-        if (!stream.EndReceived || stream.HasTrailers || x.IsUpgrade) return;
+        if (!stream.EndReceived || stream.HasTrailers) return;
         int length = stream.Buffered;
         if (length > x.In.Room) return;
         while (stream.Take() is { } piece) x.In.Append(piece.Filled);

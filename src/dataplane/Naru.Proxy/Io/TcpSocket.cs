@@ -51,6 +51,10 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
         Dead = from.Dead;
         Errno = from.Errno;
         Cancelled = from.Cancelled;
+        _tls = from._tls;
+        _readWantsWrite = from._readWantsWrite;
+        _writeWantsRead = from._writeWantsRead;
+        from._tls = null;
     }
 
     protected void Watch(bool writable)

@@ -25,6 +25,20 @@ internal static class Http2Attempt
             session = pool.Http2.Find();
             if (session is null) return new AttemptEnd(AttemptKind.Reset, RequestSent: false);
         }
+        if (x.IsUpgrade)
+        {
+            // What the peer takes is known when its settings are here.
+            while (!session.KnowsPeer && !session.IsDead && x.Abort == AbortReason.None)
+            {
+                var waiter = new PoolWaiter(pool.Http2.Wait);
+                x.Waiter = waiter;
+                await waiter;
+                x.Waiter = null;
+            }
+            if (x.Abort != AbortReason.None) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+            if (!session.HasCapacity) return new AttemptEnd(AttemptKind.Reset, RequestSent: false);
+            if (!session.TakesExtendedConnect) return new AttemptEnd(AttemptKind.UpgradeRefused, RequestSent: false);
+        }
         Http2Stream stream = session.Open(x);
         x.UpstreamStream = stream;
         x.UpstreamIsHttp2 = true;
@@ -129,7 +143,7 @@ internal static class Http2Attempt
         {
             await SendBufferedBodyAsync(x, session, stream);
         }
-        else if (sent && !buffered)
+        else if (sent && !buffered && !x.IsUpgrade)
         {
             pumping = true;
             pump = RequestAsync(x, action, stream);
@@ -180,6 +194,11 @@ internal static class Http2Attempt
         x.Status = head.Status;
         x.Details = "via_upstream";
         x.UpstreamHeadBytes = head.Length;
+        if (x.IsUpgrade && head.Status is >= 200 and < 300)
+        {
+            if (pumping) await Attempt.StopPumpAsync(x, stream, pump);
+            return await Tunnel.RunAsync(x, stream);
+        }
         x.ResponseBody.Start(worker, stream);
         PumpResult flowed = await Attempt.DeliverAsync(x, stream.HeadBuffer!, framing);
         x.BytesSent = x.ResponseBody.Bytes;
