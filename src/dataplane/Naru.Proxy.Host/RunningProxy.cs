@@ -12,6 +12,7 @@ using Google.Protobuf;
 using Naru.Core;
 using Naru.Proxy.Config;
 using Naru.Proxy.Host.Admin;
+using Naru.Proxy.Tls;
 using Naru.Proxy.Xds;
 using Naru.Telemetry;
 
@@ -61,6 +62,8 @@ internal sealed class RunningProxy(
     public void BeginDrain() => _draining = true;
 
     public void RefreshStats() => _serverStats.Refresh(State, Uptime, engine.ActiveConnections);
+
+    public IReadOnlyList<CertificateStatus> Certificates => engine.Certificates;
 
     public Task<IReadOnlyList<ListenerView>> ListenersAsync() => Task.FromResult<IReadOnlyList<ListenerView>>(
         [.. engine.Listeners.OrderBy(l => l.Name, StringComparer.Ordinal).Select(l => new ListenerView(l.Name, [.. l.LocalAddresses.Select(View)]))]);

@@ -10,6 +10,7 @@ using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
 using Naru.Proxy.Routing;
+using Naru.Proxy.Tls;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
 
@@ -26,6 +27,9 @@ public sealed record ProxyEngineOptions
 
     /// <summary>Where access-log lines go; null drops them.</summary>
     public AccessLogWriter? AccessLog { get; init; }
+
+    /// <summary>Told about what happens outside of a change of configuration, such as certificates that cannot be used. From any thread.</summary>
+    public Action<Diagnostic> OnDiagnostic { get; init; } = static _ => { };
 
     /// <summary>Told about bugs: exceptions that reached a worker's loop.</summary>
     public Action<string, Exception> OnFault { get; init; } = static (_, _) => { };
@@ -50,6 +54,7 @@ public sealed class ProxyEngine : IDataPlane
     private readonly Dictionary<string, RouteSlot> _routes = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Listener> _listeners = new(StringComparer.Ordinal);
     private readonly List<Listener> _leaving = [];
+    private readonly TlsContextStore _tls;
     private readonly Dictionary<string, EndpointsConfig> _endpoints = new(StringComparer.Ordinal);
     private bool _draining;
     private bool _drainingInbound;
@@ -59,6 +64,7 @@ public sealed class ProxyEngine : IDataPlane
     public ProxyEngine(ProxyEngineOptions options)
     {
         _options = options;
+        _tls = new TlsContextStore(options.OnDiagnostic);
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency));
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
     }
@@ -78,8 +84,9 @@ public sealed class ProxyEngine : IDataPlane
         var diagnostics = new Diagnostics();
         lock (_gate)
         {
+            foreach (SecretConfig secret in change.Secrets) _tls.SetSecret(secret, diagnostics);
             foreach (EndpointsConfig endpoints in change.Endpoints) _endpoints[endpoints.ClusterName] = endpoints;
-            foreach (ClusterConfig cluster in change.Clusters) SetCluster(cluster);
+            foreach (ClusterConfig cluster in change.Clusters) SetCluster(cluster, diagnostics);
             RefreshMembers(change);
             foreach (RouteConfigurationConfig routes in change.RouteConfigurations) Routes(routes.Name).Current = new RouteTable(routes, _clusters);
             foreach (ListenerConfig listener in change.Listeners) SetListener(listener, diagnostics);
@@ -96,25 +103,33 @@ public sealed class ProxyEngine : IDataPlane
         return slot;
     }
 
-    private void SetCluster(ClusterConfig config)
+    private void SetCluster(ClusterConfig config, Diagnostics diagnostics)
     {
+        TlsClientSlot? tls = null;
+        if (config.Tls is { } secure)
+        {
+            tls = _tls.Client($"cluster {config.Name}", secure, _options.Stats.Block(StatPrefix(config), TlsStats.Schema), diagnostics);
+            if (tls is null) return;
+        }
         ClusterSlot slot = _clusters.GetOrAdd(config.Name);
-        slot.Stats = _options.Stats.Block($"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}", ClusterStats.Schema);
-        Compile(slot, config);
+        slot.Stats = _options.Stats.Block(StatPrefix(config), ClusterStats.Schema);
+        Compile(slot, config, tls);
     }
+
+    private static string StatPrefix(ClusterConfig config) => $"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}";
 
     private void RefreshMembers(ConfigChange change)
     {
         if (change.Endpoints.IsEmpty) return;
         var changed = change.Endpoints.Select(e => e.ClusterName).ToHashSet(StringComparer.Ordinal);
         foreach (ClusterSlot slot in _clusters.All)
-            if (slot.Current is { } current && current.Config.Type != DiscoveryType.Static && changed.Contains(EndpointsKey(current.Config))) Compile(slot, current.Config);
+            if (slot.Current is { } current && current.Config.Type != DiscoveryType.Static && changed.Contains(EndpointsKey(current.Config))) Compile(slot, current.Config, current.Tls);
     }
 
     private static string EndpointsKey(ClusterConfig config) =>
         config.Type == DiscoveryType.Eds && config.EdsServiceName.Length > 0 ? config.EdsServiceName : config.Name;
 
-    private void Compile(ClusterSlot slot, ClusterConfig config)
+    private void Compile(ClusterSlot slot, ClusterConfig config, TlsClientSlot? tls)
     {
         EndpointsConfig? assignment = config.Type == DiscoveryType.Static ? config.LoadAssignment : _endpoints.GetValueOrDefault(EndpointsKey(config));
         var hosts = ImmutableArray.CreateBuilder<Host>();
@@ -128,7 +143,7 @@ public sealed class ProxyEngine : IDataPlane
                 slot.Hosts[address] = state = new HostState(slot, address, endpoint.Address.ToString(), _workers.Length);
             hosts.Add(new Host(endpoint, state, Encoding.ASCII.GetBytes(endpoint.Hostname)));
         }
-        var compiled = new Cluster(slot, config, hosts.ToImmutable());
+        var compiled = new Cluster(slot, config, hosts.ToImmutable()) { Tls = tls };
         slot.Current = compiled;
         slot.Stats!.Set(ClusterStats.MembershipTotal, compiled.Hosts.Length);
         slot.Stats.Set(ClusterStats.MembershipHealthy, compiled.HealthyCount);
@@ -176,16 +191,28 @@ public sealed class ProxyEngine : IDataPlane
             diagnostics.Error("NARU-P103", $"listener {config.Name}: its access log {e.Message}", subject: config.Name, remedy: "give a path that this process may write");
             return;
         }
+        string prefix = config.StatPrefix.Length > 0 ? config.StatPrefix : $"{config.Address.Host}_{config.Address.Port}";
+        FilterChainConfig chain = config.AllChains.First();
+        TlsServerSlot? tls = null;
+        if (chain.Tls is { } secure)
+        {
+            tls = _tls.Server($"listener {config.Name}", secure, _options.Stats.Block($"listener.{prefix}", TlsStats.Schema), diagnostics);
+            if (tls is null) return;
+        }
+        long tlsMs = (long)(chain.TransportSocketConnectTimeout?.TotalMilliseconds ?? 0);
         if (_listeners.TryGetValue(config.Name, out Listener? current) && SameAddresses(current.Config, config))
         {
             current.Config = config;
             current.Manager = manager;
+            current.Tls = tls;
+            current.TlsMs = tlsMs;
             return;
         }
-        string prefix = config.StatPrefix.Length > 0 ? config.StatPrefix : $"{config.Address.Host}_{config.Address.Port}";
         var listener = new Listener(config, manager, _options.Stats.Block($"listener.{prefix}", ListenerStats.Schema), _workers.Length, _options.OnFault)
         {
             IsDraining = MustDrain(config),
+            Tls = tls,
+            TlsMs = tlsMs,
         };
         (int errno, AddressConfig? address) = listener.Bind(_workers);
         if (errno != 0)
@@ -292,6 +319,7 @@ public sealed class ProxyEngine : IDataPlane
             await Task.Delay(10, CancellationToken.None).ConfigureAwait(false);
         }
         foreach (Worker worker in _workers) worker.Stop();
+        _tls.Dispose();
     }
 
     /// <summary>Open downstream connections.</summary>
@@ -311,6 +339,9 @@ public sealed class ProxyEngine : IDataPlane
             lock (_gate) return [.. _listeners.Values.Select(l => new ListenerStatus(l.Config.Name, [.. l.Bound], l.Config, l.IsDraining))];
         }
     }
+
+    /// <summary>Certificates and authorities that TLS uses.</summary>
+    public IReadOnlyList<CertificateStatus> Certificates => _tls.Certificates;
 
     /// <summary>Clusters as they run.</summary>
     public IReadOnlyList<ClusterStatus> Clusters

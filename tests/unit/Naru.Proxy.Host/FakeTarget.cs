@@ -2,6 +2,7 @@
 using Naru.Core;
 using Naru.Proxy.Host;
 using Naru.Proxy.Host.Admin;
+using Naru.Proxy.Tls;
 using Naru.Telemetry;
 
 namespace Naru.UnitTests.Proxy.Host;
@@ -20,6 +21,10 @@ internal sealed class FakeTarget : IAdminTarget
     public ConfigDumpView Dump { get; set; } = new(null, DateTimeOffset.UnixEpoch, "", "", []);
     public List<string> Done { get; } = [];
     public bool HealthCheckFailed { get; set; }
+
+    public List<CertificateStatus> Certificates { get; } = [];
+
+    IReadOnlyList<CertificateStatus> IAdminTarget.Certificates => Certificates;
 
     public void RefreshStats() { }
 

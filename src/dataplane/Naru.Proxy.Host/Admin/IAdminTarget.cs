@@ -1,6 +1,7 @@
 // What the admin interface shows and may change: the one door between its pages and the running proxy.
 // Stands between Admin/ and Composition.cs, which implements it; tests give a fake.
 using Google.Protobuf;
+using Naru.Proxy.Tls;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Host.Admin;
@@ -95,6 +96,7 @@ internal interface IAdminTarget
     /// <summary>Brings gauges up to date that nobody keeps current (<c>server.*</c>).</summary>
     void RefreshStats();
 
+    IReadOnlyList<CertificateStatus> Certificates { get; }
     Task<IReadOnlyList<ListenerView>> ListenersAsync();
     Task<IReadOnlyList<ClusterView>> ClustersAsync();
     Task<ConfigDumpView> ConfigDumpAsync();

@@ -1,5 +1,8 @@
 // Pages about the process itself: its state, memory and log levels, and the switches that drain or end it.
+using System.Text.Json;
 using Naru.Core;
+using Naru.Proxy.Config;
+using Naru.Proxy.Tls;
 
 namespace Naru.Proxy.Host.Admin;
 
@@ -34,14 +37,47 @@ internal static class ServerPages
         json.WriteEndObject();
     }));
 
-    /// <summary><c>envoy.admin.v3.Certificates</c>; there are none while no transport socket is TLS.</summary>
+    /// <summary><c>envoy.admin.v3.Certificates</c>: one entry a file, its certificates in order. Keys are no part of it.</summary>
     public static Task<AdminResponse> Certificates(IAdminTarget target, AdminRequest request) => AdminPages.Done(AdminResponse.WriteJson(json =>
     {
         json.WriteStartObject();
         json.WriteStartArray("certificates");
+        foreach (IGrouping<string, CertificateStatus> file in target.Certificates.GroupBy(c => c.Path))
+        {
+            json.WriteStartObject();
+            WriteCertificates(json, "ca_cert", file.Where(c => c.IsAuthority));
+            WriteCertificates(json, "cert_chain", file.Where(c => !c.IsAuthority));
+            json.WriteEndObject();
+        }
         json.WriteEndArray();
         json.WriteEndObject();
     }));
+
+    private static void WriteCertificates(Utf8JsonWriter json, string name, IEnumerable<CertificateStatus> those)
+    {
+        json.WriteStartArray(name);
+        foreach (CertificateStatus one in those)
+        {
+            CertificateInfo info = one.Info;
+            json.WriteStartObject();
+            json.WriteString("path", one.Path);
+            json.WriteString("serial_number", info.Serial);
+            json.WriteStartArray("subject_alt_names");
+            foreach (SubjectAltName san in info.Names)
+            {
+                json.WriteStartObject();
+                json.WriteString(san.Type switch { SanType.Dns => "dns", SanType.Uri => "uri", SanType.IpAddress => "ip_address", _ => "email" }, san.Value);
+                json.WriteEndObject();
+            }
+            json.WriteEndArray();
+            // 64-bit numbers are strings in protobuf's JSON.
+            json.WriteString("days_until_expiration", Math.Max(0, (long)(info.NotAfter - DateTime.UtcNow).TotalDays).ToString());
+            json.WriteString("valid_from", info.NotBefore.ToString("yyyy-MM-ddTHH:mm:ssZ"));
+            json.WriteString("expiration_time", info.NotAfter.ToString("yyyy-MM-ddTHH:mm:ssZ"));
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+    }
 
     /// <summary><c>envoy.admin.v3.Memory</c> (64-bit numbers are strings in protobuf's JSON), and <c>total_allocated_bytes</c>: all managed bytes
     /// ever allocated, exact, which is how benchmarks see what a request allocates.</summary>

@@ -4,6 +4,7 @@ using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using Naru.Proxy.Config;
 using Naru.Proxy.Io;
+using Naru.Proxy.Tls;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
 
@@ -146,6 +147,9 @@ internal sealed class Cluster
     public int HealthyCount { get; }
     public long IdleMs { get; }
     public long ConnectMs { get; }
+
+    /// <summary>TLS towards the endpoints; null is plain text.</summary>
+    public TlsClientSlot? Tls { get; init; }
 
     /// <summary>Whether a request goes over HTTP/2.</summary>
     public bool SpeaksHttp2(Http.Exchange x) =>

@@ -8,6 +8,7 @@ using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
 using Naru.Proxy.Routing;
+using Naru.Proxy.Tls;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Http;
@@ -52,6 +53,7 @@ internal sealed class Http1Connection : ListenerConnection
         bool linger = false;
         try
         {
+            if (Listener.Tls is { } tls && !await SecureAsync(tls)) goto done;
             while (true)
             {
                 // 1. Wait for a first byte, without a buffer.
@@ -77,6 +79,7 @@ internal sealed class Http1Connection : ListenerConnection
                 long startTicks = Worker.Ticks;
                 Exchange x = _exchange = Worker.Cache.RentExchange(Worker);
                 x.Head.StartRequest();
+                x.IsHttps = Tls is not null;
                 _phase = Phase.Head;
                 bool timed = false;
                 while (x.Head.Parse(_in.Filled, manager.Config.MaxRequestHeadersBytes, manager.Config.MaxHeadersCount) == HeadStatus.Incomplete)
@@ -163,6 +166,13 @@ internal sealed class Http1Connection : ListenerConnection
         _shard[HttpStats.CxHttp1Total]++;
         _shard[HttpStats.CxHttp1Active]++;
         return false;
+    }
+
+    private ValueTask<bool> SecureAsync(TlsServerSlot tls)
+    {
+        _phase = Phase.Head;
+        Arm(Listener.TlsMs);
+        return AcceptTlsAsync(tls);
     }
 
     private void MakeRoom()

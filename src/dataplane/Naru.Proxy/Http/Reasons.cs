@@ -20,6 +20,7 @@ internal static class Reasons
     public static readonly Reason NoCluster = new(503, "NARU-C503", "the route's cluster is not known", ResponseFlags.NoClusterFound, "cluster_not_found");
     public static readonly Reason NoHealthyUpstream = new(503, "NARU-U503", "no healthy upstream: the cluster has no endpoint that may be used", ResponseFlags.NoHealthyUpstream, "no_healthy_upstream");
     public static readonly Reason ConnectFailure = new(503, "NARU-U504", "upstream connection failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{connection_failure}");
+    public static readonly Reason UpstreamTls = new(503, "NARU-U508", "TLS with the upstream failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{connection_failure|TLS_error}");
     public static readonly Reason ConnectTimeout = new(503, "NARU-U505", "upstream connection timed out", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{connection_timeout}");
     public static readonly Reason UpstreamReset = new(503, "NARU-U506", "the upstream closed the connection before it answered", ResponseFlags.UpstreamConnectionTermination, "upstream_reset_before_response_started{connection_termination}");
     public static readonly Reason UpstreamProtocol = new(502, "NARU-U502", "the upstream's answer is not valid HTTP/1", ResponseFlags.UpstreamProtocolError, "upstream_reset_before_response_started{protocol_error}");
@@ -46,6 +47,10 @@ internal static class Reasons
     public static readonly Reason Connect = new(405, "NARU-D405", "CONNECT is not served on this listener", ResponseFlags.NoRouteFound, "connect_not_served");
 
     public static readonly Reason UpgradeNotAllowed = new(403, "NARU-D406", "this protocol may not be switched to on this listener", ResponseFlags.None, "upgrade_failed");
+
+    /// <summary>A failed handshake with the upstream; the details hold why, without blanks as Envoy has them.</summary>
+    public static Reason TlsFailure(string why) =>
+        UpstreamTls with { Details = $"upstream_reset_before_response_started{{connection_failure|TLS_error:{why.Replace(' ', '_')}}}" };
 
     /// <summary>The answer to bytes that the parser refused.</summary>
     public static Reason Of(Http1Error error) => error switch

@@ -34,6 +34,8 @@ internal sealed class Http2ClientSession : Http2Session
     /// <summary>No new streams: the peer or we are about to end the connection.</summary>
     public bool IsEnding { get; private set; }
 
+    public UpstreamPeer Peer => _connection.Peer;
+
     /// <summary>Streams under way.</summary>
     public int Active => Streams.Count;
 
@@ -231,11 +233,11 @@ internal sealed class Http2Pool(Worker worker)
     public int Count => _sessions.Count;
 
     /// <summary>The connection with room that is busiest, so that those no longer needed become idle; or null.</summary>
-    public Http2ClientSession? Find()
+    public Http2ClientSession? Find(in UpstreamPeer peer)
     {
         Http2ClientSession? best = null;
         foreach (Http2ClientSession session in _sessions)
-            if (session.HasCapacity && (best is null || session.Active > best.Active)) best = session;
+            if (session.HasCapacity && session.Peer == peer && (best is null || session.Active > best.Active)) best = session;
         return best;
     }
 

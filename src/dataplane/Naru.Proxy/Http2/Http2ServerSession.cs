@@ -93,7 +93,7 @@ internal sealed class Http2ServerSession : Http2Session
             stream.Exchange = x;
             stream.Expected = builder.ContentLength;
             stream.IsTunnel = builder.IsExtendedConnect;
-            x.IsHttps = builder.IsHttps;
+            x.IsHttps = builder.IsHttps || Socket.Tls is not null;
             if (builder.Fault != SectionFault.None)
             {
                 x.Head.BuiltRefused(builder.Fault == SectionFault.TooLarge ? Http1Error.HeadTooLarge : Http1Error.TooManyFields);

@@ -23,42 +23,45 @@ internal abstract partial class TcpSocket
     /// says why, and the socket is only good for closing.</summary>
     public ValueTask<bool> AcceptTlsAsync(TlsServerSlot slot)
     {
-        if (slot.Current is not { } context) return new ValueTask<bool>(NotReady(slot.Owner, slot.Waiting, slot.Stats));
+        if (slot.Current is not { } context) return new ValueTask<bool>(NotReady(slot));
         _tls = TlsSession.Server(context, Fd, Worker.Index);
-        return HandshakeAsync();
+        return HandshakeAsync(slot);
     }
 
     /// <summary>Does the client's handshake, like <see cref="AcceptTlsAsync"/>.</summary>
     /// <param name="slot">The cluster's.</param>
     /// <param name="sni">Server name to send; may be empty.</param>
     /// <param name="expectedName">Name the certificate must have, besides what the context asks; may be empty.</param>
-    public ValueTask<bool> ConnectTlsAsync(TlsClientSlot slot, string sni, string expectedName)
+    /// <param name="alpn">Protocols in wire form (each with its length before it), offered where the context names none.</param>
+    public ValueTask<bool> ConnectTlsAsync(TlsClientSlot slot, string sni, string expectedName, ReadOnlySpan<byte> alpn = default)
     {
-        if (slot.Current is not { } context) return new ValueTask<bool>(NotReady(slot.Owner, slot.Waiting, slot.Stats));
-        _tls = TlsSession.Client(context, Fd, Worker.Index, sni, expectedName);
-        return HandshakeAsync();
+        if (slot.Current is not { } context) return new ValueTask<bool>(NotReady(slot));
+        _tls = TlsSession.Client(context, Fd, Worker.Index, sni, expectedName, alpn);
+        return HandshakeAsync(slot);
     }
 
-    private bool NotReady(string owner, string waiting, Telemetry.StatBlock stats)
+    private bool NotReady(TlsSlot slot)
     {
-        stats.Shard(Worker.Index)[TlsStats.ConnectionError]++;
-        TransportFailure = $"TLS of {owner}: {waiting}";
+        slot.Stats.Shard(Worker.Index)[TlsStats.ConnectionError]++;
+        return Failing(slot, $"TLS of {slot.Owner}: {slot.Waiting}");
+    }
+
+    private bool Failing(TlsSlot slot, string failure)
+    {
+        TransportFailure = failure;
+        slot.TellFailure(failure);
         return false;
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private async ValueTask<bool> HandshakeAsync()
+    private async ValueTask<bool> HandshakeAsync(TlsSlot slot)
     {
         TlsSession tls = _tls!;
         while (true)
         {
             int step = tls.Handshake();
             if (step == 1) break;
-            if (step == TlsSession.Failed)
-            {
-                TransportFailure = tls.Failure;
-                return false;
-            }
+            if (step == TlsSession.Failed) return Failing(slot, tls.Failure);
             if (step == TlsSession.WantRead)
             {
                 _readable = _peerClosed;
@@ -71,8 +74,7 @@ internal abstract partial class TcpSocket
             }
             if (!Cancelled) continue;
             tls.GiveUp("it did not finish the handshake in time");
-            TransportFailure = tls.Failure;
-            return false;
+            return Failing(slot, tls.Failure);
         }
         // What came behind the last message of the handshake is here already and makes no event any more.
         if (tls.IsEmptied && !_peerClosed) _readable = false;

@@ -4,6 +4,7 @@ using System.Net;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
+using Naru.Proxy.Tls;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Listeners;
@@ -32,6 +33,12 @@ internal sealed class Listener
 
     /// <summary>Replaced whole when the configuration changes; connections look here for each request.</summary>
     public HttpManager Manager { get => _manager; set => _manager = value; }
+
+    /// <summary>TLS of its connections; null is plain text.</summary>
+    public TlsServerSlot? Tls { get; set; }
+
+    /// <summary>How long a handshake may take, in milliseconds; 0 is for ever.</summary>
+    public long TlsMs { get; set; }
 
     public bool IsDraining { get => _draining; set => _draining = value; }
 

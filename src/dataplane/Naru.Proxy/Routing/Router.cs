@@ -107,7 +107,7 @@ internal static class Router
     {
         string authority = Encoding.Latin1.GetString(x.Authority);
         string path = Encoding.Latin1.GetString(x.Path);
-        string scheme = action.Scheme ?? "http";
+        string scheme = action.Scheme ?? (x.IsHttps ? "https" : "http");
         string host = action.Host ?? HostOnly(authority);
         string port = action.Port is { } p ? IsDefault(scheme, p) ? "" : $":{p}"
             : action.Host is null && action.Scheme is null ? authority[HostOnly(authority).Length..] : "";

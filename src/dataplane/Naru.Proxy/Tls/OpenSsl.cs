@@ -62,6 +62,7 @@ internal static unsafe partial class OpenSsl
     [LibraryImport(Lib)] public static partial int SSL_get_error(nint ssl, int result);
     [LibraryImport(Lib)] public static partial nint SSL_ctrl(nint ssl, int command, nint number, nint pointer);
     [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)] public static partial nint SSL_ctrl(nint ssl, int command, nint number, string text);
+    [LibraryImport(Lib)] public static partial int SSL_set_alpn_protos(nint ssl, byte* protocols, uint length);
     [LibraryImport(Lib)] public static partial int SSL_set_session(nint ssl, nint session);
     [LibraryImport(Lib)] public static partial nint SSL_set_SSL_CTX(nint ssl, nint context);
     [LibraryImport(Lib)] public static partial byte* SSL_get_servername(nint ssl, int type);

@@ -42,7 +42,7 @@ internal sealed class TlsContextStore : IDisposable
         lock (_gate)
         {
             TlsServerSlot? before = _entries.Select(e => e.Slot).OfType<TlsServerSlot>().LastOrDefault(s => s.Owner == owner);
-            var slot = new TlsServerSlot(owner, config, stats, before?.OwnKeys);
+            var slot = new TlsServerSlot(owner, config, stats, _report, before?.OwnKeys);
             return Admit(slot, diagnostics) ? slot : null;
         }
     }
@@ -52,7 +52,7 @@ internal sealed class TlsContextStore : IDisposable
     {
         lock (_gate)
         {
-            var slot = new TlsClientSlot(owner, config, stats);
+            var slot = new TlsClientSlot(owner, config, stats, _report);
             return Admit(slot, diagnostics) ? slot : null;
         }
     }

@@ -67,11 +67,13 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <param name="worker">Index of its worker.</param>
     /// <param name="sni">Server name to send; empty or an IP literal sends none (RFC 6066 3).</param>
     /// <param name="expectedName">Name the certificate must have besides what the context asks; may be empty.</param>
-    public static TlsSession Client(TlsClientContext context, int fd, int worker, string sni, string expectedName)
+    /// <param name="alpn">Protocols in wire form, offered where the context names none.</param>
+    public static TlsSession Client(TlsClientContext context, int fd, int worker, string sni, string expectedName, ReadOnlySpan<byte> alpn)
     {
         var session = new TlsSession(context, fd, worker) { _sni = sni, ExpectedName = expectedName };
         OpenSsl.SSL_set_connect_state(session._ssl);
         if (sni.Length > 0 && !IPAddress.TryParse(sni, out _)) _ = OpenSsl.SSL_ctrl(session._ssl, OpenSsl.CtrlHostName, 0, sni);
+        fixed (byte* wire = alpn) if (context.Config.Alpn.IsEmpty && alpn.Length > 0) _ = OpenSsl.SSL_set_alpn_protos(session._ssl, wire, (uint)alpn.Length);
         context.Resume(session._ssl, sni, expectedName);
         return session;
     }

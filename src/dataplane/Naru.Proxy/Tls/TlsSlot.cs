@@ -1,13 +1,18 @@
 // The place where a filter chain or a cluster finds its TLS context. It stays while certificates rotate below it; a handshake reads
 // it once at its beginning. Whoever drops it lets the store forget it.
+using Naru.Core;
 using Naru.Proxy.Config;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Tls;
 
-internal abstract class TlsSlot(string owner, StatBlock stats)
+internal abstract class TlsSlot(string owner, StatBlock stats, Action<Diagnostic> report)
 {
+    // A broken peer tries again and again; one line in this time is enough to find it by.
+    private const long QuietMs = 10_000;
     private volatile string _waiting = "";
+    private long _quietUntil;
+    private int _unsaid;
 
     /// <summary>Who uses it: <c>listener a, filter chain b</c> or <c>cluster c</c>.</summary>
     public string Owner { get; } = owner;
@@ -21,6 +26,19 @@ internal abstract class TlsSlot(string owner, StatBlock stats)
     /// <summary>The context, or null while its secrets are not there yet.</summary>
     public abstract TlsContext? Context { get; }
 
+    /// <summary>Tells about a failed handshake, at most once in ten seconds. From any worker.</summary>
+    public void TellFailure(string failure)
+    {
+        long now = Environment.TickCount64, quietUntil = Interlocked.Read(ref _quietUntil);
+        if (now < quietUntil || Interlocked.CompareExchange(ref _quietUntil, now + QuietMs, quietUntil) != quietUntil)
+        {
+            Interlocked.Increment(ref _unsaid);
+            return;
+        }
+        int unsaid = Interlocked.Exchange(ref _unsaid, 0);
+        report(new Diagnostic("NARU-P107", Severity.Warning, unsaid == 0 ? failure : $"{failure} (and {unsaid} more failures since the last one told)", Subject: Owner));
+    }
+
     /// <summary>Makes a new context and puts it in place.</summary>
     /// <exception cref="TlsMaterialException">Something cannot be used.</exception>
     /// <exception cref="SecretMissingException">A secret is not there yet.</exception>
@@ -28,7 +46,8 @@ internal abstract class TlsSlot(string owner, StatBlock stats)
 }
 
 /// <summary>Of a filter chain.</summary>
-internal sealed class TlsServerSlot(string owner, DownstreamTlsConfig config, StatBlock stats, TicketKeys? ownKeys) : TlsSlot(owner, stats)
+internal sealed class TlsServerSlot(string owner, DownstreamTlsConfig config, StatBlock stats, Action<Diagnostic> report, TicketKeys? ownKeys)
+    : TlsSlot(owner, stats, report)
 {
     private volatile TlsServerContext? _current;
 
@@ -44,9 +63,11 @@ internal sealed class TlsServerSlot(string owner, DownstreamTlsConfig config, St
 }
 
 /// <summary>Of a cluster.</summary>
-internal sealed class TlsClientSlot(string owner, UpstreamTlsConfig config, StatBlock stats) : TlsSlot(owner, stats)
+internal sealed class TlsClientSlot(string owner, UpstreamTlsConfig config, StatBlock stats, Action<Diagnostic> report) : TlsSlot(owner, stats, report)
 {
     private volatile TlsClientContext? _current;
+
+    public UpstreamTlsConfig Config => config;
 
     public TlsClientContext? Current => _current;
 

@@ -16,6 +16,8 @@ internal enum AttemptKind : byte
     /// <summary>The answer went downstream (or was cut there after it began).</summary>
     Answered,
     ConnectFailed,
+    /// <summary>The connection was made and its TLS handshake failed.</summary>
+    TlsFailed,
     ConnectTimedOut,
     Overflow,
     /// <summary>The connection died before the answer's head was whole.</summary>
@@ -49,7 +51,7 @@ internal static class Attempt
     /// <summary>Runs one try: at once on a pooled connection, or on a new one.</summary>
     public static ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh, bool mayRetry) =>
         cluster.SpeaksHttp2(x) ? Http2Attempt.RunAsync(x, action, cluster, pool, mayRetry)
-        : !fresh && pool.TakeIdle(x.Worker.Now) is { } up
+        : !fresh && pool.TakeIdle(x.Worker.Now, UpstreamPeer.Of(cluster, x.Host!, pool, x)) is { } up
             ? ExchangeAsync(x, action, cluster, up, mayRetry)
             : ConnectAndRunAsync(x, action, cluster, pool, fresh, mayRetry);
 
@@ -57,8 +59,9 @@ internal static class Attempt
     private static async ValueTask<AttemptEnd> ConnectAndRunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh, bool mayRetry)
     {
         if (await WaitForRoomAsync(x, cluster, pool, fresh) is { } end) return end;
-        if (!fresh && pool.TakeIdle(x.Worker.Now) is { } idle) return await ExchangeAsync(x, action, cluster, idle, mayRetry);
-        var up = new UpstreamConnection(x.Worker, pool);
+        UpstreamPeer peer = UpstreamPeer.Of(cluster, x.Host!, pool, x);
+        if (!fresh && pool.TakeIdle(x.Worker.Now, peer) is { } idle) return await ExchangeAsync(x, action, cluster, idle, mayRetry);
+        var up = new UpstreamConnection(x.Worker, pool, peer);
         x.Upstream = up;
         switch (await up.ConnectAsync(cluster.ConnectMs))
         {
@@ -67,8 +70,8 @@ internal static class Attempt
             case ConnectResult.TimedOut:
                 return new AttemptEnd(AttemptKind.ConnectTimedOut, RequestSent: false);
             case ConnectResult.Failed:
-                x.TransportFailure = Encoding.ASCII.GetBytes(Sys.Describe(up.Errno));
-                return new AttemptEnd(AttemptKind.ConnectFailed, RequestSent: false);
+                x.TransportFailure = Encoding.ASCII.GetBytes(up.Failure);
+                return new AttemptEnd(up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestSent: false);
             default:
                 cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.CxHttp1Total]++;
                 return await ExchangeAsync(x, action, cluster, up, mayRetry);

@@ -115,7 +115,7 @@ internal static class Forwarder
                         continue;
                     }
                 }
-                return await EndAsync(x, ReasonOf(end));
+                return await EndAsync(x, ReasonOf(x, end));
             }
         }
         finally
@@ -168,7 +168,7 @@ internal static class Forwarder
 
     private static bool Wants(RetryPolicyConfig policy, in AttemptEnd end) => end.Kind switch
     {
-        AttemptKind.ConnectFailed or AttemptKind.ConnectTimedOut => (policy.On & (RetryOn.ConnectFailure | RetryOn.FiveXx | RetryOn.Reset | RetryOn.ResetBeforeRequest)) != 0,
+        AttemptKind.ConnectFailed or AttemptKind.TlsFailed or AttemptKind.ConnectTimedOut => (policy.On & (RetryOn.ConnectFailure | RetryOn.FiveXx | RetryOn.Reset | RetryOn.ResetBeforeRequest)) != 0,
         AttemptKind.Reset => (policy.On & (RetryOn.Reset | RetryOn.FiveXx)) != 0 || (!end.RequestSent && (policy.On & RetryOn.ResetBeforeRequest) != 0),
         AttemptKind.TimedOut => (policy.On & (RetryOn.Reset | RetryOn.FiveXx)) != 0,
         AttemptKind.RetriableStatus => true,
@@ -192,9 +192,10 @@ internal static class Forwarder
         return worker.Random.Below((uint)Math.Clamp(range, 1, int.MaxValue));
     }
 
-    private static Reason ReasonOf(in AttemptEnd end) => end.Kind switch
+    private static Reason ReasonOf(Exchange x, in AttemptEnd end) => end.Kind switch
     {
         AttemptKind.ConnectFailed => Reasons.ConnectFailure,
+        AttemptKind.TlsFailed => Reasons.TlsFailure(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? [])),
         AttemptKind.ConnectTimedOut => Reasons.ConnectTimeout,
         AttemptKind.Overflow => Reasons.Overflow,
         AttemptKind.TimedOut => Reasons.PerTryTimeout,

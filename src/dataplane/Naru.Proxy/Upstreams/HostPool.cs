@@ -23,11 +23,16 @@ internal sealed class HostPool(HostState host, Worker worker)
 
     public ClusterWorker ClusterWorker { get; } = host.Slot.Of(worker);
 
-    /// <summary>The connection used last that may still be used, or null.</summary>
-    public UpstreamConnection? TakeIdle(long now)
+    /// <summary>Host names that requests brought (auto_sni).</summary>
+    public NameCache Names { get; } = new();
+
+    /// <summary>The connection used last with the same peer that may still be used, or null.</summary>
+    public UpstreamConnection? TakeIdle(long now, in UpstreamPeer peer)
     {
-        while (_idleTop is { } connection)
+        for (UpstreamConnection? next = _idleTop; next is { } connection;)
         {
+            next = connection.NextIdle;
+            if (connection.Peer != peer) continue;
             Unlink(connection);
             if (connection.IsQuiet() && !connection.Dead && now < connection.ReuseUntil)
             {

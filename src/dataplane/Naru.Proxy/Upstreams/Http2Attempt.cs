@@ -17,12 +17,13 @@ internal static class Http2Attempt
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public static async ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool mayRetry)
     {
-        Http2ClientSession? session = pool.Http2.Find();
+        UpstreamPeer peer = UpstreamPeer.Of(cluster, x.Host!, pool, x);
+        Http2ClientSession? session = pool.Http2.Find(peer);
         if (session is null)
         {
-            AttemptEnd? end = await ConnectAsync(x, cluster, pool);
+            AttemptEnd? end = await ConnectAsync(x, cluster, pool, peer);
             if (end is { } failed) return failed;
-            session = pool.Http2.Find();
+            session = pool.Http2.Find(peer);
             if (session is null) return new AttemptEnd(AttemptKind.Reset, RequestSent: false);
         }
         if (x.IsUpgrade)
@@ -57,24 +58,24 @@ internal static class Http2Attempt
 
     // Null when a connection with room is there.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<AttemptEnd?> ConnectAsync(Exchange x, Cluster cluster, HostPool pool)
+    private static async ValueTask<AttemptEnd?> ConnectAsync(Exchange x, Cluster cluster, HostPool pool, UpstreamPeer peer)
     {
         Worker worker = x.Worker;
         Http2Pool sessions = pool.Http2;
         ClusterSlot slot = cluster.Slot;
         long[] stats = slot.Stats!.Shard(worker.Index);
-        while (sessions.Find() is null)
+        while (sessions.Find(peer) is null)
         {
             bool full = slot.Connections >= cluster.Config.MaxConnections && pool.Connections > 0;
             if (!sessions.IsConnecting && !full)
             {
                 sessions.IsConnecting = true;
-                var up = new UpstreamConnection(worker, pool);
+                var up = new UpstreamConnection(worker, pool, peer);
                 x.Upstream = up;
                 ConnectResult result;
                 try
                 {
-                    result = await up.ConnectAsync(cluster.ConnectMs);
+                    result = await up.ConnectAsync(cluster.ConnectMs, http2: true);
                 }
                 finally
                 {
@@ -93,8 +94,8 @@ internal static class Http2Attempt
                 }
                 sessions.Wake();
                 if (result == ConnectResult.Cancelled) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
-                x.TransportFailure = Encoding.ASCII.GetBytes(Sys.Describe(up.Errno));
-                return new AttemptEnd(result == ConnectResult.TimedOut ? AttemptKind.ConnectTimedOut : AttemptKind.ConnectFailed, RequestSent: false);
+                x.TransportFailure = Encoding.ASCII.GetBytes(up.Failure);
+                return new AttemptEnd(result == ConnectResult.TimedOut ? AttemptKind.ConnectTimedOut : up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestSent: false);
             }
             if (full) stats[ClusterStats.CxOverflow]++;
             if (slot.Pending >= cluster.Config.MaxPendingRequests)

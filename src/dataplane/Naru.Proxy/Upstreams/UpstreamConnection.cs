@@ -23,15 +23,22 @@ internal sealed class UpstreamConnection : TcpSocket
     private bool _idle;
     private bool _timedOut;
     private bool _closed;
+    private string? _failure;
 
-    public UpstreamConnection(Worker worker, HostPool pool) : base(worker)
+    /// <param name="worker">Its worker.</param>
+    /// <param name="pool">Where it belongs.</param>
+    /// <param name="peer">Whom it is made with.</param>
+    public UpstreamConnection(Worker worker, HostPool pool, in UpstreamPeer peer) : base(worker)
     {
         _pool = pool;
+        Peer = peer;
         _stats = pool.Host.Slot.Stats!;
         _shard = _stats.Shard(worker.Index);
     }
 
     public HostPool Pool => _pool;
+
+    public UpstreamPeer Peer { get; }
 
     /// <summary>Exchanges it has finished; above 0 means that this one rides on a reused connection.</summary>
     public int Served { get; set; }
@@ -46,13 +53,19 @@ internal sealed class UpstreamConnection : TcpSocket
     public Http2ClientSession? Session { get; set; }
 
     /// <summary>Whether TLS is spoken on it.</summary>
-    public bool IsTls => false;
+    public bool IsTls => Peer.Tls is not null;
+
+    /// <summary>Why connecting failed, in one sentence.</summary>
+    public string Failure => _failure ?? Sys.Describe(Errno);
+
+    /// <summary>Whether it was TLS that failed.</summary>
+    public bool TlsFailed => _failure is not null;
 
     public UpstreamConnection? NextIdle { get; set; }
     public UpstreamConnection? PreviousIdle { get; set; }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public async ValueTask<ConnectResult> ConnectAsync(long timeoutMs)
+    public async ValueTask<ConnectResult> ConnectAsync(long timeoutMs, bool http2 = false)
     {
         long started = Worker.Now;
         int errno = StartConnect();
@@ -84,6 +97,22 @@ internal sealed class UpstreamConnection : TcpSocket
             _shard[ClusterStats.CxConnectFail]++;
             Close();
             return ConnectResult.Failed;
+        }
+        if (Peer.Tls is { } tls)
+        {
+            // The handshake is part of connecting: one timeout for both (Envoy: connect_timeout).
+            Worker.Timers.Set(Timer, started + timeoutMs, Worker.Now);
+            bool secure = await ConnectTlsAsync(tls, Peer.Sni!, Peer.ExpectedName!, http2 ? "\x02h2"u8 : "\x08http/1.1"u8);
+            TimerWheel.Stop(Timer);
+            if (!secure)
+            {
+                _failure = TransportFailure;
+                _shard[ClusterStats.CxConnectFail]++;
+                if (_timedOut) _shard[ClusterStats.CxConnectTimeout]++;
+                bool cancelled = Cancelled;
+                Close();
+                return _timedOut ? ConnectResult.TimedOut : cancelled ? ConnectResult.Cancelled : ConnectResult.Failed;
+            }
         }
         _stats.HistogramOf(Worker.Index, ClusterStats.ConnectMs).Record(Worker.Now - started);
         return ConnectResult.Connected;

@@ -1,0 +1,60 @@
+// Whom a connection to an endpoint is made with: TLS context, server name, the name its certificate must have. Two requests share a
+// connection only where all of that is the same: a certificate checked for one name says nothing about another.
+using System.Net;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Http;
+using Naru.Proxy.Tls;
+
+namespace Naru.Proxy.Upstreams;
+
+/// <summary>Plain text is the default value.</summary>
+internal readonly record struct UpstreamPeer(TlsClientSlot? Tls, string? Sni, string? ExpectedName)
+{
+    /// <summary>The peer for a request (Envoy: sni, auto_host_sni, auto_sni_san_validation, auto_sni, auto_san_validation). Without a request
+    /// (layer 4) what comes from its host stays empty.</summary>
+    public static UpstreamPeer Of(Cluster cluster, Host host, HostPool pool, Exchange? x)
+    {
+        if (cluster.Tls is not { } tls) return default;
+        Config.UpstreamTlsConfig config = tls.Config;
+        string sni = config.AutoHostSni && host.Config.Hostname.Length > 0 ? host.Config.Hostname : config.Sni;
+        string expected = "";
+        if (x is not null && (cluster.Config.AutoSni || cluster.Config.AutoSanValidation))
+        {
+            string asked = pool.Names.Get(HostOnly(x.Authority));
+            // RFC 6066 3: an IP address is no server name.
+            if (cluster.Config.AutoSni && asked.Length > 0 && !IPAddress.TryParse(asked, out _)) sni = asked;
+            if (cluster.Config.AutoSanValidation) expected = asked;
+        }
+        if (config.AutoSniSanValidation && expected.Length == 0) expected = sni;
+        return new UpstreamPeer(tls, sni, expected);
+    }
+
+    private static ReadOnlySpan<byte> HostOnly(ReadOnlySpan<byte> authority)
+    {
+        if (authority.Length > 0 && authority[0] == '[')
+        {
+            int end = authority.IndexOf((byte)']');
+            return end < 0 ? authority : authority[1..end];
+        }
+        int colon = authority.LastIndexOf((byte)':');
+        return colon < 0 ? authority : authority[..colon];
+    }
+}
+
+/// <summary>Names that requests brought, as strings made once.</summary>
+internal sealed class NameCache
+{
+    private const int Most = 1024;
+    private readonly Dictionary<string, string> _names = new(StringComparer.Ordinal);
+
+    public string Get(ReadOnlySpan<byte> name)
+    {
+        if (name.Length is 0 or > 255) return "";
+        Span<char> text = stackalloc char[name.Length];
+        for (int i = 0; i < name.Length; i++) text[i] = char.ToLowerInvariant((char)name[i]);
+        if (_names.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(text, out string? known)) return known;
+        string made = new(text);
+        if (_names.Count < Most) _names[made] = made;
+        return made;
+    }
+}
