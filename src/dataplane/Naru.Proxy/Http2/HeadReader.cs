@@ -19,8 +19,8 @@ internal readonly ref struct HeadReader(SectionKind kind, ReadOnlySpan<byte> byt
     /// <summary>A request with Upgrade becomes extended CONNECT, its 101 becomes 200 (RFC 8441 5).</summary>
     public bool IsTunnel { get; init; }
 
-    /// <summary>The encoded section is never longer.</summary>
-    public int MostBytes => _bytes.Length + 256;
+    /// <summary>The encoded section is never longer: a field of 255 bytes and more may take one byte beyond its line.</summary>
+    public int MostBytes => _bytes.Length + _bytes.Length / 128 + 256;
 
     /// <summary>Encodes into <paramref name="into"/>, which has room for <see cref="MostBytes"/>: bytes written.</summary>
     public int Encode(HpackEncoder encoder, Span<byte> into)

@@ -83,10 +83,15 @@ public sealed class HpackEncoder
 
     /// <summary>Writes one field, its name in lower case.</summary>
     /// <returns>Bytes written, or -1 when there is no room (nothing has changed then).</returns>
-    [SkipLocalsInit]
     public int Encode(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, Span<byte> destination)
     {
-        if (!name.ContainsAnyInRange((byte)'A', (byte)'Z')) return EncodeLower(name, value, destination);
+        uint nameHash = HpackHash.Of(name, 0, out bool hasCapitals);
+        return hasCapitals ? EncodeLowered(name, value, destination) : EncodeLower(name, nameHash, value, destination);
+    }
+
+    [SkipLocalsInit]
+    private int EncodeLowered(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, Span<byte> destination)
+    {
         byte[]? rented = null;
         Span<byte> lower = name.Length <= 128 ? stackalloc byte[128] : rented = ArrayPool<byte>.Shared.Rent(name.Length);
         for (int i = 0; i < name.Length; i++)
@@ -94,34 +99,31 @@ public sealed class HpackEncoder
             byte b = name[i];
             lower[i] = (uint)(b - 'A') <= 'Z' - 'A' ? (byte)(b | 0x20) : b;
         }
-        int written = EncodeLower(lower[..name.Length], value, destination);
+        lower = lower[..name.Length];
+        int written = EncodeLower(lower, HpackHash.Of(lower), value, destination);
         if (rented is not null) ArrayPool<byte>.Shared.Return(rented);
         return written;
     }
 
-    private int EncodeLower(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, Span<byte> destination)
+    private int EncodeLower(ReadOnlySpan<byte> name, uint nameHash, ReadOnlySpan<byte> value, Span<byte> destination)
     {
-        uint nameHash = HpackHash.Of(name);
+        uint hash = HpackHash.Of(value, nameHash);
+        uint[]? buckets = _buckets;
+        int index = buckets is null ? 0 : FindField(buckets, name, value, hash);
+        if (index == 0) index = HpackStaticTable.IndexOf(name, value, hash);
+        if (index != 0) return Indexed(index, destination);
+
         int nameIndex = HpackStaticTable.IndexOf(name, nameHash);
         Policy policy = s_policies[nameIndex];
         if (policy == Policy.Cookie) policy = value.Length < ShortCookie ? Policy.Sensitive : Policy.WhenRepeated;
         if (policy == Policy.Sensitive) return Literal(name, value, nameIndex, 0x10, 4, destination);
-
-        int index = nameIndex == 0 ? 0 : HpackStaticTable.IndexOfValue(nameIndex, value);
-        if (index != 0) return Indexed(index, destination);
         if (policy == Policy.Never) return Literal(name, value, nameIndex, 0x00, 4, destination);
+        if (nameIndex == 0 && buckets is not null) nameIndex = FindName(buckets, name, nameHash);
 
-        uint hash = HpackHash.Of(value, nameHash);
-        if (_buckets is { } buckets)
-        {
-            index = FindField(buckets, name, value, hash);
-            if (index != 0) return Indexed(index, destination);
-            if (nameIndex == 0) nameIndex = FindName(buckets, name, nameHash);
-        }
-
-        // A field that fills more than half of the table would push out what is worth more.
+        // A field that fills more than half of the table would push out what is worth more. A name that neither table has enters with
+        // its first value, so that at least the name is short from then on.
         bool fits = name.Length + value.Length + HpackTable.EntryOverhead <= _table.Capacity / 2;
-        if (!fits || !(policy == Policy.Always || WasSeen(hash))) return Literal(name, value, nameIndex, 0x00, 4, destination);
+        if (!fits || !(policy == Policy.Always || nameIndex == 0 || WasSeen(hash))) return Literal(name, value, nameIndex, 0x00, 4, destination);
         int written = Literal(name, value, nameIndex, 0x40, 6, destination);
         if (written > 0 && _table.Insert(name, value)) Link(hash, nameHash);
         return written;
@@ -129,23 +131,18 @@ public sealed class HpackEncoder
 
     private static int Indexed(int index, Span<byte> destination)
     {
-        if (destination.Length < 6) return index < 127 && destination.Length > 0 ? One(index, destination) : -1;
+        if (destination.Length < IntegerLength(index, 7)) return -1;
         int at = 0;
         WriteInteger(destination, ref at, 0x80, 7, index);
         return at;
-
-        static int One(int index, Span<byte> destination)
-        {
-            destination[0] = (byte)(0x80 | index);
-            return 1;
-        }
     }
 
     private static int Literal(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, int nameIndex, byte pattern, int prefix, Span<byte> destination)
     {
         int nameCoded = nameIndex == 0 ? HpackHuffman.EncodedLength(name) : 0;
-        int valueCoded = HpackHuffman.EncodedLength(value);
-        // 5 bytes are the longest integer there can be (28 bits), three integers the most there are.
+        // What enters the table is coded once and pays for it; what does not is sent plain: within a mesh the time of both sides is
+        // worth more than a quarter of its bytes.
+        int valueCoded = pattern == 0x40 ? HpackHuffman.EncodedLength(value) : value.Length;
         long room = (nameIndex == 0 ? Math.Min(nameCoded, name.Length) : 0) + (long)Math.Min(valueCoded, value.Length) + IntegerLength(nameIndex, prefix)
             + (nameIndex == 0 ? IntegerLength(Math.Min(nameCoded, name.Length), 7) : 0) + IntegerLength(Math.Min(valueCoded, value.Length), 7);
         if (room > destination.Length) return -1;

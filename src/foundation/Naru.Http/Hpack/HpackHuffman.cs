@@ -1,5 +1,5 @@
 // The Huffman code of HPACK (RFC 7541 appendix B). The code is canonical, so that the lengths of the symbols are all there is to
-// write down; codes and decoding tables follow from them. Decoding looks ten bits up at once, which covers every usual symbol.
+// write down; codes and decoding tables follow from them. Decoding looks twelve bits up at once, most often two symbols.
 using System.Buffers.Binary;
 
 namespace Naru.Http.Hpack;
@@ -8,7 +8,7 @@ namespace Naru.Http.Hpack;
 public static class HpackHuffman
 {
     private const int EndOfString = 256;
-    private const int FastBits = 10;
+    private const int FastBits = 12;
     private const int LongestCode = 30;
 
     // Bits of each symbol, 0 to 255 and EOS.
@@ -25,15 +25,15 @@ public static class HpackHuffman
         30,
     ];
 
-    // Code of each symbol, right-aligned.
-    private static readonly uint[] s_codes = new uint[257];
+    // Code and length of each symbol: code << 8 | length.
+    private static readonly ulong[] s_codes = new ulong[257];
     // Symbols in the order of their codes.
     private static readonly ushort[] s_symbols = new ushort[257];
     // For each length: the first code behind those of this length, left-aligned in 32 bits, and what turns a code into a place in s_symbols.
     private static readonly ulong[] s_limits = new ulong[LongestCode + 1];
     private static readonly int[] s_bases = new int[LongestCode + 1];
-    // Next ten bits to symbol and length: symbol << 8 | length, 0 where the code is longer.
-    private static readonly ushort[] s_fast = new ushort[1 << FastBits];
+    // Next twelve bits to one or two symbols: count << 24 | bits of all << 16 | second << 8 | first, 0 where the first code is longer.
+    private static readonly uint[] s_fast = new uint[1 << FastBits];
 
     static HpackHuffman()
     {
@@ -47,12 +47,22 @@ public static class HpackHuffman
             {
                 if (Lengths[symbol] != length) continue;
                 s_symbols[place++] = (ushort)symbol;
-                s_codes[symbol] = code;
+                s_codes[symbol] = (ulong)code << 8 | (uint)length;
                 if (length <= FastBits)
-                    s_fast.AsSpan((int)(code << (FastBits - length)), 1 << (FastBits - length)).Fill((ushort)(symbol << 8 | length));
+                    s_fast.AsSpan((int)(code << (FastBits - length)), 1 << (FastBits - length)).Fill(1u << 24 | (uint)length << 16 | (uint)symbol);
                 code++;
             }
             s_limits[length] = (ulong)code << (32 - length);
+        }
+        // A second symbol where all its bits are there.
+        uint[] single = [.. s_fast];
+        for (int i = 0; i < single.Length; i++)
+        {
+            uint first = single[i];
+            if (first == 0) continue;
+            uint second = single[i << (int)(first >> 16 & 0xff) & ((1 << FastBits) - 1)];
+            uint bits = (first >> 16 & 0xff) + (second >> 16 & 0xff);
+            if (second != 0 && bits <= FastBits) s_fast[i] = 2u << 24 | bits << 16 | (second & 0xff) << 8 | (first & 0xff);
         }
     }
 
@@ -71,15 +81,15 @@ public static class HpackHuffman
     /// <summary>Codes a string into <paramref name="destination"/>, which has at least <see cref="EncodedLength"/> bytes.</summary>
     public static void Encode(ReadOnlySpan<byte> text, Span<byte> destination)
     {
-        ReadOnlySpan<byte> lengths = Lengths;
-        uint[] codes = s_codes;
+        ulong[] codes = s_codes;
         ulong pending = 0;
         int bits = 0;
         int at = 0;
         foreach (byte b in text)
         {
-            int length = lengths[b];
-            pending = pending << length | codes[b];
+            ulong code = codes[b];
+            int length = (int)(code & 0xff);
+            pending = pending << length | code >> 8;
             bits += length;
             if (bits < 32) continue;
             bits -= 32;
@@ -95,7 +105,7 @@ public static class HpackHuffman
     /// <returns>Bytes written, or -1 for EOS inside, padding of 8 bits or more, or padding that is not ones (RFC 7541 5.2).</returns>
     public static int Decode(ReadOnlySpan<byte> coded, Span<byte> destination)
     {
-        ushort[] fast = s_fast;
+        uint[] fast = s_fast;
         ulong pending = 0;   // the next bits, left-aligned
         int bits = 0;
         int written = 0;
@@ -120,10 +130,11 @@ public static class HpackHuffman
             // At least 30 bits are there: every symbol is whole.
             do
             {
-                int entry = fast[pending >> (64 - FastBits)];
-                if (entry == 0 && (entry = Long(pending)) < 0) return -1;
-                int length = entry & 0xff;
-                destination[written++] = (byte)(entry >> 8);
+                uint entry = fast[pending >> (64 - FastBits)];
+                if (entry == 0 && (entry = Long(pending)) == 0) return -1;
+                destination[written++] = (byte)entry;
+                if (entry >= 2u << 24) destination[written++] = (byte)(entry >> 8);
+                int length = (int)(entry >> 16 & 0xff);
                 pending <<= length;
                 bits -= length;
             }
@@ -134,24 +145,37 @@ public static class HpackHuffman
             // Behind the end come ones; a symbol that needs them is padding or an error.
             ulong next = pending | ulong.MaxValue >> bits;
             if (bits < 8 && next == ulong.MaxValue) return written;
-            int entry = fast[next >> (64 - FastBits)];
-            if (entry == 0 && (entry = Long(next)) < 0) return -1;
-            int length = entry & 0xff;
+            uint entry = fast[next >> (64 - FastBits)];
+            if (entry == 0 && (entry = Long(next)) == 0) return -1;
+            int length = (int)(entry >> 16 & 0xff);
+            if (entry >= 2u << 24)
+            {
+                if (length > bits)
+                {
+                    // Only the first of the two may be real.
+                    length = (int)(s_codes[(byte)entry] & 0xff);
+                }
+                else
+                {
+                    destination[written++] = (byte)entry;
+                    entry >>= 8;
+                }
+            }
             if (length > bits) return -1;
-            destination[written++] = (byte)(entry >> 8);
+            destination[written++] = (byte)entry;
             pending <<= length;
             bits -= length;
         }
         return written;
     }
 
-    // A symbol of more than ten bits: symbol << 8 | length, or -1 for EOS.
-    private static int Long(ulong pending)
+    // A symbol of more than twelve bits, like an entry of s_fast; 0 for EOS.
+    private static uint Long(ulong pending)
     {
         uint next = (uint)(pending >> 32);
         int length = FastBits + 1;
         while (next >= s_limits[length]) length++;
         int symbol = s_symbols[s_bases[length] + (int)(next >> (32 - length))];
-        return symbol == EndOfString ? -1 : symbol << 8 | length;
+        return symbol == EndOfString ? 0 : 1u << 24 | (uint)length << 16 | (uint)symbol;
     }
 }

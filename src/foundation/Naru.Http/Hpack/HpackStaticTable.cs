@@ -89,6 +89,7 @@ internal static class HpackStaticTable
 
     private static readonly Entry[] s_entries = ReadEntries();
     private static readonly byte[] s_byName = IndexNames();
+    private static readonly byte[] s_byField = IndexFields();
 
     /// <summary>Name of an entry, 1 to <see cref="Count"/>.</summary>
     public static ReadOnlySpan<byte> Name(int index)
@@ -118,15 +119,15 @@ internal static class HpackStaticTable
         }
     }
 
-    /// <summary>The entry with the same name as <paramref name="first"/> and this value, or 0.</summary>
-    public static int IndexOfValue(int first, ReadOnlySpan<byte> value)
+    /// <summary>The entry with this name and this value, or 0. <paramref name="hash"/> is that of the value, going on from that of the name.</summary>
+    public static int IndexOf(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, uint hash)
     {
-        // Only the pseudo-headers (2 to 14) and accept-encoding (16) have values.
-        if (first is 1 or > 16) return 0;
-        KnownHeader id = s_entries[first].Id;
-        for (int i = first; i <= 16 && (i == first || (s_entries[i].Id == id && id != KnownHeader.Other)); i++)
-            if (s_entries[i].ValueLength > 0 && Value(i).SequenceEqual(value)) return i;
-        return 0;
+        byte[] byField = s_byField;
+        for (uint slot = hash % Slots; ; slot = (slot + 1) % Slots)
+        {
+            int index = byField[slot];
+            if (index == 0 || (Value(index).SequenceEqual(value) && Name(index).SequenceEqual(name))) return index;
+        }
     }
 
     private static Entry[] ReadEntries()
@@ -160,5 +161,18 @@ internal static class HpackStaticTable
             byName[slot] = (byte)i;
         }
         return byName;
+    }
+
+    private static byte[] IndexFields()
+    {
+        var byField = new byte[Slots];
+        for (int i = 1; i <= Count; i++)
+        {
+            if (Value(i).Length == 0) continue;
+            uint slot = HpackHash.Of(Value(i), HpackHash.Of(Name(i))) % Slots;
+            while (byField[slot] != 0) slot = (slot + 1) % Slots;
+            byField[slot] = (byte)i;
+        }
+        return byField;
     }
 }
