@@ -30,6 +30,9 @@ public sealed class Cases : IAsyncDisposable
         return path;
     }
 
+    /// <summary>Requests of a path that the test names itself.</summary>
+    public void At(string path, CaseHandler handler) => _handlers[path] = handler;
+
     /// <summary>A fresh path that reads the whole request and answers these bytes.</summary>
     public string Answer(string bytes, bool thenClose = false) => Add(async (connection, head) =>
     {

@@ -18,6 +18,8 @@ internal sealed class Http2ServerSession : Http2Session
     private int _lastAllowed = MaxStreamId;
     private int _requests;
     private bool _endWhenWritten;
+    private readonly (int From, int To)[] _skipped = new (int, int)[4];
+    private uint _skips;
 
     public Http2ServerSession(Worker worker, Http2ServerConnection connection, HttpManager manager)
         : base(worker, connection, manager.Config.Http2, server: true, manager.Config.MaxRequestHeadersBytes, manager.Config.MaxHeadersCount)
@@ -87,6 +89,7 @@ internal sealed class Http2ServerSession : Http2Session
         Worker.Cache.KeepScratch(builder.Scratch);
         if (goOn && taken && room && builder.Fault != SectionFault.Malformed)
         {
+            Skip(id);
             LastId = id;
             OpenWindows(stream, id);
             stream.HeadBuffer = builder.Buffer;
@@ -109,9 +112,27 @@ internal sealed class Http2ServerSession : Http2Session
         if (!goOn) return false;
         // A stream that we closed, or one above our GOAWAY: its fields had to be decompressed, no more.
         if (id > _lastAllowed) return true;
-        if (!taken) return StreamFault(id, Http2ErrorCode.StreamClosed, "HEADERS on a closed stream");
+        if (!taken)
+        {
+            if (EndedByPeer(id)) return Fault(Http2ErrorCode.StreamClosed, "HEADERS on a closed stream");
+            return !WasSkipped(id) || Fault(Http2ErrorCode.ProtocolError, "HEADERS on a stream below one that was opened");
+        }
+        Skip(id);
         LastId = id;
         return room ? StreamFault(id, Http2ErrorCode.ProtocolError, builder.Why) : StreamFault(id, Http2ErrorCode.RefusedStream, "too many streams");
+    }
+
+    // Ids that a client passed over can't be used any more (RFC 9113 5.1.1). Honest ones pass over none, so few are remembered.
+    private void Skip(int id)
+    {
+        int next = LastId == 0 ? 1 : LastId + 2;
+        if (id > next) _skipped[_skips++ % _skipped.Length] = (next, id - 2);
+    }
+
+    private bool WasSkipped(int id)
+    {
+        foreach ((int from, int to) in _skipped) if (id >= from && id <= to) return true;
+        return false;
     }
 
     private bool OnTrailers(Http2Stream stream, ReadOnlySpan<byte> block, bool end)
@@ -120,11 +141,14 @@ internal sealed class Http2ServerSession : Http2Session
         builder.Start(SectionKind.Trailers, Worker.Buffers.Rent(), Worker.Cache.Scratch(Worker.Buffers), stream.Trailers, Worker.Buffers, MaxHeadBytes, MaxFields);
         bool goOn = Decode(block, ref builder);
         Worker.Cache.KeepScratch(builder.Scratch);
+        if (!goOn || stream.EndReceived || !end || builder.Fault != SectionFault.None)
+        {
+            Worker.Buffers.Return(builder.Buffer);
+            if (!goOn) return false;
+            if (stream.EndReceived) return StreamFault(stream.Id, Http2ErrorCode.StreamClosed, "HEADERS behind the end");
+            return StreamFault(stream.Id, Http2ErrorCode.ProtocolError, end ? builder.Why : "trailers that do not end the stream");
+        }
         stream.TrailerBuffer = builder.Buffer;
-        if (!goOn) return false;
-        if (!end) return StreamFault(stream.Id, Http2ErrorCode.ProtocolError, "trailers that do not end the stream");
-        if (stream.EndReceived) return StreamFault(stream.Id, Http2ErrorCode.StreamClosed, "trailers behind the end");
-        if (builder.Fault != SectionFault.None) return StreamFault(stream.Id, Http2ErrorCode.ProtocolError, builder.Why);
         stream.HasTrailers = stream.Trailers.Count > 0;
         return EndOf(stream);
     }

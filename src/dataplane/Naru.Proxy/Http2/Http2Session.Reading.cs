@@ -117,9 +117,10 @@ internal abstract partial class Http2Session
             if (type == Http2FrameType.Data)
             {
                 bool padded = (flags & Http2Flags.Padded) != 0;
+                if (padded && length == 0) return Fault(Http2ErrorCode.FrameSizeError, "padded DATA has no length of padding");
                 if (b.Count < FrameHead + (padded ? 1 : 0)) return true;
                 if (!StartData(id, length, flags, padded ? head[FrameHead] : -1)) return false;
-                b.Start += FrameHead + (padded && length > 0 ? 1 : 0);
+                b.Start += FrameHead + (padded ? 1 : 0);
                 if (_dataLeft == 0 && _padLeft == 0 && !EndData()) return false;
                 continue;
             }
@@ -146,8 +147,8 @@ internal abstract partial class Http2Session
         if (!Streams.TryGetValue(id, out _dataStream))
         {
             if (IsIdle(id)) return Fault(Http2ErrorCode.ProtocolError, "DATA on a stream that was never opened");
-            // Closed, perhaps by a reset of ours that crossed it: the bytes count and are dropped.
-            return true;
+            // Closed by a reset of ours that crossed it: the bytes count and are dropped. A peer that ended it itself knows better.
+            return !EndedByPeer(id) || StreamFault(id, Http2ErrorCode.StreamClosed, "DATA on a closed stream");
         }
         if (_dataStream.EndReceived)
         {
@@ -160,7 +161,8 @@ internal abstract partial class Http2Session
             _dataStream = null;
             return StreamFault(id, Http2ErrorCode.FlowControlError, "more DATA than the stream's window");
         }
-        _dataStream.ReceiveWindow += overhead;
+        // Padding is never read, so it goes back with the next bytes that are.
+        _dataStream.Credit += overhead;
         return true;
     }
 
@@ -244,7 +246,11 @@ internal abstract partial class Http2Session
                 return true;
             case Http2FrameType.Priority:
                 if (id == 0) return Fault(Http2ErrorCode.ProtocolError, "PRIORITY on stream 0");
-                if (payload.Length != 5) return StreamFault(id, Http2ErrorCode.FrameSizeError, "PRIORITY has 5 bytes");
+                if (payload.Length != 5)
+                {
+                    // A stream that does not exist cannot be reset.
+                    return IsIdle(id) ? Fault(Http2ErrorCode.FrameSizeError, "PRIORITY has 5 bytes") : StreamFault(id, Http2ErrorCode.FrameSizeError, "PRIORITY has 5 bytes");
+                }
                 return Permits(_meter.OnPriority());
             case Http2FrameType.PushPromise:
                 return Fault(Http2ErrorCode.ProtocolError, "PUSH_PROMISE though push is off");
@@ -259,7 +265,8 @@ internal abstract partial class Http2Session
         if (id == 0) return Fault(Http2ErrorCode.ProtocolError, "HEADERS on stream 0");
         if ((flags & Http2Flags.Padded) != 0)
         {
-            if (payload.IsEmpty || payload[0] >= payload.Length) return Fault(Http2ErrorCode.ProtocolError, "more padding than frame");
+            if (payload.IsEmpty) return Fault(Http2ErrorCode.FrameSizeError, "padded HEADERS has no length of padding");
+            if (payload[0] >= payload.Length) return Fault(Http2ErrorCode.ProtocolError, "more padding than frame");
             payload = payload[1..^payload[0]];
         }
         if ((flags & Http2Flags.Priority) != 0)

@@ -12,11 +12,14 @@ internal abstract partial class Http2Session
 {
     protected const int DefaultWindow = 65535;
     protected const int MaxStreamId = int.MaxValue;
+    private const int Remembered = 64;
 
     private readonly List<(Http2Stream Stream, int Id)> _ready = [];
     private readonly List<(Http2Stream Stream, int Id)> _blocked = [];
     private readonly List<(Http2Stream Stream, int Id)> _waking = [];
     private readonly bool _server;
+    private int[]? _ended;
+    private uint _endedNext;
 
     protected Http2Session(Worker worker, TcpSocket socket, Http2OptionsConfig options, bool server, int maxHeadBytes, int maxFields)
     {
@@ -125,9 +128,19 @@ internal abstract partial class Http2Session
     private void Forget(Http2Stream stream)
     {
         if (!Streams.Remove(stream.Id)) return;
+        if (_server && (stream.EndReceived || (stream.IsReset && stream.ResetByPeer))) Remember(stream.Id);
         if (!stream.IsReset) _meter.OnStreamCompleted();
         OnStreamClosed(stream);
     }
+
+    private void Remember(int id)
+    {
+        _ended ??= new int[Remembered];
+        _ended[_endedNext++ % Remembered] = id;
+    }
+
+    /// <summary>Whether the peer ended a stream itself, lately: what it sends on it now is its fault, and crossed nothing of ours.</summary>
+    protected bool EndedByPeer(int id) => _ended is not null && _ended.AsSpan().Contains(id);
 
     /// <summary>Its exchange is over: what the peer still sends or expects on it is cut off, and the stream goes back.</summary>
     public void Finish(Http2Stream stream)
