@@ -1,5 +1,6 @@
 // Looks a parsed request over before anything is done with it: framing, target form, host, expectations (RFC 9110 7, RFC 9112 3).
 // Whatever two recipients could understand differently ends here.
+using System.Buffers;
 using System.Text;
 using Naru.Http.Http1;
 using Naru.Proxy.Routing;
@@ -41,6 +42,8 @@ internal static class RequestCheck
             && MayUpgrade(x, Http1Head.Value(bytes, x.Head.Fields[x.Framing.Upgrade]));
         return null;
     }
+
+    private static readonly SearchValues<byte> s_plainHost = SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"u8);
 
     private static bool MayUpgrade(Exchange x, ReadOnlySpan<byte> token)
     {
@@ -120,6 +123,10 @@ internal static class RequestCheck
     // uri-host [ ":" port ]: no user information, path, blanks or lists.
     private static bool IsHost(ReadOnlySpan<byte> host)
     {
+        // Names and IPv4 addresses, with or without a port: nearly all there are.
+        int odd = host.IndexOfAnyExcept(s_plainHost);
+        if (odd < 0) return true;
+        if (host[odd] == ':' && odd > 0 && host.Length - odd <= 6) return host[(odd + 1)..].IndexOfAnyExceptInRange((byte)'0', (byte)'9') < 0;
         int colon = -1;
         bool bracketed = host.Length > 0 && host[0] == '[';
         int from = 0;

@@ -260,8 +260,13 @@ internal static class RequestWriter
         o.Append(text[..x.Connection.Peer.FormatAddress(text)]);
     }
 
-    public static void Number(IoBuffer o, long value)
+    public static unsafe void Number(IoBuffer o, long value)
     {
+        if ((ulong)value < 10 && o.Room > 0)
+        {
+            o.Memory[o.End++] = (byte)('0' + value);
+            return;
+        }
         value.TryFormat(o.Free, out int written);
         o.End += written;
     }

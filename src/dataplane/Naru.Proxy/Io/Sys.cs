@@ -44,7 +44,16 @@ internal static unsafe partial class Sys
     [LibraryImport("libc", SetLastError = true)] public static partial int getpeername(int fd, byte* address, int* length);
     [LibraryImport("libc", SetLastError = true)] public static partial int epoll_create1(int flags);
     [LibraryImport("libc", SetLastError = true)] public static partial int epoll_ctl(int epoll, int operation, int fd, byte* epollEvent);
-    [LibraryImport("libc", SetLastError = true)] public static partial int epoll_wait(int epoll, byte* events, int max, int timeoutMs);
+    // libc's own function is a cancellation point, which costs more than all else around the call. epoll_pwait without a mask, which
+    // every machine has.
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    private static partial nint syscall_wait(nint number, nint a, nint b, nint c, nint d, nint e, nint f);
+
+    private static readonly nint s_epollPwait = RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 22 : 281;
+
+    public static int epoll_wait(int epoll, byte* events, int max, int timeoutMs) =>
+        (int)syscall_wait(s_epollPwait, epoll, (nint)events, max, timeoutMs, 0, 0);
+
     [LibraryImport("libc", SetLastError = true)] public static partial int eventfd(uint initial, int flags);
     [LibraryImport("libc", SetLastError = true)] public static partial nint read(int fd, byte* buffer, nint length);
     [LibraryImport("libc", SetLastError = true)] public static partial nint write(int fd, byte* buffer, nint length);

@@ -1,6 +1,8 @@
 // A worker's timers: one wheel of 16 ms slots for the next 16 s, one list for what is further away.
 // Pushing a deadline out costs one store: a node that fires early looks at its deadline and goes back in. Requests
 // set and clear their timers thousands of times for every time one fires, so that is the case that must be free.
+using System.Numerics;
+
 namespace Naru.Proxy.Io;
 
 /// <summary>Whoever owns a timer.</summary>
@@ -32,6 +34,8 @@ internal sealed class TimerWheel
     private const int Far = Slots;
     private const int FarScanMs = 8000;
     private readonly TimerNode?[] _slots = new TimerNode?[Slots + 1];
+    // A bit for each slot that may hold something, so that the next one is found without looking at all of them.
+    private readonly ulong[] _used = new ulong[Slots / 64];
     private long _tick;
     private long _nextFarScan;
     private int _near;
@@ -75,7 +79,11 @@ internal sealed class TimerWheel
         node.Next = _slots[slot];
         if (node.Next is { } next) next.Previous = node;
         _slots[slot] = node;
-        if (slot != Far) _near++;
+        if (slot != Far)
+        {
+            _near++;
+            _used[slot >> 6] |= 1UL << slot;
+        }
         else if (_far++ == 0) _nextFarScan = now + FarScanMs;
     }
 
@@ -97,12 +105,29 @@ internal sealed class TimerWheel
         long until = long.MaxValue;
         if (_near > 0)
         {
-            long tick = _tick + 1;
-            while (tick <= _tick + Slots && _slots[tick % Slots] is null) tick++;
-            until = Math.Max(0, tick * SlotMs - now);
+            until = Math.Max(0, NextUsed() * SlotMs - now);
         }
         if (_far > 0) until = Math.Min(until, Math.Max(0, _nextFarScan - now));
         return until == long.MaxValue ? -1 : (int)Math.Min(until, int.MaxValue);
+    }
+
+    private long NextUsed()
+    {
+        long tick = _tick + 1;
+        while (tick <= _tick + Slots)
+        {
+            int slot = (int)(tick % Slots);
+            ulong bits = _used[slot >> 6] >> slot;
+            if (bits == 0)
+            {
+                tick += 64 - (slot & 63);
+                continue;
+            }
+            int skip = BitOperations.TrailingZeroCount(bits);
+            if (_slots[slot + skip] is not null) return tick + skip;
+            _used[slot >> 6] &= ~(1UL << (slot + skip));
+        }
+        return tick;
     }
 
     /// <summary>Runs what is due.</summary>

@@ -1,6 +1,6 @@
 // The header names a proxy must understand, recognised once while a head is parsed so that nobody compares names again.
+using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
-using System.Text;
 
 namespace Naru.Http.Headers;
 
@@ -120,7 +120,21 @@ public static class KnownHeaders
         _ => KnownHeader.PseudoUnknown,
     };
 
+    // Both of the same length. Setting the bit of lower case maps no other token byte onto a letter, a digit or the hyphen, which is
+    // all that known names are made of.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool Is(ReadOnlySpan<byte> name, ReadOnlySpan<byte> lower) =>
-        (name[0] | 0x20) == lower[0] && Ascii.EqualsIgnoreCase(name, lower);
+    private static bool Is(ReadOnlySpan<byte> name, ReadOnlySpan<byte> lower)
+    {
+        if ((name[0] | 0x20) != lower[0]) return false;
+        if (name.Length < 8)
+        {
+            for (int i = 1; i < name.Length; i++) if ((name[i] | 0x20) != lower[i]) return false;
+            return true;
+        }
+        const ulong Lower = 0x2020202020202020;
+        int at = 0;
+        for (; at <= name.Length - 8; at += 8)
+            if ((BinaryPrimitives.ReadUInt64LittleEndian(name[at..]) | Lower) != BinaryPrimitives.ReadUInt64LittleEndian(lower[at..])) return false;
+        return (BinaryPrimitives.ReadUInt64LittleEndian(name[^8..]) | Lower) == BinaryPrimitives.ReadUInt64LittleEndian(lower[^8..]);
+    }
 }

@@ -130,6 +130,17 @@ public struct Http1Framing
 
     private static void ReadConnection(ReadOnlySpan<byte> value, ref Http1Framing framing)
     {
+        // Nearly always one token.
+        if (value.SequenceEqual("keep-alive"u8))
+        {
+            framing.KeepAlive = true;
+            return;
+        }
+        if (value.SequenceEqual("close"u8))
+        {
+            framing.Close = true;
+            return;
+        }
         foreach (Range range in value.Split((byte)','))
         {
             ReadOnlySpan<byte> token = Trim(value[range]);
