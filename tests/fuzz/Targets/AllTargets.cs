@@ -15,6 +15,7 @@ internal static class AllTargets
         new HpackDecodeTarget(),
         new HpackEncodeTarget(),
         new Http2FramesTarget(),
+        new Http2HeadTarget(),
         new YamlTarget(),
         new BootstrapTarget(),
     ];

@@ -116,7 +116,8 @@ internal struct HeadBuilder : IHpackSink
             7 when name.SequenceEqual(":method"u8) => Keep(value, ref _method, ref _methodLength) && (Http1Head.IsToken(value) || Malformed(":method is no token")),
             5 when name.SequenceEqual(":path"u8) => Keep(value, ref _path, ref _pathLength),
             7 when name.SequenceEqual(":scheme"u8) => Keep(value, ref _scheme, ref _schemeLength),
-            10 when name.SequenceEqual(":authority"u8) => Keep(value, ref _authority, ref _authorityLength),
+            10 when name.SequenceEqual(":authority"u8) => Keep(value, ref _authority, ref _authorityLength)
+                && (value.IndexOfAnyExceptInRange((byte)0x21, (byte)0x7e) < 0 || Malformed(":authority holds a byte that no authority has")),
             9 when name.SequenceEqual(":protocol"u8) => Keep(value, ref _protocol, ref _protocolLength) && (Http1Head.IsToken(value) || Malformed(":protocol is no token")),
             _ => Malformed("a pseudo header is not known"),
         };
@@ -219,6 +220,8 @@ internal struct HeadBuilder : IHpackSink
     // RFC 9113 8.2.3: crumbs become one field again, since nothing behind us may be expected to join them.
     private bool AddCrumb(ReadOnlySpan<byte> value)
     {
+        // An empty crumb says nothing, and would leave a blank at the end.
+        if (value.IsEmpty) return true;
         if (_cookie is null) _cookie = _buffers.Rent();
         else if (_cookie.Room < 2 + value.Length) _cookie = _buffers.Grow(_cookie);
         if (_cookie.Room < 2 + value.Length) return Refuse(SectionFault.TooLarge, "more cookie bytes than allowed");
