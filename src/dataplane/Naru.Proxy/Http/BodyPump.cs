@@ -84,9 +84,17 @@ internal static class BodyPump
                 case BodyEvent.End:
                     if (chunked)
                     {
-                        int needed = 5 + (reader.TrailerFields.Count > 0 ? reader.TrailerFields.Length : 0);
-                        if (o.Room < needed && !await Flush(x, to, o)) return Failure(to);
-                        AppendEnd(o, reader);
+                        if (o.Room < 8 && !await Flush(x, to, o)) return Failure(to);
+                        o.Append("0\r\n"u8);
+                        // Trailers may be longer than the buffer: they go in pieces.
+                        for (int field = 0, done = 0; field < reader.TrailerFields.Count;)
+                        {
+                            done = AppendTrailer(o, reader, field, done);
+                            if (done == 0) field++;
+                            else if (!await Flush(x, to, o)) return Failure(to);
+                        }
+                        if (o.Room < 2 && !await Flush(x, to, o)) return Failure(to);
+                        o.Append("\r\n"u8);
                     }
                     return o.IsEmpty || await Flush(x, to, o) ? PumpResult.Done : Failure(to);
 
@@ -193,17 +201,23 @@ internal static class BodyPump
     }
 
     // Trailers travel, but those that would frame or route a message must not (RFC 9110 6.5.1).
-    private static void AppendEnd(IoBuffer o, BodyReader reader)
+    // Appends what fits of a field's line behind its first bytes: how many are done, or 0 when all are.
+    private static int AppendTrailer(IoBuffer o, BodyReader reader, int index, int done)
     {
-        o.Append("0\r\n"u8);
         ReadOnlySpan<byte> bytes = reader.TrailerBytes;
-        foreach (ref readonly HeaderField field in reader.TrailerFields.Fields)
-            if (IsTrailer(bytes, field)) o.Append(bytes[field.NameStart..field.LineEnd]);
-        o.Append("\r\n"u8);
+        ref readonly HeaderField field = ref reader.TrailerFields.Fields[index];
+        if (!IsTrailer(bytes, field)) return 0;
+        ReadOnlySpan<byte> left = bytes[(field.NameStart + done)..field.LineEnd];
+        int take = Math.Min(left.Length, o.Room);
+        o.Append(left[..take]);
+        return take == left.Length ? 0 : done + take;
     }
 
     /// <summary>Whether a field may travel as a trailer.</summary>
-    public static bool IsTrailer(ReadOnlySpan<byte> bytes, in HeaderField field) => field.Id is KnownHeader.Other && !IsForbidden(Http1Head.Name(bytes, field));
+    public static bool IsTrailer(ReadOnlySpan<byte> bytes, in HeaderField field) => IsTrailer(field.Id, Http1Head.Name(bytes, field));
+
+    /// <summary>The same by name.</summary>
+    public static bool IsTrailer(KnownHeader id, ReadOnlySpan<byte> name) => id is KnownHeader.Other && !IsForbidden(name);
 
     private static bool IsForbidden(ReadOnlySpan<byte> name) =>
         Ascii.EqualsIgnoreCase(name, "trailer"u8) || Ascii.EqualsIgnoreCase(name, "content-encoding"u8) || Ascii.EqualsIgnoreCase(name, "content-range"u8)

@@ -108,6 +108,8 @@ internal sealed class BodyReader
         {
             Buffer = piece;
             Piece(piece.Start, piece.Count);
+            // Known to be the last one: the end can go with it.
+            Done = stream.EndReceived && !stream.HasPieces;
             return BodyEvent.Data;
         }
         PieceLength = 0;

@@ -96,9 +96,8 @@ internal static class ResponseWriter
     }
 
     /// <summary>An interim response (1xx), passed on as it came.</summary>
-    public static void WriteInterim(Exchange x, ref IoBuffer o, IoBuffer from)
+    public static void WriteInterim(Exchange x, Http1Head head, ref IoBuffer o, IoBuffer from)
     {
-        Http1Head head = x.UpstreamHead;
         ReadOnlySpan<byte> bytes = from.Filled[..head.Length];
         RequestWriter.Ensure(x, ref o, bytes.Length + 64);
         StatusLine(o, head.Status, bytes.Slice(head.ReasonStart, head.ReasonLength));

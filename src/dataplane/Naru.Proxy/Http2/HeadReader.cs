@@ -52,7 +52,7 @@ internal readonly ref struct HeadReader(SectionKind kind, ReadOnlySpan<byte> byt
             lines = lines[(end + 2)..];
             KnownHeader id = KnownHeaders.Of(name);
             if (id != KnownHeader.Other && !Travels(id, name, value)) continue;
-            if (_kind == SectionKind.Trailers && id != KnownHeader.Other) continue;
+            if (_kind == SectionKind.Trailers && !BodyPump.IsTrailer(id, name)) continue;
             if (IsTunnel && IsHandshake(name)) continue;
             at += encoder.Encode(name, value, into[at..]);
         }

@@ -42,6 +42,9 @@ internal sealed class Http2ClientSession : Http2Session
     /// <summary>Whether another stream may be opened.</summary>
     public bool HasCapacity => !IsEnding && !IsDead && Streams.Count < Math.Min(PeerMaxStreams, Options.MaxConcurrentStreams);
 
+    /// <summary>The peer has answered a request before: it is one that works.</summary>
+    public bool HasAnswered { get; private set; }
+
     /// <summary>The peer's settings are here.</summary>
     public bool KnowsPeer { get; private set; }
 
@@ -115,18 +118,18 @@ internal sealed class Http2ClientSession : Http2Session
             stream.HasTrailers = head.Count > 0;
             return EndOf(stream);
         }
-        if (stream.HeadBuffer is { } earlier) Worker.Buffers.Return(earlier);
-        stream.HeadBuffer = builder.Buffer;
         if (head.Status < 200)
         {
+            stream.AddInterim(builder.Buffer);
             // 101 has no meaning here (RFC 9113 8.6); an interim head cannot end a stream.
             if (head.Status == 101 || end) return StreamFault(id, Http2ErrorCode.ProtocolError, "an interim response that cannot be");
-            stream.InterimReady = true;
+            if (stream.Interims > Attempt.MaxInterim) return StreamFault(id, Http2ErrorCode.EnhanceYourCalm, "interim responses without end");
             Ready(stream);
             return true;
         }
-        stream.InterimReady = false;
+        stream.HeadBuffer = builder.Buffer;
         stream.HeadReady = true;
+        HasAnswered = true;
         bool bodyless = stream.Exchange is { IsHead: true } || head.Status is 204 or 304;
         stream.Expected = bodyless ? 0 : builder.ContentLength;
         Ready(stream);
@@ -255,14 +258,43 @@ internal sealed class Http2Pool(Worker worker)
 
     public void Wait(PoolWaiter waiter) => _waiting.Enqueue(waiter);
 
-    /// <summary>Something changed: all who wait look again, on a later turn.</summary>
+    /// <summary>Something changed: those who wait look again, on a later turn, as many as get somewhere.</summary>
     public void Wake()
     {
-        if (_waiting.Count > 0) worker.Post(_ => Resume());
+        if (_waiting.Count > 0) Later();
     }
+
+    // Apart, since a closure is made where its method begins.
+    private void Later() => worker.Post(_ => Resume());
 
     private void Resume()
     {
-        for (int n = _waiting.Count; n > 0 && _waiting.TryDequeue(out PoolWaiter? waiter); n--) waiter.Resume();
+        UpstreamPeer? stuck = null;
+        for (int n = _waiting.Count; n > 0 && _waiting.TryDequeue(out PoolWaiter? waiter); n--)
+        {
+            if (!waiter.IsWaiting) continue;
+            if (waiter.Failure is null && waiter.Peer is { } peer && (peer == stuck || (IsConnecting && Find(peer) is null)))
+            {
+                stuck = peer;
+                _waiting.Enqueue(waiter);
+                continue;
+            }
+            waiter.Resume();
+        }
+    }
+
+    /// <summary>The connection that was being made failed, for all who waited for it.</summary>
+    public void Fail(in UpstreamPeer peer, AttemptEnd failure, byte[] why)
+    {
+        for (int n = _waiting.Count; n > 0 && _waiting.TryDequeue(out PoolWaiter? waiter); n--)
+        {
+            if (waiter.Peer == peer)
+            {
+                waiter.Failure = failure;
+                waiter.Why = why;
+            }
+            _waiting.Enqueue(waiter);
+        }
+        Wake();
     }
 }

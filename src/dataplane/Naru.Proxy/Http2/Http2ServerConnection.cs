@@ -12,6 +12,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
     private readonly Http2ServerSession _session;
     private IoBuffer? _first;
     private long _idleSince;
+    private bool _lingering;
     private long _pingDue = TimerNode.Never;
     private long _pongDue = TimerNode.Never;
     private long _drainDue = TimerNode.Never;
@@ -43,7 +44,13 @@ internal sealed class Http2ServerConnection : ListenerConnection
             Rearm();
             IoBuffer? first = _first;
             _first = null;
-            await _session.RunAsync(first);
+            if (await _session.RunAsync(first))
+            {
+                _session.NoLongerEnds();
+                _lingering = true;
+                Worker.Timers.Set(Timer, Worker.Now + Math.Max(1, (long)_manager.Config.DelayedCloseTimeout.TotalMilliseconds), Worker.Now);
+                await _session.LingerAsync();
+            }
         }
         catch (Exception e)
         {
@@ -70,7 +77,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
 
     private void Rearm()
     {
-        if (Fd < 0) return;
+        if (Fd < 0 || _lingering) return;
         long due = Math.Min(Math.Min(_pingDue, _pongDue), _drainDue);
         if (_idleSince != TimerNode.Never && _manager.IdleMs > 0) due = Math.Min(due, _idleSince + _manager.IdleMs);
         if (_manager.MaxConnectionMs > 0 && !_session.IsEnding) due = Math.Min(due, OpenedAt + _manager.MaxConnectionMs);
@@ -80,6 +87,11 @@ internal sealed class Http2ServerConnection : ListenerConnection
 
     public override void OnTimer(TimerNode timer)
     {
+        if (_lingering)
+        {
+            Cancel();
+            return;
+        }
         long now = Worker.Now;
         if (now >= _pongDue)
         {

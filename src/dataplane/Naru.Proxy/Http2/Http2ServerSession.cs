@@ -62,9 +62,17 @@ internal sealed class Http2ServerSession : Http2Session
         Worker.AtTurnEnd(this);
     }
 
+    /// <summary>Everything was said; nothing more is done for this session.</summary>
+    public void NoLongerEnds() => _endWhenWritten = false;
+
     public override void OnTurnEnd()
     {
         base.OnTurnEnd();
+        OnWritten();
+    }
+
+    protected override void OnWritten()
+    {
         if (_endWhenWritten && Unsent == 0 && _serving == 0 && !IsDead) Socket.Cancel();
     }
 
@@ -79,7 +87,8 @@ internal sealed class Http2ServerSession : Http2Session
         if ((id & 1) == 0) return Fault(Http2ErrorCode.ProtocolError, "a client opens streams of odd number");
         if (Streams.TryGetValue(id, out Http2Stream? open)) return OnTrailers(open, block, end);
         bool taken = id > LastId && id <= _lastAllowed;
-        bool room = Streams.Count < Options.MaxConcurrentStreams;
+        // Exchanges of streams that are gone count until they have ended: resets must not buy more work than streams would.
+        bool room = Math.Max(Streams.Count, _serving + _fresh.Count) < Options.MaxConcurrentStreams;
         Http2Stream stream = Worker.Cache.RentStream();
         Exchange x = Worker.Cache.RentExchange(Worker);
         HeadBuilder builder = default;

@@ -12,6 +12,7 @@ internal abstract partial class Http2Session
 {
     private const int FrameHead = 9;
     private const int MaxFrame = 16384;
+    private const int LingerMaxBytes = 256 * 1024;
 
     private readonly HpackDecoder _decoder;
     private Http2AbuseMeter _meter;
@@ -26,7 +27,6 @@ internal abstract partial class Http2Session
     private long _receiveWindow;
     private long _streamReceiveWindow;
     private int _credit;
-    private int _peerLastId = int.MaxValue;
     private bool _prefaceSeen;
     private bool _settingsSeen;
     private bool _settingsAcked;
@@ -39,12 +39,14 @@ internal abstract partial class Http2Session
         return status is HpackStatus.Ok or HpackStatus.RefusedBySink || Fault(Http2ErrorCode.CompressionError, "a field section cannot be decompressed");
     }
 
-    /// <summary>Reads until the connection ends. Bytes that were read before are in <paramref name="first"/>.</summary>
+    /// <summary>Reads until the connection ends: true when we end it, false when the peer has. Bytes that were read before are in
+    /// <paramref name="first"/>.</summary>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public async ValueTask<bool> RunAsync(IoBuffer? first)
     {
         _in = first;
         bool goOn = _in is null || _in.IsEmpty || Process();
+        bool gone = false;
         Deliver();
         while (goOn && !IsDead)
         {
@@ -58,12 +60,44 @@ internal abstract partial class Http2Session
             MakeRoom(_in);
             int n = Socket.Receive(_in);
             if (n == TcpSocket.WouldBlock) continue;
-            if (n is 0 or TcpSocket.Failed) break;
+            if (n is 0 or TcpSocket.Failed)
+            {
+                gone = true;
+                break;
+            }
             OnRead(n);
             goOn = Process();
             Deliver();
         }
         Flush();
+        return !gone && !IsDead;
+    }
+
+    /// <summary>Ends our side and reads what the peer still sends, for a while: closing with unread bytes in the socket makes the kernel
+    /// send a reset, which would overtake GOAWAY and answers on their way.</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public async ValueTask<bool> LingerAsync()
+    {
+        GiveUpStreams();
+        Deliver();
+        Socket.Uncancel();
+        _shutdownWhenWritten = true;
+        Flush();
+        if (_out is null && !IsDead) Socket.ShutdownWrite();
+        for (int drained = 0; drained < LingerMaxBytes && !IsDead;)
+        {
+            if (!Socket.MayRead)
+            {
+                if (_in is not null) ReleaseIn();
+                await Socket.Readable();
+            }
+            if (Socket.Cancelled || IsDead) break;
+            _in ??= Worker.Buffers.Rent();
+            _in.Clear();
+            int n = Socket.Receive(_in);
+            if (n is 0 or TcpSocket.Failed) break;
+            if (n > 0) drained += n;
+        }
         return true;
     }
 
@@ -155,6 +189,11 @@ internal abstract partial class Http2Session
             _dataStream = null;
             return StreamFault(id, Http2ErrorCode.StreamClosed, "DATA behind the end of a stream");
         }
+        if (!_server && !_dataStream.HeadReady)
+        {
+            _dataStream = null;
+            return StreamFault(id, Http2ErrorCode.ProtocolError, "DATA before the head of the answer");
+        }
         _dataStream.ReceiveWindow -= length;
         if (_dataStream.ReceiveWindow < 0)
         {
@@ -241,8 +280,7 @@ internal abstract partial class Http2Session
                 if (id != 0) return Fault(Http2ErrorCode.ProtocolError, "GOAWAY on a stream");
                 if (payload.Length < 8) return Fault(Http2ErrorCode.FrameSizeError, "GOAWAY is too short");
                 GoAwayReceived = true;
-                _peerLastId = (int)(BinaryPrimitives.ReadUInt32BigEndian(payload) & 0x7fffffff);
-                OnGoAway(_peerLastId);
+                OnGoAway((int)(BinaryPrimitives.ReadUInt32BigEndian(payload) & 0x7fffffff));
                 return true;
             case Http2FrameType.Priority:
                 if (id == 0) return Fault(Http2ErrorCode.ProtocolError, "PRIORITY on stream 0");

@@ -12,11 +12,13 @@ namespace Naru.Proxy.Http2;
 internal abstract partial class Http2Session
 {
     private const int HighWater = 60 * 1024;
+    private const int SmallHead = 1024;
 
     private readonly HpackEncoder _encoder = new();
     private IoBuffer? _out;
     private bool _flushQueued;
     private bool _draining;
+    private bool _shutdownWhenWritten;
     private long _sendWindow = DefaultWindow;
     private long _peerWindow = DefaultWindow;
 
@@ -28,8 +30,14 @@ internal abstract partial class Http2Session
 
     private bool HasRoom => Unsent < HighWater;
 
+    // Heads are not cut into pieces: large ones wait for all of their room, but for what control frames may need; small ones go a
+    // little beyond the mark, so that an interim answer is not lost to a busy connection.
+    private bool HasRoomFor(int bytes) =>
+        bytes <= SmallHead ? Unsent < 2 * HighWater - BufferPool.Small : HasRoom && (Unsent == 0 || Unsent + bytes <= BufferPool.Large - BufferPool.Small);
+
     /// <summary>Whether a write on this stream would get anywhere.</summary>
-    public bool MaySend(Http2Stream stream) => HasRoom && (!stream.NeedsWindow || (stream.SendWindow > 0 && _sendWindow > 0));
+    public bool MaySend(Http2Stream stream) =>
+        stream.NeedsRoom > 0 ? HasRoomFor(stream.NeedsRoom) : HasRoom && (!stream.NeedsWindow || (stream.SendWindow > 0 && _sendWindow > 0));
 
     protected void OpenWindows(Http2Stream stream, int id)
     {
@@ -65,7 +73,9 @@ internal abstract partial class Http2Session
         PriorityFramesPerStream = Options.MaxPriorityFramesPerStream,
         WindowUpdatesPerData = Options.MaxWindowUpdatesPerData,
         OutboundControlFrames = Options.MaxOutboundControlFrames,
-        HeaderBlockBytes = MaxHeadBytes + 1024,
+        // A section beyond the limit is still decoded, so that its request can be answered 431 and the others go on; what does not
+        // even fit a buffer ends the connection.
+        HeaderBlockBytes = BufferPool.Large - BufferPool.Small / 2,
     };
 
     private static void Setting(Span<byte> into, ref int at, Http2SettingId id, int value)
@@ -177,8 +187,16 @@ internal abstract partial class Http2Session
     {
         if (stream.IsReset || IsDead) return false;
         stream.NeedsWindow = false;
-        if (!HasRoom) Flush();
-        if (!HasRoom || Out(head.MostBytes + 2 * FrameHead) is not { } o) return false;
+        int most = head.MostBytes + FrameHead * (2 + head.MostBytes / MaxFrame);
+        stream.NeedsRoom = most;
+        if (!HasRoomFor(most)) Flush();
+        if (!HasRoomFor(most)) return false;
+        if (Out(most) is not { } o)
+        {
+            // More than a whole buffer: it will never leave.
+            Reset(stream, Http2ErrorCode.InternalError);
+            return false;
+        }
         int at = o.End;
         o.End += FrameHead;
         int length = head.Encode(_encoder, o.Free);
@@ -219,6 +237,7 @@ internal abstract partial class Http2Session
     {
         int taken = 0;
         stream.NeedsWindow = length > 0;
+        stream.NeedsRoom = 0;
         while (!stream.IsReset && !IsDead && !stream.EndSent)
         {
             if (!HasRoom)
@@ -228,6 +247,8 @@ internal abstract partial class Http2Session
             }
             int part = (int)Math.Min(Math.Min(length - taken, MaxFrame), Math.Min(stream.SendWindow, _sendWindow));
             if (part <= 0 && (length > 0 || !end)) break;
+            // An end without bytes needs no window.
+            part = Math.Max(0, part);
             if (Out(FrameHead + part) is not { } o) break;
             bool last = end && taken + part == length;
             Head(o, part, Http2FrameType.Data, last ? Http2Flags.EndStream : Http2Flags.None, stream.Id);
@@ -258,7 +279,11 @@ internal abstract partial class Http2Session
             Worker.Post(_ => Die());
             return;
         }
-        if (_out.IsEmpty) ReleaseOut();
+        if (_out.IsEmpty)
+        {
+            ReleaseOut();
+            if (_shutdownWhenWritten) Socket.ShutdownWrite();
+        }
         else
         {
             _draining = true;
@@ -273,6 +298,9 @@ internal abstract partial class Http2Session
         Flush();
         if (!IsDead && _blocked.Count > 0 && HasRoom) WakeWriters();
     }
+
+    /// <summary>What had to wait for the socket is written.</summary>
+    protected virtual void OnWritten() { }
 
     private void ReleaseOut()
     {
@@ -298,6 +326,9 @@ internal abstract partial class Http2Session
         }
         _draining = false;
         if (_out is { IsEmpty: true } || (IsDead && _out is not null)) ReleaseOut();
+        if (IsDead) return true;
+        if (_shutdownWhenWritten && _out is null) Socket.ShutdownWrite();
+        OnWritten();
         return true;
     }
 }

@@ -94,8 +94,9 @@ internal abstract partial class Http2Session
     {
         if (!Permits(_meter.OnResetProvoked())) return false;
         SendReset(id, code);
-        if (Streams.TryGetValue(id, out Http2Stream? stream)) Gone(stream, code, byPeer: false);
-        _ = why;
+        if (!Streams.TryGetValue(id, out Http2Stream? stream)) return true;
+        stream.Fault = why;
+        Gone(stream, code, byPeer: false);
         return true;
     }
 
@@ -175,6 +176,7 @@ internal abstract partial class Http2Session
             if (!ReferenceEquals(stream.Session, this) || stream.Id != id) continue;
             stream.IsReady = false;
             if (_server && stream.IsReset && stream.ResetByPeer) stream.Exchange?.GiveUp(Http.AbortReason.DownstreamGone);
+            else if (_server && stream.IsReset && stream.Fault is not null) stream.Exchange?.GiveUp(Http.AbortReason.DownstreamBroken);
             else stream.ResumeReader();
         }
         _ready.Clear();
@@ -195,16 +197,21 @@ internal abstract partial class Http2Session
         _waking.Clear();
     }
 
+    private void GiveUpStreams()
+    {
+        foreach (Http2Stream stream in Streams.Values.ToArray())
+        {
+            stream.Lost = true;
+            Gone(stream, Http2ErrorCode.InternalError, byPeer: true);
+        }
+    }
+
     /// <summary>Ends everything at once.</summary>
     public void Die()
     {
         if (IsDead) return;
         IsDead = true;
-        foreach (Http2Stream stream in Streams.Values.ToArray())
-        {
-            stream.Refused |= !_server && !stream.HeadReady && stream.Buffered == 0 && GoAwayReceived && stream.Id > _peerLastId;
-            Gone(stream, Http2ErrorCode.InternalError, byPeer: true);
-        }
+        GiveUpStreams();
         ReleaseIn();
         Socket.Close();
         if (_out is not null && !_draining) ReleaseOut();

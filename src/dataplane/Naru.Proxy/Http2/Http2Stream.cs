@@ -36,8 +36,23 @@ internal sealed class Http2Stream : ITimerOwner
     /// <summary>Whether the final head is here (client).</summary>
     public bool HeadReady;
 
+    private Queue<IoBuffer>? _interims;
+
+    /// <summary>Interim heads that came (client).</summary>
+    public int Interims { get; private set; }
+
     /// <summary>An interim head is here and waits to be taken (client).</summary>
-    public bool InterimReady;
+    public bool InterimReady => _interims is { Count: > 0 };
+
+    /// <summary>Keeps an interim head, laid out as HTTP/1, until its turn.</summary>
+    public void AddInterim(IoBuffer head)
+    {
+        Interims++;
+        (_interims ??= new Queue<IoBuffer>()).Enqueue(head);
+    }
+
+    /// <summary>The interim head that came first; whoever takes it gives it back.</summary>
+    public IoBuffer TakeInterim() => _interims!.Dequeue();
 
     /// <summary>The peer sends no more.</summary>
     public bool EndReceived;
@@ -56,6 +71,12 @@ internal sealed class Http2Stream : ITimerOwner
 
     /// <summary>The connection is known not to have processed it: safe to send anew (RFC 9113 8.7).</summary>
     public bool Refused;
+
+    /// <summary>Its connection died under it.</summary>
+    public bool Lost;
+
+    /// <summary>What the peer did wrong on it, for which we reset it.</summary>
+    public string? Fault;
 
     public bool Cancelled { get; private set; }
 
@@ -86,6 +107,9 @@ internal sealed class Http2Stream : ITimerOwner
     /// <summary>What it wants to write next counts against the windows.</summary>
     public bool NeedsWindow;
 
+    /// <summary>Bytes of the head that it wants to write next; 0 where it is a body.</summary>
+    public int NeedsRoom;
+
     /// <summary>Waits for window or room.</summary>
     public bool WantsWrite => _writeContinuation is not null;
 
@@ -99,7 +123,10 @@ internal sealed class Http2Stream : ITimerOwner
         Expected = -1;
         OpenedAt = session.Worker.Now;
         Exchange = null;
-        HeadSent = HasTrailers = HeadReady = InterimReady = EndReceived = EndSent = IsReset = ResetByPeer = Refused = Cancelled = IsReady = IsTunnel = false;
+        Fault = null;
+        Interims = NeedsRoom = 0;
+        NeedsWindow = _headWaited = false;
+        HeadSent = HasTrailers = HeadReady = EndReceived = EndSent = Lost = IsReset = ResetByPeer = Refused = Cancelled = IsReady = IsTunnel = false;
         ResetCode = Http2ErrorCode.NoError;
     }
 
@@ -244,6 +271,7 @@ internal sealed class Http2Stream : ITimerOwner
         }
         _last = null;
         if (unread > 0) Session.Discarded(unread);
+        while (InterimReady) worker.Buffers.Return(TakeInterim());
         if (TrailerBuffer is { } trailers) worker.Buffers.Return(trailers);
         if (HeadBuffer is { } head) worker.Buffers.Return(head);
         TrailerBuffer = HeadBuffer = null;

@@ -45,7 +45,7 @@ internal static class Attempt
     // Envoy's max_response_headers_kb and max_headers_count have the same defaults as the request's.
     private const int MaxHeadBytes = 60 * 1024;
     private const int MaxFields = 100;
-    private const int MaxInterim = 16;
+    public const int MaxInterim = 16;
     private const long KeepAliveMarginMs = 1000;
 
     /// <summary>Runs one try: at once on a pooled connection, or on a new one.</summary>
@@ -174,7 +174,7 @@ internal static class Attempt
                     failure = AttemptKind.Malformed;
                     break;
                 }
-                if (await InterimAsync(x, rb))
+                if (await InterimAsync(x, head, rb))
                 {
                     rb.Start += head.Length;
                     head.StartResponse();
@@ -432,7 +432,8 @@ internal static class Attempt
     private static unsafe bool SendContinue(Exchange x)
     {
         ReadOnlySpan<byte> line = "HTTP/1.1 100 Continue\r\n\r\n"u8;
-        if (x.Stream is { } stream) return stream.Session.SendHead(stream, new HeadReader(SectionKind.Response, line), end: false);
+        // On a connection that is too busy to be told, the client goes on by its own patience (RFC 9110 10.1.1).
+        if (x.Stream is { } stream) return stream.Session.SendHead(stream, new HeadReader(SectionKind.Response, line), end: false) || !stream.IsReset;
         fixed (byte* bytes = line) return x.Connection.Send(bytes, line.Length) == line.Length;
     }
 
@@ -469,14 +470,14 @@ internal static class Attempt
 
     // 100 is ours to answer unless configured otherwise; what else is interim goes through, to clients that know it.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public static async ValueTask<bool> InterimAsync(Exchange x, IoBuffer rb)
+    public static async ValueTask<bool> InterimAsync(Exchange x, Http1Head head, IoBuffer rb)
     {
-        int status = x.UpstreamHead.Status;
+        int status = head.Status;
         bool forward = status == 100 ? x.Manager.Config.Proxy100Continue && x.Framing.Expect100 && !x.Continued : x.Head.Minor == 1;
         if (!forward) return true;
         if (status == 100) x.Continued = true;
         IoBuffer o = x.Worker.Buffers.Rent();
-        ResponseWriter.WriteInterim(x, ref o, rb);
+        ResponseWriter.WriteInterim(x, head, ref o, rb);
         bool sent = await x.SendDownstreamAsync(o, o.Count, end: false);
         x.Worker.Buffers.Return(o);
         if (!sent) x.GiveUp(AbortReason.DownstreamGone);
@@ -507,6 +508,15 @@ internal sealed class PoolWaiter(Action<PoolWaiter> wait) : ICriticalNotifyCompl
     public PoolWaiter GetAwaiter() => this;
     public bool IsCompleted => false;
     public bool IsWaiting => _continuation is not null;
+
+    /// <summary>With whom a connection is wanted; null is for whoever wants to hear of every change.</summary>
+    public UpstreamPeer? Peer { get; init; }
+
+    /// <summary>How the connection failed that it waited for.</summary>
+    public AttemptEnd? Failure { get; set; }
+
+    /// <summary>Why, in words.</summary>
+    public byte[]? Why { get; set; }
     public void GetResult() { }
     public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);
 

@@ -64,6 +64,7 @@ internal static class Http2Attempt
         Http2Pool sessions = pool.Http2;
         ClusterSlot slot = cluster.Slot;
         long[] stats = slot.Stats!.Shard(worker.Index);
+        PoolWaiter? waiter = null;
         while (sessions.Find(peer) is null)
         {
             bool full = slot.Connections >= cluster.Config.MaxConnections && pool.Connections > 0;
@@ -92,10 +93,16 @@ internal static class Http2Attempt
                     sessions.Wake();
                     return null;
                 }
-                sessions.Wake();
-                if (result == ConnectResult.Cancelled) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+                if (result == ConnectResult.Cancelled)
+                {
+                    sessions.Wake();
+                    return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+                }
+                // Those who waited for this connection share its fate: each trying in turn would wait for all before it.
                 x.TransportFailure = Encoding.ASCII.GetBytes(up.Failure);
-                return new AttemptEnd(result == ConnectResult.TimedOut ? AttemptKind.ConnectTimedOut : up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestSent: false);
+                var failed = new AttemptEnd(result == ConnectResult.TimedOut ? AttemptKind.ConnectTimedOut : up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestSent: false);
+                sessions.Fail(peer, failed, x.TransportFailure);
+                return failed;
             }
             if (full) stats[ClusterStats.CxOverflow]++;
             if (slot.Pending >= cluster.Config.MaxPendingRequests)
@@ -103,17 +110,25 @@ internal static class Http2Attempt
                 stats[ClusterStats.RqPendingOverflow]++;
                 return new AttemptEnd(AttemptKind.Overflow, RequestSent: false);
             }
-            stats[ClusterStats.RqPendingTotal]++;
+            if (waiter is null)
+            {
+                waiter = new PoolWaiter(sessions.Wait) { Peer = peer };
+                stats[ClusterStats.RqPendingTotal]++;
+            }
             stats[ClusterStats.RqPendingActive]++;
             ClusterWorker own = slot.Of(worker);
             own.Pending++;
-            var waiter = new PoolWaiter(sessions.Wait);
             x.Waiter = waiter;
             await waiter;
             x.Waiter = null;
             own.Pending--;
             stats[ClusterStats.RqPendingActive]--;
             if (x.Abort != AbortReason.None) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+            if (waiter.Failure is { } end)
+            {
+                x.TransportFailure = waiter.Why;
+                return end;
+            }
         }
         return null;
     }
@@ -131,6 +146,7 @@ internal static class Http2Attempt
         x.UpstreamStartTicks = worker.Ticks;
         stream.IsTunnel = x.IsUpgrade;
         stream.WaitForHead(true);
+        bool hadAnswered = session.HasAnswered;
 
         // The request: its head and what of its body is here at once, the rest by a pump beside the answer.
         IoBuffer o = RequestWriter.Write(x);
@@ -142,7 +158,9 @@ internal static class Http2Attempt
         bool pumping = false;
         if (sent && buffered && !bodyless)
         {
-            await SendBufferedBodyAsync(x, session, stream);
+            // Beside the answer where it must wait for window: an answer may come before all of it is wanted.
+            pump = SendBufferedBodyAsync(x, session, stream);
+            pumping = !pump.IsCompleted;
         }
         else if (sent && !buffered && !x.IsUpgrade)
         {
@@ -151,12 +169,17 @@ internal static class Http2Attempt
         }
 
         // The answer's head.
-        while (!stream.HeadReady && !stream.IsReset && !stream.Cancelled)
+        while ((!stream.HeadReady || stream.InterimReady) && !stream.IsReset && !stream.Cancelled)
         {
             if (stream.InterimReady)
             {
-                stream.InterimReady = false;
-                if (!await Attempt.InterimAsync(x, stream.HeadBuffer!)) break;
+                IoBuffer interim = stream.TakeInterim();
+                var interimHead = new Http1Head();
+                interimHead.StartResponse();
+                interimHead.Parse(interim.Filled, interim.Count, int.MaxValue);
+                bool passed = await Attempt.InterimAsync(x, interimHead, interim);
+                worker.Buffers.Return(interim);
+                if (!passed) break;
                 continue;
             }
             await stream.Readable();
@@ -180,7 +203,9 @@ internal static class Http2Attempt
         {
             if (failure == AttemptKind.Malformed) stats[ClusterStats.CxProtocolError]++;
             if (failure == AttemptKind.Reset) stats[ClusterStats.RqRxReset]++;
+            // Refused: not processed. Lost with a connection that had worked before: the endpoint closed it as we reached for it.
             bool refused = stream.Refused;
+            bool reused = refused || (stream.Lost && hadAnswered);
             if (pumping) await Attempt.StopPumpAsync(x, stream, pump);
             if (x.Abort == AbortReason.PerTryTimeout)
             {
@@ -188,7 +213,7 @@ internal static class Http2Attempt
                 return new AttemptEnd(AttemptKind.TimedOut);
             }
             // What was not processed may be sent anew, once, without anybody noticing (RFC 9113 8.7).
-            return new AttemptEnd(failure, Reused: refused, RequestSent: !refused && sent);
+            return new AttemptEnd(failure, Reused: reused, RequestSent: !refused && sent);
         }
 
         x.TryDeadline = TimerNode.Never;
@@ -204,17 +229,14 @@ internal static class Http2Attempt
         PumpResult flowed = await Attempt.DeliverAsync(x, stream.HeadBuffer!, framing);
         x.BytesSent = x.ResponseBody.Bytes;
         x.UpstreamEndTicks = worker.Ticks;
-        bool requestDone = !pumping || x.RequestBody.Done;
+        bool requestDone = !pumping || x.RequestBodyBuffered || x.RequestBody.Done;
         if (pumping)
         {
             if (!requestDone) x.Manager.Stats.Shard(worker.Index)[HttpStats.RqResponseBeforeComplete]++;
             await Attempt.StopPumpAsync(x, stream, pump);
-            requestDone = x.RequestBody.Done && x.RequestSent;
+            requestDone = x.RequestBodyBuffered || (x.RequestBody.Done && x.RequestSent);
         }
-        else
-        {
-            Forwarder.PassBody(x);
-        }
+        if (x.RequestBodyBuffered) Forwarder.PassBody(x);
         if (flowed == PumpResult.Done) return new AttemptEnd(AttemptKind.Answered, KeepDownstream: x.KeepAlive && requestDone);
         Attempt.CutShort(x, stats, flowed);
         return new AttemptEnd(AttemptKind.Answered);
@@ -234,17 +256,18 @@ internal static class Http2Attempt
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<bool> SendBufferedBodyAsync(Exchange x, Http2ClientSession session, Http2Stream stream)
+    private static async ValueTask<PumpResult> SendBufferedBodyAsync(Exchange x, Http2ClientSession session, Http2Stream stream)
     {
         int length = (int)x.Framing.ContentLength;
         for (int sent = 0; sent < length;)
         {
             sent += SendPart(x, session, stream, sent, length);
             if (sent == length) break;
-            if (stream.IsReset || stream.Cancelled) return false;
+            if (stream.IsReset || stream.Cancelled) return PumpResult.Cancelled;
             await stream.Writable();
         }
-        return true;
+        x.RequestSent = true;
+        return PumpResult.Done;
     }
 
     private static unsafe int SendPart(Exchange x, Http2ClientSession session, Http2Stream stream, int from, int length) =>
