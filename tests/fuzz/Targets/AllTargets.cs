@@ -1,5 +1,6 @@
 // The readers of bytes and text that strangers can reach. A new one gets a line here.
 using Naru.FuzzTests.Engine;
+using Naru.Proxy.Http2;
 
 namespace Naru.FuzzTests.Targets;
 
@@ -16,6 +17,9 @@ internal static class AllTargets
         new HpackEncodeTarget(),
         new Http2FramesTarget(),
         new Http2HeadTarget(),
+        new Http1ToHttp2Target("http1-to-http2", SectionKind.Request),
+        new Http1ToHttp2Target("http1-to-http2-response", SectionKind.Response),
+        new PathTarget(),
         new YamlTarget(),
         new BootstrapTarget(),
     ];
