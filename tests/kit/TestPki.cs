@@ -18,6 +18,9 @@ public sealed record TestCertificate(X509Certificate2 Certificate, AsymmetricAlg
     public string Encrypted(string password) =>
         Key.ExportEncryptedPkcs8PrivateKeyPem(password, new PbeParameters(PbeEncryptionAlgorithm.Aes256Cbc, HashAlgorithmName.SHA256, 1000)) + "\n";
 
+    /// <summary>PKCS#12.</summary>
+    public byte[] Pkcs12(string password) => Certificate.Export(X509ContentType.Pfx, password);
+
     /// <summary>SHA-256 of the certificate.</summary>
     public byte[] Hash => SHA256.HashData(Certificate.RawData);
 
@@ -48,8 +51,8 @@ public sealed class TestAuthority
     /// <summary>PEM of its certificate.</summary>
     public string Pem => _certificate.ExportCertificatePem() + "\n";
 
-    /// <summary>Its certificate.</summary>
-    public X509Certificate2 Certificate => _certificate;
+    /// <summary>PEM of its key.</summary>
+    public string PrivateKey => _certificate.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem() + "\n";
 
     /// <summary>Issues a certificate.</summary>
     /// <param name="names">DNS names; <c>scheme://…</c> are URIs, IP literals are addresses.</param>
