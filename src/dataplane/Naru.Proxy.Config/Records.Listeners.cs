@@ -30,6 +30,9 @@ public sealed record AddressConfig(string Host, int Port)
     /// <summary>The parsed literal, or null where <see cref="Host"/> is a DNS name or no socket address.</summary>
     public IPAddress? Ip { get; } = IPAddress.TryParse(Host, out IPAddress? ip) ? ip : null;
 
+    /// <summary>As it stands in the names of stats: <c>host_port</c>.</summary>
+    public string StatName => Kind == AddressKind.Socket ? $"{Host}_{Port}" : Host;
+
     /// <summary><c>host:port</c>, IPv6 in brackets; a Unix socket's path; an internal listener's name behind <c>internal:</c>.</summary>
     public override string ToString() => Kind switch
     {
@@ -79,6 +82,9 @@ public sealed record ListenerConfig
     /// <summary><c>traffic_direction</c>.</summary>
     public TrafficDirection Direction { get; init; }
 
+    /// <summary><see cref="Address"/> and the additional ones.</summary>
+    public IEnumerable<AddressConfig> AllAddresses => AdditionalAddresses.Prepend(Address);
+
     /// <summary>Every chain, the default one last.</summary>
     public IEnumerable<FilterChainConfig> AllChains => DefaultFilterChain is { } last ? FilterChains.Append(last) : FilterChains;
 
@@ -111,6 +117,9 @@ public sealed record FilterChainConfig
     public required NetworkFilterConfig Terminal { get; init; }
     /// <summary>TLS; null is plain text.</summary>
     public DownstreamTlsConfig? Tls { get; init; }
+    /// <summary>Digest of everything in the resource but an HTTP connection manager at the end: chains whose frame stays the same keep
+    /// their connections when the listener changes. Empty: compared field by field, where arrays are equal only when they are the same.</summary>
+    public string Frame { get; init; } = "";
     /// <summary>How long the handshake may take. Envoy has no default; ours is 10 s (decision 0003's reasoning). null is for ever.</summary>
     public TimeSpan? TransportSocketConnectTimeout { get; init; } = TimeSpan.FromSeconds(10);
 }

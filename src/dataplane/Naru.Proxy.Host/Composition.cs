@@ -29,6 +29,7 @@ internal static class Composition
             Concurrency = options.Concurrency,
             Stats = stats,
             AccessLog = accessLogs,
+            DrainTime = options.DrainTime,
             OnDiagnostic = d => log.Write("tls", d.Severity switch { Severity.Error => LogLevel.Error, Severity.Warning => LogLevel.Warning, _ => LogLevel.Info }, d.ToString()),
             OnFault = (where, e) => log.Error("http", $"{where}: an internal fault was contained: {e}"),
         });

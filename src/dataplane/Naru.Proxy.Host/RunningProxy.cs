@@ -173,7 +173,7 @@ internal sealed class RunningProxy(
         return null;
     }
 
-    private static AddressView View(IPEndPoint address) => new(address.Address.ToString(), address.Port);
+    private static AddressView View(EndPoint address) => address is IPEndPoint ip ? new(ip.Address.ToString(), ip.Port) : new(address.ToString() ?? "", 0);
 
     private static ClusterView View(ClusterStatus cluster, bool addedViaApi) => new(cluster.Name)
     {

@@ -6,6 +6,7 @@ using System.Text;
 using Naru.Core;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Proxy.FilterChains;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
@@ -31,12 +32,15 @@ public sealed record ProxyEngineOptions
     /// <summary>Told about what happens outside of a change of configuration, such as certificates that cannot be used. From any thread.</summary>
     public Action<Diagnostic> OnDiagnostic { get; init; } = static _ => { };
 
+    /// <summary>How long connections of layer 4 live on when their listener or filter chain has gone (Envoy: --drain-time-s).</summary>
+    public TimeSpan DrainTime { get; init; } = TimeSpan.FromSeconds(600);
+
     /// <summary>Told about bugs: exceptions that reached a worker's loop.</summary>
     public Action<string, Exception> OnFault { get; init; } = static (_, _) => { };
 }
 
 /// <summary>A listener as it runs.</summary>
-public sealed record ListenerStatus(string Name, ImmutableArray<IPEndPoint> LocalAddresses, ListenerConfig Config, bool Draining);
+public sealed record ListenerStatus(string Name, ImmutableArray<EndPoint> LocalAddresses, ListenerConfig Config, bool Draining);
 
 /// <summary>A cluster as it runs.</summary>
 public sealed record ClusterStatus(string Name, ClusterConfig Config, ImmutableArray<EndpointStatus> Endpoints);
@@ -55,6 +59,8 @@ public sealed class ProxyEngine : IDataPlane
     private readonly Dictionary<string, Listener> _listeners = new(StringComparer.Ordinal);
     private readonly List<Listener> _leaving = [];
     private readonly TlsContextStore _tls;
+    private readonly ListenerDirectory _directory = new();
+    private readonly ChainCompiler _compiler;
     private readonly Dictionary<string, EndpointsConfig> _endpoints = new(StringComparer.Ordinal);
     private bool _draining;
     private bool _drainingInbound;
@@ -66,6 +72,7 @@ public sealed class ProxyEngine : IDataPlane
         _options = options;
         _tls = new TlsContextStore(options.OnDiagnostic);
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency));
+        _compiler = new ChainCompiler(options, _clusters, _tls, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
     }
 
@@ -91,6 +98,7 @@ public sealed class ProxyEngine : IDataPlane
             foreach (RouteConfigurationConfig routes in change.RouteConfigurations) Routes(routes.Name).Current = new RouteTable(routes, _clusters);
             foreach (ListenerConfig listener in change.Listeners) SetListener(listener, diagnostics);
             foreach (string name in change.RemovedListeners) RemoveListener(name);
+            if (!change.Listeners.IsEmpty || !change.RemovedListeners.IsEmpty) _directory.Replace(_listeners.Values);
             foreach (string name in change.RemovedRouteConfigurations) if (_routes.TryGetValue(name, out RouteSlot? slot)) slot.Current = null;
             foreach (string name in change.RemovedClusters) RemoveCluster(name);
         }
@@ -181,38 +189,22 @@ public sealed class ProxyEngine : IDataPlane
 
     private void SetListener(ListenerConfig config, Diagnostics diagnostics)
     {
-        HttpManager manager;
-        try
+        string prefix = config.StatPrefix.Length > 0 ? config.StatPrefix : config.Address.StatName;
+        Listener? current = _listeners.GetValueOrDefault(config.Name);
+        if (_compiler.Compile(config, prefix, current?.Chains, diagnostics) is not { } chains) return;
+        if (current is not null && SameSockets(current.Config, config))
         {
-            manager = Manager(config);
-        }
-        catch (IOException e)
-        {
-            diagnostics.Error("NARU-P103", $"listener {config.Name}: its access log {e.Message}", subject: config.Name, remedy: "give a path that this process may write");
-            return;
-        }
-        string prefix = config.StatPrefix.Length > 0 ? config.StatPrefix : $"{config.Address.Host}_{config.Address.Port}";
-        FilterChainConfig chain = config.AllChains.First();
-        TlsServerSlot? tls = null;
-        if (chain.Tls is { } secure)
-        {
-            tls = _tls.Server($"listener {config.Name}", secure, _options.Stats.Block($"listener.{prefix}", TlsStats.Schema), diagnostics);
-            if (tls is null) return;
-        }
-        long tlsMs = (long)(chain.TransportSocketConnectTimeout?.TotalMilliseconds ?? 0);
-        if (_listeners.TryGetValue(config.Name, out Listener? current) && SameAddresses(current.Config, config))
-        {
+            chains.Commit();
             current.Config = config;
-            current.Manager = manager;
-            current.Tls = tls;
-            current.TlsMs = tlsMs;
+            current.Chains = chains.Set;
+            foreach (FilterChain gone in chains.Gone)
+                foreach (Worker worker in _workers) worker.Post(w => current.DrainConnections(w, gone));
             return;
         }
-        var listener = new Listener(config, manager, _options.Stats.Block($"listener.{prefix}", ListenerStats.Schema), _workers.Length, _options.OnFault)
+        var listener = new Listener(config, chains.Set, _options.Stats.Block($"listener.{prefix}", ListenerStats.Schema), _workers.Length, _directory, _options.OnFault)
         {
             IsDraining = MustDrain(config),
-            Tls = tls,
-            TlsMs = tlsMs,
+            DrainMs = (long)_options.DrainTime.TotalMilliseconds,
         };
         (int errno, AddressConfig? address) = listener.Bind(_workers);
         if (errno != 0)
@@ -222,29 +214,14 @@ public sealed class ProxyEngine : IDataPlane
                 remedy: errno == Sys.EADDRINUSE ? "free the port or give the listener another one" : null);
             return;
         }
+        chains.Commit();
         if (current is not null) Leave(current);
         _listeners[config.Name] = listener;
     }
 
-    private HttpManager Manager(ListenerConfig config)
-    {
-        HttpConnectionManagerConfig http = config.HttpManagers.First();
-        StatBlock stats = _options.Stats.Block($"http.{http.StatPrefix}", HttpStats.Schema);
-        RouteTable? inline = http.RouteConfig is { } routes ? new RouteTable(routes, _clusters) : null;
-        RouteSlot? slot = inline is null ? Routes(http.RouteConfigName ?? "") : null;
-        var logs = new List<(AccessLogFormat, AccessLogSink)>();
-        foreach (AccessLogConfig log in _options.AccessLog is null ? [] : http.AccessLogs)
-        {
-            // Formats were compiled once already when the configuration was validated.
-            AccessLogFormat? format = log.Json.Length > 0 ? AccessLogFormat.CompileJson(log.Json, new Diagnostics())
-                : log.Format is { } text ? AccessLogFormat.Compile(text, new Diagnostics()) : AccessLogFormat.Default;
-            if (format is not null) logs.Add((format, _options.AccessLog!.Open(log.Path)));
-        }
-        return new HttpManager(http, stats, inline, slot, [.. logs]);
-    }
-
-    private static bool SameAddresses(ListenerConfig a, ListenerConfig b) =>
-        a.Address == b.Address && a.AdditionalAddresses.AsSpan().SequenceEqual(b.AdditionalAddresses.AsSpan());
+    private static bool SameSockets(ListenerConfig a, ListenerConfig b) =>
+        a.AllAddresses.SequenceEqual(b.AllAddresses) && a.BindToPort == b.BindToPort && a.Transparent == b.Transparent && a.Freebind == b.Freebind
+        && a.Backlog == b.Backlog && a.SocketOptions.AsSpan().SequenceEqual(b.SocketOptions.AsSpan());
 
     private void RemoveListener(string name)
     {

@@ -67,6 +67,7 @@ internal static class ClusterStats
     public static readonly int CxConnectTimeout = Schema.Counter("upstream_cx_connect_timeout");
     public static readonly int CxIdleTimeout = Schema.Counter("upstream_cx_idle_timeout");
     public static readonly int CxOverflow = Schema.Counter("upstream_cx_overflow");
+    public static readonly int CxConnectAttemptsExceeded = Schema.Counter("upstream_cx_connect_attempts_exceeded");
     public static readonly int CxDestroy = Schema.Counter("upstream_cx_destroy");
     public static readonly int CxDestroyRemote = Schema.Counter("upstream_cx_destroy_remote");
     public static readonly int CxDestroyLocal = Schema.Counter("upstream_cx_destroy_local");
@@ -134,4 +135,11 @@ internal static class ListenerStats
     public static readonly int CxActive = Schema.Gauge("downstream_cx_active");
     public static readonly int CxDestroy = Schema.Counter("downstream_cx_destroy");
     public static readonly int CxOverflow = Schema.Counter("downstream_cx_overflow");
+    public static readonly int PreCxActive = Schema.Gauge("downstream_pre_cx_active");
+    public static readonly int PreCxTimeout = Schema.Counter("downstream_pre_cx_timeout");
+    public static readonly int NoFilterChainMatch = Schema.Counter("no_filter_chain_match");
+    public static readonly int FilterRemoteClose = Schema.Counter("downstream_listener_filter_remote_close");
+    public static readonly int FilterError = Schema.Counter("downstream_listener_filter_error");
+    public static readonly int TransportConnectTimeout = Schema.Counter("downstream_cx_transport_socket_connect_timeout");
+    public static readonly int CxLength = Schema.Histogram("downstream_cx_length_ms");
 }

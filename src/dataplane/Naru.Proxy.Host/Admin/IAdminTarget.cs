@@ -22,10 +22,10 @@ internal enum ServerState
     Initializing,
 }
 
-/// <summary>An address as pages print it.</summary>
+/// <summary>An address as pages print it; the path of a Unix socket has no port.</summary>
 internal readonly record struct AddressView(string Host, int Port)
 {
-    public override string ToString() => Host.Contains(':') ? $"[{Host}]:{Port}" : $"{Host}:{Port}";
+    public override string ToString() => Host is ['/', ..] or ['@', ..] ? Host : Host.Contains(':') ? $"[{Host}]:{Port}" : $"{Host}:{Port}";
 }
 
 /// <summary>A listener and the addresses it is bound to.</summary>

@@ -51,6 +51,13 @@ internal static class ListenersPage
 
     internal static void WriteSocketAddress(Utf8JsonWriter json, AddressView address)
     {
+        if (address.Host is ['/', ..] or ['@', ..])
+        {
+            json.WriteStartObject("pipe");
+            json.WriteString("path", address.Host);
+            json.WriteEndObject();
+            return;
+        }
         json.WriteStartObject("socket_address");
         json.WriteString("address", address.Host);
         json.WriteNumber("port_value", address.Port);

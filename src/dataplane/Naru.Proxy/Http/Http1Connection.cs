@@ -8,7 +8,6 @@ using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
 using Naru.Proxy.Routing;
-using Naru.Proxy.Tls;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Http;
@@ -28,10 +27,10 @@ internal sealed class Http1Connection : ListenerConnection
     private int _requests;
     private bool _counted;
 
-    public Http1Connection(Worker worker, Listener listener, int fd, in SockAddr peer) : base(worker, listener, fd, peer)
+    public Http1Connection(in Arrival arrival) : base(arrival)
     {
-        _manager = listener.Manager;
-        _shard = _manager.Stats.Shard(worker.Index);
+        _manager = Chain!.Manager!;
+        _shard = _manager.Stats.Shard(Worker.Index);
     }
 
     /// <summary>Whether it waits between two requests.</summary>
@@ -41,8 +40,7 @@ internal sealed class Http1Connection : ListenerConnection
     {
         _shard[HttpStats.CxTotal]++;
         _shard[HttpStats.CxActive]++;
-        Opened();
-        Watch(writable: true);
+        Begin();
         _ = ServeAsync();
     }
 
@@ -53,7 +51,6 @@ internal sealed class Http1Connection : ListenerConnection
         bool linger = false;
         try
         {
-            if (Listener.Tls is { } tls && !await SecureAsync(tls)) goto done;
             while (true)
             {
                 // 1. Wait for a first byte, without a buffer.
@@ -168,13 +165,6 @@ internal sealed class Http1Connection : ListenerConnection
         return false;
     }
 
-    private ValueTask<bool> SecureAsync(TlsServerSlot tls)
-    {
-        _phase = Phase.Head;
-        Arm(Listener.TlsMs);
-        return AcceptTlsAsync(tls);
-    }
-
     private void MakeRoom()
     {
         if (_in!.Room > 0) return;
@@ -216,7 +206,7 @@ internal sealed class Http1Connection : ListenerConnection
     // The manager may have been replaced while the connection waited.
     private HttpManager UseManager()
     {
-        HttpManager manager = Listener.Manager;
+        HttpManager manager = Chain!.Manager!;
         if (ReferenceEquals(manager, _manager)) return manager;
         if (!ReferenceEquals(manager.Stats, _manager.Stats))
         {
@@ -232,7 +222,7 @@ internal sealed class Http1Connection : ListenerConnection
     /// <summary>Asked when the answer's head is written: whether the connection will be there for another request.</summary>
     public bool GoesOnAfter(Exchange x)
     {
-        if (Listener.IsDraining)
+        if (IsDraining)
         {
             _shard[HttpStats.CxDrainClose]++;
             return false;
@@ -299,7 +289,7 @@ internal sealed class Http1Connection : ListenerConnection
     private void SetIdleTimer()
     {
         long ms = _manager.IdleMs;
-        if (Listener.IsDraining) ms = Math.Min(ms == 0 ? long.MaxValue : ms, Math.Max(1, (long)_manager.Config.DrainTimeout.TotalMilliseconds));
+        if (IsDraining) ms = Math.Min(ms == 0 ? long.MaxValue : ms, Math.Max(1, (long)_manager.Config.DrainTimeout.TotalMilliseconds));
         if (_manager.MaxConnectionMs > 0) ms = Math.Max(1, Math.Min(ms == 0 ? long.MaxValue : ms, OpenedAt + _manager.MaxConnectionMs - Worker.Now));
         Arm(ms);
     }

@@ -18,12 +18,11 @@ internal sealed class Http2ServerConnection : ListenerConnection
     private long _drainDue = TimerNode.Never;
 
     /// <summary>Takes the socket of a connection over on which HTTP/2 was recognised, and the bytes read from it.</summary>
-    public Http2ServerConnection(Worker worker, HttpManager manager, ListenerConnection from, IoBuffer? first) : base(worker, from.Listener, from.Fd, from.Peer)
+    public Http2ServerConnection(Worker worker, HttpManager manager, ListenerConnection from, IoBuffer? first) : base(new Arrival(from, worker))
     {
         _manager = manager;
         _shard = manager.Stats.Shard(worker.Index);
         _first = first;
-        TakeOver(from);
         _session = new Http2ServerSession(worker, this, manager);
     }
 

@@ -241,7 +241,7 @@ internal sealed class Http2ServerSession : Http2Session
     // The manager may have been replaced while the connection waited.
     private void UseManager()
     {
-        HttpManager manager = _connection.Listener.Manager;
+        HttpManager manager = _connection.Chain!.Manager!;
         if (ReferenceEquals(manager, _manager) || !ReferenceEquals(manager.Stats, _manager.Stats)) return;
         _manager = manager;
     }

@@ -1,7 +1,10 @@
-// An IP address and port in the kernel's own layout (sockaddr_in, sockaddr_in6), made once and passed to system calls as it is.
+// A socket address in the kernel's own layout, made once and passed to system calls as it is: an IP address and port by value
+// (sockaddr_in, sockaddr_in6), the path of a Unix socket beside it.
 using System.Buffers.Binary;
+using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Runtime.CompilerServices;
+using System.Text;
 
 namespace Naru.Proxy.Io;
 
@@ -16,6 +19,11 @@ internal struct SockAddr : IEquatable<SockAddr>
 {
     public SockAddrBytes Bytes;
     public int Length;
+
+    /// <summary>The whole sockaddr_un of a Unix socket that has a name, or the name of an internal listener (family 0); else null.</summary>
+    public byte[]? Named;
+
+    public readonly bool IsUnix => Family == Sys.AF_UNIX;
 
     public readonly int Family => Unsafe.As<SockAddrBytes, ushort>(ref Unsafe.AsRef(in Bytes));
 
@@ -43,6 +51,57 @@ internal struct SockAddr : IEquatable<SockAddr>
         return result;
     }
 
+    /// <summary>A Unix socket; a leading <c>@</c> stands for the abstract namespace.</summary>
+    public static SockAddr FromPath(string path)
+    {
+        byte[] name = Encoding.UTF8.GetBytes(path);
+        bool isAbstract = name.Length > 0 && name[0] == '@';
+        if (isAbstract) name[0] = 0;
+        var all = new byte[2 + name.Length + (isAbstract ? 0 : 1)];
+        BitConverter.TryWriteBytes(all, (ushort)Sys.AF_UNIX);
+        name.CopyTo(all, 2);
+        SockAddr result = default;
+        BitConverter.TryWriteBytes(result.Bytes, (ushort)Sys.AF_UNIX);
+        result.Named = all;
+        result.Length = all.Length;
+        return result;
+    }
+
+    /// <summary>A listener inside of this process.</summary>
+    public static SockAddr FromInternal(string name)
+    {
+        SockAddr result = default;
+        result.Named = Encoding.UTF8.GetBytes(name);
+        return result;
+    }
+
+    /// <summary>The address a configuration names; IPv4's wildcard where it names none.</summary>
+    public static SockAddr From(Config.AddressConfig address) => address.Kind switch
+    {
+        Config.AddressKind.Pipe => FromPath(address.Host),
+        Config.AddressKind.Internal => FromInternal(address.Host),
+        _ => From(address.Ip ?? IPAddress.Any, address.Port),
+    };
+
+    /// <summary>The same address with another port.</summary>
+    public readonly SockAddr WithPort(int port)
+    {
+        SockAddr result = this;
+        BinaryPrimitives.WriteUInt16BigEndian(((Span<byte>)result.Bytes)[2..], (ushort)port);
+        return result;
+    }
+
+    /// <summary>An IPv4 address that came mapped into IPv6 (RFC 4291 2.5.5.2) as what it is.</summary>
+    public readonly SockAddr Unmapped
+    {
+        get
+        {
+            ReadOnlySpan<byte> bytes = Bytes;
+            if (Family != Sys.AF_INET6 || !bytes[8..18].SequenceEqual(stackalloc byte[10]) || bytes[18] != 0xff || bytes[19] != 0xff) return this;
+            return From(Address, Port);
+        }
+    }
+
     public readonly IPAddress Address
     {
         get
@@ -58,6 +117,12 @@ internal struct SockAddr : IEquatable<SockAddr>
     /// <summary>Writes the address without the port; allocation-free.</summary>
     public readonly int FormatAddress(Span<byte> into)
     {
+        // A peer on this machine that has no address of its own.
+        if (Family is not (Sys.AF_INET or Sys.AF_INET6))
+        {
+            "127.0.0.1"u8.CopyTo(into);
+            return 9;
+        }
         ReadOnlySpan<byte> bytes = Bytes;
         int written = 0;
         if (Family == Sys.AF_INET)
@@ -76,16 +141,26 @@ internal struct SockAddr : IEquatable<SockAddr>
 
     public readonly IPEndPoint ToEndPoint() => new(Address, Port);
 
-    public readonly bool Equals(SockAddr other) => ((ReadOnlySpan<byte>)Bytes)[..Length].SequenceEqual(((ReadOnlySpan<byte>)other.Bytes)[..other.Length]);
+    // What tells two addresses apart.
+    [UnscopedRef]
+    private readonly ReadOnlySpan<byte> Identity => Named is not null ? Named : ((ReadOnlySpan<byte>)Bytes)[..Math.Min(Length, 28)];
+
+    public readonly bool Equals(SockAddr other) => Identity.SequenceEqual(other.Identity);
 
     public override readonly bool Equals(object? obj) => obj is SockAddr other && Equals(other);
 
     public override readonly int GetHashCode()
     {
         var hash = new HashCode();
-        hash.AddBytes(((ReadOnlySpan<byte>)Bytes)[..Length]);
+        hash.AddBytes(Identity);
         return hash.ToHashCode();
     }
 
-    public override readonly string ToString() => ToEndPoint().ToString();
+    /// <summary><c>ip:port</c>; a Unix socket's path, <c>@</c> where it has none.</summary>
+    public override readonly string ToString()
+    {
+        if (Family is Sys.AF_INET or Sys.AF_INET6) return ToEndPoint().ToString();
+        if (Named is null) return "@";
+        return Family == 0 ? Encoding.UTF8.GetString(Named) : (Named[2] == 0 ? "@" : "") + Encoding.UTF8.GetString(Named.AsSpan(2)).Trim('\0');
+    }
 }

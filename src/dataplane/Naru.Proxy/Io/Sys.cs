@@ -6,8 +6,8 @@ namespace Naru.Proxy.Io;
 
 internal static unsafe partial class Sys
 {
-    public const int AF_INET = 2, AF_INET6 = 10;
-    public const int SOCK_STREAM = 1, SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x80000;
+    public const int AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10;
+    public const int SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x80000;
     public const int SOL_SOCKET = 1, SO_REUSEADDR = 2, SO_ERROR = 4, SO_KEEPALIVE = 9, SO_LINGER = 13, SO_REUSEPORT = 15;
     public const int IPPROTO_TCP = 6, TCP_NODELAY = 1;
     public const int IPPROTO_IPV6 = 41, IPV6_V6ONLY = 26;
@@ -38,6 +38,8 @@ internal static unsafe partial class Sys
 
     [LibraryImport("libc", SetLastError = true)] public static partial int close(int fd);
     [LibraryImport("libc", SetLastError = true)] public static partial int shutdown(int fd, int how);
+    [LibraryImport("libc", SetLastError = true)] public static partial int socketpair(int domain, int type, int protocol, int* pair);
+    [LibraryImport("libc", SetLastError = true)] public static partial int fcntl(int fd, int command, int value);
     [LibraryImport("libc", SetLastError = true)] public static partial int setsockopt(int fd, int level, int name, int* value, int length);
     [LibraryImport("libc", SetLastError = true)] public static partial int getsockopt(int fd, int level, int name, int* value, int* length);
     [LibraryImport("libc", SetLastError = true)] public static partial int getsockname(int fd, byte* address, int* length);
@@ -64,6 +66,27 @@ internal static unsafe partial class Sys
     public static int FastErrno => Marshal.GetLastSystemError();
 
     public static void SetOption(int fd, int level, int name, int value) => _ = setsockopt(fd, level, name, &value, sizeof(int));
+
+    public static bool TrySetOption(int fd, int level, int name, int value) => setsockopt(fd, level, name, &value, sizeof(int)) == 0;
+
+    public static int Bind(int fd, SockAddr address)
+    {
+        fixed (byte* named = address.Named) return bind(fd, named is null ? (byte*)&address.Bytes : named, address.Length);
+    }
+
+    public static int Connect(int fd, SockAddr address)
+    {
+        fixed (byte* named = address.Named) return connect(fd, named is null ? (byte*)&address.Bytes : named, address.Length);
+    }
+
+    /// <summary>Our own end's address; without a name for Unix sockets.</summary>
+    public static SockAddr LocalAddress(int fd)
+    {
+        SockAddr address = default;
+        int length = 28;
+        if (fd >= 0 && getsockname(fd, (byte*)&address.Bytes, &length) == 0) address.Length = Math.Min(length, 28);
+        return address;
+    }
 
     /// <summary>The pending error of a socket (SO_ERROR), or 0.</summary>
     public static int SocketError(int fd)

@@ -130,7 +130,8 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
             if (n < room && !_peerClosed) _readable = false;
             return (int)n;
         }
-        if (n == 0) return 0;
+        // Asking for the error of a reset took it off the socket, which then looks as if it had ended in order.
+        if (n == 0) return Dead ? Failed : 0;
         int errno = Sys.FastErrno;
         if (errno == Sys.EAGAIN)
         {
@@ -172,13 +173,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     protected void FailedWith(int errno) => Fail(errno);
 
     /// <summary>Our own end's address.</summary>
-    public unsafe SockAddr LocalAddress()
-    {
-        SockAddr address = default;
-        int length = 28;
-        if (Fd >= 0 && Sys.getsockname(Fd, (byte*)&address.Bytes, &length) == 0) address.Length = length;
-        return address;
-    }
+    public SockAddr LocalAddress() => Sys.LocalAddress(Fd);
 
     /// <summary>Says that no more will be written.</summary>
     public void ShutdownWrite()

@@ -1,33 +1,70 @@
-// What every downstream connection has, whatever is spoken on it: its listener, its peer, its place in the listener's list so
-// that a drain finds it, and the listener's counters.
+// What every downstream connection has, whatever is spoken on it: its listener, its filter chain, its peer, its place in the
+// listener's list so that a drain finds it, and the listener's counters.
+using Naru.Proxy.FilterChains;
 using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Listeners;
+
+/// <summary>A connection on its way to whoever serves it: a new socket, or one that <paramref name="From"/> gives up.</summary>
+internal readonly record struct Arrival(Worker Worker, Listener Listener, FilterChain? Chain, int Fd, SockAddr Peer, ListenerConnection? From = null)
+{
+    /// <summary>Goes on as another object.</summary>
+    public Arrival(ListenerConnection from, Worker worker) : this(worker, from.Listener, from.Chain, -1, default, from) { }
+}
 
 internal abstract class ListenerConnection : TcpSocket
 {
     private static long s_ids;
     private readonly long[] _listenerShard;
+    private bool _opened;
+    private bool _admitted;
 
-    protected ListenerConnection(Worker worker, Listener listener, int fd, in SockAddr peer) : base(worker)
+    protected ListenerConnection(in Arrival arrival) : base(arrival.Worker)
     {
-        Listener = listener;
-        OpenedAt = worker.Now;
-        Fd = fd;
-        Peer = peer;
+        Listener = arrival.Listener;
+        Chain = arrival.Chain;
+        _listenerShard = Listener.Stats.Shard(Worker.Index);
+        if (arrival.From is { } from)
+        {
+            Id = from.Id;
+            OpenedAt = from.OpenedAt;
+            Peer = from.Peer;
+            Info = from.Info;
+            _opened = from._opened;
+            _admitted = from._admitted;
+            TakeOver(from);
+            return;
+        }
         Id = Interlocked.Increment(ref s_ids);
-        _listenerShard = listener.Stats.Shard(worker.Index);
+        OpenedAt = Worker.Now;
+        Peer = arrival.Peer;
+        Fd = arrival.Fd;
     }
 
     public Listener Listener { get; }
 
+    /// <summary>Null until it is picked.</summary>
+    public FilterChain? Chain { get; protected set; }
+
     /// <summary>Unique in this process.</summary>
     public long Id { get; }
-    public SockAddr Peer { get; }
-    public SockAddr Local => LocalAddress();
+
+    /// <summary>The client: the socket's peer, or the one that a PROXY header names.</summary>
+    public SockAddr Peer { get; protected set; }
+
+    /// <summary>Where the client wanted to go, as far as it is known.</summary>
+    public SockAddr Local => Info?.Destination ?? LocalAddress();
+
+    /// <summary>Null for a connection that nobody looked at.</summary>
+    public ConnectionInfo? Info { get; protected set; }
+
+    /// <summary>Whether no more work should be taken on.</summary>
+    public bool IsDraining => Listener.IsDraining || Chain is { IsRetired: true };
 
     /// <summary>Worker milliseconds.</summary>
     protected long OpenedAt { get; }
+
+    protected long[] ListenerShard => _listenerShard;
 
     /// <summary>Links of the listener's list on this worker.</summary>
     public ListenerConnection? Next { get; set; }
@@ -39,10 +76,34 @@ internal abstract class ListenerConnection : TcpSocket
     /// <summary>The listener drains: an idle connection ends soon, a busy one with what it does.</summary>
     public abstract void Drain();
 
+    /// <summary>Counts the connection and watches its socket, where that has not been done by whom it was taken over from.</summary>
+    protected void Begin()
+    {
+        Opened();
+        if (LoopIndex < 0) Watch(writable: true);
+    }
+
+    /// <summary>From now on it counts as a connection of its listener.</summary>
     protected void Opened()
     {
+        if (_opened) return;
+        _opened = true;
         _listenerShard[ListenerStats.CxTotal]++;
         _listenerShard[ListenerStats.CxActive]++;
+    }
+
+    /// <summary>Runs the network filters before the last one; a refusal and the ms to wait before the close, or null.</summary>
+    protected long? Refusal()
+    {
+        Network.NetworkFilter[] filters = Chain!.Filters;
+        for (int i = 0; i < filters.Length; i++)
+        {
+            if (filters[i].Refuses(this, Worker) is not { } delay) continue;
+            while (--i >= 0) filters[i].Left(Worker);
+            return delay;
+        }
+        _admitted = filters.Length > 0;
+        return null;
     }
 
     public override void Close()
@@ -50,7 +111,10 @@ internal abstract class ListenerConnection : TcpSocket
         if (Fd < 0) return;
         base.Close();
         Listener.Forget(this, Worker);
+        if (_admitted) foreach (Network.NetworkFilter filter in Chain!.Filters) filter.Left(Worker);
+        if (!_opened) return;
         _listenerShard[ListenerStats.CxActive]--;
         _listenerShard[ListenerStats.CxDestroy]++;
+        Listener.Stats.HistogramOf(Worker.Index, ListenerStats.CxLength).Record(Worker.Now - OpenedAt);
     }
 }

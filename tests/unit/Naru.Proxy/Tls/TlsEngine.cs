@@ -37,7 +37,7 @@ internal sealed class TlsEngine : IAsyncDisposable
     public StatBlock ServerStats => Stats.Block("listener.127.0.0.1_0", TlsStats.Schema);
     public StatBlock ClientStats => Stats.Block("cluster.backend", TlsStats.Schema);
 
-    public int PortOf(string name) => _engine.Listeners.Single(l => l.Name == name).LocalAddresses[0].Port;
+    public int PortOf(string name) => _engine.Listeners.Single(l => l.Name == name).LocalAddresses[0] is IPEndPoint ip ? ip.Port : 0;
 
     public static ClusterConfig Cluster(int port, UpstreamTlsConfig? tls, UpstreamProtocol protocol) => new()
     {

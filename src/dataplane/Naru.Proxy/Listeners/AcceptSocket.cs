@@ -1,0 +1,57 @@
+// One listening socket of one worker.
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Listeners;
+
+internal sealed unsafe class AcceptSocket : IoHandle, ITimerOwner
+{
+    private const int Batch = 64;
+    private const int PauseMs = 100;
+    private readonly Worker _worker;
+    private readonly Listener _listener;
+    private readonly TimerNode _pause;
+
+    public AcceptSocket(Worker worker, Listener listener, int fd)
+    {
+        _worker = worker;
+        _listener = listener;
+        _pause = new TimerNode(this);
+        Fd = fd;
+    }
+
+    internal override void OnEvents(uint events) => Accept(Batch);
+
+    public void AcceptAll() => Accept(int.MaxValue);
+
+    private void Accept(int most)
+    {
+        for (int i = 0; i < most && Fd >= 0; i++)
+        {
+            SockAddr peer = default;
+            int length = 28;
+            int fd = Sys.accept4(Fd, (byte*)&peer.Bytes, &length, Sys.SOCK_NONBLOCK | Sys.SOCK_CLOEXEC);
+            if (fd >= 0)
+            {
+                peer.Length = Math.Min(length, 28);
+                _listener.Accepted(_worker, fd, peer.Unmapped);
+                continue;
+            }
+            int errno = Sys.Errno;
+            if (errno is Sys.EMFILE or Sys.ENFILE)
+            {
+                // Out of descriptors: a level-triggered socket would spin. Those who wait are served when some are free again.
+                _listener.Stats.Shard(_worker.Index)[ListenerStats.CxOverflow]++;
+                _worker.Remove(this);
+                _worker.Timers.Set(_pause, _worker.Now + PauseMs, _worker.Now);
+                return;
+            }
+            if (errno == Sys.EAGAIN) return;
+            if (errno is not (Sys.EINTR or Sys.ECONNRESET or 103)) return;
+        }
+    }
+
+    public void OnTimer(TimerNode timer)
+    {
+        if (Fd >= 0) _worker.Add(this, Sys.EPOLLIN, level: true);
+    }
+}

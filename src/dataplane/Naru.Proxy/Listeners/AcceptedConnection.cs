@@ -1,0 +1,318 @@
+// A connection of which something has to be known before it is served: runs the listener filters on it, picks its filter chain, does
+// the TLS handshake, and hands the socket over to whoever serves it. Looking leaves the bytes in the socket.
+using System.Runtime.CompilerServices;
+using Naru.Proxy.Config;
+using Naru.Proxy.FilterChains;
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Listeners;
+
+internal sealed class AcceptedConnection : ListenerConnection
+{
+    // Why looking ended without an answer.
+    private enum Ended : byte { No, ByPeer, ByTime }
+
+    private readonly ChainSet _chains;
+    private IoBuffer? _peeked;
+    private bool _timedOut;
+    private bool _before = true;
+    private Ended _ended;
+
+    public AcceptedConnection(in Arrival arrival, ChainSet chains) : base(arrival)
+    {
+        _chains = chains;
+        HandedOn = arrival.From is not null;
+    }
+
+    /// <summary>Whether it came from another listener, so that it does not go on to a third.</summary>
+    private bool HandedOn { get; }
+
+    private ConnectionInfo Known => Info ??= new ConnectionInfo { DirectPeer = Peer };
+
+    public override void Start()
+    {
+        ListenerShard[ListenerStats.PreCxActive]++;
+        if (LoopIndex < 0) Watch(writable: true);
+        _ = ServeAsync();
+    }
+
+    /// <summary>It ends or is served within its time.</summary>
+    public override void Drain() { }
+
+    public override void OnTimer(TimerNode timer)
+    {
+        _timedOut = true;
+        Cancel();
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> ServeAsync()
+    {
+        try
+        {
+            bool go = _chains.Filters.Length == 0 || await RunFiltersAsync();
+            if (_peeked is { } buffer)
+            {
+                Worker.Buffers.Return(buffer);
+                _peeked = null;
+                MayHaveMore();
+            }
+            if (go && !HandOn()) await HandOverAsync();
+        }
+        catch (Exception e)
+        {
+            Listener.OnFault(e);
+        }
+        Close();
+        return true;
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> RunFiltersAsync()
+    {
+        if (HttpManager.Ms(Listener.Config.ListenerFiltersTimeout) is > 0 and var ms) Worker.Timers.Set(Timer, Worker.Now + ms, Worker.Now);
+        bool go = true;
+        foreach (ListenerFilter filter in _chains.Filters)
+        {
+            go = filter switch
+            {
+                OriginalDstFilter => FindDestination(),
+                OriginalSrcFilter source => Remember(source),
+                ListenerRateLimit limit => Admit(limit),
+                ProxyProtocolFilter proxy => await ReadProxyHeaderAsync(proxy),
+                TlsInspector tls => await InspectTlsAsync(tls),
+                HttpInspector http => await InspectHttpAsync(http),
+                _ => true,
+            };
+            if (!go || _ended != Ended.No) break;
+        }
+        TimerWheel.Stop(Timer);
+        if (_ended == Ended.ByTime)
+        {
+            _timedOut = false;
+            Uncancel();
+            // A client that waits for the server's first word is served by what is known.
+            if (Listener.Config.ContinueOnListenerFiltersTimeout) return true;
+            ListenerShard[ListenerStats.PreCxTimeout]++;
+            return false;
+        }
+        if (_ended == Ended.ByPeer) ListenerShard[ListenerStats.FilterRemoteClose]++;
+        else if (!go) ListenerShard[ListenerStats.FilterError]++;
+        return go && _ended == Ended.No;
+    }
+
+    private bool FindDestination()
+    {
+        if (OriginalDestination.Of(Fd, Listener.Config.Transparent, LocalAddress()) is { } destination) Known.Destination = destination;
+        return true;
+    }
+
+    private bool Remember(OriginalSrcFilter source)
+    {
+        Known.OriginalSource = source.Config;
+        return true;
+    }
+
+    private bool Admit(ListenerRateLimit limit)
+    {
+        if (limit.Bucket.Take(Worker.Now)) return true;
+        limit.Stats.Shard(Worker.Index)[RateLimitStats.RateLimited]++;
+        return false;
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> ReadProxyHeaderAsync(ProxyProtocolFilter filter)
+    {
+        long[] stats = filter.Stats.Shard(Worker.Index);
+        while (true)
+        {
+            Sniffed found = _peeked is { IsEmpty: false } some ? ProxyHeader.Read(some.Filled, out ProxyHeaderInfo header) : NothingYet(out header);
+            switch (found)
+            {
+                case Sniffed.Found:
+                    if (header.Version == 1 ? !filter.Config.Version1 : !filter.Config.Version2)
+                    {
+                        stats[ProxyProtocolStats.Disallowed[header.Version - 1]]++;
+                        return filter.Config.AllowWithoutHeader;
+                    }
+                    stats[ProxyProtocolStats.Found[header.Version - 1]]++;
+                    if (!Consume(_peeked!, header.Length)) return false;
+                    if (header.Source.Length > 0)
+                    {
+                        Known.Destination = header.Destination.Unmapped;
+                        Peer = header.Source.Unmapped;
+                    }
+                    return true;
+                case Sniffed.Incomplete:
+                    if (header.Length > _peeked?.Capacity) _peeked = Worker.Buffers.Grow(_peeked);
+                    if (!await MoreAsync()) return true;
+                    break;
+                case Sniffed.Other:
+                    stats[filter.Config.AllowWithoutHeader ? ProxyProtocolStats.NotFoundAllowed : ProxyProtocolStats.NotFoundDisallowed]++;
+                    return filter.Config.AllowWithoutHeader;
+                default:
+                    stats[ProxyProtocolStats.Error[header.Version - 1]]++;
+                    return false;
+            }
+        }
+    }
+
+    private static Sniffed NothingYet(out ProxyHeaderInfo header)
+    {
+        header = default;
+        return Sniffed.Incomplete;
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> InspectTlsAsync(TlsInspector filter)
+    {
+        long[] stats = filter.Stats.Shard(Worker.Index);
+        while (true)
+        {
+            ClientHelloInfo hello = default;
+            Sniffed found = _peeked is { IsEmpty: false } some ? ClientHello.Read(some.Filled, out hello) : Sniffed.Incomplete;
+            if (found == Sniffed.Incomplete && _peeked is { Room: 0 }) found = Sniffed.TooLarge;
+            switch (found)
+            {
+                case Sniffed.Incomplete:
+                    if (!await MoreAsync()) return true;
+                    break;
+                case Sniffed.Found:
+                    stats[TlsInspectorStats.TlsFound]++;
+                    stats[hello.ServerName.Length > 0 ? TlsInspectorStats.SniFound : TlsInspectorStats.SniNotFound]++;
+                    stats[hello.Alpn.Length > 0 ? TlsInspectorStats.AlpnFound : TlsInspectorStats.AlpnNotFound]++;
+                    Known.TransportProtocol = "tls";
+                    Known.ServerName = hello.ServerName;
+                    Known.ApplicationProtocols = hello.Alpn;
+                    return true;
+                case Sniffed.TooLarge:
+                    stats[TlsInspectorStats.TooLarge]++;
+                    return false;
+                default:
+                    stats[TlsInspectorStats.TlsNotFound]++;
+                    return true;
+            }
+        }
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> InspectHttpAsync(HttpInspector filter)
+    {
+        // What is inside of TLS cannot be seen here.
+        if (Info is { TransportProtocol.Length: > 0 }) return true;
+        long[] stats = filter.Stats.Shard(Worker.Index);
+        while (true)
+        {
+            string protocol = "";
+            Sniffed found = _peeked is { IsEmpty: false } some ? HttpSniffer.Read(some.Filled, out protocol) : Sniffed.Incomplete;
+            if (found == Sniffed.Incomplete && _peeked is not { Room: 0 })
+            {
+                if (!await MoreAsync()) return true;
+                continue;
+            }
+            stats[protocol switch
+            {
+                "h2c" => HttpInspectorStats.Http2Found,
+                "http/1.1" => HttpInspectorStats.Http11Found,
+                "http/1.0" => HttpInspectorStats.Http10Found,
+                _ => HttpInspectorStats.HttpNotFound,
+            }]++;
+            if (protocol.Length > 0) Known.ApplicationProtocols = [protocol];
+            return true;
+        }
+    }
+
+    /// <summary>Waits for bytes beyond those that were looked at; false when none will come, or not in time.</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> MoreAsync()
+    {
+        while (true)
+        {
+            if (!MayRead) await Readable();
+            if (Cancelled)
+            {
+                _ended = _timedOut ? Ended.ByTime : Ended.ByPeer;
+                return false;
+            }
+            int n = Peek(_peeked ??= Worker.Buffers.Rent());
+            if (n > 0) return true;
+            if (n == WouldBlock) continue;
+            _ended = Ended.ByPeer;
+            return false;
+        }
+    }
+
+    // Envoy's use_original_dst: the listener of the original destination serves it, with filters of its own.
+    private bool HandOn()
+    {
+        if (!Listener.Config.UseOriginalDst || HandedOn || Info?.Destination is not { } destination) return false;
+        if (Listener.Directory.For(destination) is not { } other || ReferenceEquals(other, Listener)) return false;
+        Leave();
+        Listener.Forget(this, Worker);
+        other.Adopt(new Arrival(Worker, other, null, -1, default, this));
+        return true;
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> HandOverAsync()
+    {
+        Leave();
+        if (_chains.Pick(this) is not { } chain)
+        {
+            ListenerShard[ListenerStats.NoFilterChainMatch]++;
+            return false;
+        }
+        Chain = chain;
+        Opened();
+        if (Refusal() is { } delay)
+        {
+            if (delay > 0)
+            {
+                // Whoever comes again at once is kept waiting.
+                Worker.Timers.Set(Timer, Worker.Now + delay, Worker.Now);
+                while (!Cancelled) await new Pause(this);
+            }
+            return false;
+        }
+        if (chain.Tls is { } tls)
+        {
+            if (chain.HandshakeMs > 0) Worker.Timers.Set(Timer, Worker.Now + chain.HandshakeMs, Worker.Now);
+            bool ok = await AcceptTlsAsync(tls);
+            TimerWheel.Stop(Timer);
+            if (!ok)
+            {
+                if (_timedOut) ListenerShard[ListenerStats.TransportConnectTimeout]++;
+                return false;
+            }
+        }
+        ListenerConnection next = chain.Serve(new Arrival(this, Worker));
+        Listener.Replace(this, next, Worker);
+        next.Start();
+        return true;
+    }
+
+    // It is no longer before its chain.
+    private void Leave()
+    {
+        if (!_before) return;
+        _before = false;
+        ListenerShard[ListenerStats.PreCxActive]--;
+    }
+
+    public override void Close()
+    {
+        Leave();
+        base.Close();
+    }
+
+    // Waits for the timer alone, whatever the peer sends.
+    private readonly struct Pause(AcceptedConnection connection) : ICriticalNotifyCompletion
+    {
+        public Pause GetAwaiter() => this;
+        public bool IsCompleted => connection.Cancelled;
+        public void GetResult() { }
+        public void OnCompleted(Action continuation) => connection.Writable().OnCompleted(continuation);
+        public void UnsafeOnCompleted(Action continuation) => connection.Writable().OnCompleted(continuation);
+    }
+}

@@ -1,0 +1,145 @@
+// Makes a listener's filter chains from its configuration, on the main thread. A chain whose configuration did not change is kept with
+// its connections and counters; of one that only got new HTTP settings the manager is replaced.
+using Naru.Core;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
+using Naru.Proxy.FilterChains;
+using Naru.Proxy.Http;
+using Naru.Proxy.Network;
+using Naru.Proxy.Routing;
+using Naru.Proxy.Tls;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Listeners;
+
+internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory clusters, TlsContextStore tls, Func<string, RouteSlot> routes)
+{
+    /// <summary>The chains, and what is to be done when they are put in place; null after an error.</summary>
+    /// <param name="config">The listener.</param>
+    /// <param name="prefix">Of its stats.</param>
+    /// <param name="current">The chains it has now; null for a new listener.</param>
+    /// <param name="diagnostics">Complaints.</param>
+    public CompiledChains? Compile(ListenerConfig config, string prefix, ChainSet? current, Diagnostics diagnostics)
+    {
+        List<FilterChain> free = current is null ? [] : [.. current.All];
+        var changes = new List<(FilterChain Chain, FilterChainConfig Config, HttpManager? Manager)>();
+        var chains = new List<FilterChain>();
+        try
+        {
+            foreach (FilterChainConfig chain in config.FilterChains)
+            {
+                if (Chain(config, chain, prefix, free, changes, diagnostics) is not { } compiled) return null;
+                chains.Add(compiled);
+            }
+            FilterChain? last = null;
+            if (config.DefaultFilterChain is { } fallback && (last = Chain(config, fallback, prefix, free, changes, diagnostics)) is null) return null;
+            return new CompiledChains(new ChainSet([.. chains], last, Filters(config, current)), changes, free);
+        }
+        catch (IOException e)
+        {
+            diagnostics.Error("NARU-P103", $"listener {config.Name}: its access log {e.Message}", subject: config.Name, remedy: "give a path that this process may write");
+            return null;
+        }
+    }
+
+    private ListenerFilter[] Filters(ListenerConfig config, ChainSet? current)
+    {
+        List<ListenerFilterConfig> filters = [.. config.ListenerFilters];
+        if (config.UseOriginalDst && !filters.OfType<OriginalDstFilterConfig>().Any()) filters.Insert(0, new OriginalDstFilterConfig());
+        // Envoy adds it too, where names are matched and nobody looks at them.
+        if (ChainSet.NeedsTlsInspector(config.FilterChains) && !filters.OfType<TlsInspectorConfig>().Any()) filters.Add(new TlsInspectorConfig());
+        // A bucket goes on where its configuration does: a change elsewhere must not fill it.
+        List<ListenerRateLimit> limits = current is null ? [] : [.. current.Filters.OfType<ListenerRateLimit>()];
+        return
+        [
+            .. filters.Select(f => f is ListenerRateLimitConfig limit && limits.Find(l => l.Config == limit) is { } same ? same : ListenerFilter.Make(f, options.Stats)),
+        ];
+    }
+
+    private FilterChain? Chain(
+        ListenerConfig listener, FilterChainConfig config, string prefix, List<FilterChain> free, List<(FilterChain, FilterChainConfig, HttpManager?)> changes, Diagnostics diagnostics)
+    {
+        HttpManager? manager = config.Terminal is HttpConnectionManagerConfig http ? Manager(http) : null;
+        if (free.Find(c => c.Continues(config)) is { } same)
+        {
+            free.Remove(same);
+            changes.Add((same, config, manager));
+            return same;
+        }
+        TlsServerSlot? slot = null;
+        if (config.Tls is { } secure)
+        {
+            slot = tls.Server(Owner(listener, config), secure, options.Stats.Block($"listener.{prefix}", TlsStats.Schema), diagnostics);
+            if (slot is null) return null;
+        }
+        return new FilterChain(config, manager, Server(config.Terminal), [.. config.Filters.Select(f => NetworkFilter.Make(f, options.Stats))], slot);
+    }
+
+    // Unique: TLS sessions are good for one owner only.
+    private static string Owner(ListenerConfig listener, FilterChainConfig chain)
+    {
+        string owner = $"listener {listener.Name}";
+        if (listener.FilterChains.Length + (listener.DefaultFilterChain is null ? 0 : 1) == 1) return owner;
+        if (chain.Name.Length > 0) return $"{owner}, filter chain {chain.Name}";
+        int index = listener.FilterChains.IndexOf(chain);
+        return index < 0 ? $"{owner}, default filter chain" : $"{owner}, filter chain {index}";
+    }
+
+    private Func<Arrival, ListenerConnection> Server(NetworkFilterConfig terminal)
+    {
+        switch (terminal)
+        {
+            case HttpConnectionManagerConfig:
+                return static arrival => new Http1Connection(arrival);
+            case TcpProxyConfig tcp:
+                var proxy = new TcpProxy(tcp, options.Stats.Block($"tcp.{tcp.StatPrefix}", TcpStats.Schema), clusters, Logs(tcp.AccessLogs));
+                return arrival => new TcpProxyConnection(arrival, proxy);
+            case EchoConfig:
+                return static arrival => new EchoConnection(arrival);
+            case NetworkDirectResponseConfig direct:
+                byte[] response = [.. direct.Response];
+                return arrival => new DirectResponseConnection(arrival, response);
+            default:
+                throw new ArgumentException($"{terminal.GetType().Name} ends no filter chain");
+        }
+    }
+
+    private HttpManager Manager(HttpConnectionManagerConfig http)
+    {
+        StatBlock stats = options.Stats.Block($"http.{http.StatPrefix}", HttpStats.Schema);
+        RouteTable? inline = http.RouteConfig is { } given ? new RouteTable(given, clusters) : null;
+        RouteSlot? slot = inline is null ? routes(http.RouteConfigName ?? "") : null;
+        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs));
+    }
+
+    private (AccessLogFormat, AccessLogSink)[] Logs(IEnumerable<AccessLogConfig> configured)
+    {
+        var logs = new List<(AccessLogFormat, AccessLogSink)>();
+        foreach (AccessLogConfig log in options.AccessLog is null ? [] : configured)
+        {
+            // Formats were compiled once already when the configuration was validated.
+            AccessLogFormat? format = log.Json.Length > 0 ? AccessLogFormat.CompileJson(log.Json, new Diagnostics())
+                : log.Format is { } text ? AccessLogFormat.Compile(text, new Diagnostics()) : AccessLogFormat.Default;
+            if (format is not null) logs.Add((format, options.AccessLog!.Open(log.Path)));
+        }
+        return [.. logs];
+    }
+}
+
+/// <summary>Chains that were made and are not in place yet.</summary>
+/// <param name="Set">All of them.</param>
+/// <param name="Changes">Chains that go on with another configuration.</param>
+/// <param name="Gone">Chains that are no longer there.</param>
+internal sealed record CompiledChains(ChainSet Set, List<(FilterChain Chain, FilterChainConfig Config, HttpManager? Manager)> Changes, List<FilterChain> Gone)
+{
+    /// <summary>Has those that go on use what is new.</summary>
+    public void Commit()
+    {
+        foreach ((FilterChain chain, FilterChainConfig config, HttpManager? manager) in Changes)
+        {
+            chain.Config = config;
+            chain.Manager = manager;
+        }
+        foreach (FilterChain chain in Gone) chain.IsRetired = true;
+    }
+}

@@ -1,0 +1,104 @@
+// What an access log wants to know of a layer 4 connection; made only where there is a log.
+using System.Diagnostics;
+using System.Text;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Io;
+using Naru.Proxy.Listeners;
+using Naru.Proxy.Upstreams;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Network;
+
+internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
+{
+    private readonly LineBuffer _line = new();
+    private byte[] _peer = [], _direct = [], _local = [], _directLocal = [], _serverName = [], _chain = [], _upstreamLocal = [];
+    private long _connectTicks;
+    private long _endTicks;
+    private long _received;
+    private long _sent;
+    private int _attempts;
+    private Host? _host;
+
+    public DateTime StartTime { get; } = DateTime.UtcNow;
+    public ResponseFlags Flags { get; set; }
+    public byte[] Why { get; set; } = [];
+    public string Cluster { get; set; } = "";
+
+    public void Begin(ListenerConnection connection)
+    {
+        _peer = Bytes(connection.Peer);
+        _direct = connection.Info is { } info ? Bytes(info.DirectPeer) : _peer;
+        _local = Bytes(connection.Local);
+        _directLocal = Bytes(connection.LocalAddress());
+        _serverName = Encoding.ASCII.GetBytes(connection.Info?.ServerName is { Length: > 0 } name ? name : connection.Tls?.Sni ?? "");
+        _chain = connection.Chain!.Name;
+    }
+
+    public void Attempted(Host host, int attempt)
+    {
+        _host = host;
+        _attempts = attempt;
+    }
+
+    public void Connected(UpstreamConnection up, long ticks)
+    {
+        _upstreamLocal = Bytes(up.LocalAddress());
+        _connectTicks = ticks;
+    }
+
+    public void End(long received, long sent, long ticks) => (_received, _sent, _endTicks) = (received, sent, ticks);
+
+    public void Write(AccessLogFormat format, AccessLogSink sink, int worker)
+    {
+        _line.Clear();
+        format.Write(this, _line);
+        sink.Write(worker, _line.Written);
+    }
+
+    private static byte[] Bytes(in SockAddr address) => Encoding.UTF8.GetBytes(address.ToString());
+
+    public bool TryGetHeader(HeaderSource source, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
+    {
+        value = default;
+        return false;
+    }
+
+    public ReadOnlySpan<byte> Text(RequestText what) => what switch
+    {
+        RequestText.UpstreamHost or RequestText.UpstreamRemoteAddress => _host is null ? default : _host.State.DisplayBytes,
+        RequestText.UpstreamHostName => _host is null ? default : _host.Hostname,
+        RequestText.UpstreamCluster or RequestText.UpstreamClusterRaw => Encoding.UTF8.GetBytes(Cluster),
+        RequestText.UpstreamLocalAddress => _upstreamLocal,
+        RequestText.UpstreamTransportFailureReason or RequestText.ConnectionTerminationDetails => Why,
+        RequestText.DownstreamRemoteAddress => _peer,
+        RequestText.DownstreamDirectRemoteAddress => _direct,
+        RequestText.DownstreamLocalAddress => _local,
+        RequestText.DownstreamDirectLocalAddress => _directLocal,
+        RequestText.RequestedServerName => _serverName,
+        RequestText.FilterChainName => _chain,
+        _ => default,
+    };
+
+    public long Number(RequestNumber what) => what switch
+    {
+        RequestNumber.ResponseCode => 0,
+        RequestNumber.BytesReceived or RequestNumber.DownstreamWireBytesReceived or RequestNumber.UpstreamWireBytesSent => _received,
+        RequestNumber.BytesSent or RequestNumber.DownstreamWireBytesSent or RequestNumber.UpstreamWireBytesReceived => _sent,
+        RequestNumber.UpstreamRequestAttemptCount => _attempts,
+        RequestNumber.ConnectionId => id,
+        _ => -1,
+    };
+
+    public long Nanoseconds(TimePoint point)
+    {
+        long ticks = point switch
+        {
+            TimePoint.DownstreamRxBegin => startTicks,
+            TimePoint.UpstreamConnectEnd or TimePoint.UpstreamPoolReady => _connectTicks,
+            TimePoint.DownstreamRxEnd or TimePoint.DownstreamTxEnd => _endTicks,
+            _ => 0,
+        };
+        return ticks == 0 ? -1 : (long)Stopwatch.GetElapsedTime(startTicks, ticks).TotalNanoseconds;
+    }
+}

@@ -1,0 +1,80 @@
+// Network filters that stand before the last one of a chain: they see a connection once, when it begins, and may refuse it
+// (Envoy: connection_limit, local_ratelimit, sni_cluster).
+using Naru.Proxy.Config;
+using Naru.Proxy.Io;
+using Naru.Proxy.Listeners;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Network;
+
+internal abstract class NetworkFilter
+{
+    /// <summary>Null lets the connection on; else it is closed after so many ms.</summary>
+    public abstract long? Refuses(ListenerConnection connection, Worker worker);
+
+    /// <summary>A connection it let on is closed.</summary>
+    public virtual void Left(Worker worker) { }
+
+    /// <summary>Compiles one.</summary>
+    public static NetworkFilter Make(NetworkFilterConfig config, StatRegistry stats) => config switch
+    {
+        ConnectionLimitConfig limit => new ConnectionLimit(limit, stats.Block($"connection_limit.{limit.StatPrefix}", ConnectionLimitStats.Schema)),
+        NetworkRateLimitConfig rate => new NetworkRateLimit(
+            new TokenBucket(rate.Bucket, Environment.TickCount64), stats.Block($"local_rate_limit.{rate.StatPrefix}", RateLimitStats.Schema)),
+        SniClusterConfig => new SniCluster(),
+        _ => throw new ArgumentException($"no network filter {config.GetType().Name}"),
+    };
+}
+
+/// <summary>Most connections at once over all workers.</summary>
+internal sealed class ConnectionLimit(ConnectionLimitConfig config, StatBlock stats) : NetworkFilter
+{
+    private long _active;
+
+    public override long? Refuses(ListenerConnection connection, Worker worker)
+    {
+        long[] shard = stats.Shard(worker.Index);
+        if (Interlocked.Increment(ref _active) > config.MaxConnections)
+        {
+            Interlocked.Decrement(ref _active);
+            shard[ConnectionLimitStats.Limited]++;
+            return (long)config.Delay.TotalMilliseconds;
+        }
+        shard[ConnectionLimitStats.Active]++;
+        return null;
+    }
+
+    public override void Left(Worker worker)
+    {
+        Interlocked.Decrement(ref _active);
+        stats.Shard(worker.Index)[ConnectionLimitStats.Active]--;
+    }
+}
+
+/// <summary>New connections per time.</summary>
+internal sealed class NetworkRateLimit(TokenBucket bucket, StatBlock stats) : NetworkFilter
+{
+    public override long? Refuses(ListenerConnection connection, Worker worker)
+    {
+        if (bucket.Take(worker.Now)) return null;
+        stats.Shard(worker.Index)[RateLimitStats.RateLimited]++;
+        return 0;
+    }
+}
+
+/// <summary>The cluster is the one named like the SNI.</summary>
+internal sealed class SniCluster : NetworkFilter
+{
+    public override long? Refuses(ListenerConnection connection, Worker worker)
+    {
+        if (connection.Info is { } info) info.Cluster = info.ServerName;
+        return null;
+    }
+}
+
+internal static class ConnectionLimitStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Limited = Schema.Counter("limited_connections");
+    public static readonly int Active = Schema.Gauge("active_connections");
+}

@@ -1,0 +1,124 @@
+// One direction between two sockets: bytes as they come, with back-pressure (nothing is read before what was read is written), without
+// a buffer while nothing comes. Ends and resets are passed on by whoever runs it.
+using System.Runtime.CompilerServices;
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Network;
+
+/// <summary>Told how a relay gets on.</summary>
+internal interface IRelayOwner
+{
+    /// <summary>Bytes went from one socket to the other.</summary>
+    void OnMoved(RelayLane lane, int bytes);
+}
+
+internal enum RelayEnd : byte
+{
+    /// <summary>The source said that no more will come, and all of it is written.</summary>
+    Ended,
+    SourceFailed,
+    SinkFailed,
+    Cancelled,
+}
+
+internal sealed class RelayLane
+{
+    // What one connection may move before the others of its worker have their turn.
+    private const int TurnBytes = 1 << 20;
+    private readonly Worker _worker;
+    private readonly TcpSocket _from;
+    private readonly TcpSocket _to;
+    private readonly IRelayOwner _owner;
+    private readonly Action<Worker> _resume;
+    private Action? _waiting;
+
+    public RelayLane(Worker worker, TcpSocket from, TcpSocket to, IRelayOwner owner)
+    {
+        _worker = worker;
+        _from = from;
+        _to = to;
+        _owner = owner;
+        _resume = _ => Interlocked.Exchange(ref _waiting, null)?.Invoke();
+    }
+
+    /// <summary>Written to the sink so far.</summary>
+    public long Bytes { get; private set; }
+
+    /// <summary>Runs until the source ends or a side fails. What is in <paramref name="first"/> goes first; the buffer goes back to the pool.</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public async ValueTask<RelayEnd> RunAsync(IoBuffer? first = null)
+    {
+        IoBuffer? buffer = first;
+        bool large = false;
+        int turn = 0;
+        try
+        {
+            while (true)
+            {
+                while (buffer is { IsEmpty: false })
+                {
+                    int sent = _to.SendFrom(buffer);
+                    if (sent > 0)
+                    {
+                        Bytes += sent;
+                        turn += sent;
+                        _owner.OnMoved(this, sent);
+                        continue;
+                    }
+                    if (sent == TcpSocket.Failed) return RelayEnd.SinkFailed;
+                    if (_to.Cancelled) return RelayEnd.Cancelled;
+                    await _to.Writable();
+                    if (_to.Cancelled) return RelayEnd.Cancelled;
+                }
+                if (turn >= TurnBytes)
+                {
+                    turn = 0;
+                    await new NextTurn(this);
+                }
+                if (!_from.MayRead)
+                {
+                    // Whoever waits holds no memory.
+                    if (buffer is not null) _worker.Buffers.Return(buffer);
+                    buffer = null;
+                    turn = 0;
+                    await _from.Readable();
+                }
+                if (_from.Cancelled) return RelayEnd.Cancelled;
+                buffer ??= large ? _worker.Buffers.RentLarge() : _worker.Buffers.Rent();
+                buffer.Clear();
+                int n = _from.Receive(buffer);
+                if (n == 0) return RelayEnd.Ended;
+                if (n == TcpSocket.Failed) return RelayEnd.SourceFailed;
+                // A source that fills a small buffer is bulk, until it no longer does.
+                bool full = n == buffer.Capacity;
+                if (full && !large)
+                {
+                    large = true;
+                    buffer = _worker.Buffers.Grow(buffer);
+                }
+                else if (large && n > 0 && n < BufferPool.Small)
+                {
+                    large = false;
+                }
+            }
+        }
+        finally
+        {
+            if (buffer is not null) _worker.Buffers.Return(buffer);
+        }
+    }
+
+    private readonly struct NextTurn(RelayLane lane) : ICriticalNotifyCompletion
+    {
+        public NextTurn GetAwaiter() => this;
+        public bool IsCompleted => false;
+        public void GetResult() { }
+        public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);
+
+        public void UnsafeOnCompleted(Action continuation)
+        {
+            lane._waiting = continuation;
+            lane._worker.Post(lane._resume);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+// A tcp_proxy compiled: its weighted clusters, its limits, its counters and its logs (Envoy: TCP proxy).
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Network;
+
+internal sealed class TcpProxy
+{
+    private readonly ClusterDirectory _clusters;
+    private readonly (ClusterSlot Slot, uint Weight)[] _targets;
+    private readonly uint _total;
+
+    public TcpProxy(TcpProxyConfig config, StatBlock stats, ClusterDirectory clusters, (AccessLogFormat, AccessLogSink)[] logs)
+    {
+        Config = config;
+        Stats = stats;
+        Logs = logs;
+        _clusters = clusters;
+        _targets = [.. config.Clusters.Select(c => (clusters.GetOrAdd(c.Name), c.Weight))];
+        _total = _targets.Aggregate(0u, (sum, t) => sum + t.Weight);
+        IdleMs = HttpManager.Ms(config.IdleTimeout);
+        MaxDurationMs = HttpManager.Ms(config.MaxDownstreamConnectionDuration);
+    }
+
+    public TcpProxyConfig Config { get; }
+
+    /// <summary>Schema <see cref="TcpStats"/>.</summary>
+    public StatBlock Stats { get; }
+
+    public (AccessLogFormat Format, AccessLogSink Sink)[] Logs { get; }
+
+    // In ms; 0 is never.
+    public long IdleMs { get; }
+    public long MaxDurationMs { get; }
+
+    /// <summary>The cluster of a new connection: the one a filter before this chose, else one by weight. Null where that does not exist.</summary>
+    public ClusterSlot? Pick(string chosen, Worker worker)
+    {
+        if (chosen.Length > 0) return _clusters.Find(chosen);
+        if (_targets.Length == 1) return _targets[0].Slot;
+        if (_total == 0) return null;
+        uint at = worker.Random.Below(_total);
+        foreach ((ClusterSlot slot, uint weight) in _targets)
+        {
+            if (at < weight) return slot;
+            at -= weight;
+        }
+        return null;
+    }
+}
+
+/// <summary>Stats of one <c>tcp.&lt;stat_prefix&gt;</c>.</summary>
+internal static class TcpStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int CxTotal = Schema.Counter("downstream_cx_total");
+    public static readonly int CxNoRoute = Schema.Counter("downstream_cx_no_route");
+    public static readonly int CxRxBytes = Schema.Counter("downstream_cx_rx_bytes_total");
+    public static readonly int CxTxBytes = Schema.Counter("downstream_cx_tx_bytes_total");
+    public static readonly int IdleTimeout = Schema.Counter("idle_timeout");
+    public static readonly int MaxDuration = Schema.Counter("max_downstream_connection_duration");
+}

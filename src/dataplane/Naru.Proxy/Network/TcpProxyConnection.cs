@@ -1,0 +1,228 @@
+// A downstream connection that is passed on as it is: connects to an endpoint, then bytes both ways until both sides are done. An end
+// of one side is passed on as an end, a reset as a reset; nobody has to trust a stream that was cut.
+using System.Runtime.CompilerServices;
+using System.Text;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Io;
+using Naru.Proxy.Listeners;
+using Naru.Proxy.LoadBalancing;
+using Naru.Proxy.Upstreams;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Network;
+
+internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
+{
+    private readonly TcpProxy _proxy;
+    private readonly long[] _shard;
+    private readonly ConnectionRecord? _record;
+    private long[]? _clusterShard;
+    private UpstreamConnection? _up;
+    private RelayLane? _upward;
+    private RelayLane? _downward;
+    private long _movedAt;
+    private long _drainDue = TimerNode.Never;
+
+    public TcpProxyConnection(in Arrival arrival, TcpProxy proxy) : base(arrival)
+    {
+        _proxy = proxy;
+        _shard = proxy.Stats.Shard(Worker.Index);
+        if (proxy.Logs.Length > 0) _record = new ConnectionRecord(Id, Worker.Ticks);
+    }
+
+    public override void Start()
+    {
+        _shard[TcpStats.CxTotal]++;
+        _movedAt = Worker.Now;
+        Begin();
+        if (_record is { } record) record.Begin(this);
+        Arm();
+        _ = ServeAsync();
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> ServeAsync()
+    {
+        try
+        {
+            if (_proxy.Pick(Info?.Cluster ?? "", Worker) is not { Current: { } cluster } slot)
+            {
+                _shard[TcpStats.CxNoRoute]++;
+                Note(ResponseFlags.NoClusterFound, "");
+            }
+            else if (await ConnectAsync(slot, cluster))
+            {
+                await RelayAsync();
+            }
+        }
+        catch (Exception e)
+        {
+            Listener.OnFault(e);
+        }
+        Finish();
+        return true;
+    }
+
+    // Another endpoint, where there is one, as often as the configuration says.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> ConnectAsync(ClusterSlot slot, Cluster cluster)
+    {
+        long[] stats = _clusterShard = slot.Stats!.Shard(Worker.Index);
+        if (_record is { } record) record.Cluster = slot.Name;
+        List<Host>? tried = null;
+        for (int attempt = 1; ; attempt++)
+        {
+            if (slot.Connections >= cluster.Config.MaxConnections)
+            {
+                stats[ClusterStats.CxOverflow]++;
+                Note(ResponseFlags.UpstreamOverflow, "");
+                return false;
+            }
+            Host? host = LoadBalancer.Pick(cluster, Worker, tried, cluster.Usable.Length);
+            if (host is null)
+            {
+                stats[ClusterStats.CxNoneHealthy]++;
+                Note(ResponseFlags.NoHealthyUpstream, "");
+                return false;
+            }
+            HostPool pool = host.State.Pool(Worker);
+            var up = new UpstreamConnection(Worker, pool, UpstreamPeer.Of(cluster, host, pool, null));
+            _up = up;
+            stats[ClusterStats.RqTotal]++;
+            stats[ClusterStats.RqActive]++;
+            pool.ActiveRequests++;
+            if (_record is not null) _record.Attempted(host, attempt);
+            ConnectResult result = await up.ConnectAsync(cluster.ConnectMs);
+            if (result == ConnectResult.Connected)
+            {
+                _record?.Connected(up, Worker.Ticks);
+                return !Cancelled;
+            }
+            Left(up);
+            if (result == ConnectResult.Cancelled || Cancelled || Dead) return false;
+            if (attempt >= _proxy.Config.MaxConnectAttempts)
+            {
+                stats[ClusterStats.CxConnectAttemptsExceeded]++;
+                Note(ResponseFlags.UpstreamConnectionFailure | (attempt > 1 ? ResponseFlags.UpstreamRetryLimitExceeded : 0), up.Failure);
+                return false;
+            }
+            (tried ??= []).Add(host);
+            cluster = slot.Current ?? cluster;
+        }
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> RelayAsync()
+    {
+        UpstreamConnection up = _up!;
+        _upward = new RelayLane(Worker, this, up, this);
+        _downward = new RelayLane(Worker, up, this, this);
+        ValueTask<bool> there = OneWayAsync(_upward, this, up);
+        await OneWayAsync(_downward, up, this);
+        await there;
+        return true;
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> OneWayAsync(RelayLane lane, TcpSocket from, TcpSocket to)
+    {
+        switch (await lane.RunAsync())
+        {
+            case RelayEnd.Ended:
+                to.ShutdownWrite();
+                break;
+            case RelayEnd.SourceFailed:
+                Note(ReferenceEquals(from, this) ? ResponseFlags.DownstreamConnectionTermination : ResponseFlags.UpstreamConnectionTermination, Sys.Describe(from.Errno));
+                to.Reset();
+                from.Close();
+                break;
+            case RelayEnd.SinkFailed:
+                Note(ReferenceEquals(to, this) ? ResponseFlags.DownstreamConnectionTermination : ResponseFlags.UpstreamConnectionTermination, Sys.Describe(to.Errno));
+                from.Reset();
+                to.Close();
+                break;
+        }
+        return true;
+    }
+
+    public void OnMoved(RelayLane lane, int bytes)
+    {
+        _movedAt = Worker.Now;
+        bool up = ReferenceEquals(lane, _upward);
+        _shard[up ? TcpStats.CxRxBytes : TcpStats.CxTxBytes] += bytes;
+        _clusterShard![up ? ClusterStats.CxTxBytes : ClusterStats.CxRxBytes] += bytes;
+    }
+
+    private void Note(ResponseFlags flags, string why)
+    {
+        if (_record is null || _record.Flags != ResponseFlags.None) return;
+        _record.Flags = flags;
+        _record.Why = Encoding.ASCII.GetBytes(why);
+    }
+
+    private void Arm()
+    {
+        long due = _drainDue;
+        if (_proxy.IdleMs > 0) due = Math.Min(due, _movedAt + _proxy.IdleMs);
+        if (_proxy.MaxDurationMs > 0) due = Math.Min(due, OpenedAt + _proxy.MaxDurationMs);
+        if (due != TimerNode.Never) Worker.Timers.Set(Timer, due, Worker.Now);
+    }
+
+    public override void OnTimer(TimerNode timer)
+    {
+        long now = Worker.Now;
+        if (_proxy.MaxDurationMs > 0 && now >= OpenedAt + _proxy.MaxDurationMs)
+        {
+            _shard[TcpStats.MaxDuration]++;
+            Note(ResponseFlags.DurationTimeout, "");
+        }
+        else if (_proxy.IdleMs > 0 && now >= _movedAt + _proxy.IdleMs)
+        {
+            _shard[TcpStats.IdleTimeout]++;
+            Note(ResponseFlags.StreamIdleTimeout, "");
+        }
+        else if (now < _drainDue)
+        {
+            Arm();
+            return;
+        }
+        _up?.Cancel();
+        Cancel();
+    }
+
+    // While the endpoint is being connected to nobody reads here; a client that went away by a reset is not connected for any more.
+    protected override void OnUnexpectedReadable()
+    {
+        if (_upward is null && Dead) _up?.Cancel();
+    }
+
+    /// <summary>Nothing says when a stream of bytes may be cut: it ends by itself, or when the time for draining is over.</summary>
+    public override void Drain()
+    {
+        if (_drainDue != TimerNode.Never) return;
+        _drainDue = Worker.Now + Listener.DrainMs;
+        Arm();
+    }
+
+    private void Left(UpstreamConnection up)
+    {
+        up.Pool.ActiveRequests--;
+        _clusterShard![ClusterStats.RqActive]--;
+        _up = null;
+    }
+
+    private void Finish()
+    {
+        if (_up is { } up)
+        {
+            Left(up);
+            up.Close();
+        }
+        if (_record is { } record)
+        {
+            record.End(_upward?.Bytes ?? 0, _downward?.Bytes ?? 0, Worker.Ticks);
+            foreach ((AccessLogFormat format, AccessLogSink sink) in _proxy.Logs) record.Write(format, sink, Worker.Index);
+        }
+        Close();
+    }
+}
