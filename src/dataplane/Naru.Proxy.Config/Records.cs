@@ -319,6 +319,8 @@ public sealed record BootstrapConfig
     public string NodeCluster { get; init; } = "";
     /// <summary>Admin address; null has none.</summary>
     public AddressConfig? Admin { get; init; }
+    /// <summary><c>overload_manager</c>; null has none.</summary>
+    public OverloadConfig? Overload { get; init; }
     /// <summary><c>static_resources.listeners</c>.</summary>
     public ImmutableArray<ListenerConfig> Listeners { get; init; } = [];
     /// <summary><c>static_resources.clusters</c>.</summary>

@@ -30,6 +30,8 @@ internal static class Composition
             Stats = stats,
             AccessLog = accessLogs,
             DrainTime = options.DrainTime,
+            Overload = config.Overload,
+            ShrinkHeap = static () => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: false, compacting: true),
             OnDiagnostic = d => log.Write("tls", d.Severity switch { Severity.Error => LogLevel.Error, Severity.Warning => LogLevel.Warning, _ => LogLevel.Info }, d.ToString()),
             OnFault = (where, e) => log.Error("http", $"{where}: an internal fault was contained: {e}"),
         });

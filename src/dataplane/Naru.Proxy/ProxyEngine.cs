@@ -10,6 +10,7 @@ using Naru.Proxy.FilterChains;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
+using Naru.Proxy.Overload;
 using Naru.Proxy.Routing;
 using Naru.Proxy.Tls;
 using Naru.Proxy.Upstreams;
@@ -35,6 +36,15 @@ public sealed record ProxyEngineOptions
     /// <summary>How long connections of layer 4 live on when their listener or filter chain has gone (Envoy: --drain-time-s).</summary>
     public TimeSpan DrainTime { get; init; } = TimeSpan.FromSeconds(600);
 
+    /// <summary>The overload manager; null has none.</summary>
+    public OverloadConfig? Overload { get; init; }
+
+    /// <summary>What its monitors read; null reads this process and machine.</summary>
+    public OverloadSources? OverloadSources { get; init; }
+
+    /// <summary>Gives memory back that is kept for later (<c>shrink_heap</c>).</summary>
+    public Action ShrinkHeap { get; init; } = static () => { };
+
     /// <summary>Told about bugs: exceptions that reached a worker's loop.</summary>
     public Action<string, Exception> OnFault { get; init; } = static (_, _) => { };
 }
@@ -54,6 +64,8 @@ public sealed class ProxyEngine : IDataPlane
     private readonly Lock _gate = new();
     private readonly ProxyEngineOptions _options;
     private readonly Worker[] _workers;
+    private readonly OverloadState _overloadState = new();
+    private readonly OverloadManager? _overload;
     private readonly ClusterDirectory _clusters;
     private readonly Dictionary<string, RouteSlot> _routes = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Listener> _listeners = new(StringComparer.Ordinal);
@@ -73,7 +85,8 @@ public sealed class ProxyEngine : IDataPlane
         _tls = new TlsContextStore(options.OnDiagnostic);
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency));
         _compiler = new ChainCompiler(options, _clusters, _tls, Routes);
-        _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
+        _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault) { Overload = _overloadState })];
+        if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest);
     }
 
     /// <summary>Number of workers.</summary>
@@ -83,6 +96,7 @@ public sealed class ProxyEngine : IDataPlane
     public void Start()
     {
         foreach (Worker worker in _workers) worker.Start();
+        _overload?.Start();
     }
 
     /// <inheritdoc/>
@@ -295,8 +309,17 @@ public sealed class ProxyEngine : IDataPlane
         {
             await Task.Delay(10, CancellationToken.None).ConfigureAwait(false);
         }
+        _overload?.Stop();
         foreach (Worker worker in _workers) worker.Stop();
         _tls.Dispose();
+    }
+
+    // What waits for clients that do not read is what a proxy's memory goes to.
+    private void ResetHeaviest(double state)
+    {
+        Listener[] all;
+        lock (_gate) all = [.. _listeners.Values, .. _leaving];
+        foreach (Worker worker in _workers) worker.Post(w => HighMemoryStreams.Reset(all, w, state));
     }
 
     /// <summary>Open downstream connections.</summary>

@@ -42,6 +42,8 @@ internal static class HttpStats
     public static readonly int RqTimeout = Schema.Counter("downstream_rq_timeout");
     public static readonly int RqIdleTimeout = Schema.Counter("downstream_rq_idle_timeout");
     public static readonly int RqMaxDuration = Schema.Counter("downstream_rq_max_duration_reached");
+    public static readonly int RqOverloadClose = Schema.Counter("downstream_rq_overload_close");
+    public static readonly int CxOverloadDisableKeepalive = Schema.Counter("downstream_cx_overload_disable_keepalive");
     public static readonly int RqRxReset = Schema.Counter("downstream_rq_rx_reset");
     public static readonly int RqResponseBeforeComplete = Schema.Counter("downstream_rq_response_before_rq_complete");
     public static readonly int RqNonRelativePath = Schema.Counter("downstream_rq_non_relative_path");
@@ -133,6 +135,7 @@ internal static class ListenerStats
     public static readonly StatSchema Schema = new();
     public static readonly int CxTotal = Schema.Counter("downstream_cx_total");
     public static readonly int CxActive = Schema.Gauge("downstream_cx_active");
+    public static readonly int CxOverloadReject = Schema.Counter("downstream_cx_overload_reject");
     public static readonly int CxDestroy = Schema.Counter("downstream_cx_destroy");
     public static readonly int CxOverflow = Schema.Counter("downstream_cx_overflow");
     public static readonly int PreCxActive = Schema.Gauge("downstream_pre_cx_active");

@@ -227,6 +227,11 @@ internal sealed class Http1Connection : ListenerConnection
             _shard[HttpStats.CxDrainClose]++;
             return false;
         }
+        if (Worker.Overload.DisableKeepalive)
+        {
+            _shard[HttpStats.CxOverloadDisableKeepalive]++;
+            return false;
+        }
         int most = x.Manager.Config.MaxRequestsPerConnection;
         if (most > 0 && _requests >= most)
         {

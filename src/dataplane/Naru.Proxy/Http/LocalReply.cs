@@ -19,7 +19,7 @@ internal static class LocalReply
         else if (x.Target is { } target && reason.Status >= 500) sentence = $"{sentence} (cluster {target.Slot.Name}{(x.Host is { } host ? $", endpoint {host.State.Display}" : "")})";
         byte[] header = Encoding.Latin1.GetBytes(Clean($"{reason.Code} {sentence}"));
         byte[] body = Encoding.Latin1.GetBytes($"{reason.Code} {Clean(sentence)}\n");
-        return SendAsync(x, header, body, reason == Reasons.Overflow ? "x-envoy-overloaded: true\r\n"u8.ToArray() : []);
+        return SendAsync(x, header, body, reason == Reasons.Overflow ? "x-envoy-overloaded: true\r\n"u8.ToArray() : reason == Reasons.Overloaded ? "x-envoy-local-overloaded: true\r\n"u8.ToArray() : []);
     }
 
     /// <summary>Answers with the status that the exchange has; false when the connection must close.</summary>

@@ -46,6 +46,7 @@ internal static class Reasons
     public static readonly Reason BadExpect = new(417, "NARU-D417", "only Expect: 100-continue is known", ResponseFlags.None, "expectation_failed");
     public static readonly Reason Connect = new(405, "NARU-D405", "CONNECT is not served on this listener", ResponseFlags.NoRouteFound, "connect_not_served");
 
+    public static readonly Reason Overloaded = new(503, "NARU-O503", "the proxy is short of resources and takes no requests now", ResponseFlags.OverloadManagerTerminated, "overload");
     public static readonly Reason UpgradeNotAllowed = new(403, "NARU-D406", "this protocol may not be switched to on this listener", ResponseFlags.None, "upgrade_failed");
 
     /// <summary>A failed handshake with the upstream; the details hold why, without blanks as Envoy has them.</summary>

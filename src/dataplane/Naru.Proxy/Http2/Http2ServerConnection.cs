@@ -67,6 +67,9 @@ internal sealed class Http2ServerConnection : ListenerConnection
         else Rearm();
     }
 
+    /// <summary>Streams on which at least so many bytes wait, upward or downward.</summary>
+    public Http2Stream[] StreamsAbove(long bytes) => _session.StreamsAbove(bytes);
+
     private long NextPing()
     {
         double ms = _manager.Config.Http2.KeepAliveInterval!.Value.TotalMilliseconds;

@@ -36,6 +36,8 @@ internal sealed class Http2ServerSession : Http2Session
 
     public void Begin() => SendPreface();
 
+    public Http2Stream[] StreamsAbove(long bytes) => [.. Streams.Values.Where(s => s.Buffered + (s.Exchange?.UpstreamStream?.Buffered ?? 0) >= bytes)];
+
     public void Ping() => SendPing("naruping"u8, ack: false);
 
     /// <summary>Says that an end is near; streams that are opened meanwhile are still served.</summary>
@@ -215,6 +217,11 @@ internal sealed class Http2ServerSession : Http2Session
         x.Account(_shard);
         Finish(stream);
         Worker.Cache.Return(x);
+        if (Worker.Overload.DisableKeepalive && !IsEnding)
+        {
+            _shard[HttpStats.CxOverloadDisableKeepalive]++;
+            EndGracefully();
+        }
         int most = _manager.Config.MaxRequestsPerConnection;
         if (most > 0 && _requests >= most && !IsEnding)
         {

@@ -4,6 +4,7 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Naru.Proxy.Http2;
+using Naru.Proxy.Overload;
 
 namespace Naru.Proxy.Io;
 
@@ -72,6 +73,9 @@ internal sealed unsafe class Worker
     public BufferPool Buffers { get; } = new();
     public WorkerCache Cache { get; } = new();
     public FastRandom Random { get; }
+
+    /// <summary>What the overload manager decided; one object for all workers.</summary>
+    public OverloadState Overload { get; init; } = new();
 
     /// <summary>Has a session write what it gathered in this turn, when the turn is over.</summary>
     public void AtTurnEnd(Http2Session session) => _turnEnd.Add(session);

@@ -25,6 +25,13 @@ internal sealed unsafe class AcceptSocket : IoHandle, ITimerOwner
 
     private void Accept(int most)
     {
+        if (_worker.Overload.StopConnections && most == Batch)
+        {
+            // They wait in the kernel until it is over.
+            _worker.Remove(this);
+            _worker.Timers.Set(_pause, _worker.Now + PauseMs, _worker.Now);
+            return;
+        }
         for (int i = 0; i < most && Fd >= 0; i++)
         {
             SockAddr peer = default;
@@ -32,6 +39,12 @@ internal sealed unsafe class AcceptSocket : IoHandle, ITimerOwner
             int fd = Sys.accept4(Fd, (byte*)&peer.Bytes, &length, Sys.SOCK_NONBLOCK | Sys.SOCK_CLOEXEC);
             if (fd >= 0)
             {
+                if (_worker.Overload.RejectsConnection(_worker.Random))
+                {
+                    _listener.Stats.Shard(_worker.Index)[ListenerStats.CxOverloadReject]++;
+                    _ = Sys.close(fd);
+                    continue;
+                }
                 peer.Length = Math.Min(length, 28);
                 _listener.Accepted(_worker, fd, peer.Unmapped);
                 continue;

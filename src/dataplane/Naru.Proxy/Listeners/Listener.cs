@@ -124,6 +124,14 @@ internal sealed class Listener
         Add(connection, worker);
     }
 
+    /// <summary>On the worker: its connections, as they are now.</summary>
+    public IReadOnlyList<ListenerConnection> Connections(Worker worker)
+    {
+        var all = new List<ListenerConnection>();
+        for (ListenerConnection? connection = _connections[worker.Index]; connection is not null; connection = connection.Next) all.Add(connection);
+        return all;
+    }
+
     /// <summary>On the worker: closes idle connections; the others close with their answer. Those of one chain, or all.</summary>
     public void DrainConnections(Worker worker, FilterChain? chain = null)
     {

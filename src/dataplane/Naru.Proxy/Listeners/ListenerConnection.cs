@@ -90,6 +90,7 @@ internal abstract class ListenerConnection : TcpSocket
         _opened = true;
         _listenerShard[ListenerStats.CxTotal]++;
         _listenerShard[ListenerStats.CxActive]++;
+        Worker.Overload.Opened();
     }
 
     /// <summary>Runs the network filters before the last one; a refusal and the ms to wait before the close, or null.</summary>
@@ -114,6 +115,7 @@ internal abstract class ListenerConnection : TcpSocket
         if (_admitted) foreach (Network.NetworkFilter filter in Chain!.Filters) filter.Left(Worker);
         if (!_opened) return;
         _listenerShard[ListenerStats.CxActive]--;
+        Worker.Overload.Closed();
         _listenerShard[ListenerStats.CxDestroy]++;
         Listener.Stats.HistogramOf(Worker.Index, ListenerStats.CxLength).Record(Worker.Now - OpenedAt);
     }

@@ -15,6 +15,11 @@ internal static class Router
     public static ValueTask<bool> AnswerAsync(Exchange x)
     {
         long[] stats = x.Manager.Stats.Shard(x.Worker.Index);
+        if (x.Worker.Overload.RefusesRequest(x.Worker.Random))
+        {
+            stats[HttpStats.RqOverloadClose]++;
+            return Skip(x) ?? LocalReply.SendAsync(x, Reasons.Overloaded);
+        }
         RouteTable? table = x.Manager.Routes;
         if (table is null) return Skip(x) ?? LocalReply.SendAsync(x, Reasons.NoRouteTable, x.Manager.RouteName);
         x.VirtualHost = table.Find(x.Authority);

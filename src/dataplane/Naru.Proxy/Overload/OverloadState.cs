@@ -1,0 +1,46 @@
+// What the overload manager has decided, as the request path reads it: plain fields, written by one thread, read by all workers.
+// A proxy without an overload manager has one that never changes.
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Overload;
+
+internal sealed class OverloadState
+{
+    private volatile bool _stopRequests, _disableKeepalive, _stopConnections, _rejectConnections;
+    private long _open;
+    private volatile int _requestShare, _connectionShare;
+
+    /// <summary>Most downstream connections; beyond them new ones are refused.</summary>
+    public long MaxConnections { get; set; } = long.MaxValue;
+
+    public bool DisableKeepalive { get => _disableKeepalive; set => _disableKeepalive = value; }
+
+    public bool StopConnections { get => _stopConnections; set => _stopConnections = value; }
+
+    /// <summary>Whether a new request is to be refused; scaled states refuse a share of them.</summary>
+    public bool RefusesRequest(FastRandom random) => _stopRequests && random.Below(1000) < (uint)_requestShare;
+
+    /// <summary>Whether a new connection is to be closed at once.</summary>
+    public bool RejectsConnection(FastRandom random) =>
+        Volatile.Read(ref _open) >= MaxConnections || (_rejectConnections && random.Below(1000) < (uint)_connectionShare);
+
+    /// <summary>A downstream connection is open.</summary>
+    public void Opened() => Interlocked.Increment(ref _open);
+
+    /// <summary>A downstream connection is closed.</summary>
+    public void Closed() => Interlocked.Decrement(ref _open);
+
+    /// <summary>Sets how many of a thousand requests are refused.</summary>
+    public void SetRequests(double state)
+    {
+        _requestShare = (int)(state * 1000);
+        _stopRequests = state > 0;
+    }
+
+    /// <summary>Sets how many of a thousand connections are refused.</summary>
+    public void SetConnections(double state)
+    {
+        _connectionShare = (int)(state * 1000);
+        _rejectConnections = state > 0;
+    }
+}

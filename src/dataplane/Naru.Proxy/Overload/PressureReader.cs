@@ -1,0 +1,34 @@
+// Reads from /proc and /sys what this process and this machine use (proc(5), cgroups(7)).
+using System.Globalization;
+
+namespace Naru.Proxy.Overload;
+
+internal static class PressureReader
+{
+    private const string CgroupFolder = "/sys/fs/cgroup";
+
+    /// <summary>Resident bytes of this process.</summary>
+    public static long ResidentBytes()
+    {
+        string[] pages = File.ReadAllText("/proc/self/statm").Split(' ');
+        return long.Parse(pages[1], CultureInfo.InvariantCulture) * Environment.SystemPageSize;
+    }
+
+    /// <summary>The control group's bytes and limit, version 2 or 1; a limit of 0 is none.</summary>
+    public static (long Used, long Limit) Cgroup()
+    {
+        bool second = File.Exists($"{CgroupFolder}/memory.current");
+        string used = File.ReadAllText(second ? $"{CgroupFolder}/memory.current" : $"{CgroupFolder}/memory/memory.usage_in_bytes").Trim();
+        string limit = File.ReadAllText(second ? $"{CgroupFolder}/memory.max" : $"{CgroupFolder}/memory/memory.limit_in_bytes").Trim();
+        return (long.Parse(used, CultureInfo.InvariantCulture), limit == "max" ? 0 : long.Parse(limit, CultureInfo.InvariantCulture));
+    }
+
+    /// <summary>Busy and total jiffies of all CPUs.</summary>
+    public static (long Busy, long Total) Cpu()
+    {
+        using StreamReader reader = File.OpenText("/proc/stat");
+        long[] times = [.. reader.ReadLine()!.Split(' ', StringSplitOptions.RemoveEmptyEntries).Skip(1).Select(t => long.Parse(t, CultureInfo.InvariantCulture))];
+        long total = times.Take(8).Sum();
+        return (total - times[3] - times[4], total);
+    }
+}
