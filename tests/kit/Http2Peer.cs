@@ -270,6 +270,15 @@ public sealed class Http2Peer : IDisposable
         }
     }
 
+    /// <summary>Takes so many bytes from the peer's windows for a frame that the test makes itself.</summary>
+    public Task BodyWindowAsync(int id, int bytes) => WaitAsync(() =>
+    {
+        if (_window < bytes || _windows.GetValueOrDefault(id, 0) + _initialWindow < bytes) return false;
+        _window -= bytes;
+        _windows[id] = _windows.GetValueOrDefault(id, 0) - bytes;
+        return true;
+    }, $"window for stream {id}");
+
     /// <summary>Opens a stream with a request; its answer is looked up by the id.</summary>
     public async Task<int> OpenAsync(string method, string path, IEnumerable<(string Name, string Value)>? fields = null, bool end = true)
     {

@@ -65,6 +65,9 @@ internal static class ResponseWriter
         o.Append(bytes[kept..(head.Length - 2)]);
 
         if (body == BodyKind.Chunked && framing.Body != BodyKind.Chunked) o.Append("transfer-encoding: chunked\r\n"u8);
+        // A stream that ended with its head says so by that; HTTP/1 has to be told.
+        if (body == BodyKind.None && x.UpstreamIsHttp2 && x.Stream is null && framing.ContentLength < 0 && !x.IsHead && head.Status is >= 200 and not (204 or 304))
+            o.Append("content-length: 0\r\n"u8);
         if (!upgrade)
         {
             o.Append("x-envoy-upstream-service-time: "u8);
