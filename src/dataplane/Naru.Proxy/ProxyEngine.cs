@@ -45,6 +45,14 @@ public sealed record ProxyEngineOptions
     /// <summary>Gives memory back that is kept for later (<c>shrink_heap</c>).</summary>
     public Action ShrinkHeap { get; init; } = static () => { };
 
+    /// <summary>How names of a dynamic forward proxy are looked up. Never called on a worker's thread.</summary>
+    public NameLookup Lookup { get; init; } = static async (name, family) => await Dns.GetHostAddressesAsync(name, family switch
+    {
+        DnsLookupFamily.V4Only => System.Net.Sockets.AddressFamily.InterNetwork,
+        DnsLookupFamily.V6Only => System.Net.Sockets.AddressFamily.InterNetworkV6,
+        _ => System.Net.Sockets.AddressFamily.Unspecified,
+    }).ConfigureAwait(false);
+
     /// <summary>Told about bugs: exceptions that reached a worker's loop.</summary>
     public Action<string, Exception> OnFault { get; init; } = static (_, _) => { };
 }
@@ -83,7 +91,7 @@ public sealed class ProxyEngine : IDataPlane
     {
         _options = options;
         _tls = new TlsContextStore(options.OnDiagnostic);
-        _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency));
+        _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup);
         _compiler = new ChainCompiler(options, _clusters, _tls, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault) { Overload = _overloadState })];
         if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest);
@@ -158,8 +166,8 @@ public sealed class ProxyEngine : IDataPlane
         var kept = new HashSet<SockAddr>();
         foreach (EndpointConfig endpoint in assignment?.Endpoints ?? [])
         {
-            if (endpoint.Address.Ip is not { } ip) continue;
-            SockAddr address = SockAddr.From(ip, endpoint.Address.Port);
+            if (endpoint.Address is { Kind: AddressKind.Socket, Ip: null }) continue;
+            SockAddr address = SockAddr.From(endpoint.Address);
             if (!kept.Add(address)) continue;
             if (!slot.Hosts.TryGetValue(address, out HostState? state))
                 slot.Hosts[address] = state = new HostState(slot, address, endpoint.Address.ToString(), _workers.Length);

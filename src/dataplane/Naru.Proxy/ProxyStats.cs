@@ -105,6 +105,7 @@ internal static class ClusterStats
     public static readonly int MembershipTotal = Schema.Gauge("membership_total");
     public static readonly int MembershipHealthy = Schema.Gauge("membership_healthy");
     public static readonly int MembershipChange = Schema.Counter("membership_change");
+    public static readonly int OriginalDstHostInvalid = Schema.Counter("original_dst_host_invalid");
     public static readonly int LbHealthyPanic = Schema.Counter("lb_healthy_panic");
     public static readonly int RqTime = Schema.Histogram("upstream_rq_time");
     public static readonly int ConnectMs = Schema.Histogram("upstream_cx_connect_ms");

@@ -4,6 +4,7 @@ using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using Naru.Proxy.Config;
 using Naru.Proxy.Io;
+using Naru.Proxy.Listeners;
 using Naru.Proxy.Tls;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
@@ -58,6 +59,10 @@ internal sealed class ClusterWorker
     public int ActiveRequests;
     public int Pending;
     public int Retries;
+    private DynamicHosts? _dynamic;
+
+    /// <summary>Endpoints that connections and requests name.</summary>
+    public DynamicHosts Dynamic(ClusterSlot slot, Worker worker) => _dynamic ??= new DynamicHosts(slot, worker);
 }
 
 /// <summary>A cluster's name and everything that stays while its configuration and its hosts come and go.</summary>
@@ -76,6 +81,12 @@ internal sealed class ClusterSlot
     public string Name { get; }
     public StatBlock? Stats { get; set; }
 
+    /// <summary>Listeners inside of this process, for endpoints that are one.</summary>
+    public ListenerDirectory? Listeners { get; init; }
+
+    /// <summary>Names that requests bring (dynamic forward proxy).</summary>
+    public ForwardNames? Names { get; init; }
+
     /// <summary>The compiled cluster; null while no configuration names one.</summary>
     public Cluster? Current { get => _current; set => _current = value; }
 
@@ -92,13 +103,13 @@ internal sealed class ClusterSlot
 }
 
 /// <summary>All slots by name. Slots are never taken away, so that routes may hold them; any thread may look.</summary>
-internal sealed class ClusterDirectory(int workers)
+internal sealed class ClusterDirectory(int workers, ListenerDirectory listeners, NameLookup lookup)
 {
     private readonly ConcurrentDictionary<string, ClusterSlot> _slots = new(StringComparer.Ordinal);
 
     public ICollection<ClusterSlot> All => _slots.Values;
 
-    public ClusterSlot GetOrAdd(string name) => _slots.GetOrAdd(name, static (n, count) => new ClusterSlot(n, count), workers);
+    public ClusterSlot GetOrAdd(string name) => _slots.GetOrAdd(name, n => new ClusterSlot(n, workers) { Listeners = listeners, Names = new ForwardNames(lookup) });
 
     public ClusterSlot? Find(string name) => _slots.GetValueOrDefault(name);
 }
@@ -147,6 +158,9 @@ internal sealed class Cluster
     public int HealthyCount { get; }
     public long IdleMs { get; }
     public long ConnectMs { get; }
+
+    /// <summary>Whether requests and connections name its endpoints.</summary>
+    public bool IsDynamic => Config.Type is DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy;
 
     /// <summary>TLS towards the endpoints; null is plain text.</summary>
     public TlsClientSlot? Tls { get; init; }

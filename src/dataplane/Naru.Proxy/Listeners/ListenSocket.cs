@@ -55,10 +55,24 @@ internal static unsafe class ListenSocket
     private static void RemoveStale(in SockAddr address)
     {
         if (address.Named is not [_, _, not 0, ..]) return;
+        if (!IsSocket(address)) return;
         int fd = Sys.socket(Sys.AF_UNIX, Sys.SOCK_STREAM | Sys.SOCK_CLOEXEC, 0);
         if (fd < 0) return;
         bool stale = Sys.Connect(fd, address) < 0 && Sys.Errno == Sys.ECONNREFUSED;
         _ = Sys.close(fd);
         if (stale) File.Delete(address.ToString());
+    }
+
+    // open(2) has an error of its own for sockets.
+    private static bool IsSocket(in SockAddr address)
+    {
+        const int ReadOnly = 0, NoSuchDevice = 6;
+        fixed (byte* path = &address.Named![2])
+        {
+            int fd = Sys.open(path, ReadOnly | Sys.SOCK_NONBLOCK | Sys.SOCK_CLOEXEC);
+            if (fd < 0) return Sys.Errno == NoSuchDevice;
+            _ = Sys.close(fd);
+            return false;
+        }
     }
 }

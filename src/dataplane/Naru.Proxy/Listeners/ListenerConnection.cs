@@ -58,6 +58,9 @@ internal abstract class ListenerConnection : TcpSocket
     /// <summary>Null for a connection that nobody looked at.</summary>
     public ConnectionInfo? Info { get; protected set; }
 
+    /// <summary>As upstream connections made for it are to look; null until one is, and nearly always after.</summary>
+    public Upstreams.UpstreamOrigin? Origin { get; set; }
+
     /// <summary>Whether no more work should be taken on.</summary>
     public bool IsDraining => Listener.IsDraining || Chain is { IsRetired: true };
 

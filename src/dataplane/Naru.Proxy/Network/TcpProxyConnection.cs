@@ -3,6 +3,7 @@
 using System.Runtime.CompilerServices;
 using System.Text;
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
 using Naru.Proxy.LoadBalancing;
@@ -78,7 +79,8 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
                 Note(ResponseFlags.UpstreamOverflow, "");
                 return false;
             }
-            Host? host = LoadBalancer.Pick(cluster, Worker, tried, cluster.Usable.Length);
+            Host? host = cluster.Config.Type == DiscoveryType.OriginalDst ? OriginalDst.Pick(cluster, Worker, this, null)
+                : LoadBalancer.Pick(cluster, Worker, tried, cluster.Usable.Length);
             if (host is null)
             {
                 stats[ClusterStats.CxNoneHealthy]++;
@@ -86,7 +88,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
                 return false;
             }
             HostPool pool = host.State.Pool(Worker);
-            var up = new UpstreamConnection(Worker, pool, UpstreamPeer.Of(cluster, host, pool, null));
+            var up = new UpstreamConnection(Worker, pool, UpstreamPeer.Of(cluster, host, pool, this)) { SpeaksHttp = false };
             _up = up;
             stats[ClusterStats.RqTotal]++;
             stats[ClusterStats.RqActive]++;

@@ -44,9 +44,10 @@ internal static class Forwarder
                 cluster = slot.Current ?? cluster;
                 RetryPolicyConfig? policy = action.Retry;
                 bool avoid = policy is { AvoidPreviousHosts: true };
-                Host? host = LoadBalancer.Pick(cluster, worker, avoid ? x.Tried : null, policy?.HostSelectionMaxAttempts ?? 0);
+                Host? host = cluster.IsDynamic ? await RequestHosts.PickAsync(x, cluster) : LoadBalancer.Pick(cluster, worker, avoid ? x.Tried : null, policy?.HostSelectionMaxAttempts ?? 0);
                 if (host is null)
                 {
+                    if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
                     stats[ClusterStats.CxNoneHealthy]++;
                     return await EndAsync(x, Reasons.NoHealthyUpstream);
                 }

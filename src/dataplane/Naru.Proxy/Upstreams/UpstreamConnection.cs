@@ -40,6 +40,9 @@ internal sealed class UpstreamConnection : TcpSocket
 
     public UpstreamPeer Peer { get; }
 
+    /// <summary>Whether HTTP is spoken on it, and offered to TLS; else bytes.</summary>
+    public bool SpeaksHttp { get; init; } = true;
+
     /// <summary>Exchanges it has finished; above 0 means that this one rides on a reused connection.</summary>
     public int Served { get; set; }
 
@@ -98,11 +101,18 @@ internal sealed class UpstreamConnection : TcpSocket
             Close();
             return ConnectResult.Failed;
         }
+        if (Peer.Origin is { ProxyVersion: > 0 } origin && !UpstreamSocket.SendHeader(Fd, origin))
+        {
+            FailedWith(Sys.ECONNRESET);
+            _shard[ClusterStats.CxConnectFail]++;
+            Close();
+            return ConnectResult.Failed;
+        }
         if (Peer.Tls is { } tls)
         {
             // The handshake is part of connecting: one timeout for both (Envoy: connect_timeout).
             Worker.Timers.Set(Timer, started + timeoutMs, Worker.Now);
-            bool secure = await ConnectTlsAsync(tls, Peer.Sni!, Peer.ExpectedName!, http2 ? "\x02h2"u8 : "\x08http/1.1"u8);
+            bool secure = await ConnectTlsAsync(tls, Peer.Sni!, Peer.ExpectedName!, SpeaksHttp ? http2 ? "\x02h2"u8 : "\x08http/1.1"u8 : default);
             TimerWheel.Stop(Timer);
             if (!secure)
             {
@@ -118,14 +128,10 @@ internal sealed class UpstreamConnection : TcpSocket
         return ConnectResult.Connected;
     }
 
-    private unsafe int StartConnect()
+    private int StartConnect()
     {
-        SockAddr address = _pool.Host.Address;
-        Fd = Sys.socket(address.Family, Sys.SOCK_STREAM | Sys.SOCK_NONBLOCK | Sys.SOCK_CLOEXEC, 0);
-        if (Fd < 0) return Sys.Errno;
-        Sys.SetOption(Fd, Sys.IPPROTO_TCP, Sys.TCP_NODELAY, 1);
-        int errno = Sys.connect(Fd, (byte*)&address.Bytes, address.Length) == 0 ? 0 : Sys.Errno;
-        if (errno is 0 or Sys.EINPROGRESS) Watch(writable: errno == 0);
+        (Fd, int errno) = UpstreamSocket.Connect(Worker, _pool, Peer.Origin);
+        if (Fd >= 0) Watch(writable: errno == 0);
         return errno;
     }
 

@@ -3,30 +3,38 @@
 using System.Net;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Http;
+using Naru.Proxy.Listeners;
 using Naru.Proxy.Tls;
 
 namespace Naru.Proxy.Upstreams;
 
 /// <summary>Plain text is the default value.</summary>
-internal readonly record struct UpstreamPeer(TlsClientSlot? Tls, string? Sni, string? ExpectedName)
+internal readonly record struct UpstreamPeer(TlsClientSlot? Tls, string? Sni, string? ExpectedName, UpstreamOrigin? Origin = null)
 {
-    /// <summary>The peer for a request (Envoy: sni, auto_host_sni, auto_sni_san_validation, auto_sni, auto_san_validation). Without a request
-    /// (layer 4) what comes from its host stays empty.</summary>
-    public static UpstreamPeer Of(Cluster cluster, Host host, HostPool pool, Exchange? x)
+    /// <summary>The peer for a request (Envoy: sni, auto_host_sni, auto_sni_san_validation, auto_sni, auto_san_validation).</summary>
+    public static UpstreamPeer Of(Cluster cluster, Host host, HostPool pool, Exchange x) => Of(cluster, host, pool, x.Connection, x);
+
+    /// <summary>The peer for a connection (layer 4).</summary>
+    public static UpstreamPeer Of(Cluster cluster, Host host, HostPool pool, ListenerConnection connection) => Of(cluster, host, pool, connection, null);
+
+    private static UpstreamPeer Of(Cluster cluster, Host host, HostPool pool, ListenerConnection connection, Exchange? x)
     {
-        if (cluster.Tls is not { } tls) return default;
+        UpstreamOrigin? origin = UpstreamOrigin.Of(cluster.Config, connection);
+        if (cluster.Tls is not { } tls) return origin is null ? default : new UpstreamPeer(null, null, null, origin);
         Config.UpstreamTlsConfig config = tls.Config;
         string sni = config.AutoHostSni && host.Config.Hostname.Length > 0 ? host.Config.Hostname : config.Sni;
         string expected = "";
-        if (x is not null && (cluster.Config.AutoSni || cluster.Config.AutoSanValidation))
+        // Who goes wherever a request says must find there whom the request means.
+        bool named = cluster.Config.Type == Config.DiscoveryType.DynamicForwardProxy;
+        if (x is not null && (named || cluster.Config.AutoSni || cluster.Config.AutoSanValidation))
         {
             string asked = pool.Names.Get(HostOnly(x.Authority));
             // RFC 6066 3: an IP address is no server name.
-            if (cluster.Config.AutoSni && asked.Length > 0 && !IPAddress.TryParse(asked, out _)) sni = asked;
-            if (cluster.Config.AutoSanValidation) expected = asked;
+            if ((named || cluster.Config.AutoSni) && asked.Length > 0 && !IPAddress.TryParse(asked, out _)) sni = asked;
+            if (named || cluster.Config.AutoSanValidation) expected = asked;
         }
         if (config.AutoSniSanValidation && expected.Length == 0) expected = sni;
-        return new UpstreamPeer(tls, sni, expected);
+        return new UpstreamPeer(tls, sni, expected, origin);
     }
 
     private static ReadOnlySpan<byte> HostOnly(ReadOnlySpan<byte> authority)

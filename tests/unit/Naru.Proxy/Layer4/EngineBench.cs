@@ -6,6 +6,7 @@ using System.Text;
 using Naru.Core;
 using Naru.Kit;
 using Naru.Proxy;
+using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Telemetry;
 
@@ -13,16 +14,17 @@ namespace Naru.UnitTests.Proxy;
 
 internal sealed class EngineBench : IAsyncDisposable
 {
-    public EngineBench(int workers = 2, AccessLogWriter? logs = null, StatRegistry? stats = null)
+    public EngineBench(int workers = 2, AccessLogWriter? logs = null, StatRegistry? stats = null, NameLookup? lookup = null)
     {
         Stats = stats ?? new StatRegistry(workers);
-        Engine = new ProxyEngine(new ProxyEngineOptions
+        var options = new ProxyEngineOptions
         {
             Concurrency = workers,
             Stats = Stats,
             AccessLog = logs,
             OnFault = (where, e) => Faults.Enqueue($"{where}: {e}"),
-        });
+        };
+        Engine = new ProxyEngine(lookup is null ? options : options with { Lookup = lookup });
         Engine.Start();
     }
 
@@ -82,6 +84,32 @@ internal sealed class EngineBench : IAsyncDisposable
         Type = DiscoveryType.Static,
         LoadAssignment = new EndpointsConfig(name, [.. ports.Select(p => new EndpointConfig(new AddressConfig("127.0.0.1", p)))]),
     };
+
+    /// <summary>Every path to one cluster.</summary>
+    public static HttpConnectionManagerConfig Http(string cluster = "backend") =>
+        (HttpConnectionManagerConfig)TlsEngine.Listener("any", null).FilterChains[0].Terminal with
+        {
+            RouteConfig = new RouteConfigurationConfig
+            {
+                Name = "test",
+                VirtualHosts =
+                [
+                    new VirtualHostConfig
+                    {
+                        Name = "all",
+                        Domains = ["*"],
+                        Routes =
+                        [
+                            new RouteConfig
+                            {
+                                Match = new RouteMatchConfig { Kind = PathMatchKind.Prefix, Path = "/" },
+                                Action = new ForwardActionConfig { Clusters = [new WeightedClusterConfig(cluster, 1)] },
+                            },
+                        ],
+                    },
+                ],
+            },
+        };
 
     /// <summary>Everything a connection gets, until its end.</summary>
     public async Task<string> AskAsync(string name = "main", string? send = null)

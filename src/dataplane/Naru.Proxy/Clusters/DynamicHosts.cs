@@ -1,0 +1,64 @@
+// Endpoints that nobody configured: those that connections and requests name (ORIGINAL_DST, dynamic forward proxy). Each worker has its
+// own and forgets those that were not used for the cleanup interval, so that nobody has to be asked.
+using System.Text;
+using Naru.Proxy.Config;
+using Naru.Proxy.Io;
+using Naru.Proxy.Upstreams;
+
+namespace Naru.Proxy.Clusters;
+
+internal sealed class DynamicHosts : ITimerOwner
+{
+    private readonly ClusterSlot _slot;
+    private readonly Worker _worker;
+    private readonly TimerNode _timer;
+    private readonly Dictionary<(SockAddr Address, string Name), Entry> _hosts = [];
+
+    public DynamicHosts(ClusterSlot slot, Worker worker)
+    {
+        _slot = slot;
+        _worker = worker;
+        _timer = new TimerNode(this);
+    }
+
+    /// <summary>The endpoint of an address.</summary>
+    /// <param name="address">Where it is.</param>
+    /// <param name="name">The name it was looked up by; empty for a bare address.</param>
+    public Host Get(in SockAddr address, string name)
+    {
+        if (!_hosts.TryGetValue((address, name), out Entry? entry))
+        {
+            var state = new HostState(_slot, address, address.ToString(), _worker.Index);
+            var config = new EndpointConfig(new AddressConfig(address.Address.ToString(), address.Port)) { Hostname = name };
+            entry = new Entry(new Host(config, state, Encoding.ASCII.GetBytes(name)));
+            _hosts[(address, name)] = entry;
+            _slot.Stats!.Shard(_worker.Index)[ClusterStats.MembershipTotal]++;
+            if (_hosts.Count == 1) Arm();
+        }
+        entry.UsedAt = _worker.Now;
+        return entry.Host;
+    }
+
+    private long IntervalMs => Math.Max(1, (long)(_slot.Current?.Config.CleanupInterval.TotalMilliseconds ?? 1));
+
+    private void Arm() => _worker.Timers.Set(_timer, _worker.Now + IntervalMs, _worker.Now);
+
+    public void OnTimer(TimerNode timer)
+    {
+        long old = _worker.Now - IntervalMs;
+        foreach (((SockAddr, string) key, Entry entry) in _hosts.ToArray())
+        {
+            HostPool pool = entry.Host.State.Pool(_worker);
+            if (entry.UsedAt > old || pool.Connections > 0 || pool.ActiveRequests > 0) continue;
+            _hosts.Remove(key);
+            _slot.Stats!.Shard(_worker.Index)[ClusterStats.MembershipTotal]--;
+        }
+        if (_hosts.Count > 0) Arm();
+    }
+
+    private sealed class Entry(Host host)
+    {
+        public Host Host { get; } = host;
+        public long UsedAt { get; set; }
+    }
+}

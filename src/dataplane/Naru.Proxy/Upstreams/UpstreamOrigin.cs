@@ -1,0 +1,23 @@
+// On whose behalf a connection to an endpoint is made, where the endpoint is to see it: by a PROXY header, or by the source address.
+// Such a connection serves its client only.
+using Naru.Proxy.Config;
+using Naru.Proxy.Io;
+using Naru.Proxy.Listeners;
+
+namespace Naru.Proxy.Upstreams;
+
+/// <param name="ProxyVersion">PROXY header that goes first; 0 is none.</param>
+/// <param name="Client">The client.</param>
+/// <param name="Destination">Where it was going.</param>
+/// <param name="Source">How its address becomes the connection's; null does not.</param>
+internal sealed record UpstreamOrigin(int ProxyVersion, SockAddr Client, SockAddr Destination, OriginalSrcConfig? Source)
+{
+    /// <summary>Null, as nearly always: the endpoint sees us.</summary>
+    public static UpstreamOrigin? Of(ClusterConfig cluster, ListenerConnection connection)
+    {
+        OriginalSrcConfig? source = connection.Info?.OriginalSource;
+        if (cluster.ProxyProtocolVersion == 0 && source is null) return null;
+        if (connection.Origin is { } made && made.ProxyVersion == cluster.ProxyProtocolVersion) return made;
+        return connection.Origin = new UpstreamOrigin(cluster.ProxyProtocolVersion, connection.Peer, connection.Local, source);
+    }
+}
