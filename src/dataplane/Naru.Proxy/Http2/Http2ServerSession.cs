@@ -236,8 +236,10 @@ internal sealed class Http2ServerSession : Http2Session
     private void TakeBody(Exchange x, Http2Stream stream)
     {
         if (x.IsUpgrade) return;
-        x.Framing.Body = x.Framing.ContentLength > 0 ? BodyKind.Length : BodyKind.Chunked;
-        if (!stream.EndReceived || stream.HasTrailers) return;
+        // A length that was given decides, though the stream be open still: behind "Content-Length: 0" nothing more of this request may
+        // be written, trailers included, or HTTP/1 would read it as another.
+        x.Framing.Body = x.Framing.ContentLength switch { > 0 => BodyKind.Length, 0 => BodyKind.None, _ => BodyKind.Chunked };
+        if (!stream.EndReceived || stream.HasTrailers || x.Framing.Body == BodyKind.None) return;
         int length = stream.Buffered;
         if (length > x.In.Room) return;
         while (stream.Take() is { } piece) x.In.Append(piece.Filled);

@@ -194,6 +194,11 @@ internal abstract partial class Http2Session
             _dataStream = null;
             return StreamFault(id, Http2ErrorCode.ProtocolError, "DATA before the head of the answer");
         }
+        if (!_server && !_dataStream.HeadReady)
+        {
+            _dataStream = null;
+            return StreamFault(id, Http2ErrorCode.ProtocolError, "DATA before the head of an answer");
+        }
         _dataStream.ReceiveWindow -= length;
         if (_dataStream.ReceiveWindow < 0)
         {
