@@ -32,6 +32,10 @@ internal sealed record CommandLine
     public TimeSpan ParentShutdownTime { get; init; } = TimeSpan.FromSeconds(900);
     public TimeSpan? FileFlushInterval { get; init; }
     public string? AdminAddressPath { get; init; }
+    public int? BaseId { get; init; }
+    public int RestartEpoch { get; init; }
+    public bool SkipWithoutParent { get; init; }
+    public bool DisableHotRestart { get; init; }
     public bool ShowVersion { get; init; }
     public bool ShowHelp { get; init; }
 
@@ -51,7 +55,10 @@ internal sealed record CommandLine
         ("parent-shutdown-time-s", '\0', true, "most seconds until a drained process ends (default 900)"),
         ("file-flush-interval-msec", '\0', true, "how long an access-log line may wait (default 200)"),
         ("admin-address-path", '\0', true, "file that the admin's address is written to"),
-        ("disable-hot-restart", '\0', false, "accepted: there is no hot restart to disable"),
+        ("base-id", '\0', true, "lets a next process take over from this one; another number for each proxy of a user on a machine"),
+        ("restart-epoch", '\0', true, "0 (default), or one more than that of the process to take over from"),
+        ("skip-hot-restart-on-no-parent", '\0', false, "start all the same where there is no process to take over from"),
+        ("disable-hot-restart", '\0', false, "no other process may take over, whatever --base-id says"),
         ("version", '\0', false, "print the version"),
         ("help", 'h', false, "print this"),
     ];
@@ -59,10 +66,8 @@ internal sealed record CommandLine
     // Envoy has these and we do not; the reason is better than "unknown".
     private static readonly Dictionary<string, string> s_refused = new(StringComparer.Ordinal)
     {
-        ["restart-epoch"] = "there is no hot restart",
-        ["base-id"] = "there is no hot restart",
-        ["use-dynamic-base-id"] = "there is no hot restart",
-        ["base-id-path"] = "there is no hot restart",
+        ["use-dynamic-base-id"] = "give --base-id a number of your own",
+        ["base-id-path"] = "give --base-id a number of your own",
         ["log-format"] = "the log has one format",
         ["log-format-escaped"] = "log lines are always escaped",
         ["drain-strategy"] = "connections are told to close at once and get the drain time to do so",
@@ -74,7 +79,6 @@ internal sealed record CommandLine
         ["local-address-ip-version"] = "the family follows the addresses in the configuration",
         ["stats-tag"] = "it is not supported yet",
         ["skip-deprecated-logs"] = "there are no deprecation logs",
-        ["skip-hot-restart-on-no-parent"] = "there is no hot restart",
         ["enable-core-dump"] = "use ulimit -c",
         ["enable-fine-grain-logging"] = "use --component-log-level",
     };
@@ -180,7 +184,10 @@ internal sealed record CommandLine
             case "admin-address-path": return this with { AdminAddressPath = value };
             case "version": return this with { ShowVersion = true };
             case "help": return this with { ShowHelp = true };
-            default: return this; // disable-hot-restart
+            case "base-id": return Number(name, value, 0, int.MaxValue, wrong) is { } id ? this with { BaseId = id } : this;
+            case "restart-epoch": return Number(name, value, 0, int.MaxValue, wrong) is { } epoch ? this with { RestartEpoch = epoch, BaseId = BaseId ?? 0 } : this;
+            case "skip-hot-restart-on-no-parent": return this with { SkipWithoutParent = true };
+            default: return this with { DisableHotRestart = true };
         }
     }
 

@@ -9,6 +9,7 @@ using Envoy.Config.Bootstrap.V3;
 using Naru.Core;
 using Naru.Proxy.Config;
 using Naru.Proxy.Host.Admin;
+using Naru.Proxy.Host.HotRestart;
 using Naru.Proxy.Xds;
 using Naru.Telemetry;
 
@@ -22,6 +23,14 @@ internal static class Composition
     {
         using var quit = new CancellationTokenSource();
         using var hurry = new CancellationTokenSource();
+        RestartClient? parent = null;
+        if (options is { RestartEpoch: > 0, DisableHotRestart: false } && (parent = RestartClient.Connect(options.BaseId ?? 0, options.RestartEpoch)) is null && !options.SkipWithoutParent)
+        {
+            log.Error("main", $"error[NARU-H102]: no process with base id {options.BaseId} and epoch {options.RestartEpoch - 1} to take over from; help: start with --restart-epoch 0, or add --skip-hot-restart-on-no-parent");
+            return 1;
+        }
+        using RestartClient? old = parent;
+        InheritedSockets? inherited = old?.TakeSockets();
         var stats = new StatRegistry(options.Concurrency);
         using var accessLogs = new AccessLogWriter(stats, options.Concurrency, options.FileFlushInterval);
         var engine = new ProxyEngine(new ProxyEngineOptions
@@ -30,6 +39,7 @@ internal static class Composition
             Stats = stats,
             AccessLog = accessLogs,
             DrainTime = options.DrainTime,
+            Inherited = inherited,
             Overload = config.Overload,
             ShrinkHeap = static () => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: false, compacting: true),
             OnDiagnostic = d => log.Write("tls", d.Severity switch { Severity.Error => LogLevel.Error, Severity.Warning => LogLevel.Warning, _ => LogLevel.Info }, d.ToString()),
@@ -56,12 +66,19 @@ internal static class Composition
 
         engine.Start();
         AdminServer? admin = null;
+        RestartServer? next = null;
         try
         {
+            old?.TakeAdmin();
             if (config.Admin is { } address && (admin = await StartAdminAsync(address, options, proxy, log).ConfigureAwait(false)) is null) return 1;
             await xds.StartAsync(quit.Token).ConfigureAwait(false);
             if (await AnyStaticFailedAsync(xds, log).ConfigureAwait(false)) return 1;
-            await ServeUntilAsync(quit.Token, xds, proxy, log).ConfigureAwait(false);
+            if (options is { BaseId: { } baseId, DisableHotRestart: false })
+            {
+                var self = new RestartParent(engine, async () => { if (admin is not null) await admin.DisposeAsync().ConfigureAwait(false); }, quit, hurry);
+                if ((next = RestartServer.Start(baseId, options.RestartEpoch, self, log)) is null) return 1;
+            }
+            await ServeUntilAsync(quit.Token, xds, proxy, log, () => TakeOver(old, inherited, options, quit.Token)).ConfigureAwait(false);
 
             proxy.BeginDrain();
             TimeSpan bound = options.DrainTime < options.ParentShutdownTime ? options.DrainTime : options.ParentShutdownTime;
@@ -74,6 +91,7 @@ internal static class Composition
         }
         finally
         {
+            next?.Dispose();
             if (admin is not null) await admin.DisposeAsync().ConfigureAwait(false);
         }
 
@@ -85,12 +103,41 @@ internal static class Composition
         }
     }
 
-    private static async Task ServeUntilAsync(CancellationToken quit, XdsManager xds, RunningProxy proxy, ProxyLog log)
+    // All that is configured serves: the old process may go, at once or when its time is up.
+    private static void TakeOver(RestartClient? old, InheritedSockets? inherited, CommandLine options, CancellationToken quit)
+    {
+        if (old is null) return;
+        inherited!.CloseRest();
+        old.Drain();
+        _ = Task.Delay(options.ParentShutdownTime, quit).ContinueWith(_ => old.Terminate(), quit, TaskContinuationOptions.OnlyOnRanToCompletion, TaskScheduler.Default);
+    }
+
+    private sealed class RestartParent(ProxyEngine engine, Func<Task> stopAdmin, CancellationTokenSource quit, CancellationTokenSource hurry) : IRestartParent
+    {
+        public IReadOnlyList<(string Address, int Descriptor)> ListenSockets => engine.ListenSockets;
+
+        public Task StopAdminAsync() => stopAdmin();
+
+        public void HandOver()
+        {
+            engine.HandOver();
+            quit.Cancel();
+        }
+
+        public void Terminate()
+        {
+            quit.Cancel();
+            hurry.Cancel();
+        }
+    }
+
+    private static async Task ServeUntilAsync(CancellationToken quit, XdsManager xds, RunningProxy proxy, ProxyLog log, Action whenLive)
     {
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         using CancellationTokenRegistration registration = quit.UnsafeRegister(static state => ((TaskCompletionSource)state!).TrySetResult(), ended);
         if (await Task.WhenAny(xds.InitialFetch, ended.Task).ConfigureAwait(false) == ended.Task) return;
         TimeSpan after = proxy.BecomeLive();
+        whenLive();
         Footprint.Trim();
         log.Info("main", $"LIVE {after.TotalMilliseconds:0} ms after the process started");
         Task small = Footprint.KeepAsync(quit);

@@ -36,6 +36,9 @@ public sealed record ProxyEngineOptions
     /// <summary>How long connections of layer 4 live on when their listener or filter chain has gone (Envoy: --drain-time-s).</summary>
     public TimeSpan DrainTime { get; init; } = TimeSpan.FromSeconds(600);
 
+    /// <summary>Listening sockets of a process whose place this one takes; null has none.</summary>
+    public InheritedSockets? Inherited { get; init; }
+
     /// <summary>The overload manager; null has none.</summary>
     public OverloadConfig? Overload { get; init; }
 
@@ -228,7 +231,7 @@ public sealed class ProxyEngine : IDataPlane
             IsDraining = MustDrain(config),
             DrainMs = (long)_options.DrainTime.TotalMilliseconds,
         };
-        (int errno, AddressConfig? address) = listener.Bind(_workers);
+        (int errno, AddressConfig? address) = listener.Bind(_workers, _options.Inherited);
         if (errno != 0)
         {
             diagnostics.Error(
@@ -281,6 +284,36 @@ public sealed class ProxyEngine : IDataPlane
                     worker.Post(w =>
                     {
                         if (!graceful) listener.StopAccepting(w);
+                        listener.DrainConnections(w);
+                    });
+                }
+            }
+        }
+    }
+
+    /// <summary>The listening sockets, for a process that takes them over.</summary>
+    public IReadOnlyList<(string Address, int Descriptor)> ListenSockets
+    {
+        get
+        {
+            lock (_gate) return [.. _listeners.Values.SelectMany(l => l.ListenDescriptors)];
+        }
+    }
+
+    /// <summary>Another process listens on the same sockets now: accepts nobody any more, and drains.</summary>
+    public void HandOver()
+    {
+        lock (_gate)
+        {
+            _draining = true;
+            foreach (Listener listener in _listeners.Values)
+            {
+                listener.IsDraining = true;
+                foreach (Worker worker in _workers)
+                {
+                    worker.Post(w =>
+                    {
+                        listener.StopAccepting(w, handedOver: true);
                         listener.DrainConnections(w);
                     });
                 }

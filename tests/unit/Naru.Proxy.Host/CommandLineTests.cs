@@ -31,7 +31,7 @@ public sealed class CommandLineTests
     [Theory]
     [InlineData("--concurency 2", "--concurrency")]
     [InlineData("--mode dance", "dance")]
-    [InlineData("--restart-epoch 1", "hot restart")]
+    [InlineData("--use-dynamic-base-id", "base-id")]
     [InlineData("--concurrency many", "many")]
     [InlineData("--concurrency -1", "-1")]
     [InlineData("--log-level loud", "loud")]

@@ -36,6 +36,20 @@ internal static unsafe class ListenSocket
     /// <summary>Another descriptor of the same socket, for another worker.</summary>
     public static int Duplicate(int fd) => Sys.fcntl(fd, FcntlDup, 0);
 
+    /// <summary>What a listening socket is known by between processes.</summary>
+    public static string Key(AddressConfig address) =>
+        address.Kind == AddressKind.Pipe ? address.Host : new IPEndPoint(address.Ip ?? IPAddress.Any, address.Port).ToString();
+
+    /// <summary>The same, of one that is open.</summary>
+    public static string Key(int fd)
+    {
+        SockAddr local = Sys.LocalAddress(fd);
+        return local.IsUnix ? local.ToString() : local.ToEndPoint().ToString();
+    }
+
+    /// <summary>Where a socket that was taken over listens.</summary>
+    public static EndPoint BoundOf(int fd, AddressConfig address) => address.Kind == AddressKind.Pipe ? Unix(address.Host) : Sys.LocalAddress(fd).ToEndPoint();
+
     private static UnixDomainSocketEndPoint Unix(string path) => new(path.StartsWith('@') ? '\0' + path[1..] : path);
 
     private static int Prepare(int fd, ListenerConfig config, AddressConfig address, in SockAddr to)

@@ -48,7 +48,7 @@ internal sealed class Listener
     public void OnFault(Exception e) => _onFault($"connection of listener {Config.Name}", e);
 
     /// <summary>Binds every address once per worker; an errno and its address on failure, with nothing left open.</summary>
-    public (int Errno, AddressConfig? Address) Bind(IReadOnlyList<Worker> workers)
+    public (int Errno, AddressConfig? Address) Bind(IReadOnlyList<Worker> workers, InheritedSockets? inherited = null)
     {
         if (!Config.BindToPort) return (0, null);
         var opened = new List<(Worker Worker, AcceptSocket Socket)>();
@@ -57,8 +57,16 @@ internal sealed class Listener
             if (address.Kind == AddressKind.Internal) continue;
             int port = address.Port;
             int first = -1;
+            string key = ListenSocket.Key(address);
             foreach (Worker worker in workers)
             {
+                if (inherited?.Take(key) is >= 0 and int taken)
+                {
+                    if (first < 0) Bound.Add(ListenSocket.BoundOf(taken, address));
+                    first = taken;
+                    opened.Add((worker, new AcceptSocket(worker, this, taken)));
+                    continue;
+                }
                 // The kernel spreads connections over sockets that share a port; of a Unix socket there is one for all.
                 OpenedSocket socket = address.Kind == AddressKind.Pipe && first >= 0 ? new OpenedSocket(ListenSocket.Duplicate(first), 0, null)
                     : ListenSocket.Open(Config, address, port, Sys.SOCK_STREAM);
@@ -73,7 +81,14 @@ internal sealed class Listener
                 if (socket.Bound is IPEndPoint ip) port = ip.Port;
                 opened.Add((worker, new AcceptSocket(worker, this, socket.Fd)));
             }
+            // Whoever waits in a socket that nobody listens on any more would be lost: those of further workers are shared out.
+            for (int i = 0; inherited?.Take(key) is >= 0 and int more; i++)
+            {
+                Worker worker = workers[i % workers.Count];
+                opened.Add((worker, new AcceptSocket(worker, this, more)));
+            }
         }
+        ListenDescriptors = [.. opened.Select(o => (ListenSocket.Key(o.Socket.Fd), o.Socket.Fd))];
         foreach ((Worker worker, AcceptSocket socket) in opened)
         {
             worker.Post(w =>
@@ -143,12 +158,17 @@ internal sealed class Listener
         }
     }
 
-    /// <summary>On the worker: takes in whoever waits already, then stops listening.</summary>
-    public void StopAccepting(Worker worker)
+    /// <summary>Its listening sockets, for a process that takes them over; empty once it stops accepting.</summary>
+    public IReadOnlyList<(string Address, int Descriptor)> ListenDescriptors { get; private set; } = [];
+
+    /// <summary>On the worker: takes in whoever waits already, then stops listening. Where another process listens on the same
+    /// sockets, those who wait are left to it.</summary>
+    public void StopAccepting(Worker worker, bool handedOver = false)
     {
+        ListenDescriptors = [];
         foreach (AcceptSocket socket in _sockets[worker.Index])
         {
-            socket.AcceptAll();
+            if (!handedOver) socket.AcceptAll();
             worker.CloseHandle(socket);
         }
         _sockets[worker.Index].Clear();
