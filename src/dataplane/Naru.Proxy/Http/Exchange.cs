@@ -55,6 +55,10 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     public HttpManager Manager = null!;
     public IoBuffer In = null!;
     public IoBuffer? KeptIn;
+
+    // See ClientAddress, which fills them in when somebody asks.
+    public SockAddr Client;
+    public bool ClientKnown, ClientIsInternal;
     public int HeadOffset;
     public Http1Framing Framing;
 
@@ -131,7 +135,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
         HeadOffset = headOffset;
         NormalizedPath = null;
         AuthorityStart = AuthorityLength = PathStart = PathLength = QueryStart = QueryLength = 0;
-        HasQuery = IsHead = IsIdempotent = IsUpgrade = false;
+        HasQuery = IsHead = IsIdempotent = IsUpgrade = ClientKnown = false;
         VirtualHost = null;
         Route = null;
         Target = null;
@@ -331,7 +335,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
             case RequestText.UpstreamClusterRaw: return Target is null ? default : AsText(Target.Slot.Name);
             case RequestText.UpstreamTransportFailureReason: return TransportFailure;
             case RequestText.UpstreamLocalAddress: return Upstream is { Fd: >= 0 } up ? AsText(up.LocalAddress().ToString()) : default;
-            case RequestText.DownstreamRemoteAddress:
+            case RequestText.DownstreamRemoteAddress: return AsText(ClientAddress.Of(this).ToString());
             case RequestText.DownstreamDirectRemoteAddress: return AsText(Connection.Peer.ToString());
             case RequestText.DownstreamLocalAddress:
             case RequestText.DownstreamDirectLocalAddress: return AsText(Connection.Local.ToString());

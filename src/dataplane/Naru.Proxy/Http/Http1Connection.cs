@@ -104,7 +104,7 @@ internal sealed class Http1Connection : ListenerConnection
                 bool goOn;
                 if (Refusal(x) is { } refusal)
                 {
-                    goOn = await LocalReply.SendAsync(x, refusal, Reasons.Detail(x.Head.Error));
+                    goOn = await LocalReply.SendAsync(x, refusal);
                 }
                 else
                 {

@@ -2,6 +2,7 @@
 // listener changes; connections look at their listener's current one at the top of each request.
 using System.Text;
 using Naru.Proxy.Config;
+using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
 using Naru.Telemetry;
 
@@ -20,6 +21,7 @@ internal sealed class HttpManager
 {
     private readonly RouteTable? _inline;
     private readonly RouteSlot? _slot;
+    private readonly AddressRange[] _internal;
 
     public HttpManager(HttpConnectionManagerConfig config, StatBlock stats, RouteTable? inline, RouteSlot? slot, (AccessLogFormat, AccessLogSink)[] logs)
     {
@@ -28,6 +30,7 @@ internal sealed class HttpManager
         _inline = inline;
         _slot = slot;
         Logs = logs;
+        _internal = config.InternalAddresses is { } own ? [.. own.Ranges.Select(r => new AddressRange(r))] : [];
         ServerLine = Encoding.ASCII.GetBytes($"server: {config.ServerName}\r\n");
         Via = Encoding.ASCII.GetBytes(config.Via);
         Upgrades = [.. config.Upgrades.Select(u => Encoding.ASCII.GetBytes(u.ToLowerInvariant()))];
@@ -37,6 +40,20 @@ internal sealed class HttpManager
         RequestMs = Ms(config.RequestTimeout);
         MaxConnectionMs = Ms(config.MaxConnectionDuration);
         MaxStreamMs = Ms(config.MaxStreamDuration);
+    }
+
+    /// <summary>Whether any address is internal. Without <c>internal_address_config</c> none is, as in Envoy since 1.33.</summary>
+    public bool HasInternal => Config.InternalAddresses is not null;
+
+    /// <summary>Whether an address belongs to us.</summary>
+    public bool IsInternal(in SockAddr address)
+    {
+        if (Config.InternalAddresses is not { } config) return false;
+        Span<byte> bytes = stackalloc byte[16];
+        int length = ClientAddress.AddressBytes(address, bytes);
+        if (length == 0) return config.UnixSockets;
+        foreach (AddressRange range in _internal) if (range.Contains(bytes[..length])) return true;
+        return false;
     }
 
     public HttpConnectionManagerConfig Config { get; }

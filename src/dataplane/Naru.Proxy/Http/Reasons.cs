@@ -1,5 +1,6 @@
-// Every end that the proxy decides itself, as values: status, Envoy's response flag and details, Naru's reason code and sentence.
-// One table, so that nothing fails without saying why and no two places say it differently.
+// Every end that the proxy decides itself, as values: status, Envoy's response flag and details, Naru's reason code and sentence,
+// when it happens and what helps. One table, so that nothing fails without saying why and no two places say it differently;
+// docs/reference/reasons.md is written from it.
 using Naru.Http.Http1;
 using Naru.Telemetry;
 
@@ -10,48 +11,219 @@ namespace Naru.Proxy.Http;
 /// <param name="Code">Stable reason code.</param>
 /// <param name="Sentence">Why, in one sentence.</param>
 /// <param name="Flags">Envoy's response flags.</param>
-/// <param name="Details">Envoy's response code details.</param>
-internal sealed record Reason(int Status, string Code, string Sentence, ResponseFlags Flags, string Details);
+/// <param name="Details">Envoy's response code details (Envoy: HTTP connection manager, response code details).</param>
+internal sealed record Reason(int Status, string Code, string Sentence, ResponseFlags Flags, string Details)
+{
+    /// <summary>When it happens, for the reference page.</summary>
+    public string When { get; init; } = "";
+
+    /// <summary>What to do about it, for the reference page.</summary>
+    public string Remedy { get; init; } = "";
+}
 
 internal static class Reasons
 {
-    public static readonly Reason NoRoute = new(404, "NARU-R404", "no route", ResponseFlags.NoRouteFound, "route_not_found");
-    public static readonly Reason NoRouteTable = new(404, "NARU-R405", "the route configuration has not arrived", ResponseFlags.NoRouteFound, "route_configuration_not_found");
-    public static readonly Reason NoCluster = new(503, "NARU-C503", "the route's cluster is not known", ResponseFlags.NoClusterFound, "cluster_not_found");
-    public static readonly Reason NoHealthyUpstream = new(503, "NARU-U503", "no healthy upstream: the cluster has no endpoint that may be used", ResponseFlags.NoHealthyUpstream, "no_healthy_upstream");
-    public static readonly Reason ConnectFailure = new(503, "NARU-U504", "upstream connection failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{connection_failure}");
-    public static readonly Reason UpstreamTls = new(503, "NARU-U508", "TLS with the upstream failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{connection_failure|TLS_error}");
-    public static readonly Reason ConnectTimeout = new(503, "NARU-U505", "upstream connection timed out", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{connection_timeout}");
-    public static readonly Reason UpstreamReset = new(503, "NARU-U506", "the upstream closed the connection before it answered", ResponseFlags.UpstreamConnectionTermination, "upstream_reset_before_response_started{connection_termination}");
-    public static readonly Reason UpstreamProtocol = new(502, "NARU-U502", "the upstream's answer is not valid HTTP/1", ResponseFlags.UpstreamProtocolError, "upstream_reset_before_response_started{protocol_error}");
-    public static readonly Reason UpgradeRefused = new(502, "NARU-U507", "the upstream switched protocols without being asked", ResponseFlags.UpstreamProtocolError, "upgrade_failed");
-    public static readonly Reason Overflow = new(503, "NARU-B503", "circuit breaker open: too many connections, requests or waiters", ResponseFlags.UpstreamOverflow, "upstream_reset_before_response_started{overflow}");
-    public static readonly Reason RouteTimeout = new(504, "NARU-T504", "the upstream did not answer within the route's timeout", ResponseFlags.UpstreamRequestTimeout, "upstream_response_timeout");
-    public static readonly Reason PerTryTimeout = new(504, "NARU-T505", "the upstream did not answer within the per-try timeout", ResponseFlags.UpstreamRequestTimeout, "upstream_per_try_timeout");
-    public static readonly Reason StreamIdle = new(408, "NARU-T408", "no byte moved for the stream idle timeout", ResponseFlags.StreamIdleTimeout, "stream_idle_timeout");
-    public static readonly Reason StreamIdleUpstream = new(504, "NARU-T506", "the upstream sent nothing for the stream idle timeout", ResponseFlags.StreamIdleTimeout, "stream_idle_timeout");
-    public static readonly Reason RequestTimeout = new(408, "NARU-T409", "the request was not received within the request timeout", ResponseFlags.None, "request_overall_timeout");
-    public static readonly Reason HeaderTimeout = new(408, "NARU-T410", "the request head was not received within the headers timeout", ResponseFlags.DownstreamProtocolError, "request_header_timeout");
-    public static readonly Reason MaxDuration = new(408, "NARU-T411", "the stream reached its longest life", ResponseFlags.DurationTimeout, "max_duration_timeout");
-    public static readonly Reason BadRequest = new(400, "NARU-D400", "the request is not valid HTTP/1", ResponseFlags.DownstreamProtocolError, "http1.codec_error");
-    public static readonly Reason BadBody = new(400, "NARU-D401", "the request body's chunked framing is broken", ResponseFlags.DownstreamProtocolError, "http1.invalid_chunk");
-    public static readonly Reason HeadTooLarge = new(431, "NARU-D431", "the request head is larger than max_request_headers_kb", ResponseFlags.DownstreamProtocolError, "request_headers_too_large");
-    public static readonly Reason TooManyFields = new(431, "NARU-D432", "the request has more header fields than max_headers_count", ResponseFlags.DownstreamProtocolError, "http1.too_many_headers");
-    public static readonly Reason TargetTooLong = new(414, "NARU-D414", "the request line is longer than max_request_headers_kb", ResponseFlags.DownstreamProtocolError, "request_line_too_long");
-    public static readonly Reason Version = new(505, "NARU-D505", "only HTTP/1.0 and HTTP/1.1 are spoken here", ResponseFlags.DownstreamProtocolError, "low_version");
-    public static readonly Reason Encoding = new(501, "NARU-D501", "only the chunked transfer coding is known, and only in HTTP/1.1", ResponseFlags.DownstreamProtocolError, "http1.invalid_transfer_encoding");
-    public static readonly Reason Http10 = new(426, "NARU-D426", "HTTP/1.0 is switched off on this listener", ResponseFlags.DownstreamProtocolError, "low_version");
-    public static readonly Reason MissingHost = new(400, "NARU-D402", "Host is missing, repeated or not a host", ResponseFlags.DownstreamProtocolError, "missing_host_header");
-    public static readonly Reason BadPath = new(400, "NARU-D403", "the path cannot be normalized", ResponseFlags.DownstreamProtocolError, "path_normalization_failed");
-    public static readonly Reason BadExpect = new(417, "NARU-D417", "only Expect: 100-continue is known", ResponseFlags.None, "expectation_failed");
-    public static readonly Reason Connect = new(405, "NARU-D405", "CONNECT is not served on this listener", ResponseFlags.NoRouteFound, "connect_not_served");
+    public static readonly Reason NoRoute = new(404, "NARU-R404", "no route", ResponseFlags.NoRouteFound, "route_not_found")
+    {
+        When = "No virtual host has the request's host, or none of its routes matches.",
+        Remedy = "Compare host and path with the candidates that the answer names; mind ports in `Host` and the order of routes.",
+    };
 
-    public static readonly Reason Overloaded = new(503, "NARU-O503", "the proxy is short of resources and takes no requests now", ResponseFlags.OverloadManagerTerminated, "overload");
-    public static readonly Reason UpgradeNotAllowed = new(403, "NARU-D406", "this protocol may not be switched to on this listener", ResponseFlags.None, "upgrade_failed");
+    public static readonly Reason Overloaded = new(503, "NARU-O503", "the proxy is short of resources and takes no requests now", ResponseFlags.OverloadManagerTerminated, "overload")
+    {
+        When = "The overload manager's `stop_accepting_requests` is active.",
+        Remedy = "Give the proxy more memory, or look at `/stats` for what uses it up.",
+    };
+
+    public static readonly Reason NoRouteTable = new(404, "NARU-R405", "the route configuration has not arrived", ResponseFlags.NoRouteFound, "route_configuration_not_found")
+    {
+        When = "The listener takes its routes from RDS and they were never received.",
+        Remedy = "Look at `/config_dump` and at the control plane: is the route configuration of that name sent?",
+    };
+
+    public static readonly Reason NoCluster = new(503, "NARU-C503", "the route's cluster is not known", ResponseFlags.NoClusterFound, "cluster_not_found")
+    {
+        When = "The matched route names a cluster that no configuration defines.",
+        Remedy = "Define the cluster, or correct the name; the route may say another status (`cluster_not_found_response_code`).",
+    };
+
+    public static readonly Reason NoHealthyUpstream = new(503, "NARU-U503", "no healthy upstream: the cluster has no endpoint that may be used", ResponseFlags.NoHealthyUpstream, "no_healthy_upstream")
+    {
+        When = "The cluster is empty, or all of its endpoints are unhealthy or ejected.",
+        Remedy = "Look at `/clusters`: are there endpoints, and what do health checks say?",
+    };
+
+    public static readonly Reason ConnectFailure = new(503, "NARU-U504", "upstream connection failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{remote_connection_failure}")
+    {
+        When = "The endpoint refused the connection or could not be reached.",
+        Remedy = "Is the service running, and does it listen on that address and port?",
+    };
+
+    public static readonly Reason UpstreamTls = new(503, "NARU-U508", "TLS with the upstream failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{remote_connection_failure|TLS_error}")
+    {
+        When = "The handshake with the endpoint failed; the sentence says which side refused what.",
+        Remedy = "Compare the names, dates and authorities that the sentence gives with the cluster's `UpstreamTlsContext`.",
+    };
+
+    public static readonly Reason ConnectTimeout = new(503, "NARU-U505", "upstream connection timed out", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{connection_timeout}")
+    {
+        When = "No connection within the cluster's `connect_timeout`.",
+        Remedy = "Is a firewall swallowing packets? Raise `connect_timeout` for far endpoints.",
+    };
+
+    public static readonly Reason UpstreamReset = new(503, "NARU-U506", "the upstream closed the connection before it answered", ResponseFlags.UpstreamConnectionTermination, "upstream_reset_before_response_started{connection_termination}")
+    {
+        When = "The endpoint ended the connection or the stream before the head of its answer was whole.",
+        Remedy = "Read the service's log: did it crash, or does it close idle connections sooner than the cluster's `idle_timeout`?",
+    };
+
+    public static readonly Reason UpstreamProtocol = new(502, "NARU-U502", "the upstream's answer is not valid HTTP", ResponseFlags.UpstreamProtocolError, "upstream_reset_before_response_started{protocol_error}")
+    {
+        When = "The endpoint's answer breaks the rules of HTTP.",
+        Remedy = "Does the endpoint speak the version the cluster says (HTTP/1, HTTP/2, TLS)? Else the service has to be mended.",
+    };
+
+    public static readonly Reason UpgradeRefused = new(502, "NARU-U507", "the upstream switched protocols without being asked, or cannot switch", ResponseFlags.UpstreamProtocolError, "upgrade_failed")
+    {
+        When = "An answer of 101 to a request that asked for no upgrade, or an HTTP/2 endpoint that takes no extended CONNECT.",
+        Remedy = "Allow the protocol with `upgrade_configs`, or mend the service.",
+    };
+
+    public static readonly Reason Overflow = new(503, "NARU-B503", "circuit breaker open: too many connections, requests or waiters", ResponseFlags.UpstreamOverflow, "upstream_reset_before_response_started{overflow}")
+    {
+        When = "One of the cluster's `circuit_breakers` thresholds is reached.",
+        Remedy = "Raise the threshold, add endpoints, or find out why the service has become slow.",
+    };
+
+    public static readonly Reason RouteTimeout = new(504, "NARU-T504", "the upstream did not answer within the route's timeout", ResponseFlags.UpstreamRequestTimeout, "upstream_response_timeout")
+    {
+        When = "The route's `timeout` passed after the whole request was received.",
+        Remedy = "Make the service faster or the route's `timeout` longer.",
+    };
+
+    public static readonly Reason PerTryTimeout = new(504, "NARU-T505", "the upstream did not answer within the per-try timeout", ResponseFlags.UpstreamRequestTimeout, "upstream_per_try_timeout")
+    {
+        When = "The last try took longer than `per_try_timeout`.",
+        Remedy = "Make the service faster or `per_try_timeout` longer.",
+    };
+
+    public static readonly Reason StreamIdle = new(408, "NARU-T408", "no byte moved for the stream idle timeout", ResponseFlags.StreamIdleTimeout, "stream_idle_timeout")
+    {
+        When = "The client stopped sending its request for `stream_idle_timeout`.",
+        Remedy = "Send faster, or raise `stream_idle_timeout` or the route's `idle_timeout`.",
+    };
+
+    public static readonly Reason StreamIdleUpstream = new(504, "NARU-T506", "the upstream sent nothing for the stream idle timeout", ResponseFlags.StreamIdleTimeout, "stream_idle_timeout")
+    {
+        When = "The request was sent and no byte came back for `stream_idle_timeout`.",
+        Remedy = "For long polls and event streams, raise `stream_idle_timeout` or the route's `idle_timeout`.",
+    };
+
+    public static readonly Reason RequestTimeout = new(408, "NARU-T409", "the request was not received within the request timeout", ResponseFlags.None, "request_overall_timeout")
+    {
+        When = "`request_timeout` passed before the whole request was received.",
+        Remedy = "Raise `request_timeout` for large uploads.",
+    };
+
+    public static readonly Reason HeaderTimeout = new(408, "NARU-T410", "the request head was not received within the headers timeout", ResponseFlags.None, "request_header_timeout")
+    {
+        When = "`request_headers_timeout` passed between the first byte of a head and its end.",
+        Remedy = "Usual for slow attacks; raise it for clients on very bad networks.",
+    };
+
+    public static readonly Reason MaxDuration = new(408, "NARU-T411", "the stream reached its longest life", ResponseFlags.None, "max_duration_timeout")
+    {
+        When = "The stream is older than `max_stream_duration`.",
+        Remedy = "Raise `max_stream_duration`.",
+    };
+
+    public static readonly Reason BadRequest = new(400, "NARU-D400", "the request is not valid HTTP", ResponseFlags.DownstreamProtocolError, "http1.codec_error")
+    {
+        When = "The request breaks the rules of HTTP, or could be read in two ways.",
+        Remedy = "The sentence says what is wrong with it; mend the client.",
+    };
+
+    public static readonly Reason BadTarget = new(400, "NARU-D404", "the request target is malformed", ResponseFlags.DownstreamProtocolError, "http1.invalid_url")
+    {
+        When = "The target is no path, no absolute `http` or `https` URL and not `*` for OPTIONS, or holds a fragment.",
+        Remedy = "Mend the client; fragments are never sent.",
+    };
+
+    public static readonly Reason BadBody = new(400, "NARU-D401", "the request body's chunked framing is broken", ResponseFlags.DownstreamProtocolError, "http1.codec_error")
+    {
+        When = "A chunk of the request has no valid length or end.",
+        Remedy = "Mend the client.",
+    };
+
+    public static readonly Reason HeadTooLarge = new(431, "NARU-D431", "the request head is larger than max_request_headers_kb", ResponseFlags.DownstreamProtocolError, "http1.headers_too_large")
+    {
+        When = "The head has more bytes than `max_request_headers_kb`.",
+        Remedy = "Cookies are the usual cause; raise `max_request_headers_kb` if they must be that large.",
+    };
+
+    public static readonly Reason TooManyFields = new(431, "NARU-D432", "the request has more header fields than max_headers_count", ResponseFlags.DownstreamProtocolError, "http1.too_many_headers")
+    {
+        When = "The head has more fields than `max_headers_count`.",
+        Remedy = "Send fewer, or raise `max_headers_count`.",
+    };
+
+    public static readonly Reason TargetTooLong = new(414, "NARU-D414", "the request line is longer than max_request_headers_kb", ResponseFlags.DownstreamProtocolError, "http1.headers_too_large")
+    {
+        When = "The first line alone is larger than `max_request_headers_kb`.",
+        Remedy = "Send such data in a body.",
+    };
+
+    public static readonly Reason Version = new(505, "NARU-D505", "only HTTP/1.0 and HTTP/1.1 are spoken here", ResponseFlags.DownstreamProtocolError, "http1.codec_error")
+    {
+        When = "The first line names another version.",
+        Remedy = "Use HTTP/1.1, or HTTP/2 with its preface.",
+    };
+
+    public static readonly Reason Encoding = new(501, "NARU-D501", "only the chunked transfer coding is known, and only in HTTP/1.1", ResponseFlags.DownstreamProtocolError, "http1.invalid_transfer_encoding")
+    {
+        When = "`Transfer-Encoding` is anything but `chunked`.",
+        Remedy = "Use `Content-Encoding` for compression.",
+    };
+
+    public static readonly Reason Http10 = new(426, "NARU-D426", "HTTP/1.0 is switched off on this listener", ResponseFlags.DownstreamProtocolError, "low_version")
+    {
+        When = "An HTTP/1.0 request where `accept_http_10` is false.",
+        Remedy = "Use HTTP/1.1, or accept HTTP/1.0.",
+    };
+
+    public static readonly Reason MissingHost = new(400, "NARU-D402", "Host is missing, repeated or not a host", ResponseFlags.DownstreamProtocolError, "missing_host_header")
+    {
+        When = "There is no `Host` or `:authority`, more than one, or it holds more than a name and a port.",
+        Remedy = "Send exactly one.",
+    };
+
+    public static readonly Reason BadPath = new(400, "NARU-D403", "the path cannot be normalized", ResponseFlags.DownstreamProtocolError, "path_normalization_failed")
+    {
+        When = "A broken escape or an escaped NUL where `normalize_path` is on, or an escaped slash where `path_with_escaped_slashes_action` refuses it.",
+        Remedy = "Mend the path, or change the two settings.",
+    };
+
+    public static readonly Reason BadExpect = new(417, "NARU-D417", "only Expect: 100-continue is known", ResponseFlags.None, "expectation_failed")
+    {
+        When = "`Expect` holds something else.",
+        Remedy = "Leave it away.",
+    };
+
+    public static readonly Reason Connect = new(405, "NARU-D405", "CONNECT is not served on this listener", ResponseFlags.NoRouteFound, "connect_not_served")
+    {
+        When = "A CONNECT request where no `upgrade_configs` allows it.",
+        Remedy = "Allow CONNECT, or use another proxy for tunnels.",
+    };
+
+    public static readonly Reason UpgradeNotAllowed = new(403, "NARU-D406", "this protocol may not be switched to on this listener", ResponseFlags.None, "upgrade_failed")
+    {
+        When = "Extended CONNECT for a protocol that `upgrade_configs` does not allow.",
+        Remedy = "Allow it with `upgrade_configs`.",
+    };
 
     /// <summary>A failed handshake with the upstream; the details hold why, without blanks as Envoy has them.</summary>
     public static Reason TlsFailure(string why) =>
-        UpstreamTls with { Details = $"upstream_reset_before_response_started{{connection_failure|TLS_error:{why.Replace(' ', '_')}}}" };
+        UpstreamTls with { Details = $"upstream_reset_before_response_started{{remote_connection_failure|TLS_error:{why.Replace(' ', '_')}}}" };
 
     /// <summary>The answer to bytes that the parser refused.</summary>
     public static Reason Of(Http1Error error) => error switch
@@ -62,11 +234,24 @@ internal static class Reasons
         Http1Error.Version => Version,
         Http1Error.TransferEncoding => Encoding,
         Http1Error.Host => MissingHost,
-        _ => BadRequest,
+        Http1Error.Target => BadTarget,
+        Http1Error.LengthAndEncoding => Because(error) with { Details = "http1.content_length_and_chunked_not_allowed" },
+        Http1Error.FieldLine or Http1Error.FieldValue => Because(error) with { Details = "http1.invalid_characters" },
+        _ => Because(error),
+    };
+
+    private static Reason Because(Http1Error error) => BadRequest with { Sentence = $"{BadRequest.Sentence}: {Detail(error)}" };
+
+    /// <summary>The details where HTTP/2 is spoken: Envoy's two codecs have different names for the same faults.</summary>
+    public static string DetailsInHttp2(Reason reason) => reason.Details switch
+    {
+        "http1.too_many_headers" => "http2.too_many_headers",
+        "http1.unexpected_underscore" => "http2.unexpected_underscore",
+        string other => other.StartsWith("http1.", StringComparison.Ordinal) ? "http2.violation.of.messaging.rule" : other,
     };
 
     /// <summary>What of a refused request was wrong, for the sentence.</summary>
-    public static string Detail(Http1Error error) => error switch
+    private static string Detail(Http1Error error) => error switch
     {
         Http1Error.StartLine => "the request line is malformed",
         Http1Error.LineEnding => "a line does not end in CRLF",
@@ -74,9 +259,8 @@ internal static class Reasons
         Http1Error.FieldValue => "a header value holds a control byte",
         Http1Error.ContentLength => "Content-Length is repeated or not a plain number",
         Http1Error.LengthAndEncoding => "Content-Length and Transfer-Encoding are both given",
-        Http1Error.Target => "the request target is malformed",
         Http1Error.Chunk => "chunked framing is broken",
-        _ => "",
+        _ => "it cannot be read",
     };
 
     /// <summary>Standard reason phrases (RFC 9110 15).</summary>

@@ -22,14 +22,14 @@ internal static class RequestCheck
         if (error != Http1Error.None)
         {
             x.Framing.Body = BodyKind.UntilClose;
-            return Reasons.Of(error) is { } reason && reason == Reasons.BadRequest ? reason with { Sentence = $"{reason.Sentence}: {Reasons.Detail(error)}" } : Reasons.Of(error);
+            return Reasons.Of(error);
         }
         bool http10 = x.Head.Minor == 0;
         x.KeepAlive = http10 ? x.Framing.KeepAlive && !x.Framing.Close : !x.Framing.Close;
         if (http10 && !x.Manager.Config.AcceptHttp10) return Reasons.Http10;
 
         if (method.SequenceEqual("CONNECT"u8)) return Reasons.Connect;
-        if (!Target(x, bytes, method)) return Reasons.BadRequest with { Sentence = "the request target is malformed" };
+        if (!Target(x, bytes, method)) return Reasons.BadTarget;
         if (!Host(x, bytes, http10)) return Reasons.MissingHost;
         if (x.Framing.UnknownExpect) return Reasons.BadExpect;
 

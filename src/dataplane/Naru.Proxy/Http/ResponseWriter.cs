@@ -114,19 +114,23 @@ internal static class ResponseWriter
     /// <param name="o">Out buffer.</param>
     /// <param name="reason">Content of <c>x-naru-reason</c>, or empty.</param>
     /// <param name="body">Body; left out for HEAD but still counted.</param>
+    /// <param name="contentType">Of a body.</param>
     /// <param name="extra">Whole header lines to add.</param>
-    public static void WriteLocal(Exchange x, ref IoBuffer o, ReadOnlySpan<byte> reason, ReadOnlySpan<byte> body, ReadOnlySpan<byte> extra)
+    public static void WriteLocal(Exchange x, ref IoBuffer o, ReadOnlySpan<byte> reason, ReadOnlySpan<byte> body, string contentType, ReadOnlySpan<byte> extra)
     {
         int start = o.End;
         RequestWriter.Ensure(x, ref o, 1024 + reason.Length + extra.Length);
         StatusLine(o, x.Status, Encoding.ASCII.GetBytes(Reasons.Phrase(x.Status)));
         bool bodyless = x.Status is 204 or 304;
-        if (!bodyless)
+        // A gRPC status over HTTP/2 is trailers alone.
+        if (!bodyless && (contentType.Length > 0 || x.Stream is null))
         {
             o.Append("content-length: "u8);
             RequestWriter.Number(o, body.Length);
             o.Append("\r\n"u8);
-            if (body.Length > 0) o.Append("content-type: text/plain\r\n"u8);
+            // A route may say what its answer is.
+            if (body.Length > 0 && !(x.Mutations is { } m && HeaderMutations.Drops(m.ResponseRemove, m.ResponseAdd, "content-type"u8)))
+                o.Append(Encoding.ASCII.GetBytes($"content-type: {contentType}\r\n"));
         }
         o.Append(extra);
         if (reason.Length > 0)

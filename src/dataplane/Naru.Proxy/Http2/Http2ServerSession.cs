@@ -197,7 +197,7 @@ internal sealed class Http2ServerSession : Http2Session
             else if (RequestCheck.Refusal(x) is { } refusal)
             {
                 if (refusal.Status == 431) _shard[HttpStats.RqTooLarge]++;
-                await LocalReply.SendAsync(x, refusal, Reasons.Detail(x.Head.Error));
+                await LocalReply.SendAsync(x, refusal);
             }
             else if (stream.IsTunnel && !x.IsUpgrade)
             {

@@ -102,6 +102,17 @@ internal struct SockAddr : IEquatable<SockAddr>
         }
     }
 
+    /// <summary>Of the four bytes of an IPv4 address; port 0.</summary>
+    public static SockAddr FromIPv4(ReadOnlySpan<byte> four)
+    {
+        SockAddr result = default;
+        Span<byte> bytes = result.Bytes;
+        BitConverter.TryWriteBytes(bytes, (ushort)Sys.AF_INET);
+        four.CopyTo(bytes[4..]);
+        result.Length = 16;
+        return result;
+    }
+
     public readonly IPAddress Address
     {
         get

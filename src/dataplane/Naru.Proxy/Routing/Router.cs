@@ -41,7 +41,7 @@ internal static class Router
                 stats[HttpStats.RqDirectResponse]++;
                 x.Status = direct.Status;
                 x.Details = "direct_response";
-                return Skip(x) ?? LocalReply.SendAsync(x, [], [.. direct.Body], []);
+                return Skip(x) ?? LocalReply.SendAsync(x, [.. direct.Body], "");
         }
     }
 
@@ -136,7 +136,7 @@ internal static class Router
         if (x.HasQuery && !action.StripQuery && !location.Contains('?')) location += "?" + Encoding.Latin1.GetString(x.Query);
         x.Status = action.ResponseCode;
         x.Details = "direct_response";
-        return LocalReply.SendAsync(x, [], [], Encoding.Latin1.GetBytes($"location: {scheme}://{host}{port}{location}\r\n"));
+        return LocalReply.SendAsync(x, [], $"location: {scheme}://{host}{port}{location}\r\n");
     }
 
     private static bool IsDefault(string scheme, int port) => scheme == "https" ? port == 443 : port == 80;

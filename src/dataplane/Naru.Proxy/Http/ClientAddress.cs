@@ -1,0 +1,151 @@
+// Who the client is, and whether it belongs to us: the peer of the connection, or what x-forwarded-for says where proxies in front
+// are trusted (Envoy: HTTP header operations, x-forwarded-for). Nothing is computed before somebody asks.
+using System.Net;
+using Naru.Http.Headers;
+using Naru.Http.Http1;
+using Naru.Proxy.Config;
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Http;
+
+internal static class ClientAddress
+{
+    /// <summary>The trusted address of the client; of an address that came in a header the port is 0.</summary>
+    public static SockAddr Of(Exchange x)
+    {
+        if (!x.ClientKnown) Find(x);
+        return x.Client;
+    }
+
+    /// <summary>Whether the request is internal, so that its <c>x-envoy-*</c> headers are believed.</summary>
+    public static bool IsInternal(Exchange x)
+    {
+        if (!x.Manager.HasInternal) return false;
+        if (!x.ClientKnown) Find(x);
+        return x.ClientIsInternal;
+    }
+
+    /// <summary>Whether the client may read why exactly it was answered so: it, and the peer that speaks for it, is on this machine
+    /// or internal.</summary>
+    public static bool MayKnow(Exchange x)
+    {
+        SockAddr client = Of(x);
+        return IsTrusted(x.Manager, x.Connection.Peer) && IsTrusted(x.Manager, client);
+    }
+
+    private static bool IsTrusted(HttpManager manager, in SockAddr address) => IsLoopback(address) || manager.IsInternal(address);
+
+    private static void Find(Exchange x)
+    {
+        HttpConnectionManagerConfig config = x.Manager.Config;
+        SockAddr peer = x.Connection.Peer;
+        SockAddr forwarded = default;
+        bool single = true, found = false;
+        if (x.Head.Length > 0)
+        {
+            // Behind use_remote_address the peer itself is the last hop; the hops before it are in the header.
+            int hops = config.UseRemoteAddress ? config.XffNumTrustedHops - 1 : config.XffNumTrustedHops;
+            found = FromHeader(x, hops, out forwarded, out bool any, out single);
+            // An address that came in is one too many where the peer's is appended.
+            if (config.UseRemoteAddress) single = !any;
+        }
+        x.Client = found ? forwarded : peer;
+        x.ClientIsInternal = single && (found || config.UseRemoteAddress) && x.Manager.IsInternal(x.Client);
+        x.ClientKnown = true;
+    }
+
+    // The entry so many places from the right, over all fields of the name.
+    private static bool FromHeader(Exchange x, int fromRight, out SockAddr address, out bool any, out bool single)
+    {
+        address = default;
+        any = single = false;
+        int seen = 0;
+        bool found = false;
+        ReadOnlySpan<byte> bytes = x.Bytes;
+        ReadOnlySpan<HeaderField> fields = x.Head.Fields;
+        for (int i = fields.Length - 1; i >= 0; i--)
+        {
+            if (fields[i].Id != KnownHeader.XForwardedFor) continue;
+            ReadOnlySpan<byte> rest = Http1Head.Value(bytes, fields[i]);
+            while (true)
+            {
+                int comma = rest.LastIndexOf((byte)',');
+                if (seen++ == fromRight) found = TryParse(Http1Framing.Trim(rest[(comma + 1)..]), out address);
+                if (comma < 0) break;
+                rest = rest[..comma];
+            }
+        }
+        any = seen > 0;
+        single = seen == 1;
+        return found;
+    }
+
+    /// <summary>An address as headers have it: four decimal numbers, or an IPv6 address without brackets; no port.</summary>
+    public static bool TryParse(ReadOnlySpan<byte> text, out SockAddr address)
+    {
+        address = default;
+        if (text.Length is < 2 or > 45) return false;
+        if (text.IndexOf((byte)':') >= 0)
+        {
+            if (text.IndexOfAny((byte)'[', (byte)'%', (byte)'/') >= 0 || !IPAddress.TryParse(text, out IPAddress? parsed)) return false;
+            address = SockAddr.From(parsed.IsIPv4MappedToIPv6 ? parsed.MapToIPv4() : parsed, 0);
+            return true;
+        }
+        Span<byte> four = stackalloc byte[4];
+        for (int i = 0; i < 4; i++)
+        {
+            int digits = 0, value = 0;
+            while (digits < text.Length && digits < 4 && char.IsAsciiDigit((char)text[digits])) value = value * 10 + text[digits++] - '0';
+            if (digits is 0 or > 3 || value > 255 || (digits > 1 && text[0] == '0')) return false;
+            four[i] = (byte)value;
+            text = text[digits..];
+            if (i == 3) break;
+            if (text.IsEmpty || text[0] != '.') return false;
+            text = text[1..];
+        }
+        if (!text.IsEmpty) return false;
+        address = SockAddr.FromIPv4(four);
+        return true;
+    }
+
+    private static bool IsLoopback(in SockAddr address)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        return AddressBytes(address, bytes) switch
+        {
+            4 => bytes[0] == 127,
+            16 => bytes.IndexOfAnyExcept((byte)0) == 15 && bytes[15] == 1,
+            _ => true,
+        };
+    }
+
+    /// <summary>The address's bytes, of a mapped IPv6 address those of IPv4; their number, 0 for what is no IP address (a Unix socket).</summary>
+    public static int AddressBytes(in SockAddr address, Span<byte> into)
+    {
+        ReadOnlySpan<byte> all = address.Bytes;
+        if (address.Family == Sys.AF_INET)
+        {
+            all[4..8].CopyTo(into);
+            return 4;
+        }
+        if (address.Family != Sys.AF_INET6) return 0;
+        ReadOnlySpan<byte> bytes = all[8..24];
+        bool mapped = bytes[..10].IndexOfAnyExcept((byte)0) < 0 && bytes[10] == 0xff && bytes[11] == 0xff;
+        (mapped ? bytes[12..] : bytes).CopyTo(into);
+        return mapped ? 4 : 16;
+    }
+}
+
+/// <summary>A range of addresses, ready to be compared bytewise.</summary>
+internal readonly struct AddressRange(IPNetwork network)
+{
+    private readonly byte[] _prefix = network.BaseAddress.GetAddressBytes();
+    private readonly int _bits = network.PrefixLength;
+
+    public bool Contains(ReadOnlySpan<byte> address)
+    {
+        if (address.Length != _prefix.Length) return false;
+        int whole = _bits / 8, rest = _bits % 8;
+        return address[..whole].SequenceEqual(_prefix.AsSpan(0, whole)) && (rest == 0 || (address[whole] ^ _prefix[whole]) >> (8 - rest) == 0);
+    }
+}

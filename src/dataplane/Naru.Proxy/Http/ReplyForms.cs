@@ -1,0 +1,114 @@
+// In which form an answer of our own is given: what the request's content type and Accept ask for.
+using System.Globalization;
+using System.Text;
+using Naru.Http.Headers;
+using Naru.Http.Http1;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Http;
+
+/// <summary>Forms of answers.</summary>
+internal enum ReplyForm
+{
+    Text,
+
+    /// <summary><c>application/problem+json</c> (RFC 9457).</summary>
+    Json,
+
+    /// <summary>A gRPC status in a trailers-only answer.</summary>
+    Grpc,
+}
+
+internal static class ReplyForms
+{
+    public static ReplyForm Of(Exchange x)
+    {
+        if (x.Head.Length == 0) return ReplyForm.Text;
+        if (IsGrpc(x)) return ReplyForm.Grpc;
+        int accept = x.Head.IndexOf(x.Bytes, "accept"u8);
+        return accept >= 0 && PrefersJson(Http1Head.Value(x.Bytes, x.Head.Fields[accept])) ? ReplyForm.Json : ReplyForm.Text;
+    }
+
+    /// <summary>Whether the request is a gRPC call: <c>application/grpc</c>, alone or with a suffix or parameter.</summary>
+    public static bool IsGrpc(Exchange x) => IsGrpc(ContentType(x));
+
+    /// <summary>The same of a content type.</summary>
+    public static bool IsGrpc(ReadOnlySpan<byte> type) =>
+        type.Length >= 16 && Ascii.EqualsIgnoreCase(type[..16], "application/grpc"u8) && (type.Length == 16 || type[16] is (byte)'+' or (byte)';');
+
+    private static ReadOnlySpan<byte> ContentType(Exchange x)
+    {
+        foreach (ref readonly HeaderField field in x.Head.Fields)
+            if (field.Id == KnownHeader.ContentType) return Http1Head.Value(x.Bytes, field);
+        return default;
+    }
+
+    /// <summary>Whether JSON is asked for by name, and plain text or HTML not more (RFC 9110 12.5.1).</summary>
+    public static bool PrefersJson(ReadOnlySpan<byte> accept)
+    {
+        int json = 0, text = 0;
+        foreach (Range range in accept.Split((byte)','))
+        {
+            ReadOnlySpan<byte> item = Http1Framing.Trim(accept[range]);
+            int semicolon = item.IndexOf((byte)';');
+            ReadOnlySpan<byte> type = semicolon < 0 ? item : Http1Framing.Trim(item[..semicolon]);
+            int quality = semicolon < 0 ? 1000 : Quality(item[semicolon..]);
+            if (Ascii.EqualsIgnoreCase(type, "application/json"u8) || Ascii.EqualsIgnoreCase(type, "application/problem+json"u8)) json = Math.Max(json, quality);
+            else if (type.Length > 5 && Ascii.EqualsIgnoreCase(type[..5], "text/"u8)) text = Math.Max(text, quality);
+        }
+        return json > 0 && json >= text;
+    }
+
+    // In thousandths; what is no quality counts as 1.
+    private static int Quality(ReadOnlySpan<byte> parameters)
+    {
+        foreach (Range range in parameters.Split((byte)';'))
+        {
+            ReadOnlySpan<byte> one = Http1Framing.Trim(parameters[range]);
+            if (one.Length < 3 || (one[0] | 0x20) != 'q' || one[1] != '=') continue;
+            return double.TryParse(one[2..], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double q) && q is >= 0 and <= 1 ? (int)(q * 1000) : 1000;
+        }
+        return 1000;
+    }
+
+    /// <summary>The problem as JSON; <paramref name="said"/> is code and sentence in printable ASCII, or the code alone.</summary>
+    public static byte[] Problem(Exchange x, Reason reason, string said)
+    {
+        var text = new StringBuilder();
+        text.Append(CultureInfo.InvariantCulture, $"{{\"type\":\"about:blank\",\"title\":\"{Reasons.Phrase(x.Status)}\",\"status\":{x.Status},\"code\":\"{reason.Code}\"");
+        if (said.Length > reason.Code.Length)
+        {
+            text.Append(CultureInfo.InvariantCulture, $",\"detail\":\"{said[(reason.Code.Length + 1)..].Replace("\\", "\\\\").Replace("\"", "\\\"")}\"");
+            var flags = new LineBuffer();
+            ResponseFlagNames.Append(x.Flags, flags);
+            text.Append(CultureInfo.InvariantCulture, $",\"flags\":\"{Encoding.ASCII.GetString(flags.Written)}\"");
+        }
+        return Encoding.ASCII.GetBytes(text.Append("}\n").ToString());
+    }
+
+    /// <summary>The gRPC status of an HTTP status (Envoy, as in gRPC's "HTTP to gRPC Status Code Mapping").</summary>
+    public static int GrpcStatus(int status) => status switch
+    {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 or 502 or 503 or 504 => 14,
+        _ => 2,
+    };
+
+    /// <summary>The content type of a gRPC answer.</summary>
+    public static string GrpcType(Exchange x) => "application/grpc";
+
+    /// <summary>Percent-encoded as <c>grpc-message</c> is (gRPC over HTTP/2, "Responses").</summary>
+    public static string GrpcMessage(string message)
+    {
+        var text = new StringBuilder(message.Length);
+        foreach (byte b in Encoding.UTF8.GetBytes(message.TrimEnd('\n')))
+        {
+            if (b is >= 0x20 and <= 0x7e and not (byte)'%') text.Append((char)b);
+            else text.Append(CultureInfo.InvariantCulture, $"%{b:X2}");
+        }
+        return text.ToString();
+    }
+}

@@ -1,0 +1,90 @@
+// The table of reasons is whole, every row of it is used, and docs/reference/reasons.md says what it says (NARU_GOLDEN=write).
+using System.Reflection;
+using System.Text;
+using System.Text.RegularExpressions;
+using Naru.Kit;
+using Naru.Proxy.Http;
+using Naru.Telemetry;
+using Xunit;
+
+namespace Naru.UnitTests.Proxy.Http;
+
+public sealed class ReasonTests
+{
+    private const string Marker = "<!-- generated below this line: NARU_GOLDEN=write ./test Reason -->\n";
+
+    private static readonly (string Name, Reason Reason)[] s_all =
+        [.. typeof(Reasons).GetFields(BindingFlags.Public | BindingFlags.Static).Where(f => f.FieldType == typeof(Reason)).Select(f => (f.Name, (Reason)f.GetValue(null)!))];
+
+    public static TheoryData<string> Names => [.. s_all.Select(r => r.Name)];
+
+    /// <summary>What Envoy documents (HTTP connection manager, response code details), and request_header_timeout, which its source has.</summary>
+    private static readonly string[] s_envoys =
+    [
+        "cluster_not_found", "low_version", "max_duration_timeout", "missing_host_header", "no_healthy_upstream", "overload", "path_normalization_failed",
+        "request_header_timeout", "request_overall_timeout", "route_configuration_not_found", "route_not_found", "stream_idle_timeout", "upgrade_failed",
+        "upstream_per_try_timeout", "upstream_response_timeout", "http1.codec_error", "http1.headers_too_large", "http1.invalid_characters",
+        "http1.invalid_transfer_encoding", "http1.invalid_url", "http1.too_many_headers", "http1.unexpected_underscore",
+    ];
+
+    // Ends that Envoy does not have.
+    private static readonly string[] s_ours = ["expectation_failed", "connect_not_served"];
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void A_reason_says_what_when_and_what_to_do(string name)
+    {
+        Reason reason = s_all.Single(r => r.Name == name).Reason;
+        Assert.Matches("^NARU-[A-Z][0-9]{3}$", reason.Code);
+        Assert.NotEmpty(reason.Sentence);
+        Assert.True(reason.When.EndsWith('.'), $"{name}: When");
+        Assert.True(reason.Remedy.EndsWith('.') || reason.Remedy.EndsWith('?'), $"{name}: Remedy");
+        Assert.NotEmpty(Reasons.Phrase(reason.Status));
+        if (!reason.Details.StartsWith("upstream_reset_before_response_started{", StringComparison.Ordinal)) Assert.Contains(reason.Details, s_envoys.Concat(s_ours));
+    }
+
+    [Fact]
+    public void No_two_reasons_share_a_code() => Assert.Empty(s_all.GroupBy(r => r.Reason.Code).Where(g => g.Count() > 1).Select(g => g.Key));
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Every_reason_is_given_somewhere(string name)
+    {
+        string own = File.ReadAllText(Repository.At("src", "dataplane", "Naru.Proxy", "Http", "Reasons.cs"));
+        bool inTable = own[own.IndexOf("public static Reason Of(", StringComparison.Ordinal)..].Contains($"> {name},", StringComparison.Ordinal)
+            || own.Contains($"{name} with {{", StringComparison.Ordinal);
+        Assert.True(inTable || Directory.EnumerateFiles(Repository.At("src", "dataplane"), "*.cs", SearchOption.AllDirectories)
+            .Where(f => !f.Contains("/obj/", StringComparison.Ordinal))
+            .Any(f => Use(name).IsMatch(File.ReadAllText(f))), $"nobody uses Reasons.{name}");
+    }
+
+    [Fact]
+    public void The_reference_page_says_what_the_table_says()
+    {
+        string path = Repository.At("docs", "reference", "reasons.md");
+        string page = File.ReadAllText(path);
+        int marker = page.IndexOf(Marker, StringComparison.Ordinal);
+        Assert.True(marker > 0, "the marker is gone");
+        string generated = Generate();
+        if (Environment.GetEnvironmentVariable("NARU_GOLDEN") == "write") File.WriteAllText(path, page[..(marker + Marker.Length)] + generated);
+        Assert.Equal(generated, File.ReadAllText(path)[(marker + Marker.Length)..]);
+    }
+
+    private static string Generate()
+    {
+        var text = new StringBuilder("\n| code | status | flag | details | why |\n| --- | --- | --- | --- | --- |\n");
+        IEnumerable<Reason> ordered = s_all.Select(r => r.Reason).OrderBy(r => r.Code, StringComparer.Ordinal);
+        foreach (Reason reason in ordered) text.Append($"| `{reason.Code}` | {reason.Status} | {Flags(reason)} | `{reason.Details.Replace("|", "\\|")}` | {reason.Sentence} |\n");
+        foreach (Reason reason in ordered) text.Append($"\n### {reason.Code}\n\n{reason.Status}: {reason.Sentence}.\n\n{reason.When} {reason.Remedy}\n");
+        return text.ToString();
+    }
+
+    private static string Flags(Reason reason)
+    {
+        var flags = new LineBuffer();
+        ResponseFlagNames.Append(reason.Flags, flags);
+        return flags.Written.IsEmpty ? "" : $"`{Encoding.ASCII.GetString(flags.Written)}`";
+    }
+
+    private static Regex Use(string name) => new($@"\bReasons\.{name}\b", RegexOptions.CultureInvariant);
+}
