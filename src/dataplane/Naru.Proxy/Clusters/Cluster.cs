@@ -166,8 +166,13 @@ internal sealed class Cluster
     public TlsClientSlot? Tls { get; init; }
 
     /// <summary>Whether a request goes over HTTP/2.</summary>
-    public bool SpeaksHttp2(Http.Exchange x) =>
-        Config.Protocol == UpstreamProtocol.Http2 || (Config.Protocol == UpstreamProtocol.Downstream && x.Stream is not null);
+    public bool SpeaksHttp2(Http.Exchange x, HostPool pool) => Config.Protocol switch
+    {
+        UpstreamProtocol.Http1 => false,
+        UpstreamProtocol.Http2 => true,
+        UpstreamProtocol.Downstream => x.Stream is not null,
+        _ => pool.AlpnHttp2 == true,
+    };
 
     /// <summary>One full turn of weighted round robin (indexes into <see cref="Usable"/>), or null with equal weights.</summary>
     public ushort[]? Schedule { get; }

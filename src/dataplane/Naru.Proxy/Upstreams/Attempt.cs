@@ -4,6 +4,7 @@ using System.Runtime.CompilerServices;
 using System.Text;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
@@ -50,7 +51,7 @@ internal static class Attempt
 
     /// <summary>Runs one try: at once on a pooled connection, or on a new one.</summary>
     public static ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh, bool mayRetry) =>
-        cluster.SpeaksHttp2(x) ? Http2Attempt.RunAsync(x, action, cluster, pool, mayRetry)
+        cluster.SpeaksHttp2(x, pool) ? Http2Attempt.RunAsync(x, action, cluster, pool, mayRetry)
         : !fresh && pool.TakeIdle(x.Worker.Now, UpstreamPeer.Of(cluster, x.Host!, pool, x)) is { } up
             ? ExchangeAsync(x, action, cluster, up, mayRetry)
             : ConnectAndRunAsync(x, action, cluster, pool, fresh, mayRetry);
@@ -63,7 +64,7 @@ internal static class Attempt
         if (!fresh && pool.TakeIdle(x.Worker.Now, peer) is { } idle) return await ExchangeAsync(x, action, cluster, idle, mayRetry);
         var up = new UpstreamConnection(x.Worker, pool, peer);
         x.Upstream = up;
-        switch (await up.ConnectAsync(cluster.ConnectMs))
+        switch (await up.ConnectAsync(cluster.ConnectMs, cluster.Config.Protocol == UpstreamProtocol.Auto ? UpstreamProtocol.Auto : UpstreamProtocol.Http1))
         {
             case ConnectResult.Cancelled:
                 return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
@@ -73,6 +74,12 @@ internal static class Attempt
                 x.TransportFailure = Encoding.ASCII.GetBytes(up.Failure);
                 return new AttemptEnd(up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestSent: false);
             default:
+                if (cluster.Config.Protocol == UpstreamProtocol.Auto && (pool.AlpnHttp2 = up.AgreedOnHttp2) == true)
+                {
+                    x.Upstream = null;
+                    Http2Attempt.Adopt(x.Worker, up, cluster, pool);
+                    return await Http2Attempt.RunAsync(x, action, cluster, pool, mayRetry);
+                }
                 cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.CxHttp1Total]++;
                 return await ExchangeAsync(x, action, cluster, up, mayRetry);
         }

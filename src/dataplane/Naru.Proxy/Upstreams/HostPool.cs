@@ -19,6 +19,9 @@ internal sealed class HostPool(HostState host, Worker worker)
     /// <summary>Set when the endpoint has left the cluster: connections close as they become free.</summary>
     public bool Retired { get; set; }
 
+    /// <summary>What ALPN settled on last, where it decides (<c>auto_config</c>); null before the first connection.</summary>
+    public bool? AlpnHttp2 { get; set; }
+
     public Http2Pool Http2 { get; } = new(worker);
 
     public ClusterWorker ClusterWorker { get; } = host.Slot.Of(worker);

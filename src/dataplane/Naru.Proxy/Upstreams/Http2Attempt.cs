@@ -5,6 +5,7 @@ using System.Text;
 using Naru.Http.Http1;
 using Naru.Http.Http2;
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
@@ -56,6 +57,17 @@ internal static class Http2Attempt
         return result;
     }
 
+    /// <summary>Speaks HTTP/2 on a new connection, for all who want to.</summary>
+    public static void Adopt(Worker worker, UpstreamConnection up, Cluster cluster, HostPool pool)
+    {
+        cluster.Slot.Stats!.Shard(worker.Index)[ClusterStats.CxHttp2Total]++;
+        var session = new Http2ClientSession(worker, up, cluster);
+        up.Session = session;
+        pool.Http2.Add(session);
+        session.Start();
+        pool.Http2.Wake();
+    }
+
     // Null when a connection with room is there.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<AttemptEnd?> ConnectAsync(Exchange x, Cluster cluster, HostPool pool, UpstreamPeer peer)
@@ -76,7 +88,7 @@ internal static class Http2Attempt
                 ConnectResult result;
                 try
                 {
-                    result = await up.ConnectAsync(cluster.ConnectMs, http2: true);
+                    result = await up.ConnectAsync(cluster.ConnectMs, cluster.Config.Protocol == UpstreamProtocol.Auto ? UpstreamProtocol.Auto : UpstreamProtocol.Http2);
                 }
                 finally
                 {
@@ -85,12 +97,15 @@ internal static class Http2Attempt
                 }
                 if (result == ConnectResult.Connected)
                 {
-                    stats[ClusterStats.CxHttp2Total]++;
-                    var session = new Http2ClientSession(worker, up, cluster);
-                    up.Session = session;
-                    sessions.Add(session);
-                    session.Start();
-                    sessions.Wake();
+                    if (cluster.Config.Protocol == UpstreamProtocol.Auto && !up.AgreedOnHttp2)
+                    {
+                        // The endpoint has changed its mind: told as a refusal, the request goes out anew and over HTTP/1.
+                        pool.AlpnHttp2 = false;
+                        up.Close();
+                        sessions.Wake();
+                        return new AttemptEnd(AttemptKind.Reset, Reused: true, RequestSent: false);
+                    }
+                    Adopt(worker, up, cluster, pool);
                     return null;
                 }
                 if (result == ConnectResult.Cancelled)

@@ -1,5 +1,6 @@
 // One connection to an endpoint: connects, carries one exchange at a time, waits idle in its pool, notices when the peer closes.
 using System.Runtime.CompilerServices;
+using Naru.Proxy.Config;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 using Naru.Telemetry;
@@ -68,7 +69,7 @@ internal sealed class UpstreamConnection : TcpSocket
     public UpstreamConnection? PreviousIdle { get; set; }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public async ValueTask<ConnectResult> ConnectAsync(long timeoutMs, bool http2 = false)
+    public async ValueTask<ConnectResult> ConnectAsync(long timeoutMs, UpstreamProtocol protocol = UpstreamProtocol.Http1)
     {
         long started = Worker.Now;
         int errno = StartConnect();
@@ -112,7 +113,7 @@ internal sealed class UpstreamConnection : TcpSocket
         {
             // The handshake is part of connecting: one timeout for both (Envoy: connect_timeout).
             Worker.Timers.Set(Timer, started + timeoutMs, Worker.Now);
-            bool secure = await ConnectTlsAsync(tls, Peer.Sni!, Peer.ExpectedName!, SpeaksHttp ? http2 ? "\x02h2"u8 : "\x08http/1.1"u8 : default);
+            bool secure = await ConnectTlsAsync(tls, Peer.Sni!, Peer.ExpectedName!, SpeaksHttp ? Offer(protocol) : default);
             TimerWheel.Stop(Timer);
             if (!secure)
             {
@@ -134,6 +135,17 @@ internal sealed class UpstreamConnection : TcpSocket
         if (Fd >= 0) Watch(writable: errno == 0);
         return errno;
     }
+
+    // What ALPN offers where the context names nothing.
+    private static ReadOnlySpan<byte> Offer(UpstreamProtocol protocol) => protocol switch
+    {
+        UpstreamProtocol.Http2 => "\x02h2"u8,
+        UpstreamProtocol.Auto => "\x02h2\x08http/1.1"u8,
+        _ => "\x08http/1.1"u8,
+    };
+
+    /// <summary>Whether ALPN settled on HTTP/2.</summary>
+    public bool AgreedOnHttp2 => Tls is { Alpn: "h2" };
 
     public void EnterIdle()
     {

@@ -144,6 +144,7 @@ public sealed class FilterChainTests
         (SslStream stream, string? failure) = await TlsHandshakeTests.DialAsync(bench.Port(), new SslClientAuthenticationOptions { TargetHost = "far.example" });
         Assert.Null(failure);
         Assert.Contains("CN=far.example,", stream.RemoteCertificate!.Subject);
+        await Waiting.UntilAsync(() => backend.Names.Count == 1, "the backend's end of the handshake");
         Assert.Equal(["far.example"], backend.Names);
         await stream.DisposeAsync();
     }

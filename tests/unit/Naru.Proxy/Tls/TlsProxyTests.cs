@@ -4,8 +4,10 @@ using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
 using Naru.Core;
 using Naru.Kit;
+using Naru.Proxy;
 using Naru.Proxy.Config;
 using Naru.Proxy.Tls;
+using Naru.Telemetry;
 using Xunit;
 
 namespace Naru.UnitTests.Proxy;
@@ -50,6 +52,22 @@ public sealed class TlsProxyTests
         Assert.Equal(1, engine.ServerStats.Read(TlsStats.Handshake));
         Assert.InRange(backend.Connections, 1, 2);
         Assert.Equal("b.example", backend.Names.First());
+    }
+
+    [Theory]
+    [InlineData("h2,http/1.1", 0, 6)]
+    [InlineData("http/1.1", 6, 0)]
+    [InlineData("", 6, 0)]
+    public async Task With_auto_config_alpn_settles_what_is_spoken_upstream(string offered, int overHttp1, int overHttp2)
+    {
+        await using SecureBackend backend = Backend(mutual: false);
+        DownstreamTlsConfig far = new() { Common = TlsBench.Common(_root.Issue(["far.example"])) with { Alpn = [.. offered.Split(',', StringSplitOptions.RemoveEmptyEntries)] } };
+        await using var behind = new TlsEngine(far, backend.Port, Upstream());
+        await using var engine = new TlsEngine(Downstream, behind.Port, Upstream("far.example"), UpstreamProtocol.Auto);
+        using HttpClient client = TlsEngine.Client("a.example", HttpVersion.Version11);
+        for (int i = 0; i < 6; i++) Assert.StartsWith($"GET /{i} HTTP/1.1", await client.GetStringAsync($"https://127.0.0.1:{engine.Port}/{i}"));
+        StatBlock seen = behind.Stats.Block("http.test", HttpStats.Schema);
+        Assert.Equal((overHttp1, overHttp2), (seen.Read(HttpStats.RqHttp1Total), seen.Read(HttpStats.RqHttp2Total)));
     }
 
     [Fact]
