@@ -217,14 +217,17 @@ internal abstract partial class Http2Session
         {
             if (_dataStream is { IsReset: false } stream && ReferenceEquals(stream.Session, this) && stream.Id == _dataStreamId)
             {
-                stream.Append(b.Filled[..take], Worker.Buffers);
-                if (stream.Expected >= 0 && (stream.Expected -= take) < 0)
+                if (stream.Expected >= 0 && stream.Expected < take)
                 {
+                    // None of it may pass: an HTTP/1 neighbour would read it as the beginning of another message.
                     _dataStream = null;
+                    Discarded(take);
                     if (!StreamFault(_dataStreamId, Http2ErrorCode.ProtocolError, "more DATA than Content-Length")) return false;
                 }
                 else
                 {
+                    if (stream.Expected >= 0) stream.Expected -= take;
+                    stream.Append(b.Filled[..take], Worker.Buffers);
                     Ready(stream);
                 }
             }
