@@ -222,6 +222,7 @@ public sealed class ProxyEngine : IDataPlane
             chains.Commit();
             current.Config = config;
             current.Chains = chains.Set;
+            current.Udp = chains.Udp;
             foreach (FilterChain gone in chains.Gone)
                 foreach (Worker worker in _workers) worker.Post(w => current.DrainConnections(w, gone));
             return;
@@ -229,6 +230,7 @@ public sealed class ProxyEngine : IDataPlane
         var listener = new Listener(config, chains.Set, _options.Stats.Block($"listener.{prefix}", ListenerStats.Schema), _workers.Length, _directory, _options.OnFault)
         {
             IsDraining = MustDrain(config),
+            Udp = chains.Udp,
             DrainMs = (long)_options.DrainTime.TotalMilliseconds,
         };
         (int errno, AddressConfig? address) = listener.Bind(_workers, _options.Inherited);
@@ -245,7 +247,7 @@ public sealed class ProxyEngine : IDataPlane
     }
 
     private static bool SameSockets(ListenerConfig a, ListenerConfig b) =>
-        a.AllAddresses.SequenceEqual(b.AllAddresses) && a.BindToPort == b.BindToPort && a.Transparent == b.Transparent && a.Freebind == b.Freebind
+        a.AllAddresses.SequenceEqual(b.AllAddresses) && a.BindToPort == b.BindToPort && a.Udp is null == b.Udp is null && a.Transparent == b.Transparent && a.Freebind == b.Freebind
         && a.Backlog == b.Backlog && a.SocketOptions.AsSpan().SequenceEqual(b.SocketOptions.AsSpan());
 
     private void RemoveListener(string name)

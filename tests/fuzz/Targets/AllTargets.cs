@@ -20,6 +20,9 @@ internal static class AllTargets
         new Http1ToHttp2Target("http1-to-http2", SectionKind.Request),
         new Http1ToHttp2Target("http1-to-http2-response", SectionKind.Response),
         new PathTarget(),
+        new ClientHelloTarget(),
+        new ProxyHeaderTarget(),
+        new HttpSnifferTarget(),
         new YamlTarget(),
         new BootstrapTarget(),
     ];

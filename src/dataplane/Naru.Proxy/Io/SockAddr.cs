@@ -97,7 +97,7 @@ internal struct SockAddr : IEquatable<SockAddr>
         get
         {
             ReadOnlySpan<byte> bytes = Bytes;
-            if (Family != Sys.AF_INET6 || !bytes[8..18].SequenceEqual(stackalloc byte[10]) || bytes[18] != 0xff || bytes[19] != 0xff) return this;
+            if (Family != Sys.AF_INET6 || bytes[8..18].ContainsAnyExcept((byte)0) || bytes[18] != 0xff || bytes[19] != 0xff) return this;
             return From(Address, Port);
         }
     }
@@ -155,6 +155,22 @@ internal struct SockAddr : IEquatable<SockAddr>
     // What tells two addresses apart.
     [UnscopedRef]
     private readonly ReadOnlySpan<byte> Identity => Named is not null ? Named : ((ReadOnlySpan<byte>)Bytes)[..Math.Min(Length, 28)];
+
+    /// <summary>The same in every process, so that proxies agree: of the IP address alone, or of all of it.</summary>
+    public readonly ulong StableHash(bool withPort)
+    {
+        ReadOnlySpan<byte> bytes = Identity;
+        if (!withPort && Named is null) bytes = Family == Sys.AF_INET6 ? bytes[8..24] : Family == Sys.AF_INET ? bytes[4..8] : bytes;
+        return StableHash(bytes);
+    }
+
+    /// <summary>FNV-1a.</summary>
+    public static ulong StableHash(ReadOnlySpan<byte> bytes)
+    {
+        ulong hash = 14695981039346656037;
+        foreach (byte b in bytes) hash = (hash ^ b) * 1099511628211;
+        return hash;
+    }
 
     public readonly bool Equals(SockAddr other) => Identity.SequenceEqual(other.Identity);
 

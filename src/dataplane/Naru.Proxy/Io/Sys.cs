@@ -80,12 +80,18 @@ internal static unsafe partial class Sys
         fixed (byte* named = address.Named) return connect(fd, named is null ? (byte*)&address.Bytes : named, address.Length);
     }
 
-    /// <summary>Our own end's address; without a name for Unix sockets.</summary>
+    /// <summary>Our own end's address.</summary>
     public static SockAddr LocalAddress(int fd)
     {
+        const int Longest = 110;
         SockAddr address = default;
-        int length = 28;
-        if (fd >= 0 && getsockname(fd, (byte*)&address.Bytes, &length) == 0) address.Length = Math.Min(length, 28);
+        byte* bytes = stackalloc byte[Longest];
+        int length = Longest;
+        if (fd < 0 || getsockname(fd, bytes, &length) < 0) return address;
+        new ReadOnlySpan<byte>(bytes, Math.Min(length, 28)).CopyTo(address.Bytes);
+        address.Length = length;
+        // More than its family: it has a name.
+        if (address.IsUnix && length > 2) address.Named = new ReadOnlySpan<byte>(bytes, Math.Min(length, Longest)).ToArray();
         return address;
     }
 

@@ -33,7 +33,8 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
             }
             FilterChain? last = null;
             if (config.DefaultFilterChain is { } fallback && (last = Chain(config, fallback, prefix, free, changes, diagnostics)) is null) return null;
-            return new CompiledChains(new ChainSet([.. chains], last, Filters(config, current)), changes, free);
+            UdpProxy? udp = config.Udp is { } datagrams ? new UdpProxy(datagrams, options.Stats, clusters, Logs(datagrams.AccessLogs)) : null;
+            return new CompiledChains(new ChainSet([.. chains], last, Filters(config, current)), changes, free, udp);
         }
         catch (IOException e)
         {
@@ -130,7 +131,8 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
 /// <param name="Set">All of them.</param>
 /// <param name="Changes">Chains that go on with another configuration.</param>
 /// <param name="Gone">Chains that are no longer there.</param>
-internal sealed record CompiledChains(ChainSet Set, List<(FilterChain Chain, FilterChainConfig Config, HttpManager? Manager)> Changes, List<FilterChain> Gone)
+/// <param name="Udp">What serves a UDP listener instead.</param>
+internal sealed record CompiledChains(ChainSet Set, List<(FilterChain Chain, FilterChainConfig Config, HttpManager? Manager)> Changes, List<FilterChain> Gone, UdpProxy? Udp)
 {
     /// <summary>Has those that go on use what is new.</summary>
     public void Commit()

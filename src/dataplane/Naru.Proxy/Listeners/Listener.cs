@@ -4,6 +4,7 @@ using System.Net;
 using Naru.Proxy.Config;
 using Naru.Proxy.FilterChains;
 using Naru.Proxy.Io;
+using Naru.Proxy.Network;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Listeners;
@@ -14,6 +15,8 @@ internal sealed class Listener
     private readonly List<AcceptSocket>[] _sockets;
     private readonly Action<string, Exception> _onFault;
     private volatile ChainSet _chains;
+    private readonly List<UdpServer>[] _udpServers;
+    private volatile UdpProxy? _udp;
     private volatile bool _draining;
 
     public Listener(ListenerConfig config, ChainSet chains, StatBlock stats, int workers, ListenerDirectory directory, Action<string, Exception> onFault)
@@ -25,7 +28,12 @@ internal sealed class Listener
         _onFault = onFault;
         _connections = new ListenerConnection?[workers + 1];
         _sockets = new List<AcceptSocket>[workers + 1];
-        for (int i = 0; i <= workers; i++) _sockets[i] = [];
+        _udpServers = new List<UdpServer>[workers + 1];
+        for (int i = 0; i <= workers; i++)
+        {
+            _sockets[i] = [];
+            _udpServers[i] = [];
+        }
     }
 
     public ListenerConfig Config { get; set; }
@@ -36,6 +44,9 @@ internal sealed class Listener
 
     /// <summary>Replaced whole when the configuration changes.</summary>
     public ChainSet Chains { get => _chains; set => _chains = value; }
+
+    /// <summary>Serves the datagrams of a UDP listener; null is TCP.</summary>
+    public UdpProxy? Udp { get => _udp; set => _udp = value; }
 
     /// <summary>How long connections that nobody can end in order may live on when it drains, in ms.</summary>
     public long DrainMs { get; init; }
@@ -51,7 +62,9 @@ internal sealed class Listener
     public (int Errno, AddressConfig? Address) Bind(IReadOnlyList<Worker> workers, InheritedSockets? inherited = null)
     {
         if (!Config.BindToPort) return (0, null);
-        var opened = new List<(Worker Worker, AcceptSocket Socket)>();
+        int type = _udp is null ? Sys.SOCK_STREAM : Sys.SOCK_DGRAM;
+        if (_udp is not null) inherited = null;
+        var opened = new List<(Worker Worker, int Fd)>();
         foreach (AddressConfig address in Config.AllAddresses)
         {
             if (address.Kind == AddressKind.Internal) continue;
@@ -64,40 +77,48 @@ internal sealed class Listener
                 {
                     if (first < 0) Bound.Add(ListenSocket.BoundOf(taken, address));
                     first = taken;
-                    opened.Add((worker, new AcceptSocket(worker, this, taken)));
+                    opened.Add((worker, taken));
                     continue;
                 }
                 // The kernel spreads connections over sockets that share a port; of a Unix socket there is one for all.
                 OpenedSocket socket = address.Kind == AddressKind.Pipe && first >= 0 ? new OpenedSocket(ListenSocket.Duplicate(first), 0, null)
-                    : ListenSocket.Open(Config, address, port, Sys.SOCK_STREAM);
+                    : ListenSocket.Open(Config, address, port, type);
                 if (socket.Fd < 0)
                 {
-                    foreach ((_, AcceptSocket other) in opened) _ = Sys.close(other.Fd);
+                    foreach ((_, int other) in opened) _ = Sys.close(other);
                     Bound.Clear();
                     return (socket.Errno, address);
                 }
                 if (first < 0) Bound.Add(socket.Bound!);
                 first = socket.Fd;
                 if (socket.Bound is IPEndPoint ip) port = ip.Port;
-                opened.Add((worker, new AcceptSocket(worker, this, socket.Fd)));
+                opened.Add((worker, socket.Fd));
             }
             // Whoever waits in a socket that nobody listens on any more would be lost: those of further workers are shared out.
             for (int i = 0; inherited?.Take(key) is >= 0 and int more; i++)
             {
                 Worker worker = workers[i % workers.Count];
-                opened.Add((worker, new AcceptSocket(worker, this, more)));
+                opened.Add((worker, more));
             }
         }
-        ListenDescriptors = [.. opened.Select(o => (ListenSocket.Key(o.Socket.Fd), o.Socket.Fd))];
-        foreach ((Worker worker, AcceptSocket socket) in opened)
-        {
-            worker.Post(w =>
-            {
-                _sockets[w.Index].Add(socket);
-                w.Add(socket, Sys.EPOLLIN, level: true);
-            });
-        }
+        // Sessions of datagrams stay with the process that has them: only sockets of streams are handed on.
+        if (_udp is null) ListenDescriptors = [.. opened.Select(o => (ListenSocket.Key(o.Fd), o.Fd))];
+        foreach ((Worker worker, int fd) in opened) worker.Post(w => Listen(w, fd));
         return (0, null);
+    }
+
+    private void Listen(Worker worker, int fd)
+    {
+        if (_udp is not null)
+        {
+            var server = new UdpServer(worker, this, fd);
+            _udpServers[worker.Index].Add(server);
+            worker.Add(server, Sys.EPOLLIN, level: true);
+            return;
+        }
+        var socket = new AcceptSocket(worker, this, fd);
+        _sockets[worker.Index].Add(socket);
+        worker.Add(socket, Sys.EPOLLIN, level: true);
     }
 
     /// <summary>On the worker: a connection was accepted.</summary>
@@ -172,5 +193,7 @@ internal sealed class Listener
             worker.CloseHandle(socket);
         }
         _sockets[worker.Index].Clear();
+        foreach (UdpServer server in _udpServers[worker.Index]) server.Close();
+        _udpServers[worker.Index].Clear();
     }
 }

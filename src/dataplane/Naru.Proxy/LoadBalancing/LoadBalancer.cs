@@ -21,6 +21,31 @@ internal static class LoadBalancer
         return host;
     }
 
+    /// <summary>The host that a key belongs to: the highest of what key and endpoint give together, so that one endpoint's coming or going
+    /// moves only the keys that are its own (rendezvous hashing).</summary>
+    public static Host? PickBy(Cluster cluster, ulong key)
+    {
+        Host? best = null;
+        double highest = double.MinValue;
+        foreach (Host host in cluster.Usable)
+        {
+            ulong mixed = Mix(key ^ Mix(host.State.Address.StableHash(withPort: true)));
+            double score = -host.Weight / Math.Log(((mixed >> 11) + 0.5) / (1UL << 53));
+            if (score <= highest) continue;
+            highest = score;
+            best = host;
+        }
+        return best;
+    }
+
+    // The finalizer of MurmurHash3: every bit in moves every bit out.
+    private static ulong Mix(ulong x)
+    {
+        x = (x ^ x >> 33) * 0xff51afd7ed558ccd;
+        x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53;
+        return x ^ x >> 33;
+    }
+
     // By address: the host list may have been replaced between two tries.
     private static bool WasTried(List<Host> tried, Host host)
     {

@@ -4,7 +4,6 @@ using System.Text;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
-using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Network;
@@ -35,15 +34,21 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
         _chain = connection.Chain!.Name;
     }
 
+    public void Begin(in SockAddr peer, in SockAddr local)
+    {
+        _peer = _direct = Bytes(peer.Unmapped);
+        _local = _directLocal = Bytes(local.Unmapped);
+    }
+
     public void Attempted(Host host, int attempt)
     {
         _host = host;
         _attempts = attempt;
     }
 
-    public void Connected(UpstreamConnection up, long ticks)
+    public void Connected(in SockAddr local, long ticks)
     {
-        _upstreamLocal = Bytes(up.LocalAddress());
+        _upstreamLocal = Bytes(local);
         _connectTicks = ticks;
     }
 

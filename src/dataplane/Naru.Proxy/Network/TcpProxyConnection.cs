@@ -80,6 +80,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
                 return false;
             }
             Host? host = cluster.Config.Type == DiscoveryType.OriginalDst ? OriginalDst.Pick(cluster, Worker, this, null)
+                : _proxy.Config.HashSourceIp && tried is null ? LoadBalancer.PickBy(cluster, Peer.StableHash(withPort: false))
                 : LoadBalancer.Pick(cluster, Worker, tried, cluster.Usable.Length);
             if (host is null)
             {
@@ -97,7 +98,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
             ConnectResult result = await up.ConnectAsync(cluster.ConnectMs);
             if (result == ConnectResult.Connected)
             {
-                _record?.Connected(up, Worker.Ticks);
+                _record?.Connected(up.LocalAddress(), Worker.Ticks);
                 return !Cancelled;
             }
             Left(up);

@@ -1,5 +1,6 @@
 // Opens the socket of a connection to an endpoint: its source address, its options, its way to listeners inside of this process.
 using System.Net;
+using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.FilterChains;
 using Naru.Proxy.Io;
@@ -56,6 +57,24 @@ internal static unsafe class UpstreamSocket
         // The port is chosen when the destination is known, so that many connections may share one.
         if (source.Port == 0) Sys.SetOption(fd, SolIp, IpBindAddressNoPort, 1);
         return Sys.Bind(fd, source) < 0 ? Sys.Errno : 0;
+    }
+
+    /// <summary>A socket for datagrams to an endpoint, or -1.</summary>
+    /// <param name="host">The endpoint.</param>
+    /// <param name="source">The client, where its address is to be the source; else length 0.</param>
+    public static int OpenDatagrams(HostState host, in SockAddr source)
+    {
+        SockAddr address = host.Address;
+        if (address.Family is not (Sys.AF_INET or Sys.AF_INET6)) return -1;
+        int fd = Sys.socket(address.Family, Sys.SOCK_DGRAM | Sys.SOCK_NONBLOCK | Sys.SOCK_CLOEXEC, 0);
+        if (fd < 0) return -1;
+        UpstreamOrigin? origin = source.Length == 0 ? null : new UpstreamOrigin(0, source, default, new OriginalSrcConfig(true, 0));
+        ClusterConfig? config = host.Slot.Current?.Config;
+        bool good = Bind(fd, config, origin, address) == 0;
+        if (good && config is { SocketOptions.IsEmpty: false }) good = SocketOptions.Set(fd, config.SocketOptions, SocketOptionState.PreBind) == 0;
+        if (good && Sys.Connect(fd, address) == 0) return fd;
+        _ = Sys.close(fd);
+        return -1;
     }
 
     // A pair of sockets: one end is ours, the other arrives at the listener, on this worker, when this turn is over.

@@ -1,0 +1,64 @@
+// udp_proxy compiled: where datagrams go, its limits, its counters (Envoy: UDP proxy).
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
+using Naru.Proxy.Io;
+using Naru.Proxy.LoadBalancing;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Network;
+
+internal sealed class UdpProxy(UdpProxyConfig config, StatRegistry registry, ClusterDirectory clusters, (AccessLogFormat, AccessLogSink)[] logs)
+{
+    public UdpProxyConfig Config { get; } = config;
+
+    /// <summary>Schema <see cref="UdpStats"/>.</summary>
+    public StatBlock Stats { get; } = registry.Block($"udp.{config.StatPrefix}", UdpStats.Schema);
+
+    /// <summary>Schema <see cref="UdpClusterStats"/>.</summary>
+    public StatBlock ClusterStats { get; } = registry.Block($"cluster.{config.Cluster}", UdpClusterStats.Schema);
+
+    public ClusterSlot Slot { get; } = clusters.GetOrAdd(config.Cluster);
+    public (AccessLogFormat Format, AccessLogSink Sink)[] Logs { get; } = logs;
+
+    private readonly ulong _hashKey = SockAddr.StableHash(System.Text.Encoding.UTF8.GetBytes(config.HashKey));
+
+    /// <summary>0 is never.</summary>
+    public long IdleMs { get; } = Http.HttpManager.Ms(config.IdleTimeout);
+
+    /// <summary>An endpoint for a client's datagrams.</summary>
+    public Host? Pick(Cluster cluster, Worker worker, in SockAddr client)
+    {
+        if (Config.HashSourceIp) return LoadBalancer.PickBy(cluster, client.StableHash(withPort: false));
+        if (Config.HashKey.Length > 0) return LoadBalancer.PickBy(cluster, _hashKey);
+        return LoadBalancer.Pick(cluster, worker, null, 0);
+    }
+}
+
+/// <summary>Stats of one <c>udp.&lt;stat_prefix&gt;</c>.</summary>
+internal static class UdpStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int SessTotal = Schema.Counter("downstream_sess_total");
+    public static readonly int SessActive = Schema.Gauge("downstream_sess_active");
+    public static readonly int SessNoRoute = Schema.Counter("downstream_sess_no_route");
+    public static readonly int RxBytes = Schema.Counter("downstream_sess_rx_bytes");
+    public static readonly int RxDatagrams = Schema.Counter("downstream_sess_rx_datagrams");
+    public static readonly int RxErrors = Schema.Counter("downstream_sess_rx_errors");
+    public static readonly int TxBytes = Schema.Counter("downstream_sess_tx_bytes");
+    public static readonly int TxDatagrams = Schema.Counter("downstream_sess_tx_datagrams");
+    public static readonly int TxErrors = Schema.Counter("downstream_sess_tx_errors");
+    public static readonly int IdleTimeout = Schema.Counter("idle_timeout");
+
+    /// <summary>Longer than max_rx_datagram_size and dropped (ours; Envoy has it at the listener).</summary>
+    public static readonly int RxTooLarge = Schema.Counter("downstream_rx_datagram_dropped");
+}
+
+/// <summary>Stats of the cluster that only datagrams have.</summary>
+internal static class UdpClusterStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int RxDatagrams = Schema.Counter("udp.sess_rx_datagrams");
+    public static readonly int RxErrors = Schema.Counter("udp.sess_rx_errors");
+    public static readonly int TxDatagrams = Schema.Counter("udp.sess_tx_datagrams");
+    public static readonly int TxErrors = Schema.Counter("udp.sess_tx_errors");
+}
