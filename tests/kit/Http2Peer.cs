@@ -270,10 +270,10 @@ public sealed class Http2Peer : IDisposable
         }
     }
 
-    /// <summary>Takes so many bytes from the peer's windows for a frame that the test makes itself.</summary>
+    /// <summary>Takes so many bytes from the peer's windows (0: only the connection's) for a frame that the test makes itself.</summary>
     public Task BodyWindowAsync(int id, int bytes) => WaitAsync(() =>
     {
-        if (_window < bytes || _windows.GetValueOrDefault(id, 0) + _initialWindow < bytes) return false;
+        if (_window < bytes || (id > 0 && _windows.GetValueOrDefault(id, 0) + _initialWindow < bytes)) return false;
         _window -= bytes;
         _windows[id] = _windows.GetValueOrDefault(id, 0) - bytes;
         return true;

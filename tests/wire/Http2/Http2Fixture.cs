@@ -1,4 +1,5 @@
 // Two proxies for the tests of one class: one in front of an HTTP/1 backend, one in front of an HTTP/2 backend.
+using System.Collections.Concurrent;
 using Naru.Http.Http2;
 using Naru.Kit;
 using Xunit;
@@ -12,6 +13,9 @@ public class Http2Fixture : IAsyncLifetime
 
     /// <summary>Speaks HTTP/2.</summary>
     public Http2Backend Http2 { get; } = new();
+
+    /// <summary>Paths whose answers were seen to begin, for backends that wait for that.</summary>
+    public ConcurrentDictionary<string, bool> Begun { get; } = new();
 
     /// <summary>In front of <see cref="Http1"/>.</summary>
     public ProxyProcess ToHttp1 { get; private set; } = null!;

@@ -27,6 +27,7 @@ internal sealed class BodyReader
 {
     private const int MaxTrailerBytes = 8 * 1024;
     private const int MaxTrailerFields = 64;
+    private const int MostKept = 4;
     private TcpSocket _socket = null!;
     private Http2Stream? _stream;
     private Worker _worker = null!;
@@ -37,6 +38,11 @@ internal sealed class BodyReader
     private bool _ended;
     private bool _filledUp;
     private IoBuffer? _pinned;
+    // A stream's pieces that were taken and may be wanted again, and how many of them were given out.
+    private readonly List<IoBuffer> _kept = [];
+    private int _next;
+    private bool _keeps;
+    private bool _touched;
 
     /// <summary>The read buffer; whatever follows the body in it belongs to the next message.</summary>
     public IoBuffer Buffer { get; private set; } = null!;
@@ -74,21 +80,23 @@ internal sealed class BodyReader
         _remaining = length;
         _chunks = default;
         Trailers.StartTrailers();
-        _inTrailers = _ended = _filledUp = false;
+        _inTrailers = _ended = _filledUp = _keeps = _touched = false;
         Done = kind == BodyKind.None;
         PieceLength = 0;
         Bytes = Received = 0;
     }
 
-    /// <summary>Starts on the body of an HTTP/2 stream.</summary>
-    public void Start(Worker worker, Http2Stream stream)
+    /// <summary>Starts on the body of an HTTP/2 stream. With <paramref name="keep"/> it can be begun again while it is short.</summary>
+    public void Start(Worker worker, Http2Stream stream, bool keep = false)
     {
         _worker = worker;
         _stream = stream;
         _pinned = null;
         Buffer = null!;
         Trailers.StartTrailers();
-        _inTrailers = _ended = _filledUp = false;
+        _inTrailers = _ended = _filledUp = _touched = false;
+        _keeps = keep;
+        _next = 0;
         Done = false;
         PieceLength = 0;
         Bytes = Received = 0;
@@ -102,14 +110,68 @@ internal sealed class BodyReader
         ? new ReadOnlySpan<byte>(buffer.Memory, stream.Trailers.Length)
         : _stream is null && Trailers.Length > 0 ? new ReadOnlySpan<byte>(Buffer.Memory + TrailerStart, Trailers.Length) : default;
 
+    /// <summary>Whether all of it that was taken can be had again: it is kept while it is short and no answer has begun, so that a
+    /// request whose body comes behind its head (every gRPC call) can be sent anew when nobody has processed it.</summary>
+    public bool MayReplay => !_touched || (_keeps && _stream is { IsReset: false });
+
+    /// <summary>Begins again at the first byte; only after <see cref="MayReplay"/>.</summary>
+    public void Rewind()
+    {
+        if (!_touched) return;
+        _next = 0;
+        Done = false;
+        PieceLength = 0;
+        Bytes = 0;
+    }
+
+    /// <summary>Nothing will be sent anew: what was kept goes back, but for the piece that may be on its way.</summary>
+    public void StopKeeping()
+    {
+        if (!_keeps) return;
+        _keeps = false;
+        if (_next < 2) return;
+        ReturnKept(_next - 1);
+        _next = 1;
+    }
+
+    /// <summary>The exchange is over.</summary>
+    public void Forget()
+    {
+        _keeps = false;
+        if (_kept.Count > 0) ReturnKept(_kept.Count);
+    }
+
+    private void ReturnKept(int count)
+    {
+        for (int i = 0; i < count; i++) _worker.Buffers.Return(_kept[i]);
+        _kept.RemoveRange(0, count);
+    }
+
+    private IoBuffer? TakePiece(Http2Stream stream)
+    {
+        if (_next < _kept.Count) return _kept[_next++];
+        if (_keeps && _kept.Count == MostKept) StopKeeping();
+        if (!_keeps)
+        {
+            // What was kept last is on its way no more.
+            if (_kept.Count > 0) ReturnKept(_kept.Count);
+            _next = 0;
+            return stream.Take();
+        }
+        if (stream.Detach() is not { } piece) return null;
+        _kept.Add(piece);
+        _next++;
+        return piece;
+    }
+
     private BodyEvent NextOfStream(Http2Stream stream)
     {
-        if (stream.Take() is { } piece)
+        if (TakePiece(stream) is { } piece)
         {
             Buffer = piece;
             Piece(piece.Start, piece.Count);
             // Known to be the last one: the end can go with it.
-            Done = stream.EndReceived && !stream.HasPieces;
+            Done = _next == _kept.Count && stream.EndReceived && !stream.HasPieces;
             return BodyEvent.Data;
         }
         PieceLength = 0;
@@ -122,6 +184,7 @@ internal sealed class BodyReader
     public BodyEvent Next()
     {
         if (Done) return BodyEvent.End;
+        _touched = true;
         if (_stream is not null) return NextOfStream(_stream);
         switch (_kind)
         {
@@ -188,6 +251,7 @@ internal sealed class BodyReader
     {
         if (_stream is { } stream)
         {
+            if (_next < _kept.Count) return FillResult.Filled;
             if (!stream.MayRead) await stream.Readable();
             return stream.Cancelled ? FillResult.Cancelled : stream.IsReset && !stream.EndReceived && !stream.HasPieces ? FillResult.Failed : FillResult.Filled;
         }

@@ -21,6 +21,7 @@ internal enum AbortReason : byte
     None,
     DownstreamGone,
     DownstreamBroken,
+    UpstreamGone,
     RouteTimeout,
     PerTryTimeout,
     StreamIdle,
@@ -197,6 +198,9 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
         if (Stream is { } stream) stream.Uncancel();
         else Connection.Uncancel();
     }
+
+    /// <summary>Nothing of the request's body is lost: it could be sent again.</summary>
+    public bool CanReplay => RequestBodyBuffered || RequestBody.MayReplay;
 
     public bool IsDownstreamOpen => Stream is { } stream ? !stream.IsReset : Connection.Fd >= 0;
 

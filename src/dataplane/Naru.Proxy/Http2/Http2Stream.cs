@@ -173,6 +173,16 @@ internal sealed class Http2Stream : ITimerOwner
         return piece;
     }
 
+    /// <summary>The next piece, which the caller owns from then on, or null. Its bytes go back to the peer's window at once.</summary>
+    public IoBuffer? Detach()
+    {
+        Release();
+        if (!_pieces.TryDequeue(out IoBuffer? piece)) return null;
+        if (ReferenceEquals(piece, _last)) _last = null;
+        Session.Consumed(this, piece.Count);
+        return piece;
+    }
+
     /// <summary>Gives the piece taken last back.</summary>
     public void Release()
     {
@@ -190,6 +200,9 @@ internal sealed class Http2Stream : ITimerOwner
 
     /// <summary>Whether a wait ends with the head (client: before it) or with body bytes.</summary>
     public void WaitForHead(bool head) => _headWaited = head;
+
+    /// <summary>Somebody waits to read.</summary>
+    public bool IsAwaited => _readContinuation is not null;
 
     public void ResumeReader() => Resume(ref _readContinuation);
 

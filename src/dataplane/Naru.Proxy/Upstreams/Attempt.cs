@@ -224,7 +224,7 @@ internal static class Attempt
             Http1Error error = Http1Framing.OfResponse(rb.Filled[..head.Length], head, x.IsHead, out framing);
             if (error != Http1Error.None) failure = AttemptKind.Malformed;
             else if (head.Status == 101 && !x.IsUpgrade) failure = AttemptKind.UpgradeRefused;
-            else if (mayRetry && action.Retry is { } policy && x.RequestBodyBuffered && x.IsIdempotent && Forwarder.WantsStatus(policy, head.Status))
+            else if (mayRetry && action.Retry is { } policy && x.CanReplay && x.IsIdempotent && Forwarder.WantsStatus(policy, head.Status))
                 failure = AttemptKind.RetriableStatus;
         }
         if (failure != AttemptKind.Answered)
@@ -306,6 +306,7 @@ internal static class Attempt
         ResponseWriter.WriteUpstream(x, ref down, rb, framing, body);
         rb.Start += x.UpstreamHead.Length;
         x.ResponseStarted = true;
+        x.RequestBody.StopKeeping();
         PumpResult flowed;
         if (x.Stream is { } stream)
         {
@@ -335,7 +336,7 @@ internal static class Attempt
             x.Details = "downstream_remote_disconnect";
             stats[ClusterStats.RqTxReset]++;
         }
-        else if (flowed == PumpResult.Cancelled)
+        else if (flowed == PumpResult.Cancelled && x.Abort != AbortReason.UpstreamGone)
         {
             x.Flags |= x.Abort == AbortReason.RouteTimeout ? Telemetry.ResponseFlags.UpstreamRequestTimeout : Telemetry.ResponseFlags.StreamIdleTimeout;
             x.Details = x.Abort == AbortReason.RouteTimeout ? "upstream_response_timeout" : "stream_idle_timeout";

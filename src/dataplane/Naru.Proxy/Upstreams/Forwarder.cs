@@ -81,6 +81,7 @@ internal static class Forwarder
                 if (end is { Kind: AttemptKind.Reset, Reused: true } && !resent && Repeatable(x, end))
                 {
                     resent = fresh = true;
+                    x.RequestBody.Rewind();
                     x.Attempts--;
                     stats[ClusterStats.RqResent]++;
                     continue;
@@ -121,6 +122,7 @@ internal static class Forwarder
         }
         finally
         {
+            x.RequestBody.Forget();
             own.ActiveRequests--;
             stats[ClusterStats.RqActive]--;
             stats[ClusterStats.RqCompleted]++;
@@ -140,7 +142,7 @@ internal static class Forwarder
         if (x.Manager.MaxStreamMs > 0) x.StreamDeadline = worker.Now + x.Manager.MaxStreamMs;
         if (x.RequestBodyBuffered) RequestEnded(x, action);
         else if (x.Manager.RequestMs > 0) x.RequestDeadline = worker.Now + x.Manager.RequestMs;
-        if (x.Stream is { } stream && !x.RequestBodyBuffered) x.RequestBody.Start(worker, stream);
+        if (x.Stream is { } stream && !x.RequestBodyBuffered) x.RequestBody.Start(worker, stream, keep: true);
         else if (!x.RequestBodyBuffered) x.RequestBody.Start(worker, x.Connection, x.In, x.Framing.Body, x.Framing.ContentLength, pinned: true);
         else x.RequestBody.Start(worker, x.Connection, x.In, BodyKind.None, 0, pinned: true);
         x.Arm();
@@ -151,20 +153,21 @@ internal static class Forwarder
     {
         x.RequestEndTicks = x.Worker.Ticks;
         x.RequestDeadline = TimerNode.Never;
-        if (action.TimeoutMs > 0 && !x.IsUpgrade) x.RouteDeadline = x.Worker.Now + action.TimeoutMs;
+        if (action.TimeoutMs > 0 && !x.IsUpgrade && x.RouteDeadline == TimerNode.Never) x.RouteDeadline = x.Worker.Now + action.TimeoutMs;
     }
 
     private static void ResetForRetry(Exchange x)
     {
         if (x.Abort == AbortReason.PerTryTimeout) x.Abort = AbortReason.None;
         x.UncancelDownstream();
+        x.RequestBody.Rewind();
         x.TryDeadline = TimerNode.Never;
         x.Touch();
     }
 
     /// <summary>Nothing of the body is lost, and either nothing reached the upstream or the method may be repeated.</summary>
     private static bool Repeatable(Exchange x, in AttemptEnd end) =>
-        x.RequestBodyBuffered && !x.ResponseStarted
+        x.CanReplay && !x.ResponseStarted
         && (x.IsIdempotent || !end.RequestSent);
 
     private static bool Wants(RetryPolicyConfig policy, in AttemptEnd end) => end.Kind switch
