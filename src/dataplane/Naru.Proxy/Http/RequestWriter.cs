@@ -41,6 +41,14 @@ internal static class RequestWriter
             AppendPeer(x, o);
             o.Append("\r\n"u8);
         }
+        ReadOnlySpan<byte> clientCert = ClientCertHeader.Own(x);
+        if (!clientCert.IsEmpty && !(x.Has(KnownHeader.XForwardedClientCert) && ClientCertHeader.Keeps(x)))
+        {
+            Ensure(x, ref o, clientCert.Length + 1024);
+            o.Append("x-forwarded-client-cert: "u8);
+            o.Append(clientCert);
+            o.Append("\r\n"u8);
+        }
         if (x.HasRequestId)
         {
             o.Append("x-request-id: "u8);
@@ -123,13 +131,14 @@ internal static class RequestWriter
                 KnownHeader.Upgrade => !x.IsUpgrade,
                 KnownHeader.Expect => !config.Proxy100Continue,
                 KnownHeader.Internal or KnownHeader.XForwardedProto => config.UseRemoteAddress,
+                KnownHeader.XForwardedClientCert => !ClientCertHeader.Keeps(x) || (!ClientCertHeader.Own(x).IsEmpty && IsLast(fields, i, KnownHeader.XForwardedClientCert)),
                 KnownHeader.XForwardedFor => config.UseRemoteAddress && !config.SkipXffAppend && IsLast(fields, i, KnownHeader.XForwardedFor),
                 KnownHeader.Via => x.Manager.Via.Length > 0 && IsLast(fields, i, KnownHeader.Via),
                 KnownHeader.XRequestId => x.HasRequestId,
                 KnownHeader.Other => x.Framing.ConnectionNamesFields && IsNamedByConnection(x, bytes, Http1Head.Name(bytes, field)),
                 _ => false,
             };
-            bool rewrite = drop && field.Id is KnownHeader.Host or KnownHeader.XForwardedFor or KnownHeader.Via;
+            bool rewrite = drop && (field.Id is KnownHeader.Host or KnownHeader.XForwardedFor or KnownHeader.Via || (field.Id == KnownHeader.XForwardedClientCert && ClientCertHeader.Keeps(x)));
             if (!drop && field.Id != KnownHeader.ContentLength && field.Id != KnownHeader.TransferEncoding && x.Mutations is { } mutations)
                 drop = HeaderMutations.Drops(mutations.RequestRemove, mutations.RequestAdd, Http1Head.Name(bytes, field));
             if (!drop) continue;
@@ -146,6 +155,13 @@ internal static class RequestWriter
                     o.Append(bytes[field.NameStart..field.ValueEnd]);
                     o.Append(", "u8);
                     AppendPeer(x, o);
+                    o.Append("\r\n"u8);
+                    break;
+                case KnownHeader.XForwardedClientCert:
+                    o.Append(bytes[field.NameStart..field.ValueEnd]);
+                    Ensure(x, ref o, ClientCertHeader.Own(x).Length + bytes.Length + 16);
+                    o.Append(","u8);
+                    o.Append(ClientCertHeader.Own(x));
                     o.Append("\r\n"u8);
                     break;
                 case KnownHeader.Via:

@@ -327,6 +327,11 @@ internal sealed unsafe class TlsSession : IDisposable
         return text.ToString();
     }
 
+    /// <summary>x-forwarded-client-cert as it was made for this connection, and with which details; null before.</summary>
+    public byte[]? ClientCertHeader { get; set; }
+
+    public int ClientCertHeaderFor { get; set; }
+
     /// <inheritdoc/>
     public void Dispose()
     {

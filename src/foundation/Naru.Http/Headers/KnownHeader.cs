@@ -43,6 +43,8 @@ public enum KnownHeader : byte
     XForwardedProto,
     /// <summary>Host before a rewrite.</summary>
     XForwardedHost,
+    /// <summary>Envoy: who the client's certificate says it is.</summary>
+    XForwardedClientCert,
     /// <summary>Any other <c>x-envoy-</c> or <c>x-naru-</c> name: internal, not to be believed from strangers.</summary>
     Internal,
     /// <summary>HTTP/2 <c>:method</c> (RFC 9113 8.3.1).</summary>
@@ -100,6 +102,9 @@ public static class KnownHeaders
             case 17:
                 if (Is(name, "transfer-encoding"u8)) return KnownHeader.TransferEncoding;
                 if (Is(name, "x-forwarded-proto"u8)) return KnownHeader.XForwardedProto;
+                break;
+            case 23:
+                if (Is(name, "x-forwarded-client-cert"u8)) return KnownHeader.XForwardedClientCert;
                 break;
         }
         if (name.Length > 7 && (name[0] | 0x20) == 'x' && name[1] == '-')

@@ -5,6 +5,7 @@ using System.Net;
 using System.Net.Security;
 using System.Security.Authentication;
 using Naru.Core;
+using Naru.Kit;
 using Naru.Proxy;
 using Naru.Proxy.Config;
 using Naru.Proxy.Tls;
@@ -16,7 +17,8 @@ internal sealed class TlsEngine : IAsyncDisposable
 {
     private readonly ProxyEngine _engine;
 
-    public TlsEngine(DownstreamTlsConfig? downstream, int upstreamPort, UpstreamTlsConfig? upstream, UpstreamProtocol protocol = UpstreamProtocol.Http1, ImmutableArray<SecretConfig> secrets = default)
+    public TlsEngine(DownstreamTlsConfig? downstream, int upstreamPort, UpstreamTlsConfig? upstream, UpstreamProtocol protocol = UpstreamProtocol.Http1, ImmutableArray<SecretConfig> secrets = default,
+        Func<HttpConnectionManagerConfig, HttpConnectionManagerConfig>? manager = null)
     {
         Stats = new StatRegistry(2);
         _engine = new ProxyEngine(new ProxyEngineOptions { Concurrency = 2, Stats = Stats, OnDiagnostic = Reports.Enqueue, OnFault = (where, e) => Faults.Enqueue($"{where}: {e}") });
@@ -25,7 +27,7 @@ internal sealed class TlsEngine : IAsyncDisposable
         {
             Secrets = secrets.IsDefault ? [] : secrets,
             Clusters = [Cluster(upstreamPort, upstream, protocol)],
-            Listeners = [Listener("main", downstream)],
+            Listeners = [Listener("main", downstream, manager)],
         }));
     }
 
@@ -48,7 +50,7 @@ internal sealed class TlsEngine : IAsyncDisposable
         LoadAssignment = new EndpointsConfig("backend", [new EndpointConfig(new AddressConfig("127.0.0.1", port))]),
     };
 
-    public static ListenerConfig Listener(string name, DownstreamTlsConfig? tls) => new()
+    public static ListenerConfig Listener(string name, DownstreamTlsConfig? tls, Func<HttpConnectionManagerConfig, HttpConnectionManagerConfig>? manager = null) => new()
     {
         Name = name,
         Address = new AddressConfig("127.0.0.1", 0),
@@ -57,7 +59,7 @@ internal sealed class TlsEngine : IAsyncDisposable
             new FilterChainConfig
             {
                 Tls = tls,
-                Terminal = new HttpConnectionManagerConfig
+                Terminal = (manager ?? (m => m))(new HttpConnectionManagerConfig
                 {
                     StatPrefix = "test",
                     RouteConfig = new RouteConfigurationConfig
@@ -80,7 +82,7 @@ internal sealed class TlsEngine : IAsyncDisposable
                             },
                         ],
                     },
-                },
+                }),
             },
         ],
     };
@@ -88,10 +90,10 @@ internal sealed class TlsEngine : IAsyncDisposable
     public void Apply(ConfigChange change) => Assert(_engine.Apply(change));
 
     /// <summary>A client that trusts everybody and asks for <paramref name="sni"/>.</summary>
-    public static HttpClient Client(string sni, Version version, SslProtocols protocols = SslProtocols.None) => new(new SocketsHttpHandler
+    public static HttpClient Client(string sni, Version version, SslProtocols protocols = SslProtocols.None, TestCertificate? own = null) => new(new SocketsHttpHandler
     {
         UseProxy = false,
-        SslOptions = new SslClientAuthenticationOptions { TargetHost = sni, RemoteCertificateValidationCallback = (_, _, _, _) => true, EnabledSslProtocols = protocols },
+        SslOptions = new SslClientAuthenticationOptions { TargetHost = sni, RemoteCertificateValidationCallback = (_, _, _, _) => true, EnabledSslProtocols = protocols, ClientCertificateContext = own is null ? null : SslStreamCertificateContext.Create(own.Certificate, null, offline: true) },
     })
     {
         DefaultRequestVersion = version,
@@ -135,6 +137,9 @@ internal sealed class SecureBackend : IAsyncDisposable
 
     public ConcurrentQueue<string> Names { get; } = new();
 
+    /// <summary>x-forwarded-client-cert of each request.</summary>
+    public ConcurrentQueue<string> Heard { get; } = new();
+
     private async Task AcceptAsync()
     {
         try
@@ -175,6 +180,8 @@ internal sealed class SecureBackend : IAsyncDisposable
                     while (await client.GetStream().ReadAsync(buffer, _end.Token) > 0) { }
                     return;
                 }
+                string? said = text.Split("\r\n").FirstOrDefault(l => l.StartsWith("x-forwarded-client-cert:", StringComparison.OrdinalIgnoreCase));
+                Heard.Enqueue(said is null ? "" : said[(said.IndexOf(':') + 2)..]);
                 string body = $"{text.Split('\r')[0]} from {stream.RemoteCertificate?.Subject ?? "nobody"}\n" + new string('y', 100_000);
                 await stream.WriteAsync(System.Text.Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\ncontent-length: {body.Length}\r\n\r\n{body}"), _end.Token);
             }

@@ -137,4 +137,37 @@ public sealed class TlsProxyTests
         CertificateStatus root = Assert.Single(engine.Engine.Certificates, c => c.IsAuthority);
         Assert.Equal(("inline trusted_ca", "CN=root"), (root.Path, root.Info.Subject));
     }
+
+    [Theory]
+    [InlineData(ClientCertForwarding.Sanitize, true, "")]
+    [InlineData(ClientCertForwarding.ForwardOnly, true, "By=x;Hash=y")]
+    [InlineData(ClientCertForwarding.ForwardOnly, false, "")]
+    [InlineData(ClientCertForwarding.AlwaysForwardOnly, false, "By=x;Hash=y")]
+    [InlineData(ClientCertForwarding.AppendForward, true, "By=x;Hash=y,{own}")]
+    [InlineData(ClientCertForwarding.AppendForward, false, "")]
+    [InlineData(ClientCertForwarding.SanitizeSet, true, "{own}")]
+    [InlineData(ClientCertForwarding.SanitizeSet, false, "")]
+    public async Task The_upstream_hears_about_the_clients_certificate_as_configured(ClientCertForwarding mode, bool mutual, string heard)
+    {
+        TestCertificate own = _root.Issue(["spiffe://cluster.local/ns/b/sa/b", "b.example"]);
+        await using SecureBackend backend = Backend();
+        DownstreamTlsConfig downstream = new()
+        {
+            Common = TlsBench.Common(_root.Issue(["a.example", "spiffe://cluster.local/ns/a/sa/a"])) with { Validation = TlsBench.Trust(_root), Alpn = ["h2", "http/1.1"] },
+        };
+        await using var engine = new TlsEngine(downstream, backend.Port, Upstream(), manager: m => m with
+        {
+            ForwardClientCert = mode,
+            ClientCertDetails = ClientCertDetails.Subject | ClientCertDetails.Uri | ClientCertDetails.Dns,
+        });
+        string expected = heard.Replace("{own}", $"By=spiffe://cluster.local/ns/a/sa/a;Hash={Convert.ToHexStringLower(own.Hash)};Subject=\"CN=spiffe-cluster.local-ns-b-sa-b,O=Test\";URI=spiffe://cluster.local/ns/b/sa/b;DNS=b.example");
+        foreach (Version version in new[] { HttpVersion.Version11, HttpVersion.Version20 })
+        {
+            using HttpClient client = TlsEngine.Client("a.example", version, own: mutual ? own : null);
+            client.DefaultRequestHeaders.Add("x-forwarded-client-cert", "By=x;Hash=y");
+            _ = await client.GetStringAsync($"https://127.0.0.1:{engine.Port}/");
+            Assert.True(backend.Heard.TryDequeue(out string? said));
+            Assert.Equal(expected, said);
+        }
+    }
 }
