@@ -49,7 +49,7 @@ internal abstract partial class TcpSocket
     private bool Failing(TlsSlot slot, string failure)
     {
         TransportFailure = failure;
-        slot.TellFailure(failure);
+        if (_tls is not { IsServer: true, Heard: false }) slot.TellFailure(failure);
         return false;
     }
 

@@ -90,6 +90,9 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <summary>Client: the name the certificate must have, or empty.</summary>
     public string ExpectedName { get; private init; } = "";
 
+    /// <summary>Whether the peer said anything at all: a probe that connects and goes is no failure worth a line.</summary>
+    public bool Heard { get; private set; }
+
     /// <summary>Whether the handshake is done.</summary>
     public bool Established { get; private set; }
 
@@ -371,6 +374,7 @@ internal sealed unsafe class TlsSession : IDisposable
             if (n >= 0)
             {
                 session._emptied = n > 0 && n < length;
+                if (n > 0) session.Heard = true;
                 return (int)n;
             }
             int errno = Sys.FastErrno;

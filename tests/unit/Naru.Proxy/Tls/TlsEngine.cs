@@ -39,6 +39,13 @@ internal sealed class TlsEngine : IAsyncDisposable
     public StatBlock ServerStats => Stats.Block("listener.127.0.0.1_0", TlsStats.Schema);
     public StatBlock ClientStats => Stats.Block("cluster.backend", TlsStats.Schema);
 
+    /// <summary>A counter of its connection manager.</summary>
+    public long HttpStat(string name)
+    {
+        StatBlock block = Stats.Blocks.Single(b => b.Prefix == "http.test" && b.Schema.Stats.Any(s => s.Name == name));
+        return block.Read(block.Schema.Stats.ToList().FindIndex(s => s.Name == name));
+    }
+
     public int PortOf(string name) => _engine.Listeners.Single(l => l.Name == name).LocalAddresses[0] is IPEndPoint ip ? ip.Port : 0;
 
     public static ClusterConfig Cluster(int port, UpstreamTlsConfig? tls, UpstreamProtocol protocol) => new()
@@ -108,7 +115,7 @@ internal sealed class TlsEngine : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await _engine.StopAsync(TimeSpan.FromSeconds(10));
+        await _engine.StopAsync(TimeSpan.FromMilliseconds(500));
         if (!Faults.IsEmpty) throw new InvalidOperationException(string.Join("\n", Faults));
     }
 }

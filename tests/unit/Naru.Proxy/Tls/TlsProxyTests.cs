@@ -170,4 +170,24 @@ public sealed class TlsProxyTests
             Assert.Equal(expected, said);
         }
     }
+
+    [Theory]
+    [InlineData(true, "HTTP/2")]
+    [InlineData(false, "HTTP/1.1")]
+    public async Task Where_the_cluster_asks_the_endpoint_decides_which_http_is_spoken(bool http2, string spoken)
+    {
+        TestCertificate own = _root.Issue(["b.example"]);
+        TlsCertificateConfig certificate = TlsBench.Config(own);
+        // The endpoint is another of our listeners, with or without h2 among its protocols.
+        await using var endpoint = new TlsEngine(new DownstreamTlsConfig { Common = new CommonTlsConfig { Certificates = [certificate], Alpn = http2 ? ["h2", "http/1.1"] : ["http/1.1"] } }, 1, null);
+        await using var engine = new TlsEngine(Downstream, endpoint.Port, Upstream(), UpstreamProtocol.Auto);
+        using HttpClient client = TlsEngine.Client("a.example", HttpVersion.Version11);
+        for (int i = 0; i < 5; i++)
+        {
+            using HttpResponseMessage answer = await client.GetAsync($"https://127.0.0.1:{engine.Port}/");
+            Assert.Contains("NARU-U504", await answer.Content.ReadAsStringAsync());
+        }
+        Assert.Equal(1, endpoint.ServerStats.Read(TlsStats.Handshake));
+        Assert.Equal(spoken == "HTTP/2" ? 5 : 0, endpoint.HttpStat("downstream_rq_http2_total"));
+    }
 }
