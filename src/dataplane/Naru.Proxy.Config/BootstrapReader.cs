@@ -5,6 +5,7 @@ using System.Text;
 using Envoy.Config.Bootstrap.V3;
 using Envoy.Config.Core.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
+using Envoy.Extensions.Filters.Network.TcpProxy.V3;
 using Google.Protobuf;
 using Naru.Core;
 using Naru.Proxy.Config.Reading;
@@ -112,8 +113,11 @@ public static class BootstrapReader
         ImmutableArray<ClusterConfig> clusters = Clusters(scope, message);
         var sources = new SourceCheck(message, clusters);
         ImmutableArray<ListenerConfig> listeners = Listeners(scope, message, clusters, sources);
+        ImmutableArray<SecretConfig> secrets = Secrets(scope, message);
+        SecretReferences.Check(scope, message, clusters, listeners, secrets, sources);
         AddressConfig? admin = null;
-        if (message.Admin is { Address: not null } endpoint) admin = Values.Address(scope.In("admin", endpoint), "address", endpoint.Address, literalOnly: true);
+        if (message.Admin is { Address: not null } endpoint) admin = Addresses.Read(scope.In("admin", endpoint), "address", endpoint.Address, literalOnly: true);
+        if (admin is { Kind: not AddressKind.Socket }) scope.In("admin", message.Admin).Error("address", "NARU-C113", "the admin endpoint has an IP address", "write socket_address: {address: 127.0.0.1, port_value: 9901}");
         var config = new BootstrapConfig
         {
             Node = message.Node?.ToByteArray() ?? [],
@@ -122,6 +126,8 @@ public static class BootstrapReader
             Admin = admin,
             Clusters = clusters,
             Listeners = listeners,
+            Secrets = secrets,
+            Overload = message.OverloadManager is { } overload ? OverloadReader.Read(scope.In("overload_manager", overload), overload) : null,
         };
         if (message.DynamicResources is { } dynamic)
         {
@@ -156,11 +162,11 @@ public static class BootstrapReader
         static string Holder(string of) => of[..Math.Max(0, of.LastIndexOf('.'))];
     }
 
-    // Listeners and clusters walk themselves.
+    // Listeners, clusters and secrets walk themselves.
     private static void FieldWalkOfBootstrap(Scope scope, Bootstrap message)
     {
         FieldWalk.Check(scope, static field => field.FullName is "envoy.config.bootstrap.v3.Bootstrap.StaticResources.listeners"
-            or "envoy.config.bootstrap.v3.Bootstrap.StaticResources.clusters");
+            or "envoy.config.bootstrap.v3.Bootstrap.StaticResources.clusters" or "envoy.config.bootstrap.v3.Bootstrap.StaticResources.secrets");
         if (message.Admin is { Address: null } admin) scope.In("admin", admin).Info("", "NARU-C111", "\"admin\" without an address opens no admin endpoint");
     }
 
@@ -195,25 +201,57 @@ public static class BootstrapReader
             CheckClusters(listenerAt, given, message, known);
             if (ListenerReader.Read(listenerAt, given) is not { } listener) continue;
             if (!names.Add(listener.Name)) listenerAt.Error("name", "NARU-C103", $"there are two listeners \"{listener.Name}\"", "give each its own name");
-            if (listener.Address.Port != 0 && !addresses.Add(listener.Address.ToString())) listenerAt.Error("address", "NARU-C103", $"another listener has the address {listener.Address} already", "give each its own port");
+            string protocol = listener.Udp is null ? "" : "udp ";
+            foreach (AddressConfig address in listener.AllAddresses)
+            {
+                if (!listener.BindToPort || (address.Kind == AddressKind.Socket && address.Port == 0) || addresses.Add(protocol + address)) continue;
+                listenerAt.Error("address", "NARU-C103", $"another listener has the address {address} already", "give each its own port");
+            }
             foreach (HttpConnectionManagerConfig http in listener.HttpManagers) sources.Check(listenerAt, "filter_chains", http.RouteConfigSource);
             listeners.Add(listener);
         }
         return listeners.ToImmutable();
     }
 
+    private static ImmutableArray<SecretConfig> Secrets(Scope scope, Bootstrap message)
+    {
+        if (message.StaticResources is not { } resources) return [];
+        Scope at = scope.In("static_resources", resources);
+        var secrets = ImmutableArray.CreateBuilder<SecretConfig>(resources.Secrets.Count);
+        for (int i = 0; i < resources.Secrets.Count; i++)
+        {
+            Scope secretAt = at.In("secrets", i, resources.Secrets[i]);
+            if (TlsContexts.Secret(secretAt, resources.Secrets[i]) is not { } secret) continue;
+            if (secrets.Any(s => s.Name == secret.Name)) secretAt.Error("name", "NARU-C103", $"there are two secrets \"{secret.Name}\"", "give each its own name");
+            else secrets.Add(secret);
+        }
+        return secrets.ToImmutable();
+    }
+
     // Inline routes may only name clusters that exist, as in Envoy; where clusters also come by CDS, nobody can know.
     private static void CheckClusters(Scope scope, Envoy.Config.Listener.V3.Listener listener, Bootstrap message, HashSet<string> known)
     {
         bool dynamic = message.DynamicResources?.CdsConfig is not null;
-        Envoy.Config.Listener.V3.FilterChain? chain = listener.FilterChains.Count > 0 ? listener.FilterChains[0] : listener.DefaultFilterChain;
-        string chainField = listener.FilterChains.Count > 0 ? "filter_chains[0]" : "default_filter_chain";
-        for (int i = 0; i < (chain?.Filters.Count ?? 0); i++)
+        for (int c = 0; c < listener.FilterChains.Count; c++) CheckClusters(scope.In("filter_chains", c, listener.FilterChains[c]), listener.FilterChains[c], dynamic, known);
+        if (listener.DefaultFilterChain is { } last) CheckClusters(scope.In("default_filter_chain", last), last, dynamic, known);
+    }
+
+    private static void CheckClusters(Scope scope, Envoy.Config.Listener.V3.FilterChain chain, bool dynamic, HashSet<string> known)
+    {
+        for (int i = 0; i < chain.Filters.Count; i++)
         {
-            if (chain!.Filters[i].TypedConfig is not { } any || scope.Pass.Places?.Unpacked(any) is not HttpConnectionManager { RouteConfig: { } routes } manager) continue;
-            if (!(routes.ValidateClusters ?? !dynamic)) continue;
-            Scope at = scope.In(chainField, chain).In("filters", i, chain.Filters[i]).In("typed_config", manager).In("route_config", routes);
-            RouteReader.CheckClusters(at, routes, known);
+            if (chain.Filters[i].TypedConfig is not { } any) continue;
+            Scope at = scope.In("filters", i, chain.Filters[i]);
+            switch (scope.Pass.Places?.Unpacked(any))
+            {
+                case HttpConnectionManager { RouteConfig: { } routes } manager when routes.ValidateClusters ?? !dynamic:
+                    RouteReader.CheckClusters(at.In("typed_config", manager).In("route_config", routes), routes, known);
+                    break;
+                // Envoy looks a TCP proxy's cluster up when a connection comes; a name that is wrong now is only likely to be wrong then.
+                case TcpProxy { Cluster: { Length: > 0 } name } proxy when !dynamic && !known.Contains(name):
+                    at.In("typed_config", proxy).Warning("cluster", "NARU-C104", $"there is no cluster \"{name}\"", Nearest.Suggestion(name, known) ?? "add it to static_resources.clusters");
+                    break;
+            }
         }
     }
 }

@@ -136,6 +136,9 @@ public sealed record ClusterConfig
     public int? DynamicDefaultPort { get; init; }
     /// <summary>Whether the answers' TTL decides the next look-up (<c>respect_dns_ttl</c>).</summary>
     public bool RespectDnsTtl { get; init; }
+
+    /// <summary>Every secret that it names.</summary>
+    public IEnumerable<SecretReferenceConfig> SecretReferences => Tls?.Common.SecretReferences ?? [];
 }
 
 /// <summary>Address families a name is looked up in.</summary>

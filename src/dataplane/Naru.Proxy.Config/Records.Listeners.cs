@@ -88,6 +88,9 @@ public sealed record ListenerConfig
     /// <summary>Every chain, the default one last.</summary>
     public IEnumerable<FilterChainConfig> AllChains => DefaultFilterChain is { } last ? FilterChains.Append(last) : FilterChains;
 
+    /// <summary>Every secret that its chains name.</summary>
+    public IEnumerable<SecretReferenceConfig> SecretReferences => AllChains.SelectMany(c => c.Tls?.SecretReferences ?? []);
+
     /// <summary>Every connection manager in its chains.</summary>
     public IEnumerable<HttpConnectionManagerConfig> HttpManagers => AllChains.Select(c => c.Terminal).OfType<HttpConnectionManagerConfig>();
 }

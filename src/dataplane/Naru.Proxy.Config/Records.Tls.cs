@@ -51,6 +51,9 @@ public sealed record CommonTlsConfig
     public SecretReferenceConfig? ValidationSecret { get; init; }
     /// <summary>Offered (client) or accepted in the server's order (server).</summary>
     public ImmutableArray<string> Alpn { get; init; } = [];
+
+    /// <summary>Every secret it names.</summary>
+    public IEnumerable<SecretReferenceConfig> SecretReferences => ValidationSecret is { } validation ? CertificateSecrets.Append(validation) : CertificateSecrets;
 }
 
 /// <summary><c>TlsCertificate</c>.</summary>
@@ -141,6 +144,9 @@ public sealed record DownstreamTlsConfig
     public OcspStaplePolicy OcspStaple { get; init; }
     /// <summary>The client's order of ciphers wins.</summary>
     public bool PreferClientCiphers { get; init; }
+
+    /// <summary>Every secret it names.</summary>
+    public IEnumerable<SecretReferenceConfig> SecretReferences => TicketKeysSecret is { } keys ? Common.SecretReferences.Append(keys) : Common.SecretReferences;
 }
 
 /// <summary><c>ocsp_staple_policy</c>.</summary>

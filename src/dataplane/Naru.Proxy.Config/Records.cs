@@ -325,6 +325,8 @@ public sealed record BootstrapConfig
     public ImmutableArray<ListenerConfig> Listeners { get; init; } = [];
     /// <summary><c>static_resources.clusters</c>.</summary>
     public ImmutableArray<ClusterConfig> Clusters { get; init; } = [];
+    /// <summary><c>static_resources.secrets</c>.</summary>
+    public ImmutableArray<SecretConfig> Secrets { get; init; } = [];
     /// <summary><c>dynamic_resources.lds_config</c>.</summary>
     public ConfigSourceConfig? Lds { get; init; }
     /// <summary><c>dynamic_resources.cds_config</c>.</summary>

@@ -4,6 +4,7 @@ using Envoy.Config.Cluster.V3;
 using Envoy.Config.Endpoint.V3;
 using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
+using Envoy.Extensions.TransportSockets.Tls.V3;
 using Google.Protobuf;
 using Naru.Core;
 using Naru.Proxy.Config.Reading;
@@ -18,7 +19,7 @@ public static class ResourceReader
     /// <param name="message">The resource.</param>
     /// <param name="diagnostics">Takes <c>NARU-C101</c> (missing), <c>C102</c> (bad value), <c>C103</c> (twice), <c>C104</c> (refers to nothing),
     /// <c>C105</c> (pattern), <c>C106</c> (order of filters), <c>C107</c> (address), <c>C108</c> (header), <c>C110</c> (field not supported), <c>C111</c> (no effect,
-    /// information), <c>C112</c> (extension not supported), <c>C113</c> (value not supported), <c>C115</c> (unknown bytes, information).</param>
+    /// information), <c>C112</c> (extension not supported), <c>C113</c> (value not supported), <c>C114</c> (unsafe, warning), <c>C115</c> (unknown bytes, information).</param>
     /// <param name="places">Where its fields were written, for a resource from a file.</param>
     /// <param name="subject">How it is named in diagnostics; null for <c>Listener NAME</c>.</param>
     public static ListenerConfig? Listener(Listener message, Diagnostics diagnostics, ProtoPlaces? places = null, string? subject = null) =>
@@ -44,23 +45,29 @@ public static class ResourceReader
             return EndpointReader.Read(scope, message, names: false, ofCluster: null);
         });
 
-    /// <summary>Any of the four: the record, or null where there was an error or the message is none of them. See <see cref="Listener"/>.</summary>
+    /// <summary>SDS: a secret (<c>envoy.extensions.transport_sockets.tls.v3.Secret</c>). See <see cref="Listener"/> for the parameters.</summary>
+    public static SecretConfig? Secret(Secret message, Diagnostics diagnostics, ProtoPlaces? places = null, string? subject = null) =>
+        Read(message, diagnostics, places, subject ?? $"Secret {message.Name}", scope => TlsContexts.Secret(scope, message));
+
+    /// <summary>Any of the five: the record, or null where there was an error or the message is none of them. See <see cref="Listener"/>.</summary>
     public static object? Read(IMessage message, Diagnostics diagnostics, ProtoPlaces? places = null) => message switch
     {
         Listener listener => Listener(listener, diagnostics, places),
         Cluster cluster => Cluster(cluster, diagnostics, places),
         RouteConfiguration routes => RouteConfiguration(routes, diagnostics, places),
         ClusterLoadAssignment endpoints => ClusterLoadAssignment(endpoints, diagnostics, places),
+        Secret secret => Secret(secret, diagnostics, places),
         _ => null,
     };
 
-    /// <summary>The resource name of any of the four; empty for another message.</summary>
+    /// <summary>The resource name of any of the five; empty for another message.</summary>
     public static string NameOf(IMessage message) => message switch
     {
         Listener listener => listener.Name,
         Cluster cluster => cluster.Name,
         RouteConfiguration routes => routes.Name,
         ClusterLoadAssignment endpoints => endpoints.ClusterName,
+        Secret secret => secret.Name,
         _ => "",
     };
 

@@ -90,6 +90,7 @@ internal sealed partial class ConfigStore
         _cds.Source = bootstrap.Cds;
         _lds.Source = bootstrap.Lds;
         _phase = Phase.Clusters;
+        if (!bootstrap.Secrets.IsEmpty) Hand(new ConfigChange { Secrets = bootstrap.Secrets });
         // The static clusters first: the xDS cluster is among them, and its address may have to be looked up.
         Advance();
     }

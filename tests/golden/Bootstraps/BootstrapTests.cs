@@ -1,6 +1,7 @@
 // Bootstraps as people have them, v3 and v2, good and bad, and what becomes of them: the record, printed, and every complaint.
 // Files in cases/; NARU_GOLDEN=write rewrites what is compared, and the difference is for a person to read.
 using System.Collections;
+using System.Collections.Immutable;
 using System.Globalization;
 using System.Reflection;
 using System.Text;
@@ -69,11 +70,11 @@ public sealed class BootstrapTests
         Assert.Equal(message, new JsonParser(JsonParser.Settings.Default.WithTypeRegistry(EnvoyTypes.Registry)).Parse<Bootstrap>(json));
     }
 
-    // Prints every property that is not empty, lists and records indented.
+    // Prints every property that is given and not empty, lists and records indented.
     private static void Print(StringBuilder text, object record, int depth)
     {
         string indent = new(' ', depth * 2);
-        foreach (PropertyInfo property in record.GetType().GetProperties().Where(p => p.GetIndexParameters().Length == 0 && p.Name is not ("EqualityContract" or "Ip" or "IsEmpty" or "None")))
+        foreach (PropertyInfo property in record.GetType().GetProperties().Where(p => p.GetIndexParameters().Length == 0 && p.CanWrite && p.Name != "Frame"))
         {
             object? value = property.GetValue(record);
             if (Text(value) is { } simple)
@@ -114,9 +115,13 @@ public sealed class BootstrapTests
         byte[] bytes => bytes.Length == 0 ? "" : $"{bytes.Length} bytes",
         TimeSpan time => time == Timeout.InfiniteTimeSpan ? "never" : time.TotalSeconds.ToString(CultureInfo.InvariantCulture) + "s",
         AddressConfig address => address.ToString(),
+        DataSourceConfig source => source.ToString(),
+        System.Net.IPNetwork network => network.ToString(),
+        ImmutableArray<byte> bytes => bytes.IsDefaultOrEmpty ? "" : $"{bytes.Length} bytes",
         System.Text.RegularExpressions.Regex regex => regex.ToString(),
         System.Runtime.CompilerServices.ITuple tuple => string.Join(" -> ", Enumerable.Range(0, tuple.Length).Select(i => Text(tuple[i]))),
         KeyValuePair<string, string> pair => $"{pair.Key}={pair.Value}",
+        KeyValuePair<string, DataSourceConfig> pair => $"{pair.Key}={pair.Value}",
         IFormattable simple when simple.GetType().IsPrimitive || simple is Enum => simple.ToString(null, CultureInfo.InvariantCulture),
         bool flag => flag ? "true" : "false",
         _ => null,

@@ -14,6 +14,14 @@ public sealed class PublishedTests
     // Files of ours that the package does not carry; each would need another oracle. There is none at present.
     private static readonly string[] s_withoutOracle = [];
 
+    // Fields that Envoy added after the package was made.
+    private static readonly string[] s_newer =
+    [
+        "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_host_sni",
+        "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_sni_san_validation",
+        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.prefer_client_ciphers",
+    ];
+
     private static readonly string[] s_packages = ["envoy", "google", "udpa", "xds"];
 
     private static readonly Lazy<JsonElement> s_published = new(Describe);
@@ -62,7 +70,7 @@ public sealed class PublishedTests
         {
             if (!published.TryGetProperty(field.Name, out JsonElement theirs))
             {
-                differences.Add($"field {field.FullName} is not published");
+                if (!s_newer.Contains(field.FullName)) differences.Add($"field {field.FullName} is not published");
                 continue;
             }
             string said = $"{theirs.GetProperty("number").GetInt32()} {theirs.GetProperty("label").GetString()} {theirs.GetProperty("type").GetString()} oneof={theirs.GetProperty("oneof").GetString()}";

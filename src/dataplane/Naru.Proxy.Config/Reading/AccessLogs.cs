@@ -15,6 +15,17 @@ internal static class AccessLogs
 {
     private const string Known = "the access loggers known here are envoy.access_loggers.file, .stdout and .stderr";
 
+    /// <summary>The loggers of a repeated field; those with errors are left out.</summary>
+    public static ImmutableArray<AccessLogConfig> All(Scope scope, string field, IReadOnlyList<AccessLog> given)
+    {
+        var logs = ImmutableArray.CreateBuilder<AccessLogConfig>(given.Count);
+        for (int i = 0; i < given.Count; i++)
+        {
+            if (Read(scope.In(field, i, given[i]), given[i]) is { } config) logs.Add(config);
+        }
+        return logs.ToImmutable();
+    }
+
     /// <summary>One logger, or null after an error.</summary>
     public static AccessLogConfig? Read(Scope scope, AccessLog log)
     {

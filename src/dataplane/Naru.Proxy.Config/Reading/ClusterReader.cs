@@ -1,16 +1,15 @@
-// envoy.config.cluster.v3.Cluster as a record. Refuses what the clusters cannot do: TLS, health checks, hashing balancers,
-// original destination; each by name.
+// envoy.config.cluster.v3.Cluster as a record. Refuses what the clusters cannot do (health checks, hashing balancers), each by name,
+// and settings that contradict the type. How HTTP is spoken is read in ClusterProtocols.cs.
 using Envoy.Config.Cluster.V3;
 using Envoy.Config.Core.V3;
-using Google.Protobuf.WellKnownTypes;
-using UpstreamOptions = Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptions;
+using DynamicCluster = Envoy.Extensions.Clusters.DynamicForwardProxy.V3.ClusterConfig;
 
 namespace Naru.Proxy.Config.Reading;
 
 /// <summary>Reads clusters.</summary>
 internal static class ClusterReader
 {
-    private const string HttpOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    private const string DynamicForwardProxyType = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig";
 
     /// <summary>The record; meaningless where the reading has errors.</summary>
     public static ClusterConfig Read(Scope scope, Cluster cluster)
@@ -28,7 +27,8 @@ internal static class ClusterReader
             DnsRefreshRate = Values.Time(scope, "dns_refresh_rate", cluster.DnsRefreshRate, mustBePositive: true) ?? TimeSpan.FromSeconds(5),
             DnsLookupFamily = (DnsLookupFamily)(int)cluster.DnsLookupFamily,
             MaxRequestsPerConnection = Values.Count(scope, "max_requests_per_connection", cluster.MaxRequestsPerConnection, 0),
-            Protocol = cluster.Http2ProtocolOptions is not null ? UpstreamProtocol.Http2 : UpstreamProtocol.Http1,
+            RespectDnsTtl = cluster.RespectDnsTtl,
+            CleanupInterval = Values.Time(scope, "cleanup_interval", cluster.CleanupInterval, mustBePositive: true) ?? TimeSpan.FromSeconds(5),
         };
         if (cluster.DnsRefreshRate is not null && config.DnsRefreshRate < TimeSpan.FromMilliseconds(1))
         {
@@ -39,37 +39,54 @@ internal static class ClusterReader
         {
             config = config with { LeastRequestChoiceCount = Values.Count(scope.In("least_request_lb_config", least), "choice_count", least.ChoiceCount, 2, 2, 1024) };
         }
-        if (cluster.CommonHttpProtocolOptions is { } common) config = Common(scope.In("common_http_protocol_options", common), common, config);
-        if (cluster.ProtocolSelection == Cluster.Types.ClusterProtocolSelection.UseDownstreamProtocol)
+        if (cluster.TransportSocket is { } socket)
         {
-            scope.Error("protocol_selection", "NARU-C113", "USE_DOWNSTREAM_PROTOCOL is not supported", "say which protocol the upstream speaks");
+            TransportSockets.Upstream transport = TransportSockets.OfCluster(scope.In("transport_socket", socket), socket);
+            config = config with { Tls = transport.Tls, ProxyProtocolVersion = transport.ProxyProtocol };
         }
-        config = ProtocolOptions(scope, cluster, config);
+        config = ClusterProtocols.Read(scope, cluster, config);
         config = Breakers(scope, cluster, config);
-        if (cluster.TransportSocket is { } socket) TransportSockets.MustBePlain(scope.In("transport_socket", socket), socket);
+        config = Connections(scope, cluster, config);
+        if (config.Type == DiscoveryType.OriginalDst) return OriginalDestination(scope, cluster, config);
+        if (cluster.OriginalDstLbConfig is not null) scope.Error("original_dst_lb_config", "NARU-C113", "\"original_dst_lb_config\" is for clusters of type ORIGINAL_DST", "remove it");
+        if (config.Type == DiscoveryType.DynamicForwardProxy) return DynamicForwardProxy(scope, cluster, config);
         return Endpoints(scope, cluster, config);
     }
 
     private static DiscoveryType Type(Scope scope, Cluster cluster)
     {
+        if (cluster.ClusterType is { } custom)
+        {
+            string type = custom.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : custom.Name;
+            if (type is DynamicForwardProxyType) return DiscoveryType.DynamicForwardProxy;
+            scope.Error("cluster_type", "NARU-C112", $"Naru does not support clusters of type {type}", "known here: envoy.clusters.dynamic_forward_proxy; or use type STATIC, STRICT_DNS, LOGICAL_DNS, EDS or ORIGINAL_DST");
+            return DiscoveryType.Static;
+        }
         switch (cluster.Type)
         {
             case Cluster.Types.DiscoveryType.Static: return DiscoveryType.Static;
             case Cluster.Types.DiscoveryType.StrictDns: return DiscoveryType.StrictDns;
             case Cluster.Types.DiscoveryType.LogicalDns: return DiscoveryType.LogicalDns;
             case Cluster.Types.DiscoveryType.Eds: return DiscoveryType.Eds;
-            case Cluster.Types.DiscoveryType.OriginalDst:
-                scope.Error("type", "NARU-C113", "clusters of type ORIGINAL_DST are not supported yet", "use STATIC, STRICT_DNS, LOGICAL_DNS or EDS");
-                break;
-            default:
-                scope.Error("type", "NARU-C102", $"{(int)cluster.Type} is not a type of cluster");
-                break;
+            case Cluster.Types.DiscoveryType.OriginalDst: return DiscoveryType.OriginalDst;
         }
+        scope.Error("type", "NARU-C102", $"{(int)cluster.Type} is not a type of cluster");
         return DiscoveryType.Static;
     }
 
     private static LoadBalancing Policy(Scope scope, Cluster cluster)
     {
+        bool provided = cluster.ClusterType is not null || cluster.Type == Cluster.Types.DiscoveryType.OriginalDst;
+        if (cluster.LbPolicy == Cluster.Types.LbPolicy.ClusterProvided)
+        {
+            if (!provided) scope.Error("lb_policy", "NARU-C113", "CLUSTER_PROVIDED is for clusters that provide endpoints themselves: ORIGINAL_DST and dynamic_forward_proxy", "use ROUND_ROBIN, LEAST_REQUEST or RANDOM");
+            return LoadBalancing.RoundRobin;
+        }
+        if (provided)
+        {
+            scope.Error("lb_policy", "NARU-C113", "a cluster that provides its endpoints itself needs the policy CLUSTER_PROVIDED", "write lb_policy: CLUSTER_PROVIDED");
+            return LoadBalancing.RoundRobin;
+        }
         switch (cluster.LbPolicy)
         {
             case Cluster.Types.LbPolicy.RoundRobin: return LoadBalancing.RoundRobin;
@@ -80,7 +97,6 @@ internal static class ClusterReader
         {
             Cluster.Types.LbPolicy.RingHash => "RING_HASH",
             Cluster.Types.LbPolicy.Maglev => "MAGLEV",
-            Cluster.Types.LbPolicy.ClusterProvided => "CLUSTER_PROVIDED",
             Cluster.Types.LbPolicy.LoadBalancingPolicyConfig => "LOAD_BALANCING_POLICY_CONFIG",
             _ => ((int)cluster.LbPolicy).ToString(System.Globalization.CultureInfo.InvariantCulture),
         };
@@ -88,51 +104,83 @@ internal static class ClusterReader
         return LoadBalancing.RoundRobin;
     }
 
-    private static ClusterConfig Common(Scope scope, HttpProtocolOptions options, ClusterConfig config)
+    private static ClusterConfig Connections(Scope scope, Cluster cluster, ClusterConfig config)
     {
-        if (options.MaxHeadersCount is not null) scope.Error("max_headers_count", "NARU-C110", "\"max_headers_count\" is not supported for upstreams", "set it at the HTTP connection manager");
-        if (options.MaxConnectionDuration is not null) scope.Error("max_connection_duration", "NARU-C110", "\"max_connection_duration\" is not supported for upstreams yet");
-        if (options.MaxStreamDuration is not null) scope.Error("max_stream_duration", "NARU-C110", "\"max_stream_duration\" is not supported for upstreams yet", "set the route's timeout");
-        if (options.HeadersWithUnderscoresAction != 0) scope.Error("headers_with_underscores_action", "NARU-C113", "headers with underscores are passed on", "remove it");
+        if (cluster.UpstreamBindConfig is { } bind)
+        {
+            Scope at = scope.In("upstream_bind_config", bind);
+            config = config with
+            {
+                BindSource = bind.SourceAddress is { } source ? Addresses.Source(at, "source_address", source) : null,
+                SocketOptions = SocketOptions.Read(at, "socket_options", bind.SocketOptions),
+            };
+        }
+        if (cluster.UpstreamConnectionOptions?.TcpKeepalive is not { } keepalive) return config;
+        Scope keepaliveAt = scope.In("upstream_connection_options", cluster.UpstreamConnectionOptions).In("tcp_keepalive", keepalive);
         return config with
         {
-            IdleTimeout = Values.Limit(scope, "idle_timeout", options.IdleTimeout, config.IdleTimeout),
-            MaxRequestsPerConnection = Values.Count(scope, "max_requests_per_connection", options.MaxRequestsPerConnection, config.MaxRequestsPerConnection),
+            TcpKeepalive = new TcpKeepaliveConfig(
+                keepalive.KeepaliveProbes is null ? null : Values.Count(keepaliveAt, "keepalive_probes", keepalive.KeepaliveProbes, 9, 1, 127),
+                keepalive.KeepaliveTime is null ? null : Values.Count(keepaliveAt, "keepalive_time", keepalive.KeepaliveTime, 7200, 1, 32767),
+                keepalive.KeepaliveInterval is null ? null : Values.Count(keepaliveAt, "keepalive_interval", keepalive.KeepaliveInterval, 75, 1, 32767)),
         };
     }
 
-    private static ClusterConfig ProtocolOptions(Scope scope, Cluster cluster, ClusterConfig config)
+    private static ClusterConfig OriginalDestination(Scope scope, Cluster cluster, ClusterConfig config)
     {
-        if (cluster.HttpProtocolOptions is { } http1) Http1(scope.In("http_protocol_options", http1), http1);
-        foreach ((string key, Any any) in cluster.TypedExtensionProtocolOptions)
+        HasNoEndpoints(scope, cluster, "ORIGINAL_DST");
+        if (cluster.OriginalDstLbConfig is not { } options) return config;
+        Scope at = scope.In("original_dst_lb_config", options);
+        string? header = null;
+        if (options.UseHttpHeader)
         {
-            string field = $"typed_extension_protocol_options[{key}]";
-            if (EnvoyTypes.NameOf(any) != HttpOptionsKey)
-            {
-                scope.Error(field, "NARU-C112", $"Naru does not support {EnvoyTypes.NameOf(any)} yet", $"known here: {HttpOptionsKey}");
-                continue;
-            }
-            if (scope.Pass.Unpack<UpstreamOptions>(any, scope) is not { } options) continue;
-            Scope at = scope.In(field, options);
-            FieldWalk.Check(at);
-            if (options.CommonHttpProtocolOptions is { } common) config = Common(at.In("common_http_protocol_options", common), common, config);
-            switch (options.UpstreamProtocolOptionsCase)
-            {
-                case UpstreamOptions.UpstreamProtocolOptionsOneofCase.ExplicitHttpConfig:
-                    config = config with { Protocol = options.ExplicitHttpConfig.Http2ProtocolOptions is not null ? UpstreamProtocol.Http2 : UpstreamProtocol.Http1 };
-                    if (options.ExplicitHttpConfig.HttpProtocolOptions is { } one) Http1(at.In("explicit_http_config", options.ExplicitHttpConfig).In("http_protocol_options", one), one);
-                    break;
-                case UpstreamOptions.UpstreamProtocolOptionsOneofCase.None:
-                    at.Error("", "NARU-C101", "HttpProtocolOptions needs explicit_http_config", "write explicit_http_config: {http_protocol_options: {}} or {http2_protocol_options: {}}");
-                    break;
-            }
+            header = options.HttpHeaderName.Length > 0 ? options.HttpHeaderName.ToLowerInvariant() : "x-envoy-original-dst-host";
+            Values.HeaderName(at, "http_header_name", header);
         }
-        return config;
+        else if (options.HttpHeaderName.Length > 0) at.Error("http_header_name", "NARU-C113", "\"http_header_name\" is read with \"use_http_header\" only", "write use_http_header: true");
+        return config with
+        {
+            OriginalDstHeader = header,
+            OriginalDstPortOverride = options.UpstreamPortOverride is null ? null : Values.Count(at, "upstream_port_override", options.UpstreamPortOverride, 0, 1, 65535),
+        };
     }
 
-    private static void Http1(Scope scope, Http1ProtocolOptions options)
+    private static ClusterConfig DynamicForwardProxy(Scope scope, Cluster cluster, ClusterConfig config)
     {
-        if (options.AcceptHttp10) scope.Error("accept_http_10", "NARU-C110", "\"accept_http_10\" is for clients", "set it at the HTTP connection manager");
+        HasNoEndpoints(scope, cluster, "dynamic_forward_proxy");
+        if (cluster.ClusterType.TypedConfig is not { } any)
+        {
+            scope.In("cluster_type", cluster.ClusterType).Error("typed_config", "NARU-C101", "\"typed_config\" is required");
+            return config;
+        }
+        Scope at = scope.In("cluster_type", cluster.ClusterType);
+        if (scope.Pass.Unpack<DynamicCluster>(any, at) is not { } dynamic) return config;
+        Scope inside = at.In("typed_config", dynamic);
+        FieldWalk.Check(inside);
+        if (dynamic.DnsCacheConfig is not { } cache)
+        {
+            if (dynamic.SubClustersConfig is null) inside.Error("dns_cache_config", "NARU-C101", "\"dns_cache_config\" is required");
+            return config;
+        }
+        Scope cacheAt = inside.In("dns_cache_config", cache);
+        Values.Required(cacheAt, "name", cache.Name);
+        if (!System.Enum.IsDefined((DnsLookupFamily)(int)cache.DnsLookupFamily)) cacheAt.Error("dns_lookup_family", "NARU-C102", $"{(int)cache.DnsLookupFamily} is not a dns_lookup_family");
+        if (config.Tls is { } tls && !dynamic.AllowInsecureClusterOptions && !(config.AutoSni && config.AutoSanValidation) && tls.Sni.Length == 0)
+        {
+            scope.Error("", "NARU-C113", "TLS to hosts that requests name needs auto_sni and auto_san_validation, or any certificate would do", "set both in upstream_http_protocol_options, or allow_insecure_cluster_options: true");
+        }
+        return config with
+        {
+            DnsLookupFamily = (DnsLookupFamily)(int)cache.DnsLookupFamily,
+            DnsRefreshRate = Values.Time(cacheAt, "dns_refresh_rate", cache.DnsRefreshRate, mustBePositive: true) ?? TimeSpan.FromMinutes(1),
+            CleanupInterval = Values.Time(cacheAt, "host_ttl", cache.HostTtl, mustBePositive: true) ?? TimeSpan.FromMinutes(5),
+        };
+    }
+
+    private static void HasNoEndpoints(Scope scope, Cluster cluster, string type)
+    {
+        if (cluster.LoadAssignment is not null) scope.Error("load_assignment", "NARU-C113", $"a cluster of type {type} has no load_assignment", "remove it");
+        if (cluster.EdsClusterConfig is not null) scope.Error("eds_cluster_config", "NARU-C113", "\"eds_cluster_config\" is for clusters of type EDS", "remove it");
     }
 
     private static ClusterConfig Breakers(Scope scope, Cluster cluster, ClusterConfig config)
@@ -185,19 +233,5 @@ internal static class ClusterReader
             scope.Error("load_assignment", "NARU-C102", "a cluster of type LOGICAL_DNS has exactly one endpoint", "use STRICT_DNS for several names");
         }
         return config with { LoadAssignment = endpoints };
-    }
-}
-
-/// <summary>Transport sockets, of which only the plain one can be used.</summary>
-internal static class TransportSockets
-{
-    /// <summary>Refuses anything but raw buffers.</summary>
-    public static void MustBePlain(Scope scope, TransportSocket socket)
-    {
-        string type = socket.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : "";
-        if (type == "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer") return;
-        if (type.Length == 0 && socket.Name is "envoy.transport_sockets.raw_buffer" or "raw_buffer") return;
-        string what = type.Contains(".tls.", StringComparison.Ordinal) || socket.Name.Contains("tls", StringComparison.Ordinal) ? "TLS" : $"the transport socket {(type.Length > 0 ? type : socket.Name)}";
-        scope.Error("", "NARU-C112", $"Naru does not support {what} yet", "known here: envoy.transport_sockets.raw_buffer");
     }
 }

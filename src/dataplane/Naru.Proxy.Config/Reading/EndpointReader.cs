@@ -49,7 +49,7 @@ internal static class EndpointReader
             }
             if (endpoint.LoadBalancingWeight == 0) at.Error("load_balancing_weight", "NARU-C102", "\"load_balancing_weight\" must be at least 1");
             Scope hostAt = at.In("endpoint", host);
-            if (Values.Address(hostAt, "address", host.Address, literalOnly: false) is not { } address) continue;
+            if (Addresses.Read(hostAt, "address", host.Address, literalOnly: false) is not { } address) continue;
             if (!names && address.Ip is null)
             {
                 hostAt.Error("address", "NARU-C107", $"\"{address.Host}\" is not an IP address", "give the cluster type STRICT_DNS or LOGICAL_DNS to use names");

@@ -26,7 +26,7 @@ public sealed record FieldRule(string Field, FieldTreatment Treatment, string Re
 /// <summary>The table, by message.</summary>
 public static partial class HonouredFields
 {
-    private static readonly Dictionary<string, Dictionary<string, FieldRule>> s_messages = Parse(Table);
+    private static readonly Dictionary<string, Dictionary<string, FieldRule>> s_messages = Parse(Bootstrap + Listeners + Http + Routes + Clusters + Tls);
 
     /// <summary>Full names of the messages that are read.</summary>
     public static IReadOnlyCollection<string> Messages => s_messages.Keys;
@@ -43,7 +43,8 @@ public static partial class HonouredFields
             ? rule
             : new FieldRule(field.Name, FieldTreatment.Refused, "");
 
-    // A line without indent names a message; "+ a b c" are honoured, "~ a: why" has no effect, "- a: why" is refused with a reason.
+    // A line without indent names a message; "+ a b c" are honoured, "~ a: why" is taken without effect, "- a: why" is refused with a
+    // reason of its own; what is not listed is refused as not supported.
     private static Dictionary<string, Dictionary<string, FieldRule>> Parse(string table)
     {
         var messages = new Dictionary<string, Dictionary<string, FieldRule>>(StringComparer.Ordinal);

@@ -7,91 +7,12 @@ using Naru.Yaml;
 namespace Naru.Proxy.Config.Reading;
 
 /// <summary>Rewrites v2 into v3.</summary>
-internal sealed class OldNames
+internal sealed partial class OldNames
 {
     private const string Prefix = "type.googleapis.com/";
     private const string TlsUpstream = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
     private const string TlsDownstream = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
     private Place? _first;
-
-    private static readonly Dictionary<string, string> s_types = new(StringComparer.Ordinal)
-    {
-        ["envoy.config.filter.network.http_connection_manager.v2.HttpConnectionManager"] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        ["envoy.config.filter.http.router.v2.Router"] = "envoy.extensions.filters.http.router.v3.Router",
-        ["envoy.config.accesslog.v2.FileAccessLog"] = "envoy.extensions.access_loggers.file.v3.FileAccessLog",
-        ["envoy.config.filter.accesslog.v2.FileAccessLog"] = "envoy.extensions.access_loggers.file.v3.FileAccessLog",
-        ["envoy.config.retry.previous_hosts.v2.PreviousHostsPredicate"] = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
-        ["envoy.config.transport_socket.raw_buffer.v2.RawBuffer"] = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
-        ["envoy.api.v2.auth.UpstreamTlsContext"] = TlsUpstream,
-        ["envoy.api.v2.auth.DownstreamTlsContext"] = TlsDownstream,
-        ["envoy.api.v2.Listener"] = "envoy.config.listener.v3.Listener",
-        ["envoy.api.v2.Cluster"] = "envoy.config.cluster.v3.Cluster",
-        ["envoy.api.v2.RouteConfiguration"] = "envoy.config.route.v3.RouteConfiguration",
-        ["envoy.api.v2.ClusterLoadAssignment"] = "envoy.config.endpoint.v3.ClusterLoadAssignment",
-    };
-
-    private static readonly Dictionary<string, string> s_names = new(StringComparer.Ordinal)
-    {
-        ["envoy.http_connection_manager"] = "envoy.filters.network.http_connection_manager",
-        ["envoy.tcp_proxy"] = "envoy.filters.network.tcp_proxy",
-        ["envoy.mongo_proxy"] = "envoy.filters.network.mongo_proxy",
-        ["envoy.redis_proxy"] = "envoy.filters.network.redis_proxy",
-        ["envoy.ratelimit"] = "envoy.filters.network.ratelimit",
-        ["envoy.echo"] = "envoy.filters.network.echo",
-        ["envoy.client_ssl_auth"] = "envoy.filters.network.client_ssl_auth",
-        ["envoy.router"] = "envoy.filters.http.router",
-        ["envoy.buffer"] = "envoy.filters.http.buffer",
-        ["envoy.cors"] = "envoy.filters.http.cors",
-        ["envoy.csrf"] = "envoy.filters.http.csrf",
-        ["envoy.fault"] = "envoy.filters.http.fault",
-        ["envoy.grpc_http1_bridge"] = "envoy.filters.http.grpc_http1_bridge",
-        ["envoy.grpc_json_transcoder"] = "envoy.filters.http.grpc_json_transcoder",
-        ["envoy.grpc_web"] = "envoy.filters.http.grpc_web",
-        ["envoy.gzip"] = "envoy.filters.http.gzip",
-        ["envoy.health_check"] = "envoy.filters.http.health_check",
-        ["envoy.http_dynamo_filter"] = "envoy.filters.http.dynamo",
-        ["envoy.ip_tagging"] = "envoy.filters.http.ip_tagging",
-        ["envoy.lua"] = "envoy.filters.http.lua",
-        ["envoy.rate_limit"] = "envoy.filters.http.ratelimit",
-        ["envoy.squash"] = "envoy.filters.http.squash",
-        ["envoy.local_rate_limit"] = "envoy.filters.http.local_ratelimit",
-        ["envoy.listener.original_dst"] = "envoy.filters.listener.original_dst",
-        ["envoy.listener.proxy_protocol"] = "envoy.filters.listener.proxy_protocol",
-        ["envoy.listener.tls_inspector"] = "envoy.filters.listener.tls_inspector",
-        ["envoy.listener.http_inspector"] = "envoy.filters.listener.http_inspector",
-        ["envoy.file_access_log"] = "envoy.access_loggers.file",
-        ["envoy.http_grpc_access_log"] = "envoy.access_loggers.http_grpc",
-        ["envoy.tcp_grpc_access_log"] = "envoy.access_loggers.tcp_grpc",
-        ["tls"] = "envoy.transport_sockets.tls",
-        ["raw_buffer"] = "envoy.transport_sockets.raw_buffer",
-    };
-
-    // The message that an extension's free-form "config" stands for.
-    private static readonly Dictionary<string, string> s_typeOfName = new(StringComparer.Ordinal)
-    {
-        ["envoy.filters.network.http_connection_manager"] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        ["envoy.filters.http.router"] = "envoy.extensions.filters.http.router.v3.Router",
-        ["envoy.access_loggers.file"] = "envoy.extensions.access_loggers.file.v3.FileAccessLog",
-        ["envoy.access_loggers.stdout"] = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
-        ["envoy.access_loggers.stderr"] = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
-        ["envoy.retry_host_predicates.previous_hosts"] = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
-        ["envoy.transport_sockets.raw_buffer"] = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
-        ["envoy.transport_sockets.tls"] = TlsUpstream,
-    };
-
-    private static readonly Dictionary<string, string> s_explained = new(StringComparer.Ordinal)
-    {
-        ["envoy.config.bootstrap.v3.Bootstrap.runtime"] = "values of the runtime are not read yet",
-        ["envoy.config.listener.v3.Listener.fcds_config"] = "filter chains are not discovered",
-        ["envoy.config.core.v3.HttpProtocolOptions.max_response_headers_kb"] = "heads of answers have a fixed limit",
-        ["envoy.config.route.v3.VirtualHost.per_filter_config"] = "the filters it configures are not supported yet",
-        ["envoy.config.route.v3.Route.per_filter_config"] = "the filters it configures are not supported yet",
-        ["envoy.config.route.v3.WeightedCluster.ClusterWeight.per_filter_config"] = "the filters it configures are not supported yet",
-        ["envoy.config.route.v3.VirtualHost.request_body_buffer_limit"] = "bodies are streamed, not buffered",
-        ["envoy.config.route.v3.Route.request_body_buffer_limit"] = "bodies are streamed, not buffered",
-        ["envoy.config.route.v3.RouteMatch.filter_state"] = "there is no filter state",
-        ["envoy.config.cluster.v3.Cluster.extension_protocol_options"] = "use typed_extension_protocol_options",
-    };
 
     /// <summary>Rewrites a document that should be of a v3 type, and says so once where anything was old.</summary>
     public static YamlNode Rewrite(YamlNode root, MessageDescriptor type, Diagnostics diagnostics)
@@ -175,12 +96,20 @@ internal sealed class OldNames
                 break;
             case "envoy.config.listener.v3.FilterChain":
                 TlsContext(at, TlsDownstream);
+                ServerSocket(at);
+                break;
+            case "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext":
+                at.Replace("verify_subject_alt_name", "match_subject_alt_names", SubjectNames);
+                break;
+            case "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy":
+                TcpRoutes(at);
                 break;
             case "envoy.config.listener.v3.Filter":
                 at.Rename("filter", "name");
                 Extension(at);
                 break;
             case "envoy.config.listener.v3.ListenerFilter" or "envoy.config.accesslog.v3.AccessLog" or "envoy.config.core.v3.TransportSocket"
+                or "envoy.config.overload.v3.ResourceMonitor"
                 or "envoy.config.route.v3.RetryPolicy.RetryHostPredicate" or "envoy.config.route.v3.RetryPolicy.RetryPriority"
                 or "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter":
                 Extension(at);
@@ -228,17 +157,45 @@ internal sealed class OldNames
         bool known = s_typeOfName.TryGetValue(name, out string? type);
         YamlEntry? config = at.Take("config");
         if (config is not { } given || !known) return;
-        List<YamlEntry> entries = [new YamlEntry("@type", given.KeyPlace, new YamlScalar(given.KeyPlace, Prefix + type, true))];
-        if (given.Value is YamlMapping mapping) entries.AddRange(mapping.Entries);
-        at.Set("typed_config", new YamlMapping(given.Value.Place, entries), given.KeyPlace);
+        at.Set("typed_config", Typed(given, type!), given.KeyPlace);
+    }
+
+    // "config" of a TLS socket is a message of the side that it is on; the clusters' one is what the name stands for elsewhere.
+    private static void ServerSocket(OldFields at)
+    {
+        if (at.Get("transport_socket") is not YamlMapping mapping) return;
+        var socket = new OldFields(mapping);
+        if (socket.Has("typed_config") || socket.Text("name") is not ("tls" or "envoy.transport_sockets.tls") || socket.Take("config") is not { } config) return;
+        socket.Set("typed_config", Typed(config, TlsDownstream), config.KeyPlace);
+        at.Set("transport_socket", new YamlMapping(mapping.Place, socket.Entries));
+    }
+
+    private static YamlNode SubjectNames(YamlNode names)
+    {
+        IEnumerable<YamlNode> all = names is YamlSequence list ? list.Items : [names];
+        return new YamlSequence(names.Place, [.. all.Select(n => Map(n.Place, ("exact", n)))]);
+    }
+
+    // API v1's routes within the filter: one without conditions is a cluster, anything else must become filter chains.
+    private static void TcpRoutes(OldFields at)
+    {
+        if (at.Get("deprecated_v1") is not YamlMapping v1 || v1.Get("routes") is not YamlSequence { Items: [YamlMapping { Entries: [{ Key: "cluster", Value: { } cluster }] }] }) return;
+        if (at.Has("cluster")) return;
+        at.Take("deprecated_v1");
+        at.Set("cluster", cluster);
+    }
+
+    private static YamlMapping Typed(YamlEntry config, string type)
+    {
+        List<YamlEntry> entries = [new YamlEntry("@type", config.KeyPlace, new YamlScalar(config.KeyPlace, Prefix + type, true))];
+        if (config.Value is YamlMapping mapping) entries.AddRange(mapping.Entries);
+        return new YamlMapping(config.Value.Place, entries);
     }
 
     private static void TlsContext(OldFields at, string type)
     {
         if (at.Take("tls_context") is not { } tls) return;
-        List<YamlEntry> entries = [new YamlEntry("@type", tls.KeyPlace, new YamlScalar(tls.KeyPlace, Prefix + type, true))];
-        if (tls.Value is YamlMapping mapping) entries.AddRange(mapping.Entries);
-        at.Set("transport_socket", Map(tls.KeyPlace, ("name", new YamlScalar(tls.KeyPlace, "envoy.transport_sockets.tls", true)), ("typed_config", new YamlMapping(tls.KeyPlace, entries))), tls.KeyPlace);
+        at.Set("transport_socket", Map(tls.KeyPlace, ("name", new YamlScalar(tls.KeyPlace, "envoy.transport_sockets.tls", true)), ("typed_config", Typed(tls, type))), tls.KeyPlace);
     }
 
     private static void Cluster(OldFields at)

@@ -88,7 +88,7 @@ internal static class RouteActions
         {
             RouteAction.Types.UpgradeConfig upgrade = action.UpgradeConfigs[i];
             Scope at = scope.In("upgrade_configs", i, upgrade);
-            if (ListenerReader.UpgradeToken(at, upgrade.UpgradeType) is { } token && upgrade.Enabled != false) upgrades.Add(token);
+            if (HttpManagerReader.UpgradeToken(at, upgrade.UpgradeType) is { } token && upgrade.Enabled != false) upgrades.Add(token);
         }
         return upgrades.ToImmutable();
     }

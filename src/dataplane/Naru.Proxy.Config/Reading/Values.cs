@@ -5,11 +5,11 @@ using System.Text;
 using System.Text.RegularExpressions;
 using Envoy.Config.Core.V3;
 using Envoy.Type.Matcher.V3;
+using Envoy.Type.V3;
 using Google.Protobuf;
 using Google.Protobuf.Collections;
 using Google.Protobuf.WellKnownTypes;
 using Naru.Telemetry;
-using IPAddress = System.Net.IPAddress;
 
 namespace Naru.Proxy.Config.Reading;
 
@@ -121,43 +121,25 @@ internal static class Values
         return result.ToString();
     }
 
-    /// <summary>An address to listen on (<paramref name="literalOnly"/>) or to connect to.</summary>
-    public static AddressConfig? Address(Scope scope, string field, Address? address, bool literalOnly)
+    /// <summary>A filter's runtime switch. The runtime is not read, so a filter that is off would stay off.</summary>
+    public static void RuntimeSwitch(Scope scope, string field, RuntimeFeatureFlag? given)
     {
-        if (address?.SocketAddress is not { } socket)
+        if (given?.DefaultValue == false) scope.Error(field, "NARU-C113", "the filter is switched off, and no runtime could switch it on", "remove the filter");
+    }
+
+    /// <summary>A token bucket; null after an error.</summary>
+    public static TokenBucketConfig? Bucket(Scope scope, string field, TokenBucket? given)
+    {
+        if (given is null)
         {
-            // Pipes and internal addresses were refused by the walk.
-            if (address is null || address.AddressCase == Envoy.Config.Core.V3.Address.AddressOneofCase.None) scope.Error(field, "NARU-C101", $"\"{field}\" needs a socket_address");
+            scope.Error(field, "NARU-C101", $"\"{field}\" is required");
             return null;
         }
-        Scope at = scope.In(field, address).In("socket_address", socket);
-        if (socket.Protocol != SocketAddress.Types.Protocol.Tcp)
-        {
-            at.Error("protocol", "NARU-C113", "UDP is not supported", "use TCP");
-            return null;
-        }
-        if (!Required(at, "address", socket.Address)) return null;
-        if (socket.PortSpecifierCase != SocketAddress.PortSpecifierOneofCase.PortValue)
-        {
-            if (socket.PortSpecifierCase == SocketAddress.PortSpecifierOneofCase.None) at.Error("port_value", "NARU-C101", "\"port_value\" is required");
-            return null;
-        }
-        if (socket.PortValue > 65535 || (!literalOnly && socket.PortValue == 0))
-        {
-            at.Error("port_value", "NARU-C102", $"{socket.PortValue} is not a port", literalOnly ? "it may be 0 to 65535" : "it may be 1 to 65535");
-            return null;
-        }
-        if (literalOnly && !IPAddress.TryParse(socket.Address, out _))
-        {
-            at.Error("address", "NARU-C107", $"\"{socket.Address}\" is not an IP address", "names are resolved in clusters of type STRICT_DNS and LOGICAL_DNS only");
-            return null;
-        }
-        if (socket.Address.Length > 253 || socket.Address.Any(c => c <= ' ' || c == '/'))
-        {
-            at.Error("address", "NARU-C107", $"\"{socket.Address}\" is neither an IP address nor a name");
-            return null;
-        }
-        return new AddressConfig(socket.Address, (int)socket.PortValue);
+        Scope at = scope.In(field, given);
+        if (given.FillInterval is null) at.Error("fill_interval", "NARU-C101", "\"fill_interval\" is required");
+        TimeSpan? interval = Time(at, "fill_interval", given.FillInterval);
+        if (interval < TimeSpan.FromMilliseconds(50)) at.Error("fill_interval", "NARU-C102", "\"fill_interval\" must be at least 50ms");
+        return new TokenBucketConfig(Count(at, "max_tokens", given.MaxTokens, 1, 1), Count(at, "tokens_per_fill", given.TokensPerFill, 1, 1), interval ?? TimeSpan.FromSeconds(1));
     }
 
     /// <summary>One comparison of a string.</summary>
@@ -193,7 +175,8 @@ internal static class Values
         return headers.IsEmpty ? HeaderMutationsConfig.None : headers;
     }
 
-    private static ImmutableArray<HeaderValueConfig> Added(Scope scope, string field, RepeatedField<HeaderValueOption> options)
+    /// <summary>Headers to add.</summary>
+    public static ImmutableArray<HeaderValueConfig> Added(Scope scope, string field, RepeatedField<HeaderValueOption> options)
     {
         var added = ImmutableArray.CreateBuilder<HeaderValueConfig>(options.Count);
         for (int i = 0; i < options.Count; i++)

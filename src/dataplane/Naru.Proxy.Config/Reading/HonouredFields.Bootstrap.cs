@@ -1,0 +1,94 @@
+// The rows of the table of honoured fields: the bootstrap, sources of configuration, the overload manager.
+// The marks are explained in HonouredFields.cs.
+namespace Naru.Proxy.Config.Reading;
+
+public static partial class HonouredFields
+{
+    private const string Bootstrap = """
+envoy.config.bootstrap.v3.Bootstrap
+  + node static_resources dynamic_resources admin layered_runtime cluster_manager
+  + overload_manager
+  ~ stats_flush_interval stats_flush_on_admin: statistics are read at the admin endpoint, nothing is flushed
+  ~ stats_config: statistics have Envoy's default names and tags, all of them
+  ~ stats_server_version_override enable_dispatcher_stats: there is no such statistic
+  ~ watchdog watchdogs: workers are not watched by a timer
+  ~ inline_headers perf_tracing_file_path memory_allocator_manager deferred_stat_options default_socket_interface: there is nothing to tune here
+  - stats_sinks: statistics are read at the admin endpoint; scrape /stats/prometheus
+  - tracing: spans are not exported yet
+envoy.config.bootstrap.v3.Bootstrap.StaticResources
+  + listeners clusters
+  + secrets
+envoy.config.bootstrap.v3.Bootstrap.DynamicResources
+  + lds_config cds_config ads_config
+envoy.config.bootstrap.v3.Admin
+  + address
+  ~ access_log access_log_path: requests to the admin endpoint are not logged
+  ~ profile_path: there is no CPU profiler
+  ~ ignore_global_conn_limit: there is no global limit of connections
+envoy.config.bootstrap.v3.ClusterManager
+  ~ local_cluster_name: only zone-aware balancing would use it
+  ~ enable_deferred_cluster_creation: clusters cost little until they are used
+envoy.config.bootstrap.v3.LayeredRuntime
+  + layers
+envoy.config.bootstrap.v3.RuntimeLayer
+  + name
+  ~ admin_layer: there is no /runtime_modify
+  - static_layer disk_layer rtds_layer: values of the runtime are not read yet
+envoy.config.core.v3.Node
+  + id cluster metadata locality user_agent_name user_agent_version user_agent_build_version extensions client_features listening_addresses
+envoy.config.core.v3.Locality
+  + region zone sub_zone
+envoy.config.core.v3.BuildVersion
+  + version metadata
+envoy.type.v3.SemanticVersion
+  + major_number minor_number patch
+envoy.config.core.v3.Extension
+  + name category type_descriptor version disabled type_urls
+envoy.config.core.v3.ConfigSource
+  + path path_config_source api_config_source ads self initial_fetch_timeout resource_api_version
+envoy.config.core.v3.PathConfigSource
+  + path watched_directory
+envoy.config.core.v3.WatchedDirectory
+  + path
+envoy.config.core.v3.AggregatedConfigSource
+envoy.config.core.v3.SelfConfigSource
+  + transport_api_version
+envoy.config.core.v3.ApiConfigSource
+  + api_type grpc_services transport_api_version
+  ~ refresh_delay request_timeout: streams are not polled
+  ~ set_node_on_first_message_only: the node is sent with the first message only
+  ~ rate_limit_settings: a stream sends one request for each answer, no more
+  - cluster_names: REST is not supported, use api_type GRPC or DELTA_GRPC with grpc_services
+envoy.config.core.v3.GrpcService
+  + envoy_grpc
+  ~ timeout: a stream has no end
+  - google_grpc: name a cluster under envoy_grpc
+  - initial_metadata: no metadata is sent
+envoy.config.core.v3.GrpcService.EnvoyGrpc
+  + cluster_name
+  ~ retry_policy: a stream that ends is opened again with back-off
+  ~ max_receive_message_length: messages may have any length
+  ~ skip_envoy_headers: no x-envoy headers are sent
+  - authority: the stream's authority is the address it connects to
+envoy.config.overload.v3.OverloadManager
+  + refresh_interval resource_monitors actions
+  - loadshed_points: use actions
+  - buffer_factory_config: streams are reset by what they hold in buffers, largest first, in any case
+envoy.config.overload.v3.ResourceMonitor
+  + name typed_config
+envoy.config.overload.v3.Trigger
+  + name threshold scaled
+envoy.config.overload.v3.ThresholdTrigger
+  + value
+envoy.config.overload.v3.ScaledTrigger
+  + scaling_threshold saturation_threshold
+envoy.config.overload.v3.OverloadAction
+  + name triggers
+  - typed_config: it configures timers, which are not scaled
+envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig
+  + max_heap_size_bytes
+envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig
+  + max_active_downstream_connections
+
+""";
+}

@@ -1,0 +1,107 @@
+// The rows of the table of honoured fields: clusters and endpoints.
+// The marks are explained in HonouredFields.cs.
+namespace Naru.Proxy.Config.Reading;
+
+public static partial class HonouredFields
+{
+    private const string Clusters = """
+envoy.config.cluster.v3.Cluster
+  + name type eds_cluster_config connect_timeout lb_policy least_request_lb_config round_robin_lb_config load_assignment circuit_breakers
+  + dns_refresh_rate dns_lookup_family alt_stat_name common_http_protocol_options http_protocol_options http2_protocol_options
+  + typed_extension_protocol_options max_requests_per_connection common_lb_config transport_socket protocol_selection
+  + cluster_type original_dst_lb_config cleanup_interval respect_dns_ttl upstream_bind_config upstream_connection_options upstream_http_protocol_options
+  ~ metadata: nothing reads it
+  ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
+  ~ dns_failure_refresh_rate: names are asked for again at dns_refresh_rate
+  ~ wait_for_warm_on_init: listeners always wait for clusters to warm
+  ~ ignore_health_on_host_removal close_connections_on_host_health_failure: there are no active health checks yet
+  ~ track_timeout_budgets track_cluster_stats lrs_report_endpoint_metrics: there is no such statistic
+  ~ preconnect_policy: connections are opened when they are needed
+  - health_checks: active health checks are not supported yet
+  - outlier_detection: outliers are not ejected yet
+  - lb_subset_config: endpoints are not divided into subsets yet
+  - dns_resolvers dns_resolution_config typed_dns_resolver_config use_tcp_for_dns_lookups: the system's resolver is used
+  - lrs_server: load is not reported yet
+  - transport_socket_matches: a cluster has one transport socket
+envoy.config.cluster.v3.Cluster.EdsClusterConfig
+  + eds_config service_name
+envoy.config.cluster.v3.Cluster.LeastRequestLbConfig
+  + choice_count
+envoy.config.cluster.v3.Cluster.RoundRobinLbConfig
+envoy.config.cluster.v3.Cluster.CommonLbConfig
+  ~ healthy_panic_threshold: endpoints that are not healthy are used only when none is
+  ~ update_merge_window: every change is applied at once
+  ~ ignore_new_hosts_until_first_hc: there are no active health checks yet
+  - locality_weighted_lb_config: weights of localities are not counted yet
+  ~ consistent_hashing_lb_config: only hashing balancers use it
+  ~ zone_aware_lb_config: all zones are used alike
+envoy.config.cluster.v3.CircuitBreakers
+  + thresholds
+envoy.config.cluster.v3.CircuitBreakers.Thresholds
+  + priority max_connections max_pending_requests max_requests max_retries
+  ~ track_remaining: there is no such statistic
+  ~ max_connection_pools: a cluster has one pool a worker
+  - retry_budget: use max_retries
+envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+  + common_http_protocol_options explicit_http_config
+  + upstream_http_protocol_options use_downstream_protocol_config auto_config
+  - http_filters: there are no filters behind the router
+envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig
+  + http_protocol_options http2_protocol_options
+  - http3_protocol_options: HTTP/3 is not supported
+envoy.config.endpoint.v3.ClusterLoadAssignment
+  + cluster_name endpoints policy
+envoy.config.endpoint.v3.ClusterLoadAssignment.Policy
+  ~ overprovisioning_factor weighted_priority_health: a priority is left when none of its endpoints is usable
+  - drop_overloads: requests are not dropped by category
+  - endpoint_stale_after: endpoints do not grow stale
+envoy.config.endpoint.v3.LocalityLbEndpoints
+  + locality lb_endpoints priority
+  ~ load_balancing_weight: only clusters with locality_weighted_lb_config would use it
+  ~ proximity metadata: nothing reads it
+envoy.config.endpoint.v3.LbEndpoint
+  + endpoint health_status load_balancing_weight
+  ~ metadata: nothing reads it
+envoy.config.endpoint.v3.Endpoint
+  + address hostname
+  ~ health_check_config: there are no active health checks yet
+  - additional_addresses: an endpoint has one address
+envoy.config.core.v3.BindConfig
+  + source_address socket_options
+  - freebind: bind to an address that this machine has
+  - additional_source_addresses extra_source_addresses: connections have one source address
+  - local_address_selector: connections have one source address
+envoy.config.core.v3.TcpKeepalive
+  + keepalive_probes keepalive_time keepalive_interval
+envoy.config.core.v3.UpstreamHttpProtocolOptions
+  + auto_sni auto_san_validation
+  - override_auto_sni_header: the server name is taken from Host
+envoy.config.cluster.v3.Cluster.CustomClusterType
+  + name typed_config
+envoy.config.cluster.v3.Cluster.OriginalDstLbConfig
+  + use_http_header http_header_name upstream_port_override
+  - metadata_key: endpoints have no metadata here
+envoy.config.cluster.v3.UpstreamConnectionOptions
+  + tcp_keepalive
+  ~ set_local_interface_name_on_upstream_connections: nothing reads it
+  ~ happy_eyeballs_config: the families are tried in the order of RFC 8305
+envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig
+  + dns_cache_config allow_insecure_cluster_options
+  ~ allow_coalesced_connections: a connection serves one host
+  - sub_clusters_config: use dns_cache_config
+envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig
+  + name dns_lookup_family dns_refresh_rate host_ttl
+  ~ dns_failure_refresh_rate dns_min_refresh_rate dns_query_timeout: names are asked for again at dns_refresh_rate
+  ~ max_hosts dns_cache_circuit_breaker: the circuit breakers of the cluster hold
+  - use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config: the system's resolver is used
+  - preresolve_hostnames: names are looked up when requests bring them
+envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig
+  + http_protocol_options http2_protocol_options
+  - http3_protocol_options: HTTP/3 is not supported
+envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig
+  + http_protocol_options http2_protocol_options
+  - http3_protocol_options: HTTP/3 is not supported
+  - alternate_protocols_cache_options: HTTP/3 is not supported
+
+""";
+}

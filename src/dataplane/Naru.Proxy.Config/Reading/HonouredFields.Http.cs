@@ -1,0 +1,78 @@
+// The rows of the table of honoured fields: the HTTP connection manager, its filters and access logs.
+// The marks are explained in HonouredFields.cs.
+namespace Naru.Proxy.Config.Reading;
+
+public static partial class HonouredFields
+{
+    private const string Http = """
+envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+  + codec_type stat_prefix rds route_config http_filters http_protocol_options server_name drain_timeout access_log use_remote_address
+  + generate_request_id proxy_100_continue skip_xff_append via upgrade_configs stream_idle_timeout delayed_close_timeout
+  + request_timeout max_request_headers_kb normalize_path preserve_external_request_id merge_slashes server_header_transformation
+  + common_http_protocol_options always_set_request_id_in_response request_headers_timeout path_with_escaped_slashes_action
+  + http2_protocol_options forward_client_cert_details set_current_client_cert_details xff_num_trusted_hops internal_address_config
+  + strip_matching_host_port strip_any_host_port stream_error_on_invalid_http_message
+  ~ request_id_extension: request ids are UUIDs
+  ~ access_log_flush_interval flush_access_log_on_new_request access_log_options: a request is logged once, when it has ended
+  ~ http3_protocol_options: HTTP/3 is not supported
+  ~ add_proxy_protocol_connection_state: there is no filter state
+  - scoped_routes: use route_config or rds
+  - tracing: spans are not exported yet
+  - local_reply_config: local replies have a fixed form
+  - strip_trailing_host_dot: the Host header is not changed; add the name with the dot to the domains
+envoy.extensions.filters.network.http_connection_manager.v3.Rds
+  + config_source route_config_name
+envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter
+  + name typed_config is_optional disabled
+  - config_discovery: extensions are not discovered
+envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig
+  + upgrade_type enabled
+envoy.extensions.filters.http.router.v3.Router
+  ~ dynamic_stats: statistics are always kept
+  ~ start_child_span: spans are not exported yet
+  ~ suppress_grpc_request_failure_code_stats: there is no such statistic
+  ~ upstream_log_options: there is no upstream log
+envoy.config.core.v3.HttpProtocolOptions
+  + idle_timeout max_headers_count max_connection_duration max_stream_duration headers_with_underscores_action max_requests_per_connection
+envoy.config.core.v3.Http1ProtocolOptions
+  + accept_http_10 allow_absolute_url header_key_format
+  - default_host_for_http_10: a request without Host is routed without one
+  ~ enable_trailers: trailers are always passed on
+  ~ use_balsa_parser: the parser is our own
+  ~ allow_custom_methods: any token is a method
+  ~ override_stream_error_on_invalid_http_message: a connection with a bad request is always closed
+envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat
+  ~ stateful_formatter: header names keep the case in which they came
+  - proper_case_words: header names keep the case in which they came
+envoy.config.core.v3.Http2ProtocolOptions
+  + hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size allow_connect
+  + max_outbound_frames max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream
+  + max_inbound_window_update_frames_per_data_frame_sent stream_error_on_invalid_http_messaging override_stream_error_on_invalid_http_message
+  + connection_keepalive
+  ~ use_oghttp2_codec: the codec is our own
+  ~ allow_metadata: METADATA frames are skipped, as RFC 9113 has it for unknown frames
+  - custom_settings_parameters: other settings are not sent
+envoy.config.accesslog.v3.AccessLog
+  + name typed_config
+  - filter: every request is logged
+envoy.extensions.access_loggers.file.v3.FileAccessLog
+  + path format json_format typed_json_format log_format
+envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
+  + log_format
+envoy.extensions.access_loggers.stream.v3.StderrAccessLog
+  + log_format
+envoy.config.core.v3.SubstitutionFormatString
+  + text_format json_format text_format_source
+  ~ content_type json_format_options: a line of a log has no content type, and its keys keep their order
+envoy.type.v3.Percent
+  + value
+envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig
+  + unix_sockets cidr_ranges
+envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails
+  + subject cert chain dns uri
+envoy.extensions.filters.http.grpc_web.v3.GrpcWeb
+envoy.config.core.v3.KeepaliveSettings
+  + interval timeout interval_jitter connection_idle_interval
+
+""";
+}

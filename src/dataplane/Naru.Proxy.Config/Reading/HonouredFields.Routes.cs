@@ -1,0 +1,92 @@
+// The rows of the table of honoured fields: routes and what they match.
+// The marks are explained in HonouredFields.cs.
+namespace Naru.Proxy.Config.Reading;
+
+public static partial class HonouredFields
+{
+    private const string Routes = """
+envoy.config.route.v3.RouteConfiguration
+  + name virtual_hosts request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
+  + validate_clusters most_specific_header_mutations_wins ignore_port_in_host_matching max_direct_response_body_size_bytes
+  ~ metadata: nothing reads it
+  - internal_only_headers: requests are not told apart as internal and external
+  - vhds: virtual hosts are not loaded on demand
+envoy.config.route.v3.VirtualHost
+  + name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove retry_policy
+  + include_request_attempt_count include_attempt_count_in_response require_tls
+  ~ metadata: nothing reads it
+  ~ virtual_clusters: there are no statistics by virtual cluster
+envoy.config.route.v3.Route
+  + name match route redirect direct_response request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
+  ~ metadata: nothing reads it
+  ~ decorator tracing: spans are not exported yet
+  ~ stat_prefix: there are no statistics by route
+  - filter_action: there is no filter that takes it
+  - non_forwarding_action: that is for gRPC servers, not for a proxy
+  - typed_per_filter_config: the filters it configures are not supported yet
+envoy.config.route.v3.RouteMatch
+  + prefix path safe_regex path_separated_prefix case_sensitive headers query_parameters runtime_fraction grpc
+  - connect_matcher: CONNECT is not supported yet
+  - tls_context: TLS is not supported yet
+envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions
+envoy.config.route.v3.HeaderMatcher
+  + name exact_match range_match present_match prefix_match suffix_match safe_regex_match contains_match string_match invert_match treat_missing_header_as_empty
+envoy.config.route.v3.QueryParameterMatcher
+  + name string_match present_match
+envoy.config.route.v3.RouteAction
+  + cluster cluster_header weighted_clusters prefix_rewrite regex_rewrite host_rewrite_literal host_rewrite_header auto_host_rewrite
+  + append_x_forwarded_host timeout idle_timeout retry_policy cluster_not_found_response_code upgrade_configs max_stream_duration priority
+  + internal_redirect_action
+  ~ hash_policy: only hashing balancers use it
+  ~ include_vh_rate_limits: there are no rate limits
+  ~ max_internal_redirects: redirects are passed on
+  - metadata_match: endpoints are not divided into subsets yet
+  - request_mirror_policies: requests are not mirrored yet
+  - rate_limits: there is no rate limit filter yet
+  - cors: there is no CORS filter yet
+  - max_grpc_timeout grpc_timeout_offset: grpc-timeout is not read yet
+envoy.config.route.v3.RouteAction.MaxStreamDuration
+  + max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset
+envoy.config.route.v3.RouteAction.UpgradeConfig
+  + upgrade_type enabled
+envoy.config.route.v3.WeightedCluster
+  + clusters total_weight
+  ~ runtime_key_prefix: values of the runtime are not read yet
+envoy.config.route.v3.WeightedCluster.ClusterWeight
+  + name weight request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove host_rewrite_literal
+  - metadata_match: endpoints are not divided into subsets yet
+  - typed_per_filter_config: the filters it configures are not supported yet
+envoy.config.route.v3.RetryPolicy
+  + retry_on num_retries per_try_timeout retriable_status_codes retry_back_off retry_host_predicate host_selection_retry_max_attempts
+envoy.config.route.v3.RetryPolicy.RetryBackOff
+  + base_interval max_interval
+envoy.config.route.v3.RetryPolicy.RetryHostPredicate
+  + name typed_config
+envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
+envoy.config.route.v3.RedirectAction
+  + host_redirect path_redirect prefix_rewrite regex_rewrite response_code https_redirect scheme_redirect strip_query port_redirect
+envoy.config.route.v3.DirectResponseAction
+  + status body
+envoy.config.core.v3.HeaderValueOption
+  + header append append_action
+  ~ keep_empty_value: a header whose value is empty is added all the same
+envoy.config.core.v3.HeaderValue
+  + key value
+envoy.config.core.v3.RuntimeFractionalPercent
+  + default_value
+  ~ runtime_key: values of the runtime are not read yet
+envoy.type.v3.FractionalPercent
+  + numerator denominator
+envoy.type.v3.Int64Range
+  + start end
+envoy.type.matcher.v3.StringMatcher
+  + exact prefix suffix safe_regex contains ignore_case
+envoy.type.matcher.v3.RegexMatcher
+  + regex google_re2
+envoy.type.matcher.v3.RegexMatcher.GoogleRE2
+  ~ max_program_size: patterns are limited by length, and run in linear time
+envoy.type.matcher.v3.RegexMatchAndSubstitute
+  + pattern substitution
+
+""";
+}

@@ -1,0 +1,197 @@
+// The HTTP connection manager as a record: limits, header and path hygiene, upgrades, where routes come from. Its last HTTP filter is
+// the router; a filter before it that is not known is refused by name.
+using System.Collections.Immutable;
+using Envoy.Config.Core.V3;
+using Envoy.Extensions.Filters.Http.Router.V3;
+using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
+
+namespace Naru.Proxy.Config.Reading;
+
+/// <summary>Reads HTTP connection managers.</summary>
+internal static class HttpManagerReader
+{
+    private const string RouterName = "envoy.extensions.filters.http.router.v3.Router";
+    private const string GrpcWebName = "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb";
+
+    /// <summary>The record; meaningless where the reading has errors. The fields were walked already.</summary>
+    public static HttpConnectionManagerConfig Read(Scope scope, HttpConnectionManager manager)
+    {
+        Values.Required(scope, "stat_prefix", manager.StatPrefix);
+        if (manager.CodecType is not (HttpConnectionManager.Types.CodecType.Auto or HttpConnectionManager.Types.CodecType.Http1 or HttpConnectionManager.Types.CodecType.Http2))
+        {
+            scope.Error("codec_type", "NARU-C113", $"{manager.CodecType.ToString().ToUpperInvariant()} is not supported", "use AUTO, HTTP1 or HTTP2");
+        }
+        if (manager.StripMatchingHostPort && manager.StripAnyHostPort)
+        {
+            scope.Error("strip_any_host_port", "NARU-C113", "\"strip_matching_host_port\" and \"strip_any_host_port\" exclude each other", "keep one of them");
+        }
+        foreach ((string field, int value, bool known) in new[]
+        {
+            ("path_with_escaped_slashes_action", (int)manager.PathWithEscapedSlashesAction, System.Enum.IsDefined(manager.PathWithEscapedSlashesAction)),
+            ("server_header_transformation", (int)manager.ServerHeaderTransformation, System.Enum.IsDefined(manager.ServerHeaderTransformation)),
+            ("forward_client_cert_details", (int)manager.ForwardClientCertDetails, System.Enum.IsDefined(manager.ForwardClientCertDetails)),
+        })
+        {
+            if (!known) scope.Error(field, "NARU-C102", $"{value} is not a {field}");
+        }
+        bool grpcWeb = HttpFilters(scope, manager);
+        var config = new HttpConnectionManagerConfig
+        {
+            StatPrefix = manager.StatPrefix,
+            CodecType = (HttpCodecType)(int)manager.CodecType,
+            Http2 = manager.Http2ProtocolOptions is { } http2 ? Http2Options.Read(scope.In("http2_protocol_options", http2), http2) : new Http2OptionsConfig(),
+            GrpcWeb = grpcWeb,
+            EscapedSlashes = manager.PathWithEscapedSlashesAction switch
+            {
+                HttpConnectionManager.Types.PathWithEscapedSlashesAction.RejectRequest => EscapedSlashes.Reject,
+                HttpConnectionManager.Types.PathWithEscapedSlashesAction.UnescapeAndRedirect => EscapedSlashes.UnescapeAndRedirect,
+                HttpConnectionManager.Types.PathWithEscapedSlashesAction.UnescapeAndForward => EscapedSlashes.UnescapeAndForward,
+                _ => EscapedSlashes.KeepUnchanged,
+            },
+            StripMatchingHostPort = manager.StripMatchingHostPort,
+            StripAnyHostPort = manager.StripAnyHostPort,
+            XffNumTrustedHops = Values.Count(scope, "xff_num_trusted_hops", manager.XffNumTrustedHops, 0),
+            InternalAddresses = manager.InternalAddressConfig is { } own
+                ? new InternalAddressConfig(own.UnixSockets, FilterChains.Ranges(scope.In("internal_address_config", own), "cidr_ranges", own.CidrRanges))
+                : null,
+            ForwardClientCert = (ClientCertForwarding)(int)manager.ForwardClientCertDetails,
+            ClientCertDetails = Details(manager.SetCurrentClientCertDetails),
+            StreamErrorOnInvalidMessage = manager.Http2ProtocolOptions?.OverrideStreamErrorOnInvalidHttpMessage
+                ?? (manager.Http2ProtocolOptions?.StreamErrorOnInvalidHttpMessaging == true || (manager.StreamErrorOnInvalidHttpMessage ?? false)),
+            ServerName = manager.ServerName.Length > 0 ? manager.ServerName : "naru",
+            ServerHeader = (ServerHeaderTransformation)(int)manager.ServerHeaderTransformation,
+            UseRemoteAddress = manager.UseRemoteAddress ?? false,
+            SkipXffAppend = manager.SkipXffAppend,
+            GenerateRequestId = manager.GenerateRequestId ?? true,
+            PreserveExternalRequestId = manager.PreserveExternalRequestId,
+            AlwaysSetRequestIdInResponse = manager.AlwaysSetRequestIdInResponse,
+            Via = manager.Via,
+            Proxy100Continue = manager.Proxy100Continue,
+            NormalizePath = manager.NormalizePath ?? false,
+            MergeSlashes = manager.MergeSlashes,
+            MaxRequestHeadersBytes = Values.Count(scope, "max_request_headers_kb", manager.MaxRequestHeadersKb, 60, 1, 8192) * 1024,
+            StreamIdleTimeout = Values.Limit(scope, "stream_idle_timeout", manager.StreamIdleTimeout, TimeSpan.FromMinutes(5)),
+            RequestTimeout = Values.Limit(scope, "request_timeout", manager.RequestTimeout, null),
+            RequestHeadersTimeout = Values.Limit(scope, "request_headers_timeout", manager.RequestHeadersTimeout, TimeSpan.FromSeconds(10)),
+            DelayedCloseTimeout = Values.Time(scope, "delayed_close_timeout", manager.DelayedCloseTimeout) ?? TimeSpan.FromSeconds(1),
+            DrainTimeout = Values.Time(scope, "drain_timeout", manager.DrainTimeout) ?? TimeSpan.FromSeconds(5),
+            Upgrades = Upgrades(scope, manager),
+            AccessLogs = AccessLogs.All(scope, "access_log", manager.AccessLog),
+        };
+        foreach ((string field, string value) in new[] { ("server_name", manager.ServerName), ("via", manager.Via) })
+        {
+            if (value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) scope.Error(field, "NARU-C108", $"\"{field}\" holds a line end or NUL");
+        }
+        if (manager.CommonHttpProtocolOptions is { } common) config = Common(scope.In("common_http_protocol_options", common), common, config);
+        if (manager.HttpProtocolOptions is { } http1) Http1(scope.In("http_protocol_options", http1), http1);
+        return Routes(scope, manager, config);
+    }
+
+    // Whether gRPC-Web is among them.
+    private static bool HttpFilters(Scope scope, HttpConnectionManager manager)
+    {
+        bool grpcWeb = false;
+        bool routerIsLast = false;
+        for (int i = 0; i < manager.HttpFilters.Count; i++)
+        {
+            HttpFilter filter = manager.HttpFilters[i];
+            Scope at = scope.In("http_filters", i, filter);
+            Values.Required(at, "name", filter.Name);
+            if (filter.ConfigTypeCase == HttpFilter.ConfigTypeOneofCase.ConfigDiscovery) continue;
+            string type = filter.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : "";
+            if (type == RouterName || (type.Length == 0 && filter.Name is "envoy.filters.http.router"))
+            {
+                if (i + 1 < manager.HttpFilters.Count) at.Error("", "NARU-C106", "the router must be the last HTTP filter", "move it to the end");
+                else routerIsLast = true;
+                if (filter.Disabled) at.Error("disabled", "NARU-C106", "the router cannot be disabled");
+                if (filter.TypedConfig is not null && scope.Pass.Unpack<Router>(filter.TypedConfig, at) is { } router) FieldWalk.Check(at.In("typed_config", router));
+                continue;
+            }
+            if (type == GrpcWebName || (type.Length == 0 && filter.Name is "envoy.filters.http.grpc_web"))
+            {
+                grpcWeb |= !filter.Disabled;
+                continue;
+            }
+            string name = type.Length > 0 ? type : filter.Name;
+            if (filter.IsOptional || filter.Disabled)
+            {
+                at.Info("name", "NARU-C111", $"the HTTP filter {name} is left out: it is not supported yet, and {(filter.Disabled ? "disabled" : "optional")}");
+                continue;
+            }
+            at.Error(filter.TypedConfig is null ? "name" : "typed_config", "NARU-C112", $"Naru does not support the HTTP filter {name} yet", "known here: envoy.filters.http.router and .grpc_web; remove it, or set is_optional: true");
+        }
+        if (!routerIsLast && !manager.HttpFilters.Any(f => f.Name.EndsWith("router", StringComparison.Ordinal)))
+        {
+            scope.Error("http_filters", "NARU-C106", "the last HTTP filter must be the router", "end http_filters with envoy.filters.http.router");
+        }
+        return grpcWeb;
+    }
+
+    private static ClientCertDetails Details(HttpConnectionManager.Types.SetCurrentClientCertDetails? details)
+    {
+        if (details is null) return ClientCertDetails.None;
+        return (details.Subject == true ? ClientCertDetails.Subject : 0) | (details.Cert ? ClientCertDetails.Cert : 0) | (details.Chain ? ClientCertDetails.Chain : 0)
+            | (details.Dns ? ClientCertDetails.Dns : 0) | (details.Uri ? ClientCertDetails.Uri : 0);
+    }
+
+    private static ImmutableArray<string> Upgrades(Scope scope, HttpConnectionManager manager)
+    {
+        // WebSocket is on unless it is switched off.
+        var upgrades = new List<string> { "websocket" };
+        for (int i = 0; i < manager.UpgradeConfigs.Count; i++)
+        {
+            HttpConnectionManager.Types.UpgradeConfig upgrade = manager.UpgradeConfigs[i];
+            if (UpgradeToken(scope.In("upgrade_configs", i, upgrade), upgrade.UpgradeType) is not { } token) continue;
+            upgrades.Remove(token);
+            if (upgrade.Enabled != false) upgrades.Add(token);
+        }
+        return [.. upgrades];
+    }
+
+    /// <summary>The lower-case token of an upgrade, or null after an error.</summary>
+    public static string? UpgradeToken(Scope scope, string type)
+    {
+        if (!Values.Required(scope, "upgrade_type", type)) return null;
+        string token = type.ToLowerInvariant();
+        if (token is not ("connect" or "connect-udp" or "h2c")) return token;
+        scope.Error("upgrade_type", "NARU-C113", $"the upgrade to {type} is not supported yet", "remove it");
+        return null;
+    }
+
+    private static HttpConnectionManagerConfig Common(Scope scope, HttpProtocolOptions options, HttpConnectionManagerConfig config)
+    {
+        if (!System.Enum.IsDefined(options.HeadersWithUnderscoresAction)) scope.Error("headers_with_underscores_action", "NARU-C102", $"{(int)options.HeadersWithUnderscoresAction} is not a headers_with_underscores_action");
+        return config with
+        {
+            UnderscoreHeaders = (UnderscoreHeaders)(int)options.HeadersWithUnderscoresAction,
+            IdleTimeout = Values.Limit(scope, "idle_timeout", options.IdleTimeout, config.IdleTimeout),
+            MaxConnectionDuration = Values.Limit(scope, "max_connection_duration", options.MaxConnectionDuration, null),
+            MaxStreamDuration = Values.Limit(scope, "max_stream_duration", options.MaxStreamDuration, null),
+            MaxHeadersCount = Values.Count(scope, "max_headers_count", options.MaxHeadersCount, 100, 1),
+            MaxRequestsPerConnection = Values.Count(scope, "max_requests_per_connection", options.MaxRequestsPerConnection, 0),
+        };
+    }
+
+    private static void Http1(Scope scope, Http1ProtocolOptions options)
+    {
+        if (options.AllowAbsoluteUrl == false) scope.Error("allow_absolute_url", "NARU-C113", "a target in absolute form is always taken, as RFC 9112 asks", "remove it");
+    }
+
+    private static HttpConnectionManagerConfig Routes(Scope scope, HttpConnectionManager manager, HttpConnectionManagerConfig config)
+    {
+        switch (manager.RouteSpecifierCase)
+        {
+            case HttpConnectionManager.RouteSpecifierOneofCase.RouteConfig:
+                return config with { RouteConfig = RouteReader.Read(scope.In("route_config", manager.RouteConfig), manager.RouteConfig, mustBeNamed: false) };
+            case HttpConnectionManager.RouteSpecifierOneofCase.Rds:
+                Scope at = scope.In("rds", manager.Rds);
+                Values.Required(at, "route_config_name", manager.Rds.RouteConfigName);
+                return config with { RouteConfigName = manager.Rds.RouteConfigName, RouteConfigSource = ConfigSources.Read(at, "config_source", manager.Rds.ConfigSource) };
+            case HttpConnectionManager.RouteSpecifierOneofCase.None:
+                scope.Error("", "NARU-C101", "an HTTP connection manager needs routes", "add route_config or rds");
+                return config;
+            default:
+                return config;
+        }
+    }
+}
