@@ -39,6 +39,7 @@ internal static unsafe partial class Sys
     [LibraryImport("libc", SetLastError = true)] public static partial int close(int fd);
     [LibraryImport("libc", SetLastError = true)] public static partial int shutdown(int fd, int how);
     [LibraryImport("libc", SetLastError = true)] public static partial int socketpair(int domain, int type, int protocol, int* pair);
+    [LibraryImport("libc", SetLastError = true)] public static partial int chmod(byte* path, uint mode);
     [LibraryImport("libc", SetLastError = true)] public static partial int open(byte* path, int flags);
     [LibraryImport("libc", SetLastError = true)] public static partial int fcntl(int fd, int command, int value);
     [LibraryImport("libc", SetLastError = true)] public static partial int setsockopt(int fd, int level, int name, int* value, int length);

@@ -27,7 +27,7 @@ internal static unsafe class ListenSocket
         if (errno == 0) errno = SocketOptions.Set(fd, config.SocketOptions, SocketOptionState.Bound);
         if (errno == 0 && type == Sys.SOCK_STREAM && Sys.listen(fd, config.Backlog > 0 ? config.Backlog : DefaultBacklog) < 0) errno = Sys.Errno;
         if (errno == 0) errno = SocketOptions.Set(fd, config.SocketOptions, SocketOptionState.Listening);
-        if (errno == 0 && to.IsUnix && address.PipeMode != 0 && !address.Host.StartsWith('@')) File.SetUnixFileMode(address.Host, (UnixFileMode)address.PipeMode);
+        if (errno == 0 && address.PipeMode != 0 && to.Named is [_, _, not 0, ..] && SetMode(to, address.PipeMode) < 0) errno = Sys.Errno;
         if (errno == 0) return new OpenedSocket(fd, 0, to.IsUnix ? Unix(address.Host) : Sys.LocalAddress(fd).ToEndPoint());
         _ = Sys.close(fd);
         return new OpenedSocket(-1, errno, null);
@@ -75,6 +75,11 @@ internal static unsafe class ListenSocket
         bool stale = Sys.Connect(fd, address) < 0 && Sys.Errno == Sys.ECONNREFUSED;
         _ = Sys.close(fd);
         if (stale) File.Delete(address.ToString());
+    }
+
+    private static int SetMode(in SockAddr address, int mode)
+    {
+        fixed (byte* path = &address.Named![2]) return Sys.chmod(path, (uint)mode);
     }
 
     // open(2) has an error of its own for sockets.
