@@ -228,6 +228,7 @@ internal abstract partial class Http2Session
                 {
                     if (stream.Expected >= 0) stream.Expected -= take;
                     stream.Append(b.Filled[..take], Worker.Buffers);
+                    Held(stream, take);
                     Ready(stream);
                 }
             }

@@ -13,12 +13,14 @@ internal abstract partial class Http2Session
 {
     private const int HighWater = 60 * 1024;
     private const int SmallHead = 1024;
+    private const int MostHeld = 32 * 1024 * 1024;
 
     private readonly HpackEncoder _encoder = new();
     private IoBuffer? _out;
     private bool _flushQueued;
     private bool _draining;
     private bool _shutdownWhenWritten;
+    private int _held;
     private long _sendWindow = DefaultWindow;
     private long _peerWindow = DefaultWindow;
 
@@ -168,7 +170,27 @@ internal abstract partial class Http2Session
             WindowUpdate(stream.Id, stream.Credit);
             stream.Credit = 0;
         }
+        LetGo(stream, bytes);
+    }
+
+    /// <summary>Bytes of a stream arrived and are kept until somebody reads them. An upstream connection is shared by many clients: one
+    /// that does not read must not use up the window of all, so the connection's goes back at once as long as what is held is bounded.
+    /// Downstream a client that does not let its own requests flow harms itself only, and holds a connection's window at most.</summary>
+    private void Held(Http2Stream stream, int bytes)
+    {
+        if (_server || _held + bytes > MostHeld) return;
+        _held += bytes;
+        stream.Held += bytes;
         Discarded(bytes);
+    }
+
+    /// <summary>Bytes of a stream are held no more.</summary>
+    public void LetGo(Http2Stream stream, int bytes)
+    {
+        int given = Math.Min(bytes, stream.Held);
+        stream.Held -= given;
+        _held -= given;
+        Discarded(bytes - given);
     }
 
     /// <summary>Bytes that nobody reads count for the connection all the same.</summary>

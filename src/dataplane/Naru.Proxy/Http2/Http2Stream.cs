@@ -89,6 +89,9 @@ internal sealed class Http2Stream : ITimerOwner
     /// <summary>Read but not yet given back to the peer's window.</summary>
     public int Credit;
 
+    /// <summary>Bytes that wait here and were given back to the connection's window already.</summary>
+    public int Held;
+
     /// <summary>Bytes of Content-Length that have not arrived, or -1.</summary>
     public long Expected = -1;
 
@@ -124,7 +127,7 @@ internal sealed class Http2Stream : ITimerOwner
         OpenedAt = session.Worker.Now;
         Exchange = null;
         Fault = null;
-        Interims = NeedsRoom = 0;
+        Interims = NeedsRoom = Held = 0;
         NeedsWindow = _headWaited = false;
         HeadSent = HasTrailers = HeadReady = EndReceived = EndSent = Lost = IsReset = ResetByPeer = Refused = Cancelled = IsReady = IsTunnel = false;
         ResetCode = Http2ErrorCode.NoError;
@@ -283,7 +286,7 @@ internal sealed class Http2Stream : ITimerOwner
             worker.Buffers.Return(piece);
         }
         _last = null;
-        if (unread > 0) Session.Discarded(unread);
+        if (unread > 0) Session.LetGo(this, unread);
         while (InterimReady) worker.Buffers.Return(TakeInterim());
         if (TrailerBuffer is { } trailers) worker.Buffers.Return(trailers);
         if (HeadBuffer is { } head) worker.Buffers.Return(head);
