@@ -70,6 +70,8 @@ public enum PathMatchKind
     PathSeparatedPrefix,
     /// <summary>The whole path (without query) matches a regular expression.</summary>
     Regex,
+    /// <summary>CONNECT requests, which have no path (<c>connect_matcher</c>).</summary>
+    Connect,
 }
 
 /// <summary><c>envoy.config.route.v3.RouteMatch</c>.</summary>
@@ -161,8 +163,10 @@ public sealed record ForwardActionConfig : RouteActionBase
     public RetryPolicyConfig? RetryPolicy { get; init; }
     /// <summary>Answer when the cluster does not exist: 503 (default), 404 or 500.</summary>
     public int ClusterNotFoundResponseCode { get; init; } = 503;
-    /// <summary>Overrides the manager's upgrades; default inherits.</summary>
+    /// <summary>Overrides the manager's upgrades; default inherits. <c>connect</c> is CONNECT.</summary>
     public ImmutableArray<string> Upgrades { get; init; }
+    /// <summary>CONNECT ends here: the endpoint gets the bytes, not the request (<c>upgrade_configs.connect_config</c>).</summary>
+    public bool TerminatesConnect { get; init; }
 }
 
 /// <summary>One target of a split.</summary>

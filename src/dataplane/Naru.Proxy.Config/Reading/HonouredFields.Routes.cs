@@ -25,9 +25,9 @@ envoy.config.route.v3.Route
   - non_forwarding_action: that is for gRPC servers, not for a proxy
   - typed_per_filter_config: the filters it configures are not supported yet
 envoy.config.route.v3.RouteMatch
-  + prefix path safe_regex path_separated_prefix case_sensitive headers query_parameters runtime_fraction grpc
-  - connect_matcher: CONNECT is not supported yet
+  + prefix path safe_regex path_separated_prefix case_sensitive headers query_parameters runtime_fraction grpc connect_matcher
   - tls_context: TLS is not supported yet
+envoy.config.route.v3.RouteMatch.ConnectMatcher
 envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions
 envoy.config.route.v3.HeaderMatcher
   + name exact_match range_match present_match prefix_match suffix_match safe_regex_match contains_match string_match invert_match treat_missing_header_as_empty
@@ -48,7 +48,10 @@ envoy.config.route.v3.RouteAction
 envoy.config.route.v3.RouteAction.MaxStreamDuration
   + max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset
 envoy.config.route.v3.RouteAction.UpgradeConfig
-  + upgrade_type enabled
+  + upgrade_type enabled connect_config
+envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig
+  - proxy_protocol_config: set upstream_proxy_protocol at the cluster
+  - allow_post: only CONNECT begins a tunnel
 envoy.config.route.v3.WeightedCluster
   + clusters total_weight
   ~ runtime_key_prefix: values of the runtime are not read yet

@@ -153,7 +153,7 @@ internal static class HttpManagerReader
     {
         if (!Values.Required(scope, "upgrade_type", type)) return null;
         string token = type.ToLowerInvariant();
-        if (token is not ("connect" or "connect-udp" or "h2c")) return token;
+        if (token is not ("connect-udp" or "h2c")) return token;
         scope.Error("upgrade_type", "NARU-C113", $"the upgrade to {type} is not supported yet", "remove it");
         return null;
     }

@@ -77,6 +77,7 @@ internal static class RouteActions
                 _ => 503,
             },
             Upgrades = Upgrades(scope, action),
+            TerminatesConnect = action.UpgradeConfigs.Any(u => u.ConnectConfig is not null),
         };
     }
 

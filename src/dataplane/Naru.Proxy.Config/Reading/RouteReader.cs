@@ -138,11 +138,12 @@ internal static class RouteReader
             RouteMatch.PathSpecifierOneofCase.Path => (PathMatchKind.Exact, match.Path),
             RouteMatch.PathSpecifierOneofCase.PathSeparatedPrefix => (PathMatchKind.PathSeparatedPrefix, match.PathSeparatedPrefix),
             RouteMatch.PathSpecifierOneofCase.SafeRegex => (PathMatchKind.Regex, match.SafeRegex.Regex),
+            RouteMatch.PathSpecifierOneofCase.ConnectMatcher => (PathMatchKind.Connect, ""),
             _ => null,
         };
         if (match.PathSpecifierCase == RouteMatch.PathSpecifierOneofCase.None)
         {
-            scope.Error("", "NARU-C101", "a match compares the path", "add prefix, path, path_separated_prefix or safe_regex");
+            scope.Error("", "NARU-C101", "a match compares the path", "add prefix, path, path_separated_prefix, safe_regex or connect_matcher");
         }
         bool caseSensitive = match.CaseSensitive ?? true;
         System.Text.RegularExpressions.Regex? regex = null;

@@ -69,7 +69,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     public int QueryStart, QueryLength;
     public bool HasQuery;
     public byte[]? NormalizedPath;
-    public bool IsHead, IsIdempotent, IsUpgrade;
+    public bool IsHead, IsIdempotent, IsUpgrade, IsConnect;
 
     public VirtualHost? VirtualHost;
     public Route? Route;
@@ -125,6 +125,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
         Path = Path,
         Query = Query,
         HasQuery = HasQuery,
+        IsConnect = IsConnect,
     };
 
     /// <summary>Makes it ready for a head that was just parsed.</summary>
@@ -136,7 +137,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
         HeadOffset = headOffset;
         NormalizedPath = null;
         AuthorityStart = AuthorityLength = PathStart = PathLength = QueryStart = QueryLength = 0;
-        HasQuery = IsHead = IsIdempotent = IsUpgrade = ClientKnown = false;
+        HasQuery = IsHead = IsIdempotent = IsUpgrade = IsConnect = ClientKnown = false;
         VirtualHost = null;
         Route = null;
         Target = null;

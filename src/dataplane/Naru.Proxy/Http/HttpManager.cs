@@ -34,6 +34,7 @@ internal sealed class HttpManager
         ServerLine = Encoding.ASCII.GetBytes($"server: {config.ServerName}\r\n");
         Via = Encoding.ASCII.GetBytes(config.Via);
         Upgrades = [.. config.Upgrades.Select(u => Encoding.ASCII.GetBytes(u.ToLowerInvariant()))];
+        TakesConnect = config.Upgrades.Contains("connect");
         IdleMs = Ms(config.IdleTimeout);
         HeadMs = Ms(config.RequestHeadersTimeout);
         StreamIdleMs = Ms(config.StreamIdleTimeout);
@@ -64,6 +65,9 @@ internal sealed class HttpManager
     public byte[] ServerLine { get; }
     public byte[] Via { get; }
     public byte[][] Upgrades { get; }
+
+    /// <summary>Whether CONNECT is among them.</summary>
+    public bool TakesConnect { get; }
 
     // All in ms; 0 is never.
     public long IdleMs { get; }

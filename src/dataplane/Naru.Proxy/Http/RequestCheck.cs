@@ -28,7 +28,7 @@ internal static class RequestCheck
         x.KeepAlive = http10 ? x.Framing.KeepAlive && !x.Framing.Close : !x.Framing.Close;
         if (http10 && !x.Manager.Config.AcceptHttp10) return Reasons.Http10;
 
-        if (method.SequenceEqual("CONNECT"u8)) return Reasons.Connect;
+        if (method.SequenceEqual("CONNECT"u8)) return Connect(x, bytes);
         if (!Target(x, bytes, method)) return Reasons.BadTarget;
         if (!Host(x, bytes, http10)) return Reasons.MissingHost;
         if (x.Framing.UnknownExpect) return Reasons.BadExpect;
@@ -40,6 +40,20 @@ internal static class RequestCheck
         }
         x.IsUpgrade = !http10 && x.Framing.ConnectionUpgrade && x.Framing.Upgrade >= 0 && x.Framing.Body == BodyKind.None
             && MayUpgrade(x, Http1Head.Value(bytes, x.Head.Fields[x.Framing.Upgrade]));
+        return null;
+    }
+
+    // Authority form only (RFC 9112 3.2.3): host and port, no path. Bytes behind the head belong to the tunnel.
+    private static Reason? Connect(Exchange x, ReadOnlySpan<byte> bytes)
+    {
+        if (!x.Manager.TakesConnect) return Reasons.Connect;
+        ReadOnlySpan<byte> target = bytes.Slice(x.Head.TargetStart, x.Head.TargetLength);
+        int colon = target.LastIndexOf((byte)':');
+        if (!IsHost(target) || colon <= 0 || colon == target.Length - 1) return Reasons.BadTarget;
+        if (x.Framing.Body != BodyKind.None) return Reasons.BadTarget;
+        x.AuthorityStart = x.PathStart = x.Head.TargetStart;
+        x.AuthorityLength = x.PathLength = x.Head.TargetLength;
+        x.IsConnect = x.IsUpgrade = true;
         return null;
     }
 

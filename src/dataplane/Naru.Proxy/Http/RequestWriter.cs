@@ -29,7 +29,7 @@ internal static class RequestWriter
         WriteFields(x, ref o, action, bytes, config);
 
         if (x.Stream is not null) WriteFraming(x, o);
-        if (x.IsUpgrade)
+        if (x.IsUpgrade && !x.IsConnect)
         {
             o.Append("connection: Upgrade\r\n"u8);
             if (x.Stream is not null && Tunnel.IsWebSocket(x) && x.Head.IndexOf(bytes, "sec-websocket-key"u8) < 0) Tunnel.WriteKey(x, o);

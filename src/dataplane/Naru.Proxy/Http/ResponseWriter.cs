@@ -23,7 +23,7 @@ internal static class ResponseWriter
 
         HttpConnectionManagerConfig config = x.Manager.Config;
         ReadOnlySpan<HeaderField> fields = head.Fields;
-        bool upgrade = head.Status == 101;
+        bool upgrade = head.Status == 101 || (x.IsConnect && head.Status is >= 200 and < 300);
         bool hasDate = false, hasServer = false;
         int kept = head.FieldsStart;
         for (int i = 0; i < fields.Length; i++)
@@ -43,7 +43,7 @@ internal static class ResponseWriter
                     drop = body != BodyKind.Chunked && !(x.IsHead && x.Head.Minor == 1);
                     break;
                 case KnownHeader.ContentLength:
-                    drop = body == BodyKind.Chunked || head.Status is 204 or 101;
+                    drop = body == BodyKind.Chunked || head.Status is 204 or 101 || (upgrade && x.IsConnect);
                     break;
                 case KnownHeader.Date:
                     hasDate = true;
@@ -77,6 +77,15 @@ internal static class ResponseWriter
         Finish(x, ref o, hasDate, hasServer && config.ServerHeader != ServerHeaderTransformation.Overwrite, upgrade, start);
     }
 
+    /// <summary>The head that tells a client that its tunnel stands (RFC 9110 9.3.6): no framing fields.</summary>
+    public static void WriteEstablished(Exchange x, ref IoBuffer o)
+    {
+        int start = o.End;
+        RequestWriter.Ensure(x, ref o, 512);
+        StatusLine(o, 200, "OK"u8);
+        Finish(x, ref o, hasDate: false, hasServer: false, upgrade: true, start);
+    }
+
     /// <summary>The head with which an HTTP/2 upstream accepted a tunnel; for a client of HTTP/1 it becomes a 101.</summary>
     public static void WriteAccepted(Exchange x, ref IoBuffer o, IoBuffer from)
     {
@@ -95,7 +104,7 @@ internal static class ResponseWriter
             o.Append("\r\n"u8);
             if (Tunnel.IsWebSocket(x)) Tunnel.WriteAccept(x, o);
         }
-        Finish(x, ref o, hasDate: true, hasServer: true, upgrade: x.Status == 101, start);
+        Finish(x, ref o, hasDate: true, hasServer: true, upgrade: x.Status == 101 || x.IsConnect, start);
     }
 
     /// <summary>An interim response (1xx), passed on as it came.</summary>
@@ -173,7 +182,8 @@ internal static class ResponseWriter
             o.Append("\r\n"u8);
         }
         if (x.Stream is null) x.KeepAlive = x.KeepAlive && ((Http1Connection)x.Connection).GoesOnAfter(x);
-        if (upgrade) o.Append("connection: Upgrade\r\n"u8);
+        if (upgrade && x.IsConnect) x.KeepAlive = false;
+        else if (upgrade) o.Append("connection: Upgrade\r\n"u8);
         else if (!x.KeepAlive) o.Append("connection: close\r\n"u8);
         else if (x.Head.Minor == 0) o.Append("connection: keep-alive\r\n"u8);
         if (x.Mutations is { } mutations)

@@ -31,10 +31,25 @@ internal static class Tunnel
     public static async ValueTask<AttemptEnd> RunAsync(Exchange x, Http2Stream up)
     {
         IoBuffer down = Begin(x);
-        x.Status = x.Stream is null ? 101 : x.UpstreamHead.Status;
+        x.Status = x.Stream is null && !x.IsConnect ? 101 : x.UpstreamHead.Status;
         ResponseWriter.WriteAccepted(x, ref down, up.HeadBuffer!);
         x.ResponseBody.Start(x.Worker, up);
         return await RelayAsync(x, down, null, up);
+    }
+
+    /// <summary>CONNECT that ends here: the client is told that its tunnel stands, and the endpoint gets the bytes.</summary>
+    public static async ValueTask<AttemptEnd> TerminateAsync(Exchange x, UpstreamConnection up)
+    {
+        Worker worker = x.Worker;
+        IoBuffer down = Begin(x);
+        x.Status = 200;
+        x.Details = "via_upstream";
+        ResponseWriter.WriteEstablished(x, ref down);
+        x.ResponseBody.Start(worker, up, worker.Buffers.Rent(), BodyKind.UntilClose, -1, pinned: false);
+        AttemptEnd end = await RelayAsync(x, down, up, null);
+        worker.Buffers.Return(x.ResponseBody.Buffer);
+        up.Close();
+        return end;
     }
 
     private static IoBuffer Begin(Exchange x)
@@ -85,7 +100,7 @@ internal static class Tunnel
 
     /// <summary>Whether the client asked for WebSocket.</summary>
     public static bool IsWebSocket(Exchange x) =>
-        x.IsUpgrade && Ascii.EqualsIgnoreCase(Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]), "websocket"u8);
+        x.IsUpgrade && !x.IsConnect && Ascii.EqualsIgnoreCase(Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]), "websocket"u8);
 
     /// <summary>Writes the key that an HTTP/1 server wants and an HTTP/2 client does not send (RFC 6455 4.1).</summary>
     public static void WriteKey(Exchange x, IoBuffer o)

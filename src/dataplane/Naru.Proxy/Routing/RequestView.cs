@@ -21,6 +21,9 @@ internal readonly ref struct RequestView
 
     public required bool HasQuery { get; init; }
 
+    /// <summary>CONNECT: <see cref="Path"/> means nothing.</summary>
+    public required bool IsConnect { get; init; }
+
     /// <summary>A pseudo header or the first field of a name (lower case); false when there is none.</summary>
     public bool TryGetHeader(ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
     {

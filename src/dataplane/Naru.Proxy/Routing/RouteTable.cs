@@ -118,8 +118,11 @@ internal sealed class Route
     {
         RouteMatchConfig match = Config.Match;
         ReadOnlySpan<byte> path = request.Path;
+        if (request.IsConnect != (match.Kind == PathMatchKind.Connect)) return false;
         switch (match.Kind)
         {
+            case PathMatchKind.Connect:
+                break;
             case PathMatchKind.Prefix:
                 if (!StartsWith(path)) return false;
                 break;

@@ -48,7 +48,11 @@ internal static class Router
     private static ValueTask<bool> Forward(Exchange x, ForwardAction action, long[] stats)
     {
         stats[HttpStats.RqRouted]++;
-        if (x.IsUpgrade && !action.Config.Upgrades.IsDefault) x.IsUpgrade = RouteAllowsUpgrade(x, action);
+        if (x.IsUpgrade && !action.Config.Upgrades.IsDefault && !RouteAllowsUpgrade(x, action))
+        {
+            if (x.IsConnect) return LocalReply.SendAsync(x, Reasons.Connect);
+            x.IsUpgrade = false;
+        }
         x.Target = action.Pick(x.View, x.Worker.Random.Next());
         if (x.Target?.Slot.Current is null)
         {
@@ -62,7 +66,7 @@ internal static class Router
 
     private static bool RouteAllowsUpgrade(Exchange x, ForwardAction action)
     {
-        ReadOnlySpan<byte> token = Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]);
+        ReadOnlySpan<byte> token = x.IsConnect ? "connect"u8 : Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]);
         foreach (string allowed in action.Config.Upgrades) if (Ascii.EqualsIgnoreCase(token, allowed)) return true;
         return false;
     }

@@ -51,7 +51,8 @@ internal static class Attempt
 
     /// <summary>Runs one try: at once on a pooled connection, or on a new one.</summary>
     public static ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh, bool mayRetry) =>
-        cluster.SpeaksHttp2(x, pool) ? Http2Attempt.RunAsync(x, action, cluster, pool, mayRetry)
+        x.IsConnect && action.Config.TerminatesConnect ? TerminateAsync(x, cluster, pool)
+        : cluster.SpeaksHttp2(x, pool) ? Http2Attempt.RunAsync(x, action, cluster, pool, mayRetry)
         : !fresh && pool.TakeIdle(x.Worker.Now, UpstreamPeer.Of(cluster, x.Host!, pool, x)) is { } up
             ? ExchangeAsync(x, action, cluster, up, mayRetry)
             : ConnectAndRunAsync(x, action, cluster, pool, fresh, mayRetry);
@@ -83,6 +84,21 @@ internal static class Attempt
                 cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.CxHttp1Total]++;
                 return await ExchangeAsync(x, action, cluster, up, mayRetry);
         }
+    }
+
+    // CONNECT that ends at this proxy: a connection of its own, bytes and nothing else.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<AttemptEnd> TerminateAsync(Exchange x, Cluster cluster, HostPool pool)
+    {
+        if (await WaitForRoomAsync(x, cluster, pool, fresh: true) is { } end) return end;
+        var up = new UpstreamConnection(x.Worker, pool, UpstreamPeer.Of(cluster, x.Host!, pool, x)) { SpeaksHttp = false };
+        x.Upstream = up;
+        ConnectResult result = await up.ConnectAsync(cluster.ConnectMs);
+        if (result == ConnectResult.Connected) return await Tunnel.TerminateAsync(x, up);
+        x.TransportFailure = Encoding.ASCII.GetBytes(up.Failure);
+        AttemptKind kind = result == ConnectResult.Cancelled ? AttemptKind.Aborted : result == ConnectResult.TimedOut ? AttemptKind.ConnectTimedOut
+            : up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed;
+        return new AttemptEnd(kind, RequestSent: false);
     }
 
     // The breaker on connections: wait for one of this endpoint's, within the limit of those who may wait.
@@ -223,7 +239,7 @@ internal static class Attempt
         {
             Http1Error error = Http1Framing.OfResponse(rb.Filled[..head.Length], head, x.IsHead, out framing);
             if (error != Http1Error.None) failure = AttemptKind.Malformed;
-            else if (head.Status == 101 && !x.IsUpgrade) failure = AttemptKind.UpgradeRefused;
+            else if (head.Status == 101 && (!x.IsUpgrade || x.IsConnect)) failure = AttemptKind.UpgradeRefused;
             else if (mayRetry && action.Retry is { } policy && x.CanReplay && x.IsIdempotent && Forwarder.WantsStatus(policy, head.Status))
                 failure = AttemptKind.RetriableStatus;
         }
@@ -250,7 +266,7 @@ internal static class Attempt
         x.Status = head.Status;
         x.Details = "via_upstream";
         x.UpstreamHeadBytes = head.Length;
-        if (head.Status == 101)
+        if (head.Status == 101 || (x.IsConnect && head.Status is >= 200 and < 300))
         {
             worker.Buffers.Return(o);
             return await Tunnel.RunAsync(x, up, rb, framing);

@@ -27,7 +27,7 @@ internal static class Http2Attempt
             session = pool.Http2.Find(peer);
             if (session is null) return new AttemptEnd(AttemptKind.Reset, RequestSent: false);
         }
-        if (x.IsUpgrade)
+        if (x.IsUpgrade && !x.IsConnect)
         {
             // What the peer takes is known when its settings are here.
             while (!session.KnowsPeer && !session.IsDead && x.Abort == AbortReason.None)
@@ -261,7 +261,7 @@ internal static class Http2Attempt
     private static async ValueTask<bool> SendHeadAsync(Exchange x, Http2ClientSession session, Http2Stream stream, IoBuffer o, bool end)
     {
         bool https = ((UpstreamConnection)session.Socket).IsTls;
-        while (!session.SendHead(stream, new HeadReader(SectionKind.Request, o.Filled) { IsHttps = https, IsTunnel = x.IsUpgrade }, end))
+        while (!session.SendHead(stream, new HeadReader(SectionKind.Request, o.Filled) { IsHttps = https, IsTunnel = x.IsUpgrade && !x.IsConnect }, end))
         {
             if (stream.IsReset || stream.Cancelled) return false;
             await stream.Writable();
