@@ -10,6 +10,7 @@ using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
 using Naru.Proxy.Routing;
+using Naru.Proxy.Tls;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
 
@@ -76,6 +77,9 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     public WeightedTarget? Target;
     public Host? Host;
     public UpstreamConnection? Upstream;
+
+    /// <summary>TLS of the connection that the last try rode on.</summary>
+    public TlsSession? UpstreamTls;
     public HeaderMutations? Mutations;
     public int Attempts;
 
@@ -143,6 +147,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
         Target = null;
         Host = null;
         Upstream = null;
+        UpstreamTls = null;
         Stream = UpstreamStream = null;
         Mutations = null;
         Attempts = 0;
@@ -344,6 +349,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
             case RequestText.DownstreamDirectRemoteAddress: return AsText(Connection.Peer.ToString());
             case RequestText.DownstreamLocalAddress:
             case RequestText.DownstreamDirectLocalAddress: return AsText(Connection.Local.ToString());
+            case RequestText.RequestedServerName: return AsText(Connection.Info?.ServerName is { Length: > 0 } name ? name : Connection.Tls?.Sni ?? "");
             case RequestText.LocalReplyBody: return LocalBody.Span;
             default: return default;
         }
@@ -353,6 +359,12 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     {
         if (_text.Length < text.Length) _text = new byte[text.Length * 2];
         return _text.AsSpan(0, Encoding.Latin1.GetBytes(text, _text));
+    }
+
+    ReadOnlySpan<byte> IRequestInfo.Tls(TlsParty whose, TlsFact what)
+    {
+        TlsSession? session = whose is TlsParty.DownstreamPeer or TlsParty.DownstreamLocal ? Connection.Tls : UpstreamTls;
+        return session is null ? default : session.Fact(whose is TlsParty.DownstreamPeer or TlsParty.UpstreamPeer, what);
     }
 
     long IRequestInfo.Number(RequestNumber what) => what switch

@@ -4,6 +4,7 @@ using System.Text;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
+using Naru.Proxy.Tls;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Network;
@@ -18,6 +19,7 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
     private long _sent;
     private int _attempts;
     private Host? _host;
+    private TlsSession? _tls;
 
     public DateTime StartTime { get; } = DateTime.UtcNow;
     public ResponseFlags Flags { get; set; }
@@ -32,6 +34,7 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
         _directLocal = Bytes(connection.LocalAddress());
         _serverName = Encoding.ASCII.GetBytes(connection.Info?.ServerName is { Length: > 0 } name ? name : connection.Tls?.Sni ?? "");
         _chain = connection.Chain!.Name;
+        _tls = connection.Tls;
     }
 
     public void Begin(in SockAddr peer, in SockAddr local)
@@ -68,6 +71,9 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
         value = default;
         return false;
     }
+
+    public ReadOnlySpan<byte> Tls(TlsParty whose, TlsFact what) =>
+        (whose is TlsParty.DownstreamPeer or TlsParty.DownstreamLocal) && _tls is { } tls ? tls.Fact(whose == TlsParty.DownstreamPeer, what) : default;
 
     public ReadOnlySpan<byte> Text(RequestText what) => what switch
     {

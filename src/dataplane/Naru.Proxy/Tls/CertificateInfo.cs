@@ -4,6 +4,7 @@ using System.Collections.Immutable;
 using System.Net;
 using System.Text;
 using Naru.Proxy.Config;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Tls;
 
@@ -38,6 +39,25 @@ public sealed class CertificateInfo
         foreach (SubjectAltName name in Names) if (name.Type == type) return name.Value;
         return "";
     }
+
+    /// <summary>A fact as access logs print it.</summary>
+    internal string Fact(TlsFact what) => what switch
+    {
+        TlsFact.UriSan => All(SanType.Uri),
+        TlsFact.DnsSan => All(SanType.Dns),
+        TlsFact.IpSan => All(SanType.IpAddress),
+        TlsFact.EmailSan => All(SanType.Email),
+        TlsFact.Subject => Subject,
+        TlsFact.Issuer => Issuer,
+        TlsFact.Fingerprint256 => Convert.ToHexStringLower(Sha256.AsSpan()),
+        TlsFact.Serial => Serial,
+        TlsFact.Certificate => Uri.EscapeDataString(Pem),
+        TlsFact.ValidFrom => $"{NotBefore:yyyy-MM-ddTHH:mm:ss.fffZ}",
+        TlsFact.ValidTo => $"{NotAfter:yyyy-MM-ddTHH:mm:ss.fffZ}",
+        _ => "",
+    };
+
+    private string All(SanType type) => string.Join(',', Names.Where(n => n.Type == type).Select(n => n.Value));
 
     /// <summary>Names for a message: the alternative names, else the subject.</summary>
     public string Described => Describe(Names, Subject);

@@ -5,6 +5,7 @@ using System.Net;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Naru.Proxy.Io;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Tls;
 
@@ -35,6 +36,7 @@ internal sealed unsafe class TlsSession : IDisposable
     private string? _alpn;
     private CertificateInfo? _peer;
     private bool _peerRead;
+    private byte[]?[]? _facts;
 
     private TlsSession(TlsContext context, int fd, int worker)
     {
@@ -329,6 +331,21 @@ internal sealed unsafe class TlsSession : IDisposable
         for (int i = 0; chain != 0 && i < Crypto.OPENSSL_sk_num(chain); i++) text.Append(CertificateInfo.Read(Crypto.OPENSSL_sk_value(chain, i)).Pem);
         return text.ToString();
     }
+
+    /// <summary>A fact for access logs, made once for a connection; empty is absent.</summary>
+    public ReadOnlySpan<byte> Fact(bool peer, TlsFact what)
+    {
+        _facts ??= new byte[]?[2 * ((int)TlsFact.Version + 1)];
+        return _facts[2 * (int)what + (peer ? 1 : 0)] ??= System.Text.Encoding.UTF8.GetBytes(FactText(peer ? Peer : Own, what));
+    }
+
+    private string FactText(CertificateInfo? info, TlsFact what) => what switch
+    {
+        TlsFact.SessionId => SessionId,
+        TlsFact.Cipher => Cipher,
+        TlsFact.Version => Version,
+        _ => info?.Fact(what) ?? "",
+    };
 
     /// <summary>x-forwarded-client-cert as it was made for this connection, and with which details; null before.</summary>
     public byte[]? ClientCertHeader { get; set; }

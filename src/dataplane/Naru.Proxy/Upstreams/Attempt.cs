@@ -142,6 +142,7 @@ internal static class Attempt
         Worker worker = x.Worker;
         bool reused = up.Served > 0;
         x.Upstream = up;
+        x.UpstreamTls = up.Tls;
         if (action.Retry?.PerTryTimeout is { } perTry)
         {
             x.TryDeadline = worker.Now + (long)perTry.TotalMilliseconds;

@@ -43,6 +43,7 @@ internal static class Http2Attempt
         }
         Http2Stream stream = session.Open(x);
         x.UpstreamStream = stream;
+        x.UpstreamTls = session.Socket.Tls;
         x.UpstreamIsHttp2 = true;
         AttemptEnd result;
         try

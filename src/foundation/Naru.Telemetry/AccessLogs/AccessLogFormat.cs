@@ -149,6 +149,9 @@ public sealed class AccessLogFormat
             case OperatorKind.Text:
                 value = request.Text(part.Text);
                 return !value.IsEmpty && Put(Cut(value, part.Part), part, into, json);
+            case OperatorKind.Tls:
+                value = request.Tls(part.Party, part.Fact);
+                return !value.IsEmpty && Put(value, part, into, json);
             case OperatorKind.Number:
                 return PutNumber(request.Number(part.Number), into);
             case OperatorKind.Duration:

@@ -5,7 +5,7 @@ using Naru.Core;
 
 namespace Naru.Telemetry;
 
-internal enum OperatorKind { Literal, Header, HeaderWithoutQuery, Text, Number, Duration, Flags, StartTime, EmitTime, Path, QueryParameter, GrpcStatus, Fixed, UniqueId, Absent }
+internal enum OperatorKind { Literal, Header, HeaderWithoutQuery, Text, Number, Duration, Flags, StartTime, EmitTime, Path, QueryParameter, GrpcStatus, Fixed, UniqueId, Tls, Absent }
 
 internal enum AddressPart { Whole, WithoutPort, Port }
 
@@ -25,6 +25,8 @@ internal sealed record Operator(OperatorKind Kind)
     public long Divisor { get; init; } = 1_000_000;
     public bool LongNames { get; init; }
     public TimeFormat? Time { get; init; }
+    public TlsParty Party { get; init; }
+    public TlsFact Fact { get; init; }
     public int Style { get; init; }
 }
 
@@ -39,6 +41,8 @@ internal static class CommandOperators
         "DYNAMIC_METADATA", "CLUSTER_METADATA", "UPSTREAM_METADATA", "METADATA", "FILTER_STATE", "UPSTREAM_FILTER_STATE", "PER_REQUEST_STATE",
         "CEL", "CUSTOM_FLAGS", "BYTES_RETRANSMITTED", "PACKETS_RETRANSMITTED", "ROUNDTRIP_DURATION", "UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT",
         "UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED", "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED",
+        "DOWNSTREAM_HANDSHAKE_DURATION", "TLS_JA3_FINGERPRINT", "TLS_JA4_FINGERPRINT", "DOWNSTREAM_PEER_OTHERNAME_SAN", "DOWNSTREAM_LOCAL_OTHERNAME_SAN",
+        "DOWNSTREAM_PEER_FINGERPRINT_1", "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256", "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1", "DOWNSTREAM_PEER_CHAIN_SERIALS",
         "UPSTREAM_HOSTS_ATTEMPTED", "UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT", "UPSTREAM_HOST_NAMES_ATTEMPTED", "UPSTREAM_CONNECTION_IDS_ATTEMPTED",
     };
 
@@ -69,7 +73,7 @@ internal static class CommandOperators
         AddTimes(all);
         AddNumbers(all);
         AddTexts(all);
-        AddAbsent(all);
+        AddTls(all);
         Without(all, "RESPONSE_FLAGS", new Operator(OperatorKind.Flags));
         Without(all, "RESPONSE_FLAGS_LONG", new Operator(OperatorKind.Flags) { LongNames = true });
         Without(all, "UNIQUE_ID", new Operator(OperatorKind.UniqueId));
@@ -245,31 +249,27 @@ internal static class CommandOperators
         }
     }
 
-    // These speak of TLS. On the plain connections that the engine has, absent is their true value, as it is in Envoy.
-    private static void AddAbsent(Dictionary<string, Factory> all)
+    private static void AddTls(Dictionary<string, Factory> all)
     {
-        var names = new List<string> { "DOWNSTREAM_HANDSHAKE_DURATION", "TLS_JA3_FINGERPRINT", "TLS_JA4_FINGERPRINT" };
-        foreach (string end in new[] { "URI_SAN", "DNS_SAN", "IP_SAN", "EMAIL_SAN", "OTHERNAME_SAN", "SUBJECT" })
+        (string Name, TlsFact Fact)[] names =
+            [("URI_SAN", TlsFact.UriSan), ("DNS_SAN", TlsFact.DnsSan), ("IP_SAN", TlsFact.IpSan), ("EMAIL_SAN", TlsFact.EmailSan), ("SUBJECT", TlsFact.Subject)];
+        (string Name, TlsFact Fact)[] peer =
+        [
+            ("ISSUER", TlsFact.Issuer), ("FINGERPRINT_256", TlsFact.Fingerprint256), ("SERIAL", TlsFact.Serial), ("CERT", TlsFact.Certificate),
+            ("CERT_V_START", TlsFact.ValidFrom), ("CERT_V_END", TlsFact.ValidTo),
+        ];
+        Add("DOWNSTREAM_PEER_", TlsParty.DownstreamPeer, [.. names, .. peer]);
+        Add("DOWNSTREAM_LOCAL_", TlsParty.DownstreamLocal, names);
+        Add("UPSTREAM_PEER_", TlsParty.UpstreamPeer, [.. names, .. peer]);
+        Add("UPSTREAM_LOCAL_", TlsParty.UpstreamLocal, names);
+        (string Name, TlsFact Fact)[] connection = [("SESSION_ID", TlsFact.SessionId), ("CIPHER", TlsFact.Cipher), ("VERSION", TlsFact.Version)];
+        Add("DOWNSTREAM_TLS_", TlsParty.DownstreamPeer, connection);
+        Add("UPSTREAM_TLS_", TlsParty.UpstreamPeer, connection);
+
+        void Add(string prefix, TlsParty whose, (string Name, TlsFact Fact)[] facts)
         {
-            names.Add("DOWNSTREAM_LOCAL_" + end);
-            names.Add("DOWNSTREAM_PEER_" + end);
+            foreach ((string name, TlsFact fact) in facts) Without(all, prefix + name, new Operator(OperatorKind.Tls) { Party = whose, Fact = fact });
         }
-        foreach (string end in new[]
-            {
-                "ISSUER", "FINGERPRINT_256", "FINGERPRINT_1", "SERIAL", "CHAIN_FINGERPRINTS_256", "CHAIN_FINGERPRINTS_1", "CHAIN_SERIALS", "CERT",
-                "CERT_V_START", "CERT_V_END",
-            })
-        {
-            names.Add("DOWNSTREAM_PEER_" + end);
-        }
-        foreach (string end in new[] { "SUBJECT", "ISSUER", "CERT", "CERT_V_START", "CERT_V_END", "URI_SAN", "DNS_SAN", "IP_SAN" }) names.Add("UPSTREAM_PEER_" + end);
-        foreach (string end in new[] { "URI_SAN", "DNS_SAN", "IP_SAN" }) names.Add("UPSTREAM_LOCAL_" + end);
-        foreach (string end in new[] { "SESSION_ID", "CIPHER", "VERSION" })
-        {
-            names.Add("DOWNSTREAM_TLS_" + end);
-            names.Add("UPSTREAM_TLS_" + end);
-        }
-        foreach (string name in names) all[name] = (string _, out string? e) => { e = null; return new Operator(OperatorKind.Absent); };
     }
 
     private static Operator Text(RequestText text, AddressPart part = AddressPart.Whole) => new(OperatorKind.Text) { Text = text, Part = part };

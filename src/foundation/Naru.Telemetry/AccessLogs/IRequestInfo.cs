@@ -153,6 +153,9 @@ public interface IRequestInfo
     /// <summary>A text; empty is absent.</summary>
     ReadOnlySpan<byte> Text(RequestText what);
 
+    /// <summary>A fact of its TLS connections; empty is absent, as on plain ones.</summary>
+    ReadOnlySpan<byte> Tls(TlsParty whose, TlsFact what) => default;
+
     /// <summary>A number; negative is absent.</summary>
     long Number(RequestNumber what);
 

@@ -100,12 +100,14 @@ internal sealed class TlsEngine : IAsyncDisposable
     public static HttpClient Client(string sni, Version version, SslProtocols protocols = SslProtocols.None, TestCertificate? own = null) => new(new SocketsHttpHandler
     {
         UseProxy = false,
-        SslOptions = new SslClientAuthenticationOptions { TargetHost = sni, RemoteCertificateValidationCallback = (_, _, _, _) => true, EnabledSslProtocols = protocols, ClientCertificateContext = own is null ? null : SslStreamCertificateContext.Create(own.Certificate, null, offline: true) },
+        SslOptions = new SslClientAuthenticationOptions { RemoteCertificateValidationCallback = (_, _, _, _) => true, EnabledSslProtocols = protocols, ClientCertificateContext = own is null ? null : SslStreamCertificateContext.Create(own.Certificate, null, offline: true) },
     })
     {
         DefaultRequestVersion = version,
         DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
         Timeout = Kit.Waiting.Bound,
+        // It is also the server name that is sent.
+        DefaultRequestHeaders = { Host = sni },
     };
 
     private static void Assert(IReadOnlyList<Diagnostic> diagnostics)
