@@ -21,6 +21,11 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
     /// <param name="diagnostics">Complaints.</param>
     public CompiledChains? Compile(ListenerConfig config, string prefix, ChainSet? current, Diagnostics diagnostics)
     {
+        if (Unusable(config) is { } why)
+        {
+            diagnostics.Error("NARU-P107", $"listener {config.Name}: {why}", subject: config.Name, remedy: "tunnel with CONNECT over HTTP/1.1");
+            return null;
+        }
         List<FilterChain> free = current is null ? [] : [.. current.All];
         var changes = new List<(FilterChain Chain, FilterChainConfig Config, HttpManager? Manager)>();
         var chains = new List<FilterChain>();
@@ -41,6 +46,19 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
             diagnostics.Error("NARU-P103", $"listener {config.Name}: its access log {e.Message}", subject: config.Name, remedy: "give a path that this process may write");
             return null;
         }
+    }
+
+    // What the reader takes and nothing here serves is refused, never ignored.
+    private string? Unusable(ListenerConfig config)
+    {
+        foreach (TcpProxyConfig proxy in config.AllChains.Select(c => c.Terminal).OfType<TcpProxyConfig>())
+        {
+            if (proxy.Tunneling is null) continue;
+            if (proxy.Tunneling.UsePost) return $"tcp_proxy {proxy.StatPrefix} tunnels with POST (use_post), which is not supported yet";
+            if (proxy.Clusters.FirstOrDefault(c => clusters.Find(c.Name)?.Current?.Config.Http2 == true) is { } target)
+                return $"tcp_proxy {proxy.StatPrefix} tunnels to cluster {target.Name} over HTTP/2, which is not supported yet";
+        }
+        return null;
     }
 
     private ListenerFilter[] Filters(ListenerConfig config, ChainSet? current)

@@ -22,6 +22,7 @@ internal sealed class TcpProxy
         _targets = [.. config.Clusters.Select(c => (clusters.GetOrAdd(c.Name), c.Weight))];
         _total = _targets.Aggregate(0u, (sum, t) => sum + t.Weight);
         IdleMs = HttpManager.Ms(config.IdleTimeout);
+        if (config.Tunneling is { } tunneling) Tunnel = new TcpTunnel(tunneling);
         MaxDurationMs = HttpManager.Ms(config.MaxDownstreamConnectionDuration);
     }
 
@@ -31,6 +32,9 @@ internal sealed class TcpProxy
     public StatBlock Stats { get; }
 
     public (AccessLogFormat Format, AccessLogSink Sink)[] Logs { get; }
+
+    /// <summary>Asks for a way before bytes flow; null does not.</summary>
+    public TcpTunnel? Tunnel { get; }
 
     // In ms; 0 is never.
     public long IdleMs { get; }

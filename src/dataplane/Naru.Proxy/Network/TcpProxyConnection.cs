@@ -21,6 +21,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     private UpstreamConnection? _up;
     private RelayLane? _upward;
     private RelayLane? _downward;
+    private IoBuffer? _behind;
     private long _movedAt;
     private long _drainDue = TimerNode.Never;
 
@@ -28,7 +29,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     {
         _proxy = proxy;
         _shard = proxy.Stats.Shard(Worker.Index);
-        if (proxy.Logs.Length > 0) _record = new ConnectionRecord(Id, Worker.Ticks);
+        if (proxy.Logs.Length > 0 || proxy.Tunnel is not null) _record = new ConnectionRecord(Id, Worker.Ticks);
     }
 
     public override void Start()
@@ -99,7 +100,8 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
             if (result == ConnectResult.Connected)
             {
                 _record?.Connected(up.LocalAddress(), Worker.Ticks);
-                return !Cancelled;
+                if (_proxy.Tunnel is not { } tunnel || await OpenTunnelAsync(tunnel, up, cluster)) return !Cancelled;
+                up.Close();
             }
             Left(up);
             if (result == ConnectResult.Cancelled || Cancelled || Dead) return false;
@@ -115,21 +117,40 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> OpenTunnelAsync(TcpTunnel tunnel, UpstreamConnection up, Cluster cluster)
+    {
+        IoBuffer request = Worker.Buffers.Rent();
+        if (cluster.Config.Http2 || !tunnel.Write(_record!, request))
+        {
+            Worker.Buffers.Return(request);
+            Note(ResponseFlags.UpstreamProtocolError, "no CONNECT request can be made");
+            return false;
+        }
+        up.SetTimer(Worker.Now + cluster.ConnectMs);
+        (_behind, int status) = await TcpTunnel.OpenAsync(up, Worker, request);
+        up.SetTimer(TimerNode.Never);
+        if (_behind is null) Note(ResponseFlags.UpstreamProtocolError, status == 0 ? "no answer to CONNECT" : $"CONNECT was answered with {status}");
+        return _behind is not null;
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool> RelayAsync()
     {
         UpstreamConnection up = _up!;
         _upward = new RelayLane(Worker, this, up, this);
         _downward = new RelayLane(Worker, up, this, this);
-        ValueTask<bool> there = OneWayAsync(_upward, this, up);
-        await OneWayAsync(_downward, up, this);
+        IoBuffer? behind = _behind;
+        _behind = null;
+        ValueTask<bool> there = OneWayAsync(_upward, this, up, null);
+        await OneWayAsync(_downward, up, this, behind);
         await there;
         return true;
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private async ValueTask<bool> OneWayAsync(RelayLane lane, TcpSocket from, TcpSocket to)
+    private async ValueTask<bool> OneWayAsync(RelayLane lane, TcpSocket from, TcpSocket to, IoBuffer? first)
     {
-        switch (await lane.RunAsync())
+        switch (await lane.RunAsync(first))
         {
             case RelayEnd.Ended:
                 to.ShutdownWrite();
@@ -216,6 +237,8 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
 
     private void Finish()
     {
+        if (_behind is not null) Worker.Buffers.Return(_behind);
+        _behind = null;
         if (_up is { } up)
         {
             Left(up);

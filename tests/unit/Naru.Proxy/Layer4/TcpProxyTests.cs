@@ -329,6 +329,45 @@ public sealed class TcpProxyTests
         Assert.Equal("c", await client.TextAsync(1));
     }
 
+    [Fact]
+    public async Task A_tunnel_is_asked_for_with_connect_and_bytes_flow_behind_the_answer()
+    {
+        string asked = "";
+        await using var proxy = new Witness(async c =>
+        {
+            while (!asked.EndsWith("\r\n\r\n", StringComparison.Ordinal)) asked += (char)(await c.Reader.ExactlyAsync(1))[0];
+            await c.SendAsync("HTTP/1.1 200 OK\r\nX-Y: z\r\n\r\nfirst ");
+            await Echo(c);
+        });
+        await using var bench = new EngineBench();
+        var tunnel = new TunnelingConfig("far.example:443", false, [new HeaderValueConfig("x-client", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", HeaderAppendAction.AppendIfExistsOrAdd)]);
+        bench.Apply(EngineBench.Cluster(proxy.Port), EngineBench.Listener(EngineBench.Chain(EngineBench.Proxy() with { Tunneling = tunnel })));
+        using RawClient client = await bench.ConnectAsync();
+        await client.SendAsync("then this");
+        client.HalfClose();
+        Assert.Equal("first then this", await client.RestAsync());
+        Assert.Equal("CONNECT far.example:443 HTTP/1.1\r\nhost: far.example:443\r\nx-client: 127.0.0.1\r\n\r\n", asked);
+    }
+
+    [Theory]
+    [InlineData("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")]
+    [InlineData("HTTP/1.1 101 Switching Protocols\r\n\r\nbytes")]
+    [InlineData("SSH-2.0-x\r\n")]
+    public async Task A_tunnel_that_is_not_granted_is_none(string answer)
+    {
+        await using var proxy = new Witness(async c =>
+        {
+            await c.Reader.ExactlyAsync(10);
+            await c.SendAsync(answer);
+        });
+        await using var bench = new EngineBench();
+        bench.Apply(EngineBench.Cluster(proxy.Port), EngineBench.Listener(EngineBench.Chain(EngineBench.Proxy() with { Tunneling = new TunnelingConfig("far.example:443", false, []) })));
+        Assert.Equal("", await bench.AskAsync());
+        Assert.Equal(1, bench.Stat("cluster.backend.upstream_cx_connect_attempts_exceeded"));
+        ListenerConfig post = EngineBench.Listener(EngineBench.Chain(EngineBench.Proxy() with { Tunneling = new TunnelingConfig("far.example:443", true, []) }));
+        Assert.Contains(bench.TryApply(new ConfigChange { Listeners = [post] }), d => d.Code == "NARU-P107");
+    }
+
     // Bound and never listening: connecting is refused, and nobody else gets the port.
     private static readonly Socket s_deaf = Deaf();
 
