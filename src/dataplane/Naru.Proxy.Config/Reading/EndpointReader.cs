@@ -50,7 +50,7 @@ internal static class EndpointReader
             if (endpoint.LoadBalancingWeight == 0) at.Error("load_balancing_weight", "NARU-C102", "\"load_balancing_weight\" must be at least 1");
             Scope hostAt = at.In("endpoint", host);
             if (Addresses.Read(hostAt, "address", host.Address, literalOnly: false) is not { } address) continue;
-            if (!names && address.Ip is null)
+            if (!names && address is { Kind: AddressKind.Socket, Ip: null })
             {
                 hostAt.Error("address", "NARU-C107", $"\"{address.Host}\" is not an IP address", "give the cluster type STRICT_DNS or LOGICAL_DNS to use names");
                 continue;
@@ -59,7 +59,7 @@ internal static class EndpointReader
             sum += endpoint.LoadBalancingWeight ?? 1;
             endpoints.Add(new EndpointConfig(address)
             {
-                Hostname = host.Hostname.Length > 0 ? host.Hostname : address.Ip is null ? address.Host : "",
+                Hostname = host.Hostname.Length > 0 ? host.Hostname : address is { Kind: AddressKind.Socket, Ip: null } ? address.Host : "",
                 Weight = endpoint.LoadBalancingWeight ?? 1,
                 Priority = (int)locality.Priority,
                 Health = health,

@@ -96,7 +96,7 @@ internal sealed class DnsDiscovery(
         {
             if (_end.IsCancellationRequested) return;
             _stats.Add(ClusterUpdateStats.Attempt);
-            string[] names = Endpoints.Where(e => e.Address.Ip is null).Select(e => e.Address.Host).Distinct(StringComparer.Ordinal).ToArray();
+            string[] names = Endpoints.Where(e => e.Address is { Kind: AddressKind.Socket, Ip: null }).Select(e => e.Address.Host).Distinct(StringComparer.Ordinal).ToArray();
             _ = LookupAllAsync(names);
         }
 
@@ -155,7 +155,7 @@ internal sealed class DnsDiscovery(
             var seen = new HashSet<AddressConfig>();
             foreach (EndpointConfig endpoint in Endpoints)
             {
-                if (endpoint.Address.Ip is not null)
+                if (endpoint.Address is not { Kind: AddressKind.Socket, Ip: null })
                 {
                     if (seen.Add(endpoint.Address)) endpoints.Add(endpoint);
                     continue;
