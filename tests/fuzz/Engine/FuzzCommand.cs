@@ -30,7 +30,7 @@ internal static class FuzzCommand
                 case "--seed" when int.TryParse(next, CultureInfo.InvariantCulture, out seed):
                     i++;
                     break;
-                case "--file" when targets.Count == 1 && File.Exists(next):
+                case "--file" when targets.Count == 1:
                     return One(targets[0], next);
                 default:
                     if (AllTargets.List.FirstOrDefault(t => t.Name == arguments[i]) is not { } named)
@@ -78,8 +78,13 @@ internal static class FuzzCommand
         }
     }
 
-    private static int One(FuzzTarget target, string file)
+    private static int One(FuzzTarget target, string? file)
     {
+        if (!File.Exists(file))
+        {
+            Console.Error.WriteLine($"fuzz: no file {file}");
+            return 2;
+        }
         target.Run(File.ReadAllBytes(file));
         Console.Error.WriteLine($"fuzz: {target.Name}: {file} keeps the laws");
         return 0;

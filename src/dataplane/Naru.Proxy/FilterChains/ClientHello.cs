@@ -105,14 +105,18 @@ internal static class ClientHello
         if (!Take16(ref hello, out ReadOnlySpan<byte> extensions) || !hello.IsEmpty) return false;
         string name = "";
         string[] alpn = [];
+        bool named = false, offered = false;
         while (!extensions.IsEmpty)
         {
             if (extensions.Length < 4) return false;
             int type = BinaryPrimitives.ReadUInt16BigEndian(extensions);
             extensions = extensions[2..];
             if (!Take16(ref extensions, out ReadOnlySpan<byte> value)) return false;
-            if (type == 0 && !ReadServerName(value, out name)) return false;
-            if (type == 16 && !ReadAlpn(value, out alpn)) return false;
+            // Said twice, two readers could believe different ones (RFC 8446 4.2 forbids it).
+            if (type == 0 && (named || !ReadServerName(value, out name))) return false;
+            if (type == 16 && (offered || !ReadAlpn(value, out alpn))) return false;
+            named |= type == 0;
+            offered |= type == 16;
         }
         info = new ClientHelloInfo(name, alpn);
         return true;
@@ -128,10 +132,9 @@ internal static class ClientHello
             list = list[1..];
             if (!Take16(ref list, out ReadOnlySpan<byte> entry)) return false;
             if (type != 0) continue;
-            if (entry.Length is 0 or > MaxName) return false;
+            if (entry.Length is 0 or > MaxName || name.Length > 0) return false;
             foreach (byte b in entry) if (b is <= 0x20 or >= 0x7f) return false;
             name = Encoding.ASCII.GetString(entry).ToLowerInvariant();
-            return true;
         }
         return true;
     }
