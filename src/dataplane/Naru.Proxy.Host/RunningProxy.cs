@@ -7,6 +7,7 @@ using Envoy.Config.Cluster.V3;
 using Envoy.Config.Endpoint.V3;
 using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
+using Envoy.Extensions.TransportSockets.Tls.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
 using Google.Protobuf;
 using Naru.Core;
@@ -87,6 +88,7 @@ internal sealed class RunningProxy(
                 ResourceType.Cluster => DumpKind.Cluster,
                 ResourceType.Endpoints => DumpKind.Endpoint,
                 ResourceType.Listener => DumpKind.Listener,
+                ResourceType.Secret => DumpKind.Secret,
                 _ => DumpKind.Route,
             };
             DumpState state = resource.State switch
@@ -151,6 +153,8 @@ internal sealed class RunningProxy(
         (ResourceType.Cluster, { } bytes) => Cluster.Parser.ParseFrom(bytes),
         (ResourceType.Endpoints, { } bytes) => ClusterLoadAssignment.Parser.ParseFrom(bytes),
         (ResourceType.Listener, { } bytes) => Listener.Parser.ParseFrom(bytes),
+        (ResourceType.Secret, { } bytes) => Secret.Parser.ParseFrom(bytes),
+        (ResourceType.Secret, null) => bootstrap.StaticResources?.Secrets.FirstOrDefault(s => s.Name == resource.Name),
         (_, { } bytes) => RouteConfiguration.Parser.ParseFrom(bytes),
         (ResourceType.Cluster, null) => bootstrap.StaticResources?.Clusters.FirstOrDefault(c => c.Name == resource.Name),
         (ResourceType.Listener, null) => StaticListener(resource.Name),

@@ -61,6 +61,7 @@ internal sealed partial class ConfigStore
         ImmutableArray<string> removedClusters = DropUnusedClusters(now);
         var change = new ConfigChange
         {
+            Secrets = DirtySecrets(),
             Clusters = clusters.ToImmutable(),
             Endpoints = endpoints.ToImmutable(),
             RouteConfigurations = routes.ToImmutable(),
@@ -71,11 +72,11 @@ internal sealed partial class ConfigStore
         };
         _removedListeners.Clear();
         if (IsEmpty(change)) return;
-        Settle(Hand(change), predecessors, refused);
+        Settle(Hand(change), change, predecessors, refused);
     }
 
     private static bool IsEmpty(ConfigChange change) =>
-        change.Clusters.IsEmpty && change.Endpoints.IsEmpty && change.RouteConfigurations.IsEmpty && change.Listeners.IsEmpty
+        change.Secrets.IsEmpty && change.Clusters.IsEmpty && change.Endpoints.IsEmpty && change.RouteConfigurations.IsEmpty && change.Listeners.IsEmpty
         && change.RemovedListeners.IsEmpty && change.RemovedRouteConfigurations.IsEmpty && change.RemovedClusters.IsEmpty;
 
     private IReadOnlyList<Diagnostic> Hand(ConfigChange change)
@@ -87,7 +88,7 @@ internal sealed partial class ConfigStore
     }
 
     /// <summary>A listener that the data plane could not use keeps its predecessor; the refusal is told to whoever sent it.</summary>
-    private void Settle(IReadOnlyList<Diagnostic> complaints, Dictionary<string, ListenerConfig?> predecessors, List<RejectedResource> refused)
+    private void Settle(IReadOnlyList<Diagnostic> complaints, ConfigChange change, Dictionary<string, ListenerConfig?> predecessors, List<RejectedResource> refused)
     {
         var failed = new HashSet<string>(StringComparer.Ordinal);
         foreach (Diagnostic complaint in complaints)
@@ -95,6 +96,7 @@ internal sealed partial class ConfigStore
             if (complaint.Severity != Severity.Error) continue;
             string name = predecessors.Keys.FirstOrDefault(n => Concerns(complaint, n)) ?? complaint.Subject ?? "";
             refused.Add(new RejectedResource(name, complaint.ToString()));
+            if (IsUnusableSecret(complaint, change)) continue;
             if (!predecessors.TryGetValue(name, out ListenerConfig? predecessor) || !failed.Add(name)) continue;
             ListenerEntry entry = _listeners[name];
             entry.Active = predecessor;
@@ -127,7 +129,8 @@ internal sealed partial class ConfigStore
 
     private bool IsWarm(ClusterEntry entry, ClusterConfig config, long now)
     {
-        if (config.Type == DiscoveryType.Static) return true;
+        if (!HasSecrets(config.SecretReferences, $"cluster {entry.Name}", entry.WarmingSince, entry.Active is null, now)) return false;
+        if (config.Type is DiscoveryType.Static or DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy) return true;
         bool first = entry.Active is null;
         if (IsDns(config))
         {
@@ -148,7 +151,7 @@ internal sealed partial class ConfigStore
     {
         if (entry.Warming is not { } config || _phase < Phase.Listeners) return false;
         foreach (HttpConnectionManagerConfig http in config.HttpManagers) if (!IsWarm(entry, http, now)) return false;
-        return true;
+        return HasSecrets(config.SecretReferences, $"listener {entry.Name}", entry.WarmingSince, entry.Active is null, now);
     }
 
     private bool IsWarm(ListenerEntry entry, HttpConnectionManagerConfig http, long now)
@@ -241,8 +244,9 @@ internal sealed partial class ConfigStore
         }
     }
 
-    /// <summary>A static cluster whose endpoints come over ADS cannot be waited for before ADS is spoken.</summary>
-    private static bool DependsOnAds(ClusterEntry entry) => entry.Latest is { Type: DiscoveryType.Eds };
+    /// <summary>A static cluster whose endpoints or secrets come over ADS cannot be waited for before ADS is spoken.</summary>
+    private static bool DependsOnAds(ClusterEntry entry) =>
+        entry.Latest is { Type: DiscoveryType.Eds } || entry.Latest.SecretReferences.Any(r => r.Source is { Kind: ConfigSourceKind.Ads });
 
     private bool HasAnswered(Waiting waiting, ResourceType type, string stats)
     {
@@ -290,6 +294,7 @@ internal sealed partial class ConfigStore
         }
         _interests.SubscribeNames(ResourceType.Endpoints, eds);
         _interests.SubscribeNames(ResourceType.Route, rds);
+        _interests.SubscribeNames(ResourceType.Secret, WantedSecrets());
         _interests.ResolveNames(dns);
     }
 
@@ -324,12 +329,17 @@ internal sealed partial class ConfigStore
         foreach (ClusterEntry entry in _clusters.Values)
         {
             if (entry.RemovedAt is { } removed) Consider(removed, HoldLimit);
-            else if (entry is { Active: null, Warming: { } config }) Consider(entry.WarmingSince, IsDns(config) ? DnsLimit : LimitOf(config.EdsSource));
+            else if (entry is { Active: null, Warming: { } config })
+            {
+                Consider(entry.WarmingSince, IsDns(config) ? DnsLimit : LimitOf(config.EdsSource));
+                foreach (SecretReferenceConfig secret in config.SecretReferences) Consider(entry.WarmingSince, LimitOf(secret.Source));
+            }
         }
         foreach (RouteEntry entry in _routes.Values) if (entry.Pending is not null) Consider(entry.PendingSince, HoldLimit);
         foreach (ListenerEntry entry in _listeners.Values)
         {
             if (entry.Warming is null || _phase < Phase.Listeners) continue;
+            if (entry.Active is null) foreach (SecretReferenceConfig secret in entry.Warming.SecretReferences) Consider(entry.WarmingSince, LimitOf(secret.Source));
             foreach (HttpConnectionManagerConfig http in entry.Warming.HttpManagers)
             {
                 if (http.RouteConfig is not null) Consider(entry.WarmingSince, HoldLimit);
@@ -376,7 +386,7 @@ internal sealed partial class ConfigStore
     public ConfigDump Dump()
     {
         var resources = new List<ResourceDump>();
-        for (var type = ResourceType.Cluster; type <= ResourceType.Route; type++)
+        for (var type = ResourceType.Cluster; type <= ResourceType.Secret; type++)
         {
             List<ResourceDump> ofType = Entries(type).Select(e => Show(type, e)).ToList();
             ofType.AddRange(_neverAccepted.Where(p => p.Key.Item1 == type && Find(type, p.Key.Item2) is null)
@@ -394,7 +404,7 @@ internal sealed partial class ConfigStore
             ClusterEntry { RemovedAt: not null } => ResourceState.Draining,
             ClusterEntry { Warming: not null } or ListenerEntry { Warming: not null } or RouteEntry { Pending: not null } => ResourceState.Warming,
             ListenerEntry { Active: null } => ResourceState.Failed,
-            EndpointsEntry { Latest: null } or RouteEntry { Active: null } => ResourceState.Warming,
+            EndpointsEntry { Latest: null } or SecretEntry { Latest: null } or RouteEntry { Active: null } => ResourceState.Warming,
             _ => ResourceState.Active,
         };
         return new ResourceDump(type, entry.Name, entry.IsStatic, state, entry.Version, entry.Updated, entry.IsStatic ? null : entry.Bytes, entry.Failure);

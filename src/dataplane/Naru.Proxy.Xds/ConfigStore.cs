@@ -1,5 +1,5 @@
 // Keeps every accepted resource and decides when it is fit to serve: a cluster waits for its endpoints, a listener for its routes,
-// routes for the clusters they name, a removed cluster for the routes that still name it. Then the data plane gets one whole change.
+// both for the secrets they name (ConfigStore.Secrets.cs), routes for the clusters they name, a removed cluster for the routes that still name it. Then the data plane gets one whole change.
 // Runs on the main context only; reads no file, opens no socket; it hears of the world through Accept and tells IInterests what it wants.
 using System.Collections.Immutable;
 using Naru.Core;
@@ -33,6 +33,7 @@ internal sealed partial class ConfigStore
     private readonly Dictionary<string, EndpointsEntry> _endpoints = new(StringComparer.Ordinal);
     private readonly Dictionary<string, ListenerEntry> _listeners = new(StringComparer.Ordinal);
     private readonly Dictionary<string, RouteEntry> _routes = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, SecretEntry> _secrets = new(StringComparer.Ordinal);
     private readonly Dictionary<(ResourceType, string), ResourceFailure> _neverAccepted = [];
     private readonly Waiting _cds = new();
     private readonly Waiting _lds = new();
@@ -90,7 +91,7 @@ internal sealed partial class ConfigStore
         _cds.Source = bootstrap.Cds;
         _lds.Source = bootstrap.Lds;
         _phase = Phase.Clusters;
-        if (!bootstrap.Secrets.IsEmpty) Hand(new ConfigChange { Secrets = bootstrap.Secrets });
+        foreach (SecretConfig secret in bootstrap.Secrets) _secrets[secret.Name] = new SecretEntry(secret.Name) { IsStatic = true, Latest = secret, Answered = true, Dirty = true };
         // The static clusters first: the xDS cluster is among them, and its address may have to be looked up.
         Advance();
     }
@@ -126,6 +127,7 @@ internal sealed partial class ConfigStore
             case ResourceType.Cluster: AcceptClusters(batch, refused); break;
             case ResourceType.Endpoints: AcceptEndpoints(batch); break;
             case ResourceType.Listener: AcceptListeners(batch, refused); break;
+            case ResourceType.Secret: AcceptSecrets(batch, refused); break;
             default: AcceptRoutes(batch); break;
         }
         DateTimeOffset at = _time.GetUtcNow();
@@ -160,6 +162,11 @@ internal sealed partial class ConfigStore
                 refused.Add(new RejectedResource(resource.Name, StaticNameTaken("cluster", resource.Name)));
                 continue;
             }
+            if (UnknownSecret((resource.Record as ClusterConfig)?.SecretReferences) is { } unknown)
+            {
+                refused.Add(new RejectedResource(resource.Name, unknown));
+                continue;
+            }
             if (!known) _clusters[resource.Name] = entry = new ClusterEntry(resource.Name);
             entry!.RemovedAt = null;
             if (resource.Record is not ClusterConfig record)
@@ -190,6 +197,11 @@ internal sealed partial class ConfigStore
             if (known && entry!.IsStatic)
             {
                 refused.Add(new RejectedResource(resource.Name, StaticNameTaken("listener", resource.Name)));
+                continue;
+            }
+            if (UnknownSecret((resource.Record as ListenerConfig)?.SecretReferences) is { } unknown)
+            {
+                refused.Add(new RejectedResource(resource.Name, unknown));
                 continue;
             }
             if (!known) _listeners[resource.Name] = entry = new ListenerEntry(resource.Name);
@@ -292,6 +304,14 @@ internal sealed partial class ConfigStore
                 foreach (HttpConnectionManagerConfig user in users[bad.Name]) Add(RouteStats(user), SubscriptionStats.Attempt, SubscriptionStats.Rejected, -1, "");
         }
 
+        else if (batch.Type == ResourceType.Secret)
+        {
+            foreach (AcceptedResource good in batch.Accepted)
+                if (_secrets.ContainsKey(good.Name)) Add(SecretStats(good.Name), SubscriptionStats.Attempt, SubscriptionStats.Success, SubscriptionStats.Version, good.Version);
+            foreach (RejectedResource bad in batch.Rejected)
+                if (_secrets.ContainsKey(bad.Name)) Add(SecretStats(bad.Name), SubscriptionStats.Attempt, SubscriptionStats.Rejected, -1, "");
+        }
+
         static void Add(StatBlock block, int attempt, int outcome, int versionGauge, string version)
         {
             block.Add(attempt);
@@ -317,6 +337,7 @@ internal sealed partial class ConfigStore
         ResourceType.Cluster => _clusters.GetValueOrDefault(name),
         ResourceType.Endpoints => _endpoints.GetValueOrDefault(name),
         ResourceType.Listener => _listeners.GetValueOrDefault(name),
+        ResourceType.Secret => _secrets.GetValueOrDefault(name),
         _ => _routes.GetValueOrDefault(name),
     };
 
@@ -325,6 +346,7 @@ internal sealed partial class ConfigStore
         ResourceType.Cluster => _clusters.Values,
         ResourceType.Endpoints => _endpoints.Values,
         ResourceType.Listener => _listeners.Values,
+        ResourceType.Secret => _secrets.Values,
         _ => _routes.Values,
     };
 

@@ -4,7 +4,7 @@ using Naru.Telemetry;
 
 namespace Naru.Proxy.Xds;
 
-/// <summary>One subscription: <c>cluster_manager.cds</c>, <c>listener_manager.lds</c>, <c>http.&lt;prefix&gt;.rds.&lt;name&gt;</c>.</summary>
+/// <summary>One subscription: <c>cluster_manager.cds</c>, <c>listener_manager.lds</c>, <c>http.&lt;prefix&gt;.rds.&lt;name&gt;</c>, <c>sds.&lt;name&gt;</c>.</summary>
 internal static class SubscriptionStats
 {
     public static readonly StatSchema Schema = new();

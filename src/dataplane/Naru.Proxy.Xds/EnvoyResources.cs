@@ -4,6 +4,7 @@ using Envoy.Config.Cluster.V3;
 using Envoy.Config.Endpoint.V3;
 using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
+using Envoy.Extensions.TransportSockets.Tls.V3;
 using Google.Protobuf;
 using Naru.Core;
 using Naru.Proxy.Config;
@@ -20,6 +21,7 @@ public static class EnvoyResources
         ResourceType.Cluster => Read(Cluster.Parser.ParseFrom(bytes), diagnostics, null),
         ResourceType.Endpoints => Read(ClusterLoadAssignment.Parser.ParseFrom(bytes), diagnostics, null),
         ResourceType.Listener => Read(Listener.Parser.ParseFrom(bytes), diagnostics, null),
+        ResourceType.Secret => Read(Secret.Parser.ParseFrom(bytes), diagnostics, null),
         _ => Read(RouteConfiguration.Parser.ParseFrom(bytes), diagnostics, null),
     };
 
@@ -53,6 +55,7 @@ public static class EnvoyResources
         ClusterLoadAssignment endpoints => ResourceReader.ClusterLoadAssignment(endpoints, diagnostics, places),
         Listener listener => ResourceReader.Listener(listener, diagnostics, places),
         RouteConfiguration routes => ResourceReader.RouteConfiguration(routes, diagnostics, places),
+        Secret secret => ResourceReader.Secret(secret, diagnostics, places),
         _ => null,
     };
 
@@ -62,6 +65,7 @@ public static class EnvoyResources
         ClusterLoadAssignment => ResourceType.Endpoints,
         Listener => ResourceType.Listener,
         RouteConfiguration => ResourceType.Route,
+        Secret => ResourceType.Secret,
         _ => null,
     };
 
@@ -71,6 +75,7 @@ public static class EnvoyResources
         ClusterLoadAssignment endpoints => endpoints.ClusterName,
         Listener listener => listener.Name,
         RouteConfiguration routes => routes.Name,
+        Secret secret => secret.Name,
         _ => "",
     };
 }

@@ -1,4 +1,4 @@
-// The four kinds of resources this proxy subscribes to, with their names on the wire (xDS transport protocol, type URLs).
+// The five kinds of resources this proxy subscribes to, with their names on the wire (xDS transport protocol, type URLs).
 using Google.Protobuf;
 
 namespace Naru.Proxy.Xds;
@@ -17,6 +17,9 @@ public enum ResourceType
 
     /// <summary>RDS.</summary>
     Route,
+
+    /// <summary>SDS.</summary>
+    Secret,
 }
 
 /// <summary>Names of <see cref="ResourceType"/> on the wire.</summary>
@@ -29,7 +32,7 @@ public static class ResourceTypes
     public const string WrapperUrl = UrlPrefix + "envoy.service.discovery.v3.Resource";
 
     /// <summary>How many kinds there are.</summary>
-    public const int Count = 4;
+    public const int Count = 5;
 
     private static readonly string[] Urls =
     [
@@ -37,6 +40,7 @@ public static class ResourceTypes
         UrlPrefix + "envoy.config.endpoint.v3.ClusterLoadAssignment",
         UrlPrefix + "envoy.config.listener.v3.Listener",
         UrlPrefix + "envoy.config.route.v3.RouteConfiguration",
+        UrlPrefix + "envoy.extensions.transport_sockets.tls.v3.Secret",
     ];
 
     private static readonly string[] Services =
@@ -45,16 +49,17 @@ public static class ResourceTypes
         "envoy.service.endpoint.v3.EndpointDiscoveryService",
         "envoy.service.listener.v3.ListenerDiscoveryService",
         "envoy.service.route.v3.RouteDiscoveryService",
+        "envoy.service.secret.v3.SecretDiscoveryService",
     ];
 
-    private static readonly string[] Plurals = ["Clusters", "Endpoints", "Listeners", "Routes"];
+    private static readonly string[] Plurals = ["Clusters", "Endpoints", "Listeners", "Routes", "Secrets"];
 
-    private static readonly string[] Short = ["CDS", "EDS", "LDS", "RDS"];
+    private static readonly string[] Short = ["CDS", "EDS", "LDS", "RDS", "SDS"];
 
     /// <summary>The v3 type URL.</summary>
     public static string Url(this ResourceType type) => Urls[(int)type];
 
-    /// <summary>CDS, EDS, LDS or RDS.</summary>
+    /// <summary>CDS, EDS, LDS, RDS or SDS.</summary>
     public static string Abbreviation(this ResourceType type) => Short[(int)type];
 
     /// <summary>Whether a state-of-the-world response is the full state, so that absence removes (true for CDS and LDS).</summary>
@@ -74,7 +79,7 @@ public static class ResourceTypes
         return index >= 0;
     }
 
-    /// <summary>The resource's name without decoding it: in all four messages it is field 1. Null where the bytes are not a message.</summary>
+    /// <summary>The resource's name without decoding it: in all five messages it is field 1. Null where the bytes are not a message.</summary>
     public static string? PeekName(ByteString value)
     {
         try

@@ -39,6 +39,9 @@ public sealed class BootstrapTests
     [Theory]
     [InlineData("v3-front.yaml", true)]
     [InlineData("v3-all-fields.yaml", true)]
+    [InlineData("v3-layer-4.yaml", true)]
+    [InlineData("v3-google.yaml", true)]
+    [InlineData("v2-google.yaml", true)]
     [InlineData("v2-front.yaml", true)]
     [InlineData("v2-filter-key.yaml", true)]
     [InlineData("v2-istio-1.0.json", true)]
@@ -56,6 +59,8 @@ public sealed class BootstrapTests
 
     [Theory]
     [InlineData("v3-front.yaml")]
+    [InlineData("v3-layer-4.yaml")]
+    [InlineData("v2-google.yaml")]
     [InlineData("v2-front.yaml")]
     [InlineData("v2-filter-key.yaml")]
     [InlineData("v2-istio-1.0.json")]

@@ -15,6 +15,9 @@ internal sealed class RecordingPlane : IDataPlane
     /// <summary>Listeners whose address cannot be bound.</summary>
     public HashSet<string> Unbindable { get; } = [];
 
+    /// <summary>Secrets that cannot be used.</summary>
+    public HashSet<string> Unusable { get; } = [];
+
     /// <summary>Routes that named a cluster which was not there, at any time.</summary>
     public List<string> Broken { get; } = [];
 
@@ -22,6 +25,8 @@ internal sealed class RecordingPlane : IDataPlane
     {
         Changes.Add(change);
         var complaints = new Diagnostics();
+        foreach (SecretConfig secret in change.Secrets)
+            if (Unusable.Contains(secret.Name)) complaints.Error("NARU-P104", $"secret {secret.Name}: no", subject: secret.Name);
         foreach (ClusterConfig cluster in change.Clusters) Clusters[cluster.Name] = cluster;
         foreach (EndpointsConfig endpoints in change.Endpoints) Endpoints[endpoints.ClusterName] = endpoints;
         foreach (RouteConfigurationConfig routes in change.RouteConfigurations) Routes[routes.Name] = routes;

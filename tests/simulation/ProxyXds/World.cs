@@ -14,7 +14,7 @@ namespace Naru.SimulationTests.ProxyXds;
 
 internal sealed class World : INameLookup
 {
-    public World(bool delta = false, Func<BootstrapConfig, BootstrapConfig>? change = null, ResourceFileReader? files = null)
+    public World(bool delta = false, Func<BootstrapConfig, BootstrapConfig>? change = null, ResourceFileReader? files = null, ResourceDecoder? decoder = null)
     {
         Main = new MainContext(Log, manual: true);
         var bootstrap = new BootstrapConfig
@@ -30,7 +30,7 @@ internal sealed class World : INameLookup
             Bootstrap = change?.Invoke(bootstrap) ?? bootstrap,
             DataPlane = Plane,
             Stats = Stats,
-            Decoder = Resources.Decode,
+            Decoder = decoder ?? Resources.Decode,
             FileReader = files ?? ((_, _, path) => throw new FileNotFoundException(path)),
             Transport = Wire,
             Names = this,

@@ -56,8 +56,7 @@ envoy.config.core.v3.EnvoyInternalAddress
 envoy.config.core.v3.CidrRange
   + address_prefix prefix_len
 envoy.config.core.v3.SocketOption
-  + level name int_value buf_value state
-  ~ description: it is for people
+  + description level name int_value buf_value state
 envoy.config.core.v3.RuntimeFeatureFlag
   + default_value
   ~ runtime_key: values of the runtime are not read yet

@@ -16,7 +16,8 @@ internal static class ConfigDumpPage
     // Fields of ConfigDump's parts that `resource` may name.
     private static readonly string[] s_resources =
         ["bootstrap", "static_clusters", "dynamic_active_clusters", "dynamic_warming_clusters", "static_endpoint_configs", "dynamic_endpoint_configs",
-            "static_listeners", "dynamic_listeners", "static_route_configs", "dynamic_route_configs"];
+            "static_listeners", "dynamic_listeners", "static_route_configs", "dynamic_route_configs",
+            "static_secrets", "dynamic_active_secrets", "dynamic_warming_secrets"];
 
     public static string[] Parameters { get; } = ["include_eds", "resource", "mask", "name_regex"];
 
@@ -77,6 +78,9 @@ internal static class ConfigDumpPage
             Raw("\n  }");
             Part("RoutesConfigDump", ref first);
             foreach (bool more in Fields("static_route_configs", "dynamic_route_configs")) yield return more;
+            Raw("\n  }");
+            Part("SecretsConfigDump", ref first);
+            foreach (bool more in Fields("static_secrets", "dynamic_active_secrets", "dynamic_warming_secrets")) yield return more;
             Raw("\n  }\n ]\n}\n");
             yield return true;
         }
@@ -144,7 +148,7 @@ internal static class ConfigDumpPage
 
         private void Entry(DumpedResource entry, string indent)
         {
-            string key = entry.Kind switch { DumpKind.Cluster => "cluster", DumpKind.Endpoint => "endpoint_config", DumpKind.Route => "route_config", _ => "listener" };
+            string key = entry.Kind switch { DumpKind.Cluster => "cluster", DumpKind.Endpoint => "endpoint_config", DumpKind.Route => "route_config", DumpKind.Secret => "secret", _ => "listener" };
             if (entry.Kind == DumpKind.Listener && !entry.IsStatic)
             {
                 // DynamicListener has a state of each life instead of fields of its own.
@@ -161,6 +165,7 @@ internal static class ConfigDumpPage
             }
             else
             {
+                if (entry.Kind == DumpKind.Secret) Text("name", entry.Name, indent);
                 Common(entry, key, indent);
             }
             if (entry.Failure is not { } failure) return;
@@ -225,6 +230,8 @@ internal static class ConfigDumpPage
         (DumpKind.Listener, true) => "static_listeners",
         (DumpKind.Listener, false) => "dynamic_listeners",
         (DumpKind.Route, true) => "static_route_configs",
+        (DumpKind.Secret, true) => "static_secrets",
+        (DumpKind.Secret, false) => entry.State == DumpState.Warming ? "dynamic_warming_secrets" : "dynamic_active_secrets",
         _ => "dynamic_route_configs",
     };
 
@@ -237,6 +244,8 @@ internal static class ConfigDumpPage
         "static_listeners" => "ListenersConfigDump.StaticListener",
         "dynamic_listeners" => "ListenersConfigDump.DynamicListener",
         "static_route_configs" => "RoutesConfigDump.StaticRouteConfig",
+        "static_secrets" => "SecretsConfigDump.StaticSecret",
+        "dynamic_active_secrets" or "dynamic_warming_secrets" => "SecretsConfigDump.DynamicSecret",
         _ => "RoutesConfigDump.DynamicRouteConfig",
     };
 

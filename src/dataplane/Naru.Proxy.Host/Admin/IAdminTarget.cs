@@ -59,7 +59,7 @@ internal sealed record ClusterView(string Name)
 }
 
 /// <summary>The four kinds of resources.</summary>
-internal enum DumpKind { Cluster, Endpoint, Listener, Route }
+internal enum DumpKind { Cluster, Endpoint, Listener, Route, Secret }
 
 /// <summary>Where a dumped resource stands.</summary>
 internal enum DumpState { Active, Warming, Draining, Failed }

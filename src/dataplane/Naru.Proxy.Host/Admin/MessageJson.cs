@@ -16,7 +16,10 @@ internal static class MessageJson
     private const string Redacted = "[redacted]";
     private const int MaxDepth = 64;
 
-    private static readonly string[] s_secretWords = ["password", "secret", "token", "private_key", "session_ticket", "api_key", "apikey", "credential"];
+    private static readonly string[] s_secretWords = ["password", "secret", "token", "private_key", "session_ticket", "api_key", "apikey", "credential", "pkcs12"];
+
+    // Names with such a word that hold references, or messages with secret fields of their own.
+    private static readonly string[] s_openNames = ["secrets", "tls_certificate_sds_secret_configs", "validation_context_sds_secret_config", "session_ticket_keys_sds_secret_config"];
 
     private static readonly string[] s_secretHeaders = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-amz-security-token"];
 
@@ -121,6 +124,7 @@ internal static class MessageJson
 
     private static bool IsSecretName(string name)
     {
+        if (s_openNames.Contains(name)) return false;
         foreach (string word in s_secretWords)
         {
             if (name.Contains(word, StringComparison.OrdinalIgnoreCase)) return true;

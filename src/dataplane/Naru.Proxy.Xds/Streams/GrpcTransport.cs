@@ -1,5 +1,6 @@
 // The wire in earnest: gRPC over HTTP/2 without TLS (h2c), one connection a stream. Method descriptions are made by hand so that
 // no generated stub, descriptor or reflection is pulled into the sidecar. Refuses nothing for its size: that is the server's choice.
+using System.Net.Sockets;
 using System.Threading.Channels;
 using Envoy.Service.Discovery.V3;
 using Google.Protobuf;
@@ -75,7 +76,9 @@ public sealed class GrpcTransport : IXdsTransport
                     KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
                     KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
                 };
-                using GrpcChannel channel = GrpcChannel.ForAddress($"http://{address}", new GrpcChannelOptions
+                // An agent beside the proxy listens on a Unix socket; its path is no authority.
+                if (address.Kind == AddressKind.Pipe) handler.ConnectCallback = (_, token) => DialAsync(address.Host, token);
+                using GrpcChannel channel = GrpcChannel.ForAddress(address.Kind == AddressKind.Pipe ? "http://localhost" : $"http://{address}", new GrpcChannelOptions
                 {
                     HttpHandler = handler,
                     MaxReceiveMessageSize = null,
@@ -95,6 +98,21 @@ public sealed class GrpcTransport : IXdsTransport
             _requests.Writer.TryComplete();
             // A stream that we closed ourselves has nobody listening any more; the listener tells them apart.
             _events.Closed(reason);
+        }
+
+        private static async ValueTask<System.IO.Stream> DialAsync(string path, CancellationToken token)
+        {
+            var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            try
+            {
+                await socket.ConnectAsync(new UnixDomainSocketEndPoint(path.StartsWith('@') ? "\0" + path[1..] : path), token).ConfigureAwait(false);
+                return new NetworkStream(socket, ownsSocket: true);
+            }
+            catch
+            {
+                socket.Dispose();
+                throw;
+            }
         }
 
         private async Task WriteAsync(IClientStreamWriter<TRequest> writer)

@@ -1,0 +1,111 @@
+// The store's third part: certificates, validation contexts and ticket keys by SDS. Whoever names a secret waits for it before he
+// serves; a newer one goes to the data plane alone, at once. What nobody names any more is forgotten.
+using System.Collections.Immutable;
+using Naru.Core;
+using Naru.Proxy.Config;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Xds;
+
+internal sealed partial class ConfigStore
+{
+    private void AcceptSecrets(ResourceBatch batch, List<RejectedResource> refused)
+    {
+        foreach (AcceptedResource resource in batch.Accepted)
+        {
+            if (!_secrets.TryGetValue(resource.Name, out SecretEntry? entry)) continue;
+            if (entry.IsStatic)
+            {
+                refused.Add(new RejectedResource(resource.Name, StaticNameTaken("secret", resource.Name)));
+                continue;
+            }
+            entry.Answered = true;
+            if (resource.Record is not SecretConfig record)
+            {
+                entry.Confirmed(resource.Version);
+                continue;
+            }
+            entry.Accepted(resource, _time.GetUtcNow());
+            entry.Latest = record;
+            entry.Dirty = true;
+        }
+        foreach (string name in batch.Rejected.Select(r => r.Name).Concat(batch.Removed))
+            if (_secrets.TryGetValue(name, out SecretEntry? entry)) entry.Answered = true;
+        KeepRemoved(batch, n => _secrets.TryGetValue(n, out SecretEntry? e) && e.Latest is not null);
+    }
+
+    /// <summary>Why a dynamic resource may not be used: it names a secret of the bootstrap that is not there.</summary>
+    private string? UnknownSecret(IEnumerable<SecretReferenceConfig>? references)
+    {
+        foreach (SecretReferenceConfig reference in references ?? [])
+        {
+            if (reference.Source is not null || _secrets.GetValueOrDefault(reference.Name) is { IsStatic: true }) continue;
+            return $"error[NARU-X107]: the bootstrap has no secret \"{reference.Name}\"; help: add it to static_resources.secrets, or give the reference an sds_config";
+        }
+        return null;
+    }
+
+    /// <summary>Whether every secret is there that a cluster or listener names. One that is new goes on without, when the time is up or
+    /// its source says that there is none (its connections then fail, as in Envoy); one that replaces another waits on.</summary>
+    private bool HasSecrets(IEnumerable<SecretReferenceConfig> references, string owner, long since, bool first, long now)
+    {
+        foreach (SecretReferenceConfig reference in references)
+        {
+            SecretEntry? entry = _secrets.GetValueOrDefault(reference.Name);
+            if (entry?.Latest is not null) continue;
+            if (!first) return false;
+            if (entry is { Answered: true }) continue;
+            if (!HasPassed(since, LimitOf(reference.Source), now)) return false;
+            if (entry is null) continue;
+            // Said once: from now on nobody waits for it.
+            entry.Answered = true;
+            SecretStats(reference.Name).Add(SubscriptionStats.InitFetchTimeout);
+            _log(LogLevel.Warning, $"xds: no secret \"{reference.Name}\" for {owner} within {LimitOf(reference.Source).TotalSeconds:0.###} s; it is used without, and its TLS connections fail until the secret comes");
+        }
+        return true;
+    }
+
+    private Dictionary<ConfigSourceConfig, HashSet<string>> WantedSecrets()
+    {
+        var wanted = new Dictionary<ConfigSourceConfig, HashSet<string>>();
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        foreach (ClusterEntry entry in _clusters.Values)
+            if (entry.RemovedAt is null) Want((entry.Active?.SecretReferences ?? []).Concat(entry.Warming?.SecretReferences ?? []));
+        foreach (ListenerEntry entry in _listeners.Values) Want((entry.Active?.SecretReferences ?? []).Concat(entry.Warming?.SecretReferences ?? []));
+        foreach (string unused in _secrets.Values.Where(s => !s.IsStatic && !names.Contains(s.Name)).Select(s => s.Name).ToList()) _secrets.Remove(unused);
+        return wanted;
+
+        void Want(IEnumerable<SecretReferenceConfig> references)
+        {
+            foreach (SecretReferenceConfig reference in references)
+            {
+                if (reference.Source is not { } source || !names.Add(reference.Name)) continue;
+                if (!_secrets.ContainsKey(reference.Name)) _secrets[reference.Name] = new SecretEntry(reference.Name);
+                if (!_secrets[reference.Name].IsStatic) NamesOf(wanted, source).Add(reference.Name);
+            }
+        }
+    }
+
+    private ImmutableArray<SecretConfig> DirtySecrets()
+    {
+        var secrets = ImmutableArray.CreateBuilder<SecretConfig>();
+        foreach (SecretEntry entry in _secrets.Values)
+        {
+            if (!entry.Dirty) continue;
+            entry.Dirty = false;
+            if (entry.Latest is not null) secrets.Add(entry.Latest);
+        }
+        return secrets.ToImmutable();
+    }
+
+    /// <summary>The data plane could not use a secret: whatever came before goes on, and the same bytes count as new when they come again.</summary>
+    private bool IsUnusableSecret(Diagnostic complaint, ConfigChange change)
+    {
+        SecretConfig? secret = change.Secrets.FirstOrDefault(s => s.Name == complaint.Subject);
+        if (secret is null || !_secrets.TryGetValue(secret.Name, out SecretEntry? entry)) return false;
+        entry.Unusable(complaint.ToString(), _time.GetUtcNow());
+        return true;
+    }
+
+    private StatBlock SecretStats(string name) => _stats.Block("sds." + name, SubscriptionStats.Schema);
+}
