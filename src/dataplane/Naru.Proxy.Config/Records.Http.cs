@@ -51,8 +51,8 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public bool StripAnyHostPort { get; init; }
     /// <summary>Proxies in front whose <c>x-forwarded-for</c> entries are believed.</summary>
     public int XffNumTrustedHops { get; init; }
-    /// <summary>Peers whose internal headers and details are trusted besides loopback and private ranges
-    /// (<c>internal_address_config</c>); null is Envoy's default ranges.</summary>
+    /// <summary>Clients whose internal headers are believed and who are told details (<c>internal_address_config</c>); null is nobody, as in
+    /// Envoy since 1.33. Details are told on this machine in any case.</summary>
     public InternalAddressConfig? InternalAddresses { get; init; }
     /// <summary>What becomes of <c>x-forwarded-client-cert</c>.</summary>
     public ClientCertForwarding ForwardClientCert { get; init; }

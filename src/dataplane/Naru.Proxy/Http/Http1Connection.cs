@@ -192,7 +192,7 @@ internal sealed class Http1Connection : ListenerConnection
         if (RequestCheck.Refusal(x) is not { } refusal) return null;
         if (refusal.Status == 431) _shard[HttpStats.RqTooLarge]++;
         if (refusal.Status is 400 or 431 or 414 or 505 or 501) _shard[HttpStats.CxProtocolError]++;
-        x.KeepAlive = x.KeepAlive && refusal.Status is 417 or 405 && x.Framing.Body == BodyKind.None;
+        x.KeepAlive = x.KeepAlive && refusal.Status is 417 or 405 or 307 && x.Framing.Body == BodyKind.None;
         if (x.KeepAlive) x.In.Start += x.Head.Length;
         return refusal;
     }

@@ -41,6 +41,9 @@ internal sealed class HttpManager
         RequestMs = Ms(config.RequestTimeout);
         MaxConnectionMs = Ms(config.MaxConnectionDuration);
         MaxStreamMs = Ms(config.MaxStreamDuration);
+        LooksAtPaths = config.NormalizePath || config.MergeSlashes || config.EscapedSlashes != EscapedSlashes.KeepUnchanged;
+        LooksCloser = LooksAtPaths || config.UnderscoreHeaders != UnderscoreHeaders.Allow || config.StripAnyHostPort || config.StripMatchingHostPort;
+        KnowsClients = config.UseRemoteAddress || HasInternal || config.ForwardClientCert is ClientCertForwarding.AppendForward or ClientCertForwarding.SanitizeSet;
     }
 
     /// <summary>Whether any address is internal. Without <c>internal_address_config</c> none is, as in Envoy since 1.33.</summary>
@@ -68,6 +71,15 @@ internal sealed class HttpManager
 
     /// <summary>Whether CONNECT is among them.</summary>
     public bool TakesConnect { get; }
+
+    /// <summary>Paths are normalized or refused before they are routed.</summary>
+    public bool LooksAtPaths { get; }
+
+    /// <summary>Any of the rarely configured looks at paths, names and hosts is wanted: one test for all of them.</summary>
+    public bool LooksCloser { get; }
+
+    /// <summary>Something about the client is said upstream beside the scheme.</summary>
+    public bool KnowsClients { get; }
 
     // All in ms; 0 is never.
     public long IdleMs { get; }

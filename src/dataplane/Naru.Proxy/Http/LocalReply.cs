@@ -25,6 +25,7 @@ internal static class LocalReply
         string said = ClientAddress.MayKnow(x) ? $"{reason.Code} {Clean(Sentence(x, reason, detail))}" : reason.Code;
         if (reason == Reasons.Overflow) extra = "x-envoy-overloaded: true\r\n";
         else if (reason == Reasons.Overloaded) extra = "x-envoy-local-overloaded: true\r\n";
+        else if (reason == Reasons.EscapedSlash) extra = $"location: {Location(x)}\r\n";
         return ReplyForms.Of(x) switch
         {
             ReplyForm.Grpc => SendGrpcAsync(x, Encoding.ASCII.GetBytes(said), said, extra),
@@ -58,6 +59,14 @@ internal static class LocalReply
         bool sent = await x.SendDownstreamAsync(o, (int)x.HeadBytesSent, end: true);
         x.Worker.Buffers.Return(o);
         return sent && x.KeepAlive;
+    }
+
+    // Two slashes at the front would name a host (RFC 3986 4.2).
+    private static string Location(Exchange x)
+    {
+        string path = Encoding.Latin1.GetString(x.Path);
+        if (path.Length > 1 && path[1] is '/' or '\\') path = $"/.{path}";
+        return x.HasQuery ? $"{path}?{Encoding.Latin1.GetString(x.Query)}" : path;
     }
 
     private static string Sentence(Exchange x, Reason reason, string detail)

@@ -155,6 +155,12 @@ internal static class Reasons
         Remedy = "Mend the client.",
     };
 
+    public static readonly Reason Underscore = new(400, "NARU-D408", "a header name has an underscore", ResponseFlags.DownstreamProtocolError, "http1.unexpected_underscore")
+    {
+        When = "`headers_with_underscores_action` is `REJECT_REQUEST` and a field name holds an underscore.",
+        Remedy = "Rename the header, or drop or allow such names.",
+    };
+
     public static readonly Reason HeadTooLarge = new(431, "NARU-D431", "the request head is larger than max_request_headers_kb", ResponseFlags.DownstreamProtocolError, "http1.headers_too_large")
     {
         When = "The head has more bytes than `max_request_headers_kb`.",
@@ -201,6 +207,12 @@ internal static class Reasons
     {
         When = "A broken escape or an escaped NUL where `normalize_path` is on, or an escaped slash where `path_with_escaped_slashes_action` refuses it.",
         Remedy = "Mend the path, or change the two settings.",
+    };
+
+    public static readonly Reason EscapedSlash = new(307, "NARU-D307", "the path has escaped slashes: ask for it without", ResponseFlags.None, "path_normalization_failed")
+    {
+        When = "An escaped slash where `path_with_escaped_slashes_action` is `UNESCAPE_AND_REDIRECT`.",
+        Remedy = "Follow the redirect.",
     };
 
     public static readonly Reason BadExpect = new(417, "NARU-D417", "only Expect: 100-continue is known", ResponseFlags.None, "expectation_failed")

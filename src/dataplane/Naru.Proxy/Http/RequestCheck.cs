@@ -1,8 +1,11 @@
 // Looks a parsed request over before anything is done with it: framing, target form, host, expectations (RFC 9110 7, RFC 9112 3).
 // Whatever two recipients could understand differently ends here.
 using System.Buffers;
+using System.Globalization;
+using System.Net;
 using System.Text;
 using Naru.Http.Http1;
+using Naru.Proxy.Config;
 using Naru.Proxy.Routing;
 
 namespace Naru.Proxy.Http;
@@ -13,6 +16,12 @@ internal static class RequestCheck
     public static Reason? Refusal(Exchange x)
     {
         if (x.Head.Length == 0) return Reasons.Of(x.Head.Error);
+        bool closer = x.Manager.LooksCloser;
+        if (closer && x.Stream is null && Underscored(x))
+        {
+            x.Framing.Body = BodyKind.UntilClose;
+            return Reasons.Underscore;
+        }
         ReadOnlySpan<byte> bytes = x.Bytes;
         ReadOnlySpan<byte> method = x.Method;
         x.IsHead = method.SequenceEqual("HEAD"u8);
@@ -33,10 +42,10 @@ internal static class RequestCheck
         if (!Host(x, bytes, http10)) return Reasons.MissingHost;
         if (x.Framing.UnknownExpect) return Reasons.BadExpect;
 
-        if (x.Manager.Config.NormalizePath || x.Manager.Config.MergeSlashes)
+        if (closer)
         {
-            x.NormalizedPath = PathRewrite.Normalize(x.Path, x.Manager.Config.NormalizePath, x.Manager.Config.MergeSlashes, out bool valid);
-            if (!valid) return Reasons.BadPath;
+            StripPort(x);
+            if (x.Manager.LooksAtPaths && PathRefusal(x) is { } refusal) return refusal;
         }
         x.IsUpgrade = !http10 && x.Framing.ConnectionUpgrade && x.Framing.Upgrade >= 0 && x.Framing.Body == BodyKind.None
             && MayUpgrade(x, Http1Head.Value(bytes, x.Head.Fields[x.Framing.Upgrade]));
@@ -55,6 +64,56 @@ internal static class RequestCheck
         x.AuthorityLength = x.PathLength = x.Head.TargetLength;
         x.IsConnect = x.IsUpgrade = true;
         return null;
+    }
+
+    // HTTP/2 heads are looked over as they are decoded.
+    private static unsafe bool Underscored(Exchange x)
+    {
+        switch (x.Manager.Config.UnderscoreHeaders)
+        {
+            case UnderscoreHeaders.Reject:
+                ReadOnlySpan<byte> bytes = x.Bytes;
+                foreach (ref readonly HeaderField field in x.Head.Fields) if (Http1Head.Name(bytes, field).Contains((byte)'_')) return true;
+                return false;
+            case UnderscoreHeaders.Drop:
+                int moved = x.Head.RemoveUnderscored(new Span<byte>(x.In.Memory + x.HeadOffset, x.Head.Length));
+                x.HeadOffset += moved;
+                x.In.Start += moved;
+                return false;
+            default:
+                return false;
+        }
+    }
+
+    // Before routing and policy, so that both see what the upstream will (Envoy: path normalization in this order).
+    private static Reason? PathRefusal(Exchange x)
+    {
+        HttpConnectionManagerConfig config = x.Manager.Config;
+        if (x.Path.SequenceEqual("*"u8)) return null;
+        bool unescaped = false;
+        if (config.EscapedSlashes != EscapedSlashes.KeepUnchanged && PathRewrite.UnescapeSlashes(x.Path) is { } plain)
+        {
+            if (config.EscapedSlashes == EscapedSlashes.Reject) return Reasons.BadPath;
+            x.NormalizedPath = plain;
+            unescaped = true;
+        }
+        byte[]? normalized = PathRewrite.Normalize(x.Path, config.NormalizePath, config.MergeSlashes, out bool valid);
+        if (!valid) return Reasons.BadPath;
+        if (normalized is not null) x.NormalizedPath = normalized;
+        if (!unescaped || config.EscapedSlashes != EscapedSlashes.UnescapeAndRedirect) return null;
+        // A gRPC client follows no redirect.
+        return ReplyForms.IsGrpc(x) ? Reasons.BadPath : Reasons.EscapedSlash;
+    }
+
+    private static void StripPort(Exchange x)
+    {
+        HttpConnectionManagerConfig config = x.Manager.Config;
+        if (!config.StripAnyHostPort && !config.StripMatchingHostPort) return;
+        ReadOnlySpan<byte> authority = x.Authority;
+        int colon = authority.LastIndexOf((byte)':');
+        if (colon <= 0 || authority[^1] == ']') return;
+        if (!config.StripAnyHostPort && !(int.TryParse(authority[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out int port) && port == x.Connection.Local.Port)) return;
+        x.AuthorityLength = colon;
     }
 
     private static readonly SearchValues<byte> s_plainHost = SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"u8);
@@ -134,6 +193,18 @@ internal static class RequestCheck
         return true;
     }
 
+    // An IPv6 address, perhaps with a zone (RFC 6874).
+    private static bool IsLiteral(ReadOnlySpan<byte> text)
+    {
+        int zone = text.IndexOf((byte)'%');
+        if (zone >= 0)
+        {
+            foreach (byte b in text[(zone + 1)..]) if (!char.IsAsciiLetterOrDigit((char)b) && b is not ((byte)'-' or (byte)'.' or (byte)'_' or (byte)'~' or (byte)'%')) return false;
+            text = text[..zone];
+        }
+        return text.IndexOf((byte)':') >= 0 && IPAddress.TryParse(text, out _);
+    }
+
     // uri-host [ ":" port ]: no user information, path, blanks or lists.
     private static bool IsHost(ReadOnlySpan<byte> host)
     {
@@ -147,9 +218,7 @@ internal static class RequestCheck
         if (bracketed)
         {
             int close = host.IndexOf((byte)']');
-            if (close < 3) return false;
-            foreach (byte b in host[1..close])
-                if (!char.IsAsciiHexDigit((char)b) && b is not ((byte)':' or (byte)'.' or (byte)'%' or (byte)'v') && !char.IsAsciiLetterOrDigit((char)b)) return false;
+            if (close < 3 || !IsLiteral(host[1..close])) return false;
             from = close + 1;
             if (from == host.Length) return true;
             if (host[from] != ':') return false;

@@ -34,21 +34,8 @@ internal static class RequestWriter
             o.Append("connection: Upgrade\r\n"u8);
             if (x.Stream is not null && Tunnel.IsWebSocket(x) && x.Head.IndexOf(bytes, "sec-websocket-key"u8) < 0) Tunnel.WriteKey(x, o);
         }
-        if (config.UseRemoteAddress || !x.Has(KnownHeader.XForwardedProto)) o.Append(x.IsHttps ? "x-forwarded-proto: https\r\n"u8 : "x-forwarded-proto: http\r\n"u8);
-        if (config.UseRemoteAddress && !config.SkipXffAppend && !x.Has(KnownHeader.XForwardedFor))
-        {
-            o.Append("x-forwarded-for: "u8);
-            AppendPeer(x, o);
-            o.Append("\r\n"u8);
-        }
-        ReadOnlySpan<byte> clientCert = ClientCertHeader.Own(x);
-        if (!clientCert.IsEmpty && !(x.Has(KnownHeader.XForwardedClientCert) && ClientCertHeader.Keeps(x)))
-        {
-            Ensure(x, ref o, clientCert.Length + 1024);
-            o.Append("x-forwarded-client-cert: "u8);
-            o.Append(clientCert);
-            o.Append("\r\n"u8);
-        }
+        if (x.Manager.KnowsClients) TrustedHeaders.Write(x, ref o);
+        else if (!x.Has(KnownHeader.XForwardedProto)) o.Append(x.IsHttps ? "x-forwarded-proto: https\r\n"u8 : "x-forwarded-proto: http\r\n"u8);
         if (x.HasRequestId)
         {
             o.Append("x-request-id: "u8);
@@ -62,7 +49,7 @@ internal static class RequestWriter
             o.Append(x.Manager.Via);
             o.Append("\r\n"u8);
         }
-        if (action.PrefixRewrite is not null || action.Config.RegexRewrite is not null)
+        if ((action.PrefixRewrite is not null || action.Config.RegexRewrite is not null) && !KeepsOriginalPath(x))
         {
             Ensure(x, ref o, x.Head.TargetLength + 512);
             o.Append("x-envoy-original-path: "u8);
@@ -120,22 +107,27 @@ internal static class RequestWriter
     {
         ReadOnlySpan<HeaderField> fields = x.Head.Fields;
         int kept = x.Head.FieldsStart;
+        bool edge = config.UseRemoteAddress && TrustedHeaders.IsEdge(x);
+        bool plain = !edge && !x.Framing.ConnectionNamesFields && x.Mutations is null;
         for (int i = 0; i < fields.Length; i++)
         {
             ref readonly HeaderField field = ref fields[i];
-            if (field.Id == KnownHeader.Other && !x.Framing.ConnectionNamesFields && x.Mutations is null) continue;
+            if (plain && field.Id == KnownHeader.Other) continue;
             bool drop = field.Id switch
             {
                 KnownHeader.Host or KnownHeader.Connection or KnownHeader.KeepAlive or KnownHeader.ProxyConnection => true,
                 KnownHeader.Te => !Ascii.EqualsIgnoreCase(Http1Head.Value(bytes, field), "trailers"u8),
                 KnownHeader.Upgrade => !x.IsUpgrade,
                 KnownHeader.Expect => !config.Proxy100Continue,
-                KnownHeader.Internal or KnownHeader.XForwardedProto => config.UseRemoteAddress,
+                KnownHeader.Internal => TrustedHeaders.DropsInternal(x, Http1Head.Name(bytes, field)),
+                KnownHeader.XForwardedProto => TrustedHeaders.DropsForwardedProto(x),
+                KnownHeader.XForwardedHost or KnownHeader.XForwardedPort => TrustedHeaders.DropsForwarded(x),
                 KnownHeader.XForwardedClientCert => !ClientCertHeader.Keeps(x) || (!ClientCertHeader.Own(x).IsEmpty && IsLast(fields, i, KnownHeader.XForwardedClientCert)),
                 KnownHeader.XForwardedFor => config.UseRemoteAddress && !config.SkipXffAppend && IsLast(fields, i, KnownHeader.XForwardedFor),
                 KnownHeader.Via => x.Manager.Via.Length > 0 && IsLast(fields, i, KnownHeader.Via),
                 KnownHeader.XRequestId => x.HasRequestId,
-                KnownHeader.Other => x.Framing.ConnectionNamesFields && IsNamedByConnection(x, bytes, Http1Head.Name(bytes, field)),
+                KnownHeader.Other => (x.Framing.ConnectionNamesFields && IsNamedByConnection(x, bytes, Http1Head.Name(bytes, field)))
+                    || (edge && TrustedHeaders.IsTwin(Http1Head.Name(bytes, field))),
                 _ => false,
             };
             bool rewrite = drop && (field.Id is KnownHeader.Host or KnownHeader.XForwardedFor or KnownHeader.Via || (field.Id == KnownHeader.XForwardedClientCert && ClientCertHeader.Keeps(x)));
@@ -154,7 +146,7 @@ internal static class RequestWriter
                 case KnownHeader.XForwardedFor:
                     o.Append(bytes[field.NameStart..field.ValueEnd]);
                     o.Append(", "u8);
-                    AppendPeer(x, o);
+                    TrustedHeaders.Append(x.Connection.Peer, o);
                     o.Append("\r\n"u8);
                     break;
                 case KnownHeader.XForwardedClientCert:
@@ -239,24 +231,14 @@ internal static class RequestWriter
         }
     }
 
-    /// <summary>Whether <c>Connection</c> names a field that it may take away. What identifies or routes a request it may not:
-    /// a client must not be able to delete what a proxy in front has said about it.</summary>
+    /// <summary>Whether <c>Connection</c> names a field that it may take away.</summary>
     private static bool IsNamedByConnection(Exchange x, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> name)
     {
         bool named = false;
         foreach (ref readonly HeaderField field in x.Head.Fields)
             if (field.Id == KnownHeader.Connection && Http1Framing.ListHas(Http1Head.Value(bytes, field), name)) named = true;
-        return named && !IsProtected(name);
+        return named && !TrustedHeaders.IsProtected(name);
     }
-
-    private static bool IsProtected(ReadOnlySpan<byte> name) =>
-        Ascii.EqualsIgnoreCase(name, "authorization"u8) || Ascii.EqualsIgnoreCase(name, "cookie"u8) || Ascii.EqualsIgnoreCase(name, "forwarded"u8)
-        || Ascii.EqualsIgnoreCase(name, "traceparent"u8) || Ascii.EqualsIgnoreCase(name, "tracestate"u8) || Ascii.EqualsIgnoreCase(name, "origin"u8)
-        || (name.Length > 12 && Ascii.EqualsIgnoreCase(name[..12], "x-forwarded-"u8))
-        || (name.Length > 8 && Ascii.EqualsIgnoreCase(name[..8], "content-"u8)) || (name.Length > 2 && Ascii.EqualsIgnoreCase(name[..2], "x-"u8) && IsIdentity(name));
-
-    private static bool IsIdentity(ReadOnlySpan<byte> name) =>
-        Ascii.EqualsIgnoreCase(name, "x-real-ip"u8) || name.StartsWith("x-b3-"u8) || Ascii.EqualsIgnoreCase(name, "x-client-trace-id"u8);
 
     private static bool IsLast(ReadOnlySpan<HeaderField> fields, int index, KnownHeader id)
     {
@@ -264,17 +246,9 @@ internal static class RequestWriter
         return true;
     }
 
-    private static bool Has(this Exchange x, KnownHeader id)
-    {
-        foreach (ref readonly HeaderField field in x.Head.Fields) if (field.Id == id) return true;
-        return false;
-    }
-
-    private static void AppendPeer(Exchange x, IoBuffer o)
-    {
-        Span<byte> text = stackalloc byte[64];
-        o.Append(text[..x.Connection.Peer.FormatAddress(text)]);
-    }
+    // One that a trusted proxy in front wrote is older than ours.
+    private static bool KeepsOriginalPath(Exchange x) =>
+        x.Head.IndexOf(x.Bytes, "x-envoy-original-path"u8) >= 0 && !TrustedHeaders.DropsInternal(x, "x-envoy-original-path"u8);
 
     public static unsafe void Number(IoBuffer o, long value)
     {

@@ -22,6 +22,36 @@ internal static class PathRewrite
         return [.. bytes];
     }
 
+    /// <summary>The path with <c>%2F</c> and <c>%5C</c> as the slashes they stand for, or null where there are none.</summary>
+    public static byte[]? UnescapeSlashes(ReadOnlySpan<byte> path)
+    {
+        int first = path.IndexOf((byte)'%');
+        if (first < 0) return null;
+        byte[]? output = null;
+        int length = 0;
+        for (int i = 0; i < path.Length; i++)
+        {
+            byte b = path[i];
+            byte slash = b == '%' && i + 2 < path.Length ? EscapedSlash(path[i + 1], path[i + 2]) : (byte)0;
+            if (slash != 0 && output is null)
+            {
+                output = new byte[path.Length];
+                path[..i].CopyTo(output);
+                length = i;
+            }
+            if (output is not null) output[length++] = slash != 0 ? slash : b;
+            if (slash != 0) i += 2;
+        }
+        return output?[..length];
+    }
+
+    private static byte EscapedSlash(byte high, byte low) => (high, (byte)(low | 0x20)) switch
+    {
+        ((byte)'2', (byte)'f') => (byte)'/',
+        ((byte)'5', (byte)'c') => (byte)'\\',
+        _ => 0,
+    };
+
     /// <summary>The path normalized, or null when it is so already; <paramref name="valid"/> is false for one that escapes the root or
     /// holds a broken or NUL escape.</summary>
     public static byte[]? Normalize(ReadOnlySpan<byte> path, bool normalize, bool mergeSlashes, out bool valid)

@@ -86,7 +86,7 @@ internal static class Router
     {
         HttpConnectionManagerConfig config = x.Manager.Config;
         bool has = x.Framing.RequestId >= 0;
-        if (!config.GenerateRequestId || (has && (!config.UseRemoteAddress || config.PreserveExternalRequestId))) return;
+        if (!config.GenerateRequestId || (has && (config.PreserveExternalRequestId || !TrustedHeaders.IsEdge(x)))) return;
         x.HasRequestId = true;
         ulong high = x.Worker.Random.Next(), low = x.Worker.Random.Next();
         // A random UUID (RFC 9562 5.4): version 4, variant 10.

@@ -43,6 +43,8 @@ public enum KnownHeader : byte
     XForwardedProto,
     /// <summary>Host before a rewrite.</summary>
     XForwardedHost,
+    /// <summary>Port of the client's connection.</summary>
+    XForwardedPort,
     /// <summary>Envoy: who the client's certificate says it is.</summary>
     XForwardedClientCert,
     /// <summary>Any other <c>x-envoy-</c> or <c>x-naru-</c> name: internal, not to be believed from strangers.</summary>
@@ -98,6 +100,7 @@ public static class KnownHeaders
             case 16:
                 if (Is(name, "proxy-connection"u8)) return KnownHeader.ProxyConnection;
                 if (Is(name, "x-forwarded-host"u8)) return KnownHeader.XForwardedHost;
+                if (Is(name, "x-forwarded-port"u8)) return KnownHeader.XForwardedPort;
                 break;
             case 17:
                 if (Is(name, "transfer-encoding"u8)) return KnownHeader.TransferEncoding;

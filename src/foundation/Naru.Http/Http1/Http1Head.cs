@@ -186,6 +186,42 @@ public sealed class Http1Head
         field.Id = id;
     }
 
+    /// <summary>Takes the fields out whose names hold an underscore; what stands before them moves up, so that the head ends where it
+    /// did. By how many bytes its beginning moved.</summary>
+    public int RemoveUnderscored(Span<byte> bytes)
+    {
+        int to = Length, end = Length;
+        for (int i = Count - 1; i >= 0; i--)
+        {
+            ref HeaderField field = ref _fields[i];
+            if (!Name(bytes, field).Contains((byte)'_')) continue;
+            int behind = end - field.LineEnd;
+            bytes.Slice(field.LineEnd, behind).CopyTo(bytes[(to - behind)..]);
+            to -= behind;
+            end = field.NameStart;
+            field.NameLength = 0;
+        }
+        if (end == Length) return 0;
+        bytes[..end].CopyTo(bytes[(to - end)..]);
+        int kept = 0, removed = 0;
+        for (int i = 0; i < Count; i++)
+        {
+            HeaderField field = _fields[i];
+            if (field.NameLength == 0)
+            {
+                removed += field.LineEnd - field.NameStart;
+                continue;
+            }
+            field.NameStart -= removed;
+            field.ValueStart -= removed;
+            field.LineEnd -= removed;
+            _fields[kept++] = field;
+        }
+        Count = kept;
+        Length -= removed;
+        return removed;
+    }
+
     /// <summary>A built head is refused: it stays without length.</summary>
     public void BuiltRefused(Http1Error error) => Error = error;
 
