@@ -52,7 +52,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     /// <summary>The stream upstream, where HTTP/2 is spoken there.</summary>
     public Http2Stream? UpstreamStream;
 
-    /// <summary>The client said <c>https</c>, or speaks TLS.</summary>
+    /// <summary>The client speaks TLS.</summary>
     public bool IsHttps;
     public HttpManager Manager = null!;
     public IoBuffer In = null!;
@@ -130,6 +130,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
         Query = Query,
         HasQuery = HasQuery,
         IsConnect = IsConnect,
+        IsHttps = IsHttps,
     };
 
     /// <summary>Makes it ready for a head that was just parsed.</summary>

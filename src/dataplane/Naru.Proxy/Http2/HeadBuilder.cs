@@ -61,9 +61,6 @@ internal struct HeadBuilder : IHpackSink
 
     public readonly bool IsConnect => _methodLength == 7 && Pseudo(_method, 7).SequenceEqual("CONNECT"u8);
 
-    /// <summary>Bytes of the scheme: <c>http</c> or <c>https</c>.</summary>
-    public readonly bool IsHttps => _schemeLength == 5;
-
     public void Start(SectionKind kind, IoBuffer o, IoBuffer scratch, Http1Head head, BufferPool buffers, int maxBytes, int maxFields)
     {
         this = default;

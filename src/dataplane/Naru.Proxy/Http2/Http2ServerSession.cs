@@ -107,7 +107,8 @@ internal sealed class Http2ServerSession : Http2Session
             stream.Exchange = x;
             stream.Expected = builder.ContentLength;
             stream.IsTunnel = builder.IsExtendedConnect;
-            x.IsHttps = builder.IsHttps || Socket.Tls is not null;
+            // What the client says of its scheme is its own word; what it speaks is a fact.
+            x.IsHttps = Socket.Tls is not null;
             if (builder.Fault != SectionFault.None)
             {
                 x.Head.BuiltRefused(builder.Fault == SectionFault.TooLarge ? Http1Error.HeadTooLarge : Http1Error.TooManyFields);

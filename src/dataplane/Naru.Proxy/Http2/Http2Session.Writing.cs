@@ -237,7 +237,7 @@ internal abstract partial class Http2Session
         return true;
     }
 
-    // HEADERS and CONTINUATIONs: frame heads are inserted from the back.
+    // HEADERS and CONTINUATIONs, for sections longer than a frame: rare enough to be copied once more.
     private static void SplitHead(IoBuffer o, int at, int length, int id, bool end)
     {
         int frames = (length + MaxFrame - 1) / MaxFrame;

@@ -21,6 +21,9 @@ internal readonly ref struct RequestView
 
     public required bool HasQuery { get; init; }
 
+    /// <summary>TLS downstream: <c>:scheme</c>.</summary>
+    public required bool IsHttps { get; init; }
+
     /// <summary>CONNECT: <see cref="Path"/> means nothing.</summary>
     public required bool IsConnect { get; init; }
 
@@ -32,7 +35,7 @@ internal readonly ref struct RequestView
             if (name.SequenceEqual(":method"u8)) value = Method;
             else if (name.SequenceEqual(":authority"u8)) value = Authority;
             else if (name.SequenceEqual(":path"u8)) value = Path;
-            else if (name.SequenceEqual(":scheme"u8)) value = "http"u8;
+            else if (name.SequenceEqual(":scheme"u8)) value = IsHttps ? "https"u8 : "http"u8;
             else
             {
                 value = default;
