@@ -208,6 +208,21 @@ public sealed class MixTests(Http2Fixture fixture) : IClassFixture<Http2Fixture>
         (await client.EndAsync(3)).Is(400);
     }
 
+    [Fact]
+    public async Task A_client_in_plain_text_cannot_say_that_it_speaks_tls()
+    {
+        Arrived? seen = null;
+        string path = new Mix(fixture, 2, 1).On(r =>
+        {
+            seen = r;
+            return new Reply(200);
+        });
+        using Http2Peer client = await Http2Peer.ConnectAsync(fixture.ToHttp1.Address);
+        await client.HeadersAsync(1, [(":method", "GET"), (":scheme", "https"), (":path", path), (":authority", "x")], end: true);
+        (await client.EndAsync(1)).Is(200);
+        Assert.Equal("http", seen!.Field("x-forwarded-proto"));
+    }
+
     [Theory]
     [InlineData(":authority", "user@x")]
     [InlineData(":authority", "x/y")]
