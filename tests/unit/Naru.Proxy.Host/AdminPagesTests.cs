@@ -6,6 +6,7 @@ using Envoy.Config.Cluster.V3;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
+using Envoy.Extensions.TransportSockets.Tls.V3;
 using Google.Protobuf.WellKnownTypes;
 using Naru.Proxy.Host.Admin;
 using Naru.Telemetry;
@@ -231,6 +232,11 @@ public sealed class AdminPagesTests
         routes.RequestHeadersToAdd.Add(new HeaderValueOption { Header = new HeaderValue { Key = "x-plain", Value = "seen" } });
         var bootstrap = new Bootstrap { Node = new Node { Id = "n", Metadata = new Struct { Fields = { ["MESH_TOKEN"] = Value.ForString("s3cr3t"), ["ZONE"] = Value.ForString("seen") } } } };
         DateTimeOffset at = DateTimeOffset.UnixEpoch;
+        var hidden = new DataSource { InlineString = "s3cr3t" };
+        var own = new TlsCertificate { CertificateChain = new DataSource { InlineString = "shown chain" }, PrivateKey = hidden, Password = hidden, Pkcs12 = hidden };
+        var tls = new DownstreamTlsContext { CommonTlsContext = new CommonTlsContext { TlsCertificates = { own }, TlsCertificateSdsSecretConfigs = { new SdsSecretConfig { Name = "shown reference" } } } };
+        bootstrap.StaticResources = new Bootstrap.Types.StaticResources { Secrets = { new Secret { Name = "shown secret", TlsCertificate = own } } };
+        bootstrap.StaticResources.Listeners.Add(new Listener { FilterChains = { new FilterChain { TransportSocket = new TransportSocket { Name = "tls", TypedConfig = Any.Pack(tls) } } } });
         return new FakeTarget
         {
             Dump = new ConfigDumpView(bootstrap, at, "c7", "l8",
@@ -242,6 +248,8 @@ public sealed class AdminPagesTests
                 new DumpedResource(DumpKind.Listener, "dyn", false, DumpState.Active, "l8", at, new Listener { Name = "dyn" }) { Failure = ("NARU-C010: no", "l9", at) },
                 new DumpedResource(DumpKind.Listener, "never", false, DumpState.Failed, "", at, null) { Failure = ("bad", "l9", at) },
                 new DumpedResource(DumpKind.Route, "9080", false, DumpState.Active, "r1", at, routes),
+                new DumpedResource(DumpKind.Secret, "own", false, DumpState.Active, "s1", at, new Secret { Name = "own", TlsCertificate = own }),
+                new DumpedResource(DumpKind.Secret, "keys", true, DumpState.Active, "", at, new Secret { Name = "keys", SessionTicketKeys = new TlsSessionTicketKeys { Keys = { hidden } } }),
             ]),
         };
     }
@@ -250,7 +258,7 @@ public sealed class AdminPagesTests
     public async Task The_dump_has_Envoys_shape()
     {
         JsonElement[] configs = [.. (await JsonAsync(WithDump(), "/config_dump")).GetProperty("configs").EnumerateArray()];
-        Assert.Equal(["BootstrapConfigDump", "ClustersConfigDump", "ListenersConfigDump", "RoutesConfigDump"],
+        Assert.Equal(["BootstrapConfigDump", "ClustersConfigDump", "ListenersConfigDump", "RoutesConfigDump", "SecretsConfigDump"],
             configs.Select(c => c.GetProperty("@type").GetString()!.Replace("type.googleapis.com/envoy.admin.v3.", "", StringComparison.Ordinal)));
         Assert.Equal("n", configs[0].GetProperty("bootstrap").GetProperty("node").GetProperty("id").GetString());
         Assert.Equal("c7", configs[1].GetProperty("version_info").GetString());
@@ -263,6 +271,8 @@ public sealed class AdminPagesTests
         Assert.Equal("dyn", listener.GetProperty("active_state").GetProperty("listener").GetProperty("name").GetString());
         Assert.Equal("l9", listener.GetProperty("error_state").GetProperty("version_info").GetString());
         Assert.Equal("bad", configs[2].GetProperty("dynamic_listeners")[1].GetProperty("error_state").GetProperty("details").GetString());
+        Assert.Equal(("own", "s1"), (configs[4].GetProperty("dynamic_active_secrets")[0].GetProperty("name").GetString(), configs[4].GetProperty("dynamic_active_secrets")[0].GetProperty("version_info").GetString()));
+        Assert.Equal("keys", configs[4].GetProperty("static_secrets")[0].GetProperty("secret").GetProperty("name").GetString());
         Assert.Equal("r1", configs[3].GetProperty("dynamic_route_configs")[0].GetProperty("version_info").GetString());
     }
 
@@ -292,5 +302,6 @@ public sealed class AdminPagesTests
         Assert.DoesNotContain("s3cr3t", text, StringComparison.Ordinal);
         Assert.Contains("[redacted]", text, StringComparison.Ordinal);
         Assert.Equal(2, text.Split("\"seen\"").Length - 1);
+        foreach (string shown in new[] { "shown chain", "shown reference", "shown secret" }) Assert.Contains(shown, text, StringComparison.Ordinal);
     }
 }
