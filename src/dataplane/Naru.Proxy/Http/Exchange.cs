@@ -347,9 +347,10 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
             case RequestText.UpstreamTransportFailureReason: return TransportFailure;
             case RequestText.UpstreamLocalAddress: return Upstream is { Fd: >= 0 } up ? AsText(up.LocalAddress().ToString()) : default;
             case RequestText.DownstreamRemoteAddress: return AsText(ClientAddress.Of(this).ToString());
-            case RequestText.DownstreamDirectRemoteAddress: return AsText(Connection.Peer.ToString());
-            case RequestText.DownstreamLocalAddress:
-            case RequestText.DownstreamDirectLocalAddress: return AsText(Connection.Local.ToString());
+            case RequestText.DownstreamDirectRemoteAddress: return AsText((Connection.Info?.DirectPeer ?? Connection.Peer).ToString());
+            case RequestText.DownstreamLocalAddress: return AsText(Connection.Local.ToString());
+            case RequestText.DownstreamDirectLocalAddress: return AsText(Connection.LocalAddress().ToString());
+            case RequestText.FilterChainName: return Connection.Chain!.Name;
             case RequestText.RequestedServerName: return AsText(Connection.Info?.ServerName is { Length: > 0 } name ? name : Connection.Tls?.Sni ?? "");
             case RequestText.LocalReplyBody: return LocalBody.Span;
             default: return default;

@@ -23,7 +23,7 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
     {
         if (Unusable(config) is { } why)
         {
-            diagnostics.Error("NARU-P107", $"listener {config.Name}: {why}", subject: config.Name, remedy: "tunnel with CONNECT over HTTP/1.1");
+            diagnostics.Error("NARU-P107", $"listener {config.Name}: {why}", subject: config.Name, remedy: "tunnel with CONNECT");
             return null;
         }
         List<FilterChain> free = current is null ? [] : [.. current.All];
@@ -49,14 +49,11 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
     }
 
     // What the reader takes and nothing here serves is refused, never ignored.
-    private string? Unusable(ListenerConfig config)
+    private static string? Unusable(ListenerConfig config)
     {
         foreach (TcpProxyConfig proxy in config.AllChains.Select(c => c.Terminal).OfType<TcpProxyConfig>())
         {
-            if (proxy.Tunneling is null) continue;
-            if (proxy.Tunneling.UsePost) return $"tcp_proxy {proxy.StatPrefix} tunnels with POST (use_post), which is not supported yet";
-            if (proxy.Clusters.FirstOrDefault(c => clusters.Find(c.Name)?.Current?.Config.Http2 == true) is { } target)
-                return $"tcp_proxy {proxy.StatPrefix} tunnels to cluster {target.Name} over HTTP/2, which is not supported yet";
+            if (proxy.Tunneling is { UsePost: true }) return $"tcp_proxy {proxy.StatPrefix} tunnels with POST (use_post), which is not supported yet";
         }
         return null;
     }
@@ -111,7 +108,10 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
             case HttpConnectionManagerConfig:
                 return static arrival => new Http1Connection(arrival);
             case TcpProxyConfig tcp:
-                var proxy = new TcpProxy(tcp, options.Stats.Block($"tcp.{tcp.StatPrefix}", TcpStats.Schema), clusters, Logs(tcp.AccessLogs));
+                var proxy = new TcpProxy(tcp, options.Stats.Block($"tcp.{tcp.StatPrefix}", TcpStats.Schema), clusters, Logs(tcp.AccessLogs))
+                {
+                    Http = tcp.Tunneling is null ? null : Inner(tcp),
+                };
                 return arrival => new TcpProxyConnection(arrival, proxy);
             case EchoConfig:
                 return static arrival => new EchoConnection(arrival);
@@ -121,6 +121,49 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
             default:
                 throw new ArgumentException($"{terminal.GetType().Name} ends no filter chain");
         }
+    }
+
+    // A listener without sockets that passes CONNECT on and nothing else.
+    private (Listener, FilterChain) Inner(TcpProxyConfig tcp)
+    {
+        var http = new HttpConnectionManagerConfig
+        {
+            StatPrefix = $"tunnel_{tcp.StatPrefix}",
+            Upgrades = ["connect"],
+            GenerateRequestId = false,
+            IdleTimeout = null,
+            StreamIdleTimeout = null,
+            RouteConfig = new RouteConfigurationConfig
+            {
+                Name = $"tunnel_{tcp.StatPrefix}",
+                VirtualHosts =
+                [
+                    new VirtualHostConfig
+                    {
+                        Name = "tunnel",
+                        Domains = ["*"],
+                        Routes =
+                        [
+                            new RouteConfig
+                            {
+                                Match = new RouteMatchConfig { Kind = PathMatchKind.Connect, Path = "" },
+                                Action = new ForwardActionConfig
+                                {
+                                    Clusters = tcp.Clusters,
+                                    Timeout = null,
+                                    RetryPolicy = tcp.MaxConnectAttempts > 1 ? new RetryPolicyConfig { On = RetryOn.ConnectFailure, NumRetries = tcp.MaxConnectAttempts - 1, AvoidPreviousHosts = true } : null,
+                                },
+                            },
+                        ],
+                    },
+                ],
+            },
+        };
+        var config = new FilterChainConfig { Name = "tunnel", Terminal = http };
+        var chain = new FilterChain(config, Manager(http), static arrival => new Http1Connection(arrival), [], null);
+        var listener = new ListenerConfig { Name = $"tunnel_{tcp.StatPrefix}", Address = new AddressConfig(tcp.StatPrefix, 0) { Kind = AddressKind.Internal }, FilterChains = [config] };
+        StatBlock stats = options.Stats.Block($"listener.tunnel_{tcp.StatPrefix}", ListenerStats.Schema);
+        return (new Listener(listener, new ChainSet([chain], null, []), stats, Math.Max(1, options.Concurrency), new ListenerDirectory(), options.OnFault), chain);
     }
 
     private HttpManager Manager(HttpConnectionManagerConfig http)

@@ -132,7 +132,20 @@ internal sealed class Listener
     public void Adopt(in Arrival arrival)
     {
         ChainSet chains = _chains;
-        ListenerConnection connection = chains.Only is { } chain ? chain.Serve(arrival with { Chain = chain }) : new AcceptedConnection(arrival, chains);
+        if (chains.Only is { } chain)
+        {
+            Serve(arrival with { Chain = chain });
+            return;
+        }
+        var connection = new AcceptedConnection(arrival, chains);
+        Add(connection, arrival.Worker);
+        connection.Start();
+    }
+
+    /// <summary>On the worker: a connection is here whose chain is known.</summary>
+    public void Serve(in Arrival arrival)
+    {
+        ListenerConnection connection = arrival.Chain!.Serve(arrival);
         Add(connection, arrival.Worker);
         connection.Start();
     }

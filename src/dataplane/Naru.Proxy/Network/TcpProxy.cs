@@ -1,8 +1,10 @@
 // A tcp_proxy compiled: its weighted clusters, its limits, its counters and its logs (Envoy: TCP proxy).
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Proxy.FilterChains;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
+using Naru.Proxy.Listeners;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Network;
@@ -35,6 +37,9 @@ internal sealed class TcpProxy
 
     /// <summary>Asks for a way before bytes flow; null does not.</summary>
     public TcpTunnel? Tunnel { get; }
+
+    /// <summary>Passes CONNECT on to clusters that speak HTTP/2; with <see cref="Tunnel"/> only.</summary>
+    public (Listener Listener, FilterChain Chain)? Http { get; init; }
 
     // In ms; 0 is never.
     public long IdleMs { get; }

@@ -4,6 +4,7 @@ using System.Runtime.CompilerServices;
 using System.Text;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Proxy.FilterChains;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
 using Naru.Proxy.LoadBalancing;
@@ -19,6 +20,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     private readonly ConnectionRecord? _record;
     private long[]? _clusterShard;
     private UpstreamConnection? _up;
+    private LoopSocket? _loop;
     private RelayLane? _upward;
     private RelayLane? _downward;
     private IoBuffer? _behind;
@@ -52,7 +54,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
                 _shard[TcpStats.CxNoRoute]++;
                 Note(ResponseFlags.NoClusterFound, "");
             }
-            else if (await ConnectAsync(slot, cluster))
+            else if (_proxy.Http is { } http && cluster.Config.Protocol is UpstreamProtocol.Http2 or UpstreamProtocol.Auto ? await LoopAsync(http.Listener, http.Chain, cluster) : await ConnectAsync(slot, cluster))
             {
                 await RelayAsync();
             }
@@ -120,7 +122,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     private async ValueTask<bool> OpenTunnelAsync(TcpTunnel tunnel, UpstreamConnection up, Cluster cluster)
     {
         IoBuffer request = Worker.Buffers.Rent();
-        if (cluster.Config.Http2 || !tunnel.Write(_record!, request))
+        if (!tunnel.Write(_record!, request))
         {
             Worker.Buffers.Return(request);
             Note(ResponseFlags.UpstreamProtocolError, "no CONNECT request can be made");
@@ -133,10 +135,31 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         return _behind is not null;
     }
 
+    // Over HTTP/2 the tunnel is a stream among others: layer 7 does that, at the other end of a pair of sockets.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> LoopAsync(Listener listener, FilterChain chain, Cluster cluster)
+    {
+        if (_record is { } record) record.Cluster = cluster.Slot.Name;
+        IoBuffer request = Worker.Buffers.Rent();
+        if (!_proxy.Tunnel!.Write(_record!, request) || (_loop = LoopSocket.Open(Worker, listener, chain, Peer)) is not { } loop)
+        {
+            Worker.Buffers.Return(request);
+            Note(ResponseFlags.UpstreamProtocolError, "no CONNECT request can be made");
+            return false;
+        }
+        // Connecting takes its time at most, and so does the answer.
+        loop.SetTimeout(2 * cluster.ConnectMs);
+        (_behind, int status) = await TcpTunnel.OpenAsync(loop, Worker, request);
+        loop.SetTimeout(0);
+        if (_behind is not null) return !Cancelled;
+        Note(ResponseFlags.UpstreamConnectionFailure, status == 0 ? "no answer to CONNECT" : $"CONNECT was answered with {status}");
+        return false;
+    }
+
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool> RelayAsync()
     {
-        UpstreamConnection up = _up!;
+        TcpSocket up = _loop is { } loop ? loop : _up!;
         _upward = new RelayLane(Worker, this, up, this);
         _downward = new RelayLane(Worker, up, this, this);
         IoBuffer? behind = _behind;
@@ -174,7 +197,8 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         _movedAt = Worker.Now;
         bool up = ReferenceEquals(lane, _upward);
         _shard[up ? TcpStats.CxRxBytes : TcpStats.CxTxBytes] += bytes;
-        _clusterShard![up ? ClusterStats.CxTxBytes : ClusterStats.CxRxBytes] += bytes;
+        // Bytes in a stream are counted by whom they are sent by.
+        if (_clusterShard is { } cluster) cluster[up ? ClusterStats.CxTxBytes : ClusterStats.CxRxBytes] += bytes;
     }
 
     private void Note(ResponseFlags flags, string why)
@@ -211,13 +235,16 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
             return;
         }
         _up?.Cancel();
+        _loop?.Cancel();
         Cancel();
     }
 
     // While the endpoint is being connected to nobody reads here; a client that went away by a reset is not connected for any more.
     protected override void OnUnexpectedReadable()
     {
-        if (_upward is null && Dead) _up?.Cancel();
+        if (_upward is not null || !Dead) return;
+        _up?.Cancel();
+        _loop?.Cancel();
     }
 
     /// <summary>Nothing says when a stream of bytes may be cut: it ends by itself, or when the time for draining is over.</summary>
@@ -239,6 +266,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     {
         if (_behind is not null) Worker.Buffers.Return(_behind);
         _behind = null;
+        _loop?.Close();
         if (_up is { } up)
         {
             Left(up);

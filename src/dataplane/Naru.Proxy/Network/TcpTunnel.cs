@@ -1,4 +1,4 @@
-// tcp_proxy's tunnelling_config compiled: asks an HTTP/1.1 proxy for a way to a host with CONNECT (RFC 9110 9.3.6), after which bytes
+// tcp_proxy's tunneling_config compiled: asks an HTTP proxy for a way to a host with CONNECT (RFC 9110 9.3.6), after which bytes
 // flow as if it were the host. A target or header that came out with anything but visible ASCII is never sent.
 using System.Runtime.CompilerServices;
 using System.Text;
@@ -6,7 +6,6 @@ using Naru.Http.Http1;
 using Naru.Proxy.Config;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
-using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Network;
@@ -54,7 +53,7 @@ internal sealed class TcpTunnel
     /// <param name="request">Goes back to the pool.</param>
     /// <returns>What came behind a 2xx, to be returned to the pool; null and the status (0 without an answer) otherwise.</returns>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public static async ValueTask<(IoBuffer? Behind, int Status)> OpenAsync(UpstreamConnection up, Worker worker, IoBuffer request)
+    public static async ValueTask<(IoBuffer? Behind, int Status)> OpenAsync(TcpSocket up, Worker worker, IoBuffer request)
     {
         bool sent = await up.SendAllAsync(request);
         worker.Buffers.Return(request);

@@ -368,6 +368,39 @@ public sealed class TcpProxyTests
         Assert.Contains(bench.TryApply(new ConfigChange { Listeners = [post] }), d => d.Code == "NARU-P107");
     }
 
+    [Fact]
+    public async Task A_tunnel_over_http2_is_a_stream_of_a_shared_connection()
+    {
+        await using var backend = new Witness(Echo);
+        await using var bench = new EngineBench(workers: 1);
+        HttpConnectionManagerConfig plain = EngineBench.Http("echo");
+        var route = new RouteConfig
+        {
+            Match = new RouteMatchConfig { Kind = PathMatchKind.Connect, Path = "" },
+            Action = new ForwardActionConfig { Clusters = [new WeightedClusterConfig("echo", 1)], Upgrades = ["connect"], TerminatesConnect = true },
+        };
+        HttpConnectionManagerConfig far = plain with { StatPrefix = "far", Upgrades = ["connect"], RouteConfig = plain.RouteConfig! with { VirtualHosts = [plain.RouteConfig.VirtualHosts[0] with { Routes = [route] }] } };
+        bench.Apply(EngineBench.Cluster("echo", backend.Port), EngineBench.Listener(EngineBench.Chain(far)) with { Name = "far" });
+        TcpProxyConfig proxy = EngineBench.Proxy("next") with { Tunneling = new TunnelingConfig("inner.example:1", false, []) };
+        bench.Apply(EngineBench.Cluster("next", bench.Port("far")) with { Protocol = UpstreamProtocol.Http2 }, EngineBench.Listener(EngineBench.Chain(proxy)));
+        string text = new('x', 400_000);
+        for (int i = 0; i < 3; i++)
+        {
+            using RawClient client = await bench.ConnectAsync();
+            Task sending = client.SendAsync(text);
+            Assert.Equal(text, await client.TextAsync(text.Length));
+            await sending;
+            client.HalfClose();
+            Assert.Equal("", await client.RestAsync());
+        }
+        Assert.Equal(1, bench.Stat("cluster.next.upstream_cx_http2_total"));
+        Assert.Equal(3, bench.Stat("tcp.test.downstream_cx_total"));
+        await bench.StatAsync("listener.tunnel_test.downstream_cx_active", 0);
+        bench.Apply(new ConfigChange { RemovedListeners = ["far"] });
+        bench.Apply(EngineBench.Cluster("next", FreePort()) with { Protocol = UpstreamProtocol.Http2 });
+        Assert.Equal("", await bench.AskAsync());
+    }
+
     // Bound and never listening: connecting is refused, and nobody else gets the port.
     private static readonly Socket s_deaf = Deaf();
 
