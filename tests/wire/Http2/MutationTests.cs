@@ -25,12 +25,16 @@ public sealed class MutationTests
         for (int i = random.Next(1, 6); i > 0; i--, id += 2)
         {
             var fields = Request(random.Next(4) switch { 0 => "POST", 1 => "HEAD", 2 => "PUT", _ => "GET" }, random.Next(8) == 0 ? "*" : "/a?" + i);
+            // A tunnel that the witness never grants: nothing behind it may become a request.
+            if (random.Next(8) == 0) fields = [(":method", "CONNECT"), (":protocol", random.Next(3) == 0 ? "other" : "websocket"), (":scheme", "http"), (":path", "/ws"), (":authority", "x")];
+            if (random.Next(16) == 0) fields = [(":method", "CONNECT"), (":authority", "x:443")];
             for (int more = random.Next(4); more > 0; more--) fields.Add(s_fields[random.Next(s_fields.Length)]);
             bool body = random.Next(2) == 0;
             frames.Add(Headers(id, fields, end: !body, frameSize: random.Next(3) == 0 ? 20 : 16384));
             if (body)
             {
                 for (int part = random.Next(3); part > 0; part--) frames.Add(Data(id, new byte[random.Next(4)]));
+                if (random.Next(5) == 0) frames.Add(Data(id, "GET /hidden HTTP/1.1\r\nhost: x\r\n\r\n"u8));
                 if (random.Next(4) == 0) frames.Add(Headers(id, [("x-trailer", "1")], end: true));
                 else if (random.Next(4) != 0) frames.Add(Data(id, "abc"u8, end: true));
             }
@@ -175,6 +179,7 @@ public sealed class MutationTests
             Assert.True((fault is null || unfinished) && strict + (unfinished ? 1 : 0) == RequestCount.Sloppy(received),
                 $"seed {seed}: strict {strict} ({fault}), sloppy {RequestCount.Sloppy(received)}\n{Encoding.Latin1.GetString(received)}");
         }
+        Assert.DoesNotContain(witness.Requests, r => r.Target == "/hidden");
         Assert.True(witness.Requests.Count > 100, $"only {witness.Requests.Count} were forwarded: nothing was tried");
         await proxy.StillServesAsync();
         await proxy.ComesToRestAsync();
@@ -198,6 +203,63 @@ public sealed class MutationTests
         Assert.All(backend.Connections, c => Assert.Null(c.Fault));
         // All of it went over one connection, which no client's mistake could break.
         Assert.Equal(1, await proxy.StatAsync("cluster.backend.upstream_cx_http2_total"));
+        await proxy.ComesToRestAsync();
+        Assert.DoesNotContain("Exception", proxy.Child.Error);
+    }
+
+    private static readonly string[] s_http1Answers =
+    [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nok\r\n0\r\nX-T: 1\r\n\r\n", "HTTP/1.0 200\r\nX-UP: \u00e9\r\n\r\nok",
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nConnection: x-hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 204 No Content\r\nX: y\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: grpc-status\r\n\r\n0\r\ngrpc-status: 0\r\nContent-Length: 5\r\n\r\n",
+    ];
+
+    private static readonly string[] s_grains =
+        ["\r", "\n", "\r\n", "\0", " ", "\t", ":", "0", "5", "ffffffff", "\u00ff", "HTTP/1.1", "Content-Length: 7\r\n", "Transfer-Encoding: chunked\r\n", ":status: 500\r\n", "\r\n\r\n", "Upgrade: h2c\r\n", "0\r\n\r\n", "X_y: z\r\n"];
+
+    [Theory]
+    [InlineData(31)]
+    [InlineData(32)]
+    [InlineData(33)]
+    public async Task A_mutated_answer_of_an_http1_upstream_is_well_formed_http2_or_an_end_of_its_stream(int seed)
+    {
+        var random = new Random(seed);
+        string answer = "";
+        await using var witness = new Witness(async c =>
+        {
+            while (await c.RequestAsync() is { } request)
+            {
+                if (request.Target != "/mutated") await c.OkAsync();
+                else
+                {
+                    await c.SendAsync(answer);
+                    c.HalfClose();
+                }
+            }
+        });
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(witness.Port), new ProxyOptions { Concurrency = 1 });
+        using Http2Peer client = await Http2Peer.ConnectAsync(proxy.Address);
+        for (int i = 0; i < 400; i++)
+        {
+            var bytes = new StringBuilder(s_http1Answers[random.Next(s_http1Answers.Length)]);
+            for (int n = random.Next(1, 4); n > 0; n--)
+            {
+                int at = random.Next(bytes.Length);
+                if (random.Next(2) == 0) bytes.Insert(at, s_grains[random.Next(s_grains.Length)]);
+                else bytes[at] = (char)random.Next(256);
+            }
+            answer = bytes.ToString();
+            // All on one connection: one bad answer must not cost the others theirs.
+            Http2Message got = await client.ExchangeAsync("GET", "/mutated");
+            string told = $"seed {seed}, {i}: {got} of {answer}";
+            Assert.True(client.Fault is null, $"{told}: {client.Fault}");
+            Assert.All(got.Head.Concat(got.Trailers ?? []), h => Assert.True(h.Name == h.Name.ToLowerInvariant() && !h.Value.AsSpan().ContainsAny('\r', '\n', '\0'), told));
+            Assert.True(got.Head.Count(h => h.Name == ":status") == (got.Head.Count > 0 ? 1 : 0) && got.Head.All(h => h.Name is not ("connection" or "transfer-encoding" or "keep-alive" or "upgrade")), told);
+            Assert.True(!got.Ended || got.Header("content-length") is not { } length || got.Status is 304 || long.Parse(length) == got.Length, told);
+            if (i % 50 != 49) continue;
+            Http2Message clean = await client.ExchangeAsync("GET", "/clean");
+            Assert.True(clean is { Status: 200, Ended: true, Text: "ok" }, $"{told}: then {clean}");
+        }
         await proxy.ComesToRestAsync();
         Assert.DoesNotContain("Exception", proxy.Child.Error);
     }
