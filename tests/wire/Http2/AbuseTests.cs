@@ -133,6 +133,18 @@ public sealed class AbuseTests(Http2Fixture fixture) : IClassFixture<Http2Fixtur
     }
 
     [Fact]
+    public async Task Fields_that_are_dropped_count_all_the_same()
+    {
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(fixture.Http1.Port, "common_http_protocol_options: { headers_with_underscores_action: DROP_HEADER }"));
+        using Http2Peer client = await Http2Peer.ConnectAsync(proxy.Address);
+        Http2Message answer = await client.ExchangeAsync("GET", "/a", [("x_a", "1"), ("x-b", "1")]);
+        answer.Is(200);
+        Assert.DoesNotContain("x_a", answer.Text);
+        Assert.Contains("x-b: 1", answer.Text);
+        (await client.ExchangeAsync("GET", "/a", Enumerable.Range(0, 200).Select(i => ($"x_{i}", "1")))).Is(431);
+    }
+
+    [Fact]
     public async Task An_hpack_bomb_is_431_and_costs_no_memory()
     {
         ProxyProcess proxy = fixture.ToHttp1;

@@ -40,7 +40,7 @@ internal sealed class Http2ClientSession : Http2Session
     public int Active => Streams.Count;
 
     /// <summary>Whether another stream may be opened.</summary>
-    public bool HasCapacity => !IsEnding && !IsDead && Streams.Count < Math.Min(PeerMaxStreams, Options.MaxConcurrentStreams);
+    public bool HasCapacity => !IsEnding && !IsDead && Streams.Count < Math.Min(KnowsPeer ? PeerMaxStreams : _connection.Pool.Http2.AssumedStreams, Options.MaxConcurrentStreams);
 
     /// <summary>The peer has answered a request before: it is one that works.</summary>
     public bool HasAnswered { get; private set; }
@@ -148,6 +148,7 @@ internal sealed class Http2ClientSession : Http2Session
     protected override void OnSettings()
     {
         KnowsPeer = true;
+        _connection.Pool.Http2.AssumedStreams = PeerMaxStreams;
         _connection.Pool.Http2.Wake();
     }
 
@@ -205,7 +206,8 @@ internal sealed class Http2ClientSession : Http2Session
         if (now >= _pingDue)
         {
             _pingDue = now + (long)Options.KeepAliveInterval!.Value.TotalMilliseconds;
-            _pongDue = now + (long)Options.KeepAliveTimeout.TotalMilliseconds;
+            // From the first one that was not answered: further pings must not push the end away.
+            if (_pongDue == TimerNode.Never) _pongDue = now + (long)Options.KeepAliveTimeout.TotalMilliseconds;
             SendPing("naruping"u8, ack: false);
         }
         Rearm();
@@ -234,6 +236,10 @@ internal sealed class Http2Pool(Worker worker)
     public bool IsConnecting { get; set; }
 
     public int Count => _sessions.Count;
+
+    /// <summary>Streams that a new connection takes until it has said so: what the last one said, before that the least that is usual
+    /// (RFC 9113 6.5.2).</summary>
+    public int AssumedStreams { get; set; } = 100;
 
     /// <summary>The connection with room that is busiest, so that those no longer needed become idle; or null.</summary>
     public Http2ClientSession? Find(in UpstreamPeer peer)

@@ -121,7 +121,8 @@ internal sealed class Http2ServerConnection : ListenerConnection
         if (now >= _pingDue)
         {
             _pingDue = NextPing();
-            _pongDue = now + (long)_manager.Config.Http2.KeepAliveTimeout.TotalMilliseconds;
+            // From the first one that was not answered: further pings must not push the end away.
+            if (_pongDue == TimerNode.Never) _pongDue = now + (long)_manager.Config.Http2.KeepAliveTimeout.TotalMilliseconds;
             _session.Ping();
         }
         Rearm();

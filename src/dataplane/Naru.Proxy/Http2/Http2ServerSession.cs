@@ -89,8 +89,8 @@ internal sealed class Http2ServerSession : Http2Session
         if ((id & 1) == 0) return Fault(Http2ErrorCode.ProtocolError, "a client opens streams of odd number");
         if (Streams.TryGetValue(id, out Http2Stream? open)) return OnTrailers(open, block, end);
         bool taken = id > LastId && id <= _lastAllowed;
-        // Exchanges of streams that are gone count until they have ended: resets must not buy more work than streams would.
-        bool room = Math.Max(Streams.Count, _serving + _fresh.Count) < Options.MaxConcurrentStreams;
+        // Streams that are gone leave room at once, but resets must not buy work without bound while their exchanges end.
+        bool room = Streams.Count < Options.MaxConcurrentStreams && _serving + _fresh.Count < 2 * (long)Options.MaxConcurrentStreams + 100;
         Http2Stream stream = Worker.Cache.RentStream();
         Exchange x = Worker.Cache.RentExchange(Worker);
         HeadBuilder builder = default;
@@ -170,7 +170,7 @@ internal sealed class Http2ServerSession : Http2Session
         for (int i = 0; i < _fresh.Count; i++)
         {
             if (_serving++ == 0) _connection.OnIdle(false);
-            _ = ServeAsync(_fresh[i]);
+            Unawaited.Run(ServeAsync(_fresh[i]));
         }
         _fresh.Clear();
     }

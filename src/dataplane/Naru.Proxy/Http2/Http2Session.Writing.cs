@@ -309,7 +309,7 @@ internal abstract partial class Http2Session
         else
         {
             _draining = true;
-            _ = DrainAsync();
+            Unawaited.Run(DrainAsync());
         }
     }
 

@@ -160,3 +160,47 @@ internal sealed class WorkerBox<TResult, TStateMachine> : WorkerBox<TResult> whe
         t_count++;
     }
 }
+
+/// <summary>Takes the result of a method that nobody awaits: only then does its box go back to the worker.</summary>
+internal sealed class Unawaited
+{
+    [ThreadStatic]
+    private static Unawaited? t_idle;
+
+    private readonly Action _ended;
+    private ValueTask<bool> _task;
+    private Unawaited? _next;
+
+    private Unawaited() => _ended = Ended;
+
+    /// <summary>Lets a method run on its own; its exceptions are its own affair.</summary>
+    public static void Run(ValueTask<bool> task)
+    {
+        if (task.IsCompletedSuccessfully)
+        {
+            _ = task.Result;
+            return;
+        }
+        Unawaited waiter = t_idle ?? new Unawaited();
+        t_idle = waiter._next;
+        waiter._next = null;
+        waiter._task = task;
+        task.GetAwaiter().UnsafeOnCompleted(waiter._ended);
+    }
+
+    private void Ended()
+    {
+        ValueTask<bool> task = _task;
+        _task = default;
+        _next = t_idle;
+        t_idle = this;
+        try
+        {
+            _ = task.Result;
+        }
+        catch (Exception)
+        {
+            // Methods that run on their own report their faults themselves.
+        }
+    }
+}
