@@ -9,6 +9,8 @@ internal static class HttpStats
 {
     public static readonly StatSchema Schema = new();
     public static readonly int CxTotal = Schema.Counter("downstream_cx_total");
+    public static readonly int CxSslTotal = Schema.Counter("downstream_cx_ssl_total");
+    public static readonly int CxSslActive = Schema.Gauge("downstream_cx_ssl_active");
     public static readonly int CxHttp1Total = Schema.Counter("downstream_cx_http1_total");
     public static readonly int CxHttp2Total = Schema.Counter("downstream_cx_http2_total");
     public static readonly int CxActive = Schema.Gauge("downstream_cx_active");

@@ -40,6 +40,11 @@ internal sealed class Http1Connection : ListenerConnection
     {
         _shard[HttpStats.CxTotal]++;
         _shard[HttpStats.CxActive]++;
+        if (Tls is not null)
+        {
+            _shard[HttpStats.CxSslTotal]++;
+            _shard[HttpStats.CxSslActive]++;
+        }
         Begin();
         _ = ServeAsync();
     }
@@ -212,9 +217,11 @@ internal sealed class Http1Connection : ListenerConnection
         {
             _shard[HttpStats.CxActive]--;
             if (_counted) _shard[HttpStats.CxHttp1Active]--;
+            if (Tls is not null) _shard[HttpStats.CxSslActive]--;
             _shard = manager.Stats.Shard(Worker.Index);
             _shard[HttpStats.CxActive]++;
             if (_counted) _shard[HttpStats.CxHttp1Active]++;
+            if (Tls is not null) _shard[HttpStats.CxSslActive]++;
         }
         return _manager = manager;
     }
@@ -361,6 +368,7 @@ internal sealed class Http1Connection : ListenerConnection
         ReleaseIn();
         _shard[HttpStats.CxActive]--;
         if (_counted) _shard[HttpStats.CxHttp1Active]--;
+        if (Tls is not null) _shard[HttpStats.CxSslActive]--;
         _shard[HttpStats.CxDestroy]++;
         _manager.Stats.HistogramOf(Worker.Index, HttpStats.CxLength).Record(Worker.Now - OpenedAt);
     }

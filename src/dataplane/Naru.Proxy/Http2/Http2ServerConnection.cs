@@ -159,6 +159,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
         _first = null;
         _shard[HttpStats.CxActive]--;
         _shard[HttpStats.CxHttp2Active]--;
+        if (Tls is not null) _shard[HttpStats.CxSslActive]--;
         _shard[HttpStats.CxDestroy]++;
         _manager.Stats.HistogramOf(Worker.Index, HttpStats.CxLength).Record(Worker.Now - OpenedAt);
     }

@@ -52,6 +52,9 @@ public sealed class TlsProxyTests
         Assert.Equal(1, engine.ServerStats.Read(TlsStats.Handshake));
         Assert.InRange(backend.Connections, 1, 2);
         Assert.Equal("b.example", backend.Names.First());
+        Assert.Equal((1, 1), (engine.HttpStat("downstream_cx_ssl_total"), engine.HttpStat("downstream_cx_ssl_active")));
+        client.Dispose();
+        await Waiting.UntilAsync(() => engine.HttpStat("downstream_cx_ssl_active") == 0 && engine.HttpStat("downstream_cx_active") == 0, "the connection to end");
     }
 
     [Theory]
