@@ -141,10 +141,7 @@ internal abstract partial class Http2Session
             }
             if (b.Count < FrameHead) return true;
             ReadOnlySpan<byte> head = b.Filled;
-            int length = head[0] << 16 | head[1] << 8 | head[2];
-            var type = (Http2FrameType)head[3];
-            var flags = (Http2Flags)head[4];
-            int id = (int)(BinaryPrimitives.ReadUInt32BigEndian(head[5..]) & 0x7fffffff);
+            (int length, Http2FrameType type, Http2Flags flags, int id) = Http2FrameHeader.Read(head);
             if (length > MaxFrame) return Fault(Http2ErrorCode.FrameSizeError, "a frame is longer than SETTINGS_MAX_FRAME_SIZE");
             if (!_settingsSeen && type != Http2FrameType.Settings) return Fault(Http2ErrorCode.ProtocolError, "the first frame is no SETTINGS");
             if (_blockStream != 0 && (type != Http2FrameType.Continuation || id != _blockStream)) return Fault(Http2ErrorCode.ProtocolError, "a field section is interrupted");
@@ -193,11 +190,6 @@ internal abstract partial class Http2Session
         {
             _dataStream = null;
             return StreamFault(id, Http2ErrorCode.ProtocolError, "DATA before the head of the answer");
-        }
-        if (!_server && !_dataStream.HeadReady)
-        {
-            _dataStream = null;
-            return StreamFault(id, Http2ErrorCode.ProtocolError, "DATA before the head of an answer");
         }
         _dataStream.ReceiveWindow -= length;
         if (_dataStream.ReceiveWindow < 0)

@@ -222,37 +222,12 @@ internal abstract partial class Http2Session
         int at = o.End;
         o.End += FrameHead;
         int length = head.Encode(_encoder, o.Free);
-        if (length <= MaxFrame)
-        {
-            o.End = at;
-            Head(o, length, Http2FrameType.Headers, Http2Flags.EndHeaders | (end ? Http2Flags.EndStream : Http2Flags.None), stream.Id);
-            o.End += length;
-        }
-        else
-        {
-            SplitHead(o, at, length, stream.Id, end);
-        }
+        o.End = at;
+        o.End += Http2Writer.Headers(o.Free, length, stream.Id, end, MaxFrame);
         stream.HeadSent = true;
         if (end) Ended(stream);
         return true;
     }
-
-    // HEADERS and CONTINUATIONs, for sections longer than a frame: rare enough to be copied once more.
-    private static void SplitHead(IoBuffer o, int at, int length, int id, bool end)
-    {
-        int frames = (length + MaxFrame - 1) / MaxFrame;
-        Span<byte> all = new Span<byte>(ToArray(o, at + FrameHead, length));
-        o.End = at;
-        for (int i = 0; i < frames; i++)
-        {
-            ReadOnlySpan<byte> part = all.Slice(i * MaxFrame, Math.Min(MaxFrame, length - i * MaxFrame));
-            Http2Flags flags = (i == frames - 1 ? Http2Flags.EndHeaders : Http2Flags.None) | (i == 0 && end ? Http2Flags.EndStream : Http2Flags.None);
-            Head(o, part.Length, i == 0 ? Http2FrameType.Headers : Http2FrameType.Continuation, flags, id);
-            o.Append(part);
-        }
-    }
-
-    private static unsafe byte[] ToArray(IoBuffer o, int start, int length) => new ReadOnlySpan<byte>(o.Memory + start, length).ToArray();
 
     /// <summary>Sends what windows and room allow of a body: bytes taken, 0 when it must wait. The end goes with the last byte.</summary>
     public unsafe int SendData(Http2Stream stream, byte* bytes, int length, bool end)
