@@ -118,8 +118,6 @@ public sealed record ClusterConfig
     public bool AutoSni { get; init; }
     /// <summary>The certificate must name the request's host (<c>auto_san_validation</c>).</summary>
     public bool AutoSanValidation { get; init; }
-    /// <summary>Longest life of an upstream connection; null is for ever.</summary>
-    public TimeSpan? MaxConnectionDuration { get; init; }
     /// <summary>Source address for upstream connections (<c>upstream_bind_config</c>).</summary>
     public AddressConfig? BindSource { get; init; }
     /// <summary>Socket options of upstream connections.</summary>
@@ -134,8 +132,6 @@ public sealed record ClusterConfig
     public TimeSpan CleanupInterval { get; init; } = TimeSpan.FromSeconds(5);
     /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: port where the host names none (80, or 443 with TLS).</summary>
     public int? DynamicDefaultPort { get; init; }
-    /// <summary>Whether the answers' TTL decides the next look-up (<c>respect_dns_ttl</c>).</summary>
-    public bool RespectDnsTtl { get; init; }
 
     /// <summary>Every secret that it names.</summary>
     public IEnumerable<SecretReferenceConfig> SecretReferences => Tls?.Common.SecretReferences ?? [];

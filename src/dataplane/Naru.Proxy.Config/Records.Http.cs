@@ -58,9 +58,6 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public ClientCertForwarding ForwardClientCert { get; init; }
     /// <summary>Which parts of the client's certificate go into <c>x-forwarded-client-cert</c>.</summary>
     public ClientCertDetails ClientCertDetails { get; init; }
-    /// <summary>Answers a malformed HTTP/2 message by resetting its stream only, not the connection
-    /// (<c>stream_error_on_invalid_http_message</c>).</summary>
-    public bool StreamErrorOnInvalidMessage { get; init; }
     /// <summary>Whether gRPC-Web calls are translated (<c>envoy.filters.http.grpc_web</c> is configured).</summary>
     public bool GrpcWeb { get; init; }
     /// <summary>Most bytes of request line and headers (<c>max_request_headers_kb</c>, default 60 KiB).</summary>
@@ -127,10 +124,6 @@ public sealed record Http2OptionsConfig
     public int InitialStreamWindowSize { get; init; } = 256 * 1024;
     /// <summary><c>initial_connection_window_size</c>, bytes.</summary>
     public int InitialConnectionWindowSize { get; init; } = 1024 * 1024;
-    /// <summary><c>allow_connect</c>: CONNECT and extended CONNECT (RFC 8441).</summary>
-    public bool AllowConnect { get; init; }
-    /// <summary><c>max_outbound_frames</c> (default 10000): answers a peer may leave unread.</summary>
-    public int MaxOutboundFrames { get; init; } = 10000;
     /// <summary><c>max_outbound_control_frames</c> (default 1000): PING, SETTINGS and RST_STREAM answers a peer may leave unread.</summary>
     public int MaxOutboundControlFrames { get; init; } = 1000;
     /// <summary><c>max_consecutive_inbound_frames_with_empty_payload</c> (default 1).</summary>
@@ -145,8 +138,6 @@ public sealed record Http2OptionsConfig
     public TimeSpan KeepAliveTimeout { get; init; } = TimeSpan.FromSeconds(10);
     /// <summary><c>connection_keepalive.interval_jitter</c>, percent (default 15).</summary>
     public double KeepAliveJitterPercent { get; init; } = 15;
-    /// <summary><c>connection_keepalive.connection_idle_interval</c>: a PING before a connection idle for so long is used again.</summary>
-    public TimeSpan? ConnectionIdleInterval { get; init; }
 }
 
 /// <summary><c>path_with_escaped_slashes_action</c>.</summary>

@@ -341,7 +341,7 @@ public sealed class ProxyEngine : IDataPlane
         }
     }
 
-    private bool MustDrain(ListenerConfig config) => _draining || _healthCheckFailed || (_drainingInbound && config.Direction == TrafficDirection.Inbound);
+    private bool MustDrain(ListenerConfig config) => _draining || (_healthCheckFailed && !config.DrainModifyOnly) || (_drainingInbound && config.Direction == TrafficDirection.Inbound);
 
     /// <summary>Drains and stops: waits for what is under way for at most <paramref name="bound"/>, or until <paramref name="hurry"/>.</summary>
     public async Task StopAsync(TimeSpan bound, CancellationToken hurry = default)

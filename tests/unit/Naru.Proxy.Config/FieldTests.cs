@@ -98,6 +98,8 @@ public sealed class FieldTests
     [InlineData("explicit_http_config: { http2_protocol_options: { initial_stream_window_size: 1000 } }", "NARU-C102 initial_stream_window_size")]
     [InlineData("explicit_http_config: { http2_protocol_options: { connection_keepalive: { interval: 1s } } }", "NARU-C101 timeout")]
     [InlineData("explicit_http_config: { http2_protocol_options: { connection_keepalive: { interval: 0.0001s, timeout: 1s } } }", "NARU-C102 interval")]
+    [InlineData("explicit_http_config: { http2_protocol_options: { connection_keepalive: { timeout: 1s, connection_idle_interval: 1s } } }", "NARU-C110 connection_idle_interval")]
+    [InlineData("explicit_http_config: {http_protocol_options: {}}, common_http_protocol_options: { max_connection_duration: 1s }", "NARU-C110 max_connection_duration")]
     [InlineData("explicit_http_config: { http2_protocol_options: { custom_settings_parameters: [{ identifier: 9, value: 9 }] } }", "NARU-C110 custom_settings_parameters")]
     public void Protocols_that_cannot_be_are_refused(string fields, string expected) => Assert.Equal(expected, Read.Bad(Read.InCluster(Options.Replace("FIELDS", fields, StringComparison.Ordinal))));
 
@@ -128,17 +130,17 @@ public sealed class FieldTests
     public void Hygiene_of_HTTP_is_read()
     {
         HttpConnectionManagerConfig http = Http("""
-            codec_type: HTTP2, http2_protocol_options: { allow_connect: true, override_stream_error_on_invalid_http_message: true }, path_with_escaped_slashes_action: UNESCAPE_AND_REDIRECT,
+            codec_type: HTTP2, http2_protocol_options: { allow_connect: true, max_outbound_control_frames: 7 }, path_with_escaped_slashes_action: UNESCAPE_AND_REDIRECT,
             common_http_protocol_options: { headers_with_underscores_action: REJECT_REQUEST }, strip_any_host_port: true, xff_num_trusted_hops: 2,
             internal_address_config: { unix_sockets: true, cidr_ranges: [{ address_prefix: 10.1.1.1, prefix_len: 8 }] }, forward_client_cert_details: APPEND_FORWARD,
             set_current_client_cert_details: { subject: true, cert: false, chain: true, dns: true, uri: true }, http_filters: [{ name: envoy.grpc_web }, { name: envoy.router }]
             """.ReplaceLineEndings(" "));
-        Assert.Equal((HttpCodecType.Http2, true, EscapedSlashes.UnescapeAndRedirect, UnderscoreHeaders.Reject), (http.CodecType, http.Http2.AllowConnect, http.EscapedSlashes, http.UnderscoreHeaders));
-        Assert.Equal((true, false, 2, true, true), (http.StripAnyHostPort, http.StripMatchingHostPort, http.XffNumTrustedHops, http.StreamErrorOnInvalidMessage, http.GrpcWeb));
+        Assert.Equal((HttpCodecType.Http2, 7, EscapedSlashes.UnescapeAndRedirect, UnderscoreHeaders.Reject), (http.CodecType, http.Http2.MaxOutboundControlFrames, http.EscapedSlashes, http.UnderscoreHeaders));
+        Assert.Equal((true, false, 2, true), (http.StripAnyHostPort, http.StripMatchingHostPort, http.XffNumTrustedHops, http.GrpcWeb));
         Assert.Equal(("10.0.0.0/8", true), (http.InternalAddresses!.Ranges.Single().ToString(), http.InternalAddresses.UnixSockets));
         Assert.Equal((ClientCertForwarding.AppendForward, ClientCertDetails.Subject | ClientCertDetails.Chain | ClientCertDetails.Dns | ClientCertDetails.Uri), (http.ForwardClientCert, http.ClientCertDetails));
         HttpConnectionManagerConfig plain = Http("merge_slashes: true");
-        Assert.Equal((HttpCodecType.Auto, EscapedSlashes.KeepUnchanged, false, false), (plain.CodecType, plain.EscapedSlashes, plain.GrpcWeb, plain.StreamErrorOnInvalidMessage));
+        Assert.Equal((HttpCodecType.Auto, EscapedSlashes.KeepUnchanged, false), (plain.CodecType, plain.EscapedSlashes, plain.GrpcWeb));
     }
 
     [Theory]

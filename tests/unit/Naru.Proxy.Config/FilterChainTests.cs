@@ -86,11 +86,11 @@ public sealed class FilterChainTests
         var tcp = Assert.IsType<TcpProxyConfig>(Read.Listener(Filters(Tcp("""
             stat_prefix: t, weighted_clusters: { clusters: [{ name: a, weight: 1 }, { name: b, weight: 3 }] }, idle_timeout: 0s, max_connect_attempts: 4, max_downstream_connection_duration: 60s,
             hash_policy: [{ source_ip: {} }], access_log: [{ name: envoy.access_loggers.stdout }],
-            tunneling_config: { hostname: "%REQUESTED_SERVER_NAME%:443", use_post: true, headers_to_add: [{ header: { key: X-A, value: "1" } }] }
+            tunneling_config: { hostname: "%REQUESTED_SERVER_NAME%:443", headers_to_add: [{ header: { key: X-A, value: "1" } }] }
             """.ReplaceLineEndings(" ")))).FilterChains[0].Terminal);
         Assert.Equal([("a", 1u), ("b", 3u)], tcp.Clusters.Select(c => (c.Name, c.Weight)));
         Assert.Equal((null, 4, TimeSpan.FromMinutes(1), true), (tcp.IdleTimeout, tcp.MaxConnectAttempts, tcp.MaxDownstreamConnectionDuration, tcp.HashSourceIp));
-        Assert.Equal(("%REQUESTED_SERVER_NAME%:443", true, "x-a"), (tcp.Tunneling!.Hostname, tcp.Tunneling.UsePost, tcp.Tunneling.HeadersToAdd[0].Name));
+        Assert.Equal(("%REQUESTED_SERVER_NAME%:443", false, "x-a"), (tcp.Tunneling!.Hostname, tcp.Tunneling.UsePost, tcp.Tunneling.HeadersToAdd[0].Name));
         Assert.Single(tcp.AccessLogs);
         var plain = Assert.IsType<TcpProxyConfig>(Read.Listener(Filters("{ name: envoy.tcp_proxy, config: { stat_prefix: t, deprecated_v1: { routes: [{ cluster: old }] } } }")).FilterChains[0].Terminal);
         Assert.Equal(("old", TimeSpan.FromHours(1), 1), (plain.Clusters[0].Name, plain.IdleTimeout, plain.MaxConnectAttempts));
@@ -106,6 +106,7 @@ public sealed class FilterChainTests
     [InlineData("stat_prefix: t, cluster: c, hash_policy: [{}]", "NARU-C101 hash_policy[0]")]
     [InlineData("stat_prefix: t, cluster: c, metadata_match: {}", "NARU-C110 metadata_match")]
     [InlineData("stat_prefix: t, cluster: c, tunneling_config: { hostname: 'a b' }", "NARU-C102 hostname")]
+    [InlineData("stat_prefix: t, cluster: c, tunneling_config: { hostname: a:1, use_post: true }", "NARU-C110 use_post")]
     [InlineData("stat_prefix: t, cluster: c, tunneling_config: {}", "NARU-C101 hostname")]
     [InlineData("stat_prefix: t, cluster: c, max_downstream_connection_duration: 0s", "NARU-C102 max_downstream_connection_duration")]
     public void A_TCP_proxy_that_cannot_work_is_refused(string fields, string expected) => Assert.Equal(expected, Read.Bad(Read.InListener(Filters(Tcp(fields)))));

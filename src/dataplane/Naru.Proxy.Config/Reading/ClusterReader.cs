@@ -27,7 +27,6 @@ internal static class ClusterReader
             DnsRefreshRate = Values.Time(scope, "dns_refresh_rate", cluster.DnsRefreshRate, mustBePositive: true) ?? TimeSpan.FromSeconds(5),
             DnsLookupFamily = (DnsLookupFamily)(int)cluster.DnsLookupFamily,
             MaxRequestsPerConnection = Values.Count(scope, "max_requests_per_connection", cluster.MaxRequestsPerConnection, 0),
-            RespectDnsTtl = cluster.RespectDnsTtl,
             CleanupInterval = Values.Time(scope, "cleanup_interval", cluster.CleanupInterval, mustBePositive: true) ?? TimeSpan.FromSeconds(5),
         };
         if (cluster.DnsRefreshRate is not null && config.DnsRefreshRate < TimeSpan.FromMilliseconds(1))

@@ -9,7 +9,7 @@ envoy.config.cluster.v3.Cluster
   + name type eds_cluster_config connect_timeout lb_policy least_request_lb_config round_robin_lb_config load_assignment circuit_breakers
   + dns_refresh_rate dns_lookup_family alt_stat_name common_http_protocol_options http_protocol_options http2_protocol_options
   + typed_extension_protocol_options max_requests_per_connection common_lb_config transport_socket protocol_selection
-  + cluster_type original_dst_lb_config cleanup_interval respect_dns_ttl upstream_bind_config upstream_connection_options upstream_http_protocol_options
+  + cluster_type original_dst_lb_config cleanup_interval upstream_bind_config upstream_connection_options upstream_http_protocol_options
   ~ metadata: nothing reads it
   ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
   ~ dns_failure_refresh_rate: names are asked for again at dns_refresh_rate
@@ -17,6 +17,7 @@ envoy.config.cluster.v3.Cluster
   ~ ignore_health_on_host_removal close_connections_on_host_health_failure: there are no active health checks yet
   ~ track_timeout_budgets track_cluster_stats lrs_report_endpoint_metrics: there is no such statistic
   ~ preconnect_policy: connections are opened when they are needed
+  ~ respect_dns_ttl: the system's resolver tells no TTL; names are asked for again at dns_refresh_rate
   - health_checks: active health checks are not supported yet
   - outlier_detection: outliers are not ejected yet
   - lb_subset_config: endpoints are not divided into subsets yet

@@ -11,11 +11,12 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
   + request_timeout max_request_headers_kb normalize_path preserve_external_request_id merge_slashes server_header_transformation
   + common_http_protocol_options always_set_request_id_in_response request_headers_timeout path_with_escaped_slashes_action
   + http2_protocol_options forward_client_cert_details set_current_client_cert_details xff_num_trusted_hops internal_address_config
-  + strip_matching_host_port strip_any_host_port stream_error_on_invalid_http_message
+  + strip_matching_host_port strip_any_host_port
   ~ request_id_extension: request ids are UUIDs
   ~ access_log_flush_interval flush_access_log_on_new_request access_log_options: a request is logged once, when it has ended
   ~ http3_protocol_options: HTTP/3 is not supported
   ~ add_proxy_protocol_connection_state: there is no filter state
+  ~ stream_error_on_invalid_http_message: a malformed HTTP/2 message ends its stream only, an HTTP/1 connection is always closed
   - scoped_routes: use route_config or rds
   - tracing: spans are not exported yet
   - local_reply_config: local replies have a fixed form
@@ -45,12 +46,15 @@ envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat
   ~ stateful_formatter: header names keep the case in which they came
   - proper_case_words: header names keep the case in which they came
 envoy.config.core.v3.Http2ProtocolOptions
-  + hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size allow_connect
-  + max_outbound_frames max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream
-  + max_inbound_window_update_frames_per_data_frame_sent stream_error_on_invalid_http_messaging override_stream_error_on_invalid_http_message
+  + hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size
+  + max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream
+  + max_inbound_window_update_frames_per_data_frame_sent
   + connection_keepalive
   ~ use_oghttp2_codec: the codec is our own
   ~ allow_metadata: METADATA frames are skipped, as RFC 9113 has it for unknown frames
+  ~ allow_connect: extended CONNECT is offered where an upgrade or CONNECT is configured
+  ~ max_outbound_frames: frames that wait to be sent are bounded by flow control, and answers to the peer by max_outbound_control_frames
+  ~ stream_error_on_invalid_http_messaging override_stream_error_on_invalid_http_message: a malformed message ends its stream only (RFC 9113 8.1.1)
   - custom_settings_parameters: other settings are not sent
 envoy.config.accesslog.v3.AccessLog
   + name typed_config
@@ -72,7 +76,8 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
   + subject cert chain dns uri
 envoy.extensions.filters.http.grpc_web.v3.GrpcWeb
 envoy.config.core.v3.KeepaliveSettings
-  + interval timeout interval_jitter connection_idle_interval
+  + interval timeout interval_jitter
+  - connection_idle_interval: connections are asked at their interval only
 
 """;
 }

@@ -19,8 +19,6 @@ internal static class Http2Options
             MaxConcurrentStreams = Values.Count(scope, "max_concurrent_streams", options.MaxConcurrentStreams, standard.MaxConcurrentStreams, 1),
             InitialStreamWindowSize = Window(scope, "initial_stream_window_size", options.InitialStreamWindowSize, standard.InitialStreamWindowSize),
             InitialConnectionWindowSize = Window(scope, "initial_connection_window_size", options.InitialConnectionWindowSize, standard.InitialConnectionWindowSize),
-            AllowConnect = options.AllowConnect,
-            MaxOutboundFrames = Values.Count(scope, "max_outbound_frames", options.MaxOutboundFrames, standard.MaxOutboundFrames, 1),
             MaxOutboundControlFrames = Values.Count(scope, "max_outbound_control_frames", options.MaxOutboundControlFrames, standard.MaxOutboundControlFrames, 1),
             MaxConsecutiveEmptyFrames = Values.Count(
                 scope, "max_consecutive_inbound_frames_with_empty_payload", options.MaxConsecutiveInboundFramesWithEmptyPayload, standard.MaxConsecutiveEmptyFrames),
@@ -49,7 +47,6 @@ internal static class Http2Options
             KeepAliveInterval = Time(scope, "interval", settings.Interval),
             KeepAliveTimeout = Time(scope, "timeout", settings.Timeout) ?? config.KeepAliveTimeout,
             KeepAliveJitterPercent = jitter,
-            ConnectionIdleInterval = Time(scope, "connection_idle_interval", settings.ConnectionIdleInterval),
         };
     }
 

@@ -56,8 +56,6 @@ internal static class HttpManagerReader
                 : null,
             ForwardClientCert = (ClientCertForwarding)(int)manager.ForwardClientCertDetails,
             ClientCertDetails = Details(manager.SetCurrentClientCertDetails),
-            StreamErrorOnInvalidMessage = manager.Http2ProtocolOptions?.OverrideStreamErrorOnInvalidHttpMessage
-                ?? (manager.Http2ProtocolOptions?.StreamErrorOnInvalidHttpMessaging == true || (manager.StreamErrorOnInvalidHttpMessage ?? false)),
             ServerName = manager.ServerName.Length > 0 ? manager.ServerName : "naru",
             ServerHeader = (ServerHeaderTransformation)(int)manager.ServerHeaderTransformation,
             UseRemoteAddress = manager.UseRemoteAddress ?? false,
