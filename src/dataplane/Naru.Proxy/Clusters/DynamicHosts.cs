@@ -9,6 +9,8 @@ namespace Naru.Proxy.Clusters;
 
 internal sealed class DynamicHosts : ITimerOwner
 {
+    // Whoever names address after address must not fill the memory before the unused ones go.
+    private const int MostHosts = 4096;
     private readonly ClusterSlot _slot;
     private readonly Worker _worker;
     private readonly TimerNode _timer;
@@ -21,13 +23,14 @@ internal sealed class DynamicHosts : ITimerOwner
         _timer = new TimerNode(this);
     }
 
-    /// <summary>The endpoint of an address.</summary>
+    /// <summary>The endpoint of an address; null while there are too many.</summary>
     /// <param name="address">Where it is.</param>
     /// <param name="name">The name it was looked up by; empty for a bare address.</param>
-    public Host Get(in SockAddr address, string name)
+    public Host? Get(in SockAddr address, string name)
     {
         if (!_hosts.TryGetValue((address, name), out Entry? entry))
         {
+            if (_hosts.Count >= MostHosts) return null;
             var state = new HostState(_slot, address, address.ToString(), _worker.Index);
             var config = new EndpointConfig(new AddressConfig(address.Address.ToString(), address.Port)) { Hostname = name };
             entry = new Entry(new Host(config, state, Encoding.ASCII.GetBytes(name)));
