@@ -157,7 +157,7 @@ internal static class BodyPump
     }
 
     private static unsafe int SendPiece(Http2Stream to, BodyReader reader, int from, bool end) =>
-        to.Session.SendData(to, reader.Buffer.Memory + reader.PieceStart + from, reader.PieceLength - from, end);
+        to.Session.SendData(to, reader.PieceBytes + from, reader.PieceLength - from, end);
 
     private static unsafe bool SendEnd(Http2Stream to, BodyReader reader)
     {
@@ -184,10 +184,10 @@ internal static class BodyPump
     }
 
     private static unsafe int SendPiece(TcpSocket to, BodyReader reader, int from) =>
-        to.Send(reader.Buffer.Memory + reader.PieceStart + from, reader.PieceLength - from);
+        to.Send(reader.PieceBytes + from, reader.PieceLength - from);
 
     private static unsafe void AppendPiece(IoBuffer o, BodyReader reader) =>
-        o.Append(new ReadOnlySpan<byte>(reader.Buffer.Memory + reader.PieceStart, reader.PieceLength));
+        o.Append(new ReadOnlySpan<byte>(reader.PieceBytes, reader.PieceLength));
 
     private static unsafe int AppendChunk(IoBuffer o, BodyReader reader, int from)
     {
@@ -195,7 +195,7 @@ internal static class BodyPump
         length.TryFormat(o.Free, out int digits, "x");
         o.End += digits;
         o.Append("\r\n"u8);
-        o.Append(new ReadOnlySpan<byte>(reader.Buffer.Memory + reader.PieceStart + from, length));
+        o.Append(new ReadOnlySpan<byte>(reader.PieceBytes + from, length));
         o.Append("\r\n"u8);
         return length;
     }

@@ -23,7 +23,7 @@ internal enum FillResult
     Cancelled,
 }
 
-internal sealed class BodyReader
+internal sealed partial class BodyReader
 {
     private const int MaxTrailerBytes = 8 * 1024;
     private const int MaxTrailerFields = 64;
@@ -81,6 +81,7 @@ internal sealed class BodyReader
         _chunks = default;
         Trailers.StartTrailers();
         _inTrailers = _ended = _filledUp = _keeps = _touched = false;
+        ResetWeb();
         Done = kind == BodyKind.None;
         PieceLength = 0;
         Bytes = Received = 0;
@@ -97,15 +98,19 @@ internal sealed class BodyReader
         _inTrailers = _ended = _filledUp = _touched = false;
         _keeps = keep;
         _next = 0;
+        ResetWeb();
         Done = false;
         PieceLength = 0;
         Bytes = Received = 0;
     }
 
-    /// <summary>The fields behind the body, once it ended; none where there were none.</summary>
-    public Http1Head TrailerFields => _stream is { HasTrailers: true } stream ? stream.Trailers : Trailers;
+    /// <summary>The fields to be sent behind the body, once it ended; none where there were none, or where they went with the body.</summary>
+    public Http1Head TrailerFields => IsForWeb ? s_noTrailers : ReceivedTrailers;
 
-    /// <summary>The bytes that <see cref="TrailerFields"/> speak of.</summary>
+    /// <summary>The fields that came behind the body, once it ended; none where there were none.</summary>
+    public Http1Head ReceivedTrailers => _stream is { HasTrailers: true } stream ? stream.Trailers : Trailers;
+
+    /// <summary>The bytes that <see cref="ReceivedTrailers"/> speak of.</summary>
     public unsafe ReadOnlySpan<byte> TrailerBytes => _stream is { HasTrailers: true, TrailerBuffer: { } buffer } stream
         ? new ReadOnlySpan<byte>(buffer.Memory, stream.Trailers.Length)
         : _stream is null && Trailers.Length > 0 ? new ReadOnlySpan<byte>(Buffer.Memory + TrailerStart, Trailers.Length) : default;
@@ -181,7 +186,9 @@ internal sealed class BodyReader
     }
 
     /// <summary>The next piece, without waiting.</summary>
-    public BodyEvent Next()
+    public BodyEvent Next() => _web != GrpcWebForm.None ? NextForWeb() : _decodes ? NextDecoded() : NextRaw();
+
+    private BodyEvent NextRaw()
     {
         if (Done) return BodyEvent.End;
         _touched = true;

@@ -42,6 +42,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     public readonly BodyReader ResponseBody = new();
     public readonly LineBuffer Scratch = new();
     public readonly LineBuffer ResponseHeadCopy = new();
+    public readonly LineBuffer ResponseTrailerCopy = new();
     public readonly List<Host> Tried = [];
 
     public ListenerConnection Connection = null!;
@@ -57,6 +58,9 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     public HttpManager Manager = null!;
     public IoBuffer In = null!;
     public IoBuffer? KeptIn;
+
+    // A gRPC-Web call, and how its answer is wanted.
+    public GrpcWebForm Web, WebAnswer;
 
     // See ClientAddress, which fills them in when somebody asks.
     public SockAddr Client;
@@ -141,6 +145,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
         In = buffer;
         HeadOffset = headOffset;
         NormalizedPath = null;
+        Web = WebAnswer = GrpcWebForm.None;
         AuthorityStart = AuthorityLength = PathStart = PathLength = QueryStart = QueryLength = 0;
         HasQuery = IsHead = IsIdempotent = IsUpgrade = IsConnect = ClientKnown = false;
         VirtualHost = null;
@@ -172,6 +177,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
         Tried.Clear();
         WantAccessLog = manager.Logs.Length > 0;
         ResponseHeadCopy.Clear();
+        ResponseTrailerCopy.Clear();
         if (WantAccessLog) Started = DateTime.UtcNow;
         StreamId = 0;
     }
@@ -317,17 +323,20 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
                 }
                 return ResponseWriter.FindHeader(ResponseHeadCopy.Written, name, out value);
             default:
-                int index = ResponseBody.Done ? ResponseBody.TrailerFields.Count : 0;
-                return index > 0 && TryGetTrailer(name, out value);
+                return ResponseWriter.FindHeader(ResponseTrailerCopy.Written, name, out value);
         }
     }
 
-    private bool TryGetTrailer(ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
+    /// <summary>Keeps the trailers for the log, which is written when their buffer is gone.</summary>
+    public void KeepTrailers()
     {
+        Http1Head trailers = ResponseBody.ReceivedTrailers;
+        if (!WantAccessLog || !ResponseBody.Done || trailers.Count == 0) return;
         ReadOnlySpan<byte> bytes = ResponseBody.TrailerBytes;
-        int index = ResponseBody.TrailerFields.IndexOf(bytes, name);
-        value = index < 0 ? default : Http1Head.Value(bytes, ResponseBody.TrailerFields.Fields[index]);
-        return index >= 0;
+        // As a head without a first line.
+        ResponseTrailerCopy.Append("\r\n"u8);
+        foreach (ref readonly HeaderField field in trailers.Fields) ResponseTrailerCopy.Append(bytes[field.NameStart..field.LineEnd]);
+        ResponseTrailerCopy.Append("\r\n"u8);
     }
 
     ReadOnlySpan<byte> IRequestInfo.Text(RequestText what)

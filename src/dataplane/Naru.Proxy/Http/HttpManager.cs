@@ -42,7 +42,7 @@ internal sealed class HttpManager
         MaxConnectionMs = Ms(config.MaxConnectionDuration);
         MaxStreamMs = Ms(config.MaxStreamDuration);
         LooksAtPaths = config.NormalizePath || config.MergeSlashes || config.EscapedSlashes != EscapedSlashes.KeepUnchanged;
-        LooksCloser = LooksAtPaths || config.UnderscoreHeaders != UnderscoreHeaders.Allow || config.StripAnyHostPort || config.StripMatchingHostPort;
+        LooksCloser = LooksAtPaths || config.GrpcWeb || config.UnderscoreHeaders != UnderscoreHeaders.Allow || config.StripAnyHostPort || config.StripMatchingHostPort;
         KnowsClients = config.UseRemoteAddress || HasInternal || config.ForwardClientCert is ClientCertForwarding.AppendForward or ClientCertForwarding.SanitizeSet;
     }
 

@@ -155,6 +155,12 @@ internal static class Reasons
         Remedy = "Mend the client.",
     };
 
+    public static readonly Reason BadBase64 = new(400, "NARU-D409", "the gRPC-Web call is not valid base64", ResponseFlags.DownstreamProtocolError, "grpc_base_64_decode_failed")
+    {
+        When = "The body of a call of type `application/grpc-web-text` is no base64.",
+        Remedy = "Mend the client.",
+    };
+
     public static readonly Reason Underscore = new(400, "NARU-D408", "a header name has an underscore", ResponseFlags.DownstreamProtocolError, "http1.unexpected_underscore")
     {
         When = "`headers_with_underscores_action` is `REJECT_REQUEST` and a field name holds an underscore.",

@@ -24,7 +24,7 @@ internal static class ReplyForms
     public static ReplyForm Of(Exchange x)
     {
         if (x.Head.Length == 0) return ReplyForm.Text;
-        if (IsGrpc(x)) return ReplyForm.Grpc;
+        if (x.Web != GrpcWebForm.None || IsGrpc(x)) return ReplyForm.Grpc;
         int accept = x.Head.IndexOf(x.Bytes, "accept"u8);
         return accept >= 0 && PrefersJson(Http1Head.Value(x.Bytes, x.Head.Fields[accept])) ? ReplyForm.Json : ReplyForm.Text;
     }
@@ -36,7 +36,8 @@ internal static class ReplyForms
     public static bool IsGrpc(ReadOnlySpan<byte> type) =>
         type.Length >= 16 && Ascii.EqualsIgnoreCase(type[..16], "application/grpc"u8) && (type.Length == 16 || type[16] is (byte)'+' or (byte)';');
 
-    private static ReadOnlySpan<byte> ContentType(Exchange x)
+    /// <summary>The request's content type, or nothing.</summary>
+    public static ReadOnlySpan<byte> ContentType(Exchange x)
     {
         foreach (ref readonly HeaderField field in x.Head.Fields)
             if (field.Id == KnownHeader.ContentType) return Http1Head.Value(x.Bytes, field);
@@ -98,7 +99,7 @@ internal static class ReplyForms
     };
 
     /// <summary>The content type of a gRPC answer.</summary>
-    public static string GrpcType(Exchange x) => "application/grpc";
+    public static string GrpcType(Exchange x) => x.Web == GrpcWebForm.None ? "application/grpc" : Encoding.ASCII.GetString(GrpcWeb.AnswerType(x));
 
     /// <summary>Percent-encoded as <c>grpc-message</c> is (gRPC over HTTP/2, "Responses").</summary>
     public static string GrpcMessage(string message)

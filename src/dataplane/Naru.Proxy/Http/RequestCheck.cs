@@ -45,6 +45,7 @@ internal static class RequestCheck
         if (closer)
         {
             StripPort(x);
+            if (x.Manager.Config.GrpcWeb) GrpcWeb.Recognise(x);
             if (x.Manager.LooksAtPaths && PathRefusal(x) is { } refusal) return refusal;
         }
         x.IsUpgrade = !http10 && x.Framing.ConnectionUpgrade && x.Framing.Upgrade >= 0 && x.Framing.Body == BodyKind.None

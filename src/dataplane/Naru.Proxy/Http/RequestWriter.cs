@@ -28,7 +28,9 @@ internal static class RequestWriter
 
         WriteFields(x, ref o, action, bytes, config);
 
-        if (x.Stream is not null) WriteFraming(x, o);
+        if (x.Web != GrpcWebForm.None) GrpcWeb.WriteRequestType(x, o);
+        if (x.Web == GrpcWebForm.Text) WriteDecodedFraming(x, o);
+        else if (x.Stream is not null) WriteFraming(x, o);
         if (x.IsUpgrade && !x.IsConnect)
         {
             o.Append("connection: Upgrade\r\n"u8);
@@ -97,6 +99,21 @@ internal static class RequestWriter
         }
     }
 
+    // Of the bytes that the base64 stands for.
+    private static void WriteDecodedFraming(Exchange x, IoBuffer o)
+    {
+        if (x.RequestBodyBuffered)
+        {
+            o.Append("content-length: "u8);
+            Number(o, Math.Max(0, x.Framing.ContentLength));
+            o.Append("\r\n"u8);
+        }
+        else
+        {
+            o.Append("transfer-encoding: chunked\r\n"u8);
+        }
+    }
+
     private static long ExpectedTimeout(Exchange x, ForwardAction action)
     {
         long perTry = action.Retry?.PerTryTimeout is { } t ? (long)t.TotalMilliseconds : 0;
@@ -116,6 +133,9 @@ internal static class RequestWriter
             bool drop = field.Id switch
             {
                 KnownHeader.Host or KnownHeader.Connection or KnownHeader.KeepAlive or KnownHeader.ProxyConnection => true,
+                KnownHeader.ContentType => x.Web != GrpcWebForm.None,
+                KnownHeader.ContentLength or KnownHeader.TransferEncoding => x.Web == GrpcWebForm.Text,
+                KnownHeader.Te when x.Web != GrpcWebForm.None => true,
                 KnownHeader.Te => !Ascii.EqualsIgnoreCase(Http1Head.Value(bytes, field), "trailers"u8),
                 KnownHeader.Upgrade => !x.IsUpgrade,
                 KnownHeader.Expect => !config.Proxy100Continue,

@@ -24,7 +24,7 @@ internal static class ResponseWriter
         HttpConnectionManagerConfig config = x.Manager.Config;
         ReadOnlySpan<HeaderField> fields = head.Fields;
         bool upgrade = head.Status == 101 || (x.IsConnect && head.Status is >= 200 and < 300);
-        bool hasDate = false, hasServer = false;
+        bool hasDate = false, hasServer = false, web = false;
         int kept = head.FieldsStart;
         for (int i = 0; i < fields.Length; i++)
         {
@@ -43,7 +43,10 @@ internal static class ResponseWriter
                     drop = body != BodyKind.Chunked && !(x.IsHead && x.Head.Minor == 1);
                     break;
                 case KnownHeader.ContentLength:
-                    drop = body == BodyKind.Chunked || head.Status is 204 or 101 || (upgrade && x.IsConnect);
+                    drop = body == BodyKind.Chunked || head.Status is 204 or 101 || (upgrade && x.IsConnect) || x.ResponseBody.IsForWeb;
+                    break;
+                case KnownHeader.ContentType:
+                    drop = web = x.Web != GrpcWebForm.None && ReplyForms.IsGrpc(Http1Head.Value(bytes, field));
                     break;
                 case KnownHeader.Date:
                     hasDate = true;
@@ -64,6 +67,12 @@ internal static class ResponseWriter
         }
         o.Append(bytes[kept..(head.Length - 2)]);
 
+        if (web)
+        {
+            o.Append("content-type: "u8);
+            o.Append(GrpcWeb.AnswerType(x));
+            o.Append("\r\n"u8);
+        }
         if (body == BodyKind.Chunked && framing.Body != BodyKind.Chunked) o.Append("transfer-encoding: chunked\r\n"u8);
         // A stream that ended with its head says so by that; HTTP/1 has to be told.
         if (body == BodyKind.None && x.UpstreamIsHttp2 && x.Stream is null && framing.ContentLength < 0 && !x.IsHead && head.Status is >= 200 and not (204 or 304))

@@ -241,7 +241,7 @@ internal static class Attempt
             Http1Error error = Http1Framing.OfResponse(rb.Filled[..head.Length], head, x.IsHead, out framing);
             if (error != Http1Error.None) failure = AttemptKind.Malformed;
             else if (head.Status == 101 && (!x.IsUpgrade || x.IsConnect)) failure = AttemptKind.UpgradeRefused;
-            else if (mayRetry && action.Retry is { } policy && x.CanReplay && x.IsIdempotent && Forwarder.WantsStatus(policy, head.Status))
+            else if (mayRetry && action.Retry is { } policy && x.CanReplay && Forwarder.WantsAnother(x, policy, rb.Filled[..head.Length]))
                 failure = AttemptKind.RetriableStatus;
         }
         if (failure != AttemptKind.Answered)
@@ -310,6 +310,11 @@ internal static class Attempt
         Worker worker = x.Worker;
         // How the body is framed downstream.
         BodyKind body = framing.Body;
+        if (x.Web != GrpcWebForm.None && body != BodyKind.None && IsGrpc(x, rb))
+        {
+            x.ResponseBody.ForWeb(x.WebAnswer);
+            body = BodyKind.UntilClose;
+        }
         if (x.Stream is null && body is BodyKind.Chunked or BodyKind.UntilClose)
         {
             body = x.Head.Minor == 1 ? BodyKind.Chunked : BodyKind.UntilClose;
@@ -341,7 +346,16 @@ internal static class Attempt
             flowed = await BodyPump.RunAsync(x, x.ResponseBody, x.Connection, down, chunked);
         }
         worker.Buffers.Return(down);
+        x.ResponseBody.EndWeb();
+        x.KeepTrailers();
         return flowed;
+    }
+
+    private static bool IsGrpc(Exchange x, IoBuffer rb)
+    {
+        ReadOnlySpan<byte> bytes = rb.Filled[..x.UpstreamHead.Length];
+        int index = x.UpstreamHead.IndexOf(bytes, "content-type"u8);
+        return index >= 0 && ReplyForms.IsGrpc(Http1Head.Value(bytes, x.UpstreamHead.Fields[index]));
     }
 
     // The answer began and cannot be finished: the client must see that it is not whole.
@@ -372,7 +386,7 @@ internal static class Attempt
     private static unsafe bool AppendWholeBody(Exchange x, IoBuffer down, IoBuffer rb, in Http1Framing framing)
     {
         if (framing.Body == BodyKind.None) return true;
-        if (framing.Body != BodyKind.Length || x.UpstreamIsHttp2 || framing.ContentLength > rb.Count || framing.ContentLength > down.Room) return false;
+        if (framing.Body != BodyKind.Length || x.UpstreamIsHttp2 || x.ResponseBody.IsForWeb || framing.ContentLength > rb.Count || framing.ContentLength > down.Room) return false;
         _ = x.ResponseBody.Next();
         down.Append(new ReadOnlySpan<byte>(rb.Memory + x.ResponseBody.PieceStart, x.ResponseBody.PieceLength));
         return true;
@@ -419,7 +433,7 @@ internal static class Attempt
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, ForwardAction action, UpstreamConnection up, IoBuffer o)
     {
         if (!SayContinue(x)) return PumpResult.Cancelled;
-        PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, up, o, x.Framing.Body == BodyKind.Chunked);
+        PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, up, o, x.Framing.Body == BodyKind.Chunked || x.Web == GrpcWebForm.Text);
         RequestPumped(x, action, result);
         return result;
     }

@@ -30,6 +30,11 @@ internal static class Forwarder
         }
 
         Prepare(x, action);
+        if (x.Web == GrpcWebForm.Text && x.RequestBodyBuffered && x.Framing.Body == BodyKind.Length && !GrpcWeb.Decode(x))
+        {
+            PassBody(x);
+            return await LocalReply.SendAsync(x, Reasons.BadBase64);
+        }
         own.ActiveRequests++;
         stats[ClusterStats.RqTotal]++;
         stats[ClusterStats.RqActive]++;
@@ -142,9 +147,10 @@ internal static class Forwarder
         if (x.Manager.MaxStreamMs > 0) x.StreamDeadline = worker.Now + x.Manager.MaxStreamMs;
         if (x.RequestBodyBuffered) RequestEnded(x, action);
         else if (x.Manager.RequestMs > 0) x.RequestDeadline = worker.Now + x.Manager.RequestMs;
-        if (x.Stream is { } stream && !x.RequestBodyBuffered) x.RequestBody.Start(worker, stream, keep: true);
+        if (x.Stream is { } stream && !x.RequestBodyBuffered) x.RequestBody.Start(worker, stream, keep: x.Web != GrpcWebForm.Text);
         else if (!x.RequestBodyBuffered) x.RequestBody.Start(worker, x.Connection, x.In, x.Framing.Body, x.Framing.ContentLength, pinned: true);
         else x.RequestBody.Start(worker, x.Connection, x.In, BodyKind.None, 0, pinned: true);
+        if (x.Web == GrpcWebForm.Text && !x.RequestBodyBuffered) x.RequestBody.DecodeBase64();
         x.Arm();
     }
 
@@ -168,7 +174,7 @@ internal static class Forwarder
     /// <summary>Nothing of the body is lost, and either nothing reached the upstream or the method may be repeated.</summary>
     private static bool Repeatable(Exchange x, in AttemptEnd end) =>
         x.CanReplay && !x.ResponseStarted
-        && (x.IsIdempotent || !end.RequestSent);
+        && (x.IsIdempotent || !end.RequestSent || end.Kind == AttemptKind.RetriableStatus);
 
     private static bool Wants(RetryPolicyConfig policy, in AttemptEnd end) => end.Kind switch
     {
@@ -180,8 +186,32 @@ internal static class Forwarder
         _ => false,
     };
 
-    /// <summary>Whether a policy wants another try for this status.</summary>
-    public static bool WantsStatus(RetryPolicyConfig policy, int status)
+    /// <summary>Whether a policy wants another try instead of this answer. Every gRPC call is a POST: a policy that names gRPC statuses
+    /// says that such calls may be repeated.</summary>
+    public static bool WantsAnother(Exchange x, RetryPolicyConfig policy, ReadOnlySpan<byte> head) =>
+        (x.IsIdempotent && WantsStatus(policy, x.UpstreamHead.Status)) || ((policy.On & GrpcConditions) != 0 && WantsGrpc(x, policy.On, head));
+
+    private const RetryOn GrpcConditions =
+        RetryOn.GrpcCancelled | RetryOn.GrpcDeadlineExceeded | RetryOn.GrpcInternal | RetryOn.GrpcResourceExhausted | RetryOn.GrpcUnavailable;
+
+    // Only a status in the headers can be acted on: with trailers the answer is on its way (Envoy: x-envoy-retry-grpc-on).
+    private static bool WantsGrpc(Exchange x, RetryOn on, ReadOnlySpan<byte> head)
+    {
+        int index = x.UpstreamHead.IndexOf(head, "grpc-status"u8);
+        if (index < 0 || !System.Buffers.Text.Utf8Parser.TryParse(Http1Head.Value(head, x.UpstreamHead.Fields[index]), out int status, out _)) return false;
+        RetryOn condition = status switch
+        {
+            1 => RetryOn.GrpcCancelled,
+            4 => RetryOn.GrpcDeadlineExceeded,
+            8 => RetryOn.GrpcResourceExhausted,
+            13 => RetryOn.GrpcInternal,
+            14 => RetryOn.GrpcUnavailable,
+            _ => RetryOn.None,
+        };
+        return (on & condition) != 0;
+    }
+
+    private static bool WantsStatus(RetryPolicyConfig policy, int status)
     {
         if (status >= 500 && (policy.On & RetryOn.FiveXx) != 0) return true;
         if (status is 502 or 503 or 504 && (policy.On & RetryOn.GatewayError) != 0) return true;

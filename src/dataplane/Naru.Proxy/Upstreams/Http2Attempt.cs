@@ -212,7 +212,7 @@ internal static class Http2Attempt
             bool none = x.IsHead || head.Status is 204 or 304 || (stream.EndReceived && !stream.HasPieces && !stream.HasTrailers);
             framing.Body = none ? BodyKind.None : framing.ContentLength > 0 && !stream.HasTrailers ? BodyKind.Length : BodyKind.UntilClose;
             if (error != Http1Error.None) failure = AttemptKind.Malformed;
-            else if (mayRetry && action.Retry is { } policy && x.CanReplay && x.IsIdempotent && Forwarder.WantsStatus(policy, head.Status))
+            else if (mayRetry && action.Retry is { } policy && x.CanReplay && Forwarder.WantsAnother(x, policy, stream.HeadBuffer!.Filled[..head.Length]))
                 failure = AttemptKind.RetriableStatus;
         }
         if (failure != AttemptKind.Answered)
