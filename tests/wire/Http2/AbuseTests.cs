@@ -265,7 +265,7 @@ public sealed class AbuseTests(Http2Fixture fixture) : IClassFixture<Http2Fixtur
     {
         using var stop = new CancellationTokenSource();
         string path = up == 1
-            ? fixture.Http1.Add((c, head) => Task.Delay(-1, stop.Token))
+            ? fixture.Http1.Add((c, head) => new TaskCompletionSource().Task.WaitAsync(stop.Token))
             : fixture.Http2.Add((peer, request) =>
             {
                 peer.OpensWindows = false;
