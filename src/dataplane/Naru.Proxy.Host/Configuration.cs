@@ -1,9 +1,11 @@
 // How configuration gets into the proxy, wherever it comes from: the bootstrap, the wire and watched files, read and judged alike.
 // Composes the readers with the check of formats; returns nothing where there was an error, and then says why.
+using System.Collections.Immutable;
 using Envoy.Config.Bootstrap.V3;
 using Google.Protobuf;
 using Naru.Core;
 using Naru.Proxy.Config;
+using Naru.Proxy.Tls;
 using Naru.Proxy.Xds;
 
 namespace Naru.Proxy.Host;
@@ -22,20 +24,22 @@ internal static class Configuration
         return found.HasErrors ? null : (config, message);
     }
 
-    /// <summary>Judges the bootstrap and the resource files it names, without using them.</summary>
+    /// <summary>Judges the bootstrap and the resource files it names, with their formats, certificates and keys, without using them.</summary>
     public static Diagnostics Validate(CommandLine options)
     {
         var found = new Diagnostics();
-        if (options.ConfigPath is { } path)
-        {
-            found.AddRange(ConfigValidator.ValidateFile(path, OverridesOf(options)).Diagnostics);
-            if (!found.HasErrors && BootstrapReader.ReadFile(path, new Diagnostics(), OverridesOf(options), out _) is { } config) CheckFormats(config, options, found);
-        }
-        else
-        {
-            Load(options, found);
-        }
+        ImmutableArray<SecretConfig> secrets = [];
+        if (options.ConfigPath is { } path) found.AddRange(ConfigValidator.ValidateFile(path, OverridesOf(options), Each).Diagnostics);
+        else if (Load(options, found) is var (config, _)) TlsCheck.Check(config.Secrets, config, new Place("--config-yaml"), found);
         return found;
+
+        // The bootstrap comes first.
+        void Each(object record, Place place, Diagnostics diagnostics)
+        {
+            if (record is BootstrapConfig bootstrap) secrets = bootstrap.Secrets;
+            FormatCheck.Check(record, place, diagnostics);
+            TlsCheck.Check(secrets, record, place, diagnostics);
+        }
     }
 
     /// <summary>Judges a resource that came over the wire.</summary>

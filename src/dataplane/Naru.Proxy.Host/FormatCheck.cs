@@ -18,7 +18,8 @@ internal static class FormatCheck
     /// <summary>Checks a resource's record; kinds without formats pass.</summary>
     public static void Check(object record, Place place, Diagnostics diagnostics)
     {
-        if (record is ListenerConfig listener) Check(listener, place, diagnostics);
+        if (record is BootstrapConfig bootstrap) Check(bootstrap, place, diagnostics);
+        else if (record is ListenerConfig listener) Check(listener, place, diagnostics);
         else if (record is RouteConfigurationConfig routes) Check(routes, place, diagnostics);
     }
 
