@@ -71,10 +71,10 @@ public sealed class RealHttp2ClientTests(RealHttp2ClientFixture fixture) : IClas
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
-    public async Task Curl_multiplexes(int up)
+    public async Task Nghttp_has_many_streams_on_one_connection(int up)
     {
         string url = fixture.To(up).Url;
-        ProcessResult result = await CurlAsync("--http2-prior-knowledge", "-Z", "--parallel-max", "20", .. Enumerable.Range(0, 50).Select(i => $"{url}/many/{i}"));
+        ProcessResult result = await RunAsync("nghttp", "nghttp2-client", [.. Enumerable.Range(0, 50).Select(i => $"{url}/many/{i}")]);
         Assert.True(result.ExitCode == 0, result.All);
         for (int i = 0; i < 50; i++) Assert.Contains($"/many/{i}", result.Output);
     }
@@ -85,12 +85,12 @@ public sealed class RealHttp2ClientTests(RealHttp2ClientFixture fixture) : IClas
     public async Task Nghttp_is_served_with_padding_trailers_and_priorities(int up)
     {
         string file = fixture.Folder.Write("data", new string('d', 100_000));
-        ProcessResult result = await RunAsync("nghttp", "nghttp2-client", "-v", "--no-verify-peer", "--padding=64", "--trailer", "x-sum: 1", "--data", file, "--weight=200",
-            $"{fixture.To(up).Url}/echo");
+        string[] arguments = ["--padding=64", "--trailer", "x-sum: 1", "--data", file, "--weight=200", $"{fixture.To(up).Url}/echo"];
+        ProcessResult result = await RunAsync("nghttp", "nghttp2-client", arguments);
         Assert.True(result.ExitCode == 0, result.All);
+        Assert.Contains(new string('d', 100_000), result.Output);
+        result = await RunAsync("nghttp", "nghttp2-client", ["-nv", .. arguments]);
         Assert.Contains(":status: 200", result.Output);
-        Assert.Contains(new string('d', 50_000), result.Output.Replace("\n", ""));
-        Assert.DoesNotContain("error_code=PROTOCOL", result.Output);
     }
 
     [Theory]

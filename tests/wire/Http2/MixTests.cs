@@ -331,6 +331,7 @@ public sealed class MixTests(Http2Fixture fixture) : IClassFixture<Http2Fixture>
         });
         using RawClient client = await fixture.ToHttp2.ConnectAsync();
         HttpMessage answer = await client.ExchangeAsync($"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        Assert.Equal("HTTP/1.1 200 OK", answer.StartLine);
         Assert.Equal("abcdefg", answer.Text);
         Assert.Equal("chunked", answer.Header("transfer-encoding"));
     }

@@ -222,7 +222,9 @@ internal static class ResponseWriter
         o.Append("HTTP/1.1 "u8);
         RequestWriter.Number(o, status);
         o.Append(" "u8);
-        o.Append(reason);
+        // HTTP/2 has no reason phrases; some HTTP/1 clients do not see a status without one.
+        if (reason.IsEmpty && Reasons.Phrase(status) is { Length: > 0 } phrase) o.End += Encoding.ASCII.GetBytes(phrase, o.Free);
+        else o.Append(reason);
         o.Append("\r\n"u8);
     }
 
