@@ -4,7 +4,7 @@ using System.Diagnostics;
 namespace Naru.Bench;
 
 /// <summary>Starts the backend and the proxies of one run, in a folder of its own.</summary>
-public sealed class Contenders(Options options, string folder)
+public sealed class Contenders(Options options, string folder, string row = Row.Http1)
 {
     private readonly string built = Path.Combine(options.Root, "artifacts", "bench");
 
@@ -12,11 +12,18 @@ public sealed class Contenders(Options options, string folder)
     public async Task<IGenerator> GeneratorAsync(CancellationToken stop)
     {
         if (!options.Wrk)
-            return await PumpGenerator.StartAsync(options.LoadCpu, stop);
+            return await PumpGenerator.StartAsync(options.LoadCpu, stop, "pump");
+        return new WrkGenerator(await BackendAsync(stop), options.LoadCpu);
+    }
+
+    /// <summary>An nginx that answers, on the load's CPU.</summary>
+    public Task<Running> BackendAsync(CancellationToken stop)
+    {
+        if (row == "1mib")
+            File.WriteAllBytes(Path.Combine(folder, "1mib"), new byte[1048576]);
         int port = Running.FreePort();
         string conf = Write("backend.conf", port, port, 0);
-        Running backend = await Running.StartAsync("backend", options.LoadCpu, port, 0, folder, ["nginx", "-p", folder, "-c", conf], stop);
-        return new WrkGenerator(backend, options.LoadCpu);
+        return Running.StartAsync("backend", options.LoadCpu, port, 0, folder, ["nginx", "-p", folder, "-c", conf], stop, row == Row.Http1);
     }
 
     /// <summary>A proxy in front of it, on the proxies' CPU.</summary>
@@ -42,7 +49,7 @@ public sealed class Contenders(Options options, string folder)
                 environment = [("DOTNET_PROCESSOR_COUNT", "1"), ("DOTNET_gcServer", "0")];
                 break;
         }
-        return Running.StartAsync(name, options.ProxyCpu, port, admin, folder, command, stop, environment);
+        return Running.StartAsync(name, options.ProxyCpu, port, admin, folder, command, stop, row == Row.Http1, environment);
     }
 
     /// <summary>What each program calls itself.</summary>
@@ -57,13 +64,24 @@ public sealed class Contenders(Options options, string folder)
     private string Write(string template, int port, int backend, int admin)
     {
         string path = Path.Combine(folder, template);
-        File.WriteAllText(path, File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "peers", template))
+        IEnumerable<string> lines = File.ReadLines(Path.Combine(AppContext.BaseDirectory, "peers", template)).Where(ForThisRow);
+        File.WriteAllText(path, (string.Join('\n', lines) + "\n")
             .Replace("@PORT@", $"{port}", StringComparison.Ordinal)
             .Replace("@BACKEND@", $"{backend}", StringComparison.Ordinal)
             .Replace("@ADMIN@", $"{admin}", StringComparison.Ordinal)
             .Replace("@USER@", Environment.UserName, StringComparison.Ordinal)
             .Replace("@DIR@", folder, StringComparison.Ordinal));
         return path;
+    }
+
+    // A line may say at its end for which rows it is ("#? h2 mtls"), or for which it is not ("#? !tcp").
+    private bool ForThisRow(string line)
+    {
+        int mark = line.LastIndexOf("#? ", StringComparison.Ordinal);
+        if (mark < 0)
+            return true;
+        string[] rows = line[(mark + 3)..].Split(' ');
+        return rows[0].StartsWith('!') ? rows[0][1..] != row : rows.Contains(row);
     }
 
     private static string FirstLine(string program, string argument)

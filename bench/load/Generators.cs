@@ -42,9 +42,9 @@ public sealed class PumpGenerator : IGenerator
     public bool CanPace => true;
 
     /// <summary>Starts it.</summary>
-    public static async Task<PumpGenerator> StartAsync(int cpu, CancellationToken stop)
+    public static async Task<PumpGenerator> StartAsync(int cpu, CancellationToken stop, params string[] command)
     {
-        var start = new ProcessStartInfo("taskset", ["-c", $"{cpu}", "dotnet", Environment.GetCommandLineArgs()[0], "pump"])
+        var start = new ProcessStartInfo("taskset", ["-c", $"{cpu}", "dotnet", Environment.GetCommandLineArgs()[0], .. command])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

@@ -8,15 +8,16 @@ public sealed record Options
 {
     /// <summary>Printed by <c>--help</c>.</summary>
     public const string Usage = """
-        usage: bench/run [options]
+        usage: bench/run [ROW...] [options]
+          ROW               of http1, h2, mtls, handshakes, 1mib, websocket, tcp (all)
           --quick           two rounds of one second: shows that everything runs, decides nothing
           --rounds N        rounds, each measures every proxy once (5)
           --seconds N       seconds of each turn (2)
-          --connections N   kept-alive connections of the load generator (64)
+          --connections N   kept-alive connections of the load generator (64), row http1 only
           --only A,B        of naru, nginx, haproxy, yarp
           --proxy-cpu N     the CPU of the measured proxy (the last one)
           --load-cpu N      the CPU of load generator and backend (the first one)
-          --wrk             load by wrk and a backend by nginx, as a cross-check: full load only
+          --wrk             load by wrk and a backend by nginx, as a cross-check: row http1 at full load only
           --check           exit 1 where a budget is exceeded
           --no-build        measure what the last run has built
         """;
@@ -24,8 +25,13 @@ public sealed record Options
     /// <summary>The contenders, in order of a round.</summary>
     public static readonly string[] All = ["naru", "nginx", "haproxy", "yarp"];
 
+    /// <summary>Every row, in their order.</summary>
+    public static readonly string[] AllRows = [Row.Http1, .. Row.All.Select(r => r.Name)];
+
     /// <summary>Root of the repository.</summary>
     public string Root { get; init; } = ".";
+    /// <summary>The rows to measure.</summary>
+    public IReadOnlyList<string> Rows { get; init; } = AllRows;
     /// <summary>Rounds.</summary>
     public int Rounds { get; init; } = 5;
     /// <summary>Seconds of each load.</summary>
@@ -48,9 +54,15 @@ public sealed record Options
     public static Options Read(string[] args)
     {
         var o = new Options();
+        var rows = new List<string>();
         for (int i = 0; i < args.Length; i++)
         {
             string name = args[i];
+            if (!name.StartsWith('-'))
+            {
+                rows.Add(AllRows.Contains(name) ? name : throw new ArgumentException($"there is no row \"{name}\""));
+                continue;
+            }
             o = name switch
             {
                 "--quick" => o with { Rounds = 2, Seconds = 1 },
@@ -73,6 +85,8 @@ public sealed record Options
                 ? n
                 : throw new ArgumentException($"{name} takes a number from {least}, not \"{args[i]}\"");
         }
+        if (rows.Count > 0)
+            o = o with { Rows = rows };
         if (o.ProxyCpu == o.LoadCpu)
             throw new ArgumentException("the proxies need a CPU of their own: --proxy-cpu and --load-cpu are the same");
         return o;

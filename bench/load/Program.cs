@@ -5,6 +5,8 @@ using Naru.Bench;
 
 if (args is ["pump"])
     return Pump.Run();
+if (args is ["load", var kind, var keys])
+    return Streams.Run(kind, keys);
 if (args.Contains("--help") || args.Contains("-h"))
 {
     Console.WriteLine(Options.Usage);
@@ -32,6 +34,30 @@ try
     double busy = double.Parse(File.ReadAllText("/proc/loadavg").Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture);
     if (busy > 0.5)
         Console.Error.WriteLine($"note: this machine is busy (load average {busy:0.0}); figures will scatter");
+    bool kept = true;
+    if (options.Rows.Contains(Row.Http1))
+        kept = await Http1Async();
+    foreach (Row row in Row.All.Where(r => options.Rows.Contains(r.Name)))
+        kept &= await row.RunAsync(options, folder.FullName, stop.Token);
+    return options.Check && !kept ? 1 : 0;
+}
+catch (OperationCanceledException)
+{
+    return 130;
+}
+catch (InvalidOperationException e)
+{
+    Console.Error.WriteLine($"bench: {e.Message}");
+    return 3;
+}
+finally
+{
+    await EndAsync();
+    folder.Delete(recursive: true);
+}
+
+async Task<bool> Http1Async()
+{
     var contenders = new Contenders(options, folder.FullName);
     generator = await contenders.GeneratorAsync(stop.Token);
     var results = new List<Contender>();
@@ -60,25 +86,20 @@ try
 
     Console.WriteLine();
     Console.Write(Report.Table(options, results));
-    Console.WriteLine(Report.Save(options, results, measurement.Discarded, DateTimeOffset.UtcNow));
-    return options.Check && (Budget.Of(results).Any(b => !b.Ok) || results.Any(r => r.Failed > 0)) ? 1 : 0;
+    IReadOnlyList<Budget> budgets = Budget.Of(results);
+    Console.WriteLine(Report.Save(options, "http1-keepalive-small", results, budgets, measurement.Discarded, DateTimeOffset.UtcNow));
+    await EndAsync();
+    return budgets.All(b => b.Ok) && results.All(r => r.Failed == 0);
 }
-catch (OperationCanceledException)
-{
-    return 130;
-}
-catch (InvalidOperationException e)
-{
-    Console.Error.WriteLine($"bench: {e.Message}");
-    return 3;
-}
-finally
+
+async Task EndAsync()
 {
     foreach (Running server in Enumerable.Reverse(servers))
         await server.DisposeAsync();
+    servers.Clear();
     if (generator is not null)
         await generator.DisposeAsync();
-    folder.Delete(recursive: true);
+    generator = null;
 }
 
 void Cancel(PosixSignalContext context)

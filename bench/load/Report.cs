@@ -29,28 +29,39 @@ public static class Report
             ]),
         ]);
 
-        IReadOnlyList<Budget> budgets = Budget.Of(contenders);
-        if (budgets.Count > 0)
-        {
-            Append(text,
+        Append(text, Budget.Of(contenders));
+        return text.ToString();
+    }
+
+    /// <summary>The table and the budgets of a row other than the first.</summary>
+    public static string Table(Row row, Options options, IReadOnlyList<Contender> contenders, IReadOnlyList<Budget> budgets)
+    {
+        var text = new StringBuilder();
+        text.Append(CultureInfo.InvariantCulture,
+            $"{row.What}, {row.Connections} at a time, median of {options.Rounds} (min to max), one CPU for the proxy\n\n");
+        Append(text,
+        [
+            [row.Name, $"CPU per {row.Unit}, µs", $"{row.Unit}s per CPU second", "CPU used", "after MB", "failed"],
+            .. contenders.Select(c => (string[])
             [
-                ["budget", "limit", "measured", ""],
-                .. budgets.Select(b => (string[])[b.What, $"≤ {Number(b.Limit, "0.##")} {b.Unit}".TrimEnd(), Cell(b.Measured, "0.00"), b.Ok ? "ok" : "OVER"]),
-            ]);
-        }
+                c.Name, Cell(c.Cpu(c.Full), "0.00"), Cell(Spread.Of(c.Full.Select(s => 1e6 / s.CpuMicroseconds)), "0"),
+                Number(c.Share(c.Full).Median, "0 %"), Number(c.LoadedBytes / 1048576.0, "0.0"), Number(c.Failed, "0"),
+            ]),
+        ]);
+        Append(text, budgets);
         return text.ToString();
     }
 
     /// <summary>Writes the file and gives its path.</summary>
-    public static string Save(Options options, IReadOnlyList<Contender> contenders, int discarded, DateTimeOffset when)
+    public static string Save(Options options, string row, IReadOnlyList<Contender> contenders, IReadOnlyList<Budget> budgets, int discarded, DateTimeOffset when)
     {
         string folder = Path.Combine(options.Root, "bench", "results");
         Directory.CreateDirectory(folder);
-        string path = Path.Combine(folder, $"{when.UtcDateTime:yyyy-MM-ddTHH-mm-ssZ}.json");
+        string path = Path.Combine(folder, $"{when.UtcDateTime:yyyy-MM-ddTHH-mm-ssZ}-{row}.json");
         var document = new
         {
             When = when,
-            Row = "http1-keepalive-small",
+            Row = row,
             Machine = new
             {
                 Cpu = File.ReadLines("/proc/cpuinfo").FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal))?.Split(':')[1].Trim(),
@@ -63,7 +74,7 @@ public static class Report
             options.Seconds,
             options.Connections,
             Contenders = contenders,
-            Budgets = Budget.Of(contenders),
+            Budgets = budgets,
         };
         File.WriteAllText(path, JsonSerializer.Serialize(document, Indented) + "\n");
         return path;
@@ -79,6 +90,18 @@ public static class Report
                 Cell(c.P99(samples(c)), "0.00", 1e-3), Number(c.Share(samples(c)).Median, "0 %"),
             ]),
         ]);
+
+    private static void Append(StringBuilder text, IReadOnlyList<Budget> budgets)
+    {
+        if (budgets.Count > 0)
+        {
+            Append(text,
+            [
+                ["budget", "limit", "measured", ""],
+                .. budgets.Select(b => (string[])[b.What, $"≤ {Number(b.Limit, "0.##")} {b.Unit}".TrimEnd(), Cell(b.Measured, "0.00"), b.Ok ? "ok" : "OVER"]),
+            ]);
+        }
+    }
 
     private static void Append(StringBuilder text, List<string[]> rows)
     {

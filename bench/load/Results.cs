@@ -94,6 +94,15 @@ public sealed record Budget(string What, double Limit, Spread Measured, string U
         return budgets;
     }
 
+    /// <summary>The budgets of a row.</summary>
+    public static IReadOnlyList<Budget> Of(Row row, IReadOnlyList<Contender> contenders)
+    {
+        if (contenders.FirstOrDefault(c => c.Name == "naru") is not { } naru)
+            return [];
+        return [.. contenders.Where(c => row.Limits.ContainsKey(c.Name)).Select(peer => new Budget(
+            $"{row.Name}: CPU per {row.Unit}, naru / {peer.Name}", row.Limits[peer.Name], Ratio(naru.Full, peer.Full, s => s.CpuMicroseconds), ""))];
+    }
+
     // Within a round, so that what disturbs the machine disturbs both.
     private static Spread Ratio(List<Sample> ours, List<Sample> theirs, Func<Sample, double> value) =>
         Spread.Of(ours.Zip(theirs, (a, b) => value(a) / value(b)));

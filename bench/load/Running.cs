@@ -11,6 +11,7 @@ public sealed class Running : IAsyncDisposable
 {
     private readonly Process process;
     private readonly string log;
+    private bool ended;
 
     private Running(string name, Process process, int port, string log)
     {
@@ -33,10 +34,11 @@ public sealed class Running : IAsyncDisposable
     /// <summary>Its CPU time and memory.</summary>
     public ProcessTree Tree { get; }
 
-    /// <summary>Starts <paramref name="command"/> on one CPU and waits until it answers.</summary>
+    /// <summary>Starts <paramref name="command"/> on one CPU and waits until it answers a GET, or, where it does not speak plain HTTP/1.1, takes a connection.</summary>
     /// <exception cref="InvalidOperationException">It ended, or does not answer; the message holds what it wrote.</exception>
     public static async Task<Running> StartAsync(
-        string name, int cpu, int port, int adminPort, string folder, string[] command, CancellationToken stop, params (string, string)[] environment)
+        string name, int cpu, int port, int adminPort, string folder, string[] command, CancellationToken stop, bool http,
+        params (string, string)[] environment)
     {
         string log = Path.Combine(folder, $"{name}.log");
         // The shell replaces itself twice, so the id that we know is the server's.
@@ -48,7 +50,7 @@ public sealed class Running : IAsyncDisposable
         var running = new Running(name, Process.Start(start)!, port, log) { AdminPort = adminPort };
         try
         {
-            await running.AnswersAsync(stop);
+            await running.AnswersAsync(http, stop);
             return running;
         }
         catch
@@ -69,6 +71,10 @@ public sealed class Running : IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
+        // A backend ends with its generator and with its row.
+        if (ended)
+            return;
+        ended = true;
         if (!process.HasExited)
         {
             _ = Kill(process.Id, 15);
@@ -86,9 +92,9 @@ public sealed class Running : IAsyncDisposable
         process.Dispose();
     }
 
-    private async Task AnswersAsync(CancellationToken stop)
+    private async Task AnswersAsync(bool http, CancellationToken stop)
     {
-        using var http = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(2) };
+        using var client = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(2) };
         using var bound = CancellationTokenSource.CreateLinkedTokenSource(stop);
         bound.CancelAfter(TimeSpan.FromSeconds(20));
         string last = "nothing yet";
@@ -96,12 +102,18 @@ public sealed class Running : IAsyncDisposable
         {
             try
             {
-                using HttpResponseMessage response = await http.GetAsync($"http://127.0.0.1:{Port}/", bound.Token);
+                if (!http)
+                {
+                    using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                    await socket.ConnectAsync(IPAddress.Loopback, Port, bound.Token);
+                    return;
+                }
+                using HttpResponseMessage response = await client.GetAsync($"http://127.0.0.1:{Port}/", bound.Token);
                 if (response.IsSuccessStatusCode)
                     return;
                 last = $"status {(int)response.StatusCode}";
             }
-            catch (Exception e) when (e is HttpRequestException or OperationCanceledException)
+            catch (Exception e) when (e is HttpRequestException or SocketException or OperationCanceledException)
             {
                 last = e.Message;
             }
