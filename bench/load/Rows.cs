@@ -26,7 +26,7 @@ public sealed record Row(string Name, string What, string Unit, int Connections,
     ];
 
     /// <summary>Measures it, prints its table and writes its file.</summary>
-    /// <returns>Whether every budget was kept and nothing failed.</returns>
+    /// <returns>Whether every budget was kept and none of our answers failed.</returns>
     public async Task<bool> RunAsync(Options all, string parent, CancellationToken stop)
     {
         Options options = all with { Connections = Connections };
@@ -66,7 +66,8 @@ public sealed record Row(string Name, string What, string Unit, int Connections,
             Console.WriteLine();
             Console.Write(Report.Table(this, options, results, budgets));
             Console.WriteLine(Report.Save(options, Name, results, budgets, measurement.Discarded, DateTimeOffset.UtcNow));
-            return budgets.All(b => b.Ok) && results.All(r => r.Failed == 0);
+            // A peer's failures are told, and are not ours: nginx answers one of a thousand requests of "h2" with 502 by itself.
+            return budgets.All(b => b.Ok) && results.All(r => r.Name != "naru" || r.Failed == 0);
         }
         finally
         {
