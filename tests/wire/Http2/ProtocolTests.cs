@@ -101,6 +101,9 @@ public sealed class ProtocolTests(Http2Fixture fixture) : IClassFixture<Http2Fix
         ["PRIORITY of another size than 5 resets the stream"] = () => Resets(Http2ErrorCode.FrameSizeError, Post(), Raw(Http2FrameType.Priority, 0, 1, new byte[4])),
         ["PRIORITY of another size than 5 on an idle stream ends the connection"] = () => Ends(Http2ErrorCode.FrameSizeError, Raw(Http2FrameType.Priority, 0, 1, new byte[6])),
 
+        ["PRIORITY that makes a stream depend on itself resets it"] = () => Resets(Protocol, Post(), Raw(Http2FrameType.Priority, 0, 1, 0, 0, 0, 1, 9)),
+        ["HEADERS that make a stream depend on itself end the connection"] = () => Ends(Protocol, Raw(Http2FrameType.Headers, 0x25, 1, [0, 0, 0, 1, 9, .. s_block])),
+
         // 6.4: RST_STREAM.
         ["RST_STREAM on stream 0 ends the connection"] = () => Ends(Protocol, Reset(0)),
         ["RST_STREAM of another size than 4 ends the connection"] = () => Ends(Http2ErrorCode.FrameSizeError, Post(), Raw(Http2FrameType.RstStream, 0, 1, new byte[3])),

@@ -290,6 +290,9 @@ internal abstract partial class Http2Session
                     // A stream that does not exist cannot be reset.
                     return IsIdle(id) ? Fault(Http2ErrorCode.FrameSizeError, "PRIORITY has 5 bytes") : StreamFault(id, Http2ErrorCode.FrameSizeError, "PRIORITY has 5 bytes");
                 }
+                // RFC 7540 5.3.1; RFC 9113 asks no more than that priorities are not acted on.
+                if (DependsOn(payload) == id)
+                    return IsIdle(id) ? Fault(Http2ErrorCode.ProtocolError, "a stream depends on itself") : StreamFault(id, Http2ErrorCode.ProtocolError, "a stream depends on itself");
                 return Permits(_meter.OnPriority());
             case Http2FrameType.PushPromise:
                 return Fault(Http2ErrorCode.ProtocolError, "PUSH_PROMISE though push is off");
@@ -298,6 +301,8 @@ internal abstract partial class Http2Session
                 return Permits(_meter.OnControl(Worker.Now));
         }
     }
+
+    private static int DependsOn(ReadOnlySpan<byte> priority) => (int)(BinaryPrimitives.ReadUInt32BigEndian(priority) & 0x7fffffff);
 
     private bool OnHeadersFrame(Http2Flags flags, int id, ReadOnlySpan<byte> payload)
     {
@@ -311,6 +316,7 @@ internal abstract partial class Http2Session
         if ((flags & Http2Flags.Priority) != 0)
         {
             if (payload.Length < 5) return Fault(Http2ErrorCode.FrameSizeError, "HEADERS is too short for its priority");
+            if (DependsOn(payload) == id) return Fault(Http2ErrorCode.ProtocolError, "a stream depends on itself");
             payload = payload[5..];
         }
         bool end = (flags & Http2Flags.EndStream) != 0;
