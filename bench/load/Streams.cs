@@ -44,7 +44,7 @@ internal sealed class Streams(string row, string folder)
         using var over = new CancellationTokenSource();
         long start = Stopwatch.GetTimestamp();
         Task[] clients = [.. Enumerable.Range(0, connections).Select(_ => Task.Run(() => ClientAsync(port, over.Token)))];
-        Thread.Sleep(TimeSpan.FromSeconds(seconds));
+        over.Token.WaitHandle.WaitOne(TimeSpan.FromSeconds(seconds));
         double took = Stopwatch.GetElapsedTime(start).TotalSeconds;
         long done = Interlocked.Read(ref work);
         over.Cancel();
