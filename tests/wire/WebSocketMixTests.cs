@@ -69,7 +69,7 @@ public sealed class WebSocketMixTests : IAsyncLifetime
         }
         catch (Exception e) when (e is IOException or WebSocketException or InvalidOperationException)
         {
-// The client is gone: its own test says what that means.
+            // The client is gone: its own test says what that means.
         }
     }
 
