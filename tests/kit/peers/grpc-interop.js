@@ -149,7 +149,7 @@ function scenarios(client) {
       call.once('data', () => call.cancel());
       const { status } = await drain(call);
       check(status.code === 1, `${status.code}`);
-      for (let i = 0; (await count()) <= before; i++) check(i < 2000, 'the server never heard of it');
+      for (const until = Date.now() + 30000; (await count()) <= before;) check(Date.now() < until, 'the server never heard of it');
     },
     async many() {
       const answers = await Promise.all(Array.from({ length: 300 }, (_, i) => unary('Unary', `call ${i}`)));

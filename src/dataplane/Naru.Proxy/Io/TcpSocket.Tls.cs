@@ -85,7 +85,7 @@ internal abstract partial class TcpSocket
     /// <summary>Whether nothing but TLS's own messages (session tickets) is there to read: such a connection may be used again.</summary>
     public bool IsQuiet()
     {
-        if (!_readable) return true;
+        if (!_readable) return (UntoldEvents & ~Sys.EPOLLOUT) == 0;
         if (_tls is null || Dead || _peerClosed || _tls.Peek() != TlsSession.WantRead) return false;
         _readable = false;
         return true;

@@ -15,6 +15,10 @@ internal abstract class IoHandle
     internal int LoopIndex = -1;
     internal uint LoopGeneration;
 
+    /// <summary>Events of this turn that it has not been told yet. Whoever is told before it may have to know: a pooled connection on
+    /// which something came unasked must not be taken for a request that arrived in the same turn.</summary>
+    internal uint UntoldEvents;
+
     /// <summary>Readiness as epoll reports it.</summary>
     internal abstract void OnEvents(uint events);
 }
@@ -165,6 +169,7 @@ internal sealed unsafe class Worker
             int count = Sys.epoll_wait(_epoll, _events, EventBatch, timeout);
             Now = Environment.TickCount64;
             Ticks = Stopwatch.GetTimestamp();
+            if (count > 1) NoteEvents(count);
             for (int i = 0; i < count; i++)
             {
                 byte* entry = _events + i * EventSize;
@@ -178,6 +183,7 @@ internal sealed unsafe class Worker
                 }
                 IoHandle? handle = _handles[(int)(uint)data];
                 if (handle is null || handle.LoopGeneration != (uint)(data >> 32)) continue;
+                handle.UntoldEvents = 0;
                 try
                 {
                     handle.OnEvents(events);
@@ -216,6 +222,16 @@ internal sealed unsafe class Worker
             }
         }
         _turnEnd.Clear();
+    }
+
+    private void NoteEvents(int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            byte* entry = _events + i * EventSize;
+            ulong data = *(ulong*)(entry + DataOffset);
+            if (data != ulong.MaxValue && _handles[(int)(uint)data] is { } handle && handle.LoopGeneration == (uint)(data >> 32)) handle.UntoldEvents = *(uint*)entry;
+        }
     }
 
     private void RunPosted()
