@@ -43,11 +43,15 @@ def download(request, context):
 def hold(_, context):
     global cancelled
     over = threading.Event()
-    context.add_callback(over.set)
-    yield b"begun"
-    over.wait()
-    with lock:
-        cancelled += 1
+    if not context.add_callback(over.set):
+        over.set()
+    try:
+        # A call that ends before this message was sent is closed here and never resumed.
+        yield b"begun"
+        over.wait()
+    finally:
+        with lock:
+            cancelled += 1
 
 
 def upload(requests, context):

@@ -85,7 +85,7 @@ internal static class Reasons
 
     public static readonly Reason UpgradeRefused = new(502, "NARU-U507", "the upstream switched protocols without being asked, or cannot switch", ResponseFlags.UpstreamProtocolError, "upgrade_failed")
     {
-        When = "An answer of 101 to a request that asked for no upgrade, or an HTTP/2 endpoint that takes no extended CONNECT.",
+        When = "An answer of 101 to a request that asked for no upgrade, an HTTP/2 endpoint that takes no extended CONNECT, or an HTTP/1 endpoint that answered an HTTP/2 client's extended CONNECT with 2xx and not 101.",
         Remedy = "Allow the protocol with `upgrade_configs`, or mend the service.",
     };
 
