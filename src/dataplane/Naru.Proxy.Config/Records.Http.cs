@@ -27,6 +27,10 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public bool UseRemoteAddress { get; init; }
     /// <summary>Keeps <see cref="UseRemoteAddress"/> from appending.</summary>
     public bool SkipXffAppend { get; init; }
+    /// <summary>Adds the port of the connection as <c>x-forwarded-port</c>, unless a trusted proxy in front has.</summary>
+    public bool AppendXForwardedPort { get; init; }
+    /// <summary>Whether <c>x-envoy-expected-rq-timeout-ms</c> of an internal client is the timeout (the router's <c>respect_expected_rq_timeout</c>).</summary>
+    public bool RespectExpectedTimeout { get; init; }
     /// <summary>Makes <c>x-request-id</c> where there is none (default true).</summary>
     public bool GenerateRequestId { get; init; } = true;
     /// <summary>Keeps a request id that came from outside even with <see cref="UseRemoteAddress"/>.</summary>

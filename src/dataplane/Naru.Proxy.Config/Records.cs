@@ -25,6 +25,8 @@ public sealed record RouteConfigurationConfig
     public bool IgnorePortInHostMatching { get; init; }
     /// <summary>Whether the wider mutations run first, so that the narrower win.</summary>
     public bool MostSpecificHeaderMutationsWins { get; init; }
+    /// <summary>Lower-case request headers that only internal clients may send; taken from others before routing.</summary>
+    public ImmutableArray<string> InternalOnlyHeaders { get; init; } = [];
 }
 
 /// <summary><c>envoy.config.route.v3.VirtualHost</c>.</summary>
@@ -157,6 +159,12 @@ public sealed record ForwardActionConfig : RouteActionBase
     public bool AppendXForwardedHost { get; init; }
     /// <summary>Whole upstream exchange (default 15 s); null is never.</summary>
     public TimeSpan? Timeout { get; init; } = TimeSpan.FromSeconds(15);
+    /// <summary>Null where the route says nothing; else <see cref="Timeout"/> is not used, as in Envoy.</summary>
+    public StreamLimitsConfig? StreamLimits { get; init; }
+    /// <summary><c>max_grpc_timeout</c>: the timeout of gRPC calls is their <c>grpc-timeout</c>, at most this; zero is any. Null leaves it to <see cref="Timeout"/>.</summary>
+    public TimeSpan? MaxGrpcTimeout { get; init; }
+    /// <summary><c>grpc_timeout_offset</c>: taken off <c>grpc-timeout</c> where more than nothing remains.</summary>
+    public TimeSpan? GrpcTimeoutOffset { get; init; }
     /// <summary>Overrides the manager's <c>stream_idle_timeout</c>; null inherits, <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> is never.</summary>
     public TimeSpan? IdleTimeout { get; init; }
     /// <summary>Retries; null is none but the silent resend.</summary>
@@ -167,6 +175,17 @@ public sealed record ForwardActionConfig : RouteActionBase
     public ImmutableArray<string> Upgrades { get; init; }
     /// <summary>CONNECT ends here: the endpoint gets the bytes, not the request (<c>upgrade_configs.connect_config</c>).</summary>
     public bool TerminatesConnect { get; init; }
+}
+
+/// <summary><c>envoy.config.route.v3.RouteAction.MaxStreamDuration</c>.</summary>
+public sealed record StreamLimitsConfig
+{
+    /// <summary>Longest life of a stream; zero is for ever, null the manager's.</summary>
+    public TimeSpan? MaxStreamDuration { get; init; }
+    /// <summary>With it, <c>grpc-timeout</c> is the longest life, at most this; zero is any.</summary>
+    public TimeSpan? GrpcTimeoutHeaderMax { get; init; }
+    /// <summary>Taken off <c>grpc-timeout</c>; where nothing remains the stream ends at once.</summary>
+    public TimeSpan? GrpcTimeoutHeaderOffset { get; init; }
 }
 
 /// <summary>One target of a split.</summary>
@@ -189,6 +208,8 @@ public sealed record RetryPolicyConfig
     public TimeSpan? PerTryTimeout { get; init; }
     /// <summary>With <see cref="RetryOn.RetriableStatusCodes"/>.</summary>
     public ImmutableArray<int> RetriableStatusCodes { get; init; } = [];
+    /// <summary>With <see cref="RetryOn.RetriableHeaders"/>: lower-case names; requests name them, configuration does not yet.</summary>
+    public ImmutableArray<string> RetriableHeaders { get; init; } = [];
     /// <summary>Base of the fully jittered back-off (default 25 ms).</summary>
     public TimeSpan BackOffBase { get; init; } = TimeSpan.FromMilliseconds(25);
     /// <summary>Its cap (default 10 × base).</summary>
@@ -233,6 +254,8 @@ public enum RetryOn
     GrpcInternal = 4096,
     /// <summary><c>resource-exhausted</c>, gRPC.</summary>
     GrpcResourceExhausted = 8192,
+    /// <summary><c>retriable-headers</c>.</summary>
+    RetriableHeaders = 16384,
 }
 
 /// <summary><c>envoy.config.route.v3.RedirectAction</c>. Null parts stay as the request has them.</summary>

@@ -11,7 +11,7 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
   + request_timeout max_request_headers_kb normalize_path preserve_external_request_id merge_slashes server_header_transformation
   + common_http_protocol_options always_set_request_id_in_response request_headers_timeout path_with_escaped_slashes_action
   + http2_protocol_options forward_client_cert_details set_current_client_cert_details xff_num_trusted_hops internal_address_config
-  + strip_matching_host_port strip_any_host_port
+  + strip_matching_host_port strip_any_host_port append_x_forwarded_port
   ~ request_id_extension: request ids are UUIDs
   ~ access_log_flush_interval flush_access_log_on_new_request access_log_options: a request is logged once, when it has ended
   ~ http3_protocol_options: HTTP/3 is not supported
@@ -29,6 +29,7 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig
   + upgrade_type enabled
 envoy.extensions.filters.http.router.v3.Router
+  + respect_expected_rq_timeout
   ~ dynamic_stats: statistics are always kept
   ~ start_child_span: spans are not exported yet
   ~ suppress_grpc_request_failure_code_stats: there is no such statistic

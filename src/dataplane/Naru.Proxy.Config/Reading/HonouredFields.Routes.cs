@@ -8,8 +8,8 @@ public static partial class HonouredFields
 envoy.config.route.v3.RouteConfiguration
   + name virtual_hosts request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
   + validate_clusters most_specific_header_mutations_wins ignore_port_in_host_matching max_direct_response_body_size_bytes
+  + internal_only_headers
   ~ metadata: nothing reads it
-  - internal_only_headers: requests are not told apart as internal and external
   - vhds: virtual hosts are not loaded on demand
 envoy.config.route.v3.VirtualHost
   + name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove retry_policy
@@ -36,7 +36,7 @@ envoy.config.route.v3.QueryParameterMatcher
 envoy.config.route.v3.RouteAction
   + cluster cluster_header weighted_clusters prefix_rewrite regex_rewrite host_rewrite_literal host_rewrite_header auto_host_rewrite
   + append_x_forwarded_host timeout idle_timeout retry_policy cluster_not_found_response_code upgrade_configs max_stream_duration priority
-  + internal_redirect_action
+  + internal_redirect_action max_grpc_timeout grpc_timeout_offset
   ~ hash_policy: only hashing balancers use it
   ~ include_vh_rate_limits: there are no rate limits
   ~ max_internal_redirects: redirects are passed on
@@ -44,7 +44,6 @@ envoy.config.route.v3.RouteAction
   - request_mirror_policies: requests are not mirrored yet
   - rate_limits: there is no rate limit filter yet
   - cors: there is no CORS filter yet
-  - max_grpc_timeout grpc_timeout_offset: grpc-timeout is not read yet
 envoy.config.route.v3.RouteAction.MaxStreamDuration
   + max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset
 envoy.config.route.v3.RouteAction.UpgradeConfig

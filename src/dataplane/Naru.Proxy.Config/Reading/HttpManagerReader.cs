@@ -34,13 +34,15 @@ internal static class HttpManagerReader
         {
             if (!known) scope.Error(field, "NARU-C102", $"{value} is not a {field}");
         }
-        bool grpcWeb = HttpFilters(scope, manager);
+        bool grpcWeb = HttpFilters(scope, manager, out bool respectsExpected);
         var config = new HttpConnectionManagerConfig
         {
             StatPrefix = manager.StatPrefix,
             CodecType = (HttpCodecType)(int)manager.CodecType,
             Http2 = manager.Http2ProtocolOptions is { } http2 ? Http2Options.Read(scope.In("http2_protocol_options", http2), http2) : new Http2OptionsConfig(),
             GrpcWeb = grpcWeb,
+            RespectExpectedTimeout = respectsExpected,
+            AppendXForwardedPort = manager.AppendXForwardedPort,
             EscapedSlashes = manager.PathWithEscapedSlashesAction switch
             {
                 HttpConnectionManager.Types.PathWithEscapedSlashesAction.RejectRequest => EscapedSlashes.Reject,
@@ -86,9 +88,9 @@ internal static class HttpManagerReader
     }
 
     // Whether gRPC-Web is among them.
-    private static bool HttpFilters(Scope scope, HttpConnectionManager manager)
+    private static bool HttpFilters(Scope scope, HttpConnectionManager manager, out bool respectsExpected)
     {
-        bool grpcWeb = false;
+        bool grpcWeb = respectsExpected = false;
         bool routerIsLast = false;
         for (int i = 0; i < manager.HttpFilters.Count; i++)
         {
@@ -102,7 +104,11 @@ internal static class HttpManagerReader
                 if (i + 1 < manager.HttpFilters.Count) at.Error("", "NARU-C106", "the router must be the last HTTP filter", "move it to the end");
                 else routerIsLast = true;
                 if (filter.Disabled) at.Error("disabled", "NARU-C106", "the router cannot be disabled");
-                if (filter.TypedConfig is not null && scope.Pass.Unpack<Router>(filter.TypedConfig, at) is { } router) FieldWalk.Check(at.In("typed_config", router));
+                if (filter.TypedConfig is not null && scope.Pass.Unpack<Router>(filter.TypedConfig, at) is { } router)
+                {
+                    FieldWalk.Check(at.In("typed_config", router));
+                    respectsExpected = router.RespectExpectedRqTimeout;
+                }
                 continue;
             }
             if (type == GrpcWebName || (type.Length == 0 && filter.Name is "envoy.filters.http.grpc_web"))

@@ -55,7 +55,8 @@ internal static class RouteActions
         if (action.HostRewriteHeader.Length > 0) Values.HeaderName(scope, "host_rewrite_header", action.HostRewriteHeader.ToLowerInvariant());
         if (action.Priority != RoutingPriority.Default) scope.Error("priority", "NARU-C113", "the priority HIGH is not supported yet", "remove it");
         if (action.InternalRedirectAction != 0) scope.Error("internal_redirect_action", "NARU-C113", "redirects are passed on to the client, not followed", "remove it");
-        if (action.MaxStreamDuration is { } limits) NoStreamLimits(scope.In("max_stream_duration", limits), limits);
+        if (action.MaxStreamDuration is not null && action.Timeout is { Seconds: > 0 } or { Nanos: > 0 })
+            scope.Info("timeout", "NARU-C111", "\"timeout\" has no effect: max_stream_duration is there");
         TimeSpan? idle = Values.Time(scope, "idle_timeout", action.IdleTimeout);
         return new ForwardActionConfig
         {
@@ -68,6 +69,9 @@ internal static class RouteActions
             AutoHostRewrite = action.AutoHostRewrite ?? false,
             AppendXForwardedHost = action.AppendXForwardedHost,
             Timeout = Values.Limit(scope, "timeout", action.Timeout, TimeSpan.FromSeconds(15)),
+            StreamLimits = action.MaxStreamDuration is { } limits ? StreamLimits(scope.In("max_stream_duration", limits), limits) : null,
+            MaxGrpcTimeout = Values.Time(scope, "max_grpc_timeout", action.MaxGrpcTimeout),
+            GrpcTimeoutOffset = Values.Time(scope, "grpc_timeout_offset", action.GrpcTimeoutOffset),
             IdleTimeout = idle == TimeSpan.Zero ? Timeout.InfiniteTimeSpan : idle,
             RetryPolicy = action.RetryPolicy is { } retry ? Retry(scope.In("retry_policy", retry), retry) : null,
             ClusterNotFoundResponseCode = action.ClusterNotFoundResponseCode switch
@@ -94,17 +98,12 @@ internal static class RouteActions
         return upgrades.ToImmutable();
     }
 
-    // Zero says "no limit", which is what there is.
-    private static void NoStreamLimits(Scope scope, RouteAction.Types.MaxStreamDuration limits)
+    private static StreamLimitsConfig StreamLimits(Scope scope, RouteAction.Types.MaxStreamDuration limits) => new()
     {
-        foreach ((string field, Google.Protobuf.WellKnownTypes.Duration? limit) in new[]
-        {
-            ("max_stream_duration", limits.MaxStreamDuration_), ("grpc_timeout_header_max", limits.GrpcTimeoutHeaderMax), ("grpc_timeout_header_offset", limits.GrpcTimeoutHeaderOffset),
-        })
-        {
-            if (limit is { Seconds: not 0 } or { Nanos: not 0 }) scope.Error(field, "NARU-C110", $"\"{field}\" is not supported for routes yet", "use the route's timeout");
-        }
-    }
+        MaxStreamDuration = Values.Time(scope, "max_stream_duration", limits.MaxStreamDuration_),
+        GrpcTimeoutHeaderMax = Values.Time(scope, "grpc_timeout_header_max", limits.GrpcTimeoutHeaderMax),
+        GrpcTimeoutHeaderOffset = Values.Time(scope, "grpc_timeout_header_offset", limits.GrpcTimeoutHeaderOffset),
+    };
 
     private static ImmutableArray<WeightedClusterConfig> Weighted(Scope scope, WeightedCluster split)
     {

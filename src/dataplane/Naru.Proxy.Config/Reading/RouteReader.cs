@@ -39,7 +39,22 @@ internal static class RouteReader
             Headers = Values.Headers(scope, message.RequestHeadersToAdd, message.RequestHeadersToRemove, message.ResponseHeadersToAdd, message.ResponseHeadersToRemove),
             IgnorePortInHostMatching = message.IgnorePortInHostMatching,
             MostSpecificHeaderMutationsWins = message.MostSpecificHeaderMutationsWins,
+            InternalOnlyHeaders = InternalOnly(scope, message),
         };
+    }
+
+    private static ImmutableArray<string> InternalOnly(Scope scope, RouteConfiguration message)
+    {
+        var names = ImmutableArray.CreateBuilder<string>(message.InternalOnlyHeaders.Count);
+        for (int i = 0; i < message.InternalOnlyHeaders.Count; i++)
+        {
+            string name = message.InternalOnlyHeaders[i].ToLowerInvariant();
+            if (!Values.HeaderName(scope, $"internal_only_headers[{i}]", name)) continue;
+            if (name[0] == ':' || name is "host" or "content-length" or "transfer-encoding" or "connection")
+                scope.Error($"internal_only_headers[{i}]", "NARU-C108", $"\"{name}\" cannot be taken away: the request could not be read without it");
+            else names.Add(name);
+        }
+        return names.ToImmutable();
     }
 
     /// <summary>Every cluster that the routes name, with the place of its name.</summary>

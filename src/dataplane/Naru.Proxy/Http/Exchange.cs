@@ -103,6 +103,11 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     public PoolWaiter? Waiter;
     public ReadOnlyMemory<byte> LocalBody;
 
+    // The route's limits, or what the request makes of them (RequestLimits). In ms, 0 is never; GrpcTimeoutMs is -1 where grpc-timeout stays.
+    public long TimeoutMs, PerTryMs, GrpcTimeoutMs;
+    public Config.RetryPolicyConfig? Retry;
+    public bool TimesOutWith204;
+
     public AbortReason Abort;
     public long StartTicks;
     public DateTime Started;

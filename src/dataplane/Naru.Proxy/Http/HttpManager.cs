@@ -43,11 +43,14 @@ internal sealed class HttpManager
         MaxStreamMs = Ms(config.MaxStreamDuration);
         LooksAtPaths = config.NormalizePath || config.MergeSlashes || config.EscapedSlashes != EscapedSlashes.KeepUnchanged;
         LooksCloser = LooksAtPaths || config.GrpcWeb || config.UnderscoreHeaders != UnderscoreHeaders.Allow || config.StripAnyHostPort || config.StripMatchingHostPort;
-        KnowsClients = config.UseRemoteAddress || HasInternal || config.ForwardClientCert is ClientCertForwarding.AppendForward or ClientCertForwarding.SanitizeSet;
+        KnowsClients = config.UseRemoteAddress || HasInternal || config.AppendXForwardedPort || config.ForwardClientCert is ClientCertForwarding.AppendForward or ClientCertForwarding.SanitizeSet;
     }
 
     /// <summary>Whether any address is internal. Without <c>internal_address_config</c> none is, as in Envoy since 1.33.</summary>
     public bool HasInternal => Config.InternalAddresses is not null;
+
+    /// <summary>Requests may say how long they take: clients may be believed, or streams have a longest life.</summary>
+    public bool LooksAtLimits => HasInternal || MaxStreamMs > 0;
 
     /// <summary>Whether an address belongs to us.</summary>
     public bool IsInternal(in SockAddr address)

@@ -28,7 +28,7 @@ internal static class LocalReply
         else if (reason == Reasons.EscapedSlash) extra = $"location: {Location(x)}\r\n";
         return ReplyForms.Of(x) switch
         {
-            ReplyForm.Grpc => SendGrpcAsync(x, Encoding.ASCII.GetBytes(said), said, extra),
+            ReplyForm.Grpc => SendGrpcAsync(x, Encoding.ASCII.GetBytes(said), said, extra, reason.Grpc),
             ReplyForm.Json => SendAsync(x, Encoding.ASCII.GetBytes(said), ReplyForms.Problem(x, reason, said), extra, "application/problem+json"),
             _ => SendAsync(x, Encoding.ASCII.GetBytes(said), Encoding.ASCII.GetBytes($"{said}\n"), extra, "text/plain"),
         };
@@ -36,12 +36,12 @@ internal static class LocalReply
 
     /// <summary>Answers as a route says, with the status that the exchange has; an error is a gRPC status to a gRPC client.</summary>
     public static ValueTask<bool> SendAsync(Exchange x, byte[] body, string extra) =>
-        x.Status >= 400 && ReplyForms.Of(x) == ReplyForm.Grpc ? SendGrpcAsync(x, [], Encoding.Latin1.GetString(body), extra) : SendAsync(x, [], body, extra, "text/plain");
+        x.Status >= 400 && ReplyForms.Of(x) == ReplyForm.Grpc ? SendGrpcAsync(x, [], Encoding.Latin1.GetString(body), extra, -1) : SendAsync(x, [], body, extra, "text/plain");
 
     // A trailers-only answer (gRPC over HTTP/2, "Responses").
-    private static ValueTask<bool> SendGrpcAsync(Exchange x, byte[] said, string message, string extra)
+    private static ValueTask<bool> SendGrpcAsync(Exchange x, byte[] said, string message, string extra, int status)
     {
-        string lines = $"{extra}content-type: {ReplyForms.GrpcType(x)}\r\ngrpc-status: {ReplyForms.GrpcStatus(x.Status)}\r\ngrpc-message: {ReplyForms.GrpcMessage(message)}\r\n";
+        string lines = $"{extra}content-type: {ReplyForms.GrpcType(x)}\r\ngrpc-status: {(status >= 0 ? status : ReplyForms.GrpcStatus(x.Status))}\r\ngrpc-message: {ReplyForms.GrpcMessage(message)}\r\n";
         x.Status = 200;
         return SendAsync(x, said, [], lines, "");
     }

@@ -14,6 +14,9 @@ namespace Naru.Proxy.Http;
 /// <param name="Details">Envoy's response code details (Envoy: HTTP connection manager, response code details).</param>
 internal sealed record Reason(int Status, string Code, string Sentence, ResponseFlags Flags, string Details)
 {
+    /// <summary>The gRPC status, where it is not that of the HTTP status; -1.</summary>
+    public int Grpc { get; init; } = -1;
+
     /// <summary>When it happens, for the reference page.</summary>
     public string When { get; init; } = "";
 
@@ -133,8 +136,9 @@ internal static class Reasons
 
     public static readonly Reason MaxDuration = new(408, "NARU-T411", "the stream reached its longest life", ResponseFlags.None, "max_duration_timeout")
     {
-        When = "The stream is older than `max_stream_duration`.",
-        Remedy = "Raise `max_stream_duration`.",
+        Grpc = 4,
+        When = "The stream is older than `max_stream_duration`, or than what its `grpc-timeout` allows where the route reads it.",
+        Remedy = "Raise `max_stream_duration`; of gRPC calls, the client's deadline or `grpc_timeout_header_max`.",
     };
 
     public static readonly Reason BadRequest = new(400, "NARU-D400", "the request is not valid HTTP", ResponseFlags.DownstreamProtocolError, "http1.codec_error")

@@ -53,6 +53,15 @@ internal static class RequestCheck
         return null;
     }
 
+    /// <summary>Looks a request over once more whose head has lost fields; it was good, and is.</summary>
+    public static void Again(Exchange x)
+    {
+        x.AuthorityStart = x.AuthorityLength = x.PathStart = x.PathLength = x.QueryStart = x.QueryLength = 0;
+        x.HasQuery = false;
+        x.NormalizedPath = null;
+        Refusal(x);
+    }
+
     // Authority form only (RFC 9112 3.2.3): host and port, no path. Bytes behind the head belong to the tunnel.
     private static Reason? Connect(Exchange x, ReadOnlySpan<byte> bytes)
     {

@@ -63,7 +63,8 @@ internal static class RequestWriter
             }
             o.Append("\r\n"u8);
         }
-        long expected = ExpectedTimeout(x, action);
+        if (x.GrpcTimeoutMs >= 0) RequestLimits.WriteGrpcTimeout(x.GrpcTimeoutMs, o);
+        long expected = RequestLimits.Expected(x);
         if (expected > 0)
         {
             o.Append("x-envoy-expected-rq-timeout-ms: "u8);
@@ -114,18 +115,12 @@ internal static class RequestWriter
         }
     }
 
-    private static long ExpectedTimeout(Exchange x, ForwardAction action)
-    {
-        long perTry = action.Retry?.PerTryTimeout is { } t ? (long)t.TotalMilliseconds : 0;
-        return perTry > 0 && (action.TimeoutMs == 0 || perTry < action.TimeoutMs) ? perTry : action.TimeoutMs;
-    }
-
     private static void WriteFields(Exchange x, ref IoBuffer o, ForwardAction action, ReadOnlySpan<byte> bytes, HttpConnectionManagerConfig config)
     {
         ReadOnlySpan<HeaderField> fields = x.Head.Fields;
         int kept = x.Head.FieldsStart;
         bool edge = config.UseRemoteAddress && TrustedHeaders.IsEdge(x);
-        bool plain = !edge && !x.Framing.ConnectionNamesFields && x.Mutations is null;
+        bool plain = !edge && !x.Framing.ConnectionNamesFields && x.Mutations is null && x.GrpcTimeoutMs < 0;
         for (int i = 0; i < fields.Length; i++)
         {
             ref readonly HeaderField field = ref fields[i];
@@ -141,13 +136,15 @@ internal static class RequestWriter
                 KnownHeader.Expect => !config.Proxy100Continue,
                 KnownHeader.Internal => TrustedHeaders.DropsInternal(x, Http1Head.Name(bytes, field)),
                 KnownHeader.XForwardedProto => TrustedHeaders.DropsForwardedProto(x),
-                KnownHeader.XForwardedHost or KnownHeader.XForwardedPort => TrustedHeaders.DropsForwarded(x),
+                KnownHeader.XForwardedHost => TrustedHeaders.DropsForwarded(x),
+                KnownHeader.XForwardedPort => TrustedHeaders.DropsForwarded(x) || TrustedHeaders.ReplacesPort(x),
                 KnownHeader.XForwardedClientCert => !ClientCertHeader.Keeps(x) || (!ClientCertHeader.Own(x).IsEmpty && IsLast(fields, i, KnownHeader.XForwardedClientCert)),
                 KnownHeader.XForwardedFor => config.UseRemoteAddress && !config.SkipXffAppend && IsLast(fields, i, KnownHeader.XForwardedFor),
                 KnownHeader.Via => x.Manager.Via.Length > 0 && IsLast(fields, i, KnownHeader.Via),
                 KnownHeader.XRequestId => x.HasRequestId,
                 KnownHeader.Other => (x.Framing.ConnectionNamesFields && IsNamedByConnection(x, bytes, Http1Head.Name(bytes, field)))
-                    || (edge && TrustedHeaders.IsTwin(Http1Head.Name(bytes, field))),
+                    || (edge && TrustedHeaders.IsTwin(Http1Head.Name(bytes, field)))
+                    || (x.GrpcTimeoutMs >= 0 && Ascii.EqualsIgnoreCase(Http1Head.Name(bytes, field), "grpc-timeout"u8)),
                 _ => false,
             };
             bool rewrite = drop && (field.Id is KnownHeader.Host or KnownHeader.XForwardedFor or KnownHeader.Via || (field.Id == KnownHeader.XForwardedClientCert && ClientCertHeader.Keeps(x)));

@@ -32,13 +32,16 @@ internal static class TrustedHeaders
         ReadOnlySpan<byte> rest = name[8..];
         if (Ascii.EqualsIgnoreCase(rest, "internal"u8)) return true;
         if (Ascii.EqualsIgnoreCase(rest, "attempt-count"u8)) return x.Route!.Host.IncludeRequestAttemptCount;
-        if (ClientAddress.IsInternal(x)) return Ascii.EqualsIgnoreCase(rest, "expected-rq-timeout-ms"u8);
+        if (ClientAddress.IsInternal(x)) return Ascii.EqualsIgnoreCase(rest, "expected-rq-timeout-ms"u8) || RequestLimits.Consumes(rest);
         foreach (byte[] internalOnly in s_internalOnly) if (Ascii.EqualsIgnoreCase(rest, internalOnly)) return true;
         return false;
     }
 
     /// <summary>Whether what a client says about scheme, host and port before us is taken away: nobody in front of us is trusted.</summary>
     public static bool DropsForwarded(Exchange x) => x.Manager.Config is { UseRemoteAddress: true, XffNumTrustedHops: 0 } && IsEdge(x);
+
+    /// <summary>Whether our port stands in for what <c>x-forwarded-port</c> says (Envoy: append_x_forwarded_port).</summary>
+    public static bool ReplacesPort(Exchange x) => x.Manager.Config is { AppendXForwardedPort: true, UseRemoteAddress: true, XffNumTrustedHops: 0 };
 
     /// <summary>Whether a name is one of those that servers take for a trusted one, since they read underscores as hyphens.</summary>
     public static bool IsTwin(ReadOnlySpan<byte> name)
@@ -73,6 +76,12 @@ internal static class TrustedHeaders
         RequestWriter.Ensure(x, ref o, 256);
         bool forwarded = x.Has(KnownHeader.XForwardedProto);
         if (!forwarded || DropsForwardedProto(x)) o.Append(x.Connection.Tls is not null ? "x-forwarded-proto: https\r\n"u8 : "x-forwarded-proto: http\r\n"u8);
+        if (config.AppendXForwardedPort && x.Connection.Local.Port > 0 && (ReplacesPort(x) || !x.Has(KnownHeader.XForwardedPort)))
+        {
+            o.Append("x-forwarded-port: "u8);
+            RequestWriter.Number(o, x.Connection.Local.Port);
+            o.Append("\r\n"u8);
+        }
         if (config.UseRemoteAddress && !config.SkipXffAppend && !x.Has(KnownHeader.XForwardedFor))
         {
             o.Append("x-forwarded-for: "u8);

@@ -36,12 +36,16 @@ internal sealed class RouteTable
         }
         _exact = exact.ToFrozenDictionary(StringComparer.Ordinal);
         _exactLookup = _exact.GetAlternateLookup<ReadOnlySpan<char>>();
+        InternalOnly = config.InternalOnlyHeaders.IsEmpty ? null : [.. config.InternalOnlyHeaders.Select(Encoding.ASCII.GetBytes)];
         _suffixes = [.. suffixes.OrderByDescending(s => s.Item1.Length)];
         _prefixes = [.. prefixes.OrderByDescending(s => s.Item1.Length)];
     }
 
     public RouteConfigurationConfig Config { get; }
     public List<VirtualHost> Hosts { get; } = [];
+
+    /// <summary>Names of fields that only internal clients may send; null for none.</summary>
+    public byte[][]? InternalOnly { get; }
 
     /// <summary>The virtual host of an authority, or null.</summary>
     public VirtualHost? Find(ReadOnlySpan<byte> authority)
@@ -179,7 +183,11 @@ internal sealed class ForwardAction
         _total = _targets.Aggregate(0u, (sum, t) => sum + t.Weight);
         Retry = config.RetryPolicy ?? host.RetryPolicy;
         PrefixRewrite = config.PrefixRewrite is { } rewrite ? Encoding.UTF8.GetBytes(rewrite) : null;
-        TimeoutMs = config.Timeout is { } timeout ? (long)timeout.TotalMilliseconds : 0;
+        TimeoutMs = config.StreamLimits is null && config.Timeout is { } timeout ? (long)timeout.TotalMilliseconds : 0;
+        PerTryMs = Retry?.PerTryTimeout is { } perTry ? (long)perTry.TotalMilliseconds : 0;
+        if (TimeoutMs > 0 && PerTryMs >= TimeoutMs) PerTryMs = 0;
+        MaxStreamMs = config.StreamLimits?.MaxStreamDuration is { } longest ? (long)longest.TotalMilliseconds : -1;
+        ReadsGrpcTimeout = config.StreamLimits is { GrpcTimeoutHeaderMax: not null } || MaxStreamMs > 0 || (config.StreamLimits is null && config.MaxGrpcTimeout is not null);
         HostRewriteHeader = config.HostRewriteHeader is { } name ? Encoding.ASCII.GetBytes(name.ToLowerInvariant()) : null;
     }
 
@@ -190,6 +198,15 @@ internal sealed class ForwardAction
 
     /// <summary>0 is never.</summary>
     public long TimeoutMs { get; }
+
+    /// <summary>0 is the route's timeout.</summary>
+    public long PerTryMs { get; }
+
+    /// <summary>Longest life of a stream, ms; 0 is for ever, -1 the manager's.</summary>
+    public long MaxStreamMs { get; }
+
+    /// <summary>Whether <c>grpc-timeout</c> of a request has a say.</summary>
+    public bool ReadsGrpcTimeout { get; }
 
     /// <summary>One target by weight; null when the request's cluster header names none.</summary>
     public WeightedTarget? Pick(in RequestView request, ulong random)

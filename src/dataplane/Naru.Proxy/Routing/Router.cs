@@ -22,6 +22,7 @@ internal static class Router
         }
         RouteTable? table = x.Manager.Routes;
         if (table is null) return Skip(x) ?? LocalReply.SendAsync(x, Reasons.NoRouteTable, x.Manager.RouteName);
+        if (table.InternalOnly is { } names && !ClientAddress.IsInternal(x)) TakeInternalOnly(x, names);
         x.VirtualHost = table.Find(x.Authority);
         x.Route = x.VirtualHost?.Match(x.View, (uint)x.Worker.Random.Next());
         if (x.Route is null)
@@ -62,6 +63,15 @@ internal static class Router
         }
         x.Mutations = x.Target.Headers ?? x.Route!.Headers;
         return Forwarder.ForwardAsync(x, action);
+    }
+
+    // Before anything reads them (Envoy: RouteConfiguration.internal_only_headers). What the head's check found out is found out anew.
+    private static unsafe void TakeInternalOnly(Exchange x, byte[][] names)
+    {
+        int moved = x.Head.RemoveNamed(new Span<byte>(x.In.Memory + x.HeadOffset, x.Head.Length), names);
+        if (moved == 0) return;
+        x.HeadOffset += moved;
+        RequestCheck.Again(x);
     }
 
     private static bool RouteAllowsUpgrade(Exchange x, ForwardAction action)

@@ -143,9 +143,9 @@ internal static class Attempt
         bool reused = up.Served > 0;
         x.Upstream = up;
         x.UpstreamTls = up.Tls;
-        if (action.Retry?.PerTryTimeout is { } perTry)
+        if (x.PerTryMs > 0)
         {
-            x.TryDeadline = worker.Now + (long)perTry.TotalMilliseconds;
+            x.TryDeadline = worker.Now + x.PerTryMs;
             x.Arm();
         }
         long[] stats = cluster.Slot.Stats!.Shard(worker.Index);
@@ -243,7 +243,7 @@ internal static class Attempt
             else if (head.Status == 101 && (!x.IsUpgrade || x.IsConnect)) failure = AttemptKind.UpgradeRefused;
             // To a client of HTTP/2 any 2xx would say that its tunnel stands (RFC 8441 5), and content would pass for the tunnel's bytes.
             else if (head.Status is >= 200 and < 300 && x.IsUpgrade && !x.IsConnect && x.Stream is not null) failure = AttemptKind.UpgradeRefused;
-            else if (mayRetry && action.Retry is { } policy && x.CanReplay && Forwarder.WantsAnother(x, policy, rb.Filled[..head.Length]))
+            else if (mayRetry && x.Retry is { } policy && x.CanReplay && Forwarder.WantsAnother(x, policy, rb.Filled[..head.Length]))
                 failure = AttemptKind.RetriableStatus;
         }
         if (failure != AttemptKind.Answered)

@@ -35,6 +35,12 @@ internal static class Forwarder
             PassBody(x);
             return await LocalReply.SendAsync(x, Reasons.BadBase64);
         }
+        if (x.Abort != AbortReason.None)
+        {
+            bool goesOn = await AbortedAsync(x, stats);
+            x.RequestBody.Forget();
+            return goesOn;
+        }
         own.ActiveRequests++;
         stats[ClusterStats.RqTotal]++;
         stats[ClusterStats.RqActive]++;
@@ -47,7 +53,7 @@ internal static class Forwarder
             while (true)
             {
                 cluster = slot.Current ?? cluster;
-                RetryPolicyConfig? policy = action.Retry;
+                RetryPolicyConfig? policy = x.Retry;
                 bool avoid = policy is { AvoidPreviousHosts: true };
                 Host? host = cluster.IsDynamic ? await RequestHosts.PickAsync(x, cluster) : LoadBalancer.Pick(cluster, worker, avoid ? x.Tried : null, policy?.HostSelectionMaxAttempts ?? 0);
                 if (host is null)
@@ -144,7 +150,14 @@ internal static class Forwarder
         Worker worker = x.Worker;
         x.RequestBodyBuffered = x.Framing.Body == BodyKind.None || (x.Framing.Body == BodyKind.Length && x.Framing.ContentLength <= x.In.Count);
         if (action.Config.IdleTimeout is { } idle) x.StreamIdleMs = HttpManager.Ms(idle);
-        if (x.Manager.MaxStreamMs > 0) x.StreamDeadline = worker.Now + x.Manager.MaxStreamMs;
+        long longest = action.MaxStreamMs >= 0 ? action.MaxStreamMs : x.Manager.MaxStreamMs;
+        if (longest > 0) x.StreamDeadline = worker.Now + longest;
+        x.TimeoutMs = action.TimeoutMs;
+        x.PerTryMs = action.PerTryMs;
+        x.Retry = action.Retry;
+        x.GrpcTimeoutMs = -1;
+        x.TimesOutWith204 = false;
+        if (action.ReadsGrpcTimeout || x.Manager.LooksAtLimits) RequestLimits.Apply(x, action);
         if (x.RequestBodyBuffered) RequestEnded(x, action);
         else if (x.Manager.RequestMs > 0) x.RequestDeadline = worker.Now + x.Manager.RequestMs;
         if (x.Stream is { } stream && !x.RequestBodyBuffered) x.RequestBody.Start(worker, stream, keep: x.Web != GrpcWebForm.Text);
@@ -159,7 +172,7 @@ internal static class Forwarder
     {
         x.RequestEndTicks = x.Worker.Ticks;
         x.RequestDeadline = TimerNode.Never;
-        if (action.TimeoutMs > 0 && !x.IsUpgrade && x.RouteDeadline == TimerNode.Never) x.RouteDeadline = x.Worker.Now + action.TimeoutMs;
+        if (x.TimeoutMs > 0 && !x.IsUpgrade && x.RouteDeadline == TimerNode.Never) x.RouteDeadline = x.Worker.Now + x.TimeoutMs;
     }
 
     private static void ResetForRetry(Exchange x)
@@ -189,7 +202,7 @@ internal static class Forwarder
     /// <summary>Whether a policy wants another try instead of this answer. Every gRPC call is a POST: a policy that names gRPC statuses
     /// says that such calls may be repeated.</summary>
     public static bool WantsAnother(Exchange x, RetryPolicyConfig policy, ReadOnlySpan<byte> head) =>
-        (x.IsIdempotent && WantsStatus(policy, x.UpstreamHead.Status)) || ((policy.On & GrpcConditions) != 0 && WantsGrpc(x, policy.On, head));
+        (x.IsIdempotent && (WantsStatus(policy, x.UpstreamHead.Status) || WantsHeaders(x, policy, head))) || ((policy.On & GrpcConditions) != 0 && WantsGrpc(x, policy.On, head));
 
     private const RetryOn GrpcConditions =
         RetryOn.GrpcCancelled | RetryOn.GrpcDeadlineExceeded | RetryOn.GrpcInternal | RetryOn.GrpcResourceExhausted | RetryOn.GrpcUnavailable;
@@ -209,6 +222,13 @@ internal static class Forwarder
             _ => RetryOn.None,
         };
         return (on & condition) != 0;
+    }
+
+    private static bool WantsHeaders(Exchange x, RetryPolicyConfig policy, ReadOnlySpan<byte> head)
+    {
+        if ((policy.On & RetryOn.RetriableHeaders) == 0) return false;
+        foreach (string name in policy.RetriableHeaders) if (x.UpstreamHead.IndexOf(head, System.Text.Encoding.ASCII.GetBytes(name)) >= 0) return true;
+        return false;
     }
 
     private static bool WantsStatus(RetryPolicyConfig policy, int status)
@@ -232,7 +252,7 @@ internal static class Forwarder
         AttemptKind.TlsFailed => Reasons.TlsFailure(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? [])),
         AttemptKind.ConnectTimedOut => Reasons.ConnectTimeout,
         AttemptKind.Overflow => Reasons.Overflow,
-        AttemptKind.TimedOut => Reasons.PerTryTimeout,
+        AttemptKind.TimedOut => RequestLimits.Answer(x, Reasons.PerTryTimeout),
         AttemptKind.Malformed => Reasons.UpstreamProtocol,
         AttemptKind.UpgradeRefused => Reasons.UpgradeRefused,
         _ => Reasons.UpstreamReset,
@@ -245,7 +265,7 @@ internal static class Forwarder
         {
             case AbortReason.RouteTimeout:
                 stats[ClusterStats.RqTimeout]++;
-                return EndAsync(x, Reasons.RouteTimeout, $"{x.Route!.Forward!.TimeoutMs} ms");
+                return EndAsync(x, RequestLimits.Answer(x, Reasons.RouteTimeout), $"{x.TimeoutMs} ms");
             case AbortReason.StreamIdle:
                 http[HttpStats.RqIdleTimeout]++;
                 return EndAsync(x, x.RequestBody.Done ? Reasons.StreamIdleUpstream : Reasons.StreamIdle);

@@ -153,9 +153,9 @@ internal static class Http2Attempt
     private static async ValueTask<AttemptEnd> ExchangeAsync(Exchange x, ForwardAction action, Cluster cluster, Http2ClientSession session, Http2Stream stream, bool mayRetry)
     {
         Worker worker = x.Worker;
-        if (action.Retry?.PerTryTimeout is { } perTry)
+        if (x.PerTryMs > 0)
         {
-            x.TryDeadline = worker.Now + (long)perTry.TotalMilliseconds;
+            x.TryDeadline = worker.Now + x.PerTryMs;
             x.Arm();
         }
         long[] stats = cluster.Slot.Stats!.Shard(worker.Index);
@@ -212,7 +212,7 @@ internal static class Http2Attempt
             bool none = x.IsHead || head.Status is 204 or 304 || (stream.EndReceived && !stream.HasPieces && !stream.HasTrailers);
             framing.Body = none ? BodyKind.None : framing.ContentLength > 0 && !stream.HasTrailers ? BodyKind.Length : BodyKind.UntilClose;
             if (error != Http1Error.None) failure = AttemptKind.Malformed;
-            else if (mayRetry && action.Retry is { } policy && x.CanReplay && Forwarder.WantsAnother(x, policy, stream.HeadBuffer!.Filled[..head.Length]))
+            else if (mayRetry && x.Retry is { } policy && x.CanReplay && Forwarder.WantsAnother(x, policy, stream.HeadBuffer!.Filled[..head.Length]))
                 failure = AttemptKind.RetriableStatus;
         }
         if (failure != AttemptKind.Answered)

@@ -188,13 +188,22 @@ public sealed class Http1Head
 
     /// <summary>Takes the fields out whose names hold an underscore; what stands before them moves up, so that the head ends where it
     /// did. By how many bytes its beginning moved.</summary>
-    public int RemoveUnderscored(Span<byte> bytes)
+    public int RemoveUnderscored(Span<byte> bytes) => Remove(bytes, [], static (name, _) => name.Contains((byte)'_'));
+
+    /// <summary>The same with fields of these lower-case names.</summary>
+    public int RemoveNamed(Span<byte> bytes, byte[][] names) => Remove(bytes, names, static (name, names) =>
+    {
+        foreach (byte[] one in names) if (Ascii.EqualsIgnoreCase(name, one)) return true;
+        return false;
+    });
+
+    private int Remove(Span<byte> bytes, byte[][] names, Func<ReadOnlySpan<byte>, byte[][], bool> goes)
     {
         int to = Length, end = Length;
         for (int i = Count - 1; i >= 0; i--)
         {
             ref HeaderField field = ref _fields[i];
-            if (!Name(bytes, field).Contains((byte)'_')) continue;
+            if (!goes(Name(bytes, field), names)) continue;
             int behind = end - field.LineEnd;
             bytes.Slice(field.LineEnd, behind).CopyTo(bytes[(to - behind)..]);
             to -= behind;
