@@ -114,6 +114,9 @@ public sealed record ClusterConfig
     public UpstreamTlsConfig? Tls { get; init; }
     /// <summary>PROXY protocol header towards the upstream (<c>envoy.transport_sockets.upstream_proxy_protocol</c>): 1 or 2; 0 is none.</summary>
     public int ProxyProtocolVersion { get; init; }
+    /// <summary><c>transport_socket_matches</c>: the first that an endpoint's metadata fits is used in place of <see cref="Tls"/> and
+    /// <see cref="ProxyProtocolVersion"/>.</summary>
+    public ImmutableArray<TransportMatchConfig> TransportMatches { get; init; } = [];
     /// <summary>SNI from the request's host (<c>upstream_http_protocol_options.auto_sni</c>).</summary>
     public bool AutoSni { get; init; }
     /// <summary>The certificate must name the request's host (<c>auto_san_validation</c>).</summary>
@@ -133,8 +136,26 @@ public sealed record ClusterConfig
     /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: port where the host names none (80, or 443 with TLS).</summary>
     public int? DynamicDefaultPort { get; init; }
 
+    /// <summary>Every TLS that its endpoints may be spoken to in; null stands for plain text.</summary>
+    public IEnumerable<UpstreamTlsConfig?> AllTls => TransportMatches.Select(m => m.Tls).Prepend(Tls);
+
     /// <summary>Every secret that it names.</summary>
-    public IEnumerable<SecretReferenceConfig> SecretReferences => Tls?.Common.SecretReferences ?? [];
+    public IEnumerable<SecretReferenceConfig> SecretReferences => AllTls.SelectMany(t => t?.Common.SecretReferences ?? []);
+}
+
+/// <summary><c>envoy.config.cluster.v3.Cluster.TransportSocketMatch</c>.</summary>
+/// <param name="Name">Name.</param>
+/// <param name="Match">What an endpoint's metadata must hold, values in canonical JSON; empty fits every endpoint.</param>
+/// <param name="Tls">TLS; null is plain text.</param>
+/// <param name="ProxyProtocolVersion">PROXY protocol header, 1 or 2; 0 is none.</param>
+public sealed record TransportMatchConfig(string Name, ImmutableArray<KeyValuePair<string, string>> Match, UpstreamTlsConfig? Tls, int ProxyProtocolVersion)
+{
+    /// <summary>Whether metadata holds all that is asked for.</summary>
+    public bool Fits(ImmutableArray<KeyValuePair<string, string>> metadata)
+    {
+        foreach (KeyValuePair<string, string> wanted in Match) if (!metadata.Contains(wanted)) return false;
+        return true;
+    }
 }
 
 /// <summary>Address families a name is looked up in.</summary>
@@ -168,6 +189,10 @@ public sealed record EndpointConfig(AddressConfig Address)
     public EndpointHealth Health { get; init; }
     /// <summary><c>region/zone/subzone</c> as far as known.</summary>
     public string Locality { get; init; } = "";
+    /// <summary>Its metadata under <c>envoy.transport_socket_match</c>, values in canonical JSON.</summary>
+    public ImmutableArray<KeyValuePair<string, string>> TransportMetadata { get; init; } = [];
+    /// <summary>The same of its locality, which is looked at where its own fits nothing.</summary>
+    public ImmutableArray<KeyValuePair<string, string>> LocalityTransportMetadata { get; init; } = [];
 }
 
 /// <summary>Health by EDS. Unhealthy, draining and timed-out endpoints get no new requests.</summary>

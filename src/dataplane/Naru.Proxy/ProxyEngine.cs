@@ -138,15 +138,11 @@ public sealed class ProxyEngine : IDataPlane
 
     private void SetCluster(ClusterConfig config, Diagnostics diagnostics)
     {
-        TlsClientSlot? tls = null;
-        if (config.Tls is { } secure)
-        {
-            tls = _tls.Client($"cluster {config.Name}", secure, _options.Stats.Block(StatPrefix(config), TlsStats.Schema), diagnostics);
-            if (tls is null) return;
-        }
+        bool secure = config.AllTls.Any(t => t is not null);
+        if (ClusterTransports.Make(_tls, config, secure ? _options.Stats.Block(StatPrefix(config), TlsStats.Schema) : null, diagnostics) is not { } transports) return;
         ClusterSlot slot = _clusters.GetOrAdd(config.Name);
         slot.Stats = _options.Stats.Block(StatPrefix(config), ClusterStats.Schema);
-        Compile(slot, config, tls);
+        Compile(slot, config, transports);
     }
 
     private static string StatPrefix(ClusterConfig config) => $"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}";
@@ -156,13 +152,13 @@ public sealed class ProxyEngine : IDataPlane
         if (change.Endpoints.IsEmpty) return;
         var changed = change.Endpoints.Select(e => e.ClusterName).ToHashSet(StringComparer.Ordinal);
         foreach (ClusterSlot slot in _clusters.All)
-            if (slot.Current is { } current && current.Config.Type != DiscoveryType.Static && changed.Contains(EndpointsKey(current.Config))) Compile(slot, current.Config, current.Tls);
+            if (slot.Current is { } current && current.Config.Type != DiscoveryType.Static && changed.Contains(EndpointsKey(current.Config))) Compile(slot, current.Config, current.Transports);
     }
 
     private static string EndpointsKey(ClusterConfig config) =>
         config.Type == DiscoveryType.Eds && config.EdsServiceName.Length > 0 ? config.EdsServiceName : config.Name;
 
-    private void Compile(ClusterSlot slot, ClusterConfig config, TlsClientSlot? tls)
+    private void Compile(ClusterSlot slot, ClusterConfig config, ClusterTransports transports)
     {
         EndpointsConfig? assignment = config.Type == DiscoveryType.Static ? config.LoadAssignment : _endpoints.GetValueOrDefault(EndpointsKey(config));
         var hosts = ImmutableArray.CreateBuilder<Host>();
@@ -174,9 +170,9 @@ public sealed class ProxyEngine : IDataPlane
             if (!kept.Add(address)) continue;
             if (!slot.Hosts.TryGetValue(address, out HostState? state))
                 slot.Hosts[address] = state = new HostState(slot, address, endpoint.Address.ToString(), _workers.Length);
-            hosts.Add(new Host(endpoint, state, Encoding.ASCII.GetBytes(endpoint.Hostname)));
+            hosts.Add(new Host(endpoint, state, Encoding.ASCII.GetBytes(endpoint.Hostname)) { Transport = transports.Of(endpoint) });
         }
-        var compiled = new Cluster(slot, config, hosts.ToImmutable()) { Tls = tls };
+        var compiled = new Cluster(slot, config, hosts.ToImmutable()) { Transports = transports };
         slot.Current = compiled;
         slot.Stats!.Set(ClusterStats.MembershipTotal, compiled.Hosts.Length);
         slot.Stats.Set(ClusterStats.MembershipHealthy, compiled.HealthyCount);

@@ -83,7 +83,6 @@ public sealed class FieldTests
     [InlineData("upstream_bind_config: { source_address: { address: localhost, port_value: 0 } }", "NARU-C107 address")]
     [InlineData("upstream_bind_config: { freebind: true }", "NARU-C110 freebind")]
     [InlineData("upstream_connection_options: { tcp_keepalive: { keepalive_probes: 200 } }", "NARU-C102 keepalive_probes")]
-    [InlineData("transport_socket_matches: [{ name: x }]", "NARU-C110 transport_socket_matches")]
     [InlineData("transport_socket: { name: envoy.transport_sockets.alts }", "NARU-C112 transport_socket")]
     [InlineData("transport_socket: { name: p, typed_config: { \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport } }", "NARU-C101 transport_socket")]
     [InlineData("upstream_http_protocol_options: { auto_san_validation: true }, transport_socket: { name: envoy.transport_sockets.tls }", "NARU-C113 auto_san_validation")]

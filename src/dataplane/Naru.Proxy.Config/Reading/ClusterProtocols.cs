@@ -54,7 +54,7 @@ internal static class ClusterProtocols
                 return Both(at.In("use_downstream_protocol_config", downstream), downstream.HttpProtocolOptions, downstream.Http2ProtocolOptions, config);
             case UpstreamOptions.UpstreamProtocolOptionsOneofCase.AutoConfig:
                 UpstreamOptions.Types.AutoHttpConfig auto = options.AutoConfig;
-                if (config.Tls is null) at.Error("auto_config", "NARU-C113", "\"auto_config\" needs TLS, whose handshake settles the protocol", "use explicit_http_config, or add a transport_socket with TLS");
+                if (config.AllTls.Contains(null)) at.Error("auto_config", "NARU-C113", "\"auto_config\" needs TLS, whose handshake settles the protocol", "use explicit_http_config, or add a transport_socket with TLS, and no transport_socket_matches without");
                 config = config with { Protocol = UpstreamProtocol.Auto };
                 return Both(at.In("auto_config", auto), auto.HttpProtocolOptions, auto.Http2ProtocolOptions, config);
             default:
@@ -71,7 +71,7 @@ internal static class ClusterProtocols
 
     private static ClusterConfig FromRequest(Scope scope, UpstreamHttpProtocolOptions options, ClusterConfig config)
     {
-        if (options.AutoSanValidation && config.Tls is { } tls && tls.Common.Validation is null && tls.Common.ValidationSecret is null)
+        if (options.AutoSanValidation && config.AllTls.Any(t => t is { Common: { Validation: null, ValidationSecret: null } }))
         {
             scope.Error("auto_san_validation", "NARU-C113", "\"auto_san_validation\" needs a validation context in the TLS context", "add validation_context with trusted_ca");
         }

@@ -1,5 +1,6 @@
 // envoy.config.cluster.v3.Cluster as a record. Refuses what the clusters cannot do (health checks, hashing balancers), each by name,
 // and settings that contradict the type. How HTTP is spoken is read in ClusterProtocols.cs.
+using System.Collections.Immutable;
 using Envoy.Config.Cluster.V3;
 using Envoy.Config.Core.V3;
 using DynamicCluster = Envoy.Extensions.Clusters.DynamicForwardProxy.V3.ClusterConfig;
@@ -43,6 +44,7 @@ internal static class ClusterReader
             TransportSockets.Upstream transport = TransportSockets.OfCluster(scope.In("transport_socket", socket), socket);
             config = config with { Tls = transport.Tls, ProxyProtocolVersion = transport.ProxyProtocol };
         }
+        if (cluster.TransportSocketMatches.Count > 0) config = config with { TransportMatches = TransportMatches(scope, cluster) };
         config = ClusterProtocols.Read(scope, cluster, config);
         config = Breakers(scope, cluster, config);
         config = Connections(scope, cluster, config);
@@ -50,6 +52,20 @@ internal static class ClusterReader
         if (cluster.OriginalDstLbConfig is not null) scope.Error("original_dst_lb_config", "NARU-C113", "\"original_dst_lb_config\" is for clusters of type ORIGINAL_DST", "remove it");
         if (config.Type == DiscoveryType.DynamicForwardProxy) return DynamicForwardProxy(scope, cluster, config);
         return Endpoints(scope, cluster, config);
+    }
+
+    private static ImmutableArray<TransportMatchConfig> TransportMatches(Scope scope, Cluster cluster)
+    {
+        var matches = ImmutableArray.CreateBuilder<TransportMatchConfig>(cluster.TransportSocketMatches.Count);
+        for (int i = 0; i < cluster.TransportSocketMatches.Count; i++)
+        {
+            Cluster.Types.TransportSocketMatch match = cluster.TransportSocketMatches[i];
+            Scope at = scope.In("transport_socket_matches", i, match);
+            Values.Required(at, "name", match.Name);
+            TransportSockets.Upstream transport = match.TransportSocket is { } socket ? TransportSockets.OfCluster(at.In("transport_socket", socket), socket) : default;
+            matches.Add(new TransportMatchConfig(match.Name, MetadataValues.Canonical(match.Match), transport.Tls, transport.ProxyProtocol));
+        }
+        return matches.ToImmutable();
     }
 
     private static DiscoveryType Type(Scope scope, Cluster cluster)
@@ -164,7 +180,7 @@ internal static class ClusterReader
         Scope cacheAt = inside.In("dns_cache_config", cache);
         Values.Required(cacheAt, "name", cache.Name);
         if (!System.Enum.IsDefined((DnsLookupFamily)(int)cache.DnsLookupFamily)) cacheAt.Error("dns_lookup_family", "NARU-C102", $"{(int)cache.DnsLookupFamily} is not a dns_lookup_family");
-        if (config.Tls is { } tls && !dynamic.AllowInsecureClusterOptions && !(config.AutoSni && config.AutoSanValidation) && tls.Sni.Length == 0)
+        if (!dynamic.AllowInsecureClusterOptions && !(config.AutoSni && config.AutoSanValidation) && config.AllTls.Any(t => t is { Sni: "" }))
         {
             scope.Error("", "NARU-C113", "TLS to hosts that requests name needs auto_sni and auto_san_validation, or any certificate would do", "set both in upstream_http_protocol_options, or allow_insecure_cluster_options: true");
         }

@@ -36,6 +36,8 @@ internal static class EndpointReader
             return;
         }
         string place = Join(locality.Locality);
+        ImmutableArray<KeyValuePair<string, string>> ofLocality = MetadataValues.ForTransport(locality.Metadata, default);
+        ImmutableArray<KeyValuePair<string, string>> last = [];
         long sum = 0;
         for (int i = 0; i < locality.LbEndpoints.Count; i++)
         {
@@ -56,6 +58,7 @@ internal static class EndpointReader
                 continue;
             }
             if (Health(at, endpoint) is not { } health) continue;
+            last = MetadataValues.ForTransport(endpoint.Metadata, last);
             sum += endpoint.LoadBalancingWeight ?? 1;
             endpoints.Add(new EndpointConfig(address)
             {
@@ -64,6 +67,8 @@ internal static class EndpointReader
                 Priority = (int)locality.Priority,
                 Health = health,
                 Locality = place,
+                TransportMetadata = last,
+                LocalityTransportMetadata = ofLocality,
             });
         }
         if (sum > uint.MaxValue) scope.Error("lb_endpoints", "NARU-C102", "the weights of a locality add up to more than 4294967295", "make them smaller, keeping their ratio");

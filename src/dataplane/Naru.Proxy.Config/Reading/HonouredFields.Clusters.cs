@@ -10,6 +10,7 @@ envoy.config.cluster.v3.Cluster
   + dns_refresh_rate dns_lookup_family alt_stat_name common_http_protocol_options http_protocol_options http2_protocol_options
   + typed_extension_protocol_options max_requests_per_connection common_lb_config transport_socket protocol_selection
   + cluster_type original_dst_lb_config cleanup_interval upstream_bind_config upstream_connection_options upstream_http_protocol_options
+  + transport_socket_matches
   ~ metadata: nothing reads it
   ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
   ~ dns_failure_refresh_rate: names are asked for again at dns_refresh_rate
@@ -23,7 +24,11 @@ envoy.config.cluster.v3.Cluster
   - lb_subset_config: endpoints are not divided into subsets yet
   - dns_resolvers dns_resolution_config typed_dns_resolver_config use_tcp_for_dns_lookups: the system's resolver is used
   - lrs_server: load is not reported yet
-  - transport_socket_matches: a cluster has one transport socket
+envoy.config.cluster.v3.Cluster.TransportSocketMatch
+  + name match transport_socket
+envoy.config.core.v3.Metadata
+  + filter_metadata
+  ~ typed_filter_metadata: nothing reads it
 envoy.config.cluster.v3.Cluster.EdsClusterConfig
   + eds_config service_name
 envoy.config.cluster.v3.Cluster.LeastRequestLbConfig
@@ -57,12 +62,11 @@ envoy.config.endpoint.v3.ClusterLoadAssignment.Policy
   - drop_overloads: requests are not dropped by category
   - endpoint_stale_after: endpoints do not grow stale
 envoy.config.endpoint.v3.LocalityLbEndpoints
-  + locality lb_endpoints priority
+  + locality lb_endpoints priority metadata
   ~ load_balancing_weight: only clusters with locality_weighted_lb_config would use it
-  ~ proximity metadata: nothing reads it
+  ~ proximity: nothing reads it
 envoy.config.endpoint.v3.LbEndpoint
-  + endpoint health_status load_balancing_weight
-  ~ metadata: nothing reads it
+  + endpoint health_status load_balancing_weight metadata
 envoy.config.endpoint.v3.Endpoint
   + address hostname
   ~ health_check_config: there are no active health checks yet

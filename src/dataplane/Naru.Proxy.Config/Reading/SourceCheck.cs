@@ -48,7 +48,7 @@ internal sealed class SourceCheck(Bootstrap message, ImmutableArray<ClusterConfi
         {
             at.Error(field, "NARU-C113", $"the cluster \"{cluster.Name}\" cannot be of type EDS: its endpoints would come from itself", "use STATIC, STRICT_DNS or LOGICAL_DNS");
         }
-        else if (cluster.Tls is not null || cluster.ProxyProtocolVersion != 0)
+        else if (cluster.AllTls.Any(t => t is not null) || cluster.ProxyProtocolVersion != 0 || cluster.TransportMatches.Any(m => m.ProxyProtocolVersion != 0))
         {
             at.Error(field, "NARU-C113", $"the cluster \"{cluster.Name}\" has a transport socket; configuration is fetched in plain text only, as yet", "give the source a cluster of its own without transport_socket, such as one with the pipe of an agent");
         }

@@ -18,6 +18,9 @@ internal sealed class Host(EndpointConfig config, HostState state, byte[] hostna
     public HostState State { get; } = state;
     public uint Weight { get; } = Math.Max(1, config.Weight);
 
+    /// <summary>What lies between a connection and it; null, of endpoints that nobody configured, is the cluster's.</summary>
+    public Transport? Transport { get; init; }
+
     /// <summary>For <c>auto_host_rewrite</c>; empty without a name.</summary>
     public byte[] Hostname { get; } = hostname;
 }
@@ -162,8 +165,8 @@ internal sealed class Cluster
     /// <summary>Whether requests and connections name its endpoints.</summary>
     public bool IsDynamic => Config.Type is DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy;
 
-    /// <summary>TLS towards the endpoints; null is plain text.</summary>
-    public TlsClientSlot? Tls { get; init; }
+    /// <summary>What lies between connections and endpoints.</summary>
+    public ClusterTransports Transports { get; init; } = ClusterTransports.Plain;
 
     /// <summary>Whether a request goes over HTTP/2.</summary>
     public bool SpeaksHttp2(Http.Exchange x, HostPool pool) => Config.Protocol switch

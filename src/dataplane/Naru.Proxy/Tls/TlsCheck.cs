@@ -1,6 +1,7 @@
 // Makes every TLS context of a configuration once and throws it away, for --mode validate: certificates that do not fit their keys,
 // wrong passwords, unknown ciphers. What SDS is still to bring is not waited for.
 using Naru.Core;
+using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Telemetry;
 
@@ -36,7 +37,7 @@ public static class TlsCheck
 
     private static void Check(TlsContextStore store, ClusterConfig cluster, StatBlock stats, Diagnostics found)
     {
-        if (cluster.Tls is { } tls) store.Client($"cluster {cluster.Name}", tls, stats, found);
+        ClusterTransports.Make(store, cluster, stats, found);
     }
 
     private static void Check(TlsContextStore store, ListenerConfig listener, StatBlock stats, Diagnostics found)

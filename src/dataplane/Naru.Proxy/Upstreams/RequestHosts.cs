@@ -44,7 +44,7 @@ internal static class RequestHosts
     // host, host:port, [v6], [v6]:port; what is no host is refused by the request's own checks before.
     private static bool Split(ReadOnlySpan<byte> authority, Cluster cluster, out string name, out int port)
     {
-        port = cluster.Config.DynamicDefaultPort ?? (cluster.Tls is null ? 80 : 443);
+        port = cluster.Config.DynamicDefaultPort ?? (cluster.Transports.Nameless.Tls is null ? 80 : 443);
         name = "";
         ReadOnlySpan<byte> host = authority;
         int colon = authority.LastIndexOf((byte)':');

@@ -13,11 +13,11 @@ namespace Naru.Proxy.Upstreams;
 internal sealed record UpstreamOrigin(int ProxyVersion, SockAddr Client, SockAddr Destination, OriginalSrcConfig? Source)
 {
     /// <summary>Null, as nearly always: the endpoint sees us.</summary>
-    public static UpstreamOrigin? Of(ClusterConfig cluster, ListenerConnection connection)
+    public static UpstreamOrigin? Of(int proxyVersion, ListenerConnection connection)
     {
         OriginalSrcConfig? source = connection.Info?.OriginalSource;
-        if (cluster.ProxyProtocolVersion == 0 && source is null) return null;
-        if (connection.Origin is { } made && made.ProxyVersion == cluster.ProxyProtocolVersion) return made;
-        return connection.Origin = new UpstreamOrigin(cluster.ProxyProtocolVersion, connection.Peer, connection.Local, source);
+        if (proxyVersion == 0 && source is null) return null;
+        if (connection.Origin is { } made && made.ProxyVersion == proxyVersion) return made;
+        return connection.Origin = new UpstreamOrigin(proxyVersion, connection.Peer, connection.Local, source);
     }
 }

@@ -19,8 +19,9 @@ internal readonly record struct UpstreamPeer(TlsClientSlot? Tls, string? Sni, st
 
     private static UpstreamPeer Of(Cluster cluster, Host host, HostPool pool, ListenerConnection connection, Exchange? x)
     {
-        UpstreamOrigin? origin = UpstreamOrigin.Of(cluster.Config, connection);
-        if (cluster.Tls is not { } tls) return origin is null ? default : new UpstreamPeer(null, null, null, origin);
+        Transport transport = host.Transport ?? cluster.Transports.Nameless;
+        UpstreamOrigin? origin = UpstreamOrigin.Of(transport.ProxyProtocol, connection);
+        if (transport.Tls is not { } tls) return origin is null ? default : new UpstreamPeer(null, null, null, origin);
         Config.UpstreamTlsConfig config = tls.Config;
         string sni = config.AutoHostSni && host.Config.Hostname.Length > 0 ? host.Config.Hostname : config.Sni;
         string expected = "";
