@@ -87,6 +87,9 @@ internal abstract partial class Http2Session
     // What a peer does without bound ends the connection (RFC 9113 10.5).
     private bool Permits(Http2Abuse abuse) => abuse == Http2Abuse.None || Fault(Http2ErrorCode.EnhanceYourCalm, s_abuses[(int)abuse]);
 
+    /// <summary>A frame came on a stream that is gone: it may have crossed its end, but not without bound.</summary>
+    protected bool Late() => Permits(_meter.OnLate());
+
     private static readonly string[] s_abuses = [.. Enum.GetNames<Http2Abuse>()];
 
     /// <summary>Ends one stream with an error (RFC 9113 5.4.2), unless that is what a flood is made of.</summary>
@@ -185,17 +188,22 @@ internal abstract partial class Http2Session
         WakeWriters();
     }
 
+    // Those who get nothing this time stand in front of those who got something: streams take turns.
     private void WakeWriters()
     {
         if (_blocked.Count == 0 || _waking.Count > 0) return;
         _waking.AddRange(_blocked);
         _blocked.Clear();
-        foreach ((Http2Stream stream, int id) in _waking)
+        int left = 0;
+        for (int i = 0; i < _waking.Count; i++)
         {
+            (Http2Stream stream, int id) = _waking[i];
             if (!ReferenceEquals(stream.Session, this) || stream.Id != id || !stream.WantsWrite) continue;
             if (stream.IsReset || MaySend(stream)) stream.ResumeWriter();
-            else _blocked.Add((stream, id));
+            else _waking[left++] = (stream, id);
         }
+        _waking.RemoveRange(left, _waking.Count - left);
+        if (left > 0) _blocked.InsertRange(0, _waking);
         _waking.Clear();
     }
 

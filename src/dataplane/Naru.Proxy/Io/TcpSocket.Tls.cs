@@ -104,6 +104,7 @@ internal abstract partial class TcpSocket
                 total += n;
                 if (tls.HasPending) continue;
                 if (tls.IsEmptied && !_peerClosed) _readable = false;
+                else CountRead();
                 return total;
             }
             if (n == TlsSession.WantRead) _readable = _peerClosed;
@@ -116,6 +117,7 @@ internal abstract partial class TcpSocket
             if (total > 0) return total;
             return n == 0 ? 0 : n == TlsSession.Failed ? Fail(tls.Errno) : WouldBlock;
         }
+        CountRead();
         return total;
     }
 

@@ -13,7 +13,13 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     /// <summary>The socket is dead; <see cref="Errno"/> says why.</summary>
     public const int Failed = -2;
 
+    // Reads of one socket that leave more behind, in one turn of the loop: a peer that sends faster than it is understood must not keep
+    // the worker from everybody else.
+    private const int ReadsATurn = 4;
+
     protected readonly Worker Worker;
+    private uint _turn;
+    private int _reads;
     private bool _readable;
     private bool _writable = true;
     private bool _peerClosed;
@@ -128,6 +134,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
             buffer.End += (int)n;
             // A short read drained the socket: the next arrival is a new edge (epoll(7)). The end is no edge of its own.
             if (n < room && !_peerClosed) _readable = false;
+            else CountRead();
             return (int)n;
         }
         // Asking for the error of a reset took it off the socket, which then looks as if it had ended in order.
@@ -140,6 +147,15 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
         }
         if (errno == Sys.EINTR) return Receive(buffer);
         return Fail(errno);
+    }
+
+    private void CountRead()
+    {
+        if (_turn != Worker.Turn) (_turn, _reads) = (Worker.Turn, 0);
+        if (++_reads < ReadsATurn) return;
+        _reads = 0;
+        _readable = false;
+        Worker.ReadAgain(this);
     }
 
     /// <summary>Writes what it can: bytes written or a negative constant.</summary>

@@ -39,6 +39,7 @@ internal sealed unsafe class Worker
     private IoHandle?[] _handles = new IoHandle?[64];
     private readonly Stack<int> _freeIndexes = new();
     private readonly List<Http2Session> _turnEnd = [];
+    private readonly List<ulong> _again = [];
     private uint _generation;
     private int _handleCount;
     private int _wakePending;
@@ -81,6 +82,16 @@ internal sealed unsafe class Worker
     /// <summary>What the overload manager decided; one object for all workers.</summary>
     public OverloadState Overload { get; init; } = new();
 
+    /// <summary>Counts the turns of the loop.</summary>
+    public uint Turn { get; private set; }
+
+    /// <summary>Tells a handle in the next turn that there is more to read: it has had enough of this one.</summary>
+    public void ReadAgain(IoHandle handle)
+    {
+        handle.UntoldEvents |= Sys.EPOLLIN;
+        _again.Add(Data(handle));
+    }
+
     /// <summary>Has a session write what it gathered in this turn, when the turn is over.</summary>
     public void AtTurnEnd(Http2Session session) => _turnEnd.Add(session);
 
@@ -116,8 +127,10 @@ internal sealed unsafe class Worker
         _handles[index] = handle;
         handle.LoopIndex = index;
         handle.LoopGeneration = ++_generation;
-        Control(Sys.EPOLL_CTL_ADD, handle.Fd, level ? events : events | Sys.EPOLLET, ((ulong)handle.LoopGeneration << 32) | (uint)index);
+        Control(Sys.EPOLL_CTL_ADD, handle.Fd, level ? events : events | Sys.EPOLLET, Data(handle));
     }
+
+    private static ulong Data(IoHandle handle) => ((ulong)handle.LoopGeneration << 32) | (uint)handle.LoopIndex;
 
     /// <summary>Another object takes a descriptor's place in the loop: what epoll says of it from now on is told to that one.</summary>
     public void Replace(IoHandle old, IoHandle handle)
@@ -165,10 +178,12 @@ internal sealed unsafe class Worker
     {
         while (!_stopping)
         {
-            int timeout = _posted.IsEmpty ? Timers.UntilNext(Now) : 0;
+            int again = _again.Count;
+            int timeout = _posted.IsEmpty && again == 0 ? Timers.UntilNext(Now) : 0;
             int count = Sys.epoll_wait(_epoll, _events, EventBatch, timeout);
             Now = Environment.TickCount64;
             Ticks = Stopwatch.GetTimestamp();
+            Turn++;
             if (count > 1) NoteEvents(count);
             for (int i = 0; i < count; i++)
             {
@@ -181,19 +196,10 @@ internal sealed unsafe class Worker
                     _ = Sys.read(_wake, (byte*)&drained, sizeof(ulong));
                     continue;
                 }
-                IoHandle? handle = _handles[(int)(uint)data];
-                if (handle is null || handle.LoopGeneration != (uint)(data >> 32)) continue;
-                handle.UntoldEvents = 0;
-                try
-                {
-                    handle.OnEvents(events);
-                }
-                catch (Exception e)
-                {
-                    _onFault("event", e);
-                    CloseHandle(handle);
-                }
+                Tell(data, events);
             }
+            for (int i = 0; i < again; i++) Tell(_again[i], Sys.EPOLLIN);
+            if (again > 0) _again.RemoveRange(0, again);
             try
             {
                 Timers.Advance(Now);
@@ -204,6 +210,22 @@ internal sealed unsafe class Worker
             }
             if (!_posted.IsEmpty || _wakePending != 0) RunPosted();
             if (_turnEnd.Count > 0) EndTurn();
+        }
+    }
+
+    private void Tell(ulong data, uint events)
+    {
+        IoHandle? handle = _handles[(int)(uint)data];
+        if (handle is null || handle.LoopGeneration != (uint)(data >> 32)) return;
+        handle.UntoldEvents = 0;
+        try
+        {
+            handle.OnEvents(events);
+        }
+        catch (Exception e)
+        {
+            _onFault("event", e);
+            CloseHandle(handle);
         }
     }
 
@@ -230,7 +252,7 @@ internal sealed unsafe class Worker
         {
             byte* entry = _events + i * EventSize;
             ulong data = *(ulong*)(entry + DataOffset);
-            if (data != ulong.MaxValue && _handles[(int)(uint)data] is { } handle && handle.LoopGeneration == (uint)(data >> 32)) handle.UntoldEvents = *(uint*)entry;
+            if (data != ulong.MaxValue && _handles[(int)(uint)data] is { } handle && handle.LoopGeneration == (uint)(data >> 32)) handle.UntoldEvents |= *(uint*)entry;
         }
     }
 
