@@ -44,6 +44,9 @@ public sealed class AbuseTests(Http2Fixture fixture) : IClassFixture<Http2Fixtur
         ["PRIORITY (CVE-2019-9513)"] = (() => [], i => Raw(Http2FrameType.Priority, 0, i, 0, 0, 0, 0, 9)),
         ["WINDOW_UPDATE (CVE-2019-9511)"] = (() => Get(1), _ => Window(0, 1)),
         ["WINDOW_UPDATE of a stream"] = (() => Get(1), _ => Window(1, 1)),
+        ["HEADERS on a stream that is gone"] = (() => Headers(1, [(":method", "GET")], true), _ => Get(1)),
+        ["RST_STREAM on a stream that is gone"] = (() => [.. Get(1), .. Reset(1)], _ => Reset(1)),
+        ["GOAWAY"] = (() => [], _ => Raw(Http2FrameType.GoAway, 0, 0, new byte[8])),
         ["Frames of unknown types"] = (() => [], i => Raw((Http2FrameType)(0x20 + (i & 63)), 0, 0, 1)),
     };
 

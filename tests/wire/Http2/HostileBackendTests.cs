@@ -50,6 +50,8 @@ public sealed class HostileBackendTests(Http2Fixture fixture) : IClassFixture<Ht
         ["a frame that is too long"] = id => Frame(Http2FrameType.Headers, Http2Flags.EndHeaders, id, new byte[16385]),
         ["SETTINGS_ENABLE_PUSH of 1"] = id => Settings((Http2SettingId.EnablePush, 1)),
         ["SETTINGS on a stream"] = id => Frame(Http2FrameType.Settings, 0, id, []),
+        ["SETTINGS_ENABLE_CONNECT_PROTOCOL that is taken back"] = id => [.. Settings((Http2SettingId.EnableConnectProtocol, 1)), .. Settings((Http2SettingId.EnableConnectProtocol, 0))],
+        ["GOAWAY without end"] = id => [.. Enumerable.Range(0, 2000).SelectMany(_ => Frame(Http2FrameType.GoAway, 0, 0, [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]))],
         ["a window of the connection that overflows"] = id => [.. Window(0, int.MaxValue), .. Window(0, int.MaxValue)],
         ["a window of the stream that overflows"] = id => Window(id, int.MaxValue),
         ["a window that grows by 0"] = id => Window(id, 0),

@@ -117,6 +117,9 @@ public sealed class ProtocolTests(Http2Fixture fixture) : IClassFixture<Http2Fix
         ["SETTINGS_MAX_FRAME_SIZE below 16384 ends the connection"] = () => Ends(Protocol, Setting(Http2SettingId.MaxFrameSize, 16383)),
         ["SETTINGS_MAX_FRAME_SIZE above 2^24-1 ends the connection"] = () => Ends(Protocol, Setting(Http2SettingId.MaxFrameSize, 16777216)),
         ["SETTINGS_ENABLE_CONNECT_PROTOCOL of 2 ends the connection"] = () => Ends(Protocol, Setting(Http2SettingId.EnableConnectProtocol, 2)),
+        ["SETTINGS_ENABLE_CONNECT_PROTOCOL that is taken back ends the connection"] = () => Ends(Protocol, Setting(Http2SettingId.EnableConnectProtocol, 1), Setting(Http2SettingId.EnableConnectProtocol, 0)),
+        ["SETTINGS_ENABLE_CONNECT_PROTOCOL that is taken back in the same frame ends the connection"] = () => Ends(Protocol, Settings((Http2SettingId.EnableConnectProtocol, 1), (Http2SettingId.EnableConnectProtocol, 0))),
+        ["SETTINGS_ENABLE_CONNECT_PROTOCOL may be said again"] = () => Passes(Setting(Http2SettingId.EnableConnectProtocol, 0), Setting(Http2SettingId.EnableConnectProtocol, 1), Setting(Http2SettingId.EnableConnectProtocol, 1)),
         ["A header table of no bytes is a setting like others"] = () => Passes(Setting(Http2SettingId.HeaderTableSize, 0), Get(1), Setting(Http2SettingId.HeaderTableSize, 100_000)),
 
         // 6.6: PUSH_PROMISE.
@@ -138,6 +141,8 @@ public sealed class ProtocolTests(Http2Fixture fixture) : IClassFixture<Http2Fix
         ["WINDOW_UPDATE of another size than 4 ends the connection"] = () => Ends(Http2ErrorCode.FrameSizeError, Raw(Http2FrameType.WindowUpdate, 0, 0, new byte[3])),
         ["A connection window above 2^31-1 ends the connection"] = () => Ends(Http2ErrorCode.FlowControlError, Window(0, int.MaxValue)),
         ["A stream window above 2^31-1 resets the stream"] = () => Resets(Http2ErrorCode.FlowControlError, Post(), Window(1, int.MaxValue)),
+        ["A setting that lifts an open stream's window above 2^31-1 for a moment ends the connection"] = () => Ends(Http2ErrorCode.FlowControlError, Post(), Window(1, 1000), Settings((Http2SettingId.InitialWindowSize, int.MaxValue), (Http2SettingId.InitialWindowSize, 65535))),
+        ["The last of many windows in one SETTINGS holds"] = () => Passes(Post(), Settings((Http2SettingId.InitialWindowSize, 0), (Http2SettingId.InitialWindowSize, 1 << 30), (Http2SettingId.InitialWindowSize, 65535)), Window(1, int.MaxValue - 65535)),
         ["A setting that lifts an open stream's window above 2^31-1 ends the connection"] = () => Ends(Http2ErrorCode.FlowControlError, Post(), Window(1, 1000), Setting(Http2SettingId.InitialWindowSize, int.MaxValue)),
 
         // 8.1, 8.2: messages.

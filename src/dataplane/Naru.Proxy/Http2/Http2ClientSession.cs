@@ -108,7 +108,8 @@ internal sealed class Http2ClientSession : Http2Session
         if (!goOn || stream is null || builder.Fault != SectionFault.None || (trailers && !end) || stream.EndReceived)
         {
             Worker.Buffers.Return(builder.Buffer);
-            if (!goOn || stream is null) return goOn;
+            if (!goOn) return false;
+            if (stream is null) return Late();
             _stats[ClusterStats.CxProtocolError]++;
             return StreamFault(id, Http2ErrorCode.ProtocolError, builder.Why);
         }

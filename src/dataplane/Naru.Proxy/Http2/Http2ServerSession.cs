@@ -123,11 +123,11 @@ internal sealed class Http2ServerSession : Http2Session
         Worker.Cache.Return(stream);
         if (!goOn) return false;
         // A stream that we closed, or one above our GOAWAY: its fields had to be decompressed, no more.
-        if (id > _lastAllowed) return true;
+        if (id > _lastAllowed) return Late();
         if (!taken)
         {
             if (EndedByPeer(id)) return Fault(Http2ErrorCode.StreamClosed, "HEADERS on a closed stream");
-            return !WasSkipped(id) || Fault(Http2ErrorCode.ProtocolError, "HEADERS on a stream below one that was opened");
+            return WasSkipped(id) ? Fault(Http2ErrorCode.ProtocolError, "HEADERS on a stream below one that was opened") : Late();
         }
         Skip(id);
         LastId = id;

@@ -280,6 +280,7 @@ internal abstract partial class Http2Session
             case Http2FrameType.GoAway:
                 if (id != 0) return Fault(Http2ErrorCode.ProtocolError, "GOAWAY on a stream");
                 if (payload.Length < 8) return Fault(Http2ErrorCode.FrameSizeError, "GOAWAY is too short");
+                if (!Permits(_meter.OnControl(Worker.Now))) return false;
                 GoAwayReceived = true;
                 OnGoAway((int)(BinaryPrimitives.ReadUInt32BigEndian(payload) & 0x7fffffff));
                 return true;
@@ -359,6 +360,8 @@ internal abstract partial class Http2Session
         if (payload.Length % 6 != 0) return Fault(Http2ErrorCode.FrameSizeError, "SETTINGS are no multiple of 6 bytes");
         if (!Permits(_meter.OnControl(Worker.Now))) return false;
         _settingsSeen = true;
+        // One frame may say it thousands of times: streams are told of the last, and must bear the largest.
+        long window = _peerWindow, most = _peerWindow;
         for (; !payload.IsEmpty; payload = payload[6..])
         {
             uint value = BinaryPrimitives.ReadUInt32BigEndian(payload[2..]);
@@ -375,22 +378,35 @@ internal abstract partial class Http2Session
                     break;
                 case Http2SettingId.InitialWindowSize:
                     if (value > int.MaxValue) return Fault(Http2ErrorCode.FlowControlError, "SETTINGS_INITIAL_WINDOW_SIZE is out of range");
-                    long change = value - _peerWindow;
-                    _peerWindow = value;
-                    foreach (Http2Stream stream in Streams.Values)
-                        if ((stream.SendWindow += change) > int.MaxValue) return Fault(Http2ErrorCode.FlowControlError, "a window overflows");
+                    window = value;
+                    most = Math.Max(most, window);
                     break;
                 case Http2SettingId.MaxFrameSize:
                     if (value is < 16384 or > 16777215) return Fault(Http2ErrorCode.ProtocolError, "SETTINGS_MAX_FRAME_SIZE is out of range");
                     break;
                 case Http2SettingId.EnableConnectProtocol:
-                    if (value > 1) return Fault(Http2ErrorCode.ProtocolError, "SETTINGS_ENABLE_CONNECT_PROTOCOL is out of range");
+                    // Once on it stays on (RFC 8441 3).
+                    if (value > 1 || (value == 0 && PeerTakesConnect)) return Fault(Http2ErrorCode.ProtocolError, "SETTINGS_ENABLE_CONNECT_PROTOCOL is out of range");
                     PeerTakesConnect = value == 1;
                     break;
             }
         }
+        if (!MoveWindows(window, most)) return Fault(Http2ErrorCode.FlowControlError, "a window overflows");
         OnSettings();
         return SendSettingsAck();
+    }
+
+    private bool MoveWindows(long window, long most)
+    {
+        long change = window - _peerWindow, rise = most - _peerWindow;
+        _peerWindow = window;
+        if (change == 0 && rise == 0) return true;
+        foreach (Http2Stream stream in Streams.Values)
+        {
+            if (stream.SendWindow + rise > int.MaxValue) return false;
+            stream.SendWindow += change;
+        }
+        return true;
     }
 
     // Until the peer has said that it knows our windows, it may use the default ones.
@@ -427,7 +443,8 @@ internal abstract partial class Http2Session
         if (id == 0) return Fault(Http2ErrorCode.ProtocolError, "RST_STREAM on stream 0");
         if (payload.Length != 4) return Fault(Http2ErrorCode.FrameSizeError, "RST_STREAM has 4 bytes");
         if (IsIdle(id)) return Fault(Http2ErrorCode.ProtocolError, "RST_STREAM on a stream that was never opened");
-        if (!Streams.TryGetValue(id, out Http2Stream? stream)) return true;
+        // It may have crossed our end of the stream, but not without bound.
+        if (!Streams.TryGetValue(id, out Http2Stream? stream)) return Late();
         if (_server && !Permits(_meter.OnResetReceived(stream.OpenedAt, Worker.Now, stream.HeadSent))) return false;
         var code = (Http2ErrorCode)BinaryPrimitives.ReadUInt32BigEndian(payload);
         stream.Refused = code == Http2ErrorCode.RefusedStream;

@@ -19,7 +19,7 @@ public enum Http2Abuse : byte
     PriorityFlood,
     /// <summary>WINDOW_UPDATE (CVE-2019-9511).</summary>
     WindowUpdateFlood,
-    /// <summary>PING, SETTINGS and frames of unknown types (CVE-2019-9512, 9515).</summary>
+    /// <summary>PING, SETTINGS, GOAWAY, frames of unknown types (CVE-2019-9512, 9515) and frames on streams that are gone.</summary>
     ControlFlood,
     /// <summary>Answers to such frames that the peer does not read.</summary>
     OutboundControlFlood,
@@ -65,6 +65,7 @@ public struct Http2AbuseMeter(Http2AbuseLimits limits)
     private long _dataSent;
     private long _controlsAt;
     private int _controls;
+    private long _late;
     private int _empty;
     private int _continuations;
     private int _blockBytes;
@@ -151,7 +152,7 @@ public struct Http2AbuseMeter(Http2AbuseLimits limits)
     /// <summary>We sent a DATA frame: it pays for window updates.</summary>
     public void OnDataSent() => _dataSent++;
 
-    /// <summary>PING, SETTINGS (with or without ACK) or a frame of an unknown type came.</summary>
+    /// <summary>PING, SETTINGS (with or without ACK), GOAWAY or a frame of an unknown type came.</summary>
     public Http2Abuse OnControl(long now)
     {
         if (_controls > 0)
@@ -166,6 +167,10 @@ public struct Http2AbuseMeter(Http2AbuseLimits limits)
         else _controlsAt = now;
         return ++_controls > _limits.ControlBurst ? Http2Abuse.ControlFlood : Http2Abuse.None;
     }
+
+    /// <summary>HEADERS or RST_STREAM came on a stream that is gone: each stream may have as many as it has trailers and resets, and
+    /// those that were opened behind our GOAWAY are within the burst.</summary>
+    public Http2Abuse OnLate() => ++_late > _limits.ControlBurst + 2 * _streamsOpened ? Http2Abuse.ControlFlood : Http2Abuse.None;
 
     // Messages pay for the pings by which gRPC peers measure the line.
     private void Pay()
