@@ -30,6 +30,38 @@ public sealed class HpackEncoderTests
         return block[..at];
     }
 
+    // As heads are encoded: by the line, where the encoder knows it.
+    private static byte[] EncodeLines(HpackEncoder encoder, params ReadOnlySpan<(string Name, string Value)> fields)
+    {
+        var block = new byte[1 << 20];
+        int at = encoder.BeginBlock(block);
+        foreach ((string name, string value) in fields)
+        {
+            byte[] line = Encoding.Latin1.GetBytes($"{name}: {value}");
+            int written = encoder.EncodeKnown(line, block.AsSpan(at));
+            if (written == 0) written = encoder.EncodeLine(line, line.AsSpan(0, name.Length), line.AsSpan(name.Length + 2), block.AsSpan(at));
+            Assert.True(written > 0);
+            at += written;
+        }
+        return block[..at];
+    }
+
+    [Fact]
+    public void A_line_that_was_sent_before_is_known_until_its_field_leaves_the_table()
+    {
+        var encoder = new HpackEncoder();
+        byte[] line = "user-agent: curl/8"u8.ToArray();
+        Assert.Equal(0, encoder.EncodeKnown(line, new byte[64]));
+        for (int i = 0; i < 3; i++) _ = EncodeLines(encoder, ("user-agent", "curl/8"));
+        Assert.Equal(1, encoder.EncodeKnown(line, new byte[64]));
+        Assert.Equal(0, encoder.EncodeKnown("user-agent: curl/9"u8, new byte[64]));
+        Assert.Equal(0, encoder.EncodeKnown("user-agent:  curl/8"u8, new byte[64]));
+        Assert.Equal(-1, encoder.EncodeKnown(line, []));
+        encoder.SetPeerTableSize(0);
+        _ = encoder.BeginBlock(new byte[64]);
+        Assert.Equal(0, encoder.EncodeKnown(line, new byte[64]));
+    }
+
     [Fact]
     public void A_grpc_call_that_was_made_before_takes_one_byte_a_field()
     {
@@ -184,7 +216,7 @@ public sealed class HpackEncoderTests
                 for (int j = 0; j < value.Length; j++) value[j] = (byte)(random.Next(30) == 0 ? random.Next(256) : 'a' + random.Next(3));
                 fields[i] = (names[random.Next(names.Length)], Encoding.Latin1.GetString(value));
             }
-            Assert.Equal(fields, FieldList.Decode(decoder, Encode(encoder, fields)));
+            Assert.Equal(fields, FieldList.Decode(decoder, random.Next(3) == 0 ? Encode(encoder, fields) : EncodeLines(encoder, fields)));
             Assert.Equal(encoder.TableSize, decoder.TableSize);
         }
     }

@@ -230,10 +230,14 @@ internal struct HeadBuilder : IHpackSink
     private void Write(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, KnownHeader id)
     {
         int start = _out.End - _start;
-        _out.Append(name);
-        _out.Append(": "u8);
-        _out.Append(value);
-        _out.Append("\r\n"u8);
+        Span<byte> line = _out.Free[..(name.Length + value.Length + 4)];
+        name.CopyTo(line);
+        line[name.Length] = (byte)':';
+        line[name.Length + 1] = (byte)' ';
+        value.CopyTo(line[(name.Length + 2)..]);
+        line[^2] = (byte)'\r';
+        line[^1] = (byte)'\n';
+        _out.End += line.Length;
         _head.BuiltField(start, name.Length, value.Length, id);
     }
 

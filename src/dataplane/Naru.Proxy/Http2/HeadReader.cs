@@ -35,26 +35,36 @@ internal readonly ref struct HeadReader(SectionKind kind, ReadOnlySpan<byte> byt
             if (_kind == SectionKind.Response)
             {
                 ReadOnlySpan<byte> status = IsTunnel && first.Slice(9, 3).SequenceEqual("101"u8) ? "200"u8 : first.Slice(9, 3);
-                at += encoder.Encode(":status"u8, status, into[at..]);
+                at += status.SequenceEqual("200"u8) ? HpackEncoder.EncodeStatic(8, into[at..]) : encoder.Encode(":status"u8, status, into[at..]);
             }
             else
             {
                 at += Request(encoder, first, lines, into[at..]);
             }
         }
+        // What a line becomes may depend on the message in tunnels and trailers only.
+        bool plain = !IsTunnel && _kind != SectionKind.Trailers;
         while (lines.Length > 2)
         {
-            int end = lines.IndexOf("\r\n"u8);
+            // One byte is found faster than two; a line feed alone ends no line.
+            int end = lines.IndexOf((byte)'\n') - 1;
+            if (end > 0 && lines[end] != '\r') end = lines.IndexOf("\r\n"u8);
             if (end <= 0) break;
-            int colon = lines.IndexOf((byte)':');
-            ReadOnlySpan<byte> name = lines[..colon];
-            ReadOnlySpan<byte> value = Http1Framing.Trim(lines[(colon + 1)..end]);
+            ReadOnlySpan<byte> line = lines[..end];
             lines = lines[(end + 2)..];
+            if (plain && encoder.EncodeKnown(line, into[at..]) is > 0 and int known)
+            {
+                at += known;
+                continue;
+            }
+            int colon = line.IndexOf((byte)':');
+            ReadOnlySpan<byte> name = line[..colon];
+            ReadOnlySpan<byte> value = Http1Framing.Trim(line[(colon + 1)..]);
             KnownHeader id = KnownHeaders.Of(name);
             if (id != KnownHeader.Other && !Travels(id, name, value)) continue;
             if (_kind == SectionKind.Trailers && !BodyPump.IsTrailer(id, name)) continue;
             if (IsTunnel && IsHandshake(name)) continue;
-            at += encoder.Encode(name, value, into[at..]);
+            at += plain ? encoder.EncodeLine(line, name, value, into[at..]) : encoder.Encode(name, value, into[at..]);
         }
         return at;
     }
@@ -65,10 +75,13 @@ internal readonly ref struct HeadReader(SectionKind kind, ReadOnlySpan<byte> byt
         ReadOnlySpan<byte> method = first[..space];
         ReadOnlySpan<byte> path = first[(space + 1)..(first.Length - " HTTP/1.1".Length)];
         bool connect = method.SequenceEqual("CONNECT"u8);
-        int at = encoder.Encode(":method"u8, IsTunnel ? "CONNECT"u8 : method, into);
+        int at = IsTunnel ? encoder.Encode(":method"u8, "CONNECT"u8, into)
+            : method.SequenceEqual("GET"u8) ? HpackEncoder.EncodeStatic(2, into)
+            : method.SequenceEqual("POST"u8) ? HpackEncoder.EncodeStatic(3, into)
+            : encoder.Encode(":method"u8, method, into);
         if (!connect)
         {
-            at += encoder.Encode(":scheme"u8, IsHttps ? "https"u8 : "http"u8, into[at..]);
+            at += HpackEncoder.EncodeStatic(IsHttps ? 7 : 6, into[at..]);
             at += encoder.Encode(":path"u8, path, into[at..]);
         }
         if (ResponseWriter.FindHeader(_bytes, "host"u8, out ReadOnlySpan<byte> host)) at += encoder.Encode(":authority"u8, host, into[at..]);

@@ -24,7 +24,7 @@ internal abstract partial class TcpSocket
     public ValueTask<bool> AcceptTlsAsync(TlsServerSlot slot)
     {
         if (slot.Current is not { } context) return new ValueTask<bool>(NotReady(slot));
-        _tls = TlsSession.Server(context, Fd, Worker.Index);
+        _tls = TlsSession.Server(context, Fd, Worker);
         return HandshakeAsync(slot);
     }
 
@@ -36,7 +36,7 @@ internal abstract partial class TcpSocket
     public ValueTask<bool> ConnectTlsAsync(TlsClientSlot slot, string sni, string expectedName, ReadOnlySpan<byte> alpn = default)
     {
         if (slot.Current is not { } context) return new ValueTask<bool>(NotReady(slot));
-        _tls = TlsSession.Client(context, Fd, Worker.Index, sni, expectedName, alpn);
+        _tls = TlsSession.Client(context, Fd, Worker, sni, expectedName, alpn);
         return HandshakeAsync(slot);
     }
 

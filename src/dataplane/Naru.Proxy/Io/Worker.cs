@@ -5,6 +5,7 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Overload;
+using Naru.Proxy.Tls;
 
 namespace Naru.Proxy.Io;
 
@@ -45,6 +46,7 @@ internal sealed unsafe class Worker
     private int _wakePending;
     private volatile bool _stopping;
     private Thread? _thread;
+    private RecordBuffers? _recordBuffers;
 
     public Worker(int index, Action<string, Exception> onFault)
     {
@@ -78,6 +80,9 @@ internal sealed unsafe class Worker
     public BufferPool Buffers { get; } = new();
     public WorkerCache Cache { get; } = new();
     public FastRandom Random { get; }
+
+    /// <summary>Which TLS connections keep their record buffers.</summary>
+    public RecordBuffers RecordBuffers => _recordBuffers ??= new RecordBuffers(this);
 
     /// <summary>What the overload manager decided; one object for all workers.</summary>
     public OverloadState Overload { get; init; } = new();

@@ -11,7 +11,7 @@ internal static unsafe partial class OpenSsl
     public const int Tls10 = 0x301, Tls11 = 0x302, Tls12 = 0x303, Tls13 = 0x304;
     public const ulong OpNoTicket = 1UL << 14, OpNoCompression = 1UL << 17, OpPrioritizeChaCha = 1UL << 21, OpServerPreference = 1UL << 22,
         OpNoRenegotiation = 1UL << 30;
-    public const int ModeEnablePartialWrite = 1, ModeAcceptMovingWriteBuffer = 2, ModeNoAutoChain = 8, ModeReleaseBuffers = 16;
+    public const int ModeEnablePartialWrite = 1, ModeAcceptMovingWriteBuffer = 2, ModeNoAutoChain = 8;
     public const int VerifyNone = 0, VerifyPeer = 1, VerifyFailIfNoPeerCert = 2;
     public const int SessionCacheOff = 0, SessionCacheClient = 1, SessionCacheServer = 2, SessionCacheNoInternal = 0x300;
     public const int ErrorSsl = 1, ErrorWantRead = 2, ErrorWantWrite = 3, ErrorSyscall = 5, ErrorZeroReturn = 6;
@@ -58,6 +58,7 @@ internal static unsafe partial class OpenSsl
     [LibraryImport(Lib)] public static partial int SSL_peek(nint ssl, byte* buffer, int length);
     [LibraryImport(Lib)] public static partial int SSL_write(nint ssl, byte* buffer, int length);
     [LibraryImport(Lib), SuppressGCTransition] public static partial int SSL_has_pending(nint ssl);
+    [LibraryImport(Lib)] public static partial int SSL_free_buffers(nint ssl);
     [LibraryImport(Lib)] public static partial int SSL_shutdown(nint ssl);
     [LibraryImport(Lib)] public static partial int SSL_get_error(nint ssl, int result);
     [LibraryImport(Lib)] public static partial nint SSL_ctrl(nint ssl, int command, nint number, nint pointer);

@@ -45,7 +45,7 @@ internal abstract unsafe class TlsContext
         if (lowest > highest) throw new TlsMaterialException("tls_minimum_protocol_version is above tls_maximum_protocol_version");
         Control(handle, OpenSsl.CtrlMinVersion, lowest, "tls_minimum_protocol_version");
         Control(handle, OpenSsl.CtrlMaxVersion, highest, "tls_maximum_protocol_version");
-        const int Modes = OpenSsl.ModeEnablePartialWrite | OpenSsl.ModeAcceptMovingWriteBuffer | OpenSsl.ModeReleaseBuffers | OpenSsl.ModeNoAutoChain;
+        const int Modes = OpenSsl.ModeEnablePartialWrite | OpenSsl.ModeAcceptMovingWriteBuffer | OpenSsl.ModeNoAutoChain;
         _ = OpenSsl.SSL_CTX_ctrl(handle, OpenSsl.CtrlMode, Modes, 0);
         _ = OpenSsl.SSL_CTX_ctrl(handle, OpenSsl.CtrlReadAhead, 1, 0);
         _ = OpenSsl.SSL_CTX_set_options(handle, OpenSsl.OpNoCompression);

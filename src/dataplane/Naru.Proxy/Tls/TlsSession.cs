@@ -27,6 +27,7 @@ internal sealed unsafe class TlsSession : IDisposable
 
     private readonly int _fd;
     private readonly SockAddr _peerAddress;
+    private readonly RecordBuffers _buffers;
     private nint _ssl;
     private bool _emptied;
     private bool _broken;
@@ -38,10 +39,11 @@ internal sealed unsafe class TlsSession : IDisposable
     private bool _peerRead;
     private byte[]?[]? _facts;
 
-    private TlsSession(TlsContext context, int fd, int worker)
+    private TlsSession(TlsContext context, int fd, Worker worker)
     {
         Context = context;
-        Shard = context.Stats.Shard(worker);
+        Shard = context.Stats.Shard(worker.Index);
+        _buffers = worker.RecordBuffers;
         _fd = fd;
         // Now: of a connection that was reset nobody knows the peer any more.
         SockAddr peer = default;
@@ -56,7 +58,7 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>The server's side.</summary>
-    public static TlsSession Server(TlsServerContext context, int fd, int worker)
+    public static TlsSession Server(TlsServerContext context, int fd, Worker worker)
     {
         var session = new TlsSession(context, fd, worker) { IsServer = true };
         OpenSsl.SSL_set_accept_state(session._ssl);
@@ -66,11 +68,11 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <summary>The client's side.</summary>
     /// <param name="context">Compiled context.</param>
     /// <param name="fd">Connected.</param>
-    /// <param name="worker">Index of its worker.</param>
+    /// <param name="worker">The worker it belongs to.</param>
     /// <param name="sni">Server name to send; empty or an IP literal sends none (RFC 6066 3).</param>
     /// <param name="expectedName">Name the certificate must have besides what the context asks; may be empty.</param>
     /// <param name="alpn">Protocols in wire form, offered where the context names none.</param>
-    public static TlsSession Client(TlsClientContext context, int fd, int worker, string sni, string expectedName, ReadOnlySpan<byte> alpn)
+    public static TlsSession Client(TlsClientContext context, int fd, Worker worker, string sni, string expectedName, ReadOnlySpan<byte> alpn)
     {
         var session = new TlsSession(context, fd, worker) { _sni = sni, ExpectedName = expectedName };
         OpenSsl.SSL_set_connect_state(session._ssl);
@@ -85,6 +87,18 @@ internal sealed unsafe class TlsSession : IDisposable
 
     public TlsContext Context { get; }
     public bool IsServer { get; private init; }
+
+    /// <summary>Its place among those that keep their record buffers, or -1.</summary>
+    public int BuffersPlace { get; set; } = -1;
+
+    /// <summary>Whether a record was moved since <see cref="RecordBuffers"/> last looked.</summary>
+    public bool BuffersUsed { get; set; }
+
+    /// <summary>Gives the record buffers back; what is only half read or written stays.</summary>
+    public void FreeBuffers()
+    {
+        if (_ssl != 0) _ = OpenSsl.SSL_free_buffers(_ssl);
+    }
 
     /// <summary>The counters of its worker.</summary>
     public long[] Shard { get; }
@@ -114,6 +128,7 @@ internal sealed unsafe class TlsSession : IDisposable
         {
             Established = true;
             CountHandshake();
+            FreeBuffers();
             return 1;
         }
         switch (OpenSsl.SSL_get_error(_ssl, result))
@@ -131,7 +146,7 @@ internal sealed unsafe class TlsSession : IDisposable
         if (_ssl == 0 || _broken) return Failed;
         Enter();
         int n = OpenSsl.SSL_read(_ssl, into, length);
-        return n > 0 ? n : Outcome(n);
+        return n > 0 ? Moved(n) : Outcome(n);
     }
 
     /// <summary>Like <see cref="Read"/> of one byte that stays where it is; takes in TLS's own messages on the way.</summary>
@@ -151,7 +166,14 @@ internal sealed unsafe class TlsSession : IDisposable
         if (_ssl == 0 || _broken) return Failed;
         Enter();
         int n = OpenSsl.SSL_write(_ssl, bytes, length);
-        return n > 0 ? n : Outcome(n);
+        return n > 0 ? Moved(n) : Outcome(n);
+    }
+
+    private int Moved(int count)
+    {
+        BuffersUsed = true;
+        if (BuffersPlace < 0) _buffers.Enter(this);
+        return count;
     }
 
     /// <summary>Whether nothing is left to be read before the socket is readable again: neither decrypted nor raw bytes are here, and the
@@ -362,6 +384,8 @@ internal sealed unsafe class TlsSession : IDisposable
     private void Free()
     {
         if (_ssl == 0) return;
+        // Only Dispose finds it with a place: who has one is held there.
+        if (BuffersPlace >= 0) _buffers.Leave(this);
         OpenSsl.SSL_free(_ssl);
         _ssl = 0;
         if (ReferenceEquals(t_current, this)) t_current = null;

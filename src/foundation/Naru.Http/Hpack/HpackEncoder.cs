@@ -16,6 +16,9 @@ public sealed class HpackEncoder
     private const int ShortCookie = 20;
     private const int Buckets = 128;
     private const int SeenSlots = 64;
+    private const int LineSlots = 64;
+
+    private readonly record struct KnownLine(uint Hash, uint Sequence);
 
     private enum Policy : byte
     {
@@ -40,6 +43,8 @@ public sealed class HpackEncoder
     private uint[]? _buckets;
     // Hashes of fields that were sent as literals a short while ago.
     private uint[]? _seen;
+    // Lines whose field was found in the dynamic table, by the hash of the line.
+    private KnownLine[]? _lines;
     private int _target;
     private int _smallestTarget;
     private bool _updatePending;
@@ -89,6 +94,40 @@ public sealed class HpackEncoder
         return hasCapitals ? EncodeLowered(name, value, destination) : EncodeLower(name, nameHash, value, destination);
     }
 
+    /// <summary>Writes the field of a line <c>name: value</c> if it went through <see cref="EncodeLine"/> before and is in the table: what
+    /// is repeated from message to message costs one hash and one comparison.</summary>
+    /// <returns>Bytes written, 0 where the line is not known, or -1 when there is no room.</returns>
+    public int EncodeKnown(ReadOnlySpan<byte> line, Span<byte> destination)
+    {
+        if (_lines is not { } lines) return 0;
+        uint hash = HpackHash.Of(line);
+        ref readonly KnownLine known = ref lines[hash % LineSlots];
+        if (known.Hash != hash || !_table.Holds(known.Sequence)) return 0;
+        ref readonly HpackEntry entry = ref _table.At(known.Sequence);
+        int name = entry.NameLength;
+        if (line.Length != name + 2 + entry.ValueLength || line[name] != ':' || line[name + 1] != ' ') return 0;
+        if (!_table.Value(entry).SequenceEqual(line[(name + 2)..]) || !_table.Name(entry).SequenceEqual(line[..name])) return 0;
+        return Indexed(IndexOf(known.Sequence), destination);
+    }
+
+    /// <summary>Writes one field, and remembers its line for <see cref="EncodeKnown"/> once the table has it.</summary>
+    /// <returns>Bytes written, or -1 when there is no room (nothing has changed then).</returns>
+    public int EncodeLine(ReadOnlySpan<byte> line, ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, Span<byte> destination)
+    {
+        uint nameHash = HpackHash.Of(name, 0, out bool hasCapitals);
+        if (hasCapitals) return EncodeLowered(name, value, destination);
+        uint hash = HpackHash.Of(value, nameHash);
+        int index = FindField(name, value, hash);
+        if (index == 0) return EncodeNew(name, nameHash, value, hash, destination);
+        uint lineHash = HpackHash.Of(line);
+        (_lines ??= new KnownLine[LineSlots])[lineHash % LineSlots] = new KnownLine(lineHash, _table.NextSequence - (uint)(index - HpackStaticTable.Count));
+        return Indexed(index, destination);
+    }
+
+    /// <summary>Writes a field of the static table (RFC 7541 appendix A) by its number, 1 to 61.</summary>
+    /// <returns>1, or -1 when there is no room.</returns>
+    public static int EncodeStatic(int index, Span<byte> destination) => Indexed(index, destination);
+
     [SkipLocalsInit]
     private int EncodeLowered(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, Span<byte> destination)
     {
@@ -108,9 +147,14 @@ public sealed class HpackEncoder
     private int EncodeLower(ReadOnlySpan<byte> name, uint nameHash, ReadOnlySpan<byte> value, Span<byte> destination)
     {
         uint hash = HpackHash.Of(value, nameHash);
-        uint[]? buckets = _buckets;
-        int index = buckets is null ? 0 : FindField(buckets, name, value, hash);
-        if (index == 0) index = HpackStaticTable.IndexOf(name, value, hash);
+        int index = FindField(name, value, hash);
+        return index != 0 ? Indexed(index, destination) : EncodeNew(name, nameHash, value, hash, destination);
+    }
+
+    // A field that the dynamic table does not have.
+    private int EncodeNew(ReadOnlySpan<byte> name, uint nameHash, ReadOnlySpan<byte> value, uint hash, Span<byte> destination)
+    {
+        int index = HpackStaticTable.IndexOf(name, value, hash);
         if (index != 0) return Indexed(index, destination);
 
         int nameIndex = HpackStaticTable.IndexOf(name, nameHash);
@@ -118,7 +162,7 @@ public sealed class HpackEncoder
         if (policy == Policy.Cookie) policy = value.Length < ShortCookie ? Policy.Sensitive : Policy.WhenRepeated;
         if (policy == Policy.Sensitive) return Literal(name, value, nameIndex, 0x10, 4, destination);
         if (policy == Policy.Never) return Literal(name, value, nameIndex, 0x00, 4, destination);
-        if (nameIndex == 0 && buckets is not null) nameIndex = FindName(buckets, name, nameHash);
+        if (nameIndex == 0 && _buckets is { } buckets) nameIndex = FindName(buckets, name, nameHash);
 
         // A field that fills more than half of the table would push out what is worth more. A name that neither table has enters with
         // its first value, so that at least the name is short from then on.
@@ -139,6 +183,15 @@ public sealed class HpackEncoder
 
     private static int Literal(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, int nameIndex, byte pattern, int prefix, Span<byte> destination)
     {
+        // What most messages have: a short value that is sent plain, its name in a table.
+        if (nameIndex != 0 && pattern != 0x40 && value.Length < 0x7f && destination.Length >= value.Length + 8)
+        {
+            int end = 0;
+            WriteInteger(destination, ref end, pattern, prefix, nameIndex);
+            destination[end++] = (byte)value.Length;
+            value.CopyTo(destination[end..]);
+            return end + value.Length;
+        }
         int nameCoded = nameIndex == 0 ? HpackHuffman.EncodedLength(name) : 0;
         // What enters the table is coded once and pays for it; what does not is sent plain: within a mesh the time of both sides is
         // worth more than a quarter of its bytes.
@@ -191,8 +244,9 @@ public sealed class HpackEncoder
     }
 
     // Chains run from new to old; an entry that is gone ends its chain, since all behind it are older.
-    private int FindField(uint[] buckets, ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, uint hash)
+    private int FindField(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, uint hash)
     {
+        if (_buckets is not { } buckets) return 0;
         for (uint sequence = buckets[hash % Buckets] - 1; _table.Holds(sequence);)
         {
             ref readonly HpackEntry entry = ref _table.At(sequence);

@@ -74,6 +74,24 @@ public sealed class TlsProxyTests
     }
 
     [Fact]
+    public async Task More_connections_than_may_keep_their_record_buffers_are_served_alike()
+    {
+        await using SecureBackend backend = Backend();
+        await using var engine = new TlsEngine(Downstream, backend.Port, Upstream());
+        using HttpClient client = TlsEngine.Client("a.example", HttpVersion.Version11);
+        for (int round = 0; round < 2; round++)
+        {
+            string[] answers = await Task.WhenAll(Enumerable.Range(0, 2 * RecordBuffers.Capacity + 100).Select(i => client.GetStringAsync($"https://127.0.0.1:{engine.Port}/{i}")));
+            for (int i = 0; i < answers.Length; i++)
+            {
+                Assert.StartsWith($"GET /{i} HTTP/1.1", answers[i]);
+                Assert.EndsWith(new string('y', 100_000), answers[i]);
+            }
+        }
+        Assert.Empty(engine.Faults);
+    }
+
+    [Fact]
     public async Task A_backend_with_the_wrong_name_gets_no_request_and_the_answer_says_why()
     {
         await using SecureBackend backend = Backend(["c.example"]);
