@@ -18,15 +18,17 @@ public sealed class EndsTests(Http2Fixture fixture) : IClassFixture<Http2Fixture
     [Fact]
     public async Task A_client_that_resets_its_stream_frees_the_http_1_backend()
     {
+        var arrived = new TaskCompletionSource();
         var gone = new TaskCompletionSource();
         string path = fixture.Http1.Add(async (c, head) =>
         {
+            arrived.SetResult();
             await c.Reader.RestAsync();
             gone.SetResult();
         });
         using Http2Peer client = await Http2Peer.ConnectAsync(fixture.ToHttp1.Address);
         int id = await client.OpenAsync("GET", path);
-        await Waiting.UntilAsync(async () => await fixture.ToHttp1.StatAsync("cluster.backend.upstream_rq_active") > 0, "the request to be under way");
+        await arrived.Task.Within("the request");
         await client.ResetAsync(id);
         await gone.Task.Within("the backend's connection to end");
         await client.PingAsync();
