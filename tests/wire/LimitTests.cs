@@ -84,6 +84,53 @@ public sealed class LimitTests(WireFixture fixture) : IClassFixture<WireFixture>
         Assert.Equal(431, (await client.ExchangeAsync($"GET /a HTTP/1.1\r\nHost: x\r\n{Fields(160)}\r\n")).Status);
     }
 
+    [Theory]
+    [InlineData(1, 120)]
+    [InlineData(1, 140)]
+    [InlineData(1, 1000)]
+    [InlineData(2, 110)]
+    public async Task No_setting_lets_heads_beyond_96_KiB_in_and_they_are_refused_with_431(int version, int kib)
+    {
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(fixture.Backend.Port, "max_request_headers_kb: 8192"));
+        if (version == 2)
+        {
+            using Http2Peer peer = await Http2Peer.ConnectAsync(proxy.Address);
+            (string, string)[] fields = [.. Enumerable.Range(0, kib / 10).Select(i => ($"x-{i}", new string('a', 10 * 1024)))];
+            await peer.SendAsync(Http2Bytes.Headers(1, Http2Bytes.Request("GET", "/a", fields), end: true));
+            Assert.Equal(431, (await peer.EndAsync(1)).Status);
+            await peer.HeadersAsync(3, Http2Bytes.Request("GET", "/a"), end: true);
+            Assert.Equal(200, (await peer.EndAsync(3)).Status);
+            return;
+        }
+        using RawClient client = await proxy.ConnectAsync();
+        Assert.Equal(200, (await client.ExchangeAsync($"GET /a HTTP/1.1\r\nHost: x\r\nX-Long: {new string('a', 90 * 1024)}\r\n\r\n")).Status);
+        await client.TrySendAsync($"GET /a HTTP/1.1\r\nHost: x\r\nX-Long: {new string('a', kib * 1024)}\r\n\r\n");
+        Assert.Equal(431, (await client.ResponseAsync()).Status);
+    }
+
+    [Fact]
+    public async Task What_a_route_adds_to_a_head_at_its_limit_does_not_end_its_connection()
+    {
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.Many("""
+            - match: { prefix: "/old/" }
+              route: { cluster: backend, prefix_rewrite: "/new/" }
+              request_headers_to_add:
+              - header: { key: x-again, value: "%REQ(:path)%" }
+              response_headers_to_add:
+              - header: { key: x-one, value: "%REQ(:path)%" }
+              - header: { key: x-two, value: "%REQ(:path)%" }
+            """, [new TestCluster("backend", [fixture.Backend.Port])], "max_request_headers_kb: 96"));
+        string path = "/old/" + new string('a', 90 * 1024);
+        using RawClient client = await proxy.ConnectAsync();
+        for (int i = 0; i < 2; i++)
+        {
+            HttpMessage answer = await client.ExchangeAsync($"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+            Assert.Equal((200, path, path), (answer.Status, answer.Header("x-one"), answer.Header("x-two")));
+            Assert.Contains($"\nx-again: {path}\n", answer.Text);
+            Assert.Contains($"\nx-envoy-original-path: {path}\n", answer.Text);
+        }
+    }
+
     [Fact]
     public async Task A_head_that_never_ends_is_answered_408_and_closed()
     {

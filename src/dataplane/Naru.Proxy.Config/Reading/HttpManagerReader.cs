@@ -69,7 +69,7 @@ internal static class HttpManagerReader
             Proxy100Continue = manager.Proxy100Continue,
             NormalizePath = manager.NormalizePath ?? false,
             MergeSlashes = manager.MergeSlashes,
-            MaxRequestHeadersBytes = Values.Count(scope, "max_request_headers_kb", manager.MaxRequestHeadersKb, 60, 1, 8192) * 1024,
+            MaxRequestHeadersBytes = HeadersKb(scope, manager) * 1024,
             StreamIdleTimeout = Values.Limit(scope, "stream_idle_timeout", manager.StreamIdleTimeout, TimeSpan.FromMinutes(5)),
             RequestTimeout = Values.Limit(scope, "request_timeout", manager.RequestTimeout, null),
             RequestHeadersTimeout = Values.Limit(scope, "request_headers_timeout", manager.RequestHeadersTimeout, TimeSpan.FromSeconds(10)),
@@ -136,6 +136,16 @@ internal static class HttpManagerReader
         if (details is null) return ClientCertDetails.None;
         return (details.Subject == true ? ClientCertDetails.Subject : 0) | (details.Cert ? ClientCertDetails.Cert : 0) | (details.Chain ? ClientCertDetails.Chain : 0)
             | (details.Dns ? ClientCertDetails.Dns : 0) | (details.Uri ? ClientCertDetails.Uri : 0);
+    }
+
+    // A head is read into one buffer.
+    private static int HeadersKb(Scope scope, HttpConnectionManager manager)
+    {
+        const int Most = 96;
+        int kb = Values.Count(scope, "max_request_headers_kb", manager.MaxRequestHeadersKb, 60, 1, 8192);
+        if (kb <= Most) return kb;
+        scope.Info("max_request_headers_kb", "NARU-C111", $"\"max_request_headers_kb\" is {Most}: longer heads are refused");
+        return Most;
     }
 
     private static ImmutableArray<string> Upgrades(Scope scope, HttpConnectionManager manager)

@@ -1,6 +1,5 @@
 // Writes the request head for the upstream: the client's own lines in their order and letter case, less what belongs to the
 // client's connection (RFC 9110 7.6.1), with the host and path the route asks for and the headers a proxy adds.
-using System.Diagnostics;
 using System.Text;
 using Naru.Http.Headers;
 using Naru.Http.Http1;
@@ -51,7 +50,7 @@ internal static class RequestWriter
             o.Append(x.Manager.Via);
             o.Append("\r\n"u8);
         }
-        if ((action.PrefixRewrite is not null || action.Config.RegexRewrite is not null) && !KeepsOriginalPath(x))
+        if ((action.PrefixRewrite is not null || action.Config.RegexRewrite is not null) && x.Path[0] == '/' && !KeepsOriginalPath(x))
         {
             Ensure(x, ref o, x.Head.TargetLength + 512);
             o.Append("x-envoy-original-path: "u8);
@@ -132,7 +131,8 @@ internal static class RequestWriter
                 KnownHeader.ContentLength or KnownHeader.TransferEncoding => x.Web == GrpcWebForm.Text,
                 KnownHeader.Te when x.Web != GrpcWebForm.None => true,
                 KnownHeader.Te => !Ascii.EqualsIgnoreCase(Http1Head.Value(bytes, field), "trailers"u8),
-                KnownHeader.Upgrade => !x.IsUpgrade,
+                // Only the one that was looked at: a second could ask for what is not allowed (h2c).
+                KnownHeader.Upgrade => !x.IsUpgrade || i != x.Framing.Upgrade,
                 KnownHeader.Expect => !config.Proxy100Continue,
                 KnownHeader.Internal => TrustedHeaders.DropsInternal(x, Http1Head.Name(bytes, field)),
                 KnownHeader.XForwardedProto => TrustedHeaders.DropsForwardedProto(x),
@@ -212,7 +212,12 @@ internal static class RequestWriter
     private static void WritePath(Exchange x, ref IoBuffer o, ForwardAction action)
     {
         ReadOnlySpan<byte> path = x.Path;
-        if (action.PrefixRewrite is { } prefix)
+        // An authority and the asterisk are no paths.
+        if (path[0] != '/')
+        {
+            o.Append(path);
+        }
+        else if (action.PrefixRewrite is { } prefix)
         {
             o.Append(prefix);
             o.Append(path[x.Route!.MatchedLength(path)..]);
@@ -278,16 +283,9 @@ internal static class RequestWriter
         o.End += written;
     }
 
-    /// <summary>Makes room for so many bytes; a head that would not even fit the large buffer is cut off by its limits long before.</summary>
+    /// <summary>Makes room for so many bytes: what a route adds to a head at its limit may need more than a buffer.</summary>
     public static void Ensure(Exchange x, ref IoBuffer o, int bytes)
     {
-        if (o.Room >= bytes) return;
-        if (o.Capacity == BufferPool.Large)
-        {
-            if (bytes <= 2) Debug.Fail("head buffer overflow");
-            throw new InvalidOperationException("the head with its added headers exceeds 128 KiB");
-        }
-        o = x.Worker.Buffers.Grow(o);
-        if (o.Room < bytes) throw new InvalidOperationException("the head with its added headers exceeds 128 KiB");
+        if (o.Room < bytes) o = x.Worker.Buffers.Grow(o, bytes);
     }
 }

@@ -41,7 +41,7 @@ internal sealed unsafe class IoBuffer(int capacity)
     ~IoBuffer() => NativeMemory.Free(Memory);
 }
 
-/// <summary>A worker's buffers: two sizes, kept in stacks. Not for other threads.</summary>
+/// <summary>A worker's buffers: two sizes, kept in stacks; what is larger is made when it is wanted, and not kept. Not for other threads.</summary>
 internal sealed class BufferPool
 {
     /// <summary>Fits nearly every head and is a good unit for streaming.</summary>
@@ -62,14 +62,16 @@ internal sealed class BufferPool
     public void Return(IoBuffer buffer)
     {
         buffer.Clear();
+        if (buffer.Capacity > Large) return;
         (Stack<IoBuffer> stack, int keep) = buffer.Capacity == Small ? (_small, KeepSmall) : (_large, KeepLarge);
         if (stack.Count < keep) stack.Push(buffer);
     }
 
-    /// <summary>A larger buffer with the same content; the smaller one goes back.</summary>
-    public IoBuffer Grow(IoBuffer buffer)
+    /// <summary>A larger buffer with the same content and at least so much room; the smaller one goes back.</summary>
+    public IoBuffer Grow(IoBuffer buffer, int room = 0)
     {
-        IoBuffer larger = RentLarge();
+        int wanted = buffer.Count + room;
+        IoBuffer larger = wanted <= Large ? RentLarge() : new IoBuffer((wanted + Large) / Large * Large);
         larger.Append(buffer.Filled);
         Return(buffer);
         return larger;
