@@ -62,19 +62,24 @@ internal static class RequestCheck
         Refusal(x);
     }
 
-    // Authority form only (RFC 9112 3.2.3): host and port, no path. Bytes behind the head belong to the tunnel.
+    // Authority form only (RFC 9112 3.2.3): host and port, no path. Bytes behind the head belong to the tunnel, and where there is none
+    // nobody may take them for a request: what a client relays for others who count on their tunnel would become its own.
     private static Reason? Connect(Exchange x, ReadOnlySpan<byte> bytes)
     {
+        x.KeepAlive = false;
         if (!x.Manager.TakesConnect) return Reasons.Connect;
         ReadOnlySpan<byte> target = bytes.Slice(x.Head.TargetStart, x.Head.TargetLength);
         int colon = target.LastIndexOf((byte)':');
-        if (!IsHost(target) || colon <= 0 || colon == target.Length - 1) return Reasons.BadTarget;
+        if (!IsHost(target) || colon <= 0 || !IsPort(target[(colon + 1)..])) return Reasons.BadTarget;
         if (x.Framing.Body != BodyKind.None) return Reasons.BadTarget;
         x.AuthorityStart = x.PathStart = x.Head.TargetStart;
         x.AuthorityLength = x.PathLength = x.Head.TargetLength;
         x.IsConnect = x.IsUpgrade = true;
         return null;
     }
+
+    // RFC 9110 9.3.6: an invalid port is refused.
+    private static bool IsPort(ReadOnlySpan<byte> digits) => ushort.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out ushort port) && port > 0;
 
     // HTTP/2 heads are looked over as they are decoded.
     private static unsafe bool Underscored(Exchange x)

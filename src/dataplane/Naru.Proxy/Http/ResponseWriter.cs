@@ -40,7 +40,7 @@ internal static class ResponseWriter
                     drop = !upgrade && head.Status != 426;
                     break;
                 case KnownHeader.TransferEncoding:
-                    drop = body != BodyKind.Chunked && !(x.IsHead && x.Head.Minor == 1);
+                    drop = body != BodyKind.Chunked && !(x.IsHead && x.Head.Minor == 1 && head.Status != 204);
                     break;
                 case KnownHeader.ContentLength:
                     drop = body == BodyKind.Chunked || head.Status is 204 or 101 || (upgrade && x.IsConnect) || x.ResponseBody.IsForWeb;
@@ -123,7 +123,7 @@ internal static class ResponseWriter
         RequestWriter.Ensure(x, ref o, bytes.Length + 64);
         StatusLine(o, head.Status, bytes.Slice(head.ReasonStart, head.ReasonLength));
         foreach (ref readonly HeaderField field in head.Fields)
-            if (field.Id is KnownHeader.Other or KnownHeader.Date or KnownHeader.Server) o.Append(bytes[field.NameStart..field.LineEnd]);
+            if (field.Id is KnownHeader.Other or KnownHeader.Date or KnownHeader.Server && !IsNamedByConnection(head, bytes, Http1Head.Name(bytes, field))) o.Append(bytes[field.NameStart..field.LineEnd]);
         o.Append("\r\n"u8);
     }
 

@@ -7,9 +7,13 @@ namespace Naru.Proxy.Routing;
 internal static class PathRewrite
 {
     /// <summary>All matches replaced. The substitution refers to groups as .NET has it (<c>${1}</c>): RE2's <c>\1</c> was translated when the
-    /// configuration was read. A result with bytes no target may hold is escaped.</summary>
+    /// configuration was read. A result with bytes no target may hold is escaped, and one without a slash in front gets it: what a client wrote
+    /// behind the pattern must not become another form of target, or a part of the host.</summary>
     public static byte[] ByRegex(ReadOnlySpan<byte> path, Regex pattern, string substitution) =>
-        Escape(pattern.Replace(Encoding.Latin1.GetString(path), substitution));
+        Escape(Rooted(pattern.Replace(Encoding.Latin1.GetString(path), substitution)));
+
+    /// <summary>With a slash in front.</summary>
+    public static string Rooted(string path) => path.StartsWith('/') ? path : "/" + path;
 
     private static byte[] Escape(string path)
     {

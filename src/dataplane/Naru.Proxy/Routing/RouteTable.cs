@@ -182,7 +182,7 @@ internal sealed class ForwardAction
         ];
         _total = _targets.Aggregate(0u, (sum, t) => sum + t.Weight);
         Retry = config.RetryPolicy ?? host.RetryPolicy;
-        PrefixRewrite = config.PrefixRewrite is { } rewrite ? Encoding.UTF8.GetBytes(rewrite) : null;
+        PrefixRewrite = config.PrefixRewrite is { } rewrite ? Encoding.UTF8.GetBytes(PathRewrite.Rooted(rewrite)) : null;
         TimeoutMs = config.StreamLimits is null && config.Timeout is { } timeout ? (long)timeout.TotalMilliseconds : 0;
         PerTryMs = Retry?.PerTryTimeout is { } perTry ? (long)perTry.TotalMilliseconds : 0;
         if (TimeoutMs > 0 && PerTryMs >= TimeoutMs) PerTryMs = 0;

@@ -144,7 +144,7 @@ internal static class Router
         string port = action.Port is { } p ? IsDefault(scheme, p) ? "" : $":{p}"
             : action.Host is null && action.Scheme is null ? authority[HostOnly(authority).Length..] : "";
         string location = action.Path
-            ?? (action.PrefixRewrite is { } prefix ? prefix + path[x.Route!.MatchedLength(x.Path)..]
+            ?? (action.PrefixRewrite is { } prefix ? PathRewrite.Rooted(prefix) + path[x.Route!.MatchedLength(x.Path)..]
             : action.RegexRewrite is { } rewrite ? Encoding.Latin1.GetString(PathRewrite.ByRegex(x.Path, rewrite.Pattern, rewrite.Substitution))
             : path);
         if (x.HasQuery && !action.StripQuery && !location.Contains('?')) location += "?" + Encoding.Latin1.GetString(x.Query);
