@@ -10,6 +10,7 @@ using Naru.Core;
 using Naru.Proxy.Config;
 using Naru.Proxy.Host.Admin;
 using Naru.Proxy.Host.HotRestart;
+using Naru.Proxy.Listeners;
 using Naru.Proxy.Xds;
 using Naru.Telemetry;
 
@@ -43,6 +44,7 @@ internal static class Composition
             Overload = config.Overload,
             ShrinkHeap = static () => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: false, compacting: true),
             OnDiagnostic = d => log.Write("tls", d.Severity switch { Severity.Error => LogLevel.Error, Severity.Warning => LogLevel.Warning, _ => LogLevel.Info }, d.ToString()),
+            ConnectionLog = new ConnectionLog(() => log.IsOn("listener", LogLevel.Debug), text => log.Write("listener", LogLevel.Debug, text)),
             OnFault = (where, e) => log.Error("http", $"{where}: an internal fault was contained: {e}"),
         });
         await using var xds = new XdsManager(new XdsManagerOptions

@@ -56,6 +56,9 @@ public sealed record ProxyEngineOptions
         _ => System.Net.Sockets.AddressFamily.Unspecified,
     }).ConfigureAwait(false);
 
+    /// <summary>Told why connections ended, where it listens.</summary>
+    public ConnectionLog ConnectionLog { get; init; } = ConnectionLog.None;
+
     /// <summary>Told about bugs: exceptions that reached a worker's loop.</summary>
     public Action<string, Exception> OnFault { get; init; } = static (_, _) => { };
 }
@@ -228,6 +231,7 @@ public sealed class ProxyEngine : IDataPlane
             IsDraining = MustDrain(config),
             Udp = chains.Udp,
             DrainMs = (long)_options.DrainTime.TotalMilliseconds,
+            Log = _options.ConnectionLog,
         };
         (int errno, AddressConfig? address) = listener.Bind(_workers, _options.Inherited);
         if (errno != 0)

@@ -45,6 +45,9 @@ internal sealed class FilterChain
     /// <summary>The connection manager of an HTTP chain, replaced whole when its configuration changes; connections look here for each request.</summary>
     public HttpManager? Manager { get => _manager; set => _manager = value; }
 
+    /// <summary>Its last filter, where that is a tcp_proxy; its log is told of connections that do not get so far.</summary>
+    public TcpProxy? Tcp { get; init; }
+
     /// <summary>It has left the configuration: its connections drain.</summary>
     public bool IsRetired { get => _retired; set => _retired = value; }
 

@@ -42,6 +42,7 @@ internal sealed unsafe class AcceptSocket : IoHandle, ITimerOwner
                 if (_worker.Overload.RejectsConnection(_worker.Random))
                 {
                     _listener.Stats.Shard(_worker.Index)[ListenerStats.CxOverloadReject]++;
+                    _listener.Log.Tell(_listener, peer, Network.ConnectionReasons.Overload);
                     _ = Sys.close(fd);
                     continue;
                 }

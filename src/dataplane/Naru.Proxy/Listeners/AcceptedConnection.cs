@@ -5,6 +5,8 @@ using Naru.Proxy.Config;
 using Naru.Proxy.FilterChains;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
+using Naru.Proxy.Network;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Listeners;
 
@@ -18,6 +20,7 @@ internal sealed class AcceptedConnection : ListenerConnection
     private bool _timedOut;
     private bool _before = true;
     private Ended _ended;
+    private bool _limited;
 
     public AcceptedConnection(in Arrival arrival, ChainSet chains) : base(arrival)
     {
@@ -95,10 +98,15 @@ internal sealed class AcceptedConnection : ListenerConnection
             // A client that waits for the server's first word is served by what is known.
             if (Listener.Config.ContinueOnListenerFiltersTimeout) return true;
             ListenerShard[ListenerStats.PreCxTimeout]++;
+            End(ConnectionReasons.ListenerFilterTimeout);
             return false;
         }
         if (_ended == Ended.ByPeer) ListenerShard[ListenerStats.FilterRemoteClose]++;
-        else if (!go) ListenerShard[ListenerStats.FilterError]++;
+        else if (!go)
+        {
+            ListenerShard[ListenerStats.FilterError]++;
+            End(_limited ? ConnectionReasons.RateLimit : ConnectionReasons.ListenerFilterRefused);
+        }
         return go && _ended == Ended.No;
     }
 
@@ -118,6 +126,7 @@ internal sealed class AcceptedConnection : ListenerConnection
     {
         if (limit.Bucket.Take(Worker.Now)) return true;
         limit.Stats.Shard(Worker.Index)[RateLimitStats.RateLimited]++;
+        _limited = true;
         return false;
     }
 
@@ -261,12 +270,14 @@ internal sealed class AcceptedConnection : ListenerConnection
         if (_chains.Pick(this) is not { } chain)
         {
             ListenerShard[ListenerStats.NoFilterChainMatch]++;
+            End(ConnectionReasons.NoFilterChain);
             return false;
         }
         Chain = chain;
         Opened();
         if (Refusal() is { } delay)
         {
+            End(RefusedFor!);
             if (delay > 0)
             {
                 // Whoever comes again at once is kept waiting.
@@ -283,6 +294,7 @@ internal sealed class AcceptedConnection : ListenerConnection
             if (!ok)
             {
                 if (_timedOut) ListenerShard[ListenerStats.TransportConnectTimeout]++;
+                End(_timedOut ? ConnectionReasons.TlsTimeout : ConnectionReasons.TlsFailure, TransportFailure);
                 return false;
             }
         }
@@ -290,6 +302,18 @@ internal sealed class AcceptedConnection : ListenerConnection
         Listener.Replace(this, next, Worker);
         next.Start();
         return true;
+    }
+
+    // Where its chain ends in a tcp_proxy, that one's log has it too, as in Envoy.
+    private void End(Reason reason, string why = "")
+    {
+        Listener.Log.Tell(Listener, this, reason, why);
+        if (Chain?.Tcp is not { Logs.Length: > 0 } tcp) return;
+        var record = new ConnectionRecord(Id, Worker.Ticks);
+        record.Begin(this);
+        record.Ended(reason, "", downstream: why);
+        record.End(0, 0, Worker.Ticks);
+        foreach ((AccessLogFormat format, AccessLogSink sink) in tcp.Logs) record.Write(format, sink, Worker.Index);
     }
 
     // It is no longer before its chain.

@@ -88,7 +88,8 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
             slot = tls.Server(Owner(listener, config), secure, options.Stats.Block($"listener.{prefix}", TlsStats.Schema), diagnostics);
             if (slot is null) return null;
         }
-        return new FilterChain(config, manager, Server(config.Terminal), [.. config.Filters.Select(f => NetworkFilter.Make(f, options.Stats))], slot);
+        TcpProxy? tcp = config.Terminal is TcpProxyConfig proxy ? Tcp(proxy) : null;
+        return new FilterChain(config, manager, Server(config.Terminal, tcp), [.. config.Filters.Select(f => NetworkFilter.Make(f, options.Stats))], slot) { Tcp = tcp };
     }
 
     // Unique: TLS sessions are good for one owner only.
@@ -101,18 +102,19 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
         return index < 0 ? $"{owner}, default filter chain" : $"{owner}, filter chain {index}";
     }
 
-    private Func<Arrival, ListenerConnection> Server(NetworkFilterConfig terminal)
+    private TcpProxy Tcp(TcpProxyConfig tcp) => new(tcp, options.Stats.Block($"tcp.{tcp.StatPrefix}", TcpStats.Schema), clusters, Logs(tcp.AccessLogs))
+    {
+        Http = tcp.Tunneling is null ? null : Inner(tcp),
+    };
+
+    private static Func<Arrival, ListenerConnection> Server(NetworkFilterConfig terminal, TcpProxy? tcp)
     {
         switch (terminal)
         {
             case HttpConnectionManagerConfig:
                 return static arrival => new Http1Connection(arrival);
-            case TcpProxyConfig tcp:
-                var proxy = new TcpProxy(tcp, options.Stats.Block($"tcp.{tcp.StatPrefix}", TcpStats.Schema), clusters, Logs(tcp.AccessLogs))
-                {
-                    Http = tcp.Tunneling is null ? null : Inner(tcp),
-                };
-                return arrival => new TcpProxyConnection(arrival, proxy);
+            case TcpProxyConfig:
+                return arrival => new TcpProxyConnection(arrival, tcp!);
             case EchoConfig:
                 return static arrival => new EchoConnection(arrival);
             case NetworkDirectResponseConfig direct:

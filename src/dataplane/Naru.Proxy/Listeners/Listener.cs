@@ -48,6 +48,9 @@ internal sealed class Listener
     /// <summary>Serves the datagrams of a UDP listener; null is TCP.</summary>
     public UdpProxy? Udp { get => _udp; set => _udp = value; }
 
+    /// <summary>Told why connections end.</summary>
+    public ConnectionLog Log { get; init; } = ConnectionLog.None;
+
     /// <summary>How long connections that nobody can end in order may live on when it drains, in ms.</summary>
     public long DrainMs { get; init; }
 

@@ -96,6 +96,9 @@ internal abstract class ListenerConnection : TcpSocket
         Worker.Overload.Opened();
     }
 
+    /// <summary>Why a network filter refused it.</summary>
+    protected Http.Reason? RefusedFor { get; private set; }
+
     /// <summary>Runs the network filters before the last one; a refusal and the ms to wait before the close, or null.</summary>
     protected long? Refusal()
     {
@@ -103,6 +106,7 @@ internal abstract class ListenerConnection : TcpSocket
         for (int i = 0; i < filters.Length; i++)
         {
             if (filters[i].Refuses(this, Worker) is not { } delay) continue;
+            RefusedFor = filters[i].Reason;
             while (--i >= 0) filters[i].Left(Worker);
             return delay;
         }

@@ -2,6 +2,7 @@
 using System.Diagnostics;
 using System.Text;
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
 using Naru.Proxy.Tls;
@@ -19,11 +20,11 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
     private long _sent;
     private int _attempts;
     private Host? _host;
+    private byte[] _details = [], _upstreamFailure = [], _downstreamFailure = [];
     private TlsSession? _tls;
 
     public DateTime StartTime { get; } = DateTime.UtcNow;
-    public ResponseFlags Flags { get; set; }
-    public byte[] Why { get; set; } = [];
+    public ResponseFlags Flags { get; private set; }
     public string Cluster { get; set; } = "";
 
     public void Begin(ListenerConnection connection)
@@ -55,6 +56,20 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
         _connectTicks = ticks;
     }
 
+    /// <summary>Why it ended; the first reason is kept.</summary>
+    /// <param name="reason">The reason.</param>
+    /// <param name="upstream">Why the upstream's transport failed.</param>
+    /// <param name="downstream">Why the client's did.</param>
+    /// <param name="more">Further flags.</param>
+    public void Ended(Reason reason, string upstream = "", string downstream = "", ResponseFlags more = ResponseFlags.None)
+    {
+        if (_details.Length > 0) return;
+        Flags = reason.Flags | more;
+        _details = Encoding.ASCII.GetBytes(reason.Details);
+        _upstreamFailure = Encoding.ASCII.GetBytes(upstream);
+        _downstreamFailure = Encoding.ASCII.GetBytes(downstream);
+    }
+
     public void End(long received, long sent, long ticks) => (_received, _sent, _endTicks) = (received, sent, ticks);
 
     public void Write(AccessLogFormat format, AccessLogSink sink, int worker)
@@ -81,7 +96,9 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
         RequestText.UpstreamHostName => _host is null ? default : _host.Hostname,
         RequestText.UpstreamCluster or RequestText.UpstreamClusterRaw => Encoding.UTF8.GetBytes(Cluster),
         RequestText.UpstreamLocalAddress => _upstreamLocal,
-        RequestText.UpstreamTransportFailureReason or RequestText.ConnectionTerminationDetails => Why,
+        RequestText.ConnectionTerminationDetails or RequestText.DownstreamLocalCloseReason => _details,
+        RequestText.UpstreamTransportFailureReason => _upstreamFailure,
+        RequestText.DownstreamTransportFailureReason => _downstreamFailure,
         RequestText.DownstreamRemoteAddress => _peer,
         RequestText.DownstreamDirectRemoteAddress => _direct,
         RequestText.DownstreamLocalAddress => _local,

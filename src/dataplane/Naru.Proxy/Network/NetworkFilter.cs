@@ -1,6 +1,7 @@
 // Network filters that stand before the last one of a chain: they see a connection once, when it begins, and may refuse it
 // (Envoy: connection_limit, local_ratelimit, sni_cluster).
 using Naru.Proxy.Config;
+using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
 using Naru.Telemetry;
@@ -11,6 +12,9 @@ internal abstract class NetworkFilter
 {
     /// <summary>Null lets the connection on; else it is closed after so many ms.</summary>
     public abstract long? Refuses(ListenerConnection connection, Worker worker);
+
+    /// <summary>Why it refuses.</summary>
+    public virtual Reason Reason => ConnectionReasons.RateLimit;
 
     /// <summary>A connection it let on is closed.</summary>
     public virtual void Left(Worker worker) { }
@@ -30,6 +34,8 @@ internal abstract class NetworkFilter
 internal sealed class ConnectionLimit(ConnectionLimitConfig config, StatBlock stats) : NetworkFilter
 {
     private long _active;
+
+    public override Reason Reason => ConnectionReasons.ConnectionLimit;
 
     public override long? Refuses(ListenerConnection connection, Worker worker)
     {

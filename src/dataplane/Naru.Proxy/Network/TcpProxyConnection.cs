@@ -1,10 +1,10 @@
 // A downstream connection that is passed on as it is: connects to an endpoint, then bytes both ways until both sides are done. An end
 // of one side is passed on as an end, a reset as a reset; nobody has to trust a stream that was cut.
 using System.Runtime.CompilerServices;
-using System.Text;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.FilterChains;
+using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
 using Naru.Proxy.LoadBalancing;
@@ -24,6 +24,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     private RelayLane? _upward;
     private RelayLane? _downward;
     private IoBuffer? _behind;
+    private bool _noted;
     private long _movedAt;
     private long _drainDue = TimerNode.Never;
 
@@ -52,7 +53,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
             if (_proxy.Pick(Info?.Cluster ?? "", Worker) is not { Current: { } cluster } slot)
             {
                 _shard[TcpStats.CxNoRoute]++;
-                Note(ResponseFlags.NoClusterFound, "");
+                Note(ConnectionReasons.NoCluster, Info?.Cluster ?? "");
             }
             else if (_proxy.Http is { } http && cluster.Config.Protocol is UpstreamProtocol.Http2 or UpstreamProtocol.Auto ? await LoopAsync(http.Listener, http.Chain, cluster) : await ConnectAsync(slot, cluster))
             {
@@ -79,7 +80,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
             if (slot.Connections >= cluster.Config.MaxConnections)
             {
                 stats[ClusterStats.CxOverflow]++;
-                Note(ResponseFlags.UpstreamOverflow, "");
+                Note(ConnectionReasons.Overflow, cluster: slot);
                 return false;
             }
             Host? host = cluster.Config.Type == DiscoveryType.OriginalDst ? OriginalDst.Pick(cluster, Worker, this, null)
@@ -88,7 +89,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
             if (host is null)
             {
                 stats[ClusterStats.CxNoneHealthy]++;
-                Note(ResponseFlags.NoHealthyUpstream, "");
+                Note(ConnectionReasons.NoHealthyUpstream, cluster: slot);
                 return false;
             }
             HostPool pool = host.State.Pool(Worker);
@@ -110,7 +111,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
             if (attempt >= _proxy.Config.MaxConnectAttempts)
             {
                 stats[ClusterStats.CxConnectAttemptsExceeded]++;
-                Note(ResponseFlags.UpstreamConnectionFailure | (attempt > 1 ? ResponseFlags.UpstreamRetryLimitExceeded : 0), up.Failure);
+                Note(result == ConnectResult.TimedOut ? ConnectionReasons.ConnectTimeout : ConnectionReasons.ConnectFailure, up.Failure, slot, host, attempt > 1 ? ResponseFlags.UpstreamRetryLimitExceeded : ResponseFlags.None);
                 return false;
             }
             (tried ??= []).Add(host);
@@ -125,13 +126,13 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         if (!tunnel.Write(_record!, request))
         {
             Worker.Buffers.Return(request);
-            Note(ResponseFlags.UpstreamProtocolError, "no CONNECT request can be made");
+            Note(ConnectionReasons.TunnelRefused, "no CONNECT request can be made");
             return false;
         }
         up.SetTimer(Worker.Now + cluster.ConnectMs);
         (_behind, int status) = await TcpTunnel.OpenAsync(up, Worker, request);
         up.SetTimer(TimerNode.Never);
-        if (_behind is null) Note(ResponseFlags.UpstreamProtocolError, status == 0 ? "no answer to CONNECT" : $"CONNECT was answered with {status}");
+        if (_behind is null) Note(ConnectionReasons.TunnelRefused, status == 0 ? "no answer to CONNECT" : $"CONNECT was answered with {status}");
         return _behind is not null;
     }
 
@@ -144,7 +145,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         if (!_proxy.Tunnel!.Write(_record!, request) || (_loop = LoopSocket.Open(Worker, listener, chain, Peer)) is not { } loop)
         {
             Worker.Buffers.Return(request);
-            Note(ResponseFlags.UpstreamProtocolError, "no CONNECT request can be made");
+            Note(ConnectionReasons.TunnelRefused, "no CONNECT request can be made");
             return false;
         }
         // Connecting takes its time at most, and so does the answer.
@@ -152,7 +153,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         (_behind, int status) = await TcpTunnel.OpenAsync(loop, Worker, request);
         loop.SetTimeout(0);
         if (_behind is not null) return !Cancelled;
-        Note(ResponseFlags.UpstreamConnectionFailure, status == 0 ? "no answer to CONNECT" : $"CONNECT was answered with {status}");
+        Note(ConnectionReasons.TunnelFailed, status == 0 ? "no answer to CONNECT" : $"CONNECT was answered with {status}");
         return false;
     }
 
@@ -179,12 +180,12 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
                 to.ShutdownWrite();
                 break;
             case RelayEnd.SourceFailed:
-                Note(ReferenceEquals(from, this) ? ResponseFlags.DownstreamConnectionTermination : ResponseFlags.UpstreamConnectionTermination, Sys.Describe(from.Errno));
+                Note(ReferenceEquals(from, this) ? ConnectionReasons.ClientReset : ConnectionReasons.UpstreamReset, Sys.Describe(from.Errno));
                 to.Reset();
                 from.Close();
                 break;
             case RelayEnd.SinkFailed:
-                Note(ReferenceEquals(to, this) ? ResponseFlags.DownstreamConnectionTermination : ResponseFlags.UpstreamConnectionTermination, Sys.Describe(to.Errno));
+                Note(ReferenceEquals(to, this) ? ConnectionReasons.ClientReset : ConnectionReasons.UpstreamReset, Sys.Describe(to.Errno));
                 from.Reset();
                 to.Close();
                 break;
@@ -201,11 +202,15 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         if (_clusterShard is { } cluster) cluster[up ? ClusterStats.CxTxBytes : ClusterStats.CxRxBytes] += bytes;
     }
 
-    private void Note(ResponseFlags flags, string why)
+    // The first reason is the cause; what follows from it is not told again.
+    private void Note(Reason reason, string why = "", ClusterSlot? cluster = null, Host? host = null, ResponseFlags more = ResponseFlags.None)
     {
-        if (_record is null || _record.Flags != ResponseFlags.None) return;
-        _record.Flags = flags;
-        _record.Why = Encoding.ASCII.GetBytes(why);
+        if (_noted) return;
+        _noted = true;
+        _record?.Ended(reason, reason == ConnectionReasons.ClientReset || reason == ConnectionReasons.NoCluster ? "" : why, more: more);
+        if (!Listener.Log.IsOn()) return;
+        string where = host is not null ? $"{why} [cluster {cluster!.Name}, endpoint {host.State.Display}]" : cluster is not null ? $"cluster {cluster.Name}" : why;
+        Listener.Log.Tell(Listener, this, reason, where);
     }
 
     private void Arm()
@@ -222,17 +227,21 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         if (_proxy.MaxDurationMs > 0 && now >= OpenedAt + _proxy.MaxDurationMs)
         {
             _shard[TcpStats.MaxDuration]++;
-            Note(ResponseFlags.DurationTimeout, "");
+            Note(ConnectionReasons.MaxDuration);
         }
         else if (_proxy.IdleMs > 0 && now >= _movedAt + _proxy.IdleMs)
         {
             _shard[TcpStats.IdleTimeout]++;
-            Note(ResponseFlags.StreamIdleTimeout, "");
+            Note(ConnectionReasons.IdleTimeout);
         }
         else if (now < _drainDue)
         {
             Arm();
             return;
+        }
+        else
+        {
+            Note(ConnectionReasons.Drained);
         }
         _up?.Cancel();
         _loop?.Cancel();

@@ -237,6 +237,7 @@ internal static class CommandOperators
             {
                 ("PROTOCOL", RequestText.Protocol), ("UPSTREAM_PROTOCOL", RequestText.UpstreamProtocol),
                 ("RESPONSE_CODE_DETAILS", RequestText.ResponseCodeDetails), ("CONNECTION_TERMINATION_DETAILS", RequestText.ConnectionTerminationDetails),
+                ("DOWNSTREAM_LOCAL_CLOSE_REASON", RequestText.DownstreamLocalCloseReason),
                 ("ROUTE_NAME", RequestText.RouteName), ("VIRTUAL_CLUSTER_NAME", RequestText.VirtualClusterName),
                 ("UPSTREAM_CLUSTER", RequestText.UpstreamCluster), ("UPSTREAM_CLUSTER_RAW", RequestText.UpstreamClusterRaw),
                 ("UPSTREAM_TRANSPORT_FAILURE_REASON", RequestText.UpstreamTransportFailureReason),

@@ -24,6 +24,8 @@ public enum RequestText
     ResponseCodeDetails,
     /// <summary>Why the connection ended.</summary>
     ConnectionTerminationDetails,
+    /// <summary>Why we closed the client's connection.</summary>
+    DownstreamLocalCloseReason,
     /// <summary>Name of the matched route.</summary>
     RouteName,
     /// <summary>Name of the matched virtual cluster.</summary>

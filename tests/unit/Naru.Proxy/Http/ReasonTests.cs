@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using Naru.Kit;
 using Naru.Proxy.Http;
+using Naru.Proxy.Network;
 using Naru.Telemetry;
 using Xunit;
 
@@ -14,7 +15,8 @@ public sealed class ReasonTests
     private const string Marker = "<!-- generated below this line: NARU_GOLDEN=write ./test Reason -->\n";
 
     private static readonly (string Name, Reason Reason)[] s_all =
-        [.. typeof(Reasons).GetFields(BindingFlags.Public | BindingFlags.Static).Where(f => f.FieldType == typeof(Reason)).Select(f => (f.Name, (Reason)f.GetValue(null)!))];
+        [.. new[] { typeof(Reasons), typeof(ConnectionReasons) }.SelectMany(t => t.GetFields(BindingFlags.Public | BindingFlags.Static)).Where(f => f.FieldType == typeof(Reason))
+            .Select(f => ($"{f.DeclaringType!.Name}.{f.Name}", (Reason)f.GetValue(null)!))];
 
     public static TheoryData<string> Names => [.. s_all.Select(r => r.Name)];
 
@@ -25,10 +27,16 @@ public sealed class ReasonTests
         "request_header_timeout", "request_overall_timeout", "route_configuration_not_found", "route_not_found", "stream_idle_timeout", "upgrade_failed",
         "upstream_per_try_timeout", "upstream_response_timeout", "http1.codec_error", "http1.headers_too_large", "http1.invalid_characters",
         "http1.invalid_transfer_encoding", "grpc_base_64_decode_failed", "http1.invalid_url", "http1.too_many_headers", "http1.unexpected_underscore",
+        "filter_chain_not_found", "over_connection_limit", "local_ratelimit_close_over_limit", "tcp_session_idle_timeout", "max_connection_duration_reached",
+        "remote_connection_failure", "connection_timeout", "downstream_remote_disconnect", "upstream_overflow",
     ];
 
     // Ends that Envoy does not have.
-    private static readonly string[] s_ours = ["expectation_failed", "connect_not_served"];
+    private static readonly string[] s_ours =
+    [
+        "expectation_failed", "connect_not_served", "listener_filter_refused", "listener_filters_timeout", "transport_socket_failure", "transport_socket_timeout", "tunnel_refused",
+        "tunnel_failed", "drain_timeout", "upstream_remote_disconnect",
+    ];
 
     [Theory]
     [MemberData(nameof(Names))]
@@ -39,7 +47,8 @@ public sealed class ReasonTests
         Assert.NotEmpty(reason.Sentence);
         Assert.True(reason.When.EndsWith('.'), $"{name}: When");
         Assert.True(reason.Remedy.EndsWith('.') || reason.Remedy.EndsWith('?'), $"{name}: Remedy");
-        Assert.NotEmpty(Reasons.Phrase(reason.Status));
+        Assert.Equal(name.StartsWith("ConnectionReasons.", StringComparison.Ordinal), reason.Status == 0);
+        if (reason.Status > 0) Assert.NotEmpty(Reasons.Phrase(reason.Status));
         if (!reason.Details.StartsWith("upstream_reset_before_response_started{", StringComparison.Ordinal)) Assert.Contains(reason.Details, s_envoys.Concat(s_ours));
     }
 
@@ -51,11 +60,12 @@ public sealed class ReasonTests
     public void Every_reason_is_given_somewhere(string name)
     {
         string own = File.ReadAllText(Repository.At("src", "dataplane", "Naru.Proxy", "Http", "Reasons.cs"));
-        bool inTable = own[own.IndexOf("public static Reason Of(", StringComparison.Ordinal)..].Contains($"> {name},", StringComparison.Ordinal)
-            || own.Contains($"{name} with {{", StringComparison.Ordinal);
+        string bare = name[(name.IndexOf('.', StringComparison.Ordinal) + 1)..];
+        bool inTable = name.StartsWith("Reasons.", StringComparison.Ordinal) && (own[own.IndexOf("public static Reason Of(", StringComparison.Ordinal)..].Contains($"> {bare},", StringComparison.Ordinal)
+            || own.Contains($"{bare} with {{", StringComparison.Ordinal));
         Assert.True(inTable || Directory.EnumerateFiles(Repository.At("src", "dataplane"), "*.cs", SearchOption.AllDirectories)
             .Where(f => !f.Contains("/obj/", StringComparison.Ordinal))
-            .Any(f => Use(name).IsMatch(File.ReadAllText(f))), $"nobody uses Reasons.{name}");
+            .Any(f => Use(name).IsMatch(File.ReadAllText(f))), $"nobody uses {name}");
     }
 
     [Fact]
@@ -74,10 +84,12 @@ public sealed class ReasonTests
     {
         var text = new StringBuilder("\n| code | status | flag | details | why |\n| --- | --- | --- | --- | --- |\n");
         IEnumerable<Reason> ordered = s_all.Select(r => r.Reason).OrderBy(r => r.Code, StringComparer.Ordinal);
-        foreach (Reason reason in ordered) text.Append($"| `{reason.Code}` | {reason.Status} | {Flags(reason)} | `{reason.Details.Replace("|", "\\|")}` | {reason.Sentence} |\n");
-        foreach (Reason reason in ordered) text.Append($"\n### {reason.Code}\n\n{reason.Status}: {reason.Sentence}.\n\n{reason.When} {reason.Remedy}\n");
+        foreach (Reason reason in ordered) text.Append($"| `{reason.Code}` | {Status(reason)} | {Flags(reason)} | `{reason.Details.Replace("|", "\\|")}` | {reason.Sentence} |\n");
+        foreach (Reason reason in ordered) text.Append($"\n### {reason.Code}\n\n{(reason.Status > 0 ? Status(reason) : "End of a connection")}: {reason.Sentence}.\n\n{reason.When} {reason.Remedy}\n");
         return text.ToString();
     }
+
+    private static string Status(Reason reason) => reason.Status > 0 ? reason.Status.ToString(System.Globalization.CultureInfo.InvariantCulture) : "";
 
     private static string Flags(Reason reason)
     {
@@ -86,5 +98,5 @@ public sealed class ReasonTests
         return flags.Written.IsEmpty ? "" : $"`{Encoding.ASCII.GetString(flags.Written)}`";
     }
 
-    private static Regex Use(string name) => new($@"\bReasons\.{name}\b", RegexOptions.CultureInvariant);
+    private static Regex Use(string name) => new($@"\b{Regex.Escape(name)}\b", RegexOptions.CultureInvariant);
 }

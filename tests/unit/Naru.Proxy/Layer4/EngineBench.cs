@@ -8,6 +8,7 @@ using Naru.Kit;
 using Naru.Proxy;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Proxy.Listeners;
 using Naru.Telemetry;
 
 namespace Naru.UnitTests.Proxy;
@@ -22,6 +23,7 @@ internal sealed class EngineBench : IAsyncDisposable
             Concurrency = workers,
             Stats = Stats,
             AccessLog = logs,
+            ConnectionLog = new ConnectionLog(static () => true, Told.Enqueue),
             OnFault = (where, e) => Faults.Enqueue($"{where}: {e}"),
         };
         Engine = new ProxyEngine(lookup is null ? options : options with { Lookup = lookup });
@@ -31,6 +33,9 @@ internal sealed class EngineBench : IAsyncDisposable
     public StatRegistry Stats { get; }
     public ProxyEngine Engine { get; }
     public ConcurrentQueue<string> Faults { get; } = new();
+
+    /// <summary>Lines of the debug log about connections that ended.</summary>
+    public ConcurrentQueue<string> Told { get; } = new();
 
     public IReadOnlyList<Diagnostic> TryApply(ConfigChange change) => Engine.Apply(change);
 
