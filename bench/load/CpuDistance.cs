@@ -12,6 +12,10 @@ public sealed partial class CpuDistance(int here, int there)
     /// <summary>Distances that differ by less than this are one.</summary>
     public const double Same = 1.5;
 
+    /// <summary>Nanoseconds up to which two CPUs are near: they share a cache. Beyond, most of a loopback request is the kernel's waiting for
+    /// cache lines, which every proxy pays alike.</summary>
+    public const double Near = 250;
+
     private const int Bursts = 600;
     private const int Trips = 10;
 

@@ -12,14 +12,18 @@ public sealed class Measurement(Options options, IGenerator generator)
     // Idle connections: enough that pages do not blur them, few enough for common limits of descriptors.
     private const int Held = 2000;
 
-    // How many rounds may be taken for one that counts.
+    // How many rounds may be taken for one that counts, and how many of them in the hope that CPUs far apart come near.
     private const int Patience = 5;
+    private const int PatienceFar = 2;
 
     private readonly HttpClient admin = new(new SocketsHttpHandler { UseProxy = false });
     private readonly CpuDistance distance = new(options.ProxyCpu, options.LoadCpu);
 
     /// <summary>Rounds that were thrown away, because the CPUs moved while they lasted.</summary>
     public int Discarded { get; private set; }
+
+    /// <summary>Rounds that count although the CPUs were far apart: the host gave none that were near.</summary>
+    public int Far { get; private set; }
 
     /// <summary>Resident bytes that one idle connection costs, of a proxy that has seen no load yet; null where that cannot be tried.</summary>
     public async Task<double?> IdleConnectionAsync(Running proxy, CancellationToken stop)
@@ -70,28 +74,36 @@ public sealed class Measurement(Options options, IGenerator generator)
     private async Task RoundsAsync(string what, IReadOnlyList<Running> proxies, IReadOnlyList<Contender> results,
         Func<Running, Contender, Task<Sample>> take, Func<Contender, List<Sample>> keep)
     {
-        int attempts = options.Rounds * Patience;
-        for (int round = 1; round <= options.Rounds;)
+        int round = 0;
+        var far = new Stack<List<Sample>>();
+        for (int attempt = 1; round < options.Rounds; attempt++)
         {
             var samples = new List<Sample>();
             var distances = new List<double> { distance.Nanoseconds() };
             for (int i = 0; i < proxies.Count; i++)
             {
-                samples.Add(await take(proxies[i], results[i]));
+                Sample sample = await take(proxies[i], results[i]);
                 distances.Add(distance.Nanoseconds());
+                samples.Add(sample with { CpuDistanceNanoseconds = distances[i] });
             }
             bool moved = distances.Max() > CpuDistance.Same * distances.Min();
+            bool isFar = distances.Min() > CpuDistance.Near;
             string line = string.Join("  ", samples.Select((s, i) => $"{proxies[i].Name} {s.CpuMicroseconds:0.00} µs"));
-            Console.Error.WriteLine($"{what} {round}/{options.Rounds}  {line}  {(moved ? "discarded: the CPUs moved" : $"({distances[0]:0} ns)")}");
-            // On a machine that never holds still the last attempts count as they are; the spread tells.
-            if (moved && --attempts > options.Rounds - round)
-            {
-                Discarded++;
-                continue;
-            }
+            Console.Error.WriteLine($"{what} {round + 1}/{options.Rounds}  {line}  ({distances[0]:0} ns){(moved ? " discarded: the CPUs moved" : isFar ? " set aside: the CPUs are far apart" : "")}");
+            // On a machine that never holds still, or never near, what was measured counts as it is; the spread and the table tell.
+            int left = options.Rounds - round;
+            if (moved && attempt < options.Rounds * Patience - left) Discarded++;
+            else if (!moved && isFar && attempt < options.Rounds * PatienceFar) far.Push(samples);
+            else Count(samples, isFar);
+            while (attempt >= options.Rounds * PatienceFar && round < options.Rounds && far.TryPop(out List<Sample>? aside)) Count(aside, true);
+        }
+
+        void Count(List<Sample> samples, bool isFar)
+        {
+            if (isFar) Far++;
             for (int i = 0; i < proxies.Count; i++)
             {
-                keep(results[i]).Add(samples[i] with { CpuDistanceNanoseconds = distances[i] });
+                keep(results[i]).Add(samples[i]);
                 results[i].LoadedBytes = proxies[i].Tree.ResidentBytes();
             }
             round++;

@@ -87,7 +87,8 @@ async Task<bool> Http1Async()
     Console.WriteLine();
     Console.Write(Report.Table(options, results));
     IReadOnlyList<Budget> budgets = Budget.Of(results);
-    Console.WriteLine(Report.Save(options, "http1-keepalive-small", results, budgets, measurement.Discarded, DateTimeOffset.UtcNow));
+    Console.Write(Report.Note(measurement));
+    Console.WriteLine(Report.Save(options, "http1-keepalive-small", results, budgets, measurement, DateTimeOffset.UtcNow));
     await EndAsync();
     return budgets.All(b => b.Ok) && results.All(r => r.Failed == 0);
 }

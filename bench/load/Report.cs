@@ -52,8 +52,12 @@ public static class Report
         return text.ToString();
     }
 
+    /// <summary>What has to be said about rounds that were not as they should be; empty where all were.</summary>
+    public static string Note(Measurement measurement) => measurement.Far == 0 ? "" :
+        $"note: {measurement.Far} rounds were measured with the CPUs far apart, since the host gave too few others; ratios of CPU time are nearer to 1 there (bench/README.md)\n\n";
+
     /// <summary>Writes the file and gives its path.</summary>
-    public static string Save(Options options, string row, IReadOnlyList<Contender> contenders, IReadOnlyList<Budget> budgets, int discarded, DateTimeOffset when)
+    public static string Save(Options options, string row, IReadOnlyList<Contender> contenders, IReadOnlyList<Budget> budgets, Measurement measurement, DateTimeOffset when)
     {
         string folder = Path.Combine(options.Root, "bench", "results");
         Directory.CreateDirectory(folder);
@@ -70,7 +74,8 @@ public static class Report
                 LoadAverage = File.ReadAllText("/proc/loadavg").Trim(),
             },
             options.Rounds,
-            Discarded = discarded,
+            measurement.Discarded,
+            measurement.Far,
             options.Seconds,
             options.Connections,
             Contenders = contenders,

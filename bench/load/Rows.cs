@@ -65,7 +65,8 @@ public sealed record Row(string Name, string What, string Unit, int Connections,
             IReadOnlyList<Budget> budgets = Budget.Of(this, results);
             Console.WriteLine();
             Console.Write(Report.Table(this, options, results, budgets));
-            Console.WriteLine(Report.Save(options, Name, results, budgets, measurement.Discarded, DateTimeOffset.UtcNow));
+            Console.Write(Report.Note(measurement));
+            Console.WriteLine(Report.Save(options, Name, results, budgets, measurement, DateTimeOffset.UtcNow));
             // A peer's failures are told, and are not ours: nginx answers one of a thousand requests of "h2" with 502 by itself.
             return budgets.All(b => b.Ok) && results.All(r => r.Name != "naru" || r.Failed == 0);
         }
