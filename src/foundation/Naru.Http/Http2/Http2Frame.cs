@@ -138,39 +138,4 @@ public readonly record struct Http2FrameHeader(int Length, Http2FrameType Type, 
         destination[4] = (byte)flags;
         BinaryPrimitives.WriteInt32BigEndian(destination[5..], streamId);
     }
-
-    /// <summary>What can be said from the header alone: sizes, and which frames belong to streams and which to the connection.</summary>
-    /// <param name="maxFrameSize">Our SETTINGS_MAX_FRAME_SIZE.</param>
-    /// <param name="streamError">Whether an error concerns the stream only; else the connection has to go.</param>
-    /// <returns><see cref="Http2ErrorCode.NoError"/> where nothing is wrong; unknown types are only measured.</returns>
-    public Http2ErrorCode Check(int maxFrameSize, out bool streamError)
-    {
-        streamError = false;
-        if (Length > maxFrameSize) return Http2ErrorCode.FrameSizeError;
-        switch (Type)
-        {
-            case Http2FrameType.Data or Http2FrameType.Headers or Http2FrameType.Continuation or Http2FrameType.PushPromise:
-                return StreamId == 0 ? Http2ErrorCode.ProtocolError : Http2ErrorCode.NoError;
-            case Http2FrameType.Priority:
-                if (StreamId == 0) return Http2ErrorCode.ProtocolError;
-                streamError = Length != 5;
-                return Length != 5 ? Http2ErrorCode.FrameSizeError : Http2ErrorCode.NoError;
-            case Http2FrameType.RstStream:
-                if (StreamId == 0) return Http2ErrorCode.ProtocolError;
-                return Length != 4 ? Http2ErrorCode.FrameSizeError : Http2ErrorCode.NoError;
-            case Http2FrameType.Settings:
-                if (StreamId != 0) return Http2ErrorCode.ProtocolError;
-                return Length % 6 != 0 || (Ack && Length != 0) ? Http2ErrorCode.FrameSizeError : Http2ErrorCode.NoError;
-            case Http2FrameType.Ping:
-                if (StreamId != 0) return Http2ErrorCode.ProtocolError;
-                return Length != 8 ? Http2ErrorCode.FrameSizeError : Http2ErrorCode.NoError;
-            case Http2FrameType.GoAway:
-                if (StreamId != 0) return Http2ErrorCode.ProtocolError;
-                return Length < 8 ? Http2ErrorCode.FrameSizeError : Http2ErrorCode.NoError;
-            case Http2FrameType.WindowUpdate:
-                return Length != 4 ? Http2ErrorCode.FrameSizeError : Http2ErrorCode.NoError;
-            default:
-                return Http2ErrorCode.NoError;
-        }
-    }
 }
