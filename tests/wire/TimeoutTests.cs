@@ -154,6 +154,95 @@ public sealed class TimeoutTests(WireFixture fixture) : IClassFixture<WireFixtur
     }
 
     [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_connection_outlives_the_requests_that_timed_out_on_it(bool pipelined)
+    {
+        await using ProxyProcess proxy = await ProxyAsync(route: "timeout: 0.02s");
+        using RawClient client = await proxy.ConnectAsync();
+        const string echo = "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n";
+        for (int i = 0; i < 8; i++)
+        {
+            await client.SendAsync($"GET {Silent()} HTTP/1.1\r\nHost: x\r\n\r\n{(pipelined ? echo : "")}");
+            HttpMessage late = await client.ResponseAsync("GET");
+            Assert.Equal(504, late.Status);
+            Assert.False(late.Has("connection"));
+            if (!pipelined) await client.SendAsync(echo);
+            Assert.Equal(200, (await client.ResponseAsync("GET")).Status);
+        }
+    }
+
+    [Fact]
+    public async Task Streams_time_out_beside_others_that_do_not()
+    {
+        await using ProxyProcess proxy = await ProxyAsync(route: "timeout: 0.05s");
+        using Http2Peer peer = await Http2Peer.ConnectAsync(proxy.Address);
+        // Its body is on its way all the time: the route's timeout does not run yet.
+        int upload = await peer.OpenAsync("POST", "/echo", end: false);
+        for (int i = 0; i < 4; i++)
+        {
+            int[] late = [await peer.OpenAsync("GET", Silent()), await peer.OpenAsync("GET", Silent()), await peer.OpenAsync("GET", Silent())];
+            await peer.DataAsync(upload, "a");
+            foreach (int id in late) Assert.Equal(504, (await peer.EndAsync(id)).Status);
+            Assert.Equal(200, (await peer.ExchangeAsync("GET", "/echo")).Status);
+        }
+        await peer.DataAsync(upload, "b", end: true);
+        Http2Message done = await peer.EndAsync(upload);
+        Assert.Equal(200, done.Status);
+        Assert.EndsWith("aaaab", done.Text);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task The_time_of_a_try_begins_when_the_whole_request_is_here(bool http2)
+    {
+        await using ProxyProcess proxy = await ProxyAsync(route: "timeout: 0s\nretry_policy: { retry_on: reset, num_retries: 2, per_try_timeout: 0.02s }");
+        string path = fixture.Backend.Add(async (connection, head) =>
+        {
+            connection.Witness.Remember(head);
+            await connection.Reader.RequestBodyAsync(head);
+            while (await connection.Reader.HeadAsync() is not null) { }
+        });
+        Func<Task<(int, string?)>> end = http2 ? await BeginHttp2Async() : await BeginHttp1Async();
+        await Waiting.UntilAsync(() => fixture.Backend.Seen(path).Count == 1, "the request at the backend");
+        // As long as three times the limit, at least: others meet it one after the other.
+        Assert.Equal(504, (await AskAsync(proxy, "Content-Length: 0\r\n", Silent(), "PUT")).Status);
+        Assert.Single(fixture.Backend.Seen(path));
+        (int status, string? reason) = await end();
+        Assert.Equal(504, status);
+        Assert.StartsWith("NARU-T505", reason);
+        Assert.Equal(3, fixture.Backend.Seen(path).Count);
+
+        async Task<Func<Task<(int, string?)>>> BeginHttp1Async()
+        {
+            RawClient client = await proxy.ConnectAsync();
+            await client.SendAsync($"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab");
+            return async () =>
+            {
+                using RawClient owned = client;
+                await client.SendAsync("cd");
+                HttpMessage answer = await client.ResponseAsync("PUT");
+                return (answer.Status, answer.Header("x-naru-reason"));
+            };
+        }
+
+        async Task<Func<Task<(int, string?)>>> BeginHttp2Async()
+        {
+            Http2Peer peer = await Http2Peer.ConnectAsync(proxy.Address);
+            int id = await peer.OpenAsync("PUT", path, end: false);
+            await peer.DataAsync(id, "ab");
+            return async () =>
+            {
+                using Http2Peer owned = peer;
+                await peer.DataAsync(id, "cd", end: true);
+                Http2Message answer = await peer.EndAsync(id);
+                return (answer.Status, answer.Header("x-naru-reason"));
+            };
+        }
+    }
+
+    [Theory]
     [InlineData("x-envoy-retry-on: 5xx\r\n", 500, "", 1)]
     [InlineData("x-envoy-retry-on: gateway-error, 5xx\r\nx-envoy-max-retries: 3\r\n", 500, "", 3)]
     [InlineData("x-envoy-retry-on: gateway-error\r\nx-envoy-max-retries: 3\r\n", 500, "", 0)]

@@ -41,6 +41,9 @@ internal sealed partial class BodyReader
     // A stream's pieces that were taken and may be wanted again, and how many of them were given out.
     private readonly List<IoBuffer> _kept = [];
     private int _next;
+    // HTTP/1: while the body is kept, where in the buffer it begins, and how long it is.
+    private int _bodyStart;
+    private long _length;
     private bool _keeps;
     private bool _touched;
 
@@ -68,8 +71,9 @@ internal sealed partial class BodyReader
     public int TrailerStart { get; private set; }
 
     /// <summary>Starts on a body whose first bytes may already be in the buffer. A <paramref name="pinned"/> buffer holds
-    /// bytes that must stay (the head): further bytes go to a buffer of the reader's own.</summary>
-    public void Start(Worker worker, TcpSocket socket, IoBuffer buffer, BodyKind kind, long length, bool pinned)
+    /// bytes that must stay (the head): further bytes go to a buffer of the reader's own. With <paramref name="keep"/> it can be begun
+    /// again while it is short.</summary>
+    public void Start(Worker worker, TcpSocket socket, IoBuffer buffer, BodyKind kind, long length, bool pinned, bool keep = false)
     {
         _worker = worker;
         _socket = socket;
@@ -77,10 +81,13 @@ internal sealed partial class BodyReader
         Buffer = buffer;
         _pinned = pinned ? buffer : null;
         _kind = kind;
-        _remaining = length;
+        _remaining = _length = length;
+        _bodyStart = buffer.Start;
         _chunks = default;
         Trailers.StartTrailers();
-        _inTrailers = _ended = _filledUp = _keeps = _touched = false;
+        _inTrailers = _ended = _filledUp = _touched = false;
+        _keeps = keep;
+        _next = 0;
         ResetWeb();
         Done = kind == BodyKind.None;
         PieceLength = 0;
@@ -117,7 +124,7 @@ internal sealed partial class BodyReader
 
     /// <summary>Whether all of it that was taken can be had again: it is kept while it is short and no answer has begun, so that a
     /// request whose body comes behind its head (every gRPC call) can be sent anew when nobody has processed it.</summary>
-    public bool MayReplay => !_touched || (_keeps && _stream is { IsReset: false });
+    public bool MayReplay => !_touched || (_keeps && _stream is null or { IsReset: false });
 
     /// <summary>Begins again at the first byte; only after <see cref="MayReplay"/>.</summary>
     public void Rewind()
@@ -127,6 +134,11 @@ internal sealed partial class BodyReader
         Done = false;
         PieceLength = 0;
         Bytes = 0;
+        if (_stream is not null) return;
+        Buffer.Start = _bodyStart;
+        _remaining = _length;
+        _chunks = default;
+        _inTrailers = false;
     }
 
     /// <summary>Nothing will be sent anew: what was kept goes back, but for the piece that may be on its way.</summary>
@@ -285,6 +297,8 @@ internal sealed partial class BodyReader
 
     private void MakeRoom()
     {
+        if (_keeps && !KeepAndMakeRoom()) StopKeeping();
+        if (_keeps) return;
         if (ReferenceEquals(Buffer, _pinned))
         {
             IoBuffer own = Buffer.Count > BufferPool.Small / 2 ? _worker.Buffers.RentLarge() : _worker.Buffers.Rent();
@@ -307,6 +321,23 @@ internal sealed partial class BodyReader
         if (Buffer.Room > 0) return;
         Buffer.Compact();
         if (Buffer.Room == 0) Buffer = _worker.Buffers.Grow(Buffer);
+    }
+
+    // What was read stays before what comes, as long as it is short.
+    private unsafe bool KeepAndMakeRoom()
+    {
+        int kept = Buffer.End - _bodyStart;
+        if (kept >= MostKept * BufferPool.Small) return false;
+        bool pinned = ReferenceEquals(Buffer, _pinned);
+        if (!pinned && Buffer.Room > 0) return true;
+        IoBuffer next = kept > BufferPool.Small / 2 ? _worker.Buffers.RentLarge() : _worker.Buffers.Rent();
+        next.Append(new ReadOnlySpan<byte>(Buffer.Memory + _bodyStart, kept));
+        next.Start = Buffer.Start - _bodyStart;
+        if (pinned) Buffer.Start = Buffer.End;
+        else _worker.Buffers.Return(Buffer);
+        Buffer = next;
+        _bodyStart = 0;
+        return true;
     }
 
     /// <summary>Whether the buffer is one the reader rented besides the pinned one.</summary>

@@ -197,10 +197,13 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     public void GiveUp(AbortReason reason)
     {
         if (Abort == AbortReason.None) Abort = reason;
-        Upstream?.Cancel();
-        UpstreamStream?.Cancel();
+        // Whoever goes on may answer at once and leave the connection to its next request, and this object with it: the client's side
+        // is told first, and nothing is asked of the exchange afterwards.
+        (UpstreamConnection? upstream, Http2Stream? stream, PoolWaiter? waiter) = (Upstream, UpstreamStream, Waiter);
         CancelDownstream();
-        Waiter?.Resume();
+        upstream?.Cancel();
+        stream?.Cancel();
+        waiter?.Resume();
     }
 
     /// <summary>Ends waits on the client's side.</summary>

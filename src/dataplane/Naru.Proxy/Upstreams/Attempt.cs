@@ -143,11 +143,7 @@ internal static class Attempt
         bool reused = up.Served > 0;
         x.Upstream = up;
         x.UpstreamTls = up.Tls;
-        if (x.PerTryMs > 0)
-        {
-            x.TryDeadline = worker.Now + x.PerTryMs;
-            x.Arm();
-        }
+        if (x.RequestBodyBuffered) Forwarder.StartTry(x);
         long[] stats = cluster.Slot.Stats!.Shard(worker.Index);
         x.UpstreamStartTicks = worker.Ticks;
 
@@ -448,6 +444,7 @@ internal static class Attempt
             case PumpResult.Done:
                 x.RequestSent = true;
                 Forwarder.RequestEnded(x, action);
+                Forwarder.StartTry(x);
                 x.Arm();
                 break;
             case PumpResult.SourceEnded:

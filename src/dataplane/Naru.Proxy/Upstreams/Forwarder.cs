@@ -160,8 +160,9 @@ internal static class Forwarder
         if (action.ReadsGrpcTimeout || x.Manager.LooksAtLimits) RequestLimits.Apply(x, action);
         if (x.RequestBodyBuffered) RequestEnded(x, action);
         else if (x.Manager.RequestMs > 0) x.RequestDeadline = worker.Now + x.Manager.RequestMs;
-        if (x.Stream is { } stream && !x.RequestBodyBuffered) x.RequestBody.Start(worker, stream, keep: x.Web != GrpcWebForm.Text);
-        else if (!x.RequestBodyBuffered) x.RequestBody.Start(worker, x.Connection, x.In, x.Framing.Body, x.Framing.ContentLength, pinned: true);
+        bool keep = x.Web != GrpcWebForm.Text && (x.Stream is not null || x.IsIdempotent || x.Retry is not null);
+        if (x.Stream is { } stream && !x.RequestBodyBuffered) x.RequestBody.Start(worker, stream, keep);
+        else if (!x.RequestBodyBuffered) x.RequestBody.Start(worker, x.Connection, x.In, x.Framing.Body, x.Framing.ContentLength, pinned: true, keep);
         else x.RequestBody.Start(worker, x.Connection, x.In, BodyKind.None, 0, pinned: true);
         if (x.Web == GrpcWebForm.Text && !x.RequestBodyBuffered) x.RequestBody.DecodeBase64();
         x.Arm();
@@ -173,6 +174,15 @@ internal static class Forwarder
         x.RequestEndTicks = x.Worker.Ticks;
         x.RequestDeadline = TimerNode.Never;
         if (x.TimeoutMs > 0 && !x.IsUpgrade && x.RouteDeadline == TimerNode.Never) x.RouteDeadline = x.Worker.Now + x.TimeoutMs;
+    }
+
+    /// <summary>The whole request went into this try: its time begins, unless the answer did (Envoy: RetryPolicy.per_try_timeout, FAQ
+    /// "How do I configure timeouts?"). What a client takes for its body is not the endpoint's fault.</summary>
+    public static void StartTry(Exchange x)
+    {
+        if (x.PerTryMs == 0 || x.Status != 0) return;
+        x.TryDeadline = x.Worker.Now + x.PerTryMs;
+        x.Arm();
     }
 
     private static void ResetForRetry(Exchange x)

@@ -153,11 +153,7 @@ internal static class Http2Attempt
     private static async ValueTask<AttemptEnd> ExchangeAsync(Exchange x, ForwardAction action, Cluster cluster, Http2ClientSession session, Http2Stream stream, bool mayRetry)
     {
         Worker worker = x.Worker;
-        if (x.PerTryMs > 0)
-        {
-            x.TryDeadline = worker.Now + x.PerTryMs;
-            x.Arm();
-        }
+        if (x.RequestBodyBuffered) Forwarder.StartTry(x);
         long[] stats = cluster.Slot.Stats!.Shard(worker.Index);
         x.UpstreamStartTicks = worker.Ticks;
         stream.IsTunnel = x.IsUpgrade;
