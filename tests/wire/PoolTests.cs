@@ -105,6 +105,84 @@ public sealed class PoolTests
         Assert.Equal(seen.Distinct().Order(), seen.Order());
     }
 
+    [Theory]
+    [InlineData(4, false)]
+    [InlineData(4, true)]
+    [InlineData(30_000, false)]
+    [InlineData(30_000, true)]
+    [InlineData(60_000, false)]
+    [InlineData(60_000, true)]
+    public async Task A_body_that_comes_behind_its_head_is_sent_again_whole(int length, bool chunked)
+    {
+        var heads = new SemaphoreSlim(0);
+        var bodies = new ConcurrentQueue<HttpMessage>();
+        await using var witness = new Witness(async c =>
+        {
+            // The first connection dies with it, the second one answers it with a failure.
+            while (await ReadAsync(c) is { } request)
+            {
+                if (request.Target == "/first" || c.Index > 1) await c.OkAsync(request.Target);
+                else if (c.Index == 1) await c.SendAsync("HTTP/1.1 500 Not Yet\r\nContent-Length: 0\r\n\r\n");
+                else return;
+            }
+        });
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(witness.Port, route: "retry_policy: { retry_on: 5xx, num_retries: 5 }"), s_oneWorker);
+        using RawClient client = await proxy.ConnectAsync();
+        Assert.Equal(200, (await client.ExchangeAsync(Request("GET", "/first"))).Status);
+        await heads.WaitAsync();
+        string body = string.Concat(Enumerable.Range(0, (length / 8) + 1).Select(i => $"{i:x8}"))[..length];
+        await client.SendAsync($"PUT /again HTTP/1.1\r\nHost: x\r\n{(chunked ? "Transfer-Encoding: chunked\r\nTrailer: x-sum" : $"Content-Length: {length}")}\r\n\r\n");
+        await heads.WaitAsync();
+        for (int i = 0; i < 3; i++)
+        {
+            string piece = body[(i * length / 3)..((i + 1) * length / 3)];
+            await client.SendAsync(chunked ? $"{piece.Length:x}\r\n{piece}\r\n" : piece);
+        }
+        if (chunked) await client.SendAsync("0\r\nx-sum: 7\r\n\r\n");
+        HttpMessage answer = await client.ResponseAsync("PUT");
+        Assert.True(answer is { Status: 200, Text: "/again" }, answer.ToString());
+        Assert.Equal(3, bodies.Count(m => m.Target == "/again"));
+        Assert.All(bodies.Where(m => m.Target == "/again"), m => Assert.Equal((body, chunked ? "7" : null), (m.Text, m.Trailers.FirstOrDefault(t => t.Name == "x-sum")?.Value)));
+        // What follows on the connection was not touched.
+        Assert.True((await client.ExchangeAsync(Request("POST", "/first", "after"))).Status == 200);
+        Assert.Equal("after", bodies.Last().Text);
+
+        async Task<HttpMessage?> ReadAsync(WitnessConnection c)
+        {
+            if (await c.Reader.HeadAsync() is not { } head) return null;
+            heads.Release();
+            await c.Reader.RequestBodyAsync(head);
+            bodies.Enqueue(head);
+            return head;
+        }
+    }
+
+    [Theory]
+    [InlineData("PUT", 200_000)]
+    [InlineData("POST", 100)]
+    public async Task A_body_that_is_long_or_may_not_be_repeated_is_sent_once(string method, int length)
+    {
+        var heads = new SemaphoreSlim(0);
+        var seen = new ConcurrentQueue<string>();
+        await using var witness = new Witness(async c =>
+        {
+            if (await c.RequestAsync() is not null) await c.OkAsync();
+            if (await c.Reader.HeadAsync() is not { } head) return;
+            seen.Enqueue(head.Target);
+            heads.Release();
+            await c.Reader.RequestBodyAsync(head);
+        });
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(witness.Port), s_oneWorker);
+        using RawClient client = await proxy.ConnectAsync();
+        await client.ExchangeAsync(Request("GET", "/first"));
+        await client.SendAsync($"{method} /once HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        await heads.WaitAsync();
+        await client.SendAsync(new string('x', length));
+        HttpMessage answer = await client.ResponseAsync(method);
+        Assert.Equal(503, answer.Status);
+        Assert.Single(seen);
+    }
+
     [Fact]
     public async Task A_fresh_connection_that_dies_is_an_error_and_says_so()
     {
@@ -225,6 +303,25 @@ public sealed class PoolTests
         using RawClient client = await proxy.ConnectAsync();
         for (int i = 0; i < 20; i++) Assert.Equal(200, (await client.ExchangeAsync(Request(i % 2 == 0 ? "GET" : "POST", "/a", i % 2 == 0 ? "" : "b"))).Status);
         Assert.Equal(20, good.Requests.Count);
+    }
+
+    [Fact]
+    public async Task An_answer_without_content_that_is_asked_for_again_keeps_its_connection()
+    {
+        int count = 0;
+        await using var witness = new Witness(async c =>
+        {
+            while (await c.RequestAsync() is not null)
+            {
+                if (Interlocked.Increment(ref count) % 3 == 0) await c.OkAsync();
+                else await c.SendAsync("HTTP/1.1 503 Not Now\r\nContent-Length: 0\r\n\r\n");
+            }
+        });
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(witness.Port, route: "retry_policy: { retry_on: 5xx, num_retries: 2 }"), s_oneWorker);
+        using RawClient client = await proxy.ConnectAsync();
+        for (int i = 0; i < 4; i++) Assert.Equal(200, (await client.ExchangeAsync(Request("GET", "/a"))).Status);
+        Assert.Equal(12, witness.Requests.Count);
+        Assert.Single(witness.Connections);
     }
 
     [Fact]

@@ -247,10 +247,20 @@ internal static class Attempt
             if (failure is AttemptKind.Malformed or AttemptKind.UpgradeRefused) stats[ClusterStats.CxProtocolError]++;
             if (failure == AttemptKind.Reset) stats[ClusterStats.RqRxReset]++;
             if (pumping) await StopPumpAsync(x, up, pump);
+            // An answer that is all here leaves its connection as good as any other.
+            bool isWhole = failure == AttemptKind.RetriableStatus && framing.Body == BodyKind.None && rb.Count == head.Length && (!pumping || (x.RequestBody.Done && x.RequestSent));
             worker.Buffers.Return(rb);
             worker.Buffers.Return(o);
-            stats[ClusterStats.CxDestroyWithActiveRq]++;
-            up.Close();
+            if (isWhole && MayReuse(x, cluster, up, framing, head.Minor))
+            {
+                if (framing.KeepAliveTimeout >= 0) up.PeerKeepAliveSeconds = framing.KeepAliveTimeout;
+                up.Pool.Return(up, ReuseUntil(worker, cluster, up));
+            }
+            else
+            {
+                stats[ClusterStats.CxDestroyWithActiveRq]++;
+                up.Close();
+            }
             if (x.Abort == AbortReason.PerTryTimeout)
             {
                 stats[ClusterStats.RqPerTryTimeout]++;

@@ -65,6 +65,7 @@ internal static class Forwarder
                 if (cluster.Panic) stats[ClusterStats.LbHealthyPanic]++;
                 x.Host = host;
                 x.Attempts++;
+                x.RequestSent = false;
                 HostPool pool = host.State.Pool(worker);
                 pool.ActiveRequests++;
                 AttemptEnd end;
