@@ -12,6 +12,7 @@ public sealed partial class ReadmeTests
     {
         ProcessResult help = await ChildProcess.RunAsync(Programs.Naru(), ["--help"]);
         Assert.True(help.ExitCode == 0, help.All);
+        Assert.All(help.Output.Split('\n'), l => Assert.InRange(l.Length, 0, 120));
         string[] lines = help.Output.Split('\n');
         string[] listed = [.. lines.SkipWhile(l => !l.StartsWith("Commands:", StringComparison.Ordinal)).Skip(1).TakeWhile(l => l.StartsWith("  ", StringComparison.Ordinal))
             .Select(l => l.Trim().Split(' ', ',', '<')[0] is "ps" ? "status" : l.Trim().Split(' ', ',', '<')[0])];

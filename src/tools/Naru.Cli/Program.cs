@@ -9,6 +9,8 @@ using Naru.Local;
 
 // The data plane's own options are its own business: nothing of them is read here.
 if (args is ["proxy", .. var rest]) return ProxyVerb.Become(rest);
+// `naru help`, `naru help get`: as kubectl and docker take it.
+if (args is ["help", .. var topic]) args = [.. topic, "--help"];
 
 var root = new RootCommand("naru, a service mesh: control plane, command line and local runner");
 root.Add(UpVerb.Up());

@@ -110,6 +110,8 @@ public sealed class LifeTests
     [InlineData(0, "version")]
     [InlineData(0, "completion", "bash")]
     [InlineData(0, "--help")]
+    [InlineData(0, "help")]
+    [InlineData(0, "help", "get")]
     public async Task Exit_codes_say_what_happened(int code, params string[] arguments)
     {
         using var home = new TempFolder("naru-");

@@ -16,7 +16,7 @@ internal static class GetVerb
         var all = new Option<bool>("--all-namespaces", "-A") { Description = "Every namespace" };
         var output = new Option<string?>("--output", "-o") { Description = "json, yaml, name" };
         output.AcceptOnlyFromAmong("json", "yaml", "name");
-        var kinds = new Argument<string>("KIND") { Description = "vs, dr, gw, se, svc, po, deploy, in full or in short; several with commas; all" };
+        var kinds = new Argument<string>("KIND") { HelpName = "KIND", Description = "vs, dr, gw, se, svc, po, deploy, in full or in short; several with commas; all" };
         kinds.CompletionSources.Add(_ => Kinds.Names);
         var names = new Argument<string[]>("NAME") { Arity = ArgumentArity.ZeroOrMore };
         var command = new Command("get", "Shows configuration") { kinds, names, ns, all, output, mesh, server, token };

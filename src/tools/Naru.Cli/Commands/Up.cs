@@ -134,7 +134,9 @@ internal static class UpVerb
         Console.WriteLine($"ended after {Screen.Age(up)}; no process, port or lock is left");
         if (counts is var (requests, errors)) Console.WriteLine($"  gateway    {requests} requests, {errors} answered with 5xx");
         int restarts = last.Pods.Sum(p => p.Restarts + p.ProxyRestarts) + last.ControlPlane.Restarts;
-        if (restarts > 0) Console.WriteLine($"  restarts   {restarts}: {string.Join(", ", last.Pods.Where(p => p.Restarts + p.ProxyRestarts > 0).Select(p => p.Name).Take(3))}");
+        IEnumerable<string> restarted = last.Pods.Where(p => p.Restarts + p.ProxyRestarts > 0).Select(p => p.Name);
+        if (last.ControlPlane.Restarts > 0) restarted = restarted.Prepend("control plane");
+        if (restarts > 0) Console.WriteLine($"  restarts   {restarts}: {string.Join(", ", restarted.Take(3))}");
         Console.WriteLine($"  logs       {mesh.Run.Logs}");
     }
 
