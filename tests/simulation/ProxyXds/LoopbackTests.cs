@@ -1,13 +1,6 @@
 // Both planes, the real wire between them (gRPC over loopback), the real clock; only what is served and who obeys is the test's.
-using System.Net;
 using Envoy.Config.Core.V3;
 using Google.Protobuf;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using Naru.Control.Xds;
 using Naru.Kit;
 using Naru.Proxy.Config;
@@ -26,7 +19,7 @@ public sealed class LoopbackTests
     [InlineData(true)]
     public async Task A_hundred_services_arrive_whole_and_follow_every_change(bool delta)
     {
-        await using Server server = await Server.StartAsync(0);
+        await using ControlServer server = await ControlServer.StartAsync(0);
         server.Publish(Mesh("10.0.0.1:80"));
         await using var proxy = new Client(server.Port, delta);
         await proxy.Manager.StartAsync(CancellationToken.None);
@@ -47,7 +40,7 @@ public sealed class LoopbackTests
     [InlineData(true)]
     public async Task A_bad_resource_is_named_to_the_control_plane_and_its_neighbours_serve(bool delta)
     {
-        await using Server server = await Server.StartAsync(0);
+        await using ControlServer server = await ControlServer.StartAsync(0);
         server.Publish(Resources.Static("good"), Resources.Static("bad", timeout: -1));
         await using var proxy = new Client(server.Port, delta);
         await proxy.Manager.StartAsync(CancellationToken.None);
@@ -62,7 +55,7 @@ public sealed class LoopbackTests
     [InlineData(true)]
     public async Task A_control_plane_that_dies_is_found_again_and_nothing_was_taken_away(bool delta)
     {
-        Server first = await Server.StartAsync(0);
+        ControlServer first = await ControlServer.StartAsync(0);
         first.Publish(Mesh("10.0.0.1:80"));
         await using var proxy = new Client(first.Port, delta);
         await proxy.Manager.StartAsync(CancellationToken.None);
@@ -72,7 +65,7 @@ public sealed class LoopbackTests
         Assert.Equal(Services + 1, proxy.Plane.Clusters.Count);
 
         int changes = proxy.Plane.Changes.Count;
-        await using Server second = await Server.StartAsync(first.Port);
+        await using ControlServer second = await ControlServer.StartAsync(first.Port);
         second.Publish(Mesh("10.0.0.1:80"));
         await Waiting.UntilAsync(() => proxy.IsConnected, "the return");
         await Waiting.UntilAsync(() => second.Xds.Proxies() is [{ Types.Count: 4 }], "all types");
@@ -123,64 +116,5 @@ public sealed class LoopbackTests
         public bool Sees(Func<RecordingPlane, bool> look) => Manager.Main.Ask(() => look(Plane)).GetAwaiter().GetResult();
 
         public ValueTask DisposeAsync() => Manager.DisposeAsync();
-    }
-
-    /// <summary>The control plane's side: its own server over one list of resources.</summary>
-    private sealed class Server : IResourceProvider, IAsyncDisposable
-    {
-        private readonly WebApplication _app;
-        private long _generation;
-        private WorldAt? _world;
-
-        private Server(int port)
-        {
-            Xds = new XdsServer(this, TimeProvider.System, NullLogger<XdsServer>.Instance, new XdsLimits());
-            WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
-            builder.Logging.ClearProviders();
-            builder.WebHost.ConfigureKestrel(k => k.Listen(IPAddress.Loopback, port, l => l.Protocols = HttpProtocols.Http2));
-            builder.Services.AddGrpc();
-            builder.Services.AddSingleton(new XdsRunner(Xds));
-            _app = builder.Build();
-            _app.MapGrpcService<AggregatedService>();
-        }
-
-        public XdsServer Xds { get; }
-        public int Port { get; private set; }
-
-        public static async Task<Server> StartAsync(int port)
-        {
-            var server = new Server(port);
-            await server._app.StartAsync();
-            server.Port = new Uri(server._app.Urls.First()).Port;
-            return server;
-        }
-
-        public void Publish(params IMessage[] resources)
-        {
-            var tables = resources.GroupBy(r => ResourceTypes.UrlPrefix + r.Descriptor.FullName).ToDictionary(g => g.Key, g => new ResourceTable([.. g.Select(Encode)]));
-            _world = new WorldAt(++_generation, new ResourceWorld(tables));
-            Xds.Publish();
-        }
-
-        public ProxyIdentity? Identify(Node node, out string? error)
-        {
-            error = null;
-            return new ProxyIdentity(node.Id, node);
-        }
-
-        public WorldAt? WorldOf(ProxyIdentity proxy) => _world;
-
-        public async ValueTask DisposeAsync()
-        {
-            Xds.Stop();
-            await _app.StopAsync();
-            await _app.DisposeAsync();
-        }
-
-        private static XdsResource Encode(IMessage message)
-        {
-            byte[] hash = System.Security.Cryptography.SHA256.HashData(message.ToByteArray());
-            return new XdsResource(Resources.NameOf(message), Convert.ToHexString(hash, 0, 8), MemoryStream.Pack(message), ResourceChildren.Of(message));
-        }
     }
 }

@@ -94,19 +94,8 @@ public sealed class GrpcPeersTests
         await running.LineAsync("answer v1", TimeSpan.FromSeconds(60));
     }
 
-    private static ChildProcess Start(string client, RunningControlPlane control, int calls, params string[] metadata)
-    {
-        // The bootstrap names its control plane, and itself as it likes: GENERATOR says that it is a gRPC client.
-        string bootstrap = $$$"""
-            {"xds_servers": [{"server_uri": "{{{control.Xds}}}", "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}],
-             "node": {"id": "some-grpc-client", "locality": {"region": "here"}, "metadata": {"GENERATOR": "grpc", "NAMESPACE": "default"} } }
-            """;
-        var environment = new Dictionary<string, string?> { ["GRPC_XDS_BOOTSTRAP_CONFIG"] = bootstrap, ["GRPC_XDS_BOOTSTRAP"] = null, ["http_proxy"] = null, ["https_proxy"] = null, ["grpc_proxy"] = null };
-        string[] arguments = [Target, calls.ToString(System.Globalization.CultureInfo.InvariantCulture), .. metadata];
-        return client == "grpc-js"
-            ? ChildProcess.Start(Tools.Path("node", "nodejs"), [Repository.At("tests/kit/peers/grpc-xds-client.js"), .. arguments], environment: environment)
-            : ChildProcess.Start("/usr/bin/python3", [Repository.At("tests/kit/peers/grpc_xds_client.py"), .. arguments], environment: environment);
-    }
+    private static ChildProcess Start(string client, RunningControlPlane control, int calls, params string[] metadata) =>
+        GrpcXdsClient.Start(client, control.Xds.ToString(), Target, calls, metadata);
 
     private static async Task<string[]> LinesAsync(string client, RunningControlPlane control, int calls, params string[] metadata)
     {
