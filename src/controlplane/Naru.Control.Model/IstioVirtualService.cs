@@ -72,8 +72,11 @@ internal static partial class IstioReader
         {
             if (Target(route.Route[i], $"{path}.route[{i}]", route.Route.Count, r) is { } target) destinations.Add(target);
         }
-        if (destinations.Count > 1 && destinations.Count == route.Route.Count && destinations.Sum(t => (long)t.Weight) == 0)
+        long sum = destinations.Sum(t => (long)t.Weight);
+        if (destinations.Count > 1 && destinations.Count == route.Route.Count && sum == 0)
             r.Error("NARU-C205", $"{path}: all weights are 0", place, "give at least one destination a weight");
+        // What a proxy can take (Envoy: WeightedCluster.clusters).
+        if (sum > uint.MaxValue) r.Error("NARU-C205", $"{path}: the weights add up to {sum}", place, "make them smaller, keeping their ratio: at most 4294967295 in all");
         return new HttpRoute
         {
             Name = route.Name,

@@ -43,6 +43,7 @@ public sealed class ManifestReaderTests
     [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - route: [{destination: {}}]", "NARU-C204", 7)]
     [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - route:\n    - destination: {host: a}\n      weight: -1", "NARU-C205", 9)]
     [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - route: [{destination: {host: a}}, {destination: {host: b}}]", "NARU-C205", 7)]
+    [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - route: [{destination: {host: a}, weight: 2147483647}, {destination: {host: b}, weight: 2147483647}, {destination: {host: c}, weight: 2}]", "NARU-C205", 7)]
     [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - route: [{destination: {host: a}}]\n    redirect: {uri: /}", "NARU-C206", 7)]
     [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - redirect: {uri: /x, redirectCode: 200}", "NARU-C205", 7)]
     [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - directResponse: {status: 99}", "NARU-C205", 7)]
