@@ -246,12 +246,15 @@ internal static partial class IstioReader
         return null;
     }
 
+    // What fits into a proxy's 64 bits of nanoseconds.
+    private static readonly TimeSpan LongestTime = TimeSpan.FromSeconds(9_200_000_000);
+
     private static TimeSpan? Positive(Google.Protobuf.WellKnownTypes.Duration? value, IMessage? owner, string field, string path, Reading r)
     {
         if (value is null) return null;
         TimeSpan span = value.ToTimeSpan();
-        if (span >= TimeSpan.FromMilliseconds(1)) return span;
-        r.Error("NARU-C205", $"{path} must be at least 1ms", r.At(owner!, field));
+        if (span >= TimeSpan.FromMilliseconds(1) && span <= LongestTime) return span;
+        r.Error("NARU-C205", span > LongestTime ? $"{path} is longer than 292 years" : $"{path} must be at least 1ms", r.At(owner!, field));
         return null;
     }
 

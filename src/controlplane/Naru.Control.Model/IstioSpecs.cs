@@ -130,7 +130,11 @@ public sealed record RouteDestination(Destination Destination, int Weight, Heade
 public sealed record HttpRedirect(string Uri, string Authority, int Port, bool PortFromRequest, bool PortFromProtocol, string Scheme, int Code);
 
 /// <summary>An answer without any upstream.</summary>
-public sealed record DirectResponse(int Status, ImmutableArray<byte> Body);
+public sealed record DirectResponse(int Status, ImmutableArray<byte> Body)
+{
+    /// <summary>Most bytes of a body, as Istio has it.</summary>
+    public const int MaxBody = 1 << 20;
+}
 
 /// <summary>Rewrite of path and host. <paramref name="Regex"/> and <paramref name="Uri"/> exclude each other.</summary>
 public sealed record HttpRewrite(string Uri, string Authority, (string Match, string Rewrite)? Regex);

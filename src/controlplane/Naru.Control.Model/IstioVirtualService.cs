@@ -5,6 +5,7 @@ using System.Text.RegularExpressions;
 using Google.Protobuf;
 using Istio.Networking.V1Alpha3;
 using Naru.Core;
+using Naru.Telemetry;
 using Naru.Yaml;
 using static Naru.Control.Model.ManifestReader;
 using Wire = Istio.Networking.V1Alpha3;
@@ -65,8 +66,8 @@ internal static partial class IstioReader
         }
 
         TimeSpan? timeout = route.Timeout?.ToTimeSpan();
-        if (timeout is { } t && (t < TimeSpan.Zero || (t > TimeSpan.Zero && t < TimeSpan.FromMilliseconds(1))))
-            r.Error("NARU-C205", $"{path}.timeout must be 0s (off) or at least 1ms", r.At(route, "timeout"));
+        if (timeout is { } t && (t < TimeSpan.Zero || t > LongestTime || (t > TimeSpan.Zero && t < TimeSpan.FromMilliseconds(1))))
+            r.Error("NARU-C205", $"{path}.timeout must be 0s (off), or at least 1ms and no longer than 292 years", r.At(route, "timeout"));
         var destinations = ImmutableArray.CreateBuilder<RouteDestination>();
         for (int i = 0; i < route.Route.Count; i++)
         {
@@ -172,21 +173,21 @@ internal static partial class IstioReader
         }
     }
 
-    // RE2 has neither backreferences nor look-around; .NET's non-backtracking engine refuses them too, and agrees with it on what we need.
-    private static void CheckRegex(string pattern, string path, Place place, Reading r)
+    private static Regex? CheckRegex(string pattern, string path, Place place, Reading r)
     {
         if (pattern.Length is 0 or > 1024)
         {
             r.Error("NARU-C208", pattern.Length == 0 ? $"{path} is empty" : $"{path} is longer than 1,024 characters", place);
-            return;
+            return null;
         }
         try
         {
-            _ = new Regex(pattern.Replace("(?P<", "(?<", StringComparison.Ordinal), RegexOptions.NonBacktracking | RegexOptions.CultureInvariant, TimeSpan.FromSeconds(1));
+            return Re2.Compile(pattern, whole: false);
         }
-        catch (Exception fault) when (fault is ArgumentException or NotSupportedException)
+        catch (ArgumentException fault)
         {
             r.Error("NARU-C208", $"{path} is no RE2 regular expression: {Short(fault.Message)}", place, "backreferences and look-around are not in RE2");
+            return null;
         }
     }
 
@@ -202,7 +203,7 @@ internal static partial class IstioReader
         if (redirect.Uri.Length == 0 && redirect.Authority.Length == 0 && redirect.Scheme.Length == 0 && !hasPort)
             r.Error("NARU-C204", $"{path} changes nothing", r.At(redirect), "add uri, authority, port or scheme");
         CheckText(redirect.Uri, path + ".uri", r.At(redirect, "uri"), r);
-        CheckText(redirect.Authority, path + ".authority", r.At(redirect, "authority"), r);
+        CheckAuthority(redirect.Authority, path + ".authority", r.At(redirect, "authority"), r);
         return new HttpRedirect(redirect.Uri, redirect.Authority, hasPort ? (int)redirect.Port : 0, fromRequest, fromProtocol, redirect.Scheme, code);
     }
 
@@ -215,7 +216,7 @@ internal static partial class IstioReader
             HTTPBody.SpecifierOneofCase.Bytes => direct.Body.Bytes.ToByteArray(),
             _ => [],
         };
-        if (body.Length > 1 << 20) r.Error("NARU-C205", $"{path}.body is longer than 1 MiB", r.At(direct.Body!));
+        if (body.Length > DirectResponse.MaxBody) r.Error("NARU-C205", $"{path}.body is longer than 1 MiB", r.At(direct.Body!));
         return new DirectResponse((int)direct.Status, [.. body]);
     }
 
@@ -225,9 +226,13 @@ internal static partial class IstioReader
             r.Error("NARU-C206", $"{path}.uri and {path}.uriRegexRewrite exclude each other", r.At(rewrite.UriRegexRewrite));
         if (rewrite.Uri.Length == 0 && rewrite.Authority.Length == 0 && rewrite.UriRegexRewrite is null)
             r.Error("NARU-C204", $"{path} changes nothing", r.At(rewrite), "add uri, authority or uriRegexRewrite");
-        if (rewrite.UriRegexRewrite is { } regex) CheckRegex(regex.Match, path + ".uriRegexRewrite.match", r.At(regex, "match"), r);
+        if (rewrite.UriRegexRewrite is { } regex && CheckRegex(regex.Match, path + ".uriRegexRewrite.match", r.At(regex, "match"), r) is { } pattern && Re2.Substitution(regex.Rewrite, Re2.Groups(pattern)) is null)
+        {
+            r.Error("NARU-C208", $"{path}.uriRegexRewrite.rewrite \"{Short(regex.Rewrite)}\" names a group that the pattern does not have", r.At(regex, "rewrite"),
+                $"its groups are \\0 to \\{Re2.Groups(pattern)}; a backslash is written \\\\");
+        }
         CheckText(rewrite.Uri, path + ".uri", r.At(rewrite, "uri"), r);
-        CheckText(rewrite.Authority, path + ".authority", r.At(rewrite, "authority"), r);
+        CheckAuthority(rewrite.Authority, path + ".authority", r.At(rewrite, "authority"), r);
         return new HttpRewrite(rewrite.Uri, rewrite.Authority, rewrite.UriRegexRewrite is null ? null : (rewrite.UriRegexRewrite.Match, rewrite.UriRegexRewrite.Rewrite));
     }
 
@@ -254,23 +259,23 @@ internal static partial class IstioReader
 
     private static HeaderChanges HeaderChangesOf(Headers? headers, string path, Reading r) => headers is null
         ? HeaderChanges.None
-        : new HeaderChanges(Ops(headers.Request, path + ".request", r), Ops(headers.Response, path + ".response", r));
+        : new HeaderChanges(Ops(headers.Request, path + ".request", true, r), Ops(headers.Response, path + ".response", false, r));
 
-    private static HeaderOps Ops(Headers.Types.HeaderOperations? ops, string path, Reading r)
+    private static HeaderOps Ops(Headers.Types.HeaderOperations? ops, string path, bool request, Reading r)
     {
         if (ops is null) return HeaderOps.None;
         Check(ops.Set.Keys, "set");
         Check(ops.Add.Keys, "add");
         Check(ops.Remove, "remove");
-        foreach ((string name, string value) in ops.Set.Concat(ops.Add)) CheckText(value, $"{path}: value of {Short(name)}", r.At(ops), r);
+        foreach ((string name, string value) in ops.Set.Concat(ops.Add)) CheckValue(value, $"{path}: value of {Short(name)}", r.At(ops), r);
         return new HeaderOps([.. ops.Set.OrderBy(s => s.Key, StringComparer.Ordinal)], [.. ops.Add.OrderBy(a => a.Key, StringComparer.Ordinal)], [.. ops.Remove]);
 
         void Check(IEnumerable<string> names, string field)
         {
             foreach (string name in names)
             {
-                bool host = field == "set" && name.ToLowerInvariant() is ":authority" or "host";
-                if (!host && (!IsHeaderName(name) || name[0] == ':')) r.Error("NARU-C205", $"{path}.{field}: \"{Short(name)}\" is no header that may be changed", r.At(ops, field));
+                bool isHost = name.ToLowerInvariant() is ":authority" or "host";
+                if (isHost ? !request || field != "set" : !IsHeaderName(name) || name[0] == ':') r.Error("NARU-C205", $"{path}.{field}: \"{Short(name)}\" is no header that may be changed", r.At(ops, field));
             }
         }
     }
@@ -279,6 +284,23 @@ internal static partial class IstioReader
     private static void CheckText(string text, string path, Place place, Reading r)
     {
         if (text.Any(c => c is '\r' or '\n' or '\0')) r.Error("NARU-C205", $"{path} has a line break or NUL", place);
+    }
+
+    private const int MaxValueLength = 16_384;
+
+    private static void CheckAuthority(string text, string path, Place place, Reading r)
+    {
+        if (text.Any(c => c is <= ' ' or '\x7f')) r.Error("NARU-C205", $"{path} \"{Short(text)}\" is no host", place);
+    }
+
+    // A proxy reads values as formats: %REQ(x)% is that header's value (Envoy: custom request/response headers).
+    private static void CheckValue(string text, string path, Place place, Reading r)
+    {
+        CheckText(text, path, place, r);
+        if (text.Length > MaxValueLength) r.Error("NARU-C205", $"{path} is longer than {MaxValueLength} characters", place);
+        var found = new Diagnostics();
+        if (text.Contains('%', StringComparison.Ordinal)) AccessLogFormat.Compile(text, found, FormatUse.HeaderValue);
+        foreach (Diagnostic fault in found.Items.Where(f => f.Severity == Severity.Error)) r.Error("NARU-C205", $"{path}: {fault.Message}", place, fault.Remedy);
     }
 
     private static bool IsHeaderName(string name)

@@ -37,7 +37,8 @@ internal static class GatewayProxies
         foreach (IGrouping<int, Opened> port in Servers(layout, node).GroupBy(s => s.Target).OrderBy(g => g.Key))
         {
             // The port in a Host header is whichever the client came through; it says nothing about the host.
-            var routes = new RouteConfiguration { Name = RouteName(port.Key), IgnorePortInHostMatching = true };
+            RouteConfiguration routes = Routes.Configuration(RouteName(port.Key));
+            routes.IgnorePortInHostMatching = true;
             var hosts = new SortedDictionary<string, VirtualHost>(StringComparer.Ordinal);
             foreach (Opened opened in port) AddRules(opened, layout, node, hosts);
             foreach (VirtualHost host in hosts.Values)

@@ -26,7 +26,7 @@ internal static class GrpcClients
         foreach ((MeshService service, MeshPort port) in VirtualHosts.Visible(layout, node))
         {
             // The listener was asked for by name already; whatever authority the client sends, it means this service.
-            var routes = new RouteConfiguration { Name = RouteName(service, port) };
+            RouteConfiguration routes = Routes.Configuration(RouteName(service, port));
             routes.VirtualHosts.Add(VirtualHosts.Of(service, port, ["*"], layout, rules, node));
             yield return new Resource(routes.Name, routes);
         }

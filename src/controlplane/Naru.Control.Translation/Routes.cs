@@ -44,6 +44,9 @@ internal static class Routes
         }
     }
 
+    /// <summary>An empty route configuration that takes whatever bodies the rules may have.</summary>
+    public static RouteConfiguration Configuration(string name) => new() { Name = name, MaxDirectResponseBodySizeBytes = DirectResponse.MaxBody };
+
     /// <summary>Everything to one cluster, with the mesh's defaults.</summary>
     public static Route Plain(string cluster, string name, bool grpc)
     {

@@ -50,7 +50,7 @@ internal static class Sidecars
         Dictionary<string, BoundVirtualService> rules = VirtualHosts.MeshRules(layout, node);
         foreach (IGrouping<int, (MeshService Service, MeshPort Port)> group in VirtualHosts.Visible(layout, node).GroupBy(v => v.Port.Number).OrderBy(g => g.Key))
         {
-            var routes = new RouteConfiguration { Name = group.Key.ToString() };
+            RouteConfiguration routes = Routes.Configuration(group.Key.ToString());
             var taken = new DomainSet();
             foreach ((MeshService service, MeshPort port) in group)
             {
@@ -67,7 +67,7 @@ internal static class Sidecars
     // A proxied request names host and port itself; without a port it means 80, or the only port there is.
     private static Resource ProxyRoutes(MeshLayout layout, NodeInfo node, Dictionary<string, BoundVirtualService> rules)
     {
-        var routes = new RouteConfiguration { Name = "http_proxy" };
+        RouteConfiguration routes = Routes.Configuration("http_proxy");
         var taken = new DomainSet();
         foreach ((MeshService service, MeshPort port) in VirtualHosts.Visible(layout, node))
         {

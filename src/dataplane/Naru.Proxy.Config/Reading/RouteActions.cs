@@ -170,7 +170,7 @@ internal static class RouteActions
         return new RetryPolicyConfig
         {
             On = on,
-            NumRetries = Values.Count(scope, "num_retries", policy.NumRetries, 1, 0, 1000),
+            NumRetries = Values.Count(scope, "num_retries", policy.NumRetries, 1),
             PerTryTimeout = Values.Limit(scope, "per_try_timeout", policy.PerTryTimeout, null),
             RetriableStatusCodes = codes.ToImmutable(),
             BackOffBase = least,

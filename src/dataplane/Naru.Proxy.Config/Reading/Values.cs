@@ -1,5 +1,6 @@
 // Values that many resources share: durations, patterns, addresses, header changes, string comparisons, data sources.
 // Each gives the value or null after an error, so that readers can go on and find the next fault.
+using Naru.Core;
 using System.Collections.Immutable;
 using System.Text;
 using System.Text.RegularExpressions;
@@ -74,7 +75,9 @@ internal static class Values
             return null;
         }
         if (Compile(scope.In("pattern", rewrite.Pattern), rewrite.Pattern, whole: false, ignoreCase: false) is not { } pattern) return null;
-        return Substitution(scope, rewrite.Substitution, pattern.GetGroupNumbers().Length - 1) is { } substitution ? (pattern, substitution) : null;
+        if (Re2.Substitution(rewrite.Substitution, Re2.Groups(pattern)) is { } substitution) return (pattern, substitution);
+        scope.Error("substitution", "NARU-C105", $"\"{rewrite.Substitution}\" names a group that the pattern does not have", $"its groups are \\0 to \\{Re2.Groups(pattern)}; a backslash is written \\\\");
+        return null;
     }
 
     private static Regex? Compile(Scope scope, RegexMatcher matcher, bool whole, bool ignoreCase)
@@ -87,38 +90,13 @@ internal static class Values
         }
         try
         {
-            RegexOptions options = RegexOptions.NonBacktracking | RegexOptions.CultureInvariant | (ignoreCase ? RegexOptions.IgnoreCase : 0);
-            string text = Re2.ToDotNet(matcher.Regex);
-            return new Regex(whole ? $@"\A(?:{text})\z" : text, options);
+            return Re2.Compile(matcher.Regex, whole, ignoreCase);
         }
-        catch (Exception fault) when (fault is ArgumentException or NotSupportedException)
+        catch (ArgumentException fault)
         {
-            string cause = fault is NotSupportedException
-                ? "look-around, back-references and atomic groups are not part of the language"
-                : fault.Message[(fault.Message.IndexOf("'. ", StringComparison.Ordinal) is > 0 and var at ? at + 3 : 0)..].TrimEnd('.');
-            scope.Error("regex", "NARU-C105", $"the pattern \"{matcher.Regex}\" is not a regular expression: {cause}", "write it in the syntax of RE2");
+            scope.Error("regex", "NARU-C105", $"the pattern \"{matcher.Regex}\" is not a regular expression: {fault.Message}", "write it in the syntax of RE2");
             return null;
         }
-    }
-
-    // \0 to \9 are groups, \\ is a backslash; in .NET $ is special instead.
-    private static string? Substitution(Scope scope, string text, int groups)
-    {
-        var result = new StringBuilder();
-        for (int i = 0; i < text.Length; i++)
-        {
-            char c = text[i];
-            if (c == '$') result.Append("$$");
-            else if (c != '\\') result.Append(c);
-            else if (i + 1 < text.Length && text[i + 1] == '\\') result.Append(text[++i]);
-            else if (i + 1 < text.Length && char.IsAsciiDigit(text[i + 1]) && text[i + 1] - '0' <= groups) result.Append("${").Append(text[++i]).Append('}');
-            else
-            {
-                scope.Error("substitution", "NARU-C105", $"\"{text}\" names a group that the pattern does not have", $"its groups are \\0 to \\{groups}; a backslash is written \\\\");
-                return null;
-            }
-        }
-        return result.ToString();
     }
 
     /// <summary>A filter's runtime switch. The runtime is not read, so a filter that is off would stay off.</summary>

@@ -1,18 +1,68 @@
-// What RE2's syntax writes differently from .NET's: POSIX classes are spelled out, \C and \pN short forms are kept or refused.
-// Knows nothing of configuration.
+// RE2 by .NET's non-backtracking engine. What RE2's syntax writes differently is spelled out; what it has not, or we have not, is
+// refused. Both planes read patterns here: one that only the proxies refused would take its neighbours with it.
 using System.Text;
+using System.Text.RegularExpressions;
 
-namespace Naru.Proxy.Config.Reading;
+namespace Naru.Core;
 
-/// <summary>Translates patterns.</summary>
-internal static class Re2
+/// <summary>Patterns in the syntax of RE2 (github.com/google/re2/wiki/Syntax).</summary>
+public static class Re2
 {
+    /// <summary>RE2 repeats nothing more often.</summary>
+    private const int MostRepeats = 1000;
+
     private static readonly (string Posix, string DotNet)[] s_classes =
     [
         ("[:alnum:]", "0-9A-Za-z"), ("[:alpha:]", "A-Za-z"), ("[:ascii:]", @"\x00-\x7F"), ("[:blank:]", @"\t "), ("[:cntrl:]", @"\x00-\x1F\x7F"),
         ("[:digit:]", "0-9"), ("[:graph:]", "!-~"), ("[:lower:]", "a-z"), ("[:print:]", " -~"), ("[:punct:]", @"!-/:-@\[-`{-~"),
         ("[:space:]", @"\t\n\v\f\r "), ("[:upper:]", "A-Z"), ("[:word:]", "0-9A-Za-z_"), ("[:xdigit:]", "0-9A-Fa-f"),
     ];
+
+    /// <summary>Compiles a pattern; it is matched in linear time.</summary>
+    /// <param name="pattern">In RE2's syntax.</param>
+    /// <param name="whole">Whether it must match the whole of a text, not a part.</param>
+    /// <param name="ignoreCase">Whether a and A are the same.</param>
+    /// <exception cref="ArgumentException">It is not one; the message says why.</exception>
+    public static Regex Compile(string pattern, bool whole, bool ignoreCase = false)
+    {
+        try
+        {
+            RegexOptions options = RegexOptions.NonBacktracking | RegexOptions.CultureInvariant | (ignoreCase ? RegexOptions.IgnoreCase : 0);
+            string text = ToDotNet(pattern);
+            return new Regex(whole ? $@"\A(?:{text})\z" : text, options);
+        }
+        catch (NotSupportedException)
+        {
+            throw new ArgumentException("look-around, back-references and atomic groups are not part of the language");
+        }
+        catch (RegexParseException fault)
+        {
+            string message = fault.Message;
+            throw new ArgumentException(message[(message.IndexOf("'. ", StringComparison.Ordinal) is > 0 and var at ? at + 3 : 0)..].TrimEnd('.'));
+        }
+    }
+
+    /// <summary>A replacement of RE2 in .NET's syntax: \0 to \9 are groups and \\ is a backslash; in .NET $ is special instead.</summary>
+    /// <param name="text">The replacement.</param>
+    /// <param name="groups">How many groups the pattern has, the whole match not counted.</param>
+    /// <returns>Null where it names a group that the pattern does not have, or ends with a lone backslash.</returns>
+    public static string? Substitution(string text, int groups)
+    {
+        var result = new StringBuilder();
+        for (int i = 0; i < text.Length; i++)
+        {
+            char c = text[i];
+            if (c == '$') result.Append("$$");
+            else if (c != '\\') result.Append(c);
+            else if (i + 1 < text.Length && text[i + 1] == '\\') result.Append(text[++i]);
+            else if (i + 1 < text.Length && char.IsAsciiDigit(text[i + 1]) && text[i + 1] - '0' <= groups) result.Append("${").Append(text[++i]).Append('}');
+            else return null;
+        }
+        return result.ToString();
+    }
+
+    /// <summary>How many groups a pattern has, the whole match not counted.</summary>
+    public static int Groups(Regex pattern) => pattern.GetGroupNumbers().Length - 1;
 
     /// <summary>The same pattern for .NET. RE2's \d, \w, \s and \b are ASCII; so they are here. (?P&lt;name&gt;…) becomes (?&lt;name&gt;…).</summary>
     /// <exception cref="ArgumentException">An escape that RE2 has and we have not, or a lone backslash at the end.</exception>
@@ -49,6 +99,7 @@ internal static class Re2
             else
             {
                 if (c == ']') inClass = false;
+                if (!inClass && c == '{' && Repeats(pattern, i + 1) > MostRepeats) throw new ArgumentException($"nothing can be repeated more than {MostRepeats} times");
                 if (!inClass && c == '(' && string.CompareOrdinal(pattern, i, "(?P<", 0, 4) == 0)
                 {
                     result.Append("(?<");
@@ -61,6 +112,20 @@ internal static class Re2
             }
         }
         return result.ToString();
+    }
+
+    // The larger number of {n}, {n,} and {n,m}; 0 where the brace is a character of its own.
+    private static int Repeats(string pattern, int at)
+    {
+        int end = pattern.IndexOf('}', at);
+        if (end < 0) return 0;
+        int most = 0;
+        foreach (string number in pattern[at..end].Split(',', 2))
+        {
+            if (number.Length > 0 && !number.All(char.IsAsciiDigit)) return 0;
+            most = Math.Max(most, number.Length == 0 ? 0 : int.TryParse(number, System.Globalization.CultureInfo.InvariantCulture, out int count) ? count : int.MaxValue);
+        }
+        return most;
     }
 
     private static int Escape(string pattern, int at, bool inClass, StringBuilder result)
@@ -76,7 +141,7 @@ internal static class Re2
             case 'S' when !inClass: result.Append(@"[^\t\n\f\r ]"); return at;
             case 'Q':
                 int end = pattern.IndexOf(@"\E", at, StringComparison.Ordinal);
-                result.Append(System.Text.RegularExpressions.Regex.Escape(end < 0 ? pattern[(at + 1)..] : pattern[(at + 1)..end]));
+                result.Append(Regex.Escape(end < 0 ? pattern[(at + 1)..] : pattern[(at + 1)..end]));
                 return end < 0 ? pattern.Length - 1 : end + 1;
             case 'p' or 'P' when at + 1 < pattern.Length && pattern[at + 1] != '{':
                 result.Append('\\').Append(c).Append('{').Append(pattern[at + 1]).Append('}');
