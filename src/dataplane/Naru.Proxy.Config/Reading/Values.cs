@@ -1,6 +1,5 @@
 // Values that many resources share: durations, patterns, addresses, header changes, string comparisons, data sources.
 // Each gives the value or null after an error, so that readers can go on and find the next fault.
-using Naru.Core;
 using System.Collections.Immutable;
 using System.Text;
 using System.Text.RegularExpressions;
@@ -10,6 +9,7 @@ using Envoy.Type.V3;
 using Google.Protobuf;
 using Google.Protobuf.Collections;
 using Google.Protobuf.WellKnownTypes;
+using Naru.Core;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Config.Reading;
