@@ -91,6 +91,20 @@ public sealed record ClusterConfig
     public TimeSpan DnsRefreshRate { get; init; } = TimeSpan.FromSeconds(5);
     /// <summary>Which families are asked for.</summary>
     public DnsLookupFamily DnsLookupFamily { get; init; }
+    /// <summary>Which servers are asked, by ourselves; null asks the system's resolver, which tells no TTL.</summary>
+    public DnsResolverConfig? DnsResolver { get; init; }
+    /// <summary>Names are asked for again when their records' TTL is over, not at <see cref="DnsRefreshRate"/> (<c>respect_dns_ttl</c>).</summary>
+    public bool RespectDnsTtl { get; init; }
+    /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: the shortest TTL that is believed (<c>dns_min_refresh_rate</c>, default 5 s).</summary>
+    public TimeSpan DnsMinRefreshRate { get; init; } = TimeSpan.FromSeconds(5);
+    /// <summary>After a failure, doubled with each further one; null is <see cref="DnsRefreshRate"/> (<c>dns_failure_refresh_rate.base_interval</c>).</summary>
+    public TimeSpan? DnsFailureBase { get; init; }
+    /// <summary>Its cap (default 10 × base).</summary>
+    public TimeSpan? DnsFailureMax { get; init; }
+    /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: longest wait for an answer (default 5 s); null is the resolver's own.</summary>
+    public TimeSpan? DnsQueryTimeout { get; init; } = TimeSpan.FromSeconds(5);
+    /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: names that are looked up before anybody asks, lower case.</summary>
+    public ImmutableArray<string> PreresolveHostnames { get; init; } = [];
     /// <summary>Idle pooled connections are closed after this. Envoy's default is 1 h; ours is 4 s, below the 5 s after which common
     /// applications close theirs (decision 0002). null is never.</summary>
     public TimeSpan? IdleTimeout { get; init; } = TimeSpan.FromSeconds(4);
@@ -136,6 +150,10 @@ public sealed record ClusterConfig
     /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: port where the host names none (80, or 443 with TLS).</summary>
     public int? DynamicDefaultPort { get; init; }
 
+    /// <summary>How long after so many failures in a row names are asked for again; null is as after an answer.</summary>
+    public TimeSpan? DnsFailureWait(int failures) => DnsFailureBase is not { } least ? null
+        : TimeSpan.FromTicks(Math.Min((DnsFailureMax ?? least * 10).Ticks, least.Ticks << Math.Min(failures - 1, 16)));
+
     /// <summary>Every TLS that its endpoints may be spoken to in; null stands for plain text.</summary>
     public IEnumerable<UpstreamTlsConfig?> AllTls => TransportMatches.Select(m => m.Tls).Prepend(Tls);
 
@@ -157,6 +175,24 @@ public sealed record TransportMatchConfig(string Name, ImmutableArray<KeyValuePa
         return true;
     }
 }
+
+/// <summary>How names are looked up where the system's resolver is not used (<c>envoy.network.dns_resolver.cares</c>).</summary>
+public sealed record DnsResolverConfig
+{
+    /// <summary>Servers, IP addresses and ports, asked in this order; empty is those of <c>/etc/resolv.conf</c>.</summary>
+    public ImmutableArray<AddressConfig> Servers { get; init; } = [];
+    /// <summary>They are asked only where <c>/etc/resolv.conf</c> names none.</summary>
+    public bool ServersAreFallback { get; init; }
+    /// <summary>Asks over TCP from the start.</summary>
+    public bool UseTcp { get; init; }
+    /// <summary>Leaves the search domains of <c>/etc/resolv.conf</c> out.</summary>
+    public bool NoSearch { get; init; }
+}
+
+/// <summary>What a name stands for.</summary>
+/// <param name="Addresses">Its addresses, best first; empty where it has none.</param>
+/// <param name="TimeToLive">How long that holds; null where nobody said.</param>
+public readonly record struct NameAnswer(System.Net.IPAddress[] Addresses, TimeSpan? TimeToLive);
 
 /// <summary>Address families a name is looked up in.</summary>
 public enum DnsLookupFamily

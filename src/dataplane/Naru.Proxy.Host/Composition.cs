@@ -34,6 +34,7 @@ internal static class Composition
         InheritedSockets? inherited = old?.TakeSockets();
         var stats = new StatRegistry(options.Concurrency);
         using var accessLogs = new AccessLogWriter(stats, options.Concurrency, options.FileFlushInterval);
+        var names = new SystemNameLookup();
         var engine = new ProxyEngine(new ProxyEngineOptions
         {
             Concurrency = options.Concurrency,
@@ -41,6 +42,7 @@ internal static class Composition
             AccessLog = accessLogs,
             DrainTime = options.DrainTime,
             Inherited = inherited,
+            Lookup = (name, cluster) => names.ByFamilyAsync(name, cluster.DnsLookupFamily, cluster.DnsResolver, CancellationToken.None),
             Overload = config.Overload,
             ShrinkHeap = static () => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: false, compacting: true),
             OnDiagnostic = d => log.Write("tls", d.Severity switch { Severity.Error => LogLevel.Error, Severity.Warning => LogLevel.Warning, _ => LogLevel.Info }, d.ToString()),
@@ -51,6 +53,7 @@ internal static class Composition
         {
             Bootstrap = config,
             DataPlane = engine,
+            Names = names,
             Stats = stats,
             Decoder = Configuration.Decode,
             FileReader = Configuration.ReadFile,

@@ -49,12 +49,13 @@ public sealed record ProxyEngineOptions
     public Action ShrinkHeap { get; init; } = static () => { };
 
     /// <summary>How names of a dynamic forward proxy are looked up. Never called on a worker's thread.</summary>
-    public NameLookup Lookup { get; init; } = static async (name, family) => await Dns.GetHostAddressesAsync(name, family switch
-    {
-        DnsLookupFamily.V4Only => System.Net.Sockets.AddressFamily.InterNetwork,
-        DnsLookupFamily.V6Only => System.Net.Sockets.AddressFamily.InterNetworkV6,
-        _ => System.Net.Sockets.AddressFamily.Unspecified,
-    }).ConfigureAwait(false);
+    public NameLookup Lookup { get; init; } = static async (name, cluster) => new NameAnswer(
+        await Dns.GetHostAddressesAsync(name, cluster.DnsLookupFamily switch
+        {
+            DnsLookupFamily.V4Only => System.Net.Sockets.AddressFamily.InterNetwork,
+            DnsLookupFamily.V6Only => System.Net.Sockets.AddressFamily.InterNetworkV6,
+            _ => System.Net.Sockets.AddressFamily.Unspecified,
+        }).ConfigureAwait(false), null);
 
     /// <summary>Told why connections ended, where it listens.</summary>
     public ConnectionLog ConnectionLog { get; init; } = ConnectionLog.None;
@@ -146,6 +147,7 @@ public sealed class ProxyEngine : IDataPlane
         ClusterSlot slot = _clusters.GetOrAdd(config.Name);
         slot.Stats = _options.Stats.Block(StatPrefix(config), ClusterStats.Schema);
         Compile(slot, config, transports);
+        slot.Names!.Preresolve(config);
     }
 
     private static string StatPrefix(ClusterConfig config) => $"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}";

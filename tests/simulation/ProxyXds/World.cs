@@ -53,6 +53,9 @@ internal sealed class World : INameLookup
     public Dictionary<string, string[]> Names { get; } = [];
     public int Lookups { get; private set; }
 
+    /// <summary>What look-ups say of how long they hold.</summary>
+    public TimeSpan? TimeToLive { get; set; }
+
     /// <summary>The newest stream.</summary>
     public MemoryStream Stream => Wire.Streams[^1];
     public bool IsLive => Manager.InitialFetch.IsCompleted;
@@ -128,11 +131,11 @@ internal sealed class World : INameLookup
     /// <summary>What was said since the last time, one line a request: type, then +names, then ACK or NACK.</summary>
     public string Heard() => string.Join("; ", Stream.Heard().Select(Tell));
 
-    public async Task<IPAddress[]> LookupAsync(string name, AddressFamily family, CancellationToken token)
+    public async Task<NameAnswer> LookupAsync(string name, AddressFamily family, DnsResolverConfig? resolver, CancellationToken token)
     {
         await Task.Yield();
         Lookups++;
-        return Names.TryGetValue(name, out string[]? addresses) ? [.. addresses.Select(IPAddress.Parse)] : throw new SocketException((int)SocketError.TryAgain);
+        return Names.TryGetValue(name, out string[]? addresses) ? new NameAnswer([.. addresses.Select(IPAddress.Parse)], TimeToLive) : throw new SocketException((int)SocketError.TryAgain);
     }
 
     public static string Tell(IMessage message)

@@ -45,6 +45,7 @@ internal static class ClusterReader
             config = config with { Tls = transport.Tls, ProxyProtocolVersion = transport.ProxyProtocol };
         }
         if (cluster.TransportSocketMatches.Count > 0) config = config with { TransportMatches = TransportMatches(scope, cluster) };
+        config = DnsResolvers.Read(scope, cluster, config);
         config = ClusterProtocols.Read(scope, cluster, config);
         config = Breakers(scope, cluster, config);
         config = Connections(scope, cluster, config);
@@ -184,7 +185,7 @@ internal static class ClusterReader
         {
             scope.Error("", "NARU-C113", "TLS to hosts that requests name needs auto_sni and auto_san_validation, or any certificate would do", "set both in upstream_http_protocol_options, or allow_insecure_cluster_options: true");
         }
-        return config with
+        return DnsResolvers.OfCache(cacheAt, cache, config) with
         {
             DnsLookupFamily = (DnsLookupFamily)(int)cache.DnsLookupFamily,
             DnsRefreshRate = Values.Time(cacheAt, "dns_refresh_rate", cache.DnsRefreshRate, mustBePositive: true) ?? TimeSpan.FromMinutes(1),

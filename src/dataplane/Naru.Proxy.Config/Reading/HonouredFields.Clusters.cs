@@ -10,25 +10,34 @@ envoy.config.cluster.v3.Cluster
   + dns_refresh_rate dns_lookup_family alt_stat_name common_http_protocol_options http_protocol_options http2_protocol_options
   + typed_extension_protocol_options max_requests_per_connection common_lb_config transport_socket protocol_selection
   + cluster_type original_dst_lb_config cleanup_interval upstream_bind_config upstream_connection_options upstream_http_protocol_options
-  + transport_socket_matches
+  + transport_socket_matches respect_dns_ttl dns_failure_refresh_rate dns_resolvers dns_resolution_config typed_dns_resolver_config
+  + use_tcp_for_dns_lookups
   ~ metadata: nothing reads it
   ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
-  ~ dns_failure_refresh_rate: names are asked for again at dns_refresh_rate
   ~ wait_for_warm_on_init: listeners always wait for clusters to warm
   ~ ignore_health_on_host_removal close_connections_on_host_health_failure: there are no active health checks yet
   ~ track_timeout_budgets track_cluster_stats lrs_report_endpoint_metrics: there is no such statistic
   ~ preconnect_policy: connections are opened when they are needed
-  ~ respect_dns_ttl: the system's resolver tells no TTL; names are asked for again at dns_refresh_rate
   - health_checks: active health checks are not supported yet
   - outlier_detection: outliers are not ejected yet
   - lb_subset_config: endpoints are not divided into subsets yet
-  - dns_resolvers dns_resolution_config typed_dns_resolver_config use_tcp_for_dns_lookups: the system's resolver is used
   - lrs_server: load is not reported yet
 envoy.config.cluster.v3.Cluster.TransportSocketMatch
   + name match transport_socket
 envoy.config.core.v3.Metadata
   + filter_metadata
   ~ typed_filter_metadata: nothing reads it
+envoy.config.cluster.v3.Cluster.RefreshRate
+  + base_interval max_interval
+envoy.config.core.v3.DnsResolutionConfig
+  + resolvers dns_resolver_options
+envoy.config.core.v3.DnsResolverOptions
+  + use_tcp_for_dns_lookups no_default_search_domain
+envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig
+  + resolvers dns_resolver_options use_resolvers_as_fallback
+  - filter_unroutable_families: name the families with dns_lookup_family
+  ~ udp_max_queries: every query has a socket of its own
+envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig
 envoy.config.cluster.v3.Cluster.EdsClusterConfig
   + eds_config service_name
 envoy.config.cluster.v3.Cluster.LeastRequestLbConfig
@@ -95,11 +104,9 @@ envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig
   ~ allow_coalesced_connections: a connection serves one host
   - sub_clusters_config: use dns_cache_config
 envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig
-  + name dns_lookup_family dns_refresh_rate host_ttl
-  ~ dns_failure_refresh_rate dns_min_refresh_rate dns_query_timeout: names are asked for again at dns_refresh_rate
+  + name dns_lookup_family dns_refresh_rate host_ttl dns_failure_refresh_rate dns_min_refresh_rate dns_query_timeout
+  + use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config preresolve_hostnames
   ~ max_hosts dns_cache_circuit_breaker: the circuit breakers of the cluster hold
-  - use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config: the system's resolver is used
-  - preresolve_hostnames: names are looked up when requests bring them
 envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig
   + http_protocol_options http2_protocol_options
   - http3_protocol_options: HTTP/3 is not supported

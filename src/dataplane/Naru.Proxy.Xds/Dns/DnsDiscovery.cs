@@ -10,7 +10,7 @@ using Naru.Telemetry;
 namespace Naru.Proxy.Xds;
 
 /// <summary>DNS service discovery (Envoy docs: service discovery, strict DNS and logical DNS). After a failure the next lookup comes after
-/// the refresh rate, doubled with each further failure up to 30 s.</summary>
+/// the refresh rate, doubled with each further failure up to 30 s, or after <c>dns_failure_refresh_rate</c>.</summary>
 internal sealed class DnsDiscovery(
     INameLookup lookup, MainContext main, TimeProvider time, StatRegistry stats, Action<LogLevel, string> log, Action<ClusterConfig, EndpointsConfig?> resolved)
 {
@@ -40,30 +40,7 @@ internal sealed class DnsDiscovery(
     /// <summary>Stops all lookups.</summary>
     public void Stop() => SetClusters([]);
 
-    private async Task<IPAddress[]> LookupAsync(string name, DnsLookupFamily family, CancellationToken token)
-    {
-        switch (family)
-        {
-            case DnsLookupFamily.V4Only: return await lookup.LookupAsync(name, AddressFamily.InterNetwork, token).ConfigureAwait(false);
-            case DnsLookupFamily.V6Only: return await lookup.LookupAsync(name, AddressFamily.InterNetworkV6, token).ConfigureAwait(false);
-            case DnsLookupFamily.All:
-                Task<IPAddress[]> six = lookup.LookupAsync(name, AddressFamily.InterNetworkV6, token);
-                Task<IPAddress[]> four = lookup.LookupAsync(name, AddressFamily.InterNetwork, token);
-                return [.. await OrNone(six).ConfigureAwait(false), .. await OrNone(four).ConfigureAwait(false)];
-            default:
-                bool fourFirst = family == DnsLookupFamily.V4Preferred;
-                AddressFamily first = fourFirst ? AddressFamily.InterNetwork : AddressFamily.InterNetworkV6;
-                AddressFamily second = fourFirst ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork;
-                IPAddress[] preferred = await OrNone(lookup.LookupAsync(name, first, token)).ConfigureAwait(false);
-                return preferred.Length > 0 ? preferred : await lookup.LookupAsync(name, second, token).ConfigureAwait(false);
-        }
-    }
-
-    private static async Task<IPAddress[]> OrNone(Task<IPAddress[]> lookup)
-    {
-        try { return await lookup.ConfigureAwait(false); }
-        catch (SocketException) { return []; }
-    }
+    private Task<NameAnswer> LookupAsync(string name, ClusterConfig cluster, CancellationToken token) => lookup.ByFamilyAsync(name, cluster.DnsLookupFamily, cluster.DnsResolver, token);
 
     /// <summary>One cluster.</summary>
     private sealed class Resolver
@@ -104,29 +81,34 @@ internal sealed class DnsDiscovery(
 
         private async Task LookupAllAsync(string[] names)
         {
-            var answers = new (string Name, IPAddress[] Addresses, string? Error)[names.Length];
+            var answers = new (string Name, NameAnswer Answer, string? Error)[names.Length];
             await Task.WhenAll(names.Select((name, i) => Task.Run(async () =>
             {
                 try
                 {
-                    IPAddress[] addresses = await _owner.LookupAsync(name, Cluster.DnsLookupFamily, _end.Token).ConfigureAwait(false);
-                    answers[i] = (name, addresses, addresses.Length > 0 ? null : "no address");
+                    NameAnswer answer = await _owner.LookupAsync(name, Cluster, _end.Token).ConfigureAwait(false);
+                    answers[i] = (name, answer, answer.Addresses.Length > 0 ? null : "no address");
                 }
                 catch (Exception e) when (e is SocketException or OperationCanceledException or ArgumentException)
                 {
-                    answers[i] = (name, [], e.Message);
+                    answers[i] = (name, new NameAnswer([], null), e.Message);
                 }
             }))).ConfigureAwait(false);
             _owner.Post(() => Take(answers));
         }
 
-        private void Take((string Name, IPAddress[] Addresses, string? Error)[] answers)
+        private void Take((string Name, NameAnswer Answer, string? Error)[] answers)
         {
             if (_end.IsCancellationRequested) return;
             bool failed = false;
-            foreach ((string name, IPAddress[] addresses, string? error) in answers)
+            TimeSpan? ttl = null;
+            foreach ((string name, NameAnswer answer, string? error) in answers)
             {
-                if (error is null) _good[name] = Settle(name, addresses);
+                if (error is null)
+                {
+                    _good[name] = Settle(name, answer.Addresses);
+                    if (answer.TimeToLive is { } told && !(ttl < told)) ttl = told;
+                }
                 else
                 {
                     failed = true;
@@ -137,8 +119,10 @@ internal sealed class DnsDiscovery(
             _failures = failed ? _failures + 1 : 0;
             _stats.Add(failed ? ClusterUpdateStats.Failure : ClusterUpdateStats.Success);
             Publish();
-            TimeSpan wait = Cluster.DnsRefreshRate;
-            if (_failures > 1) wait = TimeSpan.FromTicks(Math.Max(wait.Ticks, Math.Min(MostBackOff.Ticks, wait.Ticks << Math.Min(_failures - 1, 20))));
+            // A TTL of nothing is no rate (Envoy: Cluster.respect_dns_ttl).
+            TimeSpan wait = Cluster.RespectDnsTtl && ttl > TimeSpan.Zero ? ttl.Value : Cluster.DnsRefreshRate;
+            if (_failures > 0 && Cluster.DnsFailureWait(_failures) is { } rate) wait = rate;
+            else if (_failures > 1) wait = TimeSpan.FromTicks(Math.Max(wait.Ticks, Math.Min(MostBackOff.Ticks, wait.Ticks << Math.Min(_failures - 1, 20))));
             _timer.Change(wait, Timeout.InfiniteTimeSpan);
         }
 

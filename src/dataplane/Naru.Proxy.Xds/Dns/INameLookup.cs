@@ -1,6 +1,6 @@
 // Name resolution as the resolver sees it; tests put a table in its place.
-using System.Net;
 using System.Net.Sockets;
+using Naru.Proxy.Config;
 
 namespace Naru.Proxy.Xds;
 
@@ -8,16 +8,54 @@ namespace Naru.Proxy.Xds;
 public interface INameLookup
 {
     /// <summary>All addresses of a family; empty where there is none. Throws <see cref="SocketException"/> where nobody could say.</summary>
-    Task<IPAddress[]> LookupAsync(string name, AddressFamily family, CancellationToken token);
+    /// <param name="name">The name.</param>
+    /// <param name="family">IPv4 or IPv6.</param>
+    /// <param name="resolver">Whom to ask; null is the system.</param>
+    /// <param name="token">Gives up.</param>
+    Task<NameAnswer> LookupAsync(string name, AddressFamily family, DnsResolverConfig? resolver, CancellationToken token);
 }
 
-/// <summary>The system's resolver (hosts file, <c>resolv.conf</c>).</summary>
+/// <summary>Lookups by <see cref="DnsLookupFamily"/>.</summary>
+public static class NameLookups
+{
+    /// <summary>The addresses that a cluster wants (Envoy: Cluster.dns_lookup_family); the TTL is the shortest of what was asked.</summary>
+    public static async Task<NameAnswer> ByFamilyAsync(this INameLookup lookup, string name, DnsLookupFamily family, DnsResolverConfig? resolver, CancellationToken token)
+    {
+        switch (family)
+        {
+            case DnsLookupFamily.V4Only: return await lookup.LookupAsync(name, AddressFamily.InterNetwork, resolver, token).ConfigureAwait(false);
+            case DnsLookupFamily.V6Only: return await lookup.LookupAsync(name, AddressFamily.InterNetworkV6, resolver, token).ConfigureAwait(false);
+            case DnsLookupFamily.All:
+                Task<NameAnswer> six = lookup.LookupAsync(name, AddressFamily.InterNetworkV6, resolver, token);
+                Task<NameAnswer> four = lookup.LookupAsync(name, AddressFamily.InterNetwork, resolver, token);
+                NameAnswer a = await OrNone(six).ConfigureAwait(false), b = await OrNone(four).ConfigureAwait(false);
+                return new NameAnswer([.. a.Addresses, .. b.Addresses], a.TimeToLive is { } x && b.TimeToLive is { } y ? (x < y ? x : y) : a.TimeToLive ?? b.TimeToLive);
+            default:
+                bool fourFirst = family == DnsLookupFamily.V4Preferred;
+                AddressFamily first = fourFirst ? AddressFamily.InterNetwork : AddressFamily.InterNetworkV6;
+                AddressFamily second = fourFirst ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork;
+                NameAnswer preferred = await OrNone(lookup.LookupAsync(name, first, resolver, token)).ConfigureAwait(false);
+                return preferred.Addresses.Length > 0 ? preferred : await lookup.LookupAsync(name, second, resolver, token).ConfigureAwait(false);
+        }
+    }
+
+    private static async Task<NameAnswer> OrNone(Task<NameAnswer> lookup)
+    {
+        try { return await lookup.ConfigureAwait(false); }
+        catch (SocketException) { return new NameAnswer([], null); }
+    }
+}
+
+/// <summary>The system's resolver, or, where a cluster asks for that, our own (<see cref="DnsClient"/>).</summary>
 public sealed class SystemNameLookup : INameLookup
 {
+    private readonly DnsClient _client = new();
+
     /// <inheritdoc/>
-    public async Task<IPAddress[]> LookupAsync(string name, AddressFamily family, CancellationToken token)
+    public async Task<NameAnswer> LookupAsync(string name, AddressFamily family, DnsResolverConfig? resolver, CancellationToken token)
     {
-        try { return await System.Net.Dns.GetHostAddressesAsync(name, family, token).ConfigureAwait(false); }
-        catch (SocketException e) when (e.SocketErrorCode is SocketError.NoData) { return []; }
+        if (resolver is not null) return await _client.LookupAsync(name, family, resolver, token).ConfigureAwait(false);
+        try { return new NameAnswer(await System.Net.Dns.GetHostAddressesAsync(name, family, token).ConfigureAwait(false), null); }
+        catch (SocketException e) when (e.SocketErrorCode is SocketError.NoData) { return new NameAnswer([], null); }
     }
 }

@@ -1,7 +1,6 @@
 // The names of a dynamic forward proxy: looked up when a request brings them, off the workers, kept while they are good. One look-up
 // serves all who wait for the same name; a name that is nowhere is asked for again after a while only.
 using System.Collections.Concurrent;
-using System.Net;
 using System.Net.Sockets;
 using Naru.Proxy.Config;
 using Naru.Proxy.Io;
@@ -9,8 +8,8 @@ using Naru.Proxy.Upstreams;
 
 namespace Naru.Proxy.Clusters;
 
-/// <summary>Looks a name up: its addresses, best first; empty where it has none.</summary>
-public delegate Task<IPAddress[]> NameLookup(string name, DnsLookupFamily family);
+/// <summary>Looks a name up, as a cluster wants it.</summary>
+public delegate Task<NameAnswer> NameLookup(string name, ClusterConfig cluster);
 
 internal sealed class ForwardNames(NameLookup lookup)
 {
@@ -35,6 +34,12 @@ internal sealed class ForwardNames(NameLookup lookup)
         return entry;
     }
 
+    /// <summary>Looks names up that nobody has asked for yet (Envoy: preresolve_hostnames).</summary>
+    public void Preresolve(ClusterConfig config)
+    {
+        foreach (string name in config.PreresolveHostnames) Get(name, config, Environment.TickCount64);
+    }
+
     private bool Forget(long now)
     {
         bool any = false;
@@ -45,18 +50,20 @@ internal sealed class ForwardNames(NameLookup lookup)
 
     private async Task LookUpAsync(Entry entry, string name, ClusterConfig config)
     {
-        IPAddress[] found = [];
+        NameAnswer found = new([], null);
         try
         {
             // Also what a look-up does before it waits must not hold the worker up.
-            found = await Task.Run(() => lookup(name, config.DnsLookupFamily)).ConfigureAwait(false);
+            found = await Task.Run(() => lookup(name, config)).WaitAsync(config.DnsQueryTimeout ?? Timeout.InfiniteTimeSpan).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is SocketException or OperationCanceledException or ArgumentException)
+        catch (Exception e) when (e is SocketException or OperationCanceledException or ArgumentException or TimeoutException)
         {
             // It has no addresses as far as we know.
         }
-        long until = Environment.TickCount64 + Math.Max(1, (long)config.DnsRefreshRate.TotalMilliseconds);
-        entry.End([.. found.Select(a => SockAddr.From(a, 0))], until);
+        entry.Failures = found.Addresses.Length > 0 ? 0 : entry.Failures + 1;
+        TimeSpan wait = entry.Failures > 0 ? config.DnsFailureWait(entry.Failures) ?? config.DnsRefreshRate
+            : found.TimeToLive is { } ttl ? TimeSpan.FromTicks(Math.Max(ttl.Ticks, config.DnsMinRefreshRate.Ticks)) : config.DnsRefreshRate;
+        entry.End([.. found.Addresses.Select(a => SockAddr.From(a, 0))], Environment.TickCount64 + Math.Max(1, (long)wait.TotalMilliseconds));
     }
 
     internal sealed class Entry
@@ -72,6 +79,9 @@ internal sealed class ForwardNames(NameLookup lookup)
 
         public long GoodUntil => Volatile.Read(ref _goodUntil);
         public long UsedAt { get; set; }
+
+        /// <summary>Look-ups in a row that gave nothing; whoever looks up alone touches it.</summary>
+        public int Failures { get; set; }
 
         public bool TryBegin()
         {

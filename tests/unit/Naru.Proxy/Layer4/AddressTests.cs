@@ -202,7 +202,7 @@ public sealed class AddressTests
         {
             Interlocked.Increment(ref lookups);
             await mayAnswer.Task;
-            return name == "far.example" ? [IPAddress.Loopback] : throw new SocketException((int)SocketError.HostNotFound);
+            return name == "far.example" ? new NameAnswer([IPAddress.Loopback], null) : throw new SocketException((int)SocketError.HostNotFound);
         });
         bench.Apply(
             EngineBench.Cluster() with { Type = DiscoveryType.DynamicForwardProxy, DnsRefreshRate = TimeSpan.FromHours(1) },
