@@ -95,10 +95,6 @@ public sealed record ClusterConfig
     public DnsResolverConfig? DnsResolver { get; init; }
     /// <summary>Names are asked for again when their records' TTL is over, not at <see cref="DnsRefreshRate"/> (<c>respect_dns_ttl</c>).</summary>
     public bool RespectDnsTtl { get; init; }
-    /// <summary>Names are asked for again later than that by up to so much, by chance (<c>dns_jitter</c>).</summary>
-    public TimeSpan DnsJitter { get; init; }
-    /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: so many names are kept (<c>max_hosts</c>, default 1024).</summary>
-    public int MaxHosts { get; init; } = 1024;
     /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: the shortest TTL that is believed (<c>dns_min_refresh_rate</c>, default 5 s).</summary>
     public TimeSpan DnsMinRefreshRate { get; init; } = TimeSpan.FromSeconds(5);
     /// <summary>After a failure, doubled with each further one; null is <see cref="DnsRefreshRate"/> (<c>dns_failure_refresh_rate.base_interval</c>).</summary>
@@ -153,6 +149,15 @@ public sealed record ClusterConfig
     public TimeSpan CleanupInterval { get; init; } = TimeSpan.FromSeconds(5);
     /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: port where the host names none (80, or 443 with TLS).</summary>
     public int? DynamicDefaultPort { get; init; }
+
+    /// <summary>Checks that we make ourselves; an endpoint is healthy when all of them say so.</summary>
+    public ImmutableArray<HealthCheckConfig> HealthChecks { get; init; } = [];
+    /// <summary>With checks: endpoints that leave the discovery are gone at once, even those that answer (<c>ignore_health_on_host_removal</c>).</summary>
+    public bool IgnoreHealthOnHostRemoval { get; init; }
+    /// <summary>Below this share of healthy endpoints all are used (<c>healthy_panic_threshold</c>, 0 to 1, default 0.5); 0 never.</summary>
+    public double PanicThreshold { get; init; } = 0.5;
+    /// <summary>Endpoints whose first check is under way do not count for it (<c>ignore_new_hosts_until_first_hc</c>).</summary>
+    public bool IgnoreNewHosts { get; init; }
 
     /// <summary>How long after so many failures in a row names are asked for again; null is as after an answer.</summary>
     public TimeSpan? DnsFailureWait(int failures) => DnsFailureBase is not { } least ? null
@@ -227,6 +232,12 @@ public sealed record EndpointConfig(AddressConfig Address)
     public int Priority { get; init; }
     /// <summary>Health as the control plane says it.</summary>
     public EndpointHealth Health { get; init; }
+    /// <summary>Port that is checked (<c>health_check_config.port_value</c>); 0 is that of the check, or its own.</summary>
+    public int HealthCheckPort { get; init; }
+    /// <summary>Host that checks name; empty is that of the check.</summary>
+    public string HealthCheckHostname { get; init; } = "";
+    /// <summary>It is not checked and counts as healthy.</summary>
+    public bool DisableActiveHealthCheck { get; init; }
     /// <summary><c>region/zone/subzone</c> as far as known.</summary>
     public string Locality { get; init; } = "";
     /// <summary>Its metadata under <c>envoy.transport_socket_match</c>, values in canonical JSON.</summary>

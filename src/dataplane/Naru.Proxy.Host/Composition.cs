@@ -45,6 +45,7 @@ internal static class Composition
             Lookup = (name, cluster) => names.ByFamilyAsync(name, cluster.DnsLookupFamily, cluster.DnsResolver, CancellationToken.None),
             Overload = config.Overload,
             ShrinkHeap = static () => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: false, compacting: true),
+            OnHealth = (good, sentence) => log.Write("health", good ? LogLevel.Info : LogLevel.Warning, sentence),
             OnDiagnostic = d => log.Write("tls", d.Severity switch { Severity.Error => LogLevel.Error, Severity.Warning => LogLevel.Warning, _ => LogLevel.Info }, d.ToString()),
             ConnectionLog = new ConnectionLog(() => log.IsOn("listener", LogLevel.Debug), text => log.Write("listener", LogLevel.Debug, text)),
             OnFault = (where, e) => log.Error("http", $"{where}: an internal fault was contained: {e}"),
@@ -83,7 +84,7 @@ internal static class Composition
                 var self = new RestartParent(engine, async () => { if (admin is not null) await admin.DisposeAsync().ConfigureAwait(false); }, quit, hurry);
                 if ((next = RestartServer.Start(baseId, options.RestartEpoch, self, log)) is null) return 1;
             }
-            await ServeUntilAsync(quit.Token, xds, proxy, log, () => TakeOver(old, inherited, options, quit.Token)).ConfigureAwait(false);
+            await ServeUntilAsync(quit.Token, xds, engine, proxy, log, () => TakeOver(old, inherited, options, quit.Token)).ConfigureAwait(false);
 
             proxy.BeginDrain();
             TimeSpan bound = options.DrainTime < options.ParentShutdownTime ? options.DrainTime : options.ParentShutdownTime;
@@ -136,11 +137,12 @@ internal static class Composition
         }
     }
 
-    private static async Task ServeUntilAsync(CancellationToken quit, XdsManager xds, RunningProxy proxy, ProxyLog log, Action whenLive)
+    private static async Task ServeUntilAsync(CancellationToken quit, XdsManager xds, ProxyEngine engine, RunningProxy proxy, ProxyLog log, Action whenLive)
     {
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         using CancellationTokenRegistration registration = quit.UnsafeRegister(static state => ((TaskCompletionSource)state!).TrySetResult(), ended);
         if (await Task.WhenAny(xds.InitialFetch, ended.Task).ConfigureAwait(false) == ended.Task) return;
+        if (await Task.WhenAny(engine.HealthSettled, ended.Task).ConfigureAwait(false) == ended.Task) return;
         TimeSpan after = proxy.BecomeLive();
         whenLive();
         Footprint.Trim();

@@ -203,6 +203,7 @@ internal sealed class RunningProxy(
                 EndpointHealth.Degraded => "DEGRADED",
                 _ => "HEALTHY",
             },
+            FailedActiveHealthCheck = endpoint.FailedActiveHealthCheck,
             Weight = endpoint.Config.Weight,
             Priority = endpoint.Config.Priority,
             Region = locality[0],

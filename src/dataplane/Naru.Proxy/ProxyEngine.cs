@@ -7,6 +7,7 @@ using Naru.Core;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.FilterChains;
+using Naru.Proxy.Health;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
@@ -57,6 +58,9 @@ public sealed record ProxyEngineOptions
             _ => System.Net.Sockets.AddressFamily.Unspecified,
         }).ConfigureAwait(false), null);
 
+    /// <summary>Told when an endpoint became healthy (true) or failed its checks, in a sentence.</summary>
+    public Action<bool, string> OnHealth { get; init; } = static (_, _) => { };
+
     /// <summary>Told why connections ended, where it listens.</summary>
     public ConnectionLog ConnectionLog { get; init; } = ConnectionLog.None;
 
@@ -71,7 +75,11 @@ public sealed record ListenerStatus(string Name, ImmutableArray<EndPoint> LocalA
 public sealed record ClusterStatus(string Name, ClusterConfig Config, ImmutableArray<EndpointStatus> Endpoints);
 
 /// <summary>An endpoint as it runs: numbers are sums over workers and slightly stale.</summary>
-public sealed record EndpointStatus(EndpointConfig Config, int ActiveRequests, int Connections, int IdleConnections);
+public sealed record EndpointStatus(EndpointConfig Config, int ActiveRequests, int Connections, int IdleConnections)
+{
+    /// <summary>Our own checks say that it is not well.</summary>
+    public bool FailedActiveHealthCheck { get; init; }
+}
 
 /// <summary>The data plane.</summary>
 public sealed class ProxyEngine : IDataPlane
@@ -89,6 +97,7 @@ public sealed class ProxyEngine : IDataPlane
     private readonly ListenerDirectory _directory = new();
     private readonly ChainCompiler _compiler;
     private readonly Dictionary<string, EndpointsConfig> _endpoints = new(StringComparer.Ordinal);
+    private readonly HealthChecks _health;
     private bool _draining;
     private bool _drainingInbound;
     private bool _healthCheckFailed;
@@ -101,11 +110,15 @@ public sealed class ProxyEngine : IDataPlane
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup);
         _compiler = new ChainCompiler(options, _clusters, _tls, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault) { Overload = _overloadState })];
+        _health = new HealthChecks(_workers, options.Stats, RefreshHealth, options.OnHealth);
         if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest);
     }
 
     /// <summary>Number of workers.</summary>
     public int Concurrency => _workers.Length;
+
+    /// <summary>Ends when every endpoint that is to be checked was checked once (Envoy: cluster warming).</summary>
+    public Task HealthSettled => _health.Settled;
 
     /// <summary>Starts the workers.</summary>
     public void Start()
@@ -177,13 +190,31 @@ public sealed class ProxyEngine : IDataPlane
                 slot.Hosts[address] = state = new HostState(slot, address, endpoint.Address.ToString(), _workers.Length);
             hosts.Add(new Host(endpoint, state, Encoding.ASCII.GetBytes(endpoint.Hostname)) { Transport = transports.Of(endpoint) });
         }
+        KeepHealthy(slot, config, hosts, kept);
+        _health.Check(slot, config, transports, hosts);
         var compiled = new Cluster(slot, config, hosts.ToImmutable()) { Transports = transports };
         slot.Current = compiled;
         slot.Stats!.Set(ClusterStats.MembershipTotal, compiled.Hosts.Length);
         slot.Stats.Set(ClusterStats.MembershipHealthy, compiled.HealthyCount);
         HostState[] gone = [.. slot.Hosts.Where(h => !kept.Contains(h.Key)).Select(h => h.Value)];
         if (gone.Length > 0 || compiled.Hosts.Length != kept.Count) slot.Stats.Add(ClusterStats.MembershipChange);
+        if (!config.HealthChecks.IsEmpty) _options.Stats.Block(HealthChecks.StatPrefix(slot), HealthStats.Schema).Set(HealthStats.Healthy, compiled.HealthyCount);
         Retire(slot, gone);
+    }
+
+    // Discovery may be wrong, and an endpoint that answers is there (Envoy docs: service discovery, "on eventually consistent service
+    // discovery"): it stays until it fails.
+    private static void KeepHealthy(ClusterSlot slot, ClusterConfig config, ImmutableArray<Host>.Builder hosts, HashSet<SockAddr> kept)
+    {
+        if (config.HealthChecks.IsEmpty || config.IgnoreHealthOnHostRemoval || config.Type == DiscoveryType.Static || slot.Current is not { } old) return;
+        foreach (Host host in old.Hosts)
+            if (host.State.Health is { Failed: false, Pending: false } && kept.Add(host.State.Address)) hosts.Add(host);
+    }
+
+    private void RefreshHealth(ClusterSlot slot)
+    {
+        lock (_gate)
+            if (slot.Current is { } current) Compile(slot, current.Config, current.Transports);
     }
 
     // Connections of endpoints that left: the idle ones close now, the busy ones when their answer is done.
@@ -192,6 +223,7 @@ public sealed class ProxyEngine : IDataPlane
         foreach (HostState state in gone)
         {
             slot.Hosts.Remove(state.Address);
+            _health.Forget(state);
             foreach (Worker worker in _workers)
             {
                 worker.Post(w =>
@@ -211,6 +243,7 @@ public sealed class ProxyEngine : IDataPlane
         Retire(slot, [.. slot.Hosts.Values]);
         // The block itself stays with the slot: requests that are under way still count on it.
         _options.Stats.Remove(slot.Stats!.Prefix);
+        _options.Stats.Remove(HealthChecks.StatPrefix(slot));
     }
 
     private void SetListener(ListenerConfig config, Diagnostics diagnostics)
@@ -414,6 +447,6 @@ public sealed class ProxyEngine : IDataPlane
             connections += pool.Connections;
             idle += pool.IdleCount;
         }
-        return new EndpointStatus(host.Config, active, connections, idle);
+        return new EndpointStatus(host.Config, active, connections, idle) { FailedActiveHealthCheck = host.State.Health is { Failed: true } };
     }
 }

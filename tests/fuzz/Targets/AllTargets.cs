@@ -23,7 +23,6 @@ internal static class AllTargets
         new ClientHelloTarget(),
         new ProxyHeaderTarget(),
         new HttpSnifferTarget(),
-        new DnsTarget(),
         new YamlTarget(),
         new BootstrapTarget(),
     ];

@@ -68,7 +68,7 @@ public sealed class BootstrapReaderTests
               - name: c
                 connect_timeout: 0s
                 lb_policy: MAGLEV
-                health_checks: [{ timeout: 1s }]
+                outlier_detection: {}
             """);
         (string Code, int Line)[] expected =
         [

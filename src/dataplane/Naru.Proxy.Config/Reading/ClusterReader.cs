@@ -1,4 +1,4 @@
-// envoy.config.cluster.v3.Cluster as a record. Refuses what the clusters cannot do (health checks, hashing balancers), each by name,
+// envoy.config.cluster.v3.Cluster as a record. Refuses what the clusters cannot do (outlier detection, hashing balancers), each by name,
 // and settings that contradict the type. How HTTP is spoken is read in ClusterProtocols.cs.
 using System.Collections.Immutable;
 using Envoy.Config.Cluster.V3;
@@ -46,6 +46,7 @@ internal static class ClusterReader
         }
         if (cluster.TransportSocketMatches.Count > 0) config = config with { TransportMatches = TransportMatches(scope, cluster) };
         config = DnsResolvers.Read(scope, cluster, config);
+        config = HealthCheckReader.Read(scope, cluster, config);
         config = ClusterProtocols.Read(scope, cluster, config);
         config = Breakers(scope, cluster, config);
         config = Connections(scope, cluster, config);

@@ -58,6 +58,7 @@ internal static class EndpointReader
                 continue;
             }
             if (Health(at, endpoint) is not { } health) continue;
+            if (host.HealthCheckConfig is { PortValue: > 65535 } far) hostAt.In("health_check_config", far).Error("port_value", "NARU-C102", $"{far.PortValue} is not a port", "it may be 1 to 65535");
             last = MetadataValues.ForTransport(endpoint.Metadata, last);
             sum += endpoint.LoadBalancingWeight ?? 1;
             endpoints.Add(new EndpointConfig(address)
@@ -66,6 +67,9 @@ internal static class EndpointReader
                 Weight = endpoint.LoadBalancingWeight ?? 1,
                 Priority = (int)locality.Priority,
                 Health = health,
+                HealthCheckPort = (int)(host.HealthCheckConfig?.PortValue ?? 0),
+                HealthCheckHostname = host.HealthCheckConfig?.Hostname ?? "",
+                DisableActiveHealthCheck = host.HealthCheckConfig?.DisableActiveHealthCheck ?? false,
                 Locality = place,
                 TransportMetadata = last,
                 LocalityTransportMetadata = ofLocality,

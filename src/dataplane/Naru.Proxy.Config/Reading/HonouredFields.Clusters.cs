@@ -11,14 +11,13 @@ envoy.config.cluster.v3.Cluster
   + typed_extension_protocol_options max_requests_per_connection common_lb_config transport_socket protocol_selection
   + cluster_type original_dst_lb_config cleanup_interval upstream_bind_config upstream_connection_options upstream_http_protocol_options
   + transport_socket_matches respect_dns_ttl dns_failure_refresh_rate dns_resolvers dns_resolution_config typed_dns_resolver_config
-  + use_tcp_for_dns_lookups dns_jitter
+  + use_tcp_for_dns_lookups health_checks ignore_health_on_host_removal
   ~ metadata: nothing reads it
   ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
   ~ wait_for_warm_on_init: listeners always wait for clusters to warm
-  ~ ignore_health_on_host_removal close_connections_on_host_health_failure: there are no active health checks yet
   ~ track_timeout_budgets track_cluster_stats lrs_report_endpoint_metrics: there is no such statistic
   ~ preconnect_policy: connections are opened when they are needed
-  - health_checks: active health checks are not supported yet
+  - close_connections_on_host_health_failure: connections of a failed endpoint end by themselves
   - outlier_detection: outliers are not ejected yet
   - lb_subset_config: endpoints are not divided into subsets yet
   - lrs_server: load is not reported yet
@@ -44,9 +43,8 @@ envoy.config.cluster.v3.Cluster.LeastRequestLbConfig
   + choice_count
 envoy.config.cluster.v3.Cluster.RoundRobinLbConfig
 envoy.config.cluster.v3.Cluster.CommonLbConfig
-  ~ healthy_panic_threshold: endpoints that are not healthy are used only when none is
+  + healthy_panic_threshold ignore_new_hosts_until_first_hc
   ~ update_merge_window: every change is applied at once
-  ~ ignore_new_hosts_until_first_hc: there are no active health checks yet
   - locality_weighted_lb_config: weights of localities are not counted yet
   ~ consistent_hashing_lb_config: only hashing balancers use it
   ~ zone_aware_lb_config: all zones are used alike
@@ -77,9 +75,32 @@ envoy.config.endpoint.v3.LocalityLbEndpoints
 envoy.config.endpoint.v3.LbEndpoint
   + endpoint health_status load_balancing_weight metadata
 envoy.config.endpoint.v3.Endpoint
-  + address hostname
-  ~ health_check_config: there are no active health checks yet
+  + address hostname health_check_config
   - additional_addresses: an endpoint has one address
+envoy.config.endpoint.v3.Endpoint.HealthCheckConfig
+  + port_value hostname disable_active_health_check
+  - address: an endpoint is checked where it is, or at another port
+envoy.config.core.v3.HealthCheck
+  + timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection
+  + http_health_check tcp_health_check grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval
+  + unhealthy_edge_interval healthy_edge_interval
+  ~ always_log_health_check_failures always_log_health_check_success: changes are logged, every check is counted
+  - custom_health_check: known are http_health_check, tcp_health_check and grpc_health_check
+  - event_log_path event_logger event_service: changes go to the log
+  - tls_options: ALPN is what the protocol of the check asks for
+  - transport_socket_match_criteria: a check uses the transport socket of its endpoint
+envoy.config.core.v3.HealthCheck.HttpHealthCheck
+  + host path request_headers_to_add request_headers_to_remove expected_statuses retriable_statuses codec_client_type
+  + service_name_matcher method
+  ~ response_buffer_size: bodies are not looked at
+  - send receive: bodies are neither sent nor looked at
+envoy.config.core.v3.HealthCheck.TcpHealthCheck
+  + send receive
+  - proxy_protocol_config: a PROXY header goes first where the transport socket of the endpoint says so
+envoy.config.core.v3.HealthCheck.GrpcHealthCheck
+  + service_name authority initial_metadata
+envoy.config.core.v3.HealthCheck.Payload
+  + text binary
 envoy.config.core.v3.BindConfig
   + source_address socket_options
   - freebind: bind to an address that this machine has
@@ -106,8 +127,7 @@ envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig
 envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig
   + name dns_lookup_family dns_refresh_rate host_ttl dns_failure_refresh_rate dns_min_refresh_rate dns_query_timeout
   + use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config preresolve_hostnames
-  + max_hosts
-  ~ dns_cache_circuit_breaker: the circuit breakers of the cluster hold
+  ~ max_hosts dns_cache_circuit_breaker: the circuit breakers of the cluster hold
 envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig
   + http_protocol_options http2_protocol_options
   - http3_protocol_options: HTTP/3 is not supported

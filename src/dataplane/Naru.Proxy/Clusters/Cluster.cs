@@ -3,6 +3,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using Naru.Proxy.Config;
+using Naru.Proxy.Health;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
 using Naru.Proxy.Tls;
@@ -23,15 +24,25 @@ internal sealed class Host(EndpointConfig config, HostState state, byte[] hostna
 
     /// <summary>For <c>auto_host_rewrite</c>; empty without a name.</summary>
     public byte[] Hostname { get; } = hostname;
+
+    /// <summary>Whether the control plane and our own checks let it be used.</summary>
+    public bool IsUsable => Config.Health is EndpointHealth.Healthy or EndpointHealth.Degraded && State.Health is not { Failed: true };
+
+    /// <summary>Whether both say that it is well.</summary>
+    public bool IsHealthy => Config.Health == EndpointHealth.Healthy && State.Health is not { Failed: true };
 }
 
 /// <summary>What of an endpoint outlives configuration: its pools, one per worker.</summary>
 internal sealed class HostState(ClusterSlot slot, SockAddr address, string display, int workers)
 {
     private readonly HostPool?[] _pools = new HostPool?[workers + 1];
+    private volatile HostHealth? _health;
 
     public ClusterSlot Slot { get; } = slot;
     public SockAddr Address { get; } = address;
+
+    /// <summary>What our own checks know of it; null where there are none. Main thread writes.</summary>
+    public HostHealth? Health { get => _health; set => _health = value; }
 
     /// <summary><c>ip:port</c>.</summary>
     public string Display { get; } = display;
@@ -120,8 +131,6 @@ internal sealed class ClusterDirectory(int workers, ListenerDirectory listeners,
 /// <summary>A cluster as requests use it.</summary>
 internal sealed class Cluster
 {
-    private const double PanicThreshold = 0.5;
-
     public Cluster(ClusterSlot slot, ClusterConfig config, ImmutableArray<Host> hosts)
     {
         Slot = slot;
@@ -130,20 +139,23 @@ internal sealed class Cluster
         Host[] level = [];
         foreach (IGrouping<int, Host> priority in hosts.GroupBy(h => h.Config.Priority).OrderBy(g => g.Key))
         {
-            Host[] usable = [.. priority.Where(h => h.Config.Health is EndpointHealth.Healthy or EndpointHealth.Degraded)];
+            Host[] usable = [.. priority.Where(h => h.IsUsable)];
             if (usable.Length == 0) continue;
             level = usable;
             break;
         }
-        int healthy = hosts.Count(h => h.Config.Health == EndpointHealth.Healthy);
+        int healthy = hosts.Count(h => h.IsHealthy);
         // Envoy's panic: with fewer than half healthy, load on the few would kill them too, so all are used.
-        if (hosts.Length > 0 && healthy < hosts.Length * PanicThreshold)
+        Host[] counted = config.IgnoreNewHosts ? [.. hosts.Where(h => h.State.Health is not { Pending: true })] : [.. hosts];
+        if (counted.Length > 0 && healthy < counted.Length * config.PanicThreshold)
         {
-            level = [.. hosts];
+            level = counted;
             Panic = true;
         }
         HealthyCount = healthy;
         Usable = level;
+        if (level.Length == 0 && hosts.FirstOrDefault(h => h.State.Health is { Failed: true }) is { } failed)
+            WhyNone = $"{hosts.Count(h => h.State.Health is { Failed: true })} of {hosts.Length} failed their health checks, {failed.State.Display}: {failed.State.Health!.Why}";
         Weighted = level.Length > 1 && level.Any(h => h.Weight != level[0].Weight);
         TotalWeight = level.Aggregate(0u, (sum, h) => sum + h.Weight);
         Schedule = Weighted ? BuildSchedule(level) : null;
@@ -159,6 +171,9 @@ internal sealed class Cluster
     public bool Panic { get; }
     public uint TotalWeight { get; }
     public int HealthyCount { get; }
+
+    /// <summary>Why no endpoint may be used, where our own checks say so.</summary>
+    public string WhyNone { get; } = "";
     public long IdleMs { get; }
     public long ConnectMs { get; }
 

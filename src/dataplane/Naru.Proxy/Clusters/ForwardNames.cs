@@ -13,6 +13,9 @@ public delegate Task<NameAnswer> NameLookup(string name, ClusterConfig cluster);
 
 internal sealed class ForwardNames(NameLookup lookup)
 {
+    // Names come from requests: whoever sends many of them must not fill the memory.
+    private const int MostNames = 1024;
+    private const long MaxAgeMs = 300_000;
     private readonly ConcurrentDictionary<string, Entry> _names = new(StringComparer.Ordinal);
 
     /// <summary>What is known of a name; null where no more names are taken.</summary>
@@ -23,8 +26,7 @@ internal sealed class ForwardNames(NameLookup lookup)
     {
         if (!_names.TryGetValue(name, out Entry? entry))
         {
-            // Names come from requests: whoever sends many of them must not fill the memory.
-            if (_names.Count >= config.MaxHosts && !Forget(now - (long)config.CleanupInterval.TotalMilliseconds)) return null;
+            if (_names.Count >= MostNames && !Forget(now)) return null;
             entry = _names.GetOrAdd(name, static _ => new Entry());
         }
         entry.UsedAt = now;
@@ -38,12 +40,11 @@ internal sealed class ForwardNames(NameLookup lookup)
         foreach (string name in config.PreresolveHostnames) Get(name, config, Environment.TickCount64);
     }
 
-    // What nobody has asked for since then.
-    private bool Forget(long then)
+    private bool Forget(long now)
     {
         bool any = false;
         foreach ((string name, Entry entry) in _names)
-            if (entry.UsedAt < then) any |= _names.TryRemove(name, out _);
+            if (now - entry.UsedAt > MaxAgeMs) any |= _names.TryRemove(name, out _);
         return any;
     }
 

@@ -60,7 +60,7 @@ internal static class Forwarder
                 {
                     if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
                     stats[ClusterStats.CxNoneHealthy]++;
-                    return await EndAsync(x, Reasons.NoHealthyUpstream);
+                    return await EndAsync(x, Reasons.NoHealthyUpstream, cluster.WhyNone);
                 }
                 if (cluster.Panic) stats[ClusterStats.LbHealthyPanic]++;
                 x.Host = host;

@@ -131,7 +131,7 @@ internal sealed class UpstreamConnection : TcpSocket
 
     private int StartConnect()
     {
-        (Fd, int errno) = UpstreamSocket.Connect(Worker, _pool, Peer.Origin);
+        (Fd, int errno) = UpstreamSocket.Connect(Worker, _pool.Host, Peer.Origin);
         if (Fd >= 0) Watch(writable: errno == 0);
         return errno;
     }

@@ -13,11 +13,11 @@ internal static unsafe class UpstreamSocket
     private const int SolIp = 0, IpTransparent = 19, IpBindAddressNoPort = 24, Ipv6Transparent = 75, SoMark = 36;
 
     /// <summary>A socket that connects; a descriptor with errno 0 or EINPROGRESS, or -1 and why.</summary>
-    public static (int Fd, int Errno) Connect(Worker worker, HostPool pool, UpstreamOrigin? origin)
+    public static (int Fd, int Errno) Connect(Worker worker, HostState host, UpstreamOrigin? origin)
     {
-        SockAddr address = pool.Host.Address;
-        ClusterConfig? config = pool.Host.Slot.Current?.Config;
-        if (address.Family == 0) return ConnectInternal(worker, pool.Host.Slot.Listeners!, address);
+        SockAddr address = host.Address;
+        ClusterConfig? config = host.Slot.Current?.Config;
+        if (address.Family == 0) return ConnectInternal(worker, host.Slot.Listeners!, address);
         int fd = Sys.socket(address.Family, Sys.SOCK_STREAM | Sys.SOCK_NONBLOCK | Sys.SOCK_CLOEXEC, 0);
         if (fd < 0) return (-1, Sys.Errno);
         int errno = 0;

@@ -1,0 +1,148 @@
+// One check of one endpoint, again and again, on one worker: connects, asks, takes the verdict down, sleeps. What others may know of it
+// is whether the endpoint failed and whether anybody has asked yet.
+using System.Runtime.CompilerServices;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
+using Naru.Proxy.Io;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Health;
+
+internal sealed class HostCheck : ITimerOwner
+{
+    private readonly HealthChecks _owner;
+    private readonly ClusterSlot _slot;
+    private readonly HealthCheckConfig _config;
+    private readonly Worker _worker;
+    private readonly HostState _target;
+    private readonly StatBlock _stats;
+    private readonly TimerNode _timer;
+    private readonly CheckVerdict _verdict;
+    private readonly CheckHead? _head;
+    private readonly byte[] _request = [];
+    private readonly bool _http2;
+    private CheckConnection? _connection;
+    private volatile bool _failed = true, _pending = true, _stopped;
+
+    public HostCheck(HealthChecks owner, ClusterSlot slot, Host host, HealthCheckConfig config, string cluster, Transport transport, Worker worker, StatBlock stats)
+    {
+        _owner = owner;
+        _slot = slot;
+        _config = config;
+        _worker = worker;
+        _stats = stats;
+        _timer = new TimerNode(this);
+        _verdict = new CheckVerdict(config);
+        Host = host;
+        Transport = transport;
+        int port = host.Config.HealthCheckPort > 0 ? host.Config.HealthCheckPort : config.AltPort;
+        bool elsewhere = port > 0 && host.Config.Address.Kind == AddressKind.Socket;
+        _target = elsewhere ? new HostState(slot, host.State.Address.WithPort(port), $"{host.Config.Address.Host}:{port}", worker.Index) : host.State;
+        string asked = host.Config.HealthCheckHostname;
+        if (config.Http is { } http) _head = new CheckHead(http, asked.Length > 0 ? asked : http.Host.Length > 0 ? http.Host : cluster, config.ReuseConnection);
+        if (config.Grpc is { } grpc) _head = new CheckHead(grpc, asked.Length > 0 ? asked : grpc.Authority.Length > 0 ? grpc.Authority : cluster);
+        _http2 = config.Grpc is not null || config.Http is { Http2: true };
+        if (_head is not null) _request = _http2 ? Http2Check.Request(_head, transport.Tls is not null, config.Grpc?.ServiceName) : Http1Check.Request(_head);
+    }
+
+    public Host Host { get; }
+
+    public Transport Transport { get; }
+
+    /// <summary>Whether the endpoint failed, as far as is known; true at the start.</summary>
+    public bool Failed => _failed;
+
+    /// <summary>Whether no check has ended yet.</summary>
+    public bool Pending => _pending;
+
+    /// <summary>Why it failed last.</summary>
+    public string Why { get; private set; } = "not checked yet";
+
+    /// <summary>Goes on from what an earlier check knew.</summary>
+    public void Inherit(HostCheck other)
+    {
+        if (other.Pending) return;
+        _verdict.Inherit(other.Failed);
+        _failed = other.Failed;
+        _pending = false;
+        Why = other.Why;
+    }
+
+    public void Start() => _worker.Post(w => w.Timers.Set(_timer, w.Now + Random(_config.InitialJitter), w.Now));
+
+    public void Stop()
+    {
+        _stopped = true;
+        _worker.Post(w =>
+        {
+            w.Timers.Remove(_timer);
+            // Who waits on it goes on and sees that nobody wants to know any more.
+            _connection?.Cancel();
+            _connection?.Close();
+        });
+    }
+
+    void ITimerOwner.OnTimer(TimerNode timer) => Unawaited.Run(RunAsync());
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> RunAsync()
+    {
+        if (_stopped) return false;
+        long[] stats = _stats.Shard(_worker.Index);
+        stats[HealthStats.Attempt]++;
+        CheckAnswer answer = await CheckAsync();
+        if (_stopped) return false;
+        if (answer.Outcome == CheckOutcome.Healthy) stats[HealthStats.Success]++;
+        else stats[HealthStats.Failure]++;
+        if (answer.Outcome == CheckOutcome.Network) stats[HealthStats.NetworkFailure]++;
+        if (_config.Http?.ServiceName is not null && answer.Why == CheckHead.OtherService) stats[HealthStats.VerifyCluster]++;
+        bool first = _pending;
+        bool changed = _verdict.Take(answer.Outcome);
+        Why = answer.Why;
+        _failed = _verdict.Failed;
+        _pending = false;
+        if (first || changed) _owner.Changed(_slot, this, first);
+        _worker.Timers.Set(_timer, _worker.Now + Wait(), _worker.Now);
+        return true;
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<CheckAnswer> CheckAsync()
+    {
+        long deadline = _worker.Now + (long)_config.Timeout.TotalMilliseconds;
+        if (_connection is { } rested && rested.Wake())
+        {
+            rested.SetDeadline(deadline - _worker.Now);
+            CheckAnswer answer = await AskAsync(rested);
+            // The endpoint closed it as we spoke: another one tells how it is.
+            if (!answer.Untouched || _stopped || _worker.Now >= deadline) return answer;
+        }
+        var connection = new CheckConnection(_worker);
+        _connection = connection;
+        connection.SetDeadline(Math.Max(1, deadline - _worker.Now));
+        CheckProtocol protocol = _config.Tcp is not null ? CheckProtocol.Bytes : _http2 ? CheckProtocol.Http2 : CheckProtocol.Http1;
+        if (await connection.ConnectAsync(_target, Transport, Host.Config.Hostname, protocol)) return await AskAsync(connection);
+        var failed = new CheckAnswer(CheckOutcome.Network, connection.Failure);
+        connection.Close();
+        return failed;
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<CheckAnswer> AskAsync(CheckConnection connection)
+    {
+        CheckAnswer answer = _config.Tcp is { } tcp ? await TcpCheck.RunAsync(connection, _worker, tcp)
+            : _http2 ? await Http2Check.RunAsync(connection, _worker, _request, _head!, _config.Grpc is not null)
+            : await Http1Check.RunAsync(connection, _worker, _request, _head!);
+        if (connection.IsOpen) connection.Rest();
+        return answer;
+    }
+
+    private long Wait()
+    {
+        TimeSpan wait = _verdict.Wait(_slot.Stats!.Read(ClusterStats.CxTotal) > 0);
+        long jitter = Random(_config.IntervalJitter) + Random(wait * (_config.IntervalJitterPercent / 100.0));
+        return Math.Max(1, (long)wait.TotalMilliseconds + jitter);
+    }
+
+    private long Random(TimeSpan most) => most < TimeSpan.FromMilliseconds(1) ? 0 : _worker.Random.Below((uint)Math.Min(most.TotalMilliseconds + 1, int.MaxValue));
+}
