@@ -42,7 +42,8 @@ public sealed class TestAuthority
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign, true));
         request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
-        DateTimeOffset from = DateTimeOffset.UtcNow.AddDays(-2000), to = DateTimeOffset.UtcNow.AddDays(2000);
+        // Within the parent's time, to the second.
+        DateTimeOffset from = parent?._certificate.NotBefore ?? DateTimeOffset.UtcNow.AddDays(-2000), to = parent?._certificate.NotAfter ?? DateTimeOffset.UtcNow.AddDays(2000);
         _certificate = parent is null
             ? request.CreateSelfSigned(from, to)
             : request.Create(parent._certificate, from, to, Serial()).CopyWithPrivateKey(key);

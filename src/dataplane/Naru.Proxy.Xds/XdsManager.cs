@@ -176,6 +176,7 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
                 Node = _node,
                 Addresses = () => _store.AddressesOf(source.ClusterName),
                 ConnectTimeout = cluster?.ConnectTimeout ?? TimeSpan.FromSeconds(5),
+                Tls = cluster?.Tls,
                 Updates = _updates,
                 Known = _store.Versions,
                 ConnectedChanged = _ => CountConnected(),

@@ -6,6 +6,7 @@ using Google.Protobuf;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -21,12 +22,16 @@ internal sealed class ControlServer : IResourceProvider, IAsyncDisposable
     private long _generation;
     private WorldAt? _world;
 
-    private ControlServer(int port)
+    private ControlServer(int port, HttpsConnectionAdapterOptions? https)
     {
         Xds = new XdsServer(this, TimeProvider.System, NullLogger<XdsServer>.Instance, new XdsLimits());
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(k => k.Listen(IPAddress.Loopback, port, l => l.Protocols = HttpProtocols.Http2));
+        builder.WebHost.ConfigureKestrel(k => k.Listen(IPAddress.Loopback, port, l =>
+        {
+            l.Protocols = HttpProtocols.Http2;
+            if (https is not null) l.UseHttps(https);
+        }));
         builder.Services.AddGrpc();
         builder.Services.AddSingleton(new XdsRunner(Xds));
         _app = builder.Build();
@@ -36,9 +41,9 @@ internal sealed class ControlServer : IResourceProvider, IAsyncDisposable
     public XdsServer Xds { get; }
     public int Port { get; private set; }
 
-    public static async Task<ControlServer> StartAsync(int port)
+    public static async Task<ControlServer> StartAsync(int port, HttpsConnectionAdapterOptions? https = null)
     {
-        var server = new ControlServer(port);
+        var server = new ControlServer(port, https);
         await server._app.StartAsync();
         server.Port = new Uri(server._app.Urls.First()).Port;
         return server;

@@ -1,11 +1,7 @@
 // Both planes, the real wire between them (gRPC over loopback), the real clock; only what is served and who obeys is the test's.
-using Envoy.Config.Core.V3;
 using Google.Protobuf;
 using Naru.Control.Xds;
 using Naru.Kit;
-using Naru.Proxy.Config;
-using Naru.Proxy.Xds;
-using Naru.Telemetry;
 using Xunit;
 
 namespace Naru.SimulationTests.ProxyXds;
@@ -21,7 +17,7 @@ public sealed class LoopbackTests
     {
         await using ControlServer server = await ControlServer.StartAsync(0);
         server.Publish(Mesh("10.0.0.1:80"));
-        await using var proxy = new Client(server.Port, delta);
+        await using var proxy = new LoopbackClient(server.Port, delta);
         await proxy.Manager.StartAsync(CancellationToken.None);
         await proxy.Manager.InitialFetch.WaitAsync(Waiting.Bound);
         Assert.Equal(Services + 1, proxy.Plane.Clusters.Count);
@@ -42,7 +38,7 @@ public sealed class LoopbackTests
     {
         await using ControlServer server = await ControlServer.StartAsync(0);
         server.Publish(Resources.Static("good"), Resources.Static("bad", timeout: -1));
-        await using var proxy = new Client(server.Port, delta);
+        await using var proxy = new LoopbackClient(server.Port, delta);
         await proxy.Manager.StartAsync(CancellationToken.None);
         await Waiting.UntilAsync(() => server.Xds.Proxies().SelectMany(p => p.Types).Any(t => t.Error?.Contains("bad: error[NARU-T001]", StringComparison.Ordinal) == true), "the NACK");
         Assert.True(proxy.Sees(p => p.Clusters.ContainsKey("good") && !p.Clusters.ContainsKey("bad")));
@@ -57,7 +53,7 @@ public sealed class LoopbackTests
     {
         ControlServer first = await ControlServer.StartAsync(0);
         first.Publish(Mesh("10.0.0.1:80"));
-        await using var proxy = new Client(first.Port, delta);
+        await using var proxy = new LoopbackClient(first.Port, delta);
         await proxy.Manager.StartAsync(CancellationToken.None);
         await proxy.Manager.InitialFetch.WaitAsync(Waiting.Bound);
         await first.DisposeAsync();
@@ -83,38 +79,4 @@ public sealed class LoopbackTests
         .. Enumerable.Range(0, Services).Select(i => Resources.Rds($"l{i}", $"r{i}", (uint)(9000 + i))),
         .. Enumerable.Range(0, Services).Select(i => Resources.Routes($"r{i}", $"s{i}")),
     ];
-
-    /// <summary>The proxy's side.</summary>
-    private sealed class Client : IAsyncDisposable
-    {
-        private readonly StatRegistry _stats = new(1);
-
-        public Client(int port, bool delta)
-        {
-            Manager = new XdsManager(new XdsManagerOptions
-            {
-                Bootstrap = new BootstrapConfig
-                {
-                    Node = new Node { Id = "sidecar~127.0.0.1~a.b~b.svc.cluster.local" }.ToByteArray(),
-                    Clusters = [World.XdsCluster(new AddressConfig("127.0.0.1", port))],
-                    Ads = new ConfigSourceConfig(ConfigSourceKind.Grpc, ClusterName: "xds-grpc", Delta: delta),
-                    Cds = new ConfigSourceConfig(ConfigSourceKind.Ads) { InitialFetchTimeout = TimeSpan.Zero },
-                    Lds = new ConfigSourceConfig(ConfigSourceKind.Ads) { InitialFetchTimeout = TimeSpan.Zero },
-                },
-                DataPlane = Plane,
-                Stats = _stats,
-                Decoder = Resources.Decode,
-                FileReader = (_, _, path) => throw new FileNotFoundException(path),
-            });
-        }
-
-        public RecordingPlane Plane { get; } = new();
-        public XdsManager Manager { get; }
-        public bool IsConnected => _stats.Blocks.Single(b => b.Prefix == "control_plane").Read(0) == 1;
-
-        /// <summary>Looks from the context that writes.</summary>
-        public bool Sees(Func<RecordingPlane, bool> look) => Manager.Main.Ask(() => look(Plane)).GetAwaiter().GetResult();
-
-        public ValueTask DisposeAsync() => Manager.DisposeAsync();
-    }
 }

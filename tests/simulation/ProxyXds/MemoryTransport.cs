@@ -12,9 +12,9 @@ internal sealed class MemoryTransport : IXdsTransport
     /// <summary>All streams ever opened.</summary>
     public List<MemoryStream> Streams { get; } = [];
 
-    public IXdsStream Open(XdsMethod method, AddressConfig address, TimeSpan connectTimeout, IXdsStreamEvents events)
+    public IXdsStream Open(XdsMethod method, XdsPeer peer, IXdsStreamEvents events)
     {
-        var stream = new MemoryStream(method, address, events);
+        var stream = new MemoryStream(method, peer.Address, events);
         Streams.Add(stream);
         return stream;
     }

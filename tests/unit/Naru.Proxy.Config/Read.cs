@@ -47,4 +47,12 @@ internal static class Read
         string subject = error.Subject ?? "";
         return $"{error.Code} {subject[(subject.LastIndexOf('.') + 1)..]}";
     }
+
+    /// <summary>The one error, as it is printed.</summary>
+    public static string Said(string text)
+    {
+        var found = new Diagnostics();
+        Assert.Null(BootstrapReader.Read(text, "b.yaml", found));
+        return Assert.Single(found.Items, d => d.Severity == Severity.Error).ToString();
+    }
 }

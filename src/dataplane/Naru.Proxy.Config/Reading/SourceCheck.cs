@@ -48,13 +48,37 @@ internal sealed class SourceCheck(Bootstrap message, ImmutableArray<ClusterConfi
         {
             at.Error(field, "NARU-C113", $"the cluster \"{cluster.Name}\" cannot be of type EDS: its endpoints would come from itself", "use STATIC, STRICT_DNS or LOGICAL_DNS");
         }
-        else if (cluster.AllTls.Any(t => t is not null) || cluster.ProxyProtocolVersion != 0 || cluster.TransportMatches.Any(m => m.ProxyProtocolVersion != 0))
+        else if (!cluster.TransportMatches.IsEmpty || cluster.ProxyProtocolVersion != 0)
         {
-            at.Error(field, "NARU-C113", $"the cluster \"{cluster.Name}\" has a transport socket; configuration is fetched in plain text only, as yet", "give the source a cluster of its own without transport_socket, such as one with the pipe of an agent");
+            string socket = cluster.ProxyProtocolVersion != 0 ? "a PROXY header" : "transport_socket_matches";
+            at.Error(field, "NARU-C113", $"the cluster \"{cluster.Name}\" has {socket}; configuration is fetched over TLS or in plain text only", "give the source a cluster of its own");
+        }
+        else if (cluster.Tls is { } tls && Unusable(tls) is { } part)
+        {
+            at.Error(field, "NARU-C113", $"the TLS context of the cluster \"{cluster.Name}\" has {part}, which is not supported where configuration is fetched", "give the source a cluster of its own without it, or one with the pipe of an agent");
         }
         else if (!cluster.Http2)
         {
             at.Error(field, "NARU-C113", $"the cluster \"{cluster.Name}\" does not speak HTTP/2, which gRPC needs", "add http2_protocol_options to it");
         }
+    }
+
+    // What TLS towards a control plane does not honour (it is .NET's, not the data path's).
+    private static string? Unusable(UpstreamTlsConfig tls)
+    {
+        CommonTlsConfig common = tls.Common;
+        ValidationContextConfig validation = common.Validation ?? new ValidationContextConfig();
+        return common.SecretReferences.Any() ? "secrets of SDS"
+            : !common.CipherSuites.IsEmpty ? "cipher_suites"
+            : !common.EcdhCurves.IsEmpty ? "ecdh_curves"
+            : !common.SignatureAlgorithms.IsEmpty ? "signature_algorithms"
+            : common.MinimumVersion is TlsVersion.Tls10 or TlsVersion.Tls11 || common.MaximumVersion is TlsVersion.Tls10 or TlsVersion.Tls11 ? "a version of TLS below 1.2"
+            : !common.Alpn.IsEmpty && !common.Alpn.Contains("h2") ? "alpn_protocols without h2"
+            : common.Certificates.Length > 1 ? "several certificates"
+            : common.Certificates.Any(c => c.Pkcs12 is not null) ? "pkcs12"
+            : validation.Crl is not null ? "crl"
+            : validation.MaxVerifyDepth is not null ? "max_verify_depth"
+            : !validation.SpiffeTrustDomains.IsEmpty ? "custom_validator_config"
+            : null;
     }
 }

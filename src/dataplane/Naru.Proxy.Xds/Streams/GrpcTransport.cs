@@ -1,6 +1,8 @@
-// The wire in earnest: gRPC over HTTP/2 without TLS (h2c), one connection a stream. Method descriptions are made by hand so that
+// The wire in earnest: gRPC over HTTP/2, with TLS where the cluster says so, one connection a stream. Method descriptions are made by hand so that
 // no generated stub, descriptor or reflection is pulled into the sidecar. Refuses nothing for its size: that is the server's choice.
+using System.Net;
 using System.Net.Sockets;
+using System.Security.Cryptography;
 using System.Threading.Channels;
 using Envoy.Service.Discovery.V3;
 using Google.Protobuf;
@@ -19,9 +21,9 @@ public sealed class GrpcTransport : IXdsTransport
     private static readonly Marshaller<DeltaDiscoveryResponse> DeltaResponses = Responses(DeltaDiscoveryResponse.Parser);
 
     /// <inheritdoc/>
-    public IXdsStream Open(XdsMethod method, AddressConfig address, TimeSpan connectTimeout, IXdsStreamEvents events) => method.Delta
-        ? new Stream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>(Describe(method, DeltaRequests, DeltaResponses), address, connectTimeout, events)
-        : new Stream<DiscoveryRequest, DiscoveryResponse>(Describe(method, StateRequests, StateResponses), address, connectTimeout, events);
+    public IXdsStream Open(XdsMethod method, XdsPeer peer, IXdsStreamEvents events) => method.Delta
+        ? new Stream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>(Describe(method, DeltaRequests, DeltaResponses), peer, events)
+        : new Stream<DiscoveryRequest, DiscoveryResponse>(Describe(method, StateRequests, StateResponses), peer, events);
 
     private static Method<TRequest, TResponse> Describe<TRequest, TResponse>(
         XdsMethod method, Marshaller<TRequest> requests, Marshaller<TResponse> responses) =>
@@ -48,21 +50,24 @@ public sealed class GrpcTransport : IXdsTransport
         private readonly CancellationTokenSource _end = new();
         private readonly IXdsStreamEvents _events;
 
-        public Stream(Method<TRequest, TResponse> method, AddressConfig address, TimeSpan connectTimeout, IXdsStreamEvents events)
+        public Stream(Method<TRequest, TResponse> method, XdsPeer peer, IXdsStreamEvents events)
         {
             _events = events;
-            _ = Task.Run(() => RunAsync(method, address, connectTimeout));
+            _ = Task.Run(() => RunAsync(method, peer));
         }
 
         public void Send(IMessage request) => _requests.Writer.TryWrite((TRequest)request);
 
         public void Close() => _end.Cancel();
 
-        private async Task RunAsync(Method<TRequest, TResponse> method, AddressConfig address, TimeSpan connectTimeout)
+        private async Task RunAsync(Method<TRequest, TResponse> method, XdsPeer peer)
         {
             string reason = "closed by the server";
+            AddressConfig address = peer.Address;
+            StreamTls? tls = null;
             try
             {
+                tls = peer.Tls is { } wanted ? new StreamTls(wanted, peer.Hostname) : null;
                 using var handler = new SocketsHttpHandler
                 {
                     // The environment's proxy variables are for applications; the way to the control plane is the configured one.
@@ -70,15 +75,24 @@ public sealed class GrpcTransport : IXdsTransport
                     UseCookies = false,
                     AllowAutoRedirect = false,
                     ActivityHeadersPropagator = null,
-                    ConnectTimeout = connectTimeout,
+                    ConnectTimeout = peer.ConnectTimeout,
                     PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
                     KeepAlivePingDelay = TimeSpan.FromSeconds(30),
                     KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
                     KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
                 };
+                if (tls is not null) handler.SslOptions = tls.Options;
                 // An agent beside the proxy listens on a Unix socket; its path is no authority.
-                if (address.Kind == AddressKind.Pipe) handler.ConnectCallback = (_, token) => DialAsync(address.Host, token);
-                using GrpcChannel channel = GrpcChannel.ForAddress(address.Kind == AddressKind.Pipe ? "http://localhost" : $"http://{address}", new GrpcChannelOptions
+                bool pipe = address.Kind == AddressKind.Pipe;
+                string authority = pipe ? "localhost" : address.ToString();
+                if (tls is not null)
+                {
+                    // The handler takes SNI from the authority, and none from an address.
+                    if (tls.ServerName.Length > 0) authority = pipe ? tls.ServerName : $"{tls.ServerName}:{address.Port}";
+                    else if (pipe) authority = "127.0.0.1";
+                }
+                if (pipe || tls is not null) handler.ConnectCallback = (_, token) => DialAsync(address, token);
+                using GrpcChannel channel = GrpcChannel.ForAddress($"{(tls is null ? "http" : "https")}://{authority}", new GrpcChannelOptions
                 {
                     HttpHandler = handler,
                     MaxReceiveMessageSize = null,
@@ -95,17 +109,23 @@ public sealed class GrpcTransport : IXdsTransport
             }
             catch (RpcException e) { reason = $"{e.StatusCode}: {e.Status.Detail}"; }
             catch (Exception e) when (e is IOException or OperationCanceledException or InvalidOperationException or HttpRequestException) { reason = e.Message; }
+            catch (Exception e) when (e is CryptographicException or UnauthorizedAccessException or ArgumentException or FormatException) { reason = $"TLS: {e.Message}"; }
+            if (tls?.Refused is { } refused) reason = $"TLS: {refused}";
+            tls?.Dispose();
             _requests.Writer.TryComplete();
             // A stream that we closed ourselves has nobody listening any more; the listener tells them apart.
             _events.Closed(reason);
         }
 
-        private static async ValueTask<System.IO.Stream> DialAsync(string path, CancellationToken token)
+        private static async ValueTask<System.IO.Stream> DialAsync(AddressConfig address, CancellationToken token)
         {
-            var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            bool pipe = address.Kind == AddressKind.Pipe;
+            EndPoint there = pipe ? new UnixDomainSocketEndPoint(address.Host.StartsWith('@') ? "\0" + address.Host[1..] : address.Host) : new IPEndPoint(IPAddress.Parse(address.Host), address.Port);
+            var socket = new Socket(there.AddressFamily, SocketType.Stream, pipe ? ProtocolType.Unspecified : ProtocolType.Tcp);
             try
             {
-                await socket.ConnectAsync(new UnixDomainSocketEndPoint(path.StartsWith('@') ? "\0" + path[1..] : path), token).ConfigureAwait(false);
+                if (!pipe) socket.NoDelay = true;
+                await socket.ConnectAsync(there, token).ConfigureAwait(false);
                 return new NetworkStream(socket, ownsSocket: true);
             }
             catch

@@ -18,15 +18,21 @@ public readonly record struct XdsMethod(string Service, string Name, bool Delta)
     public static XdsMethod Of(ResourceType type, bool delta) => new(type.Service(), type.Method(delta), delta);
 }
 
+/// <summary>A server of resources.</summary>
+/// <param name="Address">Where it is.</param>
+/// <param name="Hostname">The name its address was looked up by; empty for none.</param>
+/// <param name="ConnectTimeout">How long connecting may take, its handshake included.</param>
+/// <param name="Tls">TLS towards it; null is plain text.</param>
+public readonly record struct XdsPeer(AddressConfig Address, string Hostname, TimeSpan ConnectTimeout, UpstreamTlsConfig? Tls);
+
 /// <summary>Opens streams.</summary>
 public interface IXdsTransport
 {
     /// <summary>Begins to connect and returns at once; never throws. What happens is told to <paramref name="events"/>, on any thread.</summary>
     /// <param name="method">The method to call.</param>
-    /// <param name="address">Where its server is.</param>
-    /// <param name="connectTimeout">How long connecting may take.</param>
+    /// <param name="peer">Its server.</param>
     /// <param name="events">Told in order; nothing comes after <see cref="IXdsStreamEvents.Closed"/>.</param>
-    IXdsStream Open(XdsMethod method, AddressConfig address, TimeSpan connectTimeout, IXdsStreamEvents events);
+    IXdsStream Open(XdsMethod method, XdsPeer peer, IXdsStreamEvents events);
 }
 
 /// <summary>One stream.</summary>

@@ -22,6 +22,8 @@ internal sealed record XdsClientOptions
     public required Func<ImmutableArray<EndpointConfig>> Addresses { get; init; }
     /// <summary>How long connecting may take.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
+    /// <summary>TLS towards them; null is plain text.</summary>
+    public UpstreamTlsConfig? Tls { get; init; }
     /// <summary>Judges and stores updates.</summary>
     public required UpdateHandler Updates { get; init; }
     /// <summary>Versions of accepted resources.</summary>
@@ -120,10 +122,11 @@ internal sealed class XdsClient
             Failed($"cluster {_options.Cluster} has no address");
             return;
         }
-        AddressConfig address = addresses[_nextAddress++ % addresses.Length].Address;
+        EndpointConfig endpoint = addresses[_nextAddress++ % addresses.Length];
+        AddressConfig address = endpoint.Address;
         _nodeSent = false;
         foreach (Subscription subscription in _subscriptions.Values) subscription.StreamOpened();
-        _stream = _transport.Open(_options.Method, address, _options.ConnectTimeout, new Events(this, ++_generation, address));
+        _stream = _transport.Open(_options.Method, new XdsPeer(address, endpoint.Hostname, _options.ConnectTimeout, _options.Tls), new Events(this, ++_generation, address));
         foreach (Subscription subscription in _subscriptions.Values) Send(subscription, null);
     }
 
