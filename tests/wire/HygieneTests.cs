@@ -98,6 +98,41 @@ public sealed class HygieneTests(WireFixture fixture) : IClassFixture<WireFixtur
         }
     }
 
+    [Fact]
+    public async Task A_dot_at_the_end_of_a_host_goes_where_that_is_wanted_and_the_port_stays()
+    {
+        await using (ProxyProcess proxy = await ProxyAsync("strip_trailing_host_dot: true"))
+        {
+            foreach ((string given, string seen) in new[] { ("shop.", "shop"), ("shop.a.:99", "shop.a:99"), ("shop", "shop"), ("shop:9", "shop:9"), ("127.0.0.1", "127.0.0.1"), ("[::1]", "[::1]"), ("[::1]:9", "[::1]:9"), (".", ".") })
+            {
+                Assert.Contains($"Host: {seen}\n", (await AskAsync(proxy, "/", host: given)).Text);
+                Assert.Contains($"Host: {seen}\n", (await AskAsync(proxy, $"http://{given}/a", host: "other")).Text);
+            }
+            using Http2Peer peer = await Http2Peer.ConnectAsync(proxy.Address);
+            await peer.HeadersAsync(1, [(":method", "GET"), (":scheme", "http"), (":authority", "shop.:7"), (":path", "/")], end: true);
+            Assert.Contains("host: shop:7\n", (await peer.EndAsync(1)).Text, StringComparison.OrdinalIgnoreCase);
+        }
+        await using (ProxyProcess proxy = await ProxyAsync("strip_trailing_host_dot: true\nstrip_any_host_port: true")) Assert.Contains("Host: shop\n", (await AskAsync(proxy, "/", host: "shop.:99")).Text);
+        await using (ProxyProcess proxy = await ProxyAsync("server_name: x")) Assert.Contains("Host: shop.:99\n", (await AskAsync(proxy, "/", host: "shop.:99")).Text);
+    }
+
+    [Fact]
+    public async Task Requests_of_http_1_0_without_a_host_have_the_one_that_is_given()
+    {
+        await using ProxyProcess proxy = await ProxyAsync("http_protocol_options: { accept_http_10: true, default_host_for_http_10: \"old.example:80\" }");
+        Assert.Contains("\nhost: old.example:80\n", await SeenAsync("GET / HTTP/1.0\r\n\r\n"));
+        Assert.Contains("\nHost: own\n", await SeenAsync("GET / HTTP/1.0\r\nHost: own\r\n\r\n"));
+        Assert.Contains("\nhost: target\n", await SeenAsync("GET http://target/ HTTP/1.0\r\n\r\n"));
+        using RawClient client = await proxy.ConnectAsync();
+        Assert.Equal(400, (await client.ExchangeAsync("GET / HTTP/1.1\r\n\r\n")).Status);
+
+        async Task<string> SeenAsync(string request)
+        {
+            using RawClient client = await proxy.ConnectAsync();
+            return (await client.ExchangeAsync(request)).Text;
+        }
+    }
+
     [Theory]
     [InlineData("http://x", "/")]
     [InlineData("http://x?q=1", "/?q=1")]

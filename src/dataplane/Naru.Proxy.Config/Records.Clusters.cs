@@ -95,6 +95,10 @@ public sealed record ClusterConfig
     public DnsResolverConfig? DnsResolver { get; init; }
     /// <summary>Names are asked for again when their records' TTL is over, not at <see cref="DnsRefreshRate"/> (<c>respect_dns_ttl</c>).</summary>
     public bool RespectDnsTtl { get; init; }
+    /// <summary>Names are asked for again later than that by up to so much, by chance (<c>dns_jitter</c>).</summary>
+    public TimeSpan DnsJitter { get; init; }
+    /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: so many names are kept (<c>max_hosts</c>, default 1024).</summary>
+    public int MaxHosts { get; init; } = 1024;
     /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: the shortest TTL that is believed (<c>dns_min_refresh_rate</c>, default 5 s).</summary>
     public TimeSpan DnsMinRefreshRate { get; init; } = TimeSpan.FromSeconds(5);
     /// <summary>After a failure, doubled with each further one; null is <see cref="DnsRefreshRate"/> (<c>dns_failure_refresh_rate.base_interval</c>).</summary>

@@ -53,6 +53,10 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public bool StripMatchingHostPort { get; init; }
     /// <summary>Takes any port off <c>Host</c>.</summary>
     public bool StripAnyHostPort { get; init; }
+    /// <summary>Takes the dot off the end of the name in <c>Host</c>; a port stays (<c>strip_trailing_host_dot</c>).</summary>
+    public bool StripTrailingHostDot { get; init; }
+    /// <summary>Host of HTTP/1.0 requests that name none (<c>default_host_for_http_10</c>); empty for none.</summary>
+    public string DefaultHostForHttp10 { get; init; } = "";
     /// <summary>Proxies in front whose <c>x-forwarded-for</c> entries are believed.</summary>
     public int XffNumTrustedHops { get; init; }
     /// <summary>Clients whose internal headers are believed and who are told details (<c>internal_address_config</c>); null is nobody, as in

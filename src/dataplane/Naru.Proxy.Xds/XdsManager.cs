@@ -58,7 +58,7 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
         _controlPlane = options.Stats.Block("control_plane", ControlPlaneStats.Schema);
         _store = new ConfigStore(options.DataPlane, this, Main, options.Time, options.Stats, options.Log);
         _updates = new UpdateHandler(_store, options.Decoder, options.Stats, options.Time, options.Log);
-        _dns = new DnsDiscovery(options.Names, Main, options.Time, options.Stats, options.Log, _store.Resolved);
+        _dns = new DnsDiscovery(options.Names, Main, options.Time, options.Random, options.Stats, options.Log, _store.Resolved);
     }
 
     /// <summary>The one context on which the data plane is changed. Whoever else calls the data plane posts here.</summary>

@@ -23,6 +23,7 @@ internal static class AllTargets
         new ClientHelloTarget(),
         new ProxyHeaderTarget(),
         new HttpSnifferTarget(),
+        new DnsTarget(),
         new YamlTarget(),
         new BootstrapTarget(),
     ];

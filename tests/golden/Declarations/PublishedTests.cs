@@ -17,6 +17,7 @@ public sealed class PublishedTests
     // Fields that Envoy added after the package was made.
     private static readonly string[] s_newer =
     [
+        "envoy.config.cluster.v3.Cluster.dns_jitter",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_host_sni",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_sni_san_validation",
         "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.prefer_client_ciphers",

@@ -90,17 +90,81 @@ public sealed class NameTests
         Assert.Equal("10.7.7.7:15010", world.Stream.Address.ToString());
     }
 
-    private static World Static(string name, bool logical) => new(change: b => new BootstrapConfig
+    [Fact]
+    public async Task The_ttl_of_an_answer_is_the_rate_where_that_is_wanted_and_nothing_is_no_rate()
+    {
+        World world = Static("web.local", logical: false, c => c with { RespectDnsTtl = true });
+        world.Names["web.local"] = ["10.0.0.1"];
+        world.TimeToLive = TimeSpan.FromSeconds(90);
+        world.Start();
+        await world.UntilAsync(() => world.IsLive, "the first lookup");
+        world.Wait(89);
+        Assert.Equal(1, world.Lookups);
+        world.TimeToLive = TimeSpan.Zero;
+        world.Wait(1);
+        await world.UntilAsync(() => world.Stat("cluster.web", "update_success") == 2, "the second lookup");
+        world.Wait(4);
+        Assert.Equal(2, world.Lookups);
+        world.Wait(1);
+        await world.UntilAsync(() => world.Stat("cluster.web", "update_success") == 3, "the third lookup, at the rate of the cluster");
+    }
+
+    [Fact]
+    public async Task A_ttl_that_nobody_asked_for_is_no_rate()
+    {
+        World world = Static("web.local", logical: false);
+        world.Names["web.local"] = ["10.0.0.1"];
+        world.TimeToLive = TimeSpan.FromSeconds(90);
+        world.Start();
+        await world.UntilAsync(() => world.IsLive, "the first lookup");
+        world.Wait(5);
+        await world.UntilAsync(() => world.Stat("cluster.web", "update_success") == 2, "the second lookup");
+    }
+
+    [Fact]
+    public async Task Failures_have_a_rate_of_their_own_where_it_is_given()
+    {
+        World world = Static("web.local", logical: false, c => c with { DnsFailureBase = TimeSpan.FromSeconds(1), DnsFailureMax = TimeSpan.FromSeconds(2), DnsRefreshRate = TimeSpan.FromMinutes(1) });
+        world.Start();
+        int failures = 0;
+        foreach (int seconds in (int[])[1, 2, 2, 2])
+        {
+            failures++;
+            await world.UntilAsync(() => world.Stat("cluster.web", "update_failure") == failures, $"failure {failures}");
+            world.Wait(seconds - 1);
+            Assert.Equal(failures, world.Stat("cluster.web", "update_attempt"));
+            world.Wait(1);
+        }
+        await world.UntilAsync(() => world.Stat("cluster.web", "update_failure") == 5, "the last failure");
+    }
+
+    [Fact]
+    public async Task Jitter_makes_look_ups_later_and_never_earlier()
+    {
+        World world = Static("web.local", logical: false, c => c with { DnsJitter = TimeSpan.FromSeconds(20) });
+        world.Names["web.local"] = ["10.0.0.1"];
+        world.Start();
+        await world.UntilAsync(() => world.IsLive, "the first lookup");
+        for (int round = 2; round < 12; round++)
+        {
+            world.Wait(4);
+            Assert.Equal(round - 1, world.Stat("cluster.web", "update_attempt"));
+            world.Wait(21);
+            await world.UntilAsync(() => world.Stat("cluster.web", "update_success") == round, $"lookup {round}");
+        }
+    }
+
+    private static World Static(string name, bool logical, Func<ClusterConfig, ClusterConfig>? change = null) => new(change: b => new BootstrapConfig
     {
         Clusters =
         [
-            new ClusterConfig
+            (change ?? (c => c))(new ClusterConfig
             {
                 Name = "web",
                 Type = logical ? DiscoveryType.LogicalDns : DiscoveryType.StrictDns,
                 DnsLookupFamily = DnsLookupFamily.V4Only,
                 LoadAssignment = new EndpointsConfig("web", [new EndpointConfig(new AddressConfig(name, 80))]),
-            },
+            }),
         ],
     });
 }

@@ -62,6 +62,8 @@ public sealed class DnsResolverTests
         Assert.Equal("10.0.0.53:5353", Assert.Single(cluster.DnsResolver!.Servers).ToString());
         Assert.Equal((2.0, null, 1.0), (cluster.DnsMinRefreshRate.TotalSeconds, cluster.DnsQueryTimeout, cluster.DnsFailureWait(1)!.Value.TotalSeconds));
         Assert.Equal(["web.test"], cluster.PreresolveHostnames);
+        Assert.Equal((1024, 2), (standard.MaxHosts, Read.Cluster(Cache("max_hosts: 2")).MaxHosts));
+        Assert.Equal((0, 3), (Read.Cluster("").DnsJitter.TotalSeconds, Read.Cluster("dns_jitter: 3s").DnsJitter.TotalSeconds));
         Assert.True(Read.Cluster(Cache("use_tcp_for_dns_lookups: true")).DnsResolver!.UseTcp);
     }
 

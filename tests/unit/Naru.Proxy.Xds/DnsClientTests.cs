@@ -150,6 +150,8 @@ public sealed class DnsClientTests
         const string Hosts = "# comment\n10.9.9.9\tother  Web.Test # web\n10.9.9.8 web.test\nfd00::7 web.test\nnonsense web.test\n";
         Assert.Equal("10.9.9.9,10.9.9.8 ", Told(await AskAsync(server, hosts: Hosts)));
         Assert.Equal("fd00::7 ", Told(await AskAsync(server, family: 6, hosts: Hosts)));
+        // Who names one family there has said all there is to say.
+        Assert.Empty((await AskAsync(server, "other", family: 6, hosts: Hosts)).Addresses);
         Assert.Equal("127.0.0.1 ", Told(await AskAsync(server, "localhost")));
         Assert.Equal("::1 ", Told(await AskAsync(server, "my.localhost", family: 6)));
         Assert.Empty(server.Questions);

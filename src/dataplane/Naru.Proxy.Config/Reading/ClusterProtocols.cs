@@ -94,5 +94,6 @@ internal static class ClusterProtocols
     private static void Http1(Scope scope, Http1ProtocolOptions options)
     {
         if (options.AcceptHttp10) scope.Error("accept_http_10", "NARU-C110", "\"accept_http_10\" is for clients", "set it at the HTTP connection manager");
+        if (options.DefaultHostForHttp10.Length > 0) scope.Error("default_host_for_http_10", "NARU-C110", "\"default_host_for_http_10\" is for clients", "set it at the HTTP connection manager");
     }
 }

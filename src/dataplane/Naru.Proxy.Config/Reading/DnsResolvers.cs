@@ -30,7 +30,7 @@ internal static class DnsResolvers
             resolver ??= new DnsResolverConfig();
         }
         config = Failure(scope, cluster.DnsFailureRefreshRate, config);
-        return config with { DnsResolver = resolver, RespectDnsTtl = cluster.RespectDnsTtl };
+        return config with { DnsResolver = resolver, RespectDnsTtl = cluster.RespectDnsTtl, DnsJitter = Values.Time(scope, "dns_jitter", cluster.DnsJitter) ?? TimeSpan.Zero };
     }
 
     /// <summary>Of a dynamic forward proxy's cache.</summary>
@@ -54,6 +54,7 @@ internal static class DnsResolvers
         {
             DnsResolver = resolver,
             DnsMinRefreshRate = least,
+            MaxHosts = Values.Count(scope, "max_hosts", cache.MaxHosts, standard: 1024, least: 1),
             DnsQueryTimeout = Values.Limit(scope, "dns_query_timeout", cache.DnsQueryTimeout, TimeSpan.FromSeconds(5)),
             PreresolveHostnames = names.ToImmutable(),
         };

@@ -11,7 +11,7 @@ envoy.config.cluster.v3.Cluster
   + typed_extension_protocol_options max_requests_per_connection common_lb_config transport_socket protocol_selection
   + cluster_type original_dst_lb_config cleanup_interval upstream_bind_config upstream_connection_options upstream_http_protocol_options
   + transport_socket_matches respect_dns_ttl dns_failure_refresh_rate dns_resolvers dns_resolution_config typed_dns_resolver_config
-  + use_tcp_for_dns_lookups health_checks ignore_health_on_host_removal
+  + use_tcp_for_dns_lookups dns_jitter health_checks ignore_health_on_host_removal
   ~ metadata: nothing reads it
   ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
   ~ wait_for_warm_on_init: listeners always wait for clusters to warm
@@ -127,7 +127,8 @@ envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig
 envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig
   + name dns_lookup_family dns_refresh_rate host_ttl dns_failure_refresh_rate dns_min_refresh_rate dns_query_timeout
   + use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config preresolve_hostnames
-  ~ max_hosts dns_cache_circuit_breaker: the circuit breakers of the cluster hold
+  + max_hosts
+  ~ dns_cache_circuit_breaker: the circuit breakers of the cluster hold
 envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig
   + http_protocol_options http2_protocol_options
   - http3_protocol_options: HTTP/3 is not supported

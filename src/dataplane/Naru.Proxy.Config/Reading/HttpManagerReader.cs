@@ -52,6 +52,7 @@ internal static class HttpManagerReader
             },
             StripMatchingHostPort = manager.StripMatchingHostPort,
             StripAnyHostPort = manager.StripAnyHostPort,
+            StripTrailingHostDot = manager.StripTrailingHostDot,
             XffNumTrustedHops = Values.Count(scope, "xff_num_trusted_hops", manager.XffNumTrustedHops, 0),
             InternalAddresses = manager.InternalAddressConfig is { } own
                 ? new InternalAddressConfig(own.UnixSockets, FilterChains.Ranges(scope.In("internal_address_config", own), "cidr_ranges", own.CidrRanges))
@@ -83,7 +84,7 @@ internal static class HttpManagerReader
             if (value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) scope.Error(field, "NARU-C108", $"\"{field}\" holds a line end or NUL");
         }
         if (manager.CommonHttpProtocolOptions is { } common) config = Common(scope.In("common_http_protocol_options", common), common, config);
-        if (manager.HttpProtocolOptions is { } http1) Http1(scope.In("http_protocol_options", http1), http1);
+        if (manager.HttpProtocolOptions is { } http1) config = Http1(scope.In("http_protocol_options", http1), http1, config);
         return Routes(scope, manager, config);
     }
 
@@ -186,9 +187,12 @@ internal static class HttpManagerReader
         };
     }
 
-    private static void Http1(Scope scope, Http1ProtocolOptions options)
+    private static HttpConnectionManagerConfig Http1(Scope scope, Http1ProtocolOptions options, HttpConnectionManagerConfig config)
     {
         if (options.AllowAbsoluteUrl == false) scope.Error("allow_absolute_url", "NARU-C113", "a target in absolute form is always taken, as RFC 9112 asks", "remove it");
+        string host = options.DefaultHostForHttp10;
+        if (host.Any(c => !char.IsAsciiLetterOrDigit(c) && !"-._:[]".Contains(c))) scope.Error("default_host_for_http_10", "NARU-C102", $"\"{host}\" is not a host", "give a name or an address, with a port or without");
+        return config with { DefaultHostForHttp10 = host };
     }
 
     private static HttpConnectionManagerConfig Routes(Scope scope, HttpConnectionManager manager, HttpConnectionManagerConfig config)

@@ -26,8 +26,7 @@ public sealed class DnsClient(Func<string>? resolvConf = null, Func<string>? hos
     /// <exception cref="SocketException">No server could say, or the name is none.</exception>
     public async Task<NameAnswer> LookupAsync(string name, AddressFamily family, DnsResolverConfig config, CancellationToken token)
     {
-        IPAddress[] own = ResolvConf.InHosts(_hosts(), name, family);
-        if (own.Length > 0) return new NameAnswer(own, null);
+        if (ResolvConf.InHosts(_hosts(), name, family) is { } own) return new NameAnswer(own, null);
         ResolvConf conf = ResolvConf.Parse(_resolvConf());
         ushort type = family == AddressFamily.InterNetwork ? DnsMessage.A : DnsMessage.Aaaa;
         bool exists = false;

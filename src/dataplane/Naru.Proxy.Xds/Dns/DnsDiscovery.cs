@@ -10,9 +10,10 @@ using Naru.Telemetry;
 namespace Naru.Proxy.Xds;
 
 /// <summary>DNS service discovery (Envoy docs: service discovery, strict DNS and logical DNS). After a failure the next lookup comes after
-/// the refresh rate, doubled with each further failure up to 30 s, or after <c>dns_failure_refresh_rate</c>.</summary>
+/// the refresh rate, doubled with each further failure up to 30 s, or after <c>dns_failure_refresh_rate</c>. With <c>respect_dns_ttl</c> the
+/// rate is the shortest TTL of the answer; <c>dns_jitter</c> adds to each wait.</summary>
 internal sealed class DnsDiscovery(
-    INameLookup lookup, MainContext main, TimeProvider time, StatRegistry stats, Action<LogLevel, string> log, Action<ClusterConfig, EndpointsConfig?> resolved)
+    INameLookup lookup, MainContext main, TimeProvider time, Random random, StatRegistry stats, Action<LogLevel, string> log, Action<ClusterConfig, EndpointsConfig?> resolved)
 {
     private static readonly TimeSpan MostBackOff = TimeSpan.FromSeconds(30);
     private readonly Dictionary<string, Resolver> _resolvers = new(StringComparer.Ordinal);
@@ -39,6 +40,8 @@ internal sealed class DnsDiscovery(
 
     /// <summary>Stops all lookups.</summary>
     public void Stop() => SetClusters([]);
+
+    private Random Random => random;
 
     private Task<NameAnswer> LookupAsync(string name, ClusterConfig cluster, CancellationToken token) => lookup.ByFamilyAsync(name, cluster.DnsLookupFamily, cluster.DnsResolver, token);
 
@@ -123,6 +126,7 @@ internal sealed class DnsDiscovery(
             TimeSpan wait = Cluster.RespectDnsTtl && ttl > TimeSpan.Zero ? ttl.Value : Cluster.DnsRefreshRate;
             if (_failures > 0 && Cluster.DnsFailureWait(_failures) is { } rate) wait = rate;
             else if (_failures > 1) wait = TimeSpan.FromTicks(Math.Max(wait.Ticks, Math.Min(MostBackOff.Ticks, wait.Ticks << Math.Min(_failures - 1, 20))));
+            if (Cluster.DnsJitter > TimeSpan.Zero) wait += TimeSpan.FromTicks(_owner.Random.NextInt64(Cluster.DnsJitter.Ticks));
             _timer.Change(wait, Timeout.InfiniteTimeSpan);
         }
 

@@ -75,20 +75,23 @@ internal sealed record ResolvConf
         return name.Count(c => c == '.') >= Dots ? searched.Prepend(name) : searched.Append(name);
     }
 
-    /// <summary>The addresses of a name in a hosts file.</summary>
-    public static IPAddress[] InHosts(string hosts, string name, AddressFamily family)
+    /// <summary>The addresses of a name in a hosts file; null where it does not speak of it. Where it names the other family only, there
+    /// are none: whoever pins a name there does not want somebody else's answer for the family that was left out.</summary>
+    public static IPAddress[]? InHosts(string hosts, string name, AddressFamily family)
     {
         name = name.TrimEnd('.');
+        bool spoken = false;
         var found = new List<IPAddress>();
         foreach (string line in hosts.Split('\n'))
         {
             string[] words = line.Split('#')[0].Split((char[])[' ', '\t', '\r'], StringSplitOptions.RemoveEmptyEntries);
-            if (words.Skip(1).Contains(name, StringComparer.OrdinalIgnoreCase) && IPAddress.TryParse(words[0], out IPAddress? address) && address.AddressFamily == family && !found.Contains(address))
-                found.Add(address);
+            if (!words.Skip(1).Contains(name, StringComparer.OrdinalIgnoreCase) || !IPAddress.TryParse(words[0], out IPAddress? address)) continue;
+            spoken = true;
+            if (address.AddressFamily == family && !found.Contains(address)) found.Add(address);
         }
         // RFC 6761 6.3: nobody else is asked for this machine.
         if (found.Count == 0 && (name.Equals("localhost", StringComparison.OrdinalIgnoreCase) || name.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase)))
-            found.Add(family == AddressFamily.InterNetwork ? IPAddress.Loopback : IPAddress.IPv6Loopback);
-        return [.. found];
+            return [family == AddressFamily.InterNetwork ? IPAddress.Loopback : IPAddress.IPv6Loopback];
+        return spoken ? [.. found] : null;
     }
 }

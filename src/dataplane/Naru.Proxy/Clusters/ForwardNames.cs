@@ -13,9 +13,6 @@ public delegate Task<NameAnswer> NameLookup(string name, ClusterConfig cluster);
 
 internal sealed class ForwardNames(NameLookup lookup)
 {
-    // Names come from requests: whoever sends many of them must not fill the memory.
-    private const int MostNames = 1024;
-    private const long MaxAgeMs = 300_000;
     private readonly ConcurrentDictionary<string, Entry> _names = new(StringComparer.Ordinal);
 
     /// <summary>What is known of a name; null where no more names are taken.</summary>
@@ -26,7 +23,8 @@ internal sealed class ForwardNames(NameLookup lookup)
     {
         if (!_names.TryGetValue(name, out Entry? entry))
         {
-            if (_names.Count >= MostNames && !Forget(now)) return null;
+            // Names come from requests: whoever sends many of them must not fill the memory.
+            if (_names.Count >= config.MaxHosts && !Forget(now - (long)config.CleanupInterval.TotalMilliseconds)) return null;
             entry = _names.GetOrAdd(name, static _ => new Entry());
         }
         entry.UsedAt = now;
@@ -40,11 +38,12 @@ internal sealed class ForwardNames(NameLookup lookup)
         foreach (string name in config.PreresolveHostnames) Get(name, config, Environment.TickCount64);
     }
 
-    private bool Forget(long now)
+    // What nobody has asked for since then.
+    private bool Forget(long then)
     {
         bool any = false;
         foreach ((string name, Entry entry) in _names)
-            if (now - entry.UsedAt > MaxAgeMs) any |= _names.TryRemove(name, out _);
+            if (entry.UsedAt < then) any |= _names.TryRemove(name, out _);
         return any;
     }
 

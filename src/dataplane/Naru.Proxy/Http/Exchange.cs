@@ -68,12 +68,12 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     public int HeadOffset;
     public Http1Framing Framing;
 
-    // Offsets within the head, but the path where it was normalized.
+    // Offsets within the head, but the path where it was normalized and the authority where it was made.
     public int AuthorityStart, AuthorityLength;
     public int PathStart, PathLength;
     public int QueryStart, QueryLength;
     public bool HasQuery;
-    public byte[]? NormalizedPath;
+    public byte[]? NormalizedPath, MadeAuthority;
     public bool IsHead, IsIdempotent, IsUpgrade, IsConnect;
 
     public VirtualHost? VirtualHost;
@@ -125,7 +125,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     private unsafe ReadOnlySpan<byte> HeadBytes => new(In.Memory + HeadOffset, Head.Length);
 
     public ReadOnlySpan<byte> Method => HeadBytes.Slice(Head.MethodStart, Head.MethodLength);
-    public ReadOnlySpan<byte> Authority => HeadBytes.Slice(AuthorityStart, AuthorityLength);
+    public ReadOnlySpan<byte> Authority => MadeAuthority ?? HeadBytes.Slice(AuthorityStart, AuthorityLength);
     public ReadOnlySpan<byte> Path => NormalizedPath ?? HeadBytes.Slice(PathStart, PathLength);
     public ReadOnlySpan<byte> Query => HeadBytes.Slice(QueryStart, QueryLength);
 
@@ -149,7 +149,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
         Manager = manager;
         In = buffer;
         HeadOffset = headOffset;
-        NormalizedPath = null;
+        NormalizedPath = MadeAuthority = null;
         Web = WebAnswer = GrpcWebForm.None;
         AuthorityStart = AuthorityLength = PathStart = PathLength = QueryStart = QueryLength = 0;
         HasQuery = IsHead = IsIdempotent = IsUpgrade = IsConnect = ClientKnown = false;

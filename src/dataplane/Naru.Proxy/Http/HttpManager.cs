@@ -33,6 +33,7 @@ internal sealed class HttpManager
         _internal = config.InternalAddresses is { } own ? [.. own.Ranges.Select(r => new AddressRange(r))] : [];
         ServerLine = Encoding.ASCII.GetBytes($"server: {config.ServerName}\r\n");
         Via = Encoding.ASCII.GetBytes(config.Via);
+        if (config.DefaultHostForHttp10.Length > 0) DefaultHost = Encoding.ASCII.GetBytes(config.DefaultHostForHttp10);
         Upgrades = [.. config.Upgrades.Select(u => Encoding.ASCII.GetBytes(u.ToLowerInvariant()))];
         TakesConnect = config.Upgrades.Contains("connect");
         IdleMs = Ms(config.IdleTimeout);
@@ -42,7 +43,8 @@ internal sealed class HttpManager
         MaxConnectionMs = Ms(config.MaxConnectionDuration);
         MaxStreamMs = Ms(config.MaxStreamDuration);
         LooksAtPaths = config.NormalizePath || config.MergeSlashes || config.EscapedSlashes != EscapedSlashes.KeepUnchanged;
-        LooksCloser = LooksAtPaths || config.GrpcWeb || config.UnderscoreHeaders != UnderscoreHeaders.Allow || config.StripAnyHostPort || config.StripMatchingHostPort;
+        LooksCloser = LooksAtPaths || config.GrpcWeb || config.UnderscoreHeaders != UnderscoreHeaders.Allow || config.StripAnyHostPort || config.StripMatchingHostPort
+            || config.StripTrailingHostDot;
         KnowsClients = config.UseRemoteAddress || HasInternal || config.AppendXForwardedPort || config.ForwardClientCert is ClientCertForwarding.AppendForward or ClientCertForwarding.SanitizeSet;
     }
 
@@ -77,6 +79,9 @@ internal sealed class HttpManager
 
     /// <summary>Paths are normalized or refused before they are routed.</summary>
     public bool LooksAtPaths { get; }
+
+    /// <summary>Of HTTP/1.0 requests that name none; null for none.</summary>
+    public byte[]? DefaultHost { get; }
 
     /// <summary>Any of the rarely configured looks at paths, names and hosts is wanted: one test for all of them.</summary>
     public bool LooksCloser { get; }

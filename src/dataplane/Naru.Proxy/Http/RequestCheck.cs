@@ -45,6 +45,7 @@ internal static class RequestCheck
         if (closer)
         {
             StripPort(x);
+            if (x.Manager.Config.StripTrailingHostDot) StripDot(x);
             if (x.Manager.Config.GrpcWeb) GrpcWeb.Recognise(x);
             if (x.Manager.LooksAtPaths && PathRefusal(x) is { } refusal) return refusal;
         }
@@ -58,7 +59,7 @@ internal static class RequestCheck
     {
         x.AuthorityStart = x.AuthorityLength = x.PathStart = x.PathLength = x.QueryStart = x.QueryLength = 0;
         x.HasQuery = false;
-        x.NormalizedPath = null;
+        x.NormalizedPath = x.MadeAuthority = null;
         Refusal(x);
     }
 
@@ -75,6 +76,9 @@ internal static class RequestCheck
         x.AuthorityStart = x.PathStart = x.Head.TargetStart;
         x.AuthorityLength = x.PathLength = x.Head.TargetLength;
         x.IsConnect = x.IsUpgrade = true;
+        if (!x.Manager.Config.StripTrailingHostDot) return null;
+        StripDot(x);
+        x.NormalizedPath = x.MadeAuthority;
         return null;
     }
 
@@ -128,7 +132,19 @@ internal static class RequestCheck
         int colon = authority.LastIndexOf((byte)':');
         if (colon <= 0 || authority[^1] == ']') return;
         if (!config.StripAnyHostPort && !(int.TryParse(authority[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out int port) && port == x.Connection.Local.Port)) return;
-        x.AuthorityLength = colon;
+        if (x.MadeAuthority is { } made) x.MadeAuthority = made[..colon];
+        else x.AuthorityLength = colon;
+    }
+
+    // A dot at the end, or before the port, which stays (Envoy docs: strip_trailing_host_dot).
+    private static void StripDot(Exchange x)
+    {
+        ReadOnlySpan<byte> authority = x.Authority;
+        int colon = authority.LastIndexOf((byte)':');
+        int end = colon < 0 ? authority.Length : colon;
+        if (end < 2 || authority[end - 1] != '.') return;
+        if (colon < 0 && x.MadeAuthority is null) x.AuthorityLength--;
+        else x.MadeAuthority = [.. authority[..(end - 1)], .. authority[end..]];
     }
 
     private static readonly SearchValues<byte> s_plainHost = SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"u8);
@@ -199,7 +215,11 @@ internal static class RequestCheck
 
     private static bool Host(Exchange x, ReadOnlySpan<byte> bytes, bool http10)
     {
-        if (x.Framing.Host < 0) return http10 || false;
+        if (x.Framing.Host < 0)
+        {
+            if (http10 && x.AuthorityLength == 0) x.MadeAuthority = x.Manager.DefaultHost;
+            return http10;
+        }
         ReadOnlySpan<byte> host = Http1Head.Value(bytes, x.Head.Fields[x.Framing.Host]);
         if (!IsHost(host)) return false;
         if (x.AuthorityLength > 0) return true;

@@ -199,7 +199,7 @@ internal static class RequestWriter
         else if (action.Config.AutoHostRewrite && x.Host!.Hostname.Length > 0) host = x.Host.Hostname;
         else if (action.HostRewriteHeader is { } name && x.View.TryGetHeader(name, out ReadOnlySpan<byte> value) && value.Length > 0) host = value;
         else changed = false;
-        Ensure(x, ref o, host.Length + x.AuthorityLength + x.Head.Length + 1024);
+        Ensure(x, ref o, host.Length + x.Authority.Length + x.Head.Length + 1024);
         o.Append(": "u8);
         o.Append(host);
         o.Append("\r\n"u8);

@@ -223,6 +223,19 @@ public sealed class AddressTests
     }
 
     [Fact]
+    public async Task A_cache_of_names_is_as_full_as_it_may_be_and_forgets_those_that_nobody_asks_for()
+    {
+        await using var backend = new Witness();
+        await using var bench = new EngineBench(lookup: (_, _) => Task.FromResult(new NameAnswer([IPAddress.Loopback], null)));
+        bench.Apply(
+            EngineBench.Cluster() with { Type = DiscoveryType.DynamicForwardProxy, MaxHosts = 1, CleanupInterval = TimeSpan.FromMilliseconds(50) },
+            EngineBench.Listener(EngineBench.Chain(EngineBench.Http())));
+        using RawClient client = await bench.ConnectAsync();
+        Assert.Equal(200, (await client.ExchangeAsync($"GET / HTTP/1.1\r\nHost: one.example:{backend.Port}\r\n\r\n")).Status);
+        await Waiting.UntilAsync(async () => (await client.ExchangeAsync($"GET / HTTP/1.1\r\nHost: two.example:{backend.Port}\r\n\r\n")).Status == 200, "the first name to be forgotten");
+    }
+
+    [Fact]
     public async Task Filter_chains_see_the_restored_destination()
     {
         await using var bench = new EngineBench();
