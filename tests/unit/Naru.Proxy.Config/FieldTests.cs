@@ -167,12 +167,6 @@ public sealed class FieldTests
         + fields.Replace("HEAP", "name: m, typed_config: { \"@type\": type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig, max_heap_size_bytes:", StringComparison.Ordinal) + " }"));
 
     [Fact]
-    public void Configuration_is_fetched_in_plain_text_only_and_refused_otherwise() => Assert.Equal("NARU-C113 cds_config", Read.Bad("""
-        dynamic_resources: { cds_config: { api_config_source: { api_type: GRPC, grpc_services: [{ envoy_grpc: { cluster_name: x } }] } } }
-        static_resources: { clusters: [{ name: x, http2_protocol_options: {}, transport_socket: { name: envoy.transport_sockets.tls } }] }
-        """));
-
-    [Fact]
     public void Static_secrets_are_read_and_have_names_of_their_own()
     {
         Assert.Equal("NARU-C103 name", Read.Bad("static_resources: { secrets: [{ name: a, validation_context: {} }, { name: a, validation_context: {} }] }"));
