@@ -82,6 +82,8 @@ public sealed class FairnessTests(Http2Fixture fixture) : IClassFixture<Http2Fix
         using Http2Peer client = await Http2Peer.ConnectAsync(up == 1 ? fixture.ToHttp1.Address : fixture.ToHttp2.Address, (Http2SettingId.InitialWindowSize, int.MaxValue));
         client.OpensWindows = false;
         int[] ids = [await client.OpenAsync("GET", path), await client.OpenAsync("GET", path), await client.OpenAsync("GET", path)];
+        // Whose answer is not here yet cannot take its turn.
+        foreach (int id in ids) await client.HeadAsync(id);
         long granted = 65535;
         for (int i = 0; i < 60; i++)
         {
