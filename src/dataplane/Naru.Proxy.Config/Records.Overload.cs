@@ -48,12 +48,35 @@ public enum OverloadActionKind
     ShrinkHeap,
     /// <summary><c>reset_high_memory_stream</c>: the streams with the most bytes waiting are reset.</summary>
     ResetHighMemoryStream,
+    /// <summary><c>reduce_timeouts</c>: those of clients who do nothing grow shorter.</summary>
+    ReduceTimeouts,
 }
+
+/// <summary>Timers that can grow shorter (<c>ScaleTimersOverloadActionConfig.TimerType</c>).</summary>
+public enum ScaledTimer
+{
+    /// <summary>A connection without a stream (<c>common_http_protocol_options.idle_timeout</c>).</summary>
+    ConnectionIdle,
+    /// <summary>A stream on which nothing moves (<c>stream_idle_timeout</c>, a route's <c>idle_timeout</c>).</summary>
+    StreamIdle,
+    /// <summary>TLS with a client (<c>transport_socket_connect_timeout</c>).</summary>
+    TransportConnect,
+}
+
+/// <summary>What is left of a timer at full pressure; in between it is in between.</summary>
+/// <param name="Timer">Which.</param>
+/// <param name="Least">A time; null for a share.</param>
+/// <param name="LeastPercent">A share of what is configured, 0 to 100.</param>
+public sealed record ScaleTimerConfig(ScaledTimer Timer, TimeSpan? Least, double LeastPercent);
 
 /// <summary>One action; its state is the highest of its triggers'.</summary>
 /// <param name="Kind">What is done.</param>
 /// <param name="Triggers">When.</param>
-public sealed record OverloadActionConfig(OverloadActionKind Kind, ImmutableArray<OverloadTriggerConfig> Triggers);
+public sealed record OverloadActionConfig(OverloadActionKind Kind, ImmutableArray<OverloadTriggerConfig> Triggers)
+{
+    /// <summary>With <see cref="OverloadActionKind.ReduceTimeouts"/>: which, each once.</summary>
+    public ImmutableArray<ScaleTimerConfig> Timers { get; init; } = [];
+}
 
 /// <summary>One trigger: saturated from <paramref name="Saturation"/> on, scaled between the two values.</summary>
 /// <param name="Monitor">Name of the monitor.</param>

@@ -111,7 +111,7 @@ public sealed class ProxyEngine : IDataPlane
         _compiler = new ChainCompiler(options, _clusters, _tls, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault) { Overload = _overloadState })];
         _health = new HealthChecks(_workers, options.Stats, RefreshHealth, options.OnHealth);
-        if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest);
+        if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest, Rescale);
     }
 
     /// <summary>Number of workers.</summary>
@@ -398,6 +398,21 @@ public sealed class ProxyEngine : IDataPlane
         Listener[] all;
         lock (_gate) all = [.. _listeners.Values, .. _leaving];
         foreach (Worker worker in _workers) worker.Post(w => HighMemoryStreams.Reset(all, w, state));
+    }
+
+    // Timers that run already follow the pressure, up and down.
+    private void Rescale()
+    {
+        Listener[] all;
+        lock (_gate) all = [.. _listeners.Values, .. _leaving];
+        foreach (Worker worker in _workers)
+        {
+            worker.Post(w =>
+            {
+                foreach (Listener listener in all)
+                    foreach (ListenerConnection connection in listener.Connections(w)) connection.Rescale();
+            });
+        }
     }
 
     /// <summary>Open downstream connections.</summary>

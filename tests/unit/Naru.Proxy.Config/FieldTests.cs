@@ -157,14 +157,23 @@ public sealed class FieldTests
     [InlineData("resource_monitors: [{ HEAP 0 } }]", "NARU-C102 max_heap_size_bytes")]
     [InlineData("resource_monitors: [{ HEAP 9 } }, { HEAP 9 } }]", "NARU-C103 name")]
     [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.stop_it }]", "NARU-C112 name")]
-    [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.reduce_timeouts }]", "NARU-C112 name")]
+    [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.reduce_timeouts, triggers: [{ name: m, threshold: { value: 1 } }], typed_config: { TIMERS } }]", "NARU-C101 timer_scale_factors")]
+    [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.reduce_timeouts, triggers: [{ name: m, threshold: { value: 1 } }], typed_config: { TIMERS, timer_scale_factors: [{ min_scale: { value: 1 } }] } }]", "NARU-C102 timer")]
+    [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.reduce_timeouts, triggers: [{ name: m, threshold: { value: 1 } }], typed_config: { TIMERS, timer_scale_factors: [{ timer: TRANSPORT_SOCKET_CONNECT }] } }]", "NARU-C101 timer_scale_factors[0]")]
+    [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.reduce_timeouts, triggers: [{ name: m, threshold: { value: 1 } }], typed_config: { TIMERS, timer_scale_factors: [{ timer: TRANSPORT_SOCKET_CONNECT, min_scale: { value: 101 } }] } }]", "NARU-C102 value")]
+    [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.reduce_timeouts, triggers: [{ name: m, threshold: { value: 1 } }], typed_config: { TIMERS, timer_scale_factors: [{ timer: TRANSPORT_SOCKET_CONNECT, min_timeout: 1s }, { timer: TRANSPORT_SOCKET_CONNECT, min_timeout: 1s }] } }]", "NARU-C103 timer")]
+    [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.reduce_timeouts, triggers: [{ name: m, threshold: { value: 1 } }], typed_config: { HEAPTYPE } }]", "NARU-C112 typed_config")]
+    [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.reduce_timeouts, triggers: [{ name: m, threshold: { value: 1 } }] }]", "NARU-C101 typed_config")]
+    [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.shrink_heap, triggers: [{ name: m, threshold: { value: 1 } }], typed_config: { TIMERS } }]", "NARU-C113 typed_config")]
     [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.shrink_heap }]", "NARU-C101 triggers")]
     [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.shrink_heap, triggers: [{ name: m, threshold: { value: 1.5 } }] }]", "NARU-C102 value")]
     [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.shrink_heap, triggers: [{ name: other, threshold: { value: 1 } }] }]", "NARU-C104 name")]
     [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.shrink_heap, triggers: [{ name: m, scaled: { scaling_threshold: 0.9, saturation_threshold: 0.5 } }] }]", "NARU-C102 scaling_threshold")]
     [InlineData("resource_monitors: [{ HEAP 9 } }], loadshed_points: [{ name: x }]", "NARU-C110 loadshed_points")]
     public void An_overload_manager_that_cannot_be_is_refused(string fields, string expected) => Assert.Equal(expected, Read.Bad("overload_manager: { "
-        + fields.Replace("HEAP", "name: m, typed_config: { \"@type\": type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig, max_heap_size_bytes:", StringComparison.Ordinal) + " }"));
+        + fields.Replace("TIMERS", "\"@type\": type.googleapis.com/envoy.config.overload.v3.ScaleTimersOverloadActionConfig", StringComparison.Ordinal)
+            .Replace("HEAPTYPE", "\"@type\": type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", StringComparison.Ordinal)
+            .Replace("HEAP", "name: m, typed_config: { \"@type\": type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig, max_heap_size_bytes:", StringComparison.Ordinal) + " }"));
 
     [Fact]
     public void Static_secrets_are_read_and_have_names_of_their_own()

@@ -83,8 +83,11 @@ envoy.config.overload.v3.ThresholdTrigger
 envoy.config.overload.v3.ScaledTrigger
   + scaling_threshold saturation_threshold
 envoy.config.overload.v3.OverloadAction
-  + name triggers
-  - typed_config: it configures timers, which are not scaled
+  + name triggers typed_config
+envoy.config.overload.v3.ScaleTimersOverloadActionConfig
+  + timer_scale_factors
+envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer
+  + timer min_timeout min_scale
 envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig
   + max_heap_size_bytes
 envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig

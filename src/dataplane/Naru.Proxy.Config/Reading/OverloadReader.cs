@@ -13,6 +13,8 @@ internal static class OverloadReader
 {
     private const string Monitors = "known here: envoy.resource_monitors.fixed_heap and .global_downstream_max_connections";
 
+    private const string ScaleTimers = "envoy.config.overload.v3.ScaleTimersOverloadActionConfig";
+
     private static readonly Dictionary<string, OverloadActionKind> s_actions = new(StringComparer.Ordinal)
     {
         ["envoy.overload_actions.stop_accepting_requests"] = OverloadActionKind.StopAcceptingRequests,
@@ -21,6 +23,7 @@ internal static class OverloadReader
         ["envoy.overload_actions.reject_incoming_connections"] = OverloadActionKind.RejectIncomingConnections,
         ["envoy.overload_actions.shrink_heap"] = OverloadActionKind.ShrinkHeap,
         ["envoy.overload_actions.reset_high_memory_stream"] = OverloadActionKind.ResetHighMemoryStream,
+        ["envoy.overload_actions.reduce_timeouts"] = OverloadActionKind.ReduceTimeouts,
     };
 
     /// <summary>The record; meaningless where the reading has errors. The fields were walked already.</summary>
@@ -48,7 +51,7 @@ internal static class OverloadReader
                 continue;
             }
             if (actions.Any(a => a.Kind == kind)) at.Error("name", "NARU-C103", $"there are two actions \"{action.Name}\"", "give one of them all triggers");
-            actions.Add(new OverloadActionConfig(kind, Triggers(at, action, names)));
+            actions.Add(new OverloadActionConfig(kind, Triggers(at, action, names)) { Timers = Timers(at, action, kind) });
         }
         TimeSpan interval = Values.Time(scope, "refresh_interval", manager.RefreshInterval, mustBePositive: true) ?? TimeSpan.FromSeconds(1);
         return new OverloadConfig { RefreshInterval = interval, Monitors = monitors.ToImmutable(), Actions = actions.ToImmutable() };
@@ -112,6 +115,40 @@ internal static class OverloadReader
             }
         }
         return triggers.ToImmutable();
+    }
+
+    // Envoy docs: configuration, overload manager, reducing timeouts.
+    private static ImmutableArray<ScaleTimerConfig> Timers(Scope scope, OverloadAction action, OverloadActionKind kind)
+    {
+        if (kind != OverloadActionKind.ReduceTimeouts)
+        {
+            if (action.TypedConfig is not null) scope.Error("typed_config", "NARU-C113", $"{action.Name} has no configuration", "remove it");
+            return [];
+        }
+        string type = action.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : "";
+        if (type != ScaleTimers)
+        {
+            scope.Error("typed_config", type.Length == 0 ? "NARU-C101" : "NARU-C112", type.Length == 0 ? "\"typed_config\" is required" : $"{action.Name} cannot be configured with {type}", $"say which timers, with {ScaleTimers}");
+            return [];
+        }
+        if (scope.Pass.Unpack<ScaleTimersOverloadActionConfig>(action.TypedConfig!, scope) is not { } config) return [];
+        Scope inside = scope.In("typed_config", config);
+        FieldWalk.Check(inside);
+        if (config.TimerScaleFactors.Count == 0) inside.Error("timer_scale_factors", "NARU-C101", "\"timer_scale_factors\" is required");
+        var timers = ImmutableArray.CreateBuilder<ScaleTimerConfig>(config.TimerScaleFactors.Count);
+        for (int i = 0; i < config.TimerScaleFactors.Count; i++)
+        {
+            ScaleTimersOverloadActionConfig.Types.ScaleTimer factor = config.TimerScaleFactors[i];
+            Scope at = inside.In("timer_scale_factors", i, factor);
+            var timer = (ScaledTimer)((int)factor.Timer - 1);
+            if (!Enum.IsDefined(timer)) at.Error("timer", "NARU-C102", $"\"timer\" cannot be {(int)factor.Timer}", "use HTTP_DOWNSTREAM_CONNECTION_IDLE, HTTP_DOWNSTREAM_STREAM_IDLE or TRANSPORT_SOCKET_CONNECT");
+            else if (timers.Any(t => t.Timer == timer)) at.Error("timer", "NARU-C103", "this timer is scaled twice", "keep one of them");
+            if (factor.MinTimeout is null && factor.MinScale is null) at.Error("", "NARU-C101", "a timer needs min_timeout or min_scale");
+            double percent = factor.MinScale?.Value ?? 0;
+            if (percent is not (>= 0 and <= 100)) at.In("min_scale", factor.MinScale!).Error("value", "NARU-C102", $"\"value\" cannot be {percent.ToString(System.Globalization.CultureInfo.InvariantCulture)}", "it may be 0 to 100");
+            timers.Add(new ScaleTimerConfig(timer, Values.Time(at, "min_timeout", factor.MinTimeout), percent));
+        }
+        return timers.ToImmutable();
     }
 
     private static bool Share(Scope scope, string field, double value)

@@ -287,8 +287,11 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     public long NextDeadline()
     {
         long due = Math.Min(Math.Min(RouteDeadline, TryDeadline), Math.Min(RequestDeadline, StreamDeadline));
-        return StreamIdleMs > 0 ? Math.Min(due, LastActivity + StreamIdleMs) : due;
+        long idle = IdleMs;
+        return idle > 0 ? Math.Min(due, LastActivity + idle) : due;
     }
+
+    private long IdleMs => Worker.Overload.Shortened(Config.ScaledTimer.StreamIdle, StreamIdleMs);
 
     /// <summary>What is due now, or None.</summary>
     public AbortReason Due(long now)
@@ -297,7 +300,8 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
         if (now >= TryDeadline) return AbortReason.PerTryTimeout;
         if (now >= RequestDeadline) return AbortReason.RequestTimeout;
         if (now >= StreamDeadline) return AbortReason.MaxDuration;
-        return StreamIdleMs > 0 && now >= LastActivity + StreamIdleMs ? AbortReason.StreamIdle : AbortReason.None;
+        long idle = IdleMs;
+        return idle > 0 && now >= LastActivity + idle ? AbortReason.StreamIdle : AbortReason.None;
     }
 
     DateTime IRequestInfo.StartTime => Started == default ? DateTime.UtcNow : Started;

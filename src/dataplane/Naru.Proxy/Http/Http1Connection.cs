@@ -23,6 +23,7 @@ internal sealed class Http1Connection : ListenerConnection
     private IoBuffer? _in;
     private Exchange? _exchange;
     private Phase _phase;
+    private long _idleAt;
     private bool _timedOut;
     private int _requests;
     private bool _counted;
@@ -65,6 +66,7 @@ internal sealed class Http1Connection : ListenerConnection
                     ReleaseIn();
                     if (!MayRead)
                     {
+                        _idleAt = Worker.Now;
                         SetIdleTimer();
                         await Readable();
                     }
@@ -300,10 +302,18 @@ internal sealed class Http1Connection : ListenerConnection
 
     private void SetIdleTimer()
     {
-        long ms = _manager.IdleMs;
-        if (IsDraining) ms = Math.Min(ms == 0 ? long.MaxValue : ms, Math.Max(1, (long)_manager.Config.DrainTimeout.TotalMilliseconds));
-        if (_manager.MaxConnectionMs > 0) ms = Math.Max(1, Math.Min(ms == 0 ? long.MaxValue : ms, OpenedAt + _manager.MaxConnectionMs - Worker.Now));
-        Arm(ms);
+        long idle = Worker.Overload.Shortened(ScaledTimer.ConnectionIdle, _manager.IdleMs);
+        long due = idle > 0 ? _idleAt + idle : TimerNode.Never;
+        if (IsDraining) due = Math.Min(due, Worker.Now + (long)_manager.Config.DrainTimeout.TotalMilliseconds);
+        if (_manager.MaxConnectionMs > 0) due = Math.Min(due, OpenedAt + _manager.MaxConnectionMs);
+        if (due == TimerNode.Never) TimerWheel.Stop(Timer);
+        else Worker.Timers.Set(Timer, Math.Max(Worker.Now + 1, due), Worker.Now);
+    }
+
+    public override void Rescale()
+    {
+        if (_phase == Phase.Exchange && _exchange is { } x) ArmExchange(x);
+        else if (_phase == Phase.Idle && !MayRead && !IsDraining) SetIdleTimer();
     }
 
     private void Arm(long ms)

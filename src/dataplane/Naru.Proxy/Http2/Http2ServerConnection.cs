@@ -1,4 +1,5 @@
 // A downstream HTTP/2 connection: its socket, its timers and its place in the listener. What is spoken on it is its session's.
+using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
@@ -77,11 +78,19 @@ internal sealed class Http2ServerConnection : ListenerConnection
         return Worker.Now + (long)ms + (jitter >= 1 ? Worker.Random.Below((uint)jitter) : 0);
     }
 
+    private long IdleMs => Worker.Overload.Shortened(ScaledTimer.ConnectionIdle, _manager.IdleMs);
+
+    public override void Rescale()
+    {
+        Rearm();
+        _session.ArmStreams();
+    }
+
     private void Rearm()
     {
         if (Fd < 0 || _lingering) return;
         long due = Math.Min(Math.Min(_pingDue, _pongDue), _drainDue);
-        if (_idleSince != TimerNode.Never && _manager.IdleMs > 0) due = Math.Min(due, _idleSince + _manager.IdleMs);
+        if (_idleSince != TimerNode.Never && IdleMs > 0) due = Math.Min(due, _idleSince + IdleMs);
         if (_manager.MaxConnectionMs > 0 && !_session.IsEnding) due = Math.Min(due, OpenedAt + _manager.MaxConnectionMs);
         if (due == TimerNode.Never) TimerWheel.Stop(Timer);
         else Worker.Timers.Set(Timer, due, Worker.Now);
@@ -101,7 +110,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
             _session.Die();
             return;
         }
-        if (_idleSince != TimerNode.Never && _manager.IdleMs > 0 && now >= _idleSince + _manager.IdleMs)
+        if (_idleSince != TimerNode.Never && IdleMs > 0 && now >= _idleSince + IdleMs)
         {
             _shard[HttpStats.CxIdleTimeout]++;
             _session.EndGracefully();

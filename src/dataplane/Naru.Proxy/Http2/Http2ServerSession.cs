@@ -38,6 +38,12 @@ internal sealed class Http2ServerSession : Http2Session
 
     public Http2Stream[] StreamsAbove(long bytes) => [.. Streams.Values.Where(s => s.Buffered + (s.Exchange?.UpstreamStream?.Buffered ?? 0) >= bytes)];
 
+    /// <summary>Their timeouts have changed.</summary>
+    public void ArmStreams()
+    {
+        foreach (Http2Stream stream in Streams.Values) stream.Arm();
+    }
+
     public void Ping() => SendPing("naruping"u8, ack: false);
 
     /// <summary>Says that an end is near; streams that are opened meanwhile are still served.</summary>

@@ -18,6 +18,7 @@ internal sealed class AcceptedConnection : ListenerConnection
     private readonly ChainSet _chains;
     private IoBuffer? _peeked;
     private bool _timedOut;
+    private long _handshakeAt = TimerNode.Never;
     private bool _before = true;
     private Ended _ended;
     private bool _limited;
@@ -42,6 +43,14 @@ internal sealed class AcceptedConnection : ListenerConnection
 
     /// <summary>It ends or is served within its time.</summary>
     public override void Drain() { }
+
+    /// <summary>Only the handshake has a time that grows shorter.</summary>
+    public override void Rescale()
+    {
+        if (_handshakeAt == TimerNode.Never || Chain is not { HandshakeMs: > 0 } chain) return;
+        long due = _handshakeAt + Worker.Overload.Shortened(ScaledTimer.TransportConnect, chain.HandshakeMs);
+        Worker.Timers.Set(Timer, Math.Max(Worker.Now + 1, due), Worker.Now);
+    }
 
     public override void OnTimer(TimerNode timer)
     {
@@ -288,8 +297,10 @@ internal sealed class AcceptedConnection : ListenerConnection
         }
         if (chain.Tls is { } tls)
         {
-            if (chain.HandshakeMs > 0) Worker.Timers.Set(Timer, Worker.Now + chain.HandshakeMs, Worker.Now);
+            _handshakeAt = Worker.Now;
+            Rescale();
             bool ok = await AcceptTlsAsync(tls);
+            _handshakeAt = TimerNode.Never;
             TimerWheel.Stop(Timer);
             if (!ok)
             {

@@ -79,6 +79,11 @@ internal abstract class ListenerConnection : TcpSocket
     /// <summary>The listener drains: an idle connection ends soon, a busy one with what it does.</summary>
     public abstract void Drain();
 
+    /// <summary>Sets its timer anew: the pressure that timeouts follow has changed (Envoy: reduce_timeouts).</summary>
+    public virtual void Rescale()
+    {
+    }
+
     /// <summary>Counts the connection and watches its socket, where that has not been done by whom it was taken over from.</summary>
     protected void Begin()
     {

@@ -44,14 +44,17 @@ internal sealed class OverloadManager
     private readonly OverloadState _state;
     private readonly Action _shrinkHeap;
     private readonly Action<double> _resetStreams;
+    private readonly Action? _timersChanged;
     private readonly StatBlock[] _monitorStats;
     private readonly StatBlock[] _actionStats;
     private readonly double[] _pressures;
     private (long Busy, long Total) _lastCpu;
     private Timer? _timer;
 
-    public OverloadManager(OverloadConfig config, OverloadSources sources, OverloadState state, StatRegistry stats, Action shrinkHeap, Action<double> resetStreams)
+    public OverloadManager(OverloadConfig config, OverloadSources sources, OverloadState state, StatRegistry stats, Action shrinkHeap, Action<double> resetStreams, Action? timersChanged = null)
     {
+        _timersChanged = timersChanged;
+        foreach (OverloadActionConfig action in config.Actions) state.Scale(action.Timers);
         _config = config;
         _sources = sources;
         _state = state;
@@ -146,6 +149,9 @@ internal sealed class OverloadManager
             case OverloadActionKind.ResetHighMemoryStream when state > 0:
                 _resetStreams(state);
                 break;
+            case OverloadActionKind.ReduceTimeouts when _state.SetTimers(state):
+                _timersChanged?.Invoke();
+                break;
         }
     }
 
@@ -157,6 +163,7 @@ internal sealed class OverloadManager
         OverloadActionKind.StopAcceptingConnections => "envoy.overload_actions.stop_accepting_connections",
         OverloadActionKind.RejectIncomingConnections => "envoy.overload_actions.reject_incoming_connections",
         OverloadActionKind.ShrinkHeap => "envoy.overload_actions.shrink_heap",
+        OverloadActionKind.ReduceTimeouts => "envoy.overload_actions.reduce_timeouts",
         _ => "envoy.overload_actions.reset_high_memory_stream",
     };
 }

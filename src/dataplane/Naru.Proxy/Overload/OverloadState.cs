@@ -1,5 +1,6 @@
 // What the overload manager has decided, as the request path reads it: plain fields, written by one thread, read by all workers.
 // A proxy without an overload manager has one that never changes.
+using Naru.Proxy.Config;
 using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Overload;
@@ -8,7 +9,8 @@ internal sealed class OverloadState
 {
     private volatile bool _stopRequests, _disableKeepalive, _stopConnections, _rejectConnections;
     private long _open;
-    private volatile int _requestShare, _connectionShare;
+    private volatile int _requestShare, _connectionShare, _timerShare;
+    private readonly ScaleTimerConfig?[] _timers = new ScaleTimerConfig?[3];
 
     /// <summary>Most downstream connections; beyond them new ones are refused.</summary>
     public long MaxConnections { get; set; } = long.MaxValue;
@@ -29,6 +31,30 @@ internal sealed class OverloadState
 
     /// <summary>A downstream connection is closed.</summary>
     public void Closed() => Interlocked.Decrement(ref _open);
+
+    /// <summary>Which timers grow shorter, and how short they become.</summary>
+    public void Scale(IEnumerable<ScaleTimerConfig> timers)
+    {
+        foreach (ScaleTimerConfig timer in timers) _timers[(int)timer.Timer] = timer;
+    }
+
+    /// <summary>A timeout as it is now, in ms; 0 is never, and stays.</summary>
+    public long Shortened(ScaledTimer timer, long ms)
+    {
+        int share = _timerShare;
+        if (share == 0 || ms <= 0 || _timers[(int)timer] is not { } scale) return ms;
+        long least = Math.Min(ms, scale.Least is { } time ? (long)time.TotalMilliseconds : (long)(ms * scale.LeastPercent / 100));
+        return Math.Max(1, ms - (long)((ms - least) * (share / 100.0)));
+    }
+
+    /// <summary>Sets how much of the way, in percent, timers have gone; whether that is a change.</summary>
+    public bool SetTimers(double state)
+    {
+        int share = (int)(state * 100);
+        if (share == _timerShare) return false;
+        _timerShare = share;
+        return true;
+    }
 
     /// <summary>Sets how many of a thousand requests are refused.</summary>
     public void SetRequests(double state)

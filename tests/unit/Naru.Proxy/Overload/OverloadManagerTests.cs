@@ -14,13 +14,13 @@ public sealed class OverloadManagerTests
     private readonly FastRandom _random = new(7);
     private readonly StatRegistry _stats = new(1);
     private long _resident;
-    private int _shrunk;
+    private int _shrunk, _rescaled;
     private double _reset;
 
     private OverloadManager Manager(ResourceMonitorKind kind, params OverloadActionConfig[] actions) => new(
         new OverloadConfig { Monitors = [new ResourceMonitorConfig("m", kind, 1000)], Actions = [.. actions] },
         new OverloadSources { ResidentBytes = () => _resident, Connections = () => _resident, Cgroup = () => (_resident, 500), Cpu = () => (_resident, _resident * 2) },
-        _state, _stats, () => _shrunk++, state => _reset = state);
+        _state, _stats, () => _shrunk++, state => _reset = state, () => _rescaled++);
 
     private static OverloadActionConfig On(OverloadActionKind kind, double scaling, double saturation) =>
         new(kind, [new OverloadTriggerConfig("m", scaling, saturation)]);
@@ -90,5 +90,28 @@ public sealed class OverloadManagerTests
         Assert.Equal(2, _shrunk);
         Assert.Equal(0.8, _reset, 3);
         Assert.True(_state.RejectsConnection(_random));
+    }
+
+    [Fact]
+    public void Timers_grow_shorter_with_the_pressure_and_longer_again()
+    {
+        OverloadManager manager = Manager(ResourceMonitorKind.FixedHeap, On(OverloadActionKind.ReduceTimeouts, 0.5, 1) with
+        {
+            Timers = [new ScaleTimerConfig(ScaledTimer.ConnectionIdle, TimeSpan.FromSeconds(2), 0), new ScaleTimerConfig(ScaledTimer.StreamIdle, null, 10)],
+        });
+        Assert.Equal("10000 10000 10000 0", Now());
+        _resident = 750;
+        manager.Look();
+        manager.Look();
+        Assert.Equal(("6000 5500 10000 0", 1), (Now(), _rescaled));
+        Assert.Equal(1000, _state.Shortened(ScaledTimer.ConnectionIdle, 1000));
+        _resident = 2000;
+        manager.Look();
+        Assert.Equal(("2000 1000 10000 0", 2), (Now(), _rescaled));
+        _resident = 0;
+        manager.Look();
+        Assert.Equal(("10000 10000 10000 0", 3), (Now(), _rescaled));
+
+        string Now() => string.Join(' ', Enum.GetValues<ScaledTimer>().Select(t => _state.Shortened(t, 10000))) + $" {_state.Shortened(ScaledTimer.ConnectionIdle, 0)}";
     }
 }
