@@ -110,7 +110,7 @@ public sealed class Layer4Tests
         Task<string> name = ServeTlsAsync(far, authority);
         await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstrap($$"""
             {{Address}}
-            listener_filters_timeout: 0.2s
+            listener_filters_timeout: 2s
             continue_on_listener_filters_timeout: true
             listener_filters:
             {{ListenerFilter("tls_inspector", "TlsInspector")}}

@@ -134,7 +134,7 @@ public sealed class LimitTests(WireFixture fixture) : IClassFixture<WireFixture>
     [Fact]
     public async Task A_head_that_never_ends_is_answered_408_and_closed()
     {
-        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(fixture.Backend.Port, "request_headers_timeout: 0.3s"));
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(fixture.Backend.Port, "request_headers_timeout: 2s"));
         using RawClient client = await proxy.ConnectAsync();
         await client.SendAsync("GET /a HTTP/1.1\r\nHost: x\r\nX-Slow: ");
         HttpMessage? answer = await client.ResponseOrCloseAsync();
@@ -147,7 +147,7 @@ public sealed class LimitTests(WireFixture fixture) : IClassFixture<WireFixture>
     [Fact]
     public async Task An_idle_connection_is_closed_after_its_time()
     {
-        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(fixture.Backend.Port, "common_http_protocol_options: { idle_timeout: 0.3s }"));
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(fixture.Backend.Port, "common_http_protocol_options: { idle_timeout: 2s }"));
         using RawClient silent = await proxy.ConnectAsync();
         using RawClient served = await proxy.ConnectAsync();
         Assert.Equal(200, (await served.ExchangeAsync("GET /a HTTP/1.1\r\nHost: x\r\n\r\n")).Status);

@@ -28,6 +28,16 @@ public sealed class TimeoutTests(WireFixture fixture) : IClassFixture<WireFixtur
         while (await connection.Reader.HeadAsync() is not null) { }
     });
 
+    // Who says x-hurry gets this route, everybody else has as long as this machine needs.
+    private Task<ProxyProcess> HurriedAsync(string route) => ProxyProcess.StartAsync(Bootstraps.Many($$"""
+        - match: { prefix: "/", headers: [{ name: x-hurry, present_match: true }] }
+          route:
+            cluster: backend
+            {{route}}
+        - match: { prefix: "/" }
+          route: { cluster: backend, timeout: 0s }
+        """, [new TestCluster("backend", [fixture.Backend.Port])]));
+
     // Of an echo: what the backend saw.
     private static string? Told(HttpMessage echo, string name) =>
         echo.Text.Split('\n').FirstOrDefault(l => l.StartsWith(name + ":", StringComparison.OrdinalIgnoreCase))?[(name.Length + 1)..].Trim();
@@ -158,12 +168,12 @@ public sealed class TimeoutTests(WireFixture fixture) : IClassFixture<WireFixtur
     [InlineData(false)]
     public async Task A_connection_outlives_the_requests_that_timed_out_on_it(bool pipelined)
     {
-        await using ProxyProcess proxy = await ProxyAsync(route: "timeout: 0.02s");
+        await using ProxyProcess proxy = await HurriedAsync("timeout: 0.02s");
         using RawClient client = await proxy.ConnectAsync();
         const string echo = "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n";
         for (int i = 0; i < 8; i++)
         {
-            await client.SendAsync($"GET {Silent()} HTTP/1.1\r\nHost: x\r\n\r\n{(pipelined ? echo : "")}");
+            await client.SendAsync($"GET {Silent()} HTTP/1.1\r\nHost: x\r\nX-Hurry: 1\r\n\r\n{(pipelined ? echo : "")}");
             HttpMessage late = await client.ResponseAsync("GET");
             Assert.Equal(504, late.Status);
             Assert.False(late.Has("connection"));
@@ -175,21 +185,22 @@ public sealed class TimeoutTests(WireFixture fixture) : IClassFixture<WireFixtur
     [Fact]
     public async Task Streams_time_out_beside_others_that_do_not()
     {
-        await using ProxyProcess proxy = await ProxyAsync(route: "timeout: 0.05s");
+        (string, string)[] hurry = [("x-hurry", "1")];
+        await using ProxyProcess proxy = await HurriedAsync("timeout: 0.05s");
         using Http2Peer peer = await Http2Peer.ConnectAsync(proxy.Address);
         // Its body is on its way all the time: the route's timeout does not run yet.
-        int upload = await peer.OpenAsync("POST", "/echo", end: false);
+        int upload = await peer.OpenAsync("POST", Silent(), hurry, end: false);
         for (int i = 0; i < 4; i++)
         {
-            int[] late = [await peer.OpenAsync("GET", Silent()), await peer.OpenAsync("GET", Silent()), await peer.OpenAsync("GET", Silent())];
+            int[] late = [await peer.OpenAsync("GET", Silent(), hurry), await peer.OpenAsync("GET", Silent(), hurry), await peer.OpenAsync("GET", Silent(), hurry)];
             await peer.DataAsync(upload, "a");
             foreach (int id in late) Assert.Equal(504, (await peer.EndAsync(id)).Status);
             Assert.Equal(200, (await peer.ExchangeAsync("GET", "/echo")).Status);
         }
+        Assert.False(peer[upload].IsOver);
+        Assert.Equal(12, await proxy.StatAsync("cluster.backend.upstream_rq_timeout"));
         await peer.DataAsync(upload, "b", end: true);
-        Http2Message done = await peer.EndAsync(upload);
-        Assert.Equal(200, done.Status);
-        Assert.EndsWith("aaaab", done.Text);
+        Assert.Equal(504, (await peer.EndAsync(upload)).Status);
     }
 
     [Theory]
@@ -212,7 +223,9 @@ public sealed class TimeoutTests(WireFixture fixture) : IClassFixture<WireFixtur
         (int status, string? reason) = await end();
         Assert.Equal(504, status);
         Assert.StartsWith("NARU-T505", reason);
-        Assert.Equal(3, fixture.Backend.Seen(path).Count);
+        // Three tries of the other and three of this one, as the proxy counts them: a slow backend may not have read the last when its time is up.
+        Assert.Equal(6, await proxy.StatAsync("cluster.backend.upstream_rq_per_try_timeout"));
+        Assert.Equal(4, await proxy.StatAsync("cluster.backend.upstream_rq_retry"));
 
         async Task<Func<Task<(int, string?)>>> BeginHttp1Async()
         {

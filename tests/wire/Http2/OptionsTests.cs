@@ -140,7 +140,7 @@ public sealed class OptionsTests
     {
         await using var backend = new Http2Backend();
         string path = backend.Add((_, _) => Task.CompletedTask);
-        await using ProxyProcess proxy = await StartAsync(backend, "connection_keepalive: { interval: 0.1s, timeout: 0.2s }");
+        await using ProxyProcess proxy = await StartAsync(backend, "connection_keepalive: { interval: 0.1s, timeout: 2s }");
         using Http2Peer alive = await Http2Peer.ConnectAsync(proxy.Address);
         using Http2Peer dead = await Http2Peer.ConnectAsync(proxy.Address);
         await dead.PingAsync();

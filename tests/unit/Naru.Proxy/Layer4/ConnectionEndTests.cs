@@ -148,6 +148,7 @@ public sealed class ConnectionEndTests : IAsyncDisposable
     {
         _bench.Apply(EngineBench.Listener(EngineBench.Saying("hi")) with { ListenerFilters = [new TlsInspectorConfig()], ListenerFiltersTimeout = TimeSpan.FromMilliseconds(20) });
         Assert.Equal("", await _bench.AskAsync());
+        await Waiting.UntilAsync(() => !_bench.Told.IsEmpty, "the end to be told");
         Assert.StartsWith("NARU-N408 ", Assert.Single(_bench.Told));
     }
 

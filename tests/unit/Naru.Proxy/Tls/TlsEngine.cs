@@ -52,6 +52,8 @@ internal sealed class TlsEngine : IAsyncDisposable
     {
         Name = "backend",
         Type = DiscoveryType.Static,
+        // Hundreds of handshakes at once take their time on a slow machine.
+        ConnectTimeout = Kit.Waiting.Bound,
         Protocol = protocol,
         Tls = tls,
         LoadAssignment = new EndpointsConfig("backend", [new EndpointConfig(new AddressConfig("127.0.0.1", port))]),
