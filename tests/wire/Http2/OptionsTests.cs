@@ -25,13 +25,13 @@ public sealed class OptionsTests
     {
         await using var backend = new Http2Backend();
         await using ProxyProcess proxy = await StartAsync(backend,
-            "max_concurrent_streams: 7, initial_stream_window_size: 100000, initial_connection_window_size: 200000, hpack_table_size: 1024",
+            "max_concurrent_streams: 7, initial_stream_window_size: 100000, initial_connection_window_size: 200000, hpack_table_size: 8192",
             "initial_stream_window_size: 70000, initial_connection_window_size: 300000");
         using Http2Peer client = await Http2Peer.ConnectAsync(proxy.Address);
         (await client.ExchangeAsync("GET", "/a")).Is(200);
         Assert.Equal(7u, client.PeerSettings[3]);
         Assert.Equal(100_000u, client.PeerSettings[4]);
-        Assert.Equal(1024u, client.PeerSettings[1]);
+        Assert.Equal(8192u, client.PeerSettings[1]);
         Assert.Equal(200_000u - 65_535, client.Frames.First(f => f.Type == Http2FrameType.WindowUpdate && f.StreamId == 0).Number());
         Http2Peer up = backend.Connections[0];
         Assert.Equal(0u, up.PeerSettings[2]);
