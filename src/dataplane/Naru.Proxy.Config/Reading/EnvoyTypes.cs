@@ -71,8 +71,23 @@ public static class EnvoyTypes
         Unknown = OldNames.Explain,
     };
 
-    /// <summary>The full message name in a type URL.</summary>
-    public static string NameOf(Any any) => any.TypeUrl[(any.TypeUrl.LastIndexOf('/') + 1)..];
+    /// <summary>The full name of the message; of free data off the wire (<c>TypedStruct</c>) the one that it says it is.</summary>
+    public static string NameOf(Any any)
+    {
+        string name = Bare(any.TypeUrl);
+        if (name is not ("xds.type.v3.TypedStruct" or "udpa.type.v1.TypedStruct")) return name;
+        try
+        {
+            string inner = Bare(Xds.Type.V3.TypedStruct.Parser.ParseFrom(any.Value).TypeUrl);
+            return inner.Length > 0 ? inner : name;
+        }
+        catch (Google.Protobuf.InvalidProtocolBufferException)
+        {
+            return name;
+        }
+    }
+
+    private static string Bare(string url) => url[(url.LastIndexOf('/') + 1)..];
 
     // Containers that no table describes, since they hold only what others describe.
     private static bool IsData(MessageDescriptor type) => type.FullName is "envoy.service.discovery.v3.DiscoveryResponse"

@@ -11,6 +11,7 @@ namespace Naru.Proxy.Config.Reading;
 internal static class HttpManagerReader
 {
     private const string RouterName = "envoy.extensions.filters.http.router.v3.Router";
+    private const string Known = "known here: envoy.filters.http.router and .grpc_web; remove it, if requests may do without what it does";
     private const string GrpcWebName = "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb";
 
     /// <summary>The record; meaningless where the reading has errors. The fields were walked already.</summary>
@@ -117,19 +118,26 @@ internal static class HttpManagerReader
                 grpcWeb |= !filter.Disabled;
                 continue;
             }
-            string name = type.Length > 0 ? type : filter.Name;
-            if (filter.IsOptional || filter.Disabled)
-            {
-                at.Info("name", "NARU-C111", $"the HTTP filter {name} is left out: it is not supported yet, and {(filter.Disabled ? "disabled" : "optional")}");
-                continue;
-            }
-            at.Error(filter.TypedConfig is null ? "name" : "typed_config", "NARU-C112", $"Naru does not support the HTTP filter {name} yet", "known here: envoy.filters.http.router and .grpc_web; remove it, or set is_optional: true");
+            Missing(at, filter, type);
         }
         if (!routerIsLast && !manager.HttpFilters.Any(f => f.Name.EndsWith("router", StringComparison.Ordinal)))
         {
             scope.Error("http_filters", "NARU-C106", "the last HTTP filter must be the router", "end http_filters with envoy.filters.http.router");
         }
         return grpcWeb;
+    }
+
+    // What we have heard of and lack is refused, optional or not: an access rule that is left out lets everybody in. One that is switched off
+    // in the chain is refused too, since any route may switch it on. Only what nobody knows may be left out, and that is said.
+    private static void Missing(Scope at, HttpFilter filter, string type)
+    {
+        string name = type.Length > 0 ? type : filter.Name;
+        if (filter.IsOptional && !EnvoyFilters.IsHeardOf(name))
+        {
+            at.Warning("name", "NARU-C114", $"the HTTP filter {name} is left out: Naru does not know it, and it is optional");
+            return;
+        }
+        at.Error(filter.TypedConfig is null ? "name" : "typed_config", "NARU-C112", $"Naru does not support the HTTP filter {name} yet", Known);
     }
 
     private static ClientCertDetails Details(HttpConnectionManager.Types.SetCurrentClientCertDetails? details)

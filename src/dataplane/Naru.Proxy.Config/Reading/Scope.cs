@@ -18,6 +18,11 @@ internal sealed record ResourcePass(Diagnostics Found, ProtoPlaces? Places, stri
     public T? Unpack<T>(Any any, Scope at) where T : class, IMessage, new()
     {
         if (Places?.Unpacked(any) is T bound) return bound;
+        if (any.TypeUrl.EndsWith(".TypedStruct", StringComparison.Ordinal))
+        {
+            at.Error("typed_config", "NARU-C113", $"a {new T().Descriptor.Name} as a TypedStruct is read from files only", "send the message itself");
+            return null;
+        }
         try
         {
             var message = new T();
