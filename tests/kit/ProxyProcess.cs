@@ -11,6 +11,9 @@ public sealed record ProxyOptions
     /// <summary>Worker threads.</summary>
     public int Concurrency { get; init; } = 2;
 
+    /// <summary>Whether clients on this machine are told why (<c>--explain</c>; on here, so that tests can read reasons, and off by default).</summary>
+    public bool Explain { get; init; } = true;
+
     /// <summary>Further arguments.</summary>
     public IReadOnlyList<string> Arguments { get; init; } = [];
 
@@ -72,7 +75,7 @@ public sealed class ProxyProcess : IAsyncDisposable
         string adminFile = folder.At("admin-address");
         File.Delete(adminFile);
         ChildProcess child = ChildProcess.Start(Executable(),
-            ["-c", file, "--admin-address-path", adminFile, "--concurrency", options.Concurrency.ToString(), .. options.Arguments]);
+            ["-c", file, "--admin-address-path", adminFile, "--concurrency", options.Concurrency.ToString(), .. options.Explain ? new[] { "--explain" } : [], .. options.Arguments]);
         var proxy = new ProxyProcess(child, folder, options.Folder is null);
         try
         {

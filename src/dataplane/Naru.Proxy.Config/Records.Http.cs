@@ -59,8 +59,7 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public string DefaultHostForHttp10 { get; init; } = "";
     /// <summary>Proxies in front whose <c>x-forwarded-for</c> entries are believed.</summary>
     public int XffNumTrustedHops { get; init; }
-    /// <summary>Clients whose internal headers are believed and who are told details (<c>internal_address_config</c>); null is nobody, as in
-    /// Envoy since 1.33. Details are told on this machine in any case.</summary>
+    /// <summary>Clients whose internal headers are believed (<c>internal_address_config</c>); null is nobody, as in Envoy since 1.33.</summary>
     public InternalAddressConfig? InternalAddresses { get; init; }
     /// <summary>What becomes of <c>x-forwarded-client-cert</c>.</summary>
     public ClientCertForwarding ForwardClientCert { get; init; }

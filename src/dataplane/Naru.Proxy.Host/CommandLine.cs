@@ -36,6 +36,7 @@ internal sealed record CommandLine
     public int RestartEpoch { get; init; }
     public bool SkipWithoutParent { get; init; }
     public bool DisableHotRestart { get; init; }
+    public bool Explain { get; init; } = Environment.GetEnvironmentVariable("NARU_EXPLAIN") is "1" or "true";
     public bool ShowVersion { get; init; }
     public bool ShowHelp { get; init; }
 
@@ -59,6 +60,7 @@ internal sealed record CommandLine
         ("restart-epoch", '\0', true, "0 (default), or one more than that of the process to take over from"),
         ("skip-hot-restart-on-no-parent", '\0', false, "start all the same where there is no process to take over from"),
         ("disable-hot-restart", '\0', false, "no other process may take over, whatever --base-id says"),
+        ("explain", '\0', false, "tell clients on this machine why the proxy answers itself (or NARU_EXPLAIN=1)"),
         ("version", '\0', false, "print the version"),
         ("help", 'h', false, "print this"),
     ];
@@ -182,6 +184,7 @@ internal sealed record CommandLine
             case "parent-shutdown-time-s": return Number(name, value, 0, 86400, wrong) is { } end ? this with { ParentShutdownTime = TimeSpan.FromSeconds(end) } : this;
             case "file-flush-interval-msec": return Number(name, value, 1, 600_000, wrong) is { } flush ? this with { FileFlushInterval = TimeSpan.FromMilliseconds(flush) } : this;
             case "admin-address-path": return this with { AdminAddressPath = value };
+            case "explain": return this with { Explain = true };
             case "version": return this with { ShowVersion = true };
             case "help": return this with { ShowHelp = true };
             case "base-id": return Number(name, value, 0, int.MaxValue, wrong) is { } id ? this with { BaseId = id } : this;

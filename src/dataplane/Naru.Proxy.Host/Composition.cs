@@ -41,6 +41,7 @@ internal static class Composition
             Stats = stats,
             AccessLog = accessLogs,
             DrainTime = options.DrainTime,
+            Explain = options.Explain,
             Inherited = inherited,
             Lookup = (name, cluster) => names.ByFamilyAsync(name, cluster.DnsLookupFamily, cluster.DnsResolver, CancellationToken.None),
             Overload = config.Overload,
@@ -203,6 +204,7 @@ internal static class Composition
         if (options.AdminAddressPath is not null) line.Add(("admin_address_path", options.AdminAddressPath));
         if (options.ServiceNode is not null) line.Add(("service_node", options.ServiceNode));
         if (options.ServiceCluster is not null) line.Add(("service_cluster", options.ServiceCluster));
+        if (options.Explain) line.Add(("explain", "true"));
         line.Add(("drain_time", options.DrainTime.TotalSeconds + "s"));
         line.Add(("parent_shutdown_time", options.ParentShutdownTime.TotalSeconds + "s"));
         return new ServerDescription

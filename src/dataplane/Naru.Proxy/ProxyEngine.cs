@@ -37,6 +37,9 @@ public sealed record ProxyEngineOptions
     /// <summary>How long connections of layer 4 live on when their listener or filter chain has gone (Envoy: --drain-time-s).</summary>
     public TimeSpan DrainTime { get; init; } = TimeSpan.FromSeconds(600);
 
+    /// <summary>Whether clients on this machine are told why the proxy answers itself (default no).</summary>
+    public bool Explain { get; init; }
+
     /// <summary>Listening sockets of a process whose place this one takes; null has none.</summary>
     public InheritedSockets? Inherited { get; init; }
 

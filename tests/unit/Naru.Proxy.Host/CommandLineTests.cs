@@ -18,6 +18,8 @@ public sealed class CommandLineTests
         Assert.Equal(("a.yaml", "{}", RunMode.Validate, 3, LogLevel.Debug, "n", "c", "p"),
             (line.ConfigPath, line.ConfigYaml, line.Mode, line.Concurrency, line.LogLevel, line.ServiceNode, line.ServiceCluster, line.AdminAddressPath));
         Assert.Equal((TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(6)), (line.DrainTime, line.ParentShutdownTime));
+        Assert.False(line.Explain);
+        Assert.True(CommandLine.Parse(["-c", "a.yaml", "--explain"], out _)!.Explain);
         Assert.Equal([("admin", LogLevel.Warning), ("config", LogLevel.Trace)], line.ComponentLogLevels);
     }
 

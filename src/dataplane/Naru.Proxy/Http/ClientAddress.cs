@@ -25,15 +25,23 @@ internal static class ClientAddress
         return x.ClientIsInternal;
     }
 
-    /// <summary>Whether the client may read why exactly it was answered so: it, and the peer that speaks for it, is on this machine
-    /// or internal.</summary>
-    public static bool MayKnow(Exchange x)
-    {
-        SockAddr client = Of(x);
-        return IsTrusted(x.Manager, x.Connection.Peer) && IsTrusted(x.Manager, client);
-    }
+    /// <summary>Whether the client may read why exactly it was answered so: somebody asked for that, and everybody on the way (the
+    /// connection's peer, who stands behind it, whomever <c>x-forwarded-for</c> names) is on this machine.</summary>
+    public static bool MayKnow(Exchange x) =>
+        x.Manager.Explains && IsLoopback(x.Connection.Peer) && IsLoopback(x.Connection.Info?.DirectPeer ?? x.Connection.Peer) && IsForwardedFromLoopback(x);
 
-    private static bool IsTrusted(HttpManager manager, in SockAddr address) => IsLoopback(address) || manager.IsInternal(address);
+    private static bool IsForwardedFromLoopback(Exchange x)
+    {
+        if (x.Head.Length == 0) return true;
+        foreach (ref readonly HeaderField field in x.Head.Fields)
+        {
+            if (field.Id != KnownHeader.XForwardedFor) continue;
+            ReadOnlySpan<byte> value = Http1Head.Value(x.Bytes, field);
+            foreach (Range range in value.Split((byte)','))
+                if (!TryParse(Http1Framing.Trim(value[range]), out SockAddr address) || !IsLoopback(address)) return false;
+        }
+        return true;
+    }
 
     private static void Find(Exchange x)
     {

@@ -91,6 +91,10 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     public ResponseFlags Flags;
     public string Details = "";
     public byte[]? TransportFailure;
+
+    /// <summary>Why the proxy answered, or cut the answer, itself; null where the answer is another's.</summary>
+    public Reason? Reason;
+    public string ReasonDetail = "";
     public bool ResponseStarted;
     public bool KeepAlive;
     public bool RequestBodyBuffered;
@@ -166,6 +170,8 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
         Flags = ResponseFlags.None;
         Details = "";
         TransportFailure = null;
+        Reason = null;
+        ReasonDetail = "";
         UpstreamIsHttp2 = ResponseStarted = RequestBodyBuffered = Continued = BodyPassed = RequestSent = false;
         Waiter = null;
         Framing = default;
@@ -355,7 +361,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
     {
         switch (what)
         {
-            case RequestText.Protocol: return Stream is not null ? "HTTP/2"u8 : Head.Minor == 0 ? "HTTP/1.0"u8 : "HTTP/1.1"u8;
+            case RequestText.Protocol: return Stream is not null ? "HTTP/2"u8 : Head.Minor == 0 && Head.Length > 0 ? "HTTP/1.0"u8 : "HTTP/1.1"u8;
             case RequestText.UpstreamProtocol: return Host is null ? default : UpstreamIsHttp2 ? "HTTP/2"u8 : "HTTP/1.1"u8;
             case RequestText.ResponseCodeDetails: return AsText(Details);
             case RequestText.RouteName: return AsText(Route?.Config.Name ?? "");
@@ -374,6 +380,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo
             case RequestText.FilterChainName: return Connection.Chain!.Name;
             case RequestText.RequestedServerName: return AsText(Connection.Info?.ServerName is { Length: > 0 } name ? name : Connection.Tls?.Sni ?? "");
             case RequestText.LocalReplyBody: return LocalBody.Span;
+            case RequestText.NaruReason: return Reason is null ? default : AsText(LocalReply.Said(this));
             default: return default;
         }
     }

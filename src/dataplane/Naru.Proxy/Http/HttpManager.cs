@@ -65,6 +65,9 @@ internal sealed class HttpManager
         return false;
     }
 
+    /// <summary>Clients on this machine are told why the proxy answers itself (<c>--explain</c>).</summary>
+    public bool Explains { get; init; }
+
     public HttpConnectionManagerConfig Config { get; }
     public StatBlock Stats { get; }
     public RouteTable? Routes => _inline ?? _slot?.Current;

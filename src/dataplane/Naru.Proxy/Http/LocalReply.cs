@@ -1,5 +1,6 @@
-// Sends the proxy's own answers: a reason from the table, a redirect, a fixed body. The form follows the client: text, problem+json
-// (RFC 9457) or a gRPC status; the detail is for those who may know it, strangers get the code alone.
+// Sends the proxy's own answers: a reason from the table, a redirect, a fixed body. Clients get what Envoy would say, in the form that
+// they speak (HTTP, or a gRPC status); where somebody asked for it (--explain), those on this machine are told why instead. Whoever is
+// told what, the access log knows.
 using System.Text;
 using Naru.Core;
 using Naru.Http.Http1;
@@ -12,6 +13,15 @@ internal static class LocalReply
 {
     private const int MostCandidates = 5;
 
+    /// <summary>Notes why the proxy ends an exchange itself: for the log, and for those who may know.</summary>
+    public static void Because(Exchange x, Reason reason, string detail = "")
+    {
+        x.Reason = reason;
+        x.ReasonDetail = detail;
+        x.Flags |= reason.Flags;
+        x.Details = x.Stream is null ? reason.Details : Reasons.DetailsInHttp2(reason);
+    }
+
     /// <summary>Answers with a reason; false when the connection must close.</summary>
     /// <param name="x">The exchange.</param>
     /// <param name="reason">Why.</param>
@@ -19,34 +29,48 @@ internal static class LocalReply
     /// <param name="extra">Whole header lines to add.</param>
     public static ValueTask<bool> SendAsync(Exchange x, Reason reason, string detail = "", string extra = "")
     {
+        Because(x, reason, detail);
         x.Status = reason.Status;
-        x.Flags |= reason.Flags;
-        x.Details = x.Stream is null ? reason.Details : Reasons.DetailsInHttp2(reason);
-        string said = ClientAddress.MayKnow(x) ? $"{reason.Code} {Clean(Sentence(x, reason, detail))}" : reason.Code;
         if (reason == Reasons.Overflow) extra = "x-envoy-overloaded: true\r\n";
         else if (reason == Reasons.Overloaded) extra = "x-envoy-local-overloaded: true\r\n";
         else if (reason == Reasons.EscapedSlash) extra = $"location: {Location(x)}\r\n";
-        return ReplyForms.Of(x) switch
-        {
-            ReplyForm.Grpc => SendGrpcAsync(x, Encoding.ASCII.GetBytes(said), said, extra, reason.Grpc),
-            ReplyForm.Json => SendAsync(x, Encoding.ASCII.GetBytes(said), ReplyForms.Problem(x, reason, said), extra, "application/problem+json"),
-            _ => SendAsync(x, Encoding.ASCII.GetBytes(said), Encoding.ASCII.GetBytes($"{said}\n"), extra, "text/plain"),
-        };
+        if (!ClientAddress.MayKnow(x)) return SendAsync(x, "", Encoding.ASCII.GetBytes(Reasons.Body(reason, x.Attempts > 1)), "text/plain", extra, reason.Grpc);
+        string said = Said(x);
+        return ReplyForms.WantsProblem(x)
+            ? SendAsync(x, said, ReplyForms.Problem(x, reason, said), "application/problem+json", extra, reason.Grpc)
+            : SendAsync(x, said, Encoding.ASCII.GetBytes($"{said}\n"), "text/plain", extra, reason.Grpc);
     }
 
-    /// <summary>Answers as a route says, with the status that the exchange has; an error is a gRPC status to a gRPC client.</summary>
-    public static ValueTask<bool> SendAsync(Exchange x, byte[] body, string extra) =>
-        x.Status >= 400 && ReplyForms.Of(x) == ReplyForm.Grpc ? SendGrpcAsync(x, [], Encoding.Latin1.GetString(body), extra, -1) : SendAsync(x, [], body, extra, "text/plain");
+    /// <summary>Answers as a route says, with the status that the exchange has.</summary>
+    public static ValueTask<bool> SendAsync(Exchange x, byte[] body, string extra) => SendAsync(x, "", body, "text/plain", extra, -1);
 
-    // A trailers-only answer (gRPC over HTTP/2, "Responses").
-    private static ValueTask<bool> SendGrpcAsync(Exchange x, byte[] said, string message, string extra, int status)
+    /// <summary>Code and sentence of the exchange's <see cref="Exchange.Reason"/>, in printable ASCII.</summary>
+    public static string Said(Exchange x) => $"{x.Reason!.Code} {Clean(Sentence(x, x.Reason, x.ReasonDetail))}";
+
+    private static ValueTask<bool> SendAsync(Exchange x, string said, byte[] body, string contentType, string extra, int grpc)
     {
-        string lines = $"{extra}content-type: {ReplyForms.GrpcType(x)}\r\ngrpc-status: {(status >= 0 ? status : ReplyForms.GrpcStatus(x.Status))}\r\ngrpc-message: {ReplyForms.GrpcMessage(message)}\r\n";
-        x.Status = 200;
-        return SendAsync(x, said, [], lines, "");
+        byte[] reason = Encoding.ASCII.GetBytes(said);
+        switch (ReplyForms.Of(x))
+        {
+            case ReplyForm.Grpc:
+                // A trailers-only answer (gRPC over HTTP/2, "Responses"), whatever the HTTP status would have been.
+                extra = $"{extra}content-type: application/grpc\r\n{Status(x, grpc)}{Message(body)}";
+                x.Status = 200;
+                return WriteAsync(x, reason, [], extra, "");
+            case ReplyForm.GrpcWeb:
+                // Envoy's filter keeps the HTTP status, and tells a gRPC one where there is something to say.
+                extra = $"{extra}content-type: {Encoding.ASCII.GetString(GrpcWeb.AnswerType(x))}\r\n{(body.Length > 0 ? Status(x, grpc) + Message(body) : "")}";
+                return WriteAsync(x, reason, [], extra, "");
+            default:
+                return WriteAsync(x, reason, body, extra, contentType);
+        }
     }
 
-    private static async ValueTask<bool> SendAsync(Exchange x, byte[] reason, byte[] body, string extra, string contentType)
+    private static string Status(Exchange x, int grpc) => $"grpc-status: {(grpc >= 0 ? grpc : ReplyForms.GrpcStatus(x.Status))}\r\n";
+
+    private static string Message(byte[] body) => body.Length > 0 ? $"grpc-message: {ReplyForms.GrpcMessage(body)}\r\n" : "";
+
+    private static async ValueTask<bool> WriteAsync(Exchange x, byte[] reason, byte[] body, string extra, string contentType)
     {
         // A body that has not been read cannot be told from the next request.
         if (x.Framing.Body != BodyKind.None && !x.RequestBody.Done && !x.RequestBodyBuffered) x.KeepAlive = false;

@@ -17,6 +17,10 @@ internal sealed record Reason(int Status, string Code, string Sentence, Response
     /// <summary>The gRPC status, where it is not that of the HTTP status; -1.</summary>
     public int Grpc { get; init; } = -1;
 
+    /// <summary>Body of the answer for those who are not told why; Envoy's words. Empty is none, and null stands for the words that belong
+    /// to <see cref="Details"/> (see <see cref="Reasons.Body"/>).</summary>
+    public string? Body { get; init; } = "";
+
     /// <summary>When it happens, for the reference page.</summary>
     public string When { get; init; } = "";
 
@@ -34,6 +38,7 @@ internal static class Reasons
 
     public static readonly Reason Overloaded = new(503, "NARU-O503", "the proxy is short of resources and takes no requests now", ResponseFlags.OverloadManagerTerminated, "overload")
     {
+        Body = "envoy overloaded",
         When = "The overload manager's `stop_accepting_requests` is active.",
         Remedy = "Give the proxy more memory, or look at `/stats` for what uses it up.",
     };
@@ -52,36 +57,42 @@ internal static class Reasons
 
     public static readonly Reason NoHealthyUpstream = new(503, "NARU-U503", "no healthy upstream: the cluster has no endpoint that may be used", ResponseFlags.NoHealthyUpstream, "no_healthy_upstream")
     {
+        Body = "no healthy upstream",
         When = "The cluster is empty, or all of its endpoints are unhealthy or ejected.",
         Remedy = "Look at `/clusters`: are there endpoints, and what do health checks say?",
     };
 
     public static readonly Reason ConnectFailure = new(503, "NARU-U504", "upstream connection failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{remote_connection_failure}")
     {
+        Body = null,
         When = "The endpoint refused the connection or could not be reached.",
         Remedy = "Is the service running, and does it listen on that address and port?",
     };
 
     public static readonly Reason UpstreamTls = new(503, "NARU-U508", "TLS with the upstream failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{remote_connection_failure|TLS_error}")
     {
+        Body = null,
         When = "The handshake with the endpoint failed; the sentence says which side refused what.",
         Remedy = "Compare the names, dates and authorities that the sentence gives with the cluster's `UpstreamTlsContext`.",
     };
 
     public static readonly Reason ConnectTimeout = new(503, "NARU-U505", "upstream connection timed out", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{connection_timeout}")
     {
+        Body = null,
         When = "No connection within the cluster's `connect_timeout`.",
         Remedy = "Is a firewall swallowing packets? Raise `connect_timeout` for far endpoints.",
     };
 
     public static readonly Reason UpstreamReset = new(503, "NARU-U506", "the upstream closed the connection before it answered", ResponseFlags.UpstreamConnectionTermination, "upstream_reset_before_response_started{connection_termination}")
     {
+        Body = null,
         When = "The endpoint ended the connection or the stream before the head of its answer was whole.",
         Remedy = "Read the service's log: did it crash, or does it close idle connections sooner than the cluster's `idle_timeout`?",
     };
 
     public static readonly Reason UpstreamProtocol = new(502, "NARU-U502", "the upstream's answer is not valid HTTP", ResponseFlags.UpstreamProtocolError, "upstream_reset_before_response_started{protocol_error}")
     {
+        Body = null,
         When = "The endpoint's answer breaks the rules of HTTP.",
         Remedy = "Does the endpoint speak the version the cluster says (HTTP/1, HTTP/2, TLS)? Else the service has to be mended.",
     };
@@ -94,55 +105,72 @@ internal static class Reasons
 
     public static readonly Reason Overflow = new(503, "NARU-B503", "circuit breaker open: too many connections, requests or waiters", ResponseFlags.UpstreamOverflow, "upstream_reset_before_response_started{overflow}")
     {
+        Body = null,
         When = "One of the cluster's `circuit_breakers` thresholds is reached.",
         Remedy = "Raise the threshold, add endpoints, or find out why the service has become slow.",
     };
 
-    public static readonly Reason RouteTimeout = new(504, "NARU-T504", "the upstream did not answer within the route's timeout", ResponseFlags.UpstreamRequestTimeout, "upstream_response_timeout")
+    public static readonly Reason RouteTimeout = new(504, "NARU-T504", "the upstream did not answer within the route's timeout", ResponseFlags.UpstreamRequestTimeout, "response_timeout")
     {
+        Body = "upstream request timeout",
         When = "The route's `timeout` passed after the whole request was received.",
         Remedy = "Make the service faster or the route's `timeout` longer.",
     };
 
     public static readonly Reason PerTryTimeout = new(504, "NARU-T505", "the upstream did not answer within the per-try timeout", ResponseFlags.UpstreamRequestTimeout, "upstream_per_try_timeout")
     {
+        Body = "upstream request timeout",
         When = "The last try took longer than `per_try_timeout`.",
         Remedy = "Make the service faster or `per_try_timeout` longer.",
     };
 
     public static readonly Reason StreamIdle = new(408, "NARU-T408", "no byte moved for the stream idle timeout", ResponseFlags.StreamIdleTimeout, "stream_idle_timeout")
     {
+        Body = "stream timeout",
         When = "The client stopped sending its request for `stream_idle_timeout`.",
         Remedy = "Send faster, or raise `stream_idle_timeout` or the route's `idle_timeout`.",
     };
 
     public static readonly Reason StreamIdleUpstream = new(504, "NARU-T506", "the upstream sent nothing for the stream idle timeout", ResponseFlags.StreamIdleTimeout, "stream_idle_timeout")
     {
+        Body = "stream timeout",
         When = "The request was sent and no byte came back for `stream_idle_timeout`.",
         Remedy = "For long polls and event streams, raise `stream_idle_timeout` or the route's `idle_timeout`.",
     };
 
     public static readonly Reason RequestTimeout = new(408, "NARU-T409", "the request was not received within the request timeout", ResponseFlags.None, "request_overall_timeout")
     {
+        Body = "request timeout",
         When = "`request_timeout` passed before the whole request was received.",
         Remedy = "Raise `request_timeout` for large uploads.",
     };
 
     public static readonly Reason HeaderTimeout = new(408, "NARU-T410", "the request head was not received within the headers timeout", ResponseFlags.None, "request_header_timeout")
     {
+        Body = "request header timeout",
         When = "`request_headers_timeout` passed between the first byte of a head and its end.",
         Remedy = "Usual for slow attacks; raise it for clients on very bad networks.",
     };
 
     public static readonly Reason MaxDuration = new(408, "NARU-T411", "the stream reached its longest life", ResponseFlags.None, "max_duration_timeout")
     {
+        Body = "downstream duration timeout",
         Grpc = 4,
         When = "The stream is older than `max_stream_duration`, or than what its `grpc-timeout` allows where the route reads it.",
         Remedy = "Raise `max_stream_duration`; of gRPC calls, the client's deadline or `grpc_timeout_header_max`.",
     };
 
+    public static readonly Reason MaxDurationUpstream = new(504, "NARU-T507", "the stream reached its longest life before the upstream answered", ResponseFlags.None, "max_duration_timeout")
+    {
+        Body = "downstream duration timeout",
+        Grpc = 4,
+        When = "As `NARU-T411`, after the whole request was received.",
+        Remedy = "Make the service faster, or raise `max_stream_duration`; of gRPC calls, the client's deadline or `grpc_timeout_header_max`.",
+    };
+
     public static readonly Reason BadRequest = new(400, "NARU-D400", "the request is not valid HTTP", ResponseFlags.DownstreamProtocolError, "http1.codec_error")
     {
+        Body = null,
         When = "The request breaks the rules of HTTP, or could be read in two ways.",
         Remedy = "The sentence says what is wrong with it; mend the client.",
     };
@@ -155,48 +183,56 @@ internal static class Reasons
 
     public static readonly Reason BadBody = new(400, "NARU-D401", "the request body's chunked framing is broken", ResponseFlags.DownstreamProtocolError, "http1.codec_error")
     {
+        Body = null,
         When = "A chunk of the request has no valid length or end.",
         Remedy = "Mend the client.",
     };
 
     public static readonly Reason BadBase64 = new(400, "NARU-D409", "the gRPC-Web call is not valid base64", ResponseFlags.DownstreamProtocolError, "grpc_base_64_decode_failed")
     {
+        Body = "Bad gRPC-web request, invalid base64 data.",
         When = "The body of a call of type `application/grpc-web-text` is no base64.",
         Remedy = "Mend the client.",
     };
 
     public static readonly Reason Underscore = new(400, "NARU-D408", "a header name has an underscore", ResponseFlags.DownstreamProtocolError, "http1.unexpected_underscore")
     {
+        Body = null,
         When = "`headers_with_underscores_action` is `REJECT_REQUEST` and a field name holds an underscore.",
         Remedy = "Rename the header, or drop or allow such names.",
     };
 
     public static readonly Reason HeadTooLarge = new(431, "NARU-D431", "the request head is larger than max_request_headers_kb", ResponseFlags.DownstreamProtocolError, "http1.headers_too_large")
     {
+        Body = null,
         When = "The head has more bytes than `max_request_headers_kb`.",
         Remedy = "Cookies are the usual cause; raise `max_request_headers_kb` if they must be that large.",
     };
 
     public static readonly Reason TooManyFields = new(431, "NARU-D432", "the request has more header fields than max_headers_count", ResponseFlags.DownstreamProtocolError, "http1.too_many_headers")
     {
+        Body = null,
         When = "The head has more fields than `max_headers_count`.",
         Remedy = "Send fewer, or raise `max_headers_count`.",
     };
 
     public static readonly Reason TargetTooLong = new(414, "NARU-D414", "the request line is longer than max_request_headers_kb", ResponseFlags.DownstreamProtocolError, "http1.headers_too_large")
     {
+        Body = null,
         When = "The first line alone is larger than `max_request_headers_kb`.",
         Remedy = "Send such data in a body.",
     };
 
     public static readonly Reason Version = new(505, "NARU-D505", "only HTTP/1.0 and HTTP/1.1 are spoken here", ResponseFlags.DownstreamProtocolError, "http1.codec_error")
     {
+        Body = null,
         When = "The first line names another version.",
         Remedy = "Use HTTP/1.1, or HTTP/2 with its preface.",
     };
 
     public static readonly Reason Encoding = new(501, "NARU-D501", "only the chunked transfer coding is known, and only in HTTP/1.1", ResponseFlags.DownstreamProtocolError, "http1.invalid_transfer_encoding")
     {
+        Body = null,
         When = "`Transfer-Encoding` is anything but `chunked`.",
         Remedy = "Use `Content-Encoding` for compression.",
     };
@@ -247,6 +283,18 @@ internal static class Reasons
     public static Reason TlsFailure(string why) =>
         UpstreamTls with { Details = $"upstream_reset_before_response_started{{remote_connection_failure|TLS_error:{why.Replace(' ', '_')}}}" };
 
+    /// <summary>What Envoy writes into such an answer: of a reset its reason, of what a codec refused the status in words.</summary>
+    /// <param name="reason">Why.</param>
+    /// <param name="retried">The request was sent more than once.</param>
+    public static string Body(Reason reason, bool retried)
+    {
+        if (reason.Body is { } body) return body;
+        const string Reset = "upstream_reset_before_response_started{";
+        if (!reason.Details.StartsWith(Reset, StringComparison.Ordinal)) return Phrase(reason.Status);
+        string why = reason.Details[Reset.Length..].Split('|', '}')[0].Replace('_', ' ');
+        return $"upstream connect error or disconnect/reset before headers. {(retried ? "retried and the latest " : "")}reset reason: {why}";
+    }
+
     /// <summary>The answer to bytes that the parser refused.</summary>
     public static Reason Of(Http1Error error) => error switch
     {
@@ -285,33 +333,56 @@ internal static class Reasons
         _ => "it cannot be read",
     };
 
-    /// <summary>Standard reason phrases (RFC 9110 15).</summary>
+    /// <summary>Reason phrases, in Envoy's words (those of RFC 9110 15 but for 413 and 422).</summary>
     public static string Phrase(int status) => status switch
     {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        102 => "Processing",
+        103 => "Early Hints",
         200 => "OK",
         201 => "Created",
         202 => "Accepted",
+        203 => "Non-Authoritative Information",
         204 => "No Content",
+        205 => "Reset Content",
         206 => "Partial Content",
+        207 => "Multi-Status",
+        208 => "Already Reported",
+        226 => "IM Used",
+        300 => "Multiple Choices",
         301 => "Moved Permanently",
         302 => "Found",
         303 => "See Other",
         304 => "Not Modified",
+        305 => "Use Proxy",
         307 => "Temporary Redirect",
         308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
+        402 => "Payment Required",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         409 => "Conflict",
         410 => "Gone",
-        413 => "Content Too Large",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Payload Too Large",
         414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
         417 => "Expectation Failed",
         421 => "Misdirected Request",
+        422 => "Unprocessable Entity",
+        423 => "Locked",
+        424 => "Failed Dependency",
+        425 => "Too Early",
         426 => "Upgrade Required",
+        428 => "Precondition Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
@@ -320,6 +391,11 @@ internal static class Reasons
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
-        _ => "",
+        506 => "Variant Also Negotiates",
+        507 => "Insufficient Storage",
+        508 => "Loop Detected",
+        510 => "Not Extended",
+        511 => "Network Authentication Required",
+        _ => "Unknown",
     };
 }

@@ -10,31 +10,38 @@ namespace Naru.Proxy.Http;
 /// <summary>Forms of answers.</summary>
 internal enum ReplyForm
 {
-    Text,
+    /// <summary>A status, and perhaps a body.</summary>
+    Http,
 
-    /// <summary><c>application/problem+json</c> (RFC 9457).</summary>
-    Json,
-
-    /// <summary>A gRPC status in a trailers-only answer.</summary>
+    /// <summary>A gRPC status in a trailers-only answer of HTTP status 200.</summary>
     Grpc,
+
+    /// <summary>A gRPC status beside the HTTP status: the answer to a gRPC-Web call that is translated here.</summary>
+    GrpcWeb,
 }
 
 internal static class ReplyForms
 {
     public static ReplyForm Of(Exchange x)
     {
-        if (x.Head.Length == 0) return ReplyForm.Text;
-        if (x.Web != GrpcWebForm.None || IsGrpc(x)) return ReplyForm.Grpc;
-        int accept = x.Head.IndexOf(x.Bytes, "accept"u8);
-        return accept >= 0 && PrefersJson(Http1Head.Value(x.Bytes, x.Head.Fields[accept])) ? ReplyForm.Json : ReplyForm.Text;
+        if (x.Head.Length == 0) return ReplyForm.Http;
+        return x.Web != GrpcWebForm.None ? ReplyForm.GrpcWeb : IsGrpc(x) ? ReplyForm.Grpc : ReplyForm.Http;
     }
 
-    /// <summary>Whether the request is a gRPC call: <c>application/grpc</c>, alone or with a suffix or parameter.</summary>
+    /// <summary>Whether <c>application/problem+json</c> (RFC 9457) is what the client would rather read.</summary>
+    public static bool WantsProblem(Exchange x)
+    {
+        if (Of(x) != ReplyForm.Http || x.Head.Length == 0) return false;
+        int accept = x.Head.IndexOf(x.Bytes, "accept"u8);
+        return accept >= 0 && PrefersJson(Http1Head.Value(x.Bytes, x.Head.Fields[accept]));
+    }
+
+    /// <summary>Whether the request is a gRPC call: <c>application/grpc</c>, alone or with a suffix; with a parameter it is none (Envoy).</summary>
     public static bool IsGrpc(Exchange x) => IsGrpc(ContentType(x));
 
     /// <summary>The same of a content type.</summary>
     public static bool IsGrpc(ReadOnlySpan<byte> type) =>
-        type.Length >= 16 && Ascii.EqualsIgnoreCase(type[..16], "application/grpc"u8) && (type.Length == 16 || type[16] is (byte)'+' or (byte)';');
+        type.Length >= 16 && Ascii.EqualsIgnoreCase(type[..16], "application/grpc"u8) && (type.Length == 16 || type[16] == (byte)'+');
 
     /// <summary>The request's content type, or nothing.</summary>
     public static ReadOnlySpan<byte> ContentType(Exchange x)
@@ -72,19 +79,15 @@ internal static class ReplyForms
         return 1000;
     }
 
-    /// <summary>The problem as JSON; <paramref name="said"/> is code and sentence in printable ASCII, or the code alone.</summary>
+    /// <summary>The problem as JSON; <paramref name="said"/> is code and sentence in printable ASCII.</summary>
     public static byte[] Problem(Exchange x, Reason reason, string said)
     {
-        var text = new StringBuilder();
-        text.Append(CultureInfo.InvariantCulture, $"{{\"type\":\"about:blank\",\"title\":\"{Reasons.Phrase(x.Status)}\",\"status\":{x.Status},\"code\":\"{reason.Code}\"");
-        if (said.Length > reason.Code.Length)
-        {
-            text.Append(CultureInfo.InvariantCulture, $",\"detail\":\"{said[(reason.Code.Length + 1)..].Replace("\\", "\\\\").Replace("\"", "\\\"")}\"");
-            var flags = new LineBuffer();
-            ResponseFlagNames.Append(x.Flags, flags);
-            text.Append(CultureInfo.InvariantCulture, $",\"flags\":\"{Encoding.ASCII.GetString(flags.Written)}\"");
-        }
-        return Encoding.ASCII.GetBytes(text.Append("}\n").ToString());
+        var flags = new LineBuffer();
+        ResponseFlagNames.Append(x.Flags, flags);
+        string detail = said[(reason.Code.Length + 1)..].Replace("\\", "\\\\").Replace("\"", "\\\"");
+        return Encoding.ASCII.GetBytes(
+            $"{{\"type\":\"about:blank\",\"title\":\"{Reasons.Phrase(x.Status)}\",\"status\":{x.Status},\"code\":\"{reason.Code}\","
+            + $"\"detail\":\"{detail}\",\"flags\":\"{Encoding.ASCII.GetString(flags.Written)}\"}}\n");
     }
 
     /// <summary>The gRPC status of an HTTP status (Envoy, as in gRPC's "HTTP to gRPC Status Code Mapping").</summary>
@@ -98,14 +101,12 @@ internal static class ReplyForms
         _ => 2,
     };
 
-    /// <summary>The content type of a gRPC answer.</summary>
-    public static string GrpcType(Exchange x) => x.Web == GrpcWebForm.None ? "application/grpc" : Encoding.ASCII.GetString(GrpcWeb.AnswerType(x));
-
-    /// <summary>Percent-encoded as <c>grpc-message</c> is (gRPC over HTTP/2, "Responses").</summary>
-    public static string GrpcMessage(string message)
+    /// <summary>A body percent-encoded as <c>grpc-message</c> is (gRPC over HTTP/2, "Responses"), without the line end at its end.</summary>
+    public static string GrpcMessage(ReadOnlySpan<byte> message)
     {
+        if (message.EndsWith("\n"u8)) message = message[..^1];
         var text = new StringBuilder(message.Length);
-        foreach (byte b in Encoding.UTF8.GetBytes(message.TrimEnd('\n')))
+        foreach (byte b in message)
         {
             if (b is >= 0x20 and <= 0x7e and not (byte)'%') text.Append((char)b);
             else text.Append(CultureInfo.InvariantCulture, $"%{b:X2}");

@@ -55,6 +55,10 @@ internal static class ResponseWriter
                     hasServer = true;
                     drop = config.ServerHeader == ServerHeaderTransformation.Overwrite;
                     break;
+                case KnownHeader.Internal:
+                    // Only we speak in our name; interim heads and trailers have no such fields at all.
+                    drop = Ascii.EqualsIgnoreCase(Http1Head.Name(bytes, field), "x-naru-reason"u8);
+                    break;
                 case KnownHeader.Other:
                     drop = framing.ConnectionNamesFields && IsNamedByConnection(head, bytes, Http1Head.Name(bytes, field));
                     break;
@@ -140,8 +144,8 @@ internal static class ResponseWriter
         RequestWriter.Ensure(x, ref o, 1024 + reason.Length + extra.Length);
         StatusLine(o, x.Status, Encoding.ASCII.GetBytes(Reasons.Phrase(x.Status)));
         bool bodyless = x.Status is 204 or 304;
-        // A gRPC status over HTTP/2 is trailers alone.
-        if (!bodyless && (contentType.Length > 0 || x.Stream is null))
+        // HTTP/2 tells by END_STREAM that nothing follows.
+        if (!bodyless && (body.Length > 0 || x.Stream is null))
         {
             o.Append("content-length: "u8);
             RequestWriter.Number(o, body.Length);

@@ -173,7 +173,7 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
         StatBlock stats = options.Stats.Block($"http.{http.StatPrefix}", HttpStats.Schema);
         RouteTable? inline = http.RouteConfig is { } given ? new RouteTable(given, clusters) : null;
         RouteSlot? slot = inline is null ? routes(http.RouteConfigName ?? "") : null;
-        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs));
+        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs)) { Explains = options.Explain };
     }
 
     private (AccessLogFormat, AccessLogSink)[] Logs(IEnumerable<AccessLogConfig> configured)

@@ -285,7 +285,7 @@ internal static class Forwarder
                 return EndAsync(x, Reasons.RequestTimeout);
             case AbortReason.MaxDuration:
                 http[HttpStats.RqMaxDuration]++;
-                return EndAsync(x, Reasons.MaxDuration);
+                return EndAsync(x, x.RequestBody.Done ? Reasons.MaxDurationUpstream : Reasons.MaxDuration);
             case AbortReason.DownstreamBroken:
                 return EndAsync(x, Reasons.BadBody);
             default:
@@ -303,7 +303,7 @@ internal static class Forwarder
     {
         if (x.ResponseStarted)
         {
-            x.Flags |= reason.Flags;
+            LocalReply.Because(x, reason, detail);
             x.Details = reason.Details.Replace("before_response_started", "after_response_started");
             x.CutDownstream();
             return false;

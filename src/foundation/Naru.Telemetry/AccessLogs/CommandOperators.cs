@@ -243,6 +243,7 @@ internal static class CommandOperators
                 ("UPSTREAM_TRANSPORT_FAILURE_REASON", RequestText.UpstreamTransportFailureReason),
                 ("DOWNSTREAM_TRANSPORT_FAILURE_REASON", RequestText.DownstreamTransportFailureReason),
                 ("REQUESTED_SERVER_NAME", RequestText.RequestedServerName), ("LOCAL_REPLY_BODY", RequestText.LocalReplyBody),
+                ("NARU_REASON", RequestText.NaruReason),
                 ("FILTER_CHAIN_NAME", RequestText.FilterChainName), ("TRACE_ID", RequestText.TraceId), ("SPAN_ID", RequestText.SpanId),
             })
         {

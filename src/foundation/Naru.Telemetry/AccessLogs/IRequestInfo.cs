@@ -58,6 +58,8 @@ public enum RequestText
     RequestedServerName,
     /// <summary>Body of an answer that the proxy made itself.</summary>
     LocalReplyBody,
+    /// <summary>Code and sentence of an answer that the proxy made itself (ours; docs/reference/reasons.md).</summary>
+    NaruReason,
     /// <summary>Name of the filter chain.</summary>
     FilterChainName,
     /// <summary>W3C trace id, 32 hexadecimal digits.</summary>

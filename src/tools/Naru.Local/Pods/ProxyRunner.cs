@@ -84,7 +84,7 @@ internal sealed class ProxyRunner : IDisposable
         return new SpawnRequest
         {
             File = _mesh.ProxyCommand[0],
-            Arguments = [.. _mesh.ProxyCommand.Skip(1), "-c", _bootstrap, "--concurrency", $"{_concurrency}", "--drain-time-s", "5", "--log-level", "info"],
+            Arguments = [.. _mesh.ProxyCommand.Skip(1), "-c", _bootstrap, "--concurrency", $"{_concurrency}", "--drain-time-s", "5", "--log-level", "info", "--explain"],
             Environment = _mesh.OwnProcessEnvironment,
             Log = _mesh.LogOf($"{_name}.proxy"),
             Folder = "/",

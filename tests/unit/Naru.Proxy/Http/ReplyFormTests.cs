@@ -29,7 +29,7 @@ public sealed class ReplyFormTests
     [Theory]
     [InlineData("application/grpc", true)]
     [InlineData("application/grpc+proto", true)]
-    [InlineData("application/grpc;charset=x", true)]
+    [InlineData("application/grpc;charset=x", false)]
     [InlineData("application/grpc-web", false)]
     [InlineData("application/grp", false)]
     [InlineData("application/grpcx", false)]
@@ -56,7 +56,19 @@ public sealed class ReplyFormTests
     [InlineData("a\r\nb", "a%0D%0Ab")]
     [InlineData("\u00fc", "%C3%BC")]
     [InlineData("ends\n", "ends")]
-    public void A_grpc_message_is_percent_encoded(string message, string encoded) => Assert.Equal(encoded, ReplyForms.GrpcMessage(message));
+    public void A_grpc_message_is_percent_encoded(string message, string encoded) => Assert.Equal(encoded, ReplyForms.GrpcMessage(Encoding.UTF8.GetBytes(message)));
+
+    [Fact]
+    public void A_body_is_Envoys_words()
+    {
+        const string Before = "upstream connect error or disconnect/reset before headers. ";
+        Assert.Equal(Before + "reset reason: remote connection failure", Reasons.Body(Reasons.ConnectFailure, retried: false));
+        Assert.Equal(Before + "retried and the latest reset reason: connection timeout", Reasons.Body(Reasons.ConnectTimeout, retried: true));
+        Assert.Equal(Before + "reset reason: remote connection failure", Reasons.Body(Reasons.TlsFailure("no shared cipher"), retried: false));
+        Assert.Equal("Request Header Fields Too Large", Reasons.Body(Reasons.HeadTooLarge, retried: false));
+        Assert.Equal("no healthy upstream", Reasons.Body(Reasons.NoHealthyUpstream, retried: true));
+        Assert.Equal("", Reasons.Body(Reasons.NoRoute, retried: false));
+    }
 
     [Theory]
     [InlineData("10.1.2.3")]

@@ -23,6 +23,7 @@ internal sealed class EngineBench : IAsyncDisposable
             Concurrency = workers,
             Stats = Stats,
             AccessLog = logs,
+            Explain = true,
             ConnectionLog = new ConnectionLog(static () => true, Told.Enqueue),
             OnFault = (where, e) => Faults.Enqueue($"{where}: {e}"),
         };
