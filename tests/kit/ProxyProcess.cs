@@ -23,6 +23,9 @@ public sealed record ProxyOptions
     /// <summary>Folder for the bootstrap file; a fresh one where null.</summary>
     public TempFolder? Folder { get; init; }
 
+    /// <summary>Whether its pools say loudly when something is given back twice, used after that, or never given back. Costs garbage.</summary>
+    public bool StrictPools { get; init; } = true;
+
     /// <summary>Whether to wait until <c>/ready</c> says so.</summary>
     public bool WaitReady { get; init; } = true;
 }
@@ -75,7 +78,8 @@ public sealed class ProxyProcess : IAsyncDisposable
         string adminFile = folder.At("admin-address");
         File.Delete(adminFile);
         ChildProcess child = ChildProcess.Start(Executable(),
-            ["-c", file, "--admin-address-path", adminFile, "--concurrency", options.Concurrency.ToString(), .. options.Explain ? new[] { "--explain" } : [], .. options.Arguments]);
+            ["-c", file, "--admin-address-path", adminFile, "--concurrency", options.Concurrency.ToString(), .. options.Explain ? new[] { "--explain" } : [], .. options.Arguments],
+            environment: new Dictionary<string, string?> { ["NARU_STRICT_POOLS"] = options.StrictPools ? "1" : null });
         var proxy = new ProxyProcess(child, folder, options.Folder is null);
         try
         {
@@ -146,6 +150,42 @@ public sealed class ProxyProcess : IAsyncDisposable
             if (colon > 0 && line.AsSpan(0, colon).SequenceEqual(name)) return long.Parse(line.AsSpan(colon + 2));
         }
         return 0;
+    }
+
+    /// <summary>What its workers have handed out and not got back (<c>/ledger</c>), summed over workers: <c>buffers_active</c> and so on.</summary>
+    public async Task<IReadOnlyDictionary<string, long>> LedgerAsync()
+    {
+        var sums = new SortedDictionary<string, long>(StringComparer.Ordinal);
+        foreach (string line in (await Admin.GetStringAsync("ledger").ConfigureAwait(false)).Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        {
+            string name = line[(line.IndexOf('.') + 1)..line.LastIndexOf(':')];
+            sums[name] = sums.GetValueOrDefault(name) + long.Parse(line.AsSpan(line.LastIndexOf(' ') + 1));
+        }
+        return sums;
+    }
+
+    /// <summary>Waits until everything that was handed out is back (all <c>…_active</c> as they were in <paramref name="before"/>), and throws
+    /// at once when something was given back twice or lost.</summary>
+    public async Task SettleAsync(IReadOnlyDictionary<string, long> before)
+    {
+        string differs = "";
+        try
+        {
+            await Waiting.UntilAsync(async () =>
+            {
+                IReadOnlyDictionary<string, long> now = await LedgerAsync().ConfigureAwait(false);
+                foreach ((string name, long count) in now)
+                    if ((name.EndsWith("_twice", StringComparison.Ordinal) || name.EndsWith("_never_returned", StringComparison.Ordinal)) && count != 0)
+                        throw new InvalidOperationException($"{name}: {count}\n{Child.Error}");
+                differs = string.Join(", ", now.Where(l => l.Key.EndsWith("_active", StringComparison.Ordinal) && l.Value != before.GetValueOrDefault(l.Key))
+                    .Select(l => $"{l.Key} {l.Value} for {before.GetValueOrDefault(l.Key)}"));
+                return differs.Length == 0;
+            }, "the ledger to be where it was").ConfigureAwait(false);
+        }
+        catch (TimeoutException e)
+        {
+            throw new InvalidOperationException($"not given back: {differs}\n{Child.Error}", e);
+        }
     }
 
     /// <inheritdoc/>

@@ -76,6 +76,8 @@ internal sealed class RunningProxy(
         return [.. engine.Clusters.OrderBy(c => c.Name, StringComparer.Ordinal).Select(c => View(c, fromApi.Contains(c.Name)))];
     }
 
+    public Task<IReadOnlyList<(int Worker, string Name, long Count)>> LedgersAsync() => engine.ReadLedgersAsync();
+
     public async Task<ConfigDumpView> ConfigDumpAsync()
     {
         ConfigDump dump = await xds.DumpAsync().ConfigureAwait(false);

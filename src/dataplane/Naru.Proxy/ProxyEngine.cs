@@ -112,7 +112,8 @@ public sealed class ProxyEngine : IDataPlane
         _tls = new TlsContextStore(options.OnDiagnostic);
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup);
         _compiler = new ChainCompiler(options, _clusters, _tls, Routes);
-        _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault) { Overload = _overloadState })];
+        _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
+        foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         _health = new HealthChecks(_workers, options.Stats, RefreshHealth, options.OnHealth);
         if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest, Rescale);
     }
@@ -122,6 +123,15 @@ public sealed class ProxyEngine : IDataPlane
 
     /// <summary>Ends when every endpoint that is to be checked was checked once (Envoy: cluster warming).</summary>
     public Task HealthSettled => _health.Settled;
+
+    /// <summary>What each worker has handed out and not got back, by the worker's number and the name of the line.</summary>
+    public async Task<IReadOnlyList<(int Worker, string Name, long Count)>> ReadLedgersAsync()
+    {
+        var lines = new List<(int, string, long)>();
+        foreach (Worker worker in _workers)
+            foreach ((string name, long count) in await worker.ReadLedgerAsync().ConfigureAwait(false)) lines.Add((worker.Index, name, count));
+        return lines;
+    }
 
     /// <summary>Starts the workers.</summary>
     public void Start()

@@ -28,6 +28,7 @@ internal sealed class AdminPages
         Add("/server_info", "print server version/status information", [], ServerPages.Info);
         Add("/certs", "print certs on machine", [], ServerPages.Certificates);
         Add("/memory", "print current allocation/heap usage", [], ServerPages.Memory);
+        Add("/ledger", "print what each worker has handed out and not got back", [], ServerPages.Ledger);
         Add("/hot_restart_version", "print the hot restart compatibility version", [], (_, _) => Task.FromResult(AdminResponse.Text("disabled")));
         Add("/stats", "print server stats", StatsPages.Parameters, StatsPages.Stats);
         Add("/stats/prometheus", "print server stats in prometheus format", StatsPages.Parameters, StatsPages.Prometheus);

@@ -101,6 +101,9 @@ internal interface IAdminTarget
     Task<IReadOnlyList<ClusterView>> ClustersAsync();
     Task<ConfigDumpView> ConfigDumpAsync();
 
+    /// <summary>What each worker has handed out and not got back: number of the worker, name, how many.</summary>
+    Task<IReadOnlyList<(int Worker, string Name, long Count)>> LedgersAsync();
+
     /// <summary>Stops accepting; with <paramref name="graceful"/> connections get time to end, and unless <paramref name="skipExit"/> listeners close after it.</summary>
     void DrainListeners(bool inboundOnly, bool graceful, bool skipExit);
 

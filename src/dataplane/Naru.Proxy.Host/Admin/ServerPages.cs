@@ -103,6 +103,15 @@ internal static class ServerPages
         static string Text(long value) => value.ToString(System.Globalization.CultureInfo.InvariantCulture);
     }
 
+    /// <summary>One line each, <c>worker_1.buffers_active: 0</c>. A proxy without requests under way has the same numbers before and after them.</summary>
+    public static async Task<AdminResponse> Ledger(IAdminTarget target, AdminRequest request)
+    {
+        var text = new System.Text.StringBuilder();
+        foreach ((int worker, string name, long count) in await target.LedgersAsync().ConfigureAwait(false))
+            text.Append(System.Globalization.CultureInfo.InvariantCulture, $"worker_{worker}.{name}: {count}\n");
+        return AdminResponse.Text(text.ToString());
+    }
+
     public static Task<AdminResponse> Logging(IAdminTarget target, AdminRequest request)
     {
         var wanted = new List<(string? Component, LogLevel Level)>();

@@ -30,8 +30,9 @@ internal enum AbortReason : byte
     MaxDuration,
 }
 
-internal sealed class Exchange(Worker worker) : IRequestInfo
+internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
 {
+    bool IPooled.IsRented { get; set; }
     private static long s_streamIds;
     private byte[] _text = new byte[64];
 

@@ -81,7 +81,7 @@ internal sealed class Http1Connection : ListenerConnection
                 HttpManager manager = UseManager();
                 if (!_counted && await IsHttp2Async(manager)) return true;
                 long startTicks = Worker.Ticks;
-                Exchange x = _exchange = Worker.Cache.RentExchange(Worker);
+                Exchange x = _exchange = Worker.Cache.RentExchange();
                 x.Head.StartRequest();
                 x.IsHttps = Tls is not null;
                 _phase = Phase.Head;

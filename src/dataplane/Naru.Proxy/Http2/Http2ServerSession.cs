@@ -98,7 +98,7 @@ internal sealed class Http2ServerSession : Http2Session
         // Streams that are gone leave room at once, but resets must not buy work without bound while their exchanges end.
         bool room = Streams.Count < Options.MaxConcurrentStreams && _serving + _fresh.Count < 2 * (long)Options.MaxConcurrentStreams + 100;
         Http2Stream stream = Worker.Cache.RentStream();
-        Exchange x = Worker.Cache.RentExchange(Worker);
+        Exchange x = Worker.Cache.RentExchange();
         HeadBuilder builder = default;
         builder.Start(SectionKind.Request, Worker.Buffers.Rent(), Worker.Cache.Scratch(Worker.Buffers), x.Head, Worker.Buffers, MaxHeadBytes, MaxFields);
         builder.UnderscoreHeaders = _manager.Config.UnderscoreHeaders;

@@ -8,7 +8,7 @@ using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Http2;
 
-internal abstract partial class Http2Session
+internal abstract partial class Http2Session : ITurnEnd
 {
     protected const int DefaultWindow = 65535;
     protected const int MaxStreamId = int.MaxValue;

@@ -8,8 +8,9 @@ using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Http2;
 
-internal sealed class Http2Stream : ITimerOwner
+internal sealed class Http2Stream : ITimerOwner, IPooled
 {
+    bool IPooled.IsRented { get; set; }
     private readonly Queue<IoBuffer> _pieces = new();
     private readonly TimerNode _timer;
     private Action? _readContinuation;

@@ -1,16 +1,36 @@
-// Unmanaged byte buffers, rented from the worker that uses them. A connection that waits gives its buffer back.
+// A window on unmanaged memory, rented from the worker that uses it and owned by exactly one at a time. A connection that waits
+// gives its buffer back.
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 
 namespace Naru.Proxy.Io;
 
-/// <summary>A window [Start, End) on unmanaged memory: bytes are appended at End and taken at Start.</summary>
-internal sealed unsafe class IoBuffer(int capacity)
+/// <summary>A window [Start, End) on unmanaged memory: bytes are appended at End and taken at Start. Made by <see cref="BufferPool"/>.</summary>
+internal sealed unsafe class IoBuffer
 {
-    public readonly byte* Memory = (byte*)NativeMemory.Alloc((nuint)capacity);
-    public readonly int Capacity = capacity;
+    // Of a buffer that was given back, where pools are strict (Pools.Strict): nobody's memory, and no length that a span would accept.
+    private const int Gone = -1;
+
+    public readonly int Capacity;
     public int Start;
     public int End;
+
+    internal readonly BufferSlab Slab;
+
+    // Where it was rented, or given back; known where pools are strict.
+    internal Place Place;
+
+    internal IoBuffer(byte* memory, BufferSlab slab)
+    {
+        Memory = memory;
+        Capacity = slab.Size;
+        Slab = slab;
+    }
+
+    /// <summary>Its first byte. Null once it was given back, where pools are strict.</summary>
+    public byte* Memory { get; private set; }
+
+    /// <summary>Somebody owns it.</summary>
+    public bool IsRented { get; internal set; }
 
     public int Count => End - Start;
     public int Room => Capacity - End;
@@ -38,42 +58,19 @@ internal sealed unsafe class IoBuffer(int capacity)
 
     public void Clear() => Start = End = 0;
 
-    ~IoBuffer() => NativeMemory.Free(Memory);
-}
-
-/// <summary>A worker's buffers: two sizes, kept in stacks; what is larger is made when it is wanted, and not kept. Not for other threads.</summary>
-internal sealed class BufferPool
-{
-    /// <summary>Fits nearly every head and is a good unit for streaming.</summary>
-    public const int Small = 16 * 1024;
-
-    /// <summary>Fits the largest head that may be configured (96 KiB, Envoy's own ceiling), and bulk bodies.</summary>
-    public const int Large = 128 * 1024;
-
-    private const int KeepSmall = 256;
-    private const int KeepLarge = 16;
-    private readonly Stack<IoBuffer> _small = new();
-    private readonly Stack<IoBuffer> _large = new();
-
-    public IoBuffer Rent() => _small.TryPop(out IoBuffer? buffer) ? buffer : new IoBuffer(Small);
-
-    public IoBuffer RentLarge() => _large.TryPop(out IoBuffer? buffer) ? buffer : new IoBuffer(Large);
-
-    public void Return(IoBuffer buffer)
+    // Whoever still holds this object finds neither memory nor a length in it: a use after the return cannot go on unnoticed.
+    internal byte* Bury()
     {
-        buffer.Clear();
-        if (buffer.Capacity > Large) return;
-        (Stack<IoBuffer> stack, int keep) = buffer.Capacity == Small ? (_small, KeepSmall) : (_large, KeepLarge);
-        if (stack.Count < keep) stack.Push(buffer);
+        byte* memory = Memory;
+        Memory = null;
+        Start = 0;
+        End = Gone;
+        return memory;
     }
 
-    /// <summary>A larger buffer with the same content and at least so much room; the smaller one goes back.</summary>
-    public IoBuffer Grow(IoBuffer buffer, int room = 0)
+    // Runs for a buffer that was rented and dropped: idle ones are held by their pool.
+    ~IoBuffer()
     {
-        int wanted = buffer.Count + room;
-        IoBuffer larger = wanted <= Large ? RentLarge() : new IoBuffer((wanted + Large) / Large * Large);
-        larger.Append(buffer.Filled);
-        Return(buffer);
-        return larger;
+        if (IsRented) Slab.Pool.Lost(this);
     }
 }

@@ -62,6 +62,21 @@ internal static unsafe partial class Sys
     [LibraryImport("libc", SetLastError = true)] public static partial nint read(int fd, byte* buffer, nint length);
     [LibraryImport("libc", SetLastError = true)] public static partial nint write(int fd, byte* buffer, nint length);
 
+    public const int PROT_READ = 1, PROT_WRITE = 2, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20;
+    public const int MADV_DONTNEED = 4, MADV_NOHUGEPAGE = 15;
+
+    [LibraryImport("libc", SetLastError = true)] private static partial byte* mmap(byte* address, nuint length, int protection, int flags, int fd, nint offset);
+    [LibraryImport("libc")] public static partial int munmap(byte* address, nuint length);
+    [LibraryImport("libc")] public static partial int madvise(byte* address, nuint length, int advice);
+
+    /// <summary>Fresh memory, zero and not yet resident.</summary>
+    /// <exception cref="OutOfMemoryException">The kernel has no more for us.</exception>
+    public static byte* Map(nuint bytes)
+    {
+        byte* memory = mmap(null, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return (nint)memory != -1 ? memory : throw new OutOfMemoryException($"no {bytes} bytes for buffers: {Describe(Errno)}");
+    }
+
     public static int Errno => Marshal.GetLastPInvokeError();
 
     /// <summary>After <see cref="recv"/> or <see cref="send"/>.</summary>

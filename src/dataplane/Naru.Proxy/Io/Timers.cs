@@ -111,6 +111,16 @@ internal sealed class TimerWheel
         return until == long.MaxValue ? -1 : (int)Math.Min(until, int.MaxValue);
     }
 
+    /// <summary>Timers that will fire. Looks at every one of them.</summary>
+    public int CountRunning()
+    {
+        int running = 0;
+        foreach (TimerNode? first in _slots)
+            for (TimerNode? node = first; node is not null; node = node.Next)
+                if (node.Deadline != TimerNode.Never) running++;
+        return running;
+    }
+
     private long NextUsed()
     {
         long tick = _tick + 1;

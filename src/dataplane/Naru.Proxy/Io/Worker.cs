@@ -3,9 +3,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using Naru.Proxy.Http2;
-using Naru.Proxy.Overload;
-using Naru.Proxy.Tls;
 
 namespace Naru.Proxy.Io;
 
@@ -24,6 +21,13 @@ internal abstract class IoHandle
     internal abstract void OnEvents(uint events);
 }
 
+/// <summary>Something that gathers what it has to do in a turn of the loop, and does it when the turn is over.</summary>
+internal interface ITurnEnd
+{
+    /// <summary>The turn is over.</summary>
+    void OnTurnEnd();
+}
+
 internal sealed unsafe class Worker
 {
     private const int EventBatch = 256;
@@ -39,14 +43,16 @@ internal sealed unsafe class Worker
     private readonly Action<string, Exception> _onFault;
     private IoHandle?[] _handles = new IoHandle?[64];
     private readonly Stack<int> _freeIndexes = new();
-    private readonly List<Http2Session> _turnEnd = [];
+    private readonly List<ITurnEnd> _turnEnd = [];
     private readonly List<ulong> _again = [];
+    // Of the stops of the path (WorkerLocal).
+    internal object?[] Locals = new object?[16];
+
     private uint _generation;
     private int _handleCount;
     private int _wakePending;
     private volatile bool _stopping;
     private Thread? _thread;
-    private RecordBuffers? _recordBuffers;
 
     public Worker(int index, Action<string, Exception> onFault)
     {
@@ -59,6 +65,13 @@ internal sealed unsafe class Worker
         Now = Environment.TickCount64;
         Ticks = Stopwatch.GetTimestamp();
         Timers = new TimerWheel(Now);
+        Buffers = new BufferPool(this);
+        Ledger.Add("buffers_active", () => Buffers.Active - Buffers.Kept);
+        Ledger.Add("buffers_bytes", () => Buffers.Bytes);
+        Ledger.Add("buffers_returned_twice", () => Buffers.Refused);
+        Ledger.Add("buffers_never_returned", () => Buffers.LostTotal);
+        Ledger.Add("descriptors_watched", () => _handleCount - _freeIndexes.Count);
+        Ledger.Add("timers_running", () => Timers.CountRunning());
         Control(Sys.EPOLL_CTL_ADD, _wake, Sys.EPOLLIN | Sys.EPOLLET, ulong.MaxValue);
         Random = new FastRandom((ulong)Stopwatch.GetTimestamp() ^ ((ulong)(uint)index << 32));
     }
@@ -77,15 +90,11 @@ internal sealed unsafe class Worker
     public static long Milliseconds(long from, long to) => (to - from) / TicksPerMs;
 
     public TimerWheel Timers { get; }
-    public BufferPool Buffers { get; } = new();
-    public WorkerCache Cache { get; } = new();
+    public BufferPool Buffers { get; }
     public FastRandom Random { get; }
 
-    /// <summary>Which TLS connections keep their record buffers.</summary>
-    public RecordBuffers RecordBuffers => _recordBuffers ??= new RecordBuffers(this);
-
-    /// <summary>What the overload manager decided; one object for all workers.</summary>
-    public OverloadState Overload { get; init; } = new();
+    /// <summary>What was handed out here and is not back. Read it with <see cref="ReadLedgerAsync"/> from elsewhere.</summary>
+    public Ledger Ledger { get; } = new();
 
     /// <summary>Counts the turns of the loop.</summary>
     public uint Turn { get; private set; }
@@ -97,8 +106,23 @@ internal sealed unsafe class Worker
         _again.Add(Data(handle));
     }
 
-    /// <summary>Has a session write what it gathered in this turn, when the turn is over.</summary>
-    public void AtTurnEnd(Http2Session session) => _turnEnd.Add(session);
+    /// <summary>Calls <see cref="ITurnEnd.OnTurnEnd"/> once, when this turn is over.</summary>
+    public void AtTurnEnd(ITurnEnd who) => _turnEnd.Add(who);
+
+    /// <summary>Reports a bug that was contained. From any thread.</summary>
+    public void Report(string where, Exception e) => _onFault(where, e);
+
+    /// <summary>The ledger as it stands between two turns. From any thread; it does not end before the worker is started.</summary>
+    public Task<IReadOnlyList<KeyValuePair<string, long>>> ReadLedgerAsync()
+    {
+        var read = new TaskCompletionSource<IReadOnlyList<KeyValuePair<string, long>>>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(worker =>
+        {
+            worker.Buffers.TakeLost();
+            read.SetResult(worker.Ledger.Read());
+        });
+        return read.Task;
+    }
 
     public void Start()
     {

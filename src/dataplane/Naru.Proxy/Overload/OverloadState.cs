@@ -7,6 +7,9 @@ namespace Naru.Proxy.Overload;
 
 internal sealed class OverloadState
 {
+    /// <summary>Given to each worker by the engine; a worker without one never has to do less.</summary>
+    public static readonly WorkerLocal<OverloadState> Local = new(_ => new OverloadState());
+
     private volatile bool _stopRequests, _disableKeepalive, _stopConnections, _rejectConnections;
     private long _open;
     private volatile int _requestShare, _connectionShare, _timerShare;

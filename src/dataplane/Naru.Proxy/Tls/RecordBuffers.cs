@@ -17,7 +17,10 @@ internal sealed class RecordBuffers : ITimerOwner
     private int _count;
     private int _hand;
 
-    public RecordBuffers(Worker worker)
+    /// <summary>Each worker has its own.</summary>
+    public static readonly WorkerLocal<RecordBuffers> Local = new(worker => new RecordBuffers(worker));
+
+    private RecordBuffers(Worker worker)
     {
         _worker = worker;
         _timer = new TimerNode(this);

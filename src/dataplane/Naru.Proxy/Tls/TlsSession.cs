@@ -43,7 +43,7 @@ internal sealed unsafe class TlsSession : IDisposable
     {
         Context = context;
         Shard = context.Stats.Shard(worker.Index);
-        _buffers = worker.RecordBuffers;
+        _buffers = RecordBuffers.Local.Of(worker);
         _fd = fd;
         // Now: of a connection that was reset nobody knows the peer any more.
         SockAddr peer = default;

@@ -148,7 +148,7 @@ internal sealed class TlsBench : IDisposable
                 bool ok = await AcceptTlsAsync(_server._slot);
                 TimerWheel.Stop(Timer);
                 _server._outcomes.Writer.TryWrite(OutcomeOf(this, ok));
-                var buffer = new IoBuffer(BufferPool.Small);
+                var buffer = new BufferPool().Rent();
                 while (ok)
                 {
                     if (!MayRead) await Readable();
@@ -179,7 +179,7 @@ internal sealed class TlsBench : IDisposable
                 var text = new StringBuilder();
                 if (ok)
                 {
-                    var buffer = new IoBuffer(BufferPool.Large);
+                    var buffer = new BufferPool().RentLarge();
                     buffer.Append(Encoding.ASCII.GetBytes(line));
                     bool sent = await SendAllAsync(buffer);
                     buffer.Clear();
