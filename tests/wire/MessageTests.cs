@@ -260,23 +260,6 @@ public sealed class MessageTests(WireFixture fixture) : IClassFixture<WireFixtur
         await fixture.StillServesAsync();
     }
 
-    [Fact]
-    public async Task A_client_that_ends_its_direction_still_gets_its_answer()
-    {
-        var release = new TaskCompletionSource();
-        string path = Backend.Add(async (c, head) =>
-        {
-            await release.Task;
-            await c.OkAsync("late");
-        });
-        using RawClient client = await ConnectAsync();
-        await client.SendAsync($"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-        client.HalfClose();
-        release.SetResult();
-        Assert.Equal("late", (await client.ResponseAsync()).Text);
-        Assert.Equal("", await client.RestAsync());
-    }
-
     [Theory]
     [InlineData("GET {0} HTTP/1.0\r\nHost: x\r\n\r\n", true)]
     [InlineData("GET {0} HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n", false)]

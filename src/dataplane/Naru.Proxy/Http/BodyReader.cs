@@ -71,9 +71,8 @@ internal sealed partial class BodyReader
     public int TrailerStart { get; private set; }
 
     /// <summary>Starts on a body whose first bytes may already be in the buffer. A <paramref name="pinned"/> buffer holds
-    /// bytes that must stay (the head): further bytes go to a buffer of the reader's own. With <paramref name="keep"/> it can be begun
-    /// again while it is short.</summary>
-    public void Start(Worker worker, TcpSocket socket, IoBuffer buffer, BodyKind kind, long length, bool pinned, bool keep = false)
+    /// bytes that must stay (the head): further bytes go to a buffer of the reader's own.</summary>
+    public void Start(Worker worker, TcpSocket socket, IoBuffer buffer, BodyKind kind, long length, bool pinned)
     {
         _worker = worker;
         _socket = socket;
@@ -85,8 +84,7 @@ internal sealed partial class BodyReader
         _bodyStart = buffer.Start;
         _chunks = default;
         Trailers.StartTrailers();
-        _inTrailers = _ended = _filledUp = _touched = false;
-        _keeps = keep;
+        _inTrailers = _ended = _filledUp = _touched = _keeps = false;
         _next = 0;
         ResetWeb();
         Done = kind == BodyKind.None;
@@ -94,16 +92,15 @@ internal sealed partial class BodyReader
         Bytes = Received = 0;
     }
 
-    /// <summary>Starts on the body of an HTTP/2 stream. With <paramref name="keep"/> it can be begun again while it is short.</summary>
-    public void Start(Worker worker, Http2Stream stream, bool keep = false)
+    /// <summary>Starts on the body of an HTTP/2 stream.</summary>
+    public void Start(Worker worker, Http2Stream stream)
     {
         _worker = worker;
         _stream = stream;
         _pinned = null;
         Buffer = null!;
         Trailers.StartTrailers();
-        _inTrailers = _ended = _filledUp = _touched = false;
-        _keeps = keep;
+        _inTrailers = _ended = _filledUp = _touched = _keeps = false;
         _next = 0;
         ResetWeb();
         Done = false;
@@ -121,6 +118,9 @@ internal sealed partial class BodyReader
     public unsafe ReadOnlySpan<byte> TrailerBytes => _stream is { HasTrailers: true, TrailerBuffer: { } buffer } stream
         ? new ReadOnlySpan<byte>(buffer.Memory, stream.Trailers.Length)
         : _stream is null && Trailers.Length > 0 ? new ReadOnlySpan<byte>(Buffer.Memory + TrailerStart, Trailers.Length) : default;
+
+    /// <summary>From the first byte on it is kept while it is short, so that it can be begun again; only before anything was taken.</summary>
+    public void Keep() => _keeps = true;
 
     /// <summary>Whether all of it that was taken can be had again: it is kept while it is short and no answer has begun, so that a
     /// request whose body comes behind its head (every gRPC call) can be sent anew when nobody has processed it.</summary>
@@ -151,11 +151,26 @@ internal sealed partial class BodyReader
         _next = 1;
     }
 
-    /// <summary>The exchange is over.</summary>
+    /// <summary>Nothing is sent any more: pieces that were kept go back.</summary>
     public void Forget()
     {
         _keeps = false;
         if (_kept.Count > 0) ReturnKept(_kept.Count);
+    }
+
+    /// <summary>The exchange is over: what the reader holds goes back, and it knows of no body until it is started again.</summary>
+    public void End()
+    {
+        Forget();
+        if (TakeOwn() is { } own) _worker.Buffers.Return(own);
+        EndWeb();
+        Done = false;
+        Bytes = Received = 0;
+        Trailers.StartTrailers();
+        _next = 0;
+        _stream = null;
+        _socket = null!;
+        _kind = BodyKind.UntilClose;
     }
 
     private void ReturnKept(int count)
@@ -340,6 +355,13 @@ internal sealed partial class BodyReader
         return true;
     }
 
-    /// <summary>Whether the buffer is one the reader rented besides the pinned one.</summary>
-    public bool HasOwnBuffer => _pinned is not null && !ReferenceEquals(Buffer, _pinned);
+    /// <summary>The buffer that the reader rented besides the pinned one, with what it read behind the body; null where there is none.
+    /// The caller owns it from then on.</summary>
+    public IoBuffer? TakeOwn()
+    {
+        IoBuffer? own = _pinned is not null && _stream is null && !ReferenceEquals(Buffer, _pinned) ? Buffer : null;
+        _pinned = null;
+        Buffer = null!;
+        return own;
+    }
 }

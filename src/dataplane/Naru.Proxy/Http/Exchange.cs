@@ -58,7 +58,6 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
     public bool IsHttps;
     public HttpManager Manager = null!;
     public IoBuffer In = null!;
-    public IoBuffer? KeptIn;
 
     // A gRPC-Web call, and how its answer is wanted.
     public GrpcWebForm Web, WebAnswer;
@@ -102,6 +101,9 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
     public bool Continued;
     public bool WantAccessLog;
     public bool BodyPassed, RequestSent;
+
+    /// <summary>A tunnel stands: bytes go both ways, and either side may end first.</summary>
+    public bool IsTunnelled;
 
     /// <summary>The last try went over HTTP/2.</summary>
     public bool UpstreamIsHttp2;
@@ -173,7 +175,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
         TransportFailure = null;
         Reason = null;
         ReasonDetail = "";
-        UpstreamIsHttp2 = ResponseStarted = RequestBodyBuffered = Continued = BodyPassed = RequestSent = false;
+        UpstreamIsHttp2 = ResponseStarted = RequestBodyBuffered = Continued = BodyPassed = RequestSent = IsTunnelled = false;
         Waiter = null;
         Framing = default;
         KeepAlive = true;
@@ -192,6 +194,48 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
         ResponseTrailerCopy.Clear();
         if (WantAccessLog) Started = DateTime.UtcNow;
         StreamId = 0;
+    }
+
+    /// <summary>Starts the reader of this request's body: as soon as it is known how the body is framed, and before anything can answer, so
+    /// that whoever forwards, passes over or refuses finds this request's reader. What is unread when an answer of ours goes out can't be
+    /// told from a next request (RFC 9112 9.3). Of a head that nobody understood, all that follows counts as body.</summary>
+    public void StartRequestBody()
+    {
+        RequestBodyBuffered = Framing.Body == BodyKind.None || (Framing.Body == BodyKind.Length && Framing.ContentLength <= In.Count);
+        if (RequestBodyBuffered) RequestBody.Start(Worker, Connection, In, BodyKind.None, 0, pinned: true);
+        else if (Stream is { } stream) RequestBody.Start(Worker, stream);
+        else RequestBody.Start(Worker, Connection, In, Framing.Body, Framing.ContentLength, pinned: true);
+    }
+
+    /// <summary>The exchange is over: nothing of its bodies is left in it for the one that gets this object next.</summary>
+    public void End()
+    {
+        RequestBody.End();
+        ResponseBody.End();
+    }
+
+    /// <summary>All of the request was taken in: what follows it on its connection is another one.</summary>
+    public bool IsRequestRead => Framing.Body == BodyKind.None || (RequestBodyBuffered ? BodyPassed : RequestBody.Done);
+
+    /// <summary>The client ended its sending side. As in Envoy that gives up what it waits for (decision 0014), but for a tunnel.</summary>
+    public bool IsDownstreamEnded => Stream is null && !IsTunnelled && Connection.PeerEnded;
+
+    /// <summary>Says 100 where the client waits for it and that is ours to do: at once, before anything is known of its request (Envoy:
+    /// proxy_100_continue); false when the client is gone.</summary>
+    public bool SayContinue()
+    {
+        if (!Framing.Expect100 || Head.Minor != 1 || Manager.Config.Proxy100Continue) return true;
+        Continued = true;
+        ReadOnlySpan<byte> line = "HTTP/1.1 100 Continue\r\n\r\n"u8;
+        // On a connection that is too busy to be told, the client goes on by its own patience (RFC 9110 10.1.1).
+        if (Stream is { } stream) return stream.Session.SendHead(stream, new HeadReader(SectionKind.Response, line), end: false) || !stream.IsReset;
+        return SendContinue(line);
+    }
+
+    // 25 bytes into an empty socket buffer: a partial write would be a client that never read a byte of ours.
+    private unsafe bool SendContinue(ReadOnlySpan<byte> line)
+    {
+        fixed (byte* bytes = line) return Connection.Send(bytes, line.Length) == line.Length;
     }
 
     /// <summary>Body bytes of the request that came in.</summary>

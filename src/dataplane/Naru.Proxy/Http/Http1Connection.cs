@@ -14,8 +14,6 @@ namespace Naru.Proxy.Http;
 
 internal sealed class Http1Connection : ListenerConnection
 {
-    private const int LingerMaxBytes = 256 * 1024;
-
     private enum Phase : byte { Idle, Head, Exchange, Linger }
 
     private HttpManager _manager;
@@ -108,21 +106,14 @@ internal sealed class Http1Connection : ListenerConnection
                 // 3. Have it answered.
                 _phase = Phase.Exchange;
                 Count();
-                bool goOn;
-                if (Refusal(x) is { } refusal)
-                {
-                    goOn = await LocalReply.SendAsync(x, refusal);
-                }
-                else
-                {
-                    _in.Start += x.Head.Length;
-                    goOn = await Router.AnswerAsync(x);
-                    TakeRequestBuffer(x);
-                }
+                Reason? refusal = Refusal(x);
+                _in.Start += x.Head.Length;
+                x.StartRequestBody();
+                bool goOn = refusal is not null ? await LocalReply.SendAsync(x, refusal) : x.SayContinue() && await Router.AnswerAsync(x);
 
                 // 4. Account for it, and go on while both sides want to.
                 linger = !goOn && !Dead && x.Abort is not (AbortReason.DownstreamGone or AbortReason.StreamIdle);
-                Finish(x);
+                Finish(x, reusable: true);
                 if (!goOn) break;
             }
             if (linger) await LingerAsync();
@@ -131,13 +122,10 @@ internal sealed class Http1Connection : ListenerConnection
         catch (Exception e)
         {
             Listener.OnFault(e);
-            if (_exchange is { } x)
-            {
-                x.Upstream?.Close();
-                Finish(x);
-            }
+            if (_exchange is { } x) Abandon(x);
         }
         Close();
+        ReleaseIn();
         return true;
     }
 
@@ -146,6 +134,8 @@ internal sealed class Http1Connection : ListenerConnection
     private async ValueTask<bool> IsHttp2Async(HttpManager manager)
     {
         HttpCodecType codec = manager.Config.CodecType;
+        // What TLS agreed on is final: chains and policies were chosen by it (RFC 7301 3.2).
+        if (codec == HttpCodecType.Auto && Tls is { Alpn.Length: > 0 } tls) codec = tls.Alpn == "h2" ? HttpCodecType.Http2 : HttpCodecType.Http1;
         bool mayBe = codec != HttpCodecType.Http1;
         while (mayBe && codec == HttpCodecType.Auto)
         {
@@ -194,13 +184,14 @@ internal sealed class Http1Connection : ListenerConnection
         {
             _shard[HttpStats.RqHeaderTimeout]++;
             x.KeepAlive = false;
+            x.Framing.Body = BodyKind.UntilClose;
             return Reasons.HeaderTimeout;
         }
         if (RequestCheck.Refusal(x) is not { } refusal) return null;
         if (refusal.Status == 431) _shard[HttpStats.RqTooLarge]++;
         if (refusal.Status is 400 or 431 or 414 or 505 or 501) _shard[HttpStats.CxProtocolError]++;
-        x.KeepAlive = x.KeepAlive && refusal.Status is 417 or 405 or 307 && x.Framing.Body == BodyKind.None;
-        if (x.KeepAlive) x.In.Start += x.Head.Length;
+        // Behind what was malformed nobody knows what is a request.
+        x.KeepAlive = x.KeepAlive && refusal == Reasons.EscapedSlash;
         return refusal;
     }
 
@@ -250,53 +241,62 @@ internal sealed class Http1Connection : ListenerConnection
         return x.Manager.MaxConnectionMs == 0 || Worker.Now - OpenedAt < x.Manager.MaxConnectionMs;
     }
 
-    // What the body reader read behind the body is the next request's beginning.
-    private void TakeRequestBuffer(Exchange x)
-    {
-        if (!x.RequestBody.HasOwnBuffer || x.Framing.Body == BodyKind.None || x.RequestBodyBuffered) return;
-        IoBuffer own = x.RequestBody.Buffer;
-        if (!x.WantAccessLog)
-        {
-            if (_in is not null) Worker.Buffers.Return(_in);
-            _in = own;
-            return;
-        }
-        // The head is still wanted for the log: it goes when the exchange does.
-        x.KeptIn = _in;
-        _in = own;
-    }
-
-    private void Finish(Exchange x)
+    private void Finish(Exchange x, bool reusable)
     {
         _exchange = null;
-        _shard[HttpStats.CxRxBytes] += x.Head.Length + x.RequestBodyBytes;
-        _shard[HttpStats.CxTxBytes] += x.HeadBytesSent + x.BytesSent;
-        x.Account(_shard);
-        if (x.KeptIn is { } kept)
+        try
         {
-            Worker.Buffers.Return(kept);
-            x.KeptIn = null;
+            _shard[HttpStats.CxRxBytes] += x.Head.Length + x.RequestBodyBytes;
+            _shard[HttpStats.CxTxBytes] += x.HeadBytesSent + x.BytesSent;
+            x.Account(_shard);
         }
-        Worker.Cache.Return(x);
+        finally
+        {
+            // What the body reader read behind the body is the next request's beginning; the log has read the head by now.
+            if (x.RequestBody.TakeOwn() is { } own)
+            {
+                ReleaseIn();
+                _in = own;
+            }
+            x.End();
+            if (reusable) Worker.Cache.Return(x);
+            else Worker.Cache.Drop(x);
+        }
     }
 
-    // Closing with unread bytes in the socket makes the kernel send a reset, which can overtake the answer on its way.
+    // After a fault of ours: whoever still waits on either side ends first, and nobody else gets an object that somebody may still hold.
+    private void Abandon(Exchange x)
+    {
+        try
+        {
+            x.GiveUp(AbortReason.DownstreamGone);
+            x.Upstream?.Close();
+            Finish(x, reusable: false);
+        }
+        catch (Exception e)
+        {
+            Listener.OnFault(e);
+        }
+    }
+
+    // Closing with unread bytes in the socket makes the kernel send a reset, which can overtake the answer on its way. However much
+    // comes, it is read for delayed_close_timeout (Envoy), or until the client has seen our end and ends too.
     private async ValueTask LingerAsync()
     {
         _phase = Phase.Linger;
         _timedOut = false;
         Uncancel();
         ShutdownWrite();
-        Arm(Math.Max(1, (long)_manager.Config.DelayedCloseTimeout.TotalMilliseconds));
+        long ms = (long)_manager.Config.DelayedCloseTimeout.TotalMilliseconds;
+        if (ms <= 0) return;
+        Arm(ms);
         _in ??= Worker.Buffers.Rent();
-        for (int drained = 0; drained < LingerMaxBytes;)
+        while (true)
         {
             if (!MayRead) await Readable();
             if (Cancelled) return;
             _in.Clear();
-            int n = Receive(_in);
-            if (n is 0 or Failed) return;
-            if (n > 0) drained += n;
+            if (Receive(_in) is 0 or Failed) return;
         }
     }
 
@@ -350,11 +350,12 @@ internal sealed class Http1Connection : ListenerConnection
         }
     }
 
-    // While an answer is on its way nobody reads here. A reset means that nobody wants the answer any more; a mere end does not
-    // (RFC 9112 9.6: the client may close its sending side and wait).
+    // While an answer is on its way nobody reads here. A client that resets or ends waits no more, as in Envoy (decision 0014); one that
+    // ended TLS alone is seen by looking.
     protected override void OnUnexpectedReadable()
     {
-        if (_phase == Phase.Exchange && Dead && _exchange is { Abort: AbortReason.None } x) x.GiveUp(AbortReason.DownstreamGone);
+        if (_phase != Phase.Exchange || _exchange is not { Abort: AbortReason.None } x) return;
+        if (Dead || (!x.IsTunnelled && (PeerEnded || TlsEnded()))) x.GiveUp(AbortReason.DownstreamGone);
     }
 
     /// <summary>An idle connection ends when it stays idle for the drain timeout; a client about to use it must not lose its request.
@@ -375,7 +376,6 @@ internal sealed class Http1Connection : ListenerConnection
     {
         if (Fd < 0) return;
         base.Close();
-        ReleaseIn();
         _shard[HttpStats.CxActive]--;
         if (_counted) _shard[HttpStats.CxHttp1Active]--;
         if (Tls is not null) _shard[HttpStats.CxSslActive]--;

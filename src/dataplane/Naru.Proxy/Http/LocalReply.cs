@@ -72,8 +72,8 @@ internal static class LocalReply
 
     private static async ValueTask<bool> WriteAsync(Exchange x, byte[] reason, byte[] body, string extra, string contentType)
     {
-        // A body that has not been read cannot be told from the next request.
-        if (x.Framing.Body != BodyKind.None && !x.RequestBody.Done && !x.RequestBodyBuffered) x.KeepAlive = false;
+        // What has not been read cannot be told from the next request.
+        if (!x.IsRequestRead) x.KeepAlive = false;
         x.LocalBody = body;
         x.Mutations ??= x.Route?.Headers;
         x.UncancelDownstream();

@@ -133,7 +133,7 @@ internal static class RequestWriter
                 KnownHeader.Te => !Ascii.EqualsIgnoreCase(Http1Head.Value(bytes, field), "trailers"u8),
                 // Only the one that was looked at: a second could ask for what is not allowed (h2c).
                 KnownHeader.Upgrade => !x.IsUpgrade || i != x.Framing.Upgrade,
-                KnownHeader.Expect => !config.Proxy100Continue,
+                KnownHeader.Expect => x.Framing.Expect100 && !config.Proxy100Continue,
                 KnownHeader.Internal => TrustedHeaders.DropsInternal(x, Http1Head.Name(bytes, field)),
                 KnownHeader.XForwardedProto => TrustedHeaders.DropsForwardedProto(x),
                 KnownHeader.XForwardedHost => TrustedHeaders.DropsForwarded(x),

@@ -87,6 +87,8 @@ internal static class ResponseWriter
             RequestWriter.Number(o, Worker.Milliseconds(x.UpstreamStartTicks, x.ResponseStartTicks));
             o.Append("\r\n"u8);
         }
+        // A request that still comes when its answer begins is not waited for; behind a tunnel that was refused may come what was meant for it.
+        if (!upgrade && (x.IsUpgrade || !(x.RequestBodyBuffered || x.RequestBody.Done))) x.KeepAlive = false;
         Finish(x, ref o, hasDate, hasServer && config.ServerHeader != ServerHeaderTransformation.Overwrite, upgrade, start);
     }
 

@@ -58,7 +58,7 @@ internal static class Tunnel
         stats[HttpStats.CxUpgradesTotal]++;
         stats[HttpStats.CxUpgradesActive]++;
         x.KeepAlive = false;
-        x.ResponseStarted = true;
+        x.ResponseStarted = x.IsTunnelled = true;
         x.RouteDeadline = x.RequestDeadline = TimerNode.Never;
         return x.Worker.Buffers.Rent();
     }
@@ -82,9 +82,13 @@ internal static class Tunnel
         await there;
 
         x.BytesSent = x.ResponseBody.Bytes;
+        if (x.Abort == AbortReason.StreamIdle)
+        {
+            x.Flags = Telemetry.ResponseFlags.StreamIdleTimeout;
+            x.Details = "stream_idle_timeout";
+        }
         worker.Buffers.Return(upward);
         worker.Buffers.Return(down);
-        if (x.Stream is null && x.RequestBody.HasOwnBuffer) worker.Buffers.Return(x.RequestBody.Buffer);
         x.Framing.Body = BodyKind.UntilClose;
         x.Manager.Stats.Shard(worker.Index)[HttpStats.CxUpgradesActive]--;
         return new AttemptEnd(AttemptKind.Answered);
@@ -93,9 +97,21 @@ internal static class Tunnel
     private static async ValueTask<PumpResult> OneWayAsync(Exchange x, BodyReader from, TcpSocket? socket, Http2Stream? stream, IoBuffer o)
     {
         PumpResult result = stream is not null ? await BodyPump.ToStreamAsync(x, from, stream) : await BodyPump.RunAsync(x, from, socket!, o, chunked: false);
+        Note(x, ReferenceEquals(from, x.RequestBody), result);
         if (result != PumpResult.Done) x.GiveUp(AbortReason.DownstreamGone);
         else if (stream is null) socket!.ShutdownWrite();
         return result;
+    }
+
+    // For the log: which side ended first. A tunnel that the client ends is one that it gave up (Envoy: DC).
+    private static void Note(Exchange x, bool upward, PumpResult result)
+    {
+        bool bySource = result is PumpResult.Done or PumpResult.SourceEnded or PumpResult.SourceRefused;
+        bool isFirst = x.Abort == AbortReason.None && !(upward ? x.ResponseBody : x.RequestBody).Done;
+        bool reset = x.Abort == AbortReason.DownstreamGone && upward && result == PumpResult.Cancelled;
+        if (!reset && (!isFirst || bySource != upward)) return;
+        x.Flags |= Telemetry.ResponseFlags.DownstreamConnectionTermination;
+        x.Details = "downstream_remote_disconnect";
     }
 
     /// <summary>Whether the client asked for WebSocket.</summary>

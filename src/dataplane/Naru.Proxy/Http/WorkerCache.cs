@@ -33,6 +33,9 @@ internal sealed class WorkerCache
 
     public void Return(Exchange x, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) => _exchanges.Return(x, file, line);
 
+    /// <summary>Counts an exchange as returned and gives it to nobody any more.</summary>
+    public void Drop(Exchange x) => _exchanges.Drop(x);
+
     public Http2Stream RentStream() => _streams.Rent();
 
     public void Return(Http2Stream stream, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) => _streams.Return(stream, file, line);

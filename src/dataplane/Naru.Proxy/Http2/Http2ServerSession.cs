@@ -201,29 +201,24 @@ internal sealed class Http2ServerSession : Http2Session
                 x.Details = "downstream_remote_disconnect";
                 _shard[HttpStats.RqRxReset]++;
             }
-            else if (RequestCheck.Refusal(x) is { } refusal)
-            {
-                if (refusal.Status == 431) _shard[HttpStats.RqTooLarge]++;
-                await LocalReply.SendAsync(x, refusal);
-            }
-            else if (stream.IsTunnel && !x.IsUpgrade)
-            {
-                await LocalReply.SendAsync(x, Reasons.UpgradeNotAllowed);
-            }
             else
             {
+                Reason? refusal = RequestCheck.Refusal(x);
+                if (refusal is { Status: 431 }) _shard[HttpStats.RqTooLarge]++;
                 x.In.Start = x.Head.Length;
-                TakeBody(x, stream);
-                await Router.AnswerAsync(x);
+                if (refusal is null) TakeBody(x, stream);
+                x.StartRequestBody();
+                if (refusal is null && stream.IsTunnel && !x.IsUpgrade) refusal = Reasons.UpgradeNotAllowed;
+                if (refusal is not null) await LocalReply.SendAsync(x, refusal);
+                else if (x.SayContinue()) await Router.AnswerAsync(x);
             }
+            Finish(x, stream, reusable: true);
         }
         catch (Exception e)
         {
             _connection.Listener.OnFault(e);
+            if (ReferenceEquals(stream.Exchange, x)) Abandon(x, stream);
         }
-        x.Account(_shard);
-        Finish(stream);
-        Worker.Cache.Return(x);
         if (Worker.Overload.DisableKeepalive && !IsEnding)
         {
             _shard[HttpStats.CxOverloadDisableKeepalive]++;
@@ -237,6 +232,38 @@ internal sealed class Http2ServerSession : Http2Session
         }
         if (--_serving == 0 && !IsDead) _connection.OnIdle(true);
         return true;
+    }
+
+    private void Finish(Exchange x, Http2Stream stream, bool reusable)
+    {
+        stream.Exchange = null;
+        try
+        {
+            x.Account(_shard);
+        }
+        finally
+        {
+            // Pieces that were kept belong to the reader, those that still wait to the stream.
+            x.End();
+            Finish(stream);
+            if (reusable) Worker.Cache.Return(x);
+            else Worker.Cache.Drop(x);
+        }
+    }
+
+    // After a fault of ours: whoever still waits on either side ends first, and nobody else gets an object that somebody may still hold.
+    private void Abandon(Exchange x, Http2Stream stream)
+    {
+        try
+        {
+            x.GiveUp(AbortReason.DownstreamGone);
+            x.Upstream?.Close();
+            Finish(x, stream, reusable: false);
+        }
+        catch (Exception e)
+        {
+            _connection.Listener.OnFault(e);
+        }
     }
 
     // A body that is here already is put behind its head, as HTTP/1 has it: then the request may be sent again.

@@ -76,6 +76,14 @@ internal sealed class Pool<T>(Func<T> make) where T : class, IPooled
         _returned?.AddOrUpdate(item, new StrongBox<Place>(new Place(file, line)));
         if (_idle.Count < Keep) _idle.Push(item);
     }
+
+    /// <summary>Takes it back for the collector: somebody may still hold it after a fault of ours, so nobody else is given it.</summary>
+    public void Drop(T item)
+    {
+        if (!item.IsRented) return;
+        item.IsRented = false;
+        Active--;
+    }
 }
 
 /// <summary>Something of which each worker has its own, made when it is first asked for: how the stops of the request path keep things

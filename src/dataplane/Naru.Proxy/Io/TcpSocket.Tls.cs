@@ -91,6 +91,9 @@ internal abstract partial class TcpSocket
         return true;
     }
 
+    /// <summary>Whether the peer ended TLS (close_notify), with nothing before that to be read; looks into what came.</summary>
+    protected bool TlsEnded() => _tls?.Peek() is 0 or TlsSession.Failed;
+
     private unsafe int ReceiveTls(IoBuffer buffer)
     {
         TlsSession tls = _tls!;

@@ -41,6 +41,9 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     /// <summary>Reset or failed: nothing can be read or written any more.</summary>
     public bool Dead { get; private set; }
 
+    /// <summary>The peer said that it sends no more (FIN); what it sent before may still wait to be read.</summary>
+    public bool PeerEnded => _peerClosed;
+
     /// <summary>Whether bytes (or the end) may be there to read.</summary>
     public bool MayRead => _readable;
 

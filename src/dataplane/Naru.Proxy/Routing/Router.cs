@@ -18,17 +18,17 @@ internal static class Router
         if (x.Worker.Overload.RefusesRequest(x.Worker.Random))
         {
             stats[HttpStats.RqOverloadClose]++;
-            return Skip(x) ?? LocalReply.SendAsync(x, Reasons.Overloaded);
+            return LocalReply.SendAsync(x, Reasons.Overloaded);
         }
         RouteTable? table = x.Manager.Routes;
-        if (table is null) return Skip(x) ?? LocalReply.SendAsync(x, Reasons.NoRouteTable, x.Manager.RouteName);
+        if (table is null) return LocalReply.SendAsync(x, Reasons.NoRouteTable, x.Manager.RouteName);
         if (table.InternalOnly is { } names && !ClientAddress.IsInternal(x)) TakeInternalOnly(x, names);
         x.VirtualHost = table.Find(x.Authority);
         x.Route = x.VirtualHost?.Match(x.View, (uint)x.Worker.Random.Next());
         if (x.Route is null)
         {
             stats[HttpStats.NoRoute]++;
-            return Skip(x) ?? LocalReply.SendAsync(x, Reasons.NoRoute);
+            return LocalReply.SendAsync(x, Reasons.NoRoute);
         }
         MakeRequestId(x);
         if (x.Route.Forward is { } forward) return Forward(x, forward, stats);
@@ -36,13 +36,13 @@ internal static class Router
         {
             case RedirectActionConfig redirect:
                 stats[HttpStats.RqRedirect]++;
-                return Skip(x) ?? Redirect(x, redirect);
+                return Redirect(x, redirect);
             default:
                 var direct = (DirectResponseActionConfig)x.Route.Config.Action;
                 stats[HttpStats.RqDirectResponse]++;
                 x.Status = direct.Status;
                 x.Details = "direct_response";
-                return Skip(x) ?? LocalReply.SendAsync(x, [.. direct.Body], "");
+                return LocalReply.SendAsync(x, [.. direct.Body], "");
         }
     }
 
@@ -59,7 +59,7 @@ internal static class Router
         {
             stats[HttpStats.NoCluster]++;
             Reason reason = Reasons.NoCluster with { Status = action.Config.ClusterNotFoundResponseCode };
-            return Skip(x) ?? LocalReply.SendAsync(x, reason, x.Target?.Slot.Name ?? action.Config.ClusterHeader!);
+            return LocalReply.SendAsync(x, reason, x.Target?.Slot.Name ?? action.Config.ClusterHeader!);
         }
         x.Mutations = x.Target.Headers ?? x.Route!.Headers;
         return Forwarder.ForwardAsync(x, action);
@@ -79,17 +79,6 @@ internal static class Router
         ReadOnlySpan<byte> token = x.IsConnect ? "connect"u8 : Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]);
         foreach (string allowed in action.Config.Upgrades) if (Ascii.EqualsIgnoreCase(token, allowed)) return true;
         return false;
-    }
-
-    // An answer of our own needs no body: one that is here already is passed over, so that the connection can go on.
-    private static ValueTask<bool>? Skip(Exchange x)
-    {
-        if (x.Framing.Body == BodyKind.Length && x.Framing.ContentLength <= x.In.Count)
-        {
-            x.In.Start += (int)x.Framing.ContentLength;
-            x.RequestBodyBuffered = true;
-        }
-        return null;
     }
 
     private static void MakeRequestId(Exchange x)

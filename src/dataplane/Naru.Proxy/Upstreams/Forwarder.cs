@@ -149,7 +149,6 @@ internal static class Forwarder
     private static void Prepare(Exchange x, ForwardAction action)
     {
         Worker worker = x.Worker;
-        x.RequestBodyBuffered = x.Framing.Body == BodyKind.None || (x.Framing.Body == BodyKind.Length && x.Framing.ContentLength <= x.In.Count);
         if (action.Config.IdleTimeout is { } idle) x.StreamIdleMs = HttpManager.Ms(idle);
         long longest = action.MaxStreamMs >= 0 ? action.MaxStreamMs : x.Manager.MaxStreamMs;
         if (longest > 0) x.StreamDeadline = worker.Now + longest;
@@ -161,11 +160,9 @@ internal static class Forwarder
         if (action.ReadsGrpcTimeout || x.Manager.LooksAtLimits) RequestLimits.Apply(x, action);
         if (x.RequestBodyBuffered) RequestEnded(x, action);
         else if (x.Manager.RequestMs > 0) x.RequestDeadline = worker.Now + x.Manager.RequestMs;
-        bool keep = x.Web != GrpcWebForm.Text && (x.Stream is not null || x.IsIdempotent || x.Retry is not null);
-        if (x.Stream is { } stream && !x.RequestBodyBuffered) x.RequestBody.Start(worker, stream, keep);
-        else if (!x.RequestBodyBuffered) x.RequestBody.Start(worker, x.Connection, x.In, x.Framing.Body, x.Framing.ContentLength, pinned: true, keep);
-        else x.RequestBody.Start(worker, x.Connection, x.In, BodyKind.None, 0, pinned: true);
+        if (x.Web != GrpcWebForm.Text && (x.Stream is not null || x.IsIdempotent || x.Retry is not null)) x.RequestBody.Keep();
         if (x.Web == GrpcWebForm.Text && !x.RequestBodyBuffered) x.RequestBody.DecodeBase64();
+        if (x.IsDownstreamEnded && x.Abort == AbortReason.None) x.Abort = AbortReason.DownstreamGone;
         x.Arm();
     }
 
@@ -174,7 +171,7 @@ internal static class Forwarder
     {
         x.RequestEndTicks = x.Worker.Ticks;
         x.RequestDeadline = TimerNode.Never;
-        if (x.TimeoutMs > 0 && !x.IsUpgrade && x.RouteDeadline == TimerNode.Never) x.RouteDeadline = x.Worker.Now + x.TimeoutMs;
+        if (x.TimeoutMs > 0 && x.RouteDeadline == TimerNode.Never) x.RouteDeadline = x.Worker.Now + x.TimeoutMs;
     }
 
     /// <summary>The whole request went into this try: its time begins, unless the answer did (Envoy: RetryPolicy.per_try_timeout, FAQ
@@ -308,7 +305,8 @@ internal static class Forwarder
             x.CutDownstream();
             return false;
         }
-        if (x.RequestBodyBuffered) PassBody(x);
+        // What is refused before it went anywhere was not read.
+        if (x.RequestBodyBuffered && x.Attempts > 0) PassBody(x);
         if (detail.Length == 0 && x.TransportFailure is { Length: > 0 } failure) detail = System.Text.Encoding.ASCII.GetString(failure);
         CountOwnAnswer(x, reason.Status);
         return await LocalReply.SendAsync(x, reason, detail);
