@@ -296,7 +296,11 @@ public enum HeaderAppendAction
 }
 
 /// <summary>One header to add; the value may hold access-log command operators (<c>%REQ(x)%</c>).</summary>
-public sealed record HeaderValueConfig(string Name, string Value, HeaderAppendAction Action);
+public sealed record HeaderValueConfig(string Name, string Value, HeaderAppendAction Action)
+{
+    /// <summary>Whether an empty value is added; else one does nothing.</summary>
+    public bool KeepEmptyValue { get; init; }
+}
 
 /// <summary>Header changes of one level.</summary>
 public sealed record HeaderMutationsConfig(

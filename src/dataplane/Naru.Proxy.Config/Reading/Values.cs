@@ -174,6 +174,11 @@ internal static class Values
                 headerAt.Error("key", "NARU-C108", $"\"{header.Key}\" cannot be changed here", "use prefix_rewrite, regex_rewrite or host_rewrite_literal");
                 continue;
             }
+            if (IsFraming(name))
+            {
+                headerAt.Error("key", "NARU-C108", $"\"{header.Key}\" says how a message is framed, and would stand beside what the message really has", "remove it");
+                continue;
+            }
             if (header.Value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0 || header.Value.Length > 16384)
             {
                 headerAt.Error("value", "NARU-C108", "a header's value holds neither line ends nor NUL, and at most 16384 characters");
@@ -191,10 +196,13 @@ internal static class Values
                 at.Error("append_action", "NARU-C102", $"{(int)option.AppendAction} is not an append_action");
                 continue;
             }
-            added.Add(new HeaderValueConfig(name, header.Value, action));
+            added.Add(new HeaderValueConfig(name, header.Value, action) { KeepEmptyValue = option.KeepEmptyValue });
         }
         return added.ToImmutable();
     }
+
+    // Of the connection or of the body: written by whoever writes the message (RFC 9110 7.6.1, RFC 9112 6).
+    private static bool IsFraming(string name) => name is "content-length" or "transfer-encoding" or "connection" or "keep-alive" or "proxy-connection" or "upgrade";
 
     private static ImmutableArray<string> Removed(Scope scope, string field, RepeatedField<string> names)
     {
@@ -208,6 +216,7 @@ internal static class Values
                 scope.Error($"{field}[{i}]", "NARU-C108", $"\"{names[i]}\" cannot be removed");
                 continue;
             }
+            if (name is "content-length" or "transfer-encoding") scope.Warning($"{field}[{i}]", "NARU-C111", $"\"{names[i]}\" stays: it says how the message is framed");
             removed.Add(name);
         }
         return removed.ToImmutable();

@@ -28,7 +28,7 @@ internal static class ClientAddress
     /// <summary>Whether the client may read why exactly it was answered so: somebody asked for that, and everybody on the way (the
     /// connection's peer, who stands behind it, whomever <c>x-forwarded-for</c> names) is on this machine.</summary>
     public static bool MayKnow(Exchange x) =>
-        x.Manager.Explains && IsLoopback(x.Connection.Peer) && IsLoopback(x.Connection.Info?.DirectPeer ?? x.Connection.Peer) && IsForwardedFromLoopback(x);
+        x.Manager.Explains && IsHere(x.Connection.Peer) && IsHere(x.Connection.Info?.DirectPeer ?? x.Connection.Peer) && IsForwardedFromLoopback(x);
 
     private static bool IsForwardedFromLoopback(Exchange x)
     {
@@ -42,6 +42,8 @@ internal static class ClientAddress
         }
         return true;
     }
+
+    private static bool IsHere(in SockAddr address) => IsLoopback(address) || address.IsUnix;
 
     private static void Find(Exchange x)
     {
@@ -116,14 +118,15 @@ internal static class ClientAddress
         return true;
     }
 
-    private static bool IsLoopback(in SockAddr address)
+    /// <summary>Whether an address is one of loopback.</summary>
+    public static bool IsLoopback(in SockAddr address)
     {
         Span<byte> bytes = stackalloc byte[16];
         return AddressBytes(address, bytes) switch
         {
             4 => bytes[0] == 127,
             16 => bytes.IndexOfAnyExcept((byte)0) == 15 && bytes[15] == 1,
-            _ => true,
+            _ => false,
         };
     }
 

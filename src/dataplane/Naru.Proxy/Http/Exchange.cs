@@ -35,6 +35,8 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
     bool IPooled.IsRented { get; set; }
     private static long s_streamIds;
     private byte[] _text = new byte[64];
+    private RequestHeaders? _requestHeaders;
+    private ResponseHeaders? _responseHeaders;
 
     public readonly Worker Worker = worker;
     public readonly Http1Head Head = new();
@@ -124,30 +126,36 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
     public long RequestEndTicks, UpstreamStartTicks, UpstreamEndTicks, ResponseStartTicks, ResponseEndTicks;
     public long BytesSent, HeadBytesSent, UpstreamHeadBytes, UpstreamHeadSent;
     public long StreamId;
-    public readonly byte[] RequestId = new byte[36];
-    public bool HasRequestId;
 
     public ReadOnlySpan<byte> Bytes => HeadBytes;
 
     private unsafe ReadOnlySpan<byte> HeadBytes => new(In.Memory + HeadOffset, Head.Length);
 
     public ReadOnlySpan<byte> Method => HeadBytes.Slice(Head.MethodStart, Head.MethodLength);
-    public ReadOnlySpan<byte> Authority => MadeAuthority ?? HeadBytes.Slice(AuthorityStart, AuthorityLength);
-    public ReadOnlySpan<byte> Path => NormalizedPath ?? HeadBytes.Slice(PathStart, PathLength);
-    public ReadOnlySpan<byte> Query => HeadBytes.Slice(QueryStart, QueryLength);
+    public ReadOnlySpan<byte> Authority => _requestHeaders is { HasAuthority: true } changed ? changed.Authority : MadeAuthority ?? HeadBytes.Slice(AuthorityStart, AuthorityLength);
+    public ReadOnlySpan<byte> Path => _requestHeaders is { HasPath: true } changed ? changed.Path : NormalizedPath ?? HeadBytes.Slice(PathStart, PathLength);
+    public ReadOnlySpan<byte> Query => _requestHeaders is { HasPath: true } changed ? changed.Query : HeadBytes.Slice(QueryStart, QueryLength);
 
-    public RequestView View => new()
+    /// <summary>Path and query as they are now.</summary>
+    public ReadOnlySpan<byte> PathAndQuery
     {
-        Bytes = HeadBytes,
-        Head = Head,
-        Method = Method,
-        Authority = Authority,
-        Path = Path,
-        Query = Query,
-        HasQuery = HasQuery,
-        IsConnect = IsConnect,
-        IsHttps = IsHttps,
-    };
+        get
+        {
+            if (_requestHeaders is { HasPath: true } changed) return changed.PathAndQuery;
+            if (NormalizedPath is null && PathLength > 0) return HeadBytes.Slice(PathStart, PathLength + (HasQuery ? QueryLength + 1 : 0));
+            if (!HasQuery) return Path;
+            RequestHeaders.SetPath([.. Path, (byte)'?', .. Query]);
+            return RequestHeaders.PathAndQuery;
+        }
+    }
+
+    /// <summary>The request's fields as they are now.</summary>
+    public RequestHeaders RequestHeaders => _requestHeaders ??= new RequestHeaders(this);
+
+    /// <summary>The answer's fields while it is put together.</summary>
+    public ResponseHeaders ResponseHeaders => _responseHeaders ??= new ResponseHeaders(this);
+
+    public RequestView View => new() { Headers = RequestHeaders, Path = Path, Query = Query, IsConnect = IsConnect };
 
     /// <summary>Makes it ready for a head that was just parsed.</summary>
     public void Begin(ListenerConnection connection, HttpManager manager, IoBuffer buffer, int headOffset, long startTicks)
@@ -157,6 +165,8 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
         In = buffer;
         HeadOffset = headOffset;
         NormalizedPath = MadeAuthority = null;
+        RequestHeaders.Begin();
+        _responseHeaders?.End();
         Web = WebAnswer = GrpcWebForm.None;
         AuthorityStart = AuthorityLength = PathStart = PathLength = QueryStart = QueryLength = 0;
         HasQuery = IsHead = IsIdempotent = IsUpgrade = IsConnect = ClientKnown = false;
@@ -187,7 +197,6 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
         StreamIdleMs = manager.StreamIdleMs;
         RequestEndTicks = UpstreamStartTicks = UpstreamEndTicks = ResponseStartTicks = ResponseEndTicks = 0;
         BytesSent = HeadBytesSent = UpstreamHeadBytes = UpstreamHeadSent = 0;
-        HasRequestId = false;
         Tried.Clear();
         WantAccessLog = manager.Logs.Length > 0;
         ResponseHeadCopy.Clear();
@@ -366,18 +375,9 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
         {
             case HeaderSource.Request:
                 if (Head.Length == 0) return false;
-                if (name.SequenceEqual(":path"u8))
-                {
-                    value = PathLength == 0 ? Path : HeadBytes.Slice(PathStart, PathLength + (HasQuery ? QueryLength + 1 : 0));
-                    return value.Length > 0;
-                }
-                if (HasRequestId && name.SequenceEqual("x-request-id"u8))
-                {
-                    value = RequestId;
-                    return true;
-                }
-                return View.TryGetHeader(name, out value);
+                return RequestHeaders.TryGet(name, out value);
             case HeaderSource.Response:
+                if (_responseHeaders is { IsOpen: true } open) return open.TryGet(name, out value);
                 if (name.SequenceEqual(":status"u8))
                 {
                     Status.TryFormat(_text, out int n);
@@ -444,7 +444,8 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
 
     long IRequestInfo.Number(RequestNumber what) => what switch
     {
-        RequestNumber.ResponseCode => Status,
+        // Envoy formats the headers of its own answers before they have a status.
+        RequestNumber.ResponseCode => _responseHeaders is { IsLocal: true } ? 0 : Status,
         RequestNumber.BytesReceived => RequestBodyBytes,
         RequestNumber.BytesSent => BytesSent,
         RequestNumber.RequestHeadersBytes or RequestNumber.DownstreamHeaderBytesReceived => Head.Length,

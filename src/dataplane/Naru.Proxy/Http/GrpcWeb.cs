@@ -57,13 +57,12 @@ internal static class GrpcWeb
         return true;
     }
 
-    /// <summary>The content type for the upstream.</summary>
-    public static void WriteRequestType(Exchange x, IoBuffer o)
+    /// <summary>Tells the upstream of a gRPC call.</summary>
+    public static void SetRequestType(Exchange x)
     {
         ReadOnlySpan<byte> type = ReplyForms.ContentType(x);
-        o.Append("content-type: application/grpc"u8);
-        o.Append(type[(x.Web == GrpcWebForm.Text ? Prefix + 5 : Prefix)..]);
-        o.Append("\r\nte: trailers\r\n"u8);
+        x.RequestHeaders.Set("content-type"u8, [.. "application/grpc"u8, .. type[(x.Web == GrpcWebForm.Text ? Prefix + 5 : Prefix)..]]);
+        x.RequestHeaders.Set("te"u8, "trailers"u8);
     }
 
     /// <summary>The content type for the client.</summary>

@@ -36,18 +36,18 @@ internal static class RequestLimits
         ("resource-exhausted"u8.ToArray(), RetryOn.GrpcResourceExhausted), ("unavailable"u8.ToArray(), RetryOn.GrpcUnavailable),
     ];
 
-    // What the router takes in and does not pass on, behind x-envoy-.
+    // What the router takes in and does not pass on.
     private static readonly byte[][] s_consumed =
     [
-        "upstream-rq-timeout-ms"u8.ToArray(), "upstream-rq-per-try-timeout-ms"u8.ToArray(), "upstream-rq-timeout-alt-response"u8.ToArray(), "max-retries"u8.ToArray(),
-        "retry-on"u8.ToArray(), "retry-grpc-on"u8.ToArray(), "retriable-status-codes"u8.ToArray(), "retriable-header-names"u8.ToArray(), "hedge-on-per-try-timeout"u8.ToArray(),
+        "x-envoy-upstream-rq-timeout-ms"u8.ToArray(), "x-envoy-upstream-rq-per-try-timeout-ms"u8.ToArray(), "x-envoy-upstream-rq-timeout-alt-response"u8.ToArray(),
+        "x-envoy-max-retries"u8.ToArray(), "x-envoy-retry-on"u8.ToArray(), "x-envoy-retry-grpc-on"u8.ToArray(), "x-envoy-retriable-status-codes"u8.ToArray(),
+        "x-envoy-retriable-header-names"u8.ToArray(), "x-envoy-hedge-on-per-try-timeout"u8.ToArray(),
     ];
 
-    /// <summary>Whether <c>x-envoy-</c> and this is for the router alone, so that it is not passed on.</summary>
-    public static bool Consumes(ReadOnlySpan<byte> rest)
+    /// <summary>Takes out what internal clients ask of the router alone.</summary>
+    public static void TakeConsumed(RequestHeaders head)
     {
-        foreach (byte[] name in s_consumed) if (Ascii.EqualsIgnoreCase(rest, name)) return true;
-        return false;
+        foreach (byte[] name in s_consumed) head.Remove(name);
     }
 
     /// <summary>Changes the limits that the exchange has from its route by what the request says. Where no time is left from the start,
@@ -95,7 +95,7 @@ internal static class RequestLimits
         if (grpc == 0) x.Abort = AbortReason.MaxDuration;
     }
 
-    private static bool HasInternalFields(Exchange x) => x.Has(KnownHeader.Internal);
+    private static bool HasInternalFields(Exchange x) => x.RequestHeaders.Has(KnownHeader.Internal);
 
     // Envoy: router filter, x-envoy-upstream-rq-timeout-ms and those that follow it there.
     private static void ByHeaders(Exchange x)
@@ -171,18 +171,17 @@ internal static class RequestLimits
     /// A gRPC client gets its status all the same.</summary>
     public static Reason Answer(Exchange x, Reason reason) => x.TimesOutWith204 && !IsGrpc(x) ? reason with { Status = 204 } : reason;
 
-    /// <summary>Writes <c>grpc-timeout</c> in the finest unit in which its eight digits hold it; nothing is shorter than one millisecond.</summary>
-    public static void WriteGrpcTimeout(long ms, IoBuffer o)
+    /// <summary><c>grpc-timeout</c> in the finest unit in which its eight digits hold it; nothing is shorter than one millisecond. Bytes written.</summary>
+    public static int FormatGrpcTimeout(long ms, Span<byte> into)
     {
         byte unit = (byte)'m';
         long value = Math.Max(1, ms);
         if (value > MostGrpcDigits) (value, unit) = (value / 1000, (byte)'S');
         if (value > MostGrpcDigits) (value, unit) = (value / 60, (byte)'M');
         if (value > MostGrpcDigits) (value, unit) = (Math.Min(value / 60, MostGrpcDigits), (byte)'H');
-        o.Append("grpc-timeout: "u8);
-        RequestWriter.Number(o, value);
-        o.Append([unit]);
-        o.Append("\r\n"u8);
+        value.TryFormat(into, out int written);
+        into[written] = unit;
+        return written + 1;
     }
 
     /// <summary>Reads <c>grpc-timeout</c>: one to eight digits and a unit (gRPC over HTTP/2, "Requests"). Parts of a millisecond count as one.</summary>
@@ -207,18 +206,12 @@ internal static class RequestLimits
     // -1 where there is none, or it cannot be read, or it is said twice.
     private static long GrpcTimeout(Exchange x)
     {
-        ReadOnlySpan<byte> bytes = x.Bytes;
-        int index = x.Head.IndexOf(bytes, "grpc-timeout"u8);
-        if (index < 0 || x.Head.IndexOf(bytes, "grpc-timeout"u8, index + 1) >= 0) return -1;
-        return TryGrpcTimeout(Http1Head.Value(bytes, x.Head.Fields[index]), out long ms) ? ms : -1;
+        RequestHeaders head = x.RequestHeaders;
+        int index = head.Next("grpc-timeout"u8);
+        return index >= 0 && head.Next("grpc-timeout"u8, index + 1) < 0 && TryGrpcTimeout(head.Value(index), out long ms) ? ms : -1;
     }
 
-    private static bool Field(Exchange x, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
-    {
-        int index = x.Head.IndexOf(x.Bytes, name);
-        value = index < 0 ? default : Http1Head.Value(x.Bytes, x.Head.Fields[index]);
-        return index >= 0;
-    }
+    private static bool Field(Exchange x, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value) => x.RequestHeaders.TryGet(name, out value);
 
     // Digits alone; what is longer than any number we take counts as the largest.
     private static bool TryNumber(ReadOnlySpan<byte> text, out long value)

@@ -1,5 +1,8 @@
 // Which headers of a request are believed (Envoy: HTTP header sanitizing, x-forwarded-*, x-envoy-*): what only we or a trusted peer may
-// say is taken from strangers, and what we know about the client is said in its place.
+// say is taken from strangers, and what we know about the client is said in its place. Stands before routing: what a client made up must
+// choose no route and pass no filter.
+using System.Net.NetworkInformation;
+using System.Net.Sockets;
 using System.Text;
 using Naru.Http.Headers;
 using Naru.Http.Http1;
@@ -24,17 +27,125 @@ internal static class TrustedHeaders
     /// <summary>Whether a stranger stands at the other end: a client from outside, where the connection is trusted for its address.</summary>
     public static bool IsEdge(Exchange x) => x.Manager.Config.UseRemoteAddress && !ClientAddress.IsInternal(x);
 
-    /// <summary>Whether an <c>x-envoy-*</c> or <c>x-naru-*</c> field stays behind.</summary>
-    public static bool DropsInternal(Exchange x, ReadOnlySpan<byte> name)
+    /// <summary>Cleans the head and says in it what is known about the client. Called once, before anybody looks for a route.</summary>
+    public static void Clean(Exchange x)
     {
-        if (IsEdge(x)) return true;
+        HttpManager manager = x.Manager;
+        HttpConnectionManagerConfig config = manager.Config;
+        RequestHeaders head = x.RequestHeaders;
+        bool isInternal = ClientAddress.IsInternal(x), edge = config.UseRemoteAddress && !isInternal;
+        bool looksAtOthers = edge || x.Framing.ConnectionNamesFields;
+        int proto = -1, requestId = -1, addresses = 0, vias = 0;
+        ReadOnlySpan<byte> bytes = x.Bytes;
+        ReadOnlySpan<HeaderField> fields = x.Head.Fields;
+        for (int i = 0; i < fields.Length; i++)
+        {
+            ref readonly HeaderField field = ref fields[i];
+            switch (field.Id)
+            {
+                case KnownHeader.Other:
+                    if (!looksAtOthers) continue;
+                    ReadOnlySpan<byte> name = Http1Head.Name(bytes, field);
+                    if ((x.Framing.ConnectionNamesFields && IsNamedByConnection(x, bytes, name)) || (edge && IsTwin(name))) head.Drop(i);
+                    break;
+                case KnownHeader.Internal:
+                    if (edge || IsForInternal(Http1Head.Name(bytes, field), isInternal)) head.Drop(i);
+                    break;
+                case KnownHeader.XForwardedProto:
+                    proto = i;
+                    break;
+                case KnownHeader.XForwardedHost:
+                    if (DropsForwarded(x)) head.Drop(i);
+                    break;
+                case KnownHeader.XForwardedPort:
+                    if (DropsForwarded(x) || ReplacesPort(x)) head.Drop(i);
+                    break;
+                case KnownHeader.XForwardedClientCert:
+                    if (!ClientCertHeader.Keeps(x)) head.Drop(i);
+                    break;
+                case KnownHeader.XForwardedFor:
+                    addresses++;
+                    break;
+                case KnownHeader.Via:
+                    vias++;
+                    break;
+                case KnownHeader.XRequestId:
+                    if (field.ValueLength > 0) requestId = i;
+                    break;
+            }
+        }
+        ReadOnlySpan<byte> scheme = x.Connection.Tls is not null ? "https"u8 : "http"u8;
+        if (proto < 0) head.AddOwn("x-forwarded-proto"u8, scheme, KnownHeader.XForwardedProto);
+        else if (DropsForwardedProto(x)) head.Set("x-forwarded-proto"u8, scheme);
+        else scheme = head.Value(proto);
+        x.IsHttps = x.Stream is null ? IsHttps(scheme, x.IsHttps) : x.IsHttps;
+        if (manager.KnowsClients) SayClient(x, head, isInternal, addresses > 0);
+        else if (addresses > 1) head.Join("x-forwarded-for"u8, default, ","u8);
+        if (config.GenerateRequestId && (requestId < 0 || (edge && !config.PreserveExternalRequestId))) RequestId.Set(head, x.Worker, anew: requestId < 0);
+        if (manager.Via.Length == 0) return;
+        if (vias == 0) head.AddOwn("via"u8, manager.Via, KnownHeader.Via);
+        else head.Join("via"u8, manager.Via, ", "u8);
+    }
+
+    // What is no scheme leaves the connection's own.
+    private static bool IsHttps(ReadOnlySpan<byte> scheme, bool connection) =>
+        Ascii.EqualsIgnoreCase(scheme, "https"u8) || (connection && !Ascii.EqualsIgnoreCase(scheme, "http"u8));
+
+    // Its address, whether it is one of us, its port and certificate.
+    private static void SayClient(Exchange x, RequestHeaders head, bool isInternal, bool hasAddresses)
+    {
+        HttpConnectionManagerConfig config = x.Manager.Config;
+        Span<byte> text = stackalloc byte[64];
+        if (config.AppendXForwardedPort && x.Connection.Local.Port > 0 && !head.Has(KnownHeader.XForwardedPort)) head.Set("x-forwarded-port"u8, x.Connection.Local.Port);
+        if (config.UseRemoteAddress && !config.SkipXffAppend)
+        {
+            SockAddr peer = x.Connection.Peer;
+            ReadOnlySpan<byte> address = ClientAddress.IsLoopback(peer) && s_machine.Value is { } machine ? machine : text[..peer.FormatAddress(text)];
+            head.Join("x-forwarded-for"u8, address, ","u8);
+        }
+        else if (hasAddresses)
+        {
+            head.Join("x-forwarded-for"u8, default, ","u8);
+        }
+        if (isInternal)
+        {
+            head.AddOwn("x-envoy-internal"u8, "true"u8, KnownHeader.Internal);
+        }
+        else if (config.UseRemoteAddress && !ClientAddress.Of(x).IsUnix)
+        {
+            head.AddOwn("x-envoy-external-address"u8, text[..ClientAddress.Of(x).FormatAddress(text)], KnownHeader.Internal);
+        }
+        ReadOnlySpan<byte> certificate = ClientCertHeader.Own(x);
+        if (certificate.Length > 0) head.Join("x-forwarded-client-cert"u8, certificate, ","u8);
+    }
+
+    // An address of this machine that others may know it by: a peer on loopback is told by it (Envoy: x-forwarded-for). Null where it has none.
+    private static readonly Lazy<byte[]?> s_machine = new(static () => NetworkInterface.GetAllNetworkInterfaces()
+        .Where(i => i.OperationalStatus == OperationalStatus.Up && i.NetworkInterfaceType != NetworkInterfaceType.Loopback)
+        .SelectMany(i => i.GetIPProperties().UnicastAddresses)
+        .Where(a => a.Address.AddressFamily == AddressFamily.InterNetwork)
+        .Select(a => Encoding.ASCII.GetBytes(a.Address.ToString()))
+        .FirstOrDefault());
+
+    /// <summary>Whether an <c>x-envoy-*</c> field of a client that is not at the edge stays behind: nobody says of itself that it is internal, and what is
+    /// asked of the router internal clients may ask.</summary>
+    private static bool IsForInternal(ReadOnlySpan<byte> name, bool isInternal)
+    {
         if (name.Length < 9 || (name[2] | 0x20) != 'e') return false;
         ReadOnlySpan<byte> rest = name[8..];
         if (Ascii.EqualsIgnoreCase(rest, "internal"u8)) return true;
-        if (Ascii.EqualsIgnoreCase(rest, "attempt-count"u8)) return x.Route!.Host.IncludeRequestAttemptCount;
-        if (ClientAddress.IsInternal(x)) return Ascii.EqualsIgnoreCase(rest, "expected-rq-timeout-ms"u8) || RequestLimits.Consumes(rest);
+        if (isInternal) return false;
         foreach (byte[] internalOnly in s_internalOnly) if (Ascii.EqualsIgnoreCase(rest, internalOnly)) return true;
         return false;
+    }
+
+    // Connection may take a field away only where it does not identify, route or trace the request.
+    private static bool IsNamedByConnection(Exchange x, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> name)
+    {
+        bool named = false;
+        foreach (ref readonly HeaderField field in x.Head.Fields)
+            if (field.Id == KnownHeader.Connection && Http1Framing.ListHas(Http1Head.Value(bytes, field), name)) named = true;
+        return named && !IsProtected(name);
     }
 
     /// <summary>Whether what a client says about scheme, host and port before us is taken away: nobody in front of us is trusted.</summary>
@@ -69,52 +180,8 @@ internal static class TrustedHeaders
 
     private static bool StartsWith(ReadOnlySpan<byte> name, ReadOnlySpan<byte> lower) => name.Length >= lower.Length && Ascii.EqualsIgnoreCase(name[..lower.Length], lower);
 
-    /// <summary>Writes what is known about the client: its scheme, its address, whether it is one of us, its certificate.</summary>
-    public static void Write(Exchange x, ref IoBuffer o)
-    {
-        HttpConnectionManagerConfig config = x.Manager.Config;
-        RequestWriter.Ensure(x, ref o, 256);
-        bool forwarded = x.Has(KnownHeader.XForwardedProto);
-        if (!forwarded || DropsForwardedProto(x)) o.Append(x.Connection.Tls is not null ? "x-forwarded-proto: https\r\n"u8 : "x-forwarded-proto: http\r\n"u8);
-        if (config.AppendXForwardedPort && x.Connection.Local.Port > 0 && (ReplacesPort(x) || !x.Has(KnownHeader.XForwardedPort)))
-        {
-            o.Append("x-forwarded-port: "u8);
-            RequestWriter.Number(o, x.Connection.Local.Port);
-            o.Append("\r\n"u8);
-        }
-        if (config.UseRemoteAddress && !config.SkipXffAppend && !x.Has(KnownHeader.XForwardedFor))
-        {
-            o.Append("x-forwarded-for: "u8);
-            Append(x.Connection.Peer, o);
-            o.Append("\r\n"u8);
-        }
-        if (ClientAddress.IsInternal(x))
-        {
-            o.Append("x-envoy-internal: true\r\n"u8);
-        }
-        else if (config.UseRemoteAddress && !ClientAddress.Of(x).IsUnix)
-        {
-            o.Append("x-envoy-external-address: "u8);
-            Append(ClientAddress.Of(x), o);
-            o.Append("\r\n"u8);
-        }
-        ReadOnlySpan<byte> clientCert = ClientCertHeader.Own(x);
-        if (clientCert.IsEmpty || (x.Has(KnownHeader.XForwardedClientCert) && ClientCertHeader.Keeps(x))) return;
-        RequestWriter.Ensure(x, ref o, clientCert.Length + 1024);
-        o.Append("x-forwarded-client-cert: "u8);
-        o.Append(clientCert);
-        o.Append("\r\n"u8);
-    }
-
     /// <summary>The scheme is the connection's, whatever a client says, unless trusted proxies stand in front.</summary>
     public static bool DropsForwardedProto(Exchange x) => x.Manager.Config is { UseRemoteAddress: true, XffNumTrustedHops: 0 };
-
-    /// <summary>Appends an address without its port.</summary>
-    public static void Append(in SockAddr address, IoBuffer o)
-    {
-        Span<byte> text = stackalloc byte[64];
-        o.Append(text[..address.FormatAddress(text)]);
-    }
 
     /// <summary>Whether the request has such a field.</summary>
     public static bool Has(this Exchange x, KnownHeader id)

@@ -1,10 +1,10 @@
 // String, header and query matchers over bytes (envoy.type.matcher.v3.StringMatcher, route.v3.HeaderMatcher,
-// QueryParameterMatcher). A value that a pattern cannot be tried on does not match; an inverted matcher does not turn
-// that into a yes.
+// QueryParameterMatcher).
+using System.Buffers.Text;
 using System.Text;
 using System.Text.RegularExpressions;
-using Naru.Http.Http1;
 using Naru.Proxy.Config;
+using Naru.Proxy.Http;
 
 namespace Naru.Proxy.Routing;
 
@@ -50,42 +50,28 @@ internal sealed class HeaderMatcher(HeaderMatcherConfig config)
 
     public HeaderMatcherConfig Config { get; } = config;
 
-    public bool Matches(in RequestView request)
+    /// <summary>Whether the request's head fits. A name that came several times is looked at value by value: one that fits is enough, and inverted none
+    /// may fit, so that a second value cannot slip past. A missing header fits only where it counts as empty.</summary>
+    public bool Matches(HeadEdits head)
     {
-        bool found = request.TryGetHeader(_name, out ReadOnlySpan<byte> value);
-        if (Config.Present is { } present) return (found == present) != Config.Invert;
-        if (!found)
-        {
-            // Envoy: a missing header fails the match whatever it asks, inverted or not, unless it counts as empty;
-            // for an inverted value match a missing header is a match.
-            if (!Config.TreatMissingAsEmpty) return Config.Invert;
-            value = default;
-        }
-        if (_name[0] != ':' && request.Head.IndexOf(request.Bytes, _name) is >= 0 and int first
-            && request.Head.IndexOf(request.Bytes, _name, first + 1) >= 0)
-            return Matches(Join(request)) != Config.Invert;
-        return Matches(value) != Config.Invert;
+        if (Config.Present is { } present) return ((Config.TreatMissingAsEmpty || head.Has(_name)) == present) != Config.Invert;
+        if (_name[0] == ':' || _name.AsSpan().SequenceEqual("host"u8))
+            return head.TryGet(_name, out ReadOnlySpan<byte> pseudo) ? Fits(pseudo) != Config.Invert : Config.TreatMissingAsEmpty && Fits(default) != Config.Invert;
+        int index = head.Next(_name);
+        if (index < 0) return Config.TreatMissingAsEmpty && Fits(default) != Config.Invert;
+        for (; index >= 0; index = head.Next(_name, index + 1)) if (Fits(head.Value(index))) return !Config.Invert;
+        return Config.Invert;
     }
 
-    private bool Matches(ReadOnlySpan<byte> value)
+    private bool Fits(ReadOnlySpan<byte> value)
     {
-        if (Config.Range is { } range)
-            return System.Buffers.Text.Utf8Parser.TryParse(value, out long number, out int used) && used == value.Length
-                && number >= range.Start && number < range.End;
+        if (Config.Range is { } range) return TryNumber(value, out long number) && number >= range.Start && number < range.End;
         return _value is null || _value.Matches(value);
     }
 
-    // Several fields of one name are one list (RFC 9110 5.3): matching only the first would let the others through.
-    private byte[] Join(in RequestView request)
-    {
-        var joined = new MemoryStream();
-        for (int i = request.Head.IndexOf(request.Bytes, _name); i >= 0; i = request.Head.IndexOf(request.Bytes, _name, i + 1))
-        {
-            if (joined.Length > 0) joined.WriteByte((byte)',');
-            joined.Write(Http1Head.Value(request.Bytes, request.Head.Fields[i]));
-        }
-        return joined.ToArray();
-    }
+    // Digits with or without a sign in front, and nothing else.
+    private static bool TryNumber(ReadOnlySpan<byte> text, out long number) =>
+        Utf8Parser.TryParse(text, out number, out int used) && used == text.Length;
 }
 
 internal sealed class QueryMatcher(QueryParameterMatcherConfig config)

@@ -141,12 +141,12 @@ internal sealed class Route
                 break;
         }
         if (match.RuntimeFractionPerMillion < 1_000_000 && random % 1_000_000 >= match.RuntimeFractionPerMillion) return false;
-        foreach (HeaderMatcher header in _headers) if (!header.Matches(request)) return false;
+        foreach (HeaderMatcher header in _headers) if (!header.Matches(request.Headers)) return false;
         foreach (QueryMatcher query in _query) if (!query.Matches(request)) return false;
         if (match.Grpc)
         {
             // application/grpc alone or with a +suffix or ;parameter.
-            if (!request.TryGetHeader("content-type"u8, out ReadOnlySpan<byte> type) || !type.StartsWith("application/grpc"u8)) return false;
+            if (!request.Headers.TryGet("content-type"u8, out ReadOnlySpan<byte> type) || !type.StartsWith("application/grpc"u8)) return false;
             if (type.Length > 16 && type[16] is not ((byte)'+' or (byte)';')) return false;
         }
         return true;
@@ -169,15 +169,19 @@ internal sealed class ForwardAction
     private readonly WeightedTarget[] _targets;
     private readonly uint _total;
     private readonly ClusterDirectory _clusters;
+    private readonly byte[]? _clusterHeader;
+    private readonly byte[]? _hostRewrite;
 
     public ForwardAction(Route route, ForwardActionConfig config, VirtualHostConfig host, RouteConfigurationConfig table, ClusterDirectory clusters)
     {
         Config = config;
         _clusters = clusters;
+        _clusterHeader = config.ClusterHeader is { } from ? Encoding.ASCII.GetBytes(from.ToLowerInvariant()) : null;
+        _hostRewrite = config.HostRewriteLiteral is { } own ? Encoding.ASCII.GetBytes(own) : null;
         _targets =
         [
             .. config.Clusters.Select(c => new WeightedTarget(
-                clusters.GetOrAdd(c.Name), c.Weight, (c.HostRewriteLiteral ?? config.HostRewriteLiteral) is { } literal ? Encoding.ASCII.GetBytes(literal) : null,
+                clusters.GetOrAdd(c.Name), c.Weight, c.HostRewriteLiteral is { } literal ? Encoding.ASCII.GetBytes(literal) : _hostRewrite,
                 HeaderMutations.Of(table.MostSpecificHeaderMutationsWins, c.Headers, route.Config.Headers, host.Headers, table.Headers))),
         ];
         _total = _targets.Aggregate(0u, (sum, t) => sum + t.Weight);
@@ -211,10 +215,9 @@ internal sealed class ForwardAction
     /// <summary>One target by weight; null when the request's cluster header names none.</summary>
     public WeightedTarget? Pick(in RequestView request, ulong random)
     {
-        if (Config.ClusterHeader is { } header)
-            return request.TryGetHeader(Encoding.ASCII.GetBytes(header.ToLowerInvariant()), out ReadOnlySpan<byte> name)
-                && _clusters.Find(Encoding.Latin1.GetString(name)) is { } slot
-                ? new WeightedTarget(slot, 1, null, null)
+        if (_clusterHeader is { } header)
+            return request.Headers.TryGet(header, out ReadOnlySpan<byte> name) && _clusters.Find(Encoding.Latin1.GetString(name)) is { } slot
+                ? new WeightedTarget(slot, 1, _hostRewrite, null)
                 : null;
         if (_targets.Length == 1) return _targets[0];
         uint at = (uint)(random % _total);

@@ -1,5 +1,4 @@
 // Finds the route of a request and does what it says: forward, redirect, or answer at once.
-using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using System.Text;
 using Naru.Http.Http1;
@@ -23,6 +22,7 @@ internal static class Router
         RouteTable? table = x.Manager.Routes;
         if (table is null) return LocalReply.SendAsync(x, Reasons.NoRouteTable, x.Manager.RouteName);
         if (table.InternalOnly is { } names && !ClientAddress.IsInternal(x)) TakeInternalOnly(x, names);
+        TrustedHeaders.Clean(x);
         x.VirtualHost = table.Find(x.Authority);
         x.Route = x.VirtualHost?.Match(x.View, (uint)x.Worker.Random.Next());
         if (x.Route is null)
@@ -30,7 +30,6 @@ internal static class Router
             stats[HttpStats.NoRoute]++;
             return LocalReply.SendAsync(x, Reasons.NoRoute);
         }
-        MakeRequestId(x);
         if (x.Route.Forward is { } forward) return Forward(x, forward, stats);
         switch (x.Route.Config.Action)
         {
@@ -79,49 +78,6 @@ internal static class Router
         ReadOnlySpan<byte> token = x.IsConnect ? "connect"u8 : Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]);
         foreach (string allowed in action.Config.Upgrades) if (Ascii.EqualsIgnoreCase(token, allowed)) return true;
         return false;
-    }
-
-    private static void MakeRequestId(Exchange x)
-    {
-        HttpConnectionManagerConfig config = x.Manager.Config;
-        bool has = x.Framing.RequestId >= 0;
-        if (!config.GenerateRequestId || (has && (config.PreserveExternalRequestId || !TrustedHeaders.IsEdge(x)))) return;
-        x.HasRequestId = true;
-        ulong high = x.Worker.Random.Next(), low = x.Worker.Random.Next();
-        // A random UUID (RFC 9562 5.4): version 4, variant 10.
-        high = (high & 0xffffffffffff0fffUL) | 0x4000UL;
-        low = (low & 0x3fffffffffffffffUL) | 0x8000000000000000UL;
-        Span<byte> id = x.RequestId;
-        Hex(high >> 32, 8, id);
-        id[8] = (byte)'-';
-        Hex((high >> 16) & 0xffff, 4, id[9..]);
-        id[13] = (byte)'-';
-        Hex(high & 0xffff, 4, id[14..]);
-        id[18] = (byte)'-';
-        Hex(low >> 48, 4, id[19..]);
-        id[23] = (byte)'-';
-        Hex(low & 0xffffffffffffUL, 12, id[24..]);
-    }
-
-    // Eight digits at a time: nibbles are spread over bytes, then 0-9 and a-f are told apart by a carry.
-    private static void Hex(ulong value, int digits, Span<byte> into)
-    {
-        while (digits >= 8)
-        {
-            digits -= 8;
-            ulong x = (uint)(value >> (digits * 4));
-            x = ((x & 0xffff0000) << 16) | (x & 0xffff);
-            x = ((x & 0x0000ff000000ff00) << 8) | (x & 0x000000ff000000ff);
-            x = ((x & 0x00f000f000f000f0) << 4) | (x & 0x000f000f000f000f);
-            ulong letters = ((x + 0x0606060606060606) >> 4) & 0x0101010101010101;
-            BinaryPrimitives.WriteUInt64BigEndian(into, x + 0x3030303030303030 + letters * ('a' - '0' - 10));
-            into = into[8..];
-        }
-        for (int i = digits - 1; i >= 0; i--)
-        {
-            into[i] = "0123456789abcdef"u8[(int)(value & 15)];
-            value >>= 4;
-        }
     }
 
     private static ValueTask<bool> Redirect(Exchange x, RedirectActionConfig action)

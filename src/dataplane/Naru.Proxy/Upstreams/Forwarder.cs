@@ -158,6 +158,7 @@ internal static class Forwarder
         x.GrpcTimeoutMs = -1;
         x.TimesOutWith204 = false;
         if (action.ReadsGrpcTimeout || x.Manager.LooksAtLimits) RequestLimits.Apply(x, action);
+        RouteHeaders.ApplyToRequest(x, action);
         if (x.RequestBodyBuffered) RequestEnded(x, action);
         else if (x.Manager.RequestMs > 0) x.RequestDeadline = worker.Now + x.Manager.RequestMs;
         if (x.Web != GrpcWebForm.Text && (x.Stream is not null || x.IsIdempotent || x.Retry is not null)) x.RequestBody.Keep();

@@ -257,8 +257,7 @@ internal static class Http2Attempt
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> SendHeadAsync(Exchange x, Http2ClientSession session, Http2Stream stream, IoBuffer o, bool end)
     {
-        bool https = ((UpstreamConnection)session.Socket).IsTls;
-        while (!session.SendHead(stream, new HeadReader(SectionKind.Request, o.Filled) { IsHttps = https, IsTunnel = x.IsUpgrade && !x.IsConnect }, end))
+        while (!session.SendHead(stream, new HeadReader(SectionKind.Request, o.Filled) { IsHttps = x.IsHttps, IsTunnel = x.IsUpgrade && !x.IsConnect }, end))
         {
             if (stream.IsReset || stream.Cancelled) return false;
             await stream.Writable();

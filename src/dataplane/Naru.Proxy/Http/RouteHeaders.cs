@@ -1,0 +1,130 @@
+// What a route makes of a request's head, once and before the first try, and of its answer's: the router's own fields, the mutations of all
+// levels, then host and path (Envoy: router filter; RouteEntry.finalizeRequestHeaders). Values of mutations see the request before it is rewritten.
+using Naru.Http.Headers;
+using Naru.Proxy.Config;
+using Naru.Proxy.Io;
+using Naru.Proxy.Routing;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Http;
+
+internal static class RouteHeaders
+{
+    /// <summary>Makes the head that goes upstream; limits and target of the exchange are known.</summary>
+    public static void ApplyToRequest(Exchange x, ForwardAction action)
+    {
+        RequestHeaders head = x.RequestHeaders;
+        if (x.Manager.HasInternal && ClientAddress.IsInternal(x)) RequestLimits.TakeConsumed(head);
+        if (x.Web != GrpcWebForm.None) GrpcWeb.SetRequestType(x);
+        if (x.GrpcTimeoutMs >= 0)
+        {
+            Span<byte> text = stackalloc byte[16];
+            head.Set("grpc-timeout"u8, text[..RequestLimits.FormatGrpcTimeout(x.GrpcTimeoutMs, text)]);
+        }
+        if (x.Route!.Host.IncludeRequestAttemptCount) head.Set("x-envoy-attempt-count"u8, 1);
+        SetExpected(x, head);
+        x.Mutations?.ApplyToRequest(x);
+        RewriteHost(x, head, action);
+        RewritePath(x, head, action);
+    }
+
+    /// <summary>What differs from try to try: how many there were, what time is left, whose name the endpoint has.</summary>
+    public static void ApplyToTry(Exchange x, ForwardAction action)
+    {
+        RequestHeaders head = x.RequestHeaders;
+        if (x.Attempts > 1)
+        {
+            if (x.Route!.Host.IncludeRequestAttemptCount) head.Set("x-envoy-attempt-count"u8, x.Attempts);
+            SetExpected(x, head);
+        }
+        if (action.Config.AutoHostRewrite && x.Target!.HostRewrite is null && x.Host!.Hostname.Length > 0) SetHost(x, head, action, x.Host.Hostname);
+    }
+
+    /// <summary>Begins an answer from upstream whose head is at the front of a buffer, with what the router and the route say in it.</summary>
+    public static void BeginAnswer(Exchange x, IoBuffer from, bool upgrade)
+    {
+        ResponseHeaders head = x.ResponseHeaders;
+        head.Begin(from);
+        bool clean = !head.Has(KnownHeader.Internal);
+        // Only we speak in our name.
+        if (!clean) head.Remove("x-naru-reason"u8);
+        if (!upgrade)
+        {
+            Span<byte> text = stackalloc byte[20];
+            Worker.Milliseconds(x.UpstreamStartTicks, x.ResponseStartTicks).TryFormat(text, out int written);
+            if (clean) head.AddOwn("x-envoy-upstream-service-time"u8, text[..written], KnownHeader.Internal);
+            else head.Set("x-envoy-upstream-service-time"u8, text[..written]);
+        }
+        ApplyToAnswer(x);
+    }
+
+    /// <summary>What the route says in an answer, also in one of our own. Without a route nothing is said.</summary>
+    public static void ApplyToAnswer(Exchange x)
+    {
+        // The first attempt counts from the moment it is decided on.
+        if (x.Route is { Forward: not null, Host.IncludeAttemptCountInResponse: true }) x.ResponseHeaders.Set("x-envoy-attempt-count"u8, Math.Max(1, x.Attempts));
+        x.Mutations?.ApplyToResponse(x);
+    }
+
+    private static void SetExpected(Exchange x, RequestHeaders head)
+    {
+        long expected = RequestLimits.Expected(x);
+        if (expected > 0) head.Set("x-envoy-expected-rq-timeout-ms"u8, expected);
+    }
+
+    private static void RewriteHost(Exchange x, RequestHeaders head, ForwardAction action)
+    {
+        if (x.Target!.HostRewrite is { } literal) SetHost(x, head, action, literal);
+        else if (action.HostRewriteHeader is { } name && head.TryGet(name, out ReadOnlySpan<byte> value) && value.Length > 0) SetHost(x, head, action, value);
+    }
+
+    private static void SetHost(Exchange x, RequestHeaders head, ForwardAction action, ReadOnlySpan<byte> host)
+    {
+        // A field's value may hold what no authority does.
+        if (host.IndexOfAnyExceptInRange((byte)0x21, (byte)0x7e) >= 0) return;
+        ReadOnlySpan<byte> old = x.Authority;
+        if (action.Config.AppendXForwardedHost && old.Length > 0 && !IsLastForwarded(head, old)) head.Join("x-forwarded-host"u8, old, ","u8);
+        head.Set("x-envoy-original-host"u8, old);
+        head.SetAuthority(host);
+    }
+
+    // The same name twice in a row says nothing.
+    private static bool IsLastForwarded(RequestHeaders head, ReadOnlySpan<byte> host)
+    {
+        int last = -1;
+        for (int i = head.Next(KnownHeader.XForwardedHost); i >= 0; i = head.Next(KnownHeader.XForwardedHost, i + 1)) last = i;
+        if (last < 0) return false;
+        ReadOnlySpan<byte> value = head.Value(last);
+        int comma = value.LastIndexOf((byte)',');
+        return value[(comma + 1)..].Trim((byte)' ').SequenceEqual(host);
+    }
+
+    // An authority and the asterisk are no paths.
+    private static void RewritePath(Exchange x, RequestHeaders head, ForwardAction action)
+    {
+        ReadOnlySpan<byte> path = x.Path;
+        if (path[0] != '/') return;
+        LineBuffer made = x.Scratch;
+        made.Clear();
+        if (action.PrefixRewrite is { } prefix)
+        {
+            made.Append(prefix);
+            made.Append(path[x.Route!.MatchedLength(path)..]);
+        }
+        else if (action.Config.RegexRewrite is { } rewrite)
+        {
+            made.Append(PathRewrite.ByRegex(path, rewrite.Pattern, rewrite.Substitution));
+        }
+        else
+        {
+            return;
+        }
+        if (x.HasQuery)
+        {
+            made.Append((byte)'?');
+            made.Append(x.Query);
+        }
+        head.Set("x-envoy-original-path"u8, x.PathAndQuery);
+        head.SetPath(made.Written);
+    }
+}
