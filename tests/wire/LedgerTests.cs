@@ -20,7 +20,7 @@ public sealed class LedgerTests
         await using var cases = new Cases();
         string large = cases.Answer($"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n{new string('x', 300_000)}");
         string cut = cases.Answer($"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n{new string('x', 30_000)}", thenClose: true);
-        string silent = cases.Add((_, _) => Task.Delay(Timeout.Infinite, TestContext.Current.CancellationToken));
+        string silent = cases.Add(async (c, _) => await c.Reader.RestAsync());
         string early = cases.Add((connection, _) => connection.OkAsync());
         string upgrade = cases.Answer("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello", thenClose: true);
         await using ProxyProcess proxy = await ProxyProcess.StartAsync(

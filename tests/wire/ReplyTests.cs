@@ -157,7 +157,7 @@ public sealed class QuietFixture : IAsyncLifetime
         {
             await (request.Target switch
             {
-                "/slow" => Task.Delay(Timeout.Infinite, TestContext.Current.CancellationToken),
+                "/slow" => connection.Reader.RestAsync().AsTask(),
                 "/cut" => Cut(connection),
                 "/forged" => ForgeAsync(connection),
                 _ => connection.SendAsync("bad\r\n\r\n"),

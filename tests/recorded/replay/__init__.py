@@ -1,0 +1,1 @@
+"""What `tests/recorded/run` is made of: a scenario goes through config, scenario, backends and clients, and what was seen through compare."""
