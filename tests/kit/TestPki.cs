@@ -61,7 +61,10 @@ public sealed class TestAuthority
     /// <param name="from">Days from now it begins.</param>
     /// <param name="to">Days from now it ends.</param>
     /// <param name="client">Usage: client only; null is both.</param>
-    public TestCertificate Issue(string[] names, bool rsa = false, double from = -1, double to = 30, bool? client = null)
+    /// <param name="usage">What the key is for; null leaves the extension out.</param>
+    /// <param name="padding">Bytes of an extension that nobody knows.</param>
+    public TestCertificate Issue(
+        string[] names, bool rsa = false, double from = -1, double to = 30, bool? client = null, X509KeyUsageFlags? usage = X509KeyUsageFlags.DigitalSignature, int padding = 0)
     {
         AsymmetricAlgorithm key = rsa ? RSA.Create(2048) : ECDsa.Create(ECCurve.NamedCurves.nistP256);
         string subject = $"CN={(names.Length > 0 ? names[0].Replace("://", "-").Replace('/', '-') : "nobody")}, O=Test";
@@ -77,6 +80,8 @@ public sealed class TestAuthority
         }
         if (names.Length > 0) request.CertificateExtensions.Add(alternatives.Build());
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
+        if (usage is { } flags) request.CertificateExtensions.Add(new X509KeyUsageExtension(flags, true));
+        if (padding > 0) request.CertificateExtensions.Add(new X509Extension("1.3.6.1.4.1.54321.1", new byte[padding], false));
         var usages = new OidCollection();
         if (client != true) usages.Add(new Oid("1.3.6.1.5.5.7.3.1"));
         if (client != false) usages.Add(new Oid("1.3.6.1.5.5.7.3.2"));

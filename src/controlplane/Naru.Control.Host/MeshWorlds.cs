@@ -1,6 +1,5 @@
 // From snapshots to what is pushed: translates for each kind of proxy once a snapshot, and shares everything that is equal.
 // The door between Naru.Control.Translation and Naru.Control.Xds, which do not know each other.
-using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using Envoy.Config.Core.V3;
 using Naru.Control.Registries;
@@ -12,7 +11,10 @@ namespace Naru.Control.Host;
 /// <summary>Gives each proxy its resources of the newest published snapshot. Safe for concurrent use.</summary>
 internal sealed class MeshWorlds : IResourceProvider
 {
-    private sealed record Published(Snapshot Snapshot, ConcurrentDictionary<string, Lazy<ResourceWorld>> Worlds);
+    // More kinds of proxies than anybody has; only who invents names gets there.
+    private const int MostProxies = 50_000;
+
+    private sealed record Published(Snapshot Snapshot, RecentlyUsed<ResourceWorld> Worlds);
 
     // Equal resources are the same objects in translation, so they are here: one packed message for all proxies that get it.
     private readonly ConditionalWeakTable<Resource, XdsResource> _resources = [];
@@ -23,7 +25,7 @@ internal sealed class MeshWorlds : IResourceProvider
     public Snapshot? Current => _published?.Snapshot;
 
     /// <summary>Makes a snapshot the one that proxies are told about.</summary>
-    public void Publish(Snapshot snapshot) => _published = new Published(snapshot, new ConcurrentDictionary<string, Lazy<ResourceWorld>>(StringComparer.Ordinal));
+    public void Publish(Snapshot snapshot) => _published = new Published(snapshot, new RecentlyUsed<ResourceWorld>(MostProxies));
 
     /// <inheritdoc/>
     public ProxyIdentity? Identify(Node node, out string? error) =>
@@ -34,8 +36,7 @@ internal sealed class MeshWorlds : IResourceProvider
     {
         if (_published is not { } published) return null;
         var node = (NodeInfo)proxy.Node;
-        Lazy<ResourceWorld> world = published.Worlds.GetOrAdd(node.Fingerprint, _ => new Lazy<ResourceWorld>(() => Make(published.Snapshot, node)));
-        return new WorldAt(published.Snapshot.Version, world.Value);
+        return new WorldAt(published.Snapshot.Version, published.Worlds.GetOrAdd(node.Fingerprint, () => Make(published.Snapshot, node)));
     }
 
     private ResourceWorld Make(Snapshot snapshot, NodeInfo node)

@@ -13,7 +13,21 @@ public static class Translator
     /// <summary>What was made of one layout; goes with it.</summary>
     private sealed class Made
     {
-        public readonly ConcurrentDictionary<string, ResourceGroup> Groups = new();
+        // More proxies than anybody has; only who invents names gets there.
+        private const int MostProxies = 50_000;
+
+        public readonly RecentlyUsed<ResourceGroup> Groups = new(MostProxies);
+
+        private Snapshot? _snapshot;
+
+        /// <summary>What no proxy asked for during a whole snapshot belongs to proxies that are gone.</summary>
+        public void Turn(Snapshot snapshot)
+        {
+            Snapshot? before = Volatile.Read(ref _snapshot);
+            if (ReferenceEquals(before, snapshot) || !ReferenceEquals(Interlocked.CompareExchange(ref _snapshot, snapshot, before), before)) return;
+            if (before is not null) Groups.Turn();
+        }
+
         private bool? _asksForSource;
 
         /// <summary>Whether some rule looks at the caller's labels, so that routes differ from workload to workload.</summary>
@@ -29,6 +43,7 @@ public static class Translator
     {
         MeshLayout layout = snapshot.Layout;
         Made made = ByLayout.GetOrCreateValue(layout);
+        made.Turn(snapshot);
         return new ResourceSet(new Dictionary<string, ResourceGroup>
         {
             [TypeUrls.Cluster] = ClustersOf(snapshot, node, made),
@@ -41,7 +56,7 @@ public static class Translator
     private static ResourceGroup ClustersOf(Snapshot snapshot, NodeInfo node, Made made)
     {
         // Names in DNS clusters come from the layout's own objects, so clusters change only with the layout.
-        ResourceGroup shared = made.Groups.GetOrAdd($"cds|{node.Namespace}|{node.IsGrpc}|{node.NoInterception}", _ =>
+        ResourceGroup shared = made.Groups.GetOrAdd($"cds|{node.Namespace}|{node.IsGrpc}|{node.NoInterception}", () =>
         {
             IEnumerable<Resource> all = Clusters.Outbound(snapshot, node.Namespace, node.IsGrpc);
             if (!node.IsGrpc) all = all.Append(Clusters.Hole());
@@ -49,7 +64,7 @@ public static class Translator
             return new ResourceGroup(all);
         });
         return node.IsGrpc || node.Type == NodeType.Router ? shared
-            : made.Groups.GetOrAdd($"cds|{Own(snapshot, node)}", _ => new ResourceGroup(Sidecars.InboundClusters(snapshot, node), shared));
+            : made.Groups.GetOrAdd($"cds|{Own(snapshot, node)}", () => new ResourceGroup(Sidecars.InboundClusters(snapshot, node), shared));
     }
 
     private static ResourceGroup EndpointsOf(Snapshot snapshot, string ns, bool grpc)
@@ -65,11 +80,11 @@ public static class Translator
     private static ResourceGroup ListenersOf(Snapshot snapshot, NodeInfo node, Made made)
     {
         MeshLayout layout = snapshot.Layout;
-        if (node.IsGrpc) return made.Groups.GetOrAdd($"lds|grpc|{node.Namespace}", _ => new ResourceGroup(GrpcClients.Listeners(layout, node)));
-        if (node.Type == NodeType.Router) return made.Groups.GetOrAdd($"lds|{node.Fingerprint}", _ => new ResourceGroup(GatewayProxies.Listeners(layout, node)));
+        if (node.IsGrpc) return made.Groups.GetOrAdd($"lds|grpc|{node.Namespace}", () => new ResourceGroup(GrpcClients.Listeners(layout, node)));
+        if (node.Type == NodeType.Router) return made.Groups.GetOrAdd($"lds|{node.Fingerprint}", () => new ResourceGroup(GatewayProxies.Listeners(layout, node)));
         string proxy = node is { NoInterception: true, HttpProxyPort: { } port } ? $"{node.Addresses.FirstOrDefault()}:{port}" : "";
-        ResourceGroup shared = made.Groups.GetOrAdd($"lds|{node.Namespace}|{node.NoInterception}|{node.VipOctet}|{node.Unprivileged}|{proxy}", _ => new ResourceGroup(Sidecars.OutboundListeners(layout, node)));
-        return made.Groups.GetOrAdd($"lds|{Own(snapshot, node)}", _ => new ResourceGroup(Sidecars.InboundListeners(snapshot, node), shared));
+        ResourceGroup shared = made.Groups.GetOrAdd($"lds|{node.Namespace}|{node.NoInterception}|{node.VipOctet}|{node.Unprivileged}|{proxy}", () => new ResourceGroup(Sidecars.OutboundListeners(layout, node)));
+        return made.Groups.GetOrAdd($"lds|{Own(snapshot, node)}", () => new ResourceGroup(Sidecars.InboundListeners(snapshot, node), shared));
     }
 
     // What is a sidecar's own depends on it and on the ports it serves, which endpoints may name.
@@ -78,9 +93,9 @@ public static class Translator
 
     private static ResourceGroup RoutesOf(MeshLayout layout, NodeInfo node, Made made)
     {
-        if (node.Type == NodeType.Router && !node.IsGrpc) return made.Groups.GetOrAdd($"rds|{node.Fingerprint}", _ => new ResourceGroup(GatewayProxies.RouteConfigurations(layout, node)));
+        if (node.Type == NodeType.Router && !node.IsGrpc) return made.Groups.GetOrAdd($"rds|{node.Fingerprint}", () => new ResourceGroup(GatewayProxies.RouteConfigurations(layout, node)));
         string labels = made.AsksForSource(layout) ? string.Join(',', node.Labels.Select(l => l.Key + "=" + l.Value)) : "";
-        if (node.IsGrpc) return made.Groups.GetOrAdd($"rds|grpc|{node.Namespace}|{labels}", _ => new ResourceGroup(GrpcClients.RouteConfigurations(layout, node)));
-        return made.Groups.GetOrAdd($"rds|{node.Namespace}|{node.NoInterception}|{node.VipOctet}|{node.HttpProxyPort}|{labels}", _ => new ResourceGroup(Sidecars.OutboundRoutes(layout, node)));
+        if (node.IsGrpc) return made.Groups.GetOrAdd($"rds|grpc|{node.Namespace}|{labels}", () => new ResourceGroup(GrpcClients.RouteConfigurations(layout, node)));
+        return made.Groups.GetOrAdd($"rds|{node.Namespace}|{node.NoInterception}|{node.VipOctet}|{node.HttpProxyPort}|{labels}", () => new ResourceGroup(Sidecars.OutboundRoutes(layout, node)));
     }
 }

@@ -148,7 +148,7 @@ internal static class Composition
         whenLive();
         Footprint.Trim();
         log.Info("main", $"LIVE {after.TotalMilliseconds:0} ms after the process started");
-        Task small = Footprint.KeepAsync(quit);
+        Task small = Footprint.KeepAsync(() => engine.ActiveConnections, quit);
         await ended.Task.ConfigureAwait(false);
         await small.ConfigureAwait(false);
     }

@@ -30,6 +30,7 @@ internal static class Program
             await Console.Out.WriteLineAsync($"naru-proxy {Version}").ConfigureAwait(false);
             return 0;
         }
+        NativeHeap.Limit(Math.Max(2, options.Concurrency));
         if (options.Mode == RunMode.Validate) return await ReportAsync(options, Configuration.Validate(options)).ConfigureAwait(false);
         if (OpenLog(options) is not { } log) return 1;
 

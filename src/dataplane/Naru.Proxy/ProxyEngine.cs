@@ -433,7 +433,8 @@ public sealed class ProxyEngine : IDataPlane
     {
         get
         {
-            lock (_gate) return _listeners.Values.Concat(_leaving).Sum(l => l.Stats.Read(ListenerStats.CxActive));
+            // One that was replaced counts on the same block as the one that came after it.
+            lock (_gate) return _listeners.Values.Concat(_leaving).Select(l => l.Stats).Distinct().Sum(s => s.Read(ListenerStats.CxActive));
         }
     }
 

@@ -58,10 +58,17 @@ public sealed record Diagnostic(string Code, Severity Severity, string Message, 
 /// <summary>Collects diagnostics: validation reports every fault, never only the first. Not safe for concurrent use.</summary>
 public sealed class Diagnostics
 {
-    private readonly List<Diagnostic> _items = [];
+    /// <summary>Kept of each severity; what is beyond is counted. Nobody reads more, and whoever writes a bad file must not be able to fill a log.</summary>
+    public const int Most = 500;
 
-    /// <summary>In the order they were found.</summary>
-    public IReadOnlyList<Diagnostic> Items => _items;
+    /// <summary>Characters of a message.</summary>
+    public const int MostText = 2000;
+
+    private readonly List<Diagnostic> _items = [];
+    private readonly int[] _found = new int[3];
+
+    /// <summary>In the order they were found; the last ones say how many were left out.</summary>
+    public IReadOnlyList<Diagnostic> Items => _found.Max() <= Most ? _items : [.. _items, .. LeftOut()];
 
     /// <summary>Whether anything found is an error.</summary>
     public bool HasErrors { get; private set; }
@@ -69,8 +76,18 @@ public sealed class Diagnostics
     /// <summary>Adds one.</summary>
     public void Add(Diagnostic diagnostic)
     {
-        _items.Add(diagnostic);
+        if (++_found[(int)diagnostic.Severity] <= Most)
+            _items.Add(diagnostic.Message.Length <= MostText ? diagnostic : diagnostic with { Message = $"{diagnostic.Message.AsSpan(0, MostText)}…" });
         HasErrors |= diagnostic.Severity == Severity.Error;
+    }
+
+    private IEnumerable<Diagnostic> LeftOut()
+    {
+        foreach (Severity severity in Enum.GetValues<Severity>())
+        {
+            int left = _found[(int)severity] - Most;
+            if (left > 0) yield return new Diagnostic("NARU-C199", severity, $"{left} more of this severity were found and are left out");
+        }
     }
 
     /// <summary>Adds an error.</summary>

@@ -144,16 +144,40 @@ public sealed class AdminServerTests
     }
 
     [Fact]
-    public async Task More_connections_than_the_limit_are_told_503()
+    public async Task Those_who_drip_keep_nobody_out()
     {
-        await using AdminServer admin = Start(new FakeTarget(), new AdminLimits { MaxConnections = 2 });
+        const int Limit = 4;
+        await using AdminServer admin = Start(new FakeTarget(), new AdminLimits { MaxConnections = Limit });
+        var dripping = new List<RawClient>();
+        for (int i = 0; i < 3 * Limit; i++)
+        {
+            dripping.Add(await RawClient.ConnectAsync(admin.Address));
+            await dripping[^1].SendAsync("GET /ready HT");
+            Assert.Equal(200, (await AskAsync(admin, "GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")).Status);
+        }
+        foreach (RawClient client in dripping) client.Dispose();
+    }
+
+    [Fact]
+    public async Task More_than_the_limit_at_work_are_told_503()
+    {
+        var target = new FakeTarget();
+        var go = new TaskCompletionSource<AdminResponse>(TaskCreationOptions.RunContinuationsAsynchronously);
+        int asked = 0;
+        await using var admin = new AdminServer(new IPEndPoint(IPAddress.Loopback, 0), "127.0.0.1", _ =>
+        {
+            Interlocked.Increment(ref asked);
+            return go.Task;
+        }, target.Log, new AdminLimits { MaxConnections = 2 });
         using RawClient one = await RawClient.ConnectAsync(admin.Address);
-        Assert.Equal(200, (await one.ExchangeAsync("GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")).Status);
         using RawClient two = await RawClient.ConnectAsync(admin.Address);
-        Assert.Equal(200, (await two.ExchangeAsync("GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")).Status);
+        foreach (RawClient client in new[] { one, two }) await client.SendAsync("GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        await Waiting.UntilAsync(() => Volatile.Read(ref asked) == 2, "both to be at work");
         using RawClient three = await RawClient.ConnectAsync(admin.Address);
         Assert.Equal(503, (await three.ResponseAsync()).Status);
-        one.Dispose();
+        go.SetResult(AdminResponse.Text("done"));
+        Assert.Equal(200, (await one.ResponseAsync()).Status);
+        Assert.Equal(200, (await two.ResponseAsync()).Status);
         await Waiting.UntilAsync(async () => (await AskAsync(admin, "GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")).Status == 200, "a place to become free");
     }
 

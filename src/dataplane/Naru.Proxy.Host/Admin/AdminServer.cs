@@ -14,7 +14,8 @@ internal delegate Task<AdminResponse> AdminHandler(AdminRequest request);
 /// <summary>Limits of an <see cref="AdminServer"/>.</summary>
 internal sealed record AdminLimits
 {
-    /// <summary>Connections at once; one more is answered 503 and closed.</summary>
+    /// <summary>Connections at once. For one more, that one is cut that has waited longest for its request; where all have theirs, the new one
+    /// is answered 503 and closed.</summary>
     public int MaxConnections { get; init; } = 32;
 
     /// <summary>Bytes of a head.</summary>
@@ -37,6 +38,10 @@ internal sealed class AdminServer : IAsyncDisposable
     private readonly string _configuredHost;
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _accepting;
+    private readonly Lock _gate = new();
+
+    // Those that wait for a request or are in the middle of one, the longest waiting first; and how many are open in all.
+    private readonly LinkedList<Socket> _waiting = [];
     private int _connections;
 
     /// <summary>Binds and begins to accept.</summary>
@@ -101,12 +106,12 @@ internal sealed class AdminServer : IAsyncDisposable
     private async Task ServeAsync(Socket peer)
     {
         using Socket socket = peer;
-        int open = Interlocked.Increment(ref _connections);
+        bool admitted = Admit();
         try
         {
             socket.NoDelay = true;
             using var wire = new Wire(socket, _limits.Timeout, _stop.Token);
-            if (open > _limits.MaxConnections)
+            if (!admitted)
             {
                 await SendAsync(wire, AdminResponse.Text("Too many admin connections.\n", 503), null, keepAlive: false).ConfigureAwait(false);
                 return;
@@ -124,27 +129,70 @@ internal sealed class AdminServer : IAsyncDisposable
         }
         finally
         {
-            Interlocked.Decrement(ref _connections);
+            lock (_gate) _connections--;
         }
+    }
+
+    // Connections that send nothing, or a byte now and then, must not be able to keep others out.
+    private bool Admit()
+    {
+        lock (_gate)
+        {
+            if (++_connections <= _limits.MaxConnections) return true;
+            if (_waiting.First is not { } longest) return false;
+            _waiting.Remove(longest);
+            longest.Value.Dispose();
+            return true;
+        }
+    }
+
+    // Null: it was cut meanwhile.
+    private AdminRequest? Received(LinkedListNode<Socket> place, AdminRequest request)
+    {
+        lock (_gate)
+        {
+            if (place.List is null) return null;
+            _waiting.Remove(place);
+            return request;
+        }
+    }
+
+    private LinkedListNode<Socket> Wait(Socket socket)
+    {
+        lock (_gate) return _waiting.AddLast(socket);
     }
 
     private async Task<bool> ServeOneAsync(Wire wire, Socket socket)
     {
-        int head = await wire.ReadHeadAsync(_limits.MaxHeadBytes).ConfigureAwait(false);
-        if (head == Wire.Closed) return false;
-        if (head == Wire.TooLong)
+        LinkedListNode<Socket> place = Wait(socket);
+        try
         {
-            await SendAsync(wire, AdminResponse.Text($"The head is longer than {_limits.MaxHeadBytes} bytes.\n", 431), null, keepAlive: false).ConfigureAwait(false);
-            return false;
+            (AdminRequest? request, AdminResponse? refusal) = await ReadAsync(wire).ConfigureAwait(false);
+            if (request is not null && Received(place, request) is null) return false;
+            if (refusal is not null) await SendAsync(wire, refusal, null, keepAlive: false).ConfigureAwait(false);
+            return request is not null && await AnswerAsync(wire, socket, request).ConfigureAwait(false);
         }
+        finally
+        {
+            lock (_gate) if (place.List is not null) _waiting.Remove(place);
+        }
+    }
+
+    // Neither: the peer has closed.
+    private async Task<(AdminRequest? Request, AdminResponse? Refusal)> ReadAsync(Wire wire)
+    {
+        int head = await wire.ReadHeadAsync(_limits.MaxHeadBytes).ConfigureAwait(false);
+        if (head == Wire.Closed) return default;
+        if (head == Wire.TooLong) return (null, AdminResponse.Text($"The head is longer than {_limits.MaxHeadBytes} bytes.\n", 431));
         int status = AdminRequest.Parse(wire.Head(head), out AdminRequest? request, out string fault);
         wire.Consume(head + 4);
-        if (request is null)
-        {
-            await SendAsync(wire, AdminResponse.Text($"{fault}\n", status), null, keepAlive: false).ConfigureAwait(false);
-            return false;
-        }
+        if (request is null) return (null, AdminResponse.Text($"{fault}\n", status));
         await wire.SkipAsync(request.ContentLength).ConfigureAwait(false);
+        return (request, null);
+    }
+
+    private async Task<bool> AnswerAsync(Wire wire, Socket socket, AdminRequest request)
+    {
         AdminResponse response;
         if (HostGuard.Refuse(request, ((IPEndPoint)socket.LocalEndPoint!).Address, _configuredHost) is { } reason)
         {

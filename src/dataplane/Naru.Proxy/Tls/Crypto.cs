@@ -9,6 +9,7 @@ internal static unsafe partial class Crypto
 {
     private const string Lib = "libcrypto.so.3";
 
+    public const uint IsAuthority = 0x10, SignsCertificates = 4, SignsLists = 2;
     public const int BioFlagsRetry = 0x08, BioFlagsRead = 0x01, BioFlagsWrite = 0x02, BioFlagsAll = 0x0f;
     public const int BioCtrlEof = 2, BioCtrlInfo = 3, BioCtrlFlush = 11;
     public const int NidSubjectAltName = 85, KeyRsa = 6, KeyEc = 408;
@@ -62,6 +63,10 @@ internal static unsafe partial class Crypto
     [LibraryImport(Lib)] public static partial nint X509_get_X509_PUBKEY(nint certificate);
     [LibraryImport(Lib)] public static partial int i2d_X509_PUBKEY(nint key, byte** into);
     [LibraryImport(Lib)] public static partial nint X509_get_ext_d2i(nint certificate, int nid, int* critical, int* index);
+    [LibraryImport(Lib)] public static partial uint X509_get_extension_flags(nint certificate);
+    [LibraryImport(Lib)] public static partial uint X509_get_key_usage(nint certificate);
+    [LibraryImport(Lib)] public static partial int X509_cmp_current_time(nint time);
+    [LibraryImport(Lib)] public static partial int i2d_X509(nint certificate, byte** into);
     [LibraryImport(Lib)] public static partial void GENERAL_NAMES_free(nint names);
     [LibraryImport(Lib)] public static partial nint GENERAL_NAME_get0_value(nint name, int* type);
     [LibraryImport(Lib)] public static partial int X509_check_private_key(nint certificate, nint key);

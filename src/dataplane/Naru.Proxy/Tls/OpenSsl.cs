@@ -17,6 +17,8 @@ internal static unsafe partial class OpenSsl
     public const int ErrorSsl = 1, ErrorWantRead = 2, ErrorWantWrite = 3, ErrorSyscall = 5, ErrorZeroReturn = 6;
     public const int ReasonNoPeerCertificate = 199, ReasonUnexpectedEof = 294, ReasonVerifyFailed = 134;
     public const int CallbackOk = 0, CallbackAlertFatal = 2, CallbackNoAck = 3;
+    public const int TicketEmpty = 3, TicketNotDecrypted = 4, TicketGood = 5;
+    public const int TicketIgnoreRenew = 2, TicketUse = 3, TicketUseRenew = 4;
     public const int AlertUnrecognizedName = 112, AlertInternalError = 80;
 
     public const int CtrlMode = 33, CtrlReadAhead = 41, CtrlSessionCacheSize = 42, CtrlSessionCacheMode = 44, CtrlServerNameCallback = 53,
@@ -82,6 +84,12 @@ internal static unsafe partial class OpenSsl
     [LibraryImport(Lib)] public static partial int SSL_SESSION_is_resumable(nint session);
     [LibraryImport(Lib)] public static partial void SSL_SESSION_free(nint session);
     [LibraryImport(Lib)] public static partial int SSL_SESSION_up_ref(nint session);
+
+    [LibraryImport(Lib)] public static partial nint SSL_SESSION_get0_peer(nint session);
+    [LibraryImport(Lib)] public static partial int SSL_CTX_set_session_ticket_cb(nint context, nint generated, nint decrypted, nint argument);
+    [LibraryImport(Lib)] public static partial int SSL_CTX_remove_session(nint context, nint session);
+    [LibraryImport(Lib)] public static partial nint SSL_get_SSL_CTX(nint ssl);
+    [LibraryImport(Lib)] public static partial int SSL_set_num_tickets(nint ssl, nuint count);
 
     static OpenSsl()
     {

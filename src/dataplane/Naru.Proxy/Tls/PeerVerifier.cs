@@ -32,6 +32,43 @@ internal sealed unsafe class PeerVerifier
 
     public int? MaxDepth => _config.MaxVerifyDepth;
 
+    /// <summary>Whether a certificate out of its time is refused.</summary>
+    public bool HeedsTime => (_authorities is not null || _spiffe.Length > 0) && !_config.AllowExpired && !_config.AcceptUntrusted;
+
+    /// <summary>A certificate's time is over.</summary>
+    public static bool IsOver(nint x509) => Crypto.X509_cmp_current_time(Crypto.X509_get0_notAfter(x509)) < 0;
+
+    /// <summary>All that decides about a certificate, as text: what passed one verification may be taken for good only by one whose text is
+    /// the same. Where material lies is no part of it, what it says is.</summary>
+    public string Fingerprint
+    {
+        get
+        {
+            var text = new StringBuilder();
+            // Whatever is a plain value, also what a later version adds; the rest one by one.
+            Add((_config with
+            {
+                TrustedCa = null, Crl = null, WatchedDirectory = "", CertificateHashes = [], SpkiHashes = [], SubjectAltNames = [], SpiffeTrustDomains = [],
+            }).ToString());
+            foreach (ImmutableArray<byte> hash in _config.CertificateHashes) Add($"certificate {Convert.ToHexString(hash.AsSpan())}");
+            foreach (ImmutableArray<byte> hash in _config.SpkiHashes) Add($"key {Convert.ToHexString(hash.AsSpan())}");
+            foreach (SanMatcherConfig name in _config.SubjectAltNames) Add(name.ToString());
+            if (_authorities is not null) AddAuthorities("", _authorities);
+            foreach ((string domain, Authorities authorities) in _spiffe) AddAuthorities(domain, authorities);
+            return text.ToString();
+
+            void AddAuthorities(string domain, Authorities authorities)
+            {
+                Add($"authorities of {domain}");
+                foreach (CertificateInfo info in authorities.Infos) Add(Convert.ToHexString(info.Sha256.AsSpan()));
+                Add($"lists {Convert.ToHexString(authorities.ListsDigest)}");
+            }
+
+            // With its length before it: no value can look like two.
+            void Add(string part) => text.Append(part.Length).Append(':').Append(part).Append('\n');
+        }
+    }
+
     /// <summary>The function OpenSSL calls instead of its own verification.</summary>
     public static nint Callback => (nint)(delegate* unmanaged[Cdecl]<nint, nint, int>)&OnVerify;
 
@@ -60,6 +97,12 @@ internal sealed unsafe class PeerVerifier
     private bool Accepts(nint verification, TlsSession session)
     {
         nint leaf = Crypto.X509_STORE_CTX_get0_cert(verification);
+        if (session.IsServer && !session.MayKeep(leaf)) return false;
+        if (_spiffe.Length > 0 && !IsLeaf(leaf))
+        {
+            session.Refuse(TlsStats.FailVerifyError, $"its certificate for {Describe(leaf)} is no SPIFFE leaf: it may sign certificates, or does not say what its key is for");
+            return _config.AcceptUntrusted;
+        }
         if (_spiffe.Length > 0 && !HasTrustDomain(leaf, verification, session)) return _config.AcceptUntrusted;
         if (_authorities is not null || _spiffe.Length > 0)
         {
@@ -89,6 +132,11 @@ internal sealed unsafe class PeerVerifier
         }
         return true;
     }
+
+    // X509-SVID 4.1 and 4.3: no authority, and a key usage that neither signs certificates nor revocation lists. Without the extension
+    // a key may do anything, which OpenSSL says with all bits set.
+    private static bool IsLeaf(nint leaf) =>
+        (Crypto.X509_get_extension_flags(leaf) & Crypto.IsAuthority) == 0 && (Crypto.X509_get_key_usage(leaf) & (Crypto.SignsCertificates | Crypto.SignsLists)) == 0;
 
     // Exactly one URI name, spiffe://<trust domain>/…, decides which authorities count (SPIFFE X509-SVID 2).
     private bool HasTrustDomain(nint leaf, nint verification, TlsSession session)

@@ -36,7 +36,7 @@ internal sealed unsafe class TlsServerContext : TlsContext
         _alpn = AlpnWire(config.Common.Alpn);
         _staples = credentials.Any(c => c.Staple.Length > 0);
         Tickets = config.DisableStatelessResumption ? null : tickets;
-        _sessionScope = Crypto.Sha256(Encoding.UTF8.GetBytes(ScopeText(scope, verifier)));
+        _sessionScope = Crypto.Sha256(Encoding.UTF8.GetBytes($"{scope}\n{config.RequireClientCertificate}\n{verifier?.Fingerprint ?? "no verification"}"));
         var names = new Dictionary<string, List<Credential>>(StringComparer.Ordinal);
         foreach (Credential credential in credentials)
         {
@@ -46,8 +46,8 @@ internal sealed unsafe class TlsServerContext : TlsContext
                 those.Add(credential);
             }
         }
-        // The first certificate serves whoever asks for no known name, together with one of another key type for the same name.
-        Handle = HandleFor(NamesOf(credentials[0]).Select(n => names[n]).FirstOrDefault(c => c[0] == credentials[0]) ?? [credentials[0]]);
+        // The first certificate serves whoever asks for no known name, whatever its key (Envoy docs: SSL, certificate selection).
+        Handle = HandleFor([credentials[0]]);
         _scanned = credentials.Length > 1 ? HandleFor([.. credentials]) : Handle;
         foreach ((string name, List<Credential> those) in names) _byName[name] = HandleFor(those);
     }
@@ -68,7 +68,9 @@ internal sealed unsafe class TlsServerContext : TlsContext
         if (Tickets is null) options |= OpenSsl.OpNoTicket;
         else if (OpenSsl.SSL_CTX_set_tlsext_ticket_key_evp_cb(handle, TicketKeys.Callback) != 1) throw new TlsMaterialException("OpenSSL takes no ticket keys");
         _ = OpenSsl.SSL_CTX_set_options(handle, options);
-        if (Tickets is null && _config.DisableStatefulResumption) _ = OpenSsl.SSL_CTX_set_num_tickets(handle, 0);
+        // In TLS 1.3 a session that the server keeps is named by a ticket as well: without tickets nothing is resumed there.
+        if (Tickets is null) _ = OpenSsl.SSL_CTX_set_num_tickets(handle, 0);
+        else if (Verifier is { HeedsTime: true }) _ = OpenSsl.SSL_CTX_set_session_ticket_cb(handle, 0, (nint)(delegate* unmanaged[Cdecl]<nint, nint, byte*, nuint, int, nint, int>)&OnTicketRead, 0);
         _ = OpenSsl.SSL_CTX_ctrl(handle, OpenSsl.CtrlSessionCacheMode, _config.DisableStatefulResumption ? OpenSsl.SessionCacheOff : OpenSsl.SessionCacheServer, 0);
         _ = OpenSsl.SSL_CTX_ctrl(handle, OpenSsl.CtrlSessionCacheSize, MaxCachedSessions, 0);
         if (_config.SessionTimeout is { } life) _ = OpenSsl.SSL_CTX_set_timeout(handle, (nint)life.TotalSeconds);
@@ -91,27 +93,22 @@ internal sealed unsafe class TlsServerContext : TlsContext
             foreach (nint authority in authorities.Certificates) _ = OpenSsl.SSL_CTX_add_client_CA(handle, authority);
     }
 
-    // What a session was checked against belongs to its scope: another set of authorities makes another scope. Own certificates
-    // are no part of it, so that their rotation costs nobody a full handshake.
-    private string ScopeText(string scope, PeerVerifier? verifier)
+    // A session is good under the verification that it passed, and while the certificate is that it was made with. Where it is not,
+    // a full handshake follows.
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static int OnTicketRead(nint ssl, nint session, byte* key, nuint keyLength, int status, nint argument)
     {
-        var text = new StringBuilder(scope).Append('\n').Append(_config.RequireClientCertificate).Append(_config.Common.Validation is null ? '-' : '+');
-        foreach (Authorities authorities in verifier?.All ?? [])
-        {
-            foreach (CertificateInfo info in authorities.Infos) text.Append('\n').Append(Convert.ToHexString(info.Sha256.AsSpan()));
-            text.Append('\n').Append(Convert.ToHexString(authorities.ListsDigest));
-        }
-        foreach (SanMatcherConfig name in verifier?.Config.SubjectAltNames ?? []) text.Append('\n').Append(name.Type).Append(name.Matcher.Kind).Append(name.Matcher.Value);
-        foreach (ImmutableArray<byte> hash in verifier?.Config.CertificateHashes ?? []) text.Append("\nh").Append(Convert.ToHexString(hash.AsSpan()));
-        foreach (ImmutableArray<byte> hash in verifier?.Config.SpkiHashes ?? []) text.Append("\ns").Append(Convert.ToHexString(hash.AsSpan()));
-        return text.ToString();
+        if (status is OpenSsl.TicketEmpty or OpenSsl.TicketNotDecrypted || session == 0) return OpenSsl.TicketIgnoreRenew;
+        nint peer = OpenSsl.SSL_SESSION_get0_peer(session);
+        if (peer != 0 && PeerVerifier.IsOver(peer)) return OpenSsl.TicketIgnoreRenew;
+        return status == OpenSsl.TicketGood ? OpenSsl.TicketUse : OpenSsl.TicketUseRenew;
     }
 
     private static List<string> NamesOf(Credential credential)
     {
         List<string> names = [.. credential.Info.Names.Where(n => n.Type == SanType.Dns).Select(n => n.Value.ToLowerInvariant()).Distinct()];
-        if (names.Count > 0) return names;
-        // Only the common name, as old certificates have it.
+        if (names.Count > 0 || credential.Info.Names.Length > 0) return names;
+        // Only the common name, as old certificates have it (RFC 6125 6.4.4: not where there are other names).
         string? common = credential.Info.Subject.Split(',').FirstOrDefault(p => p.StartsWith("CN=", StringComparison.Ordinal));
         if (common is not null) names.Add(common[3..].ToLowerInvariant());
         return names;

@@ -20,6 +20,9 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <summary>Goes on when the socket is writable.</summary>
     public const int WantWrite = -3;
 
+    // 64 KiB hold the rest of a session too.
+    private const int MostKept = 60_000;
+
     private static readonly nint s_bioMethod = MakeBioMethod();
 
     [ThreadStatic]
@@ -126,6 +129,7 @@ internal sealed unsafe class TlsSession : IDisposable
         int result = OpenSsl.SSL_do_handshake(_ssl);
         if (result == 1)
         {
+            if (IsServer && ResumesForExpired()) return HandshakeFailed();
             Established = true;
             CountHandshake();
             FreeBuffers();
@@ -137,6 +141,32 @@ internal sealed unsafe class TlsSession : IDisposable
             case OpenSsl.ErrorWantWrite: return WantWrite;
             default: return HandshakeFailed();
         }
+    }
+
+    // Sessions that we keep by id come with the certificate as it was; those in tickets were looked at before (TlsServerContext).
+    private bool ResumesForExpired()
+    {
+        if (Context.Verifier is not { HeedsTime: true } || OpenSsl.SSL_session_reused(_ssl) != 1) return false;
+        nint certificate = OpenSsl.SSL_get1_peer_certificate(_ssl);
+        if (certificate == 0) return false;
+        bool over = PeerVerifier.IsOver(certificate);
+        if (over)
+        {
+            Refuse(TlsStats.FailVerifyError, $"its certificate expired on {Crypto.Time(Crypto.X509_get0_notAfter(certificate)):yyyy-MM-dd HH:mm:ss} UTC, after the session was made that it resumes");
+            _ = OpenSsl.SSL_CTX_remove_session(OpenSsl.SSL_get_SSL_CTX(_ssl), OpenSsl.SSL_get_session(_ssl));
+        }
+        Crypto.X509_free(certificate);
+        return over;
+    }
+
+    /// <summary>Whether a session with this client certificate can be kept. A ticket has at most 64 KiB with the certificate in it: in TLS 1.3
+    /// none is sent for a larger one; in TLS 1.2 it was promised before the certificate came, and the peer is refused.</summary>
+    public bool MayKeep(nint certificate)
+    {
+        if (Context is not TlsServerContext { Tickets: not null } || Crypto.i2d_X509(certificate, null) < MostKept) return true;
+        if (OpenSsl.SSL_version(_ssl) >= OpenSsl.Tls13) return OpenSsl.SSL_set_num_tickets(_ssl, 0) == 1;
+        Refuse(TlsStats.ConnectionError, $"its certificate has {Crypto.i2d_X509(certificate, null)} bytes, more than the {MostKept} that fit into a session ticket of TLS 1.2");
+        return false;
     }
 
     /// <summary>Reads what was decrypted: bytes, 0 at the peer's orderly end, or a negative constant. An end without close_notify is a

@@ -100,13 +100,13 @@ public sealed class TlsPeersTests : IDisposable
     }
 
     [Theory]
-    [InlineData(false, false, true)]
-    [InlineData(true, false, true)]
-    [InlineData(false, true, true)]
-    [InlineData(true, true, false)]
-    public async Task Sessions_are_resumed_by_ticket_or_from_the_cache_unless_both_are_off(bool noTickets, bool noCache, bool reused)
+    [InlineData(false, false, true, true)]
+    [InlineData(true, false, true, false)]
+    [InlineData(false, true, true, true)]
+    [InlineData(true, true, false, false)]
+    public async Task Sessions_are_resumed_by_ticket_or_in_TLS_1_2_by_id_unless_that_is_off(bool noTickets, bool noCache, bool reusedIn12, bool reusedIn13)
     {
-        foreach (TlsVersion version in new[] { TlsVersion.Tls12, TlsVersion.Tls13 })
+        foreach ((TlsVersion version, bool reused) in new[] { (TlsVersion.Tls12, reusedIn12), (TlsVersion.Tls13, reusedIn13) })
         {
             CommonTlsConfig common = TlsBench.Common(_root.Issue(["a.example"])) with { MaximumVersion = version };
             TlsServerSlot slot = _bench.Server(new DownstreamTlsConfig { Common = common, DisableStatelessResumption = noTickets, DisableStatefulResumption = noCache });

@@ -1,5 +1,6 @@
 // Ways to say whom to trust, one by one, and what is said about material that cannot be used.
 using System.Collections.Immutable;
+using System.Security.Cryptography.X509Certificates;
 using Naru.Core;
 using Naru.Kit;
 using Naru.Proxy.Config;
@@ -80,6 +81,123 @@ public sealed class TlsVerificationTests : IDisposable
         Assert.Contains("is of trust domain third.example, trusted are cluster.local, other.example", (await MeetAsync(_root.Issue(["spiffe://third.example/x"]), validation)).Failure);
         Assert.Contains("it must have one URI name", (await MeetAsync(_root.Issue(["a.example"]), validation)).Failure);
         Assert.Contains("it must have one URI name", (await MeetAsync(_root.Issue([Spiffe, "spiffe://other.example/x"]), validation)).Failure);
+        foreach (X509KeyUsageFlags? usage in new X509KeyUsageFlags?[] { null, X509KeyUsageFlags.DigitalSignature | X509KeyUsageFlags.KeyCertSign, X509KeyUsageFlags.CrlSign })
+            Assert.Contains("is no SPIFFE leaf", (await MeetAsync(_root.Issue([Spiffe], usage: usage), validation)).Failure);
+    }
+
+    [Theory]
+    [InlineData(TlsVersion.Tls12, true, false)]
+    [InlineData(TlsVersion.Tls13, true, true)]
+    [InlineData(TlsVersion.Tls12, false, true)]
+    public async Task A_certificate_too_large_for_a_ticket_gets_in_where_no_ticket_was_promised(TlsVersion version, bool tickets, bool good)
+    {
+        TestCertificate large = _root.Issue(["x"], padding: 75_000);
+        TlsServerSlot server = _bench.Server(new DownstreamTlsConfig
+        {
+            Common = TlsBench.Common(_root.Issue(["a.example"])) with { Validation = TlsBench.Trust(_root), MaximumVersion = version },
+            RequireClientCertificate = true,
+            DisableStatelessResumption = !tickets,
+        });
+        using TlsBench.EchoServer listening = _bench.Listen(server);
+        TlsClientSlot client = _bench.Client(new UpstreamTlsConfig { Common = TlsBench.Common(large) });
+        (Outcome outcome, string answer) = await _bench.ExchangeAsync(client, listening.Port);
+        Outcome served = await listening.NextAsync();
+        Assert.Equal((good, good ? "ping\n" : ""), (served.Ok, answer));
+        if (!good) Assert.Contains("more than the 60000 that fit into a session ticket", served.Failure);
+        Assert.DoesNotContain("internal error", outcome.Failure, StringComparison.OrdinalIgnoreCase);
+    }
+
+    // Rows: what the first verification leaves out that the second asks for.
+    [Theory]
+    [InlineData("untrusted")]
+    [InlineData("roots")]
+    [InlineData("expired")]
+    [InlineData("depth")]
+    [InlineData("name")]
+    [InlineData("case")]
+    [InlineData("kind")]
+    [InlineData("hash")]
+    [InlineData("key")]
+    [InlineData("lists")]
+    [InlineData("domains")]
+    [InlineData("required")]
+    public async Task A_session_is_resumed_under_the_verification_it_passed_and_no_other(string change)
+    {
+        TestCertificate own = _root.Issue(["x", Spiffe]);
+        ValidationContextConfig strict = TlsBench.Trust(_root);
+        ValidationContextConfig Named(StringMatcherConfig matcher, SanType? type) => strict with { SubjectAltNames = [new SanMatcherConfig(type, matcher)] };
+        (ValidationContextConfig before, ValidationContextConfig after) = change switch
+        {
+            "untrusted" => (strict with { AcceptUntrusted = true }, strict),
+            "roots" => (TlsBench.Trust(_root), strict with { TrustedCa = TlsBench.Inline(_root.Pem + new TestAuthority("more").Pem) }),
+            "expired" => (strict with { AllowExpired = true }, strict),
+            "depth" => (strict with { MaxVerifyDepth = 20 }, strict with { MaxVerifyDepth = 1 }),
+            "name" => (strict, Named(new StringMatcherConfig(StringMatchKind.Exact, "x"), SanType.Dns)),
+            "case" => (Named(new StringMatcherConfig(StringMatchKind.Prefix, "x", IgnoreCase: true), SanType.Dns), Named(new StringMatcherConfig(StringMatchKind.Prefix, "x"), SanType.Dns)),
+            "kind" => (Named(new StringMatcherConfig(StringMatchKind.Prefix, "x"), null), Named(new StringMatcherConfig(StringMatchKind.Prefix, "x"), SanType.Dns)),
+            "hash" => (strict, strict with { CertificateHashes = [[.. own.Hash]] }),
+            "key" => (strict, strict with { SpkiHashes = [[.. own.KeyHash]] }),
+            "lists" => (strict, strict with { Crl = TlsBench.Inline(_root.Revoke(_root.Issue(["gone"]))) }),
+            "domains" => (new ValidationContextConfig { SpiffeTrustDomains = [new("cluster.local", TlsBench.Inline(_root.Pem)), new("b.example", TlsBench.Inline(_root.Pem))] },
+                new ValidationContextConfig { SpiffeTrustDomains = [new("cluster.local", TlsBench.Inline(_root.Pem)), new("c.example", TlsBench.Inline(_root.Pem))] }),
+            _ => (strict, strict),
+        };
+        foreach (TlsVersion version in new[] { TlsVersion.Tls12, TlsVersion.Tls13 })
+        {
+            CommonTlsConfig common = TlsBench.Common(_root.Issue(["a.example"])) with { MaximumVersion = version };
+            TlsServerSlot first = _bench.Server(new DownstreamTlsConfig { Common = common with { Validation = before }, RequireClientCertificate = change != "required" });
+            TlsServerSlot second = _bench.Server(new DownstreamTlsConfig { Common = common with { Validation = after }, RequireClientCertificate = true });
+            TlsClientSlot client = _bench.Client(new UpstreamTlsConfig { Common = TlsBench.Common(own) });
+            using TlsBench.EchoServer early = _bench.Listen(first), late = _bench.Listen(second);
+            Assert.False((await _bench.ExchangeAsync(client, early.Port)).Outcome.Reused);
+            Assert.True((await _bench.ExchangeAsync(client, early.Port)).Outcome.Reused);
+            (Outcome outcome, string answer) = await _bench.ExchangeAsync(client, late.Port);
+            Assert.Equal(("ping\n", false), (answer, outcome.Reused));
+        }
+    }
+
+    [Fact]
+    public void Every_field_of_a_verification_is_in_its_fingerprint()
+    {
+        ValidationContextConfig plain = TlsBench.Trust(_root);
+        string own = new PeerVerifier(plain, null, []).Fingerprint;
+        // What these say is material, and judged by what was read.
+        string[] material = [nameof(plain.TrustedCa), nameof(plain.Crl), nameof(plain.SpiffeTrustDomains), nameof(plain.WatchedDirectory)];
+        foreach (System.Reflection.PropertyInfo field in typeof(ValidationContextConfig).GetProperties().Where(p => p.CanWrite && !material.Contains(p.Name)))
+        {
+            ValidationContextConfig changed = plain with { };
+            object value = field.PropertyType == typeof(bool) ? true
+                : field.PropertyType == typeof(int?) ? 7
+                : field.PropertyType == typeof(ImmutableArray<ImmutableArray<byte>>) ? ImmutableArray.Create(ImmutableArray.Create<byte>(1))
+                : field.PropertyType == typeof(ImmutableArray<SanMatcherConfig>) ? ImmutableArray.Create(TlsBench.San(SanType.Dns, "x"))
+                : throw new InvalidOperationException($"say how {field.Name} changes");
+            field.SetValue(changed, value);
+            Assert.True(own != new PeerVerifier(changed, null, []).Fingerprint, field.Name);
+        }
+    }
+
+    [Theory]
+    [InlineData(TlsVersion.Tls12, true)]
+    [InlineData(TlsVersion.Tls12, false)]
+    [InlineData(TlsVersion.Tls13, true)]
+    public async Task A_certificate_that_has_expired_since_is_not_resumed(TlsVersion version, bool tickets)
+    {
+        TestCertificate own = _root.Issue(["x"], to: 4.0 / 86_400);
+        TlsServerSlot server = _bench.Server(new DownstreamTlsConfig
+        {
+            Common = TlsBench.Common(_root.Issue(["a.example"])) with { Validation = TlsBench.Trust(_root), MaximumVersion = version },
+            RequireClientCertificate = true,
+            DisableStatelessResumption = !tickets,
+        });
+        using TlsBench.EchoServer listening = _bench.Listen(server);
+        TlsClientSlot client = _bench.Client(new UpstreamTlsConfig { Common = TlsBench.Common(own) });
+        Assert.Equal("ping\n", (await _bench.ExchangeAsync(client, listening.Port)).Answer);
+        Assert.True((await listening.NextAsync()).Ok);
+        await Waiting.UntilAsync(() => DateTime.UtcNow > own.Certificate.NotAfter.ToUniversalTime().AddSeconds(1), "the certificate to expire");
+        await _bench.ExchangeAsync(client, listening.Port);
+        Outcome late = await listening.NextAsync();
+        Assert.False(late.Ok);
+        Assert.Contains("expired on", late.Failure);
     }
 
     [Theory]
