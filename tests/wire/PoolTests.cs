@@ -81,7 +81,7 @@ public sealed class PoolTests
 
     [Theory]
     [InlineData("")]
-    [InlineData("retry_policy: { retry_on: \"5xx,reset,connect-failure\", num_retries: 3 }")]
+    [InlineData("retry_policy: { retry_on: \"connect-failure,refused-stream,reset-before-request\", num_retries: 3 }")]
     public async Task A_post_whose_bytes_were_written_is_never_sent_twice(string route)
     {
         var seen = new ConcurrentBag<string>();

@@ -24,6 +24,8 @@ internal sealed record Audience(string Gateway, int Port, NodeInfo Node);
 
 internal static class Routes
 {
+    /// <summary>Of policies that nobody wrote: only what the endpoint did not process, and what gRPC calls unavailable; no status, so that no
+    /// payment is made twice (istiod sends the same).</summary>
     public const string DefaultRetryOn = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
 
     /// <summary>The routes of one VirtualService that its audience gets.</summary>
@@ -198,7 +200,6 @@ internal static class Routes
             NumRetries = (uint)(retry?.Attempts ?? 2),
         };
         if (retry is { RetryOn.Length: > 0 }) policy.RetriableStatusCodes.AddRange(retry.StatusCodes.Select(c => (uint)c));
-        else policy.RetriableStatusCodes.Add(503);
         if (retry?.PerTryTimeout is { } perTry) policy.PerTryTimeout = Duration.FromTimeSpan(perTry);
         if (retry?.Backoff is { } backoff)
             policy.RetryBackOff = new RetryPolicy.Types.RetryBackOff { BaseInterval = Duration.FromTimeSpan(backoff) };

@@ -197,7 +197,7 @@ public sealed record WeightedClusterConfig(string Name, uint Weight)
     public string? HostRewriteLiteral { get; init; }
 }
 
-/// <summary><c>envoy.config.route.v3.RetryPolicy</c>. A request that may not be repeated is never retried once bytes were sent.</summary>
+/// <summary><c>envoy.config.route.v3.RetryPolicy</c>.</summary>
 public sealed record RetryPolicyConfig
 {
     /// <summary>Conditions.</summary>

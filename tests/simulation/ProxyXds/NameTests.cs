@@ -55,6 +55,74 @@ public sealed class NameTests
         await world.UntilAsync(() => world.Plane.Addresses("web") == "10.0.0.9:80", "the recovery");
     }
 
+    [Theory]
+    [InlineData(DnsLookupFamily.V4Only, false)]
+    [InlineData(DnsLookupFamily.V4Only, true)]
+    [InlineData(DnsLookupFamily.Auto, false)]
+    [InlineData(DnsLookupFamily.Auto, true)]
+    [InlineData(DnsLookupFamily.All, false)]
+    [InlineData(DnsLookupFamily.All, true)]
+    public async Task A_strict_name_without_addresses_has_no_endpoints_any_more(DnsLookupFamily family, bool unknown)
+    {
+        World world = Static("web.local", logical: false, c => c with
+        {
+            DnsLookupFamily = family,
+            LoadAssignment = new EndpointsConfig("web", [new EndpointConfig(new AddressConfig("web.local", 80)), new EndpointConfig(new AddressConfig("other.local", 81))]),
+        });
+        world.Names["web.local"] = ["10.0.0.1"];
+        world.Names["other.local"] = ["10.0.0.2"];
+        world.Start();
+        await world.UntilAsync(() => world.IsLive, "the first lookup");
+        Gone("web.local");
+        world.Wait(5);
+        await world.UntilAsync(() => world.Plane.Addresses("web") == "10.0.0.2:81", "the name that is left");
+        Gone("other.local");
+        world.Wait(5);
+        await world.UntilAsync(() => world.Plane.Addresses("web").Length == 0, "no endpoints");
+        Assert.Equal(0, world.Stat("cluster.web", "update_failure"));
+        world.Unknown.Clear();
+        world.Names["web.local"] = ["10.0.0.3"];
+        world.Wait(5);
+        await world.UntilAsync(() => world.Plane.Addresses("web") == "10.0.0.3:80", "the name that is back");
+
+        void Gone(string name)
+        {
+            world.Names[name] = [];
+            if (unknown) world.Unknown.Add(name);
+        }
+    }
+
+    [Theory]
+    [InlineData(DnsLookupFamily.Auto, System.Net.Sockets.AddressFamily.InterNetworkV6)]
+    [InlineData(DnsLookupFamily.V4Preferred, System.Net.Sockets.AddressFamily.InterNetwork)]
+    [InlineData(DnsLookupFamily.All, System.Net.Sockets.AddressFamily.InterNetworkV6)]
+    [InlineData(DnsLookupFamily.All, System.Net.Sockets.AddressFamily.InterNetwork)]
+    public async Task Half_an_answer_without_addresses_takes_nothing_away(DnsLookupFamily family, System.Net.Sockets.AddressFamily mute)
+    {
+        World world = Static("web.local", logical: false, c => c with { DnsLookupFamily = family });
+        world.Names["web.local"] = ["10.0.0.1"];
+        world.Start();
+        await world.UntilAsync(() => world.IsLive, "the first lookup");
+        world.Names["web.local"] = [];
+        world.Mute = mute;
+        world.Wait(5);
+        await world.UntilAsync(() => world.Stat("cluster.web", "update_failure") == 1, "the failure");
+        Assert.Equal("10.0.0.1:80", world.Plane.Addresses("web"));
+    }
+
+    [Fact]
+    public async Task A_logical_name_without_addresses_keeps_the_one_it_had()
+    {
+        World world = Static("web.local", logical: true);
+        world.Names["web.local"] = ["10.0.0.1"];
+        world.Start();
+        await world.UntilAsync(() => world.IsLive, "the first lookup");
+        world.Names["web.local"] = [];
+        world.Wait(5);
+        await world.UntilAsync(() => world.Stat("cluster.web", "update_empty") == 1, "the empty answer");
+        Assert.Equal("10.0.0.1:80", world.Plane.Addresses("web"));
+    }
+
     [Fact]
     public async Task A_name_that_cannot_be_resolved_does_not_hold_up_the_start()
     {

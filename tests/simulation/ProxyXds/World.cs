@@ -51,6 +51,12 @@ internal sealed class World : INameLookup
 
     /// <summary>Names and addresses; a name that is not here cannot be looked up.</summary>
     public Dictionary<string, string[]> Names { get; } = [];
+
+    /// <summary>Names of which servers say that there are none such.</summary>
+    public HashSet<string> Unknown { get; } = [];
+
+    /// <summary>A family of which no server can say anything.</summary>
+    public AddressFamily Mute { get; set; }
     public int Lookups { get; private set; }
 
     /// <summary>What look-ups say of how long they hold.</summary>
@@ -135,6 +141,8 @@ internal sealed class World : INameLookup
     {
         await Task.Yield();
         Lookups++;
+        if (Unknown.Contains(name)) throw new SocketException((int)SocketError.HostNotFound);
+        if (family == Mute) throw new SocketException((int)SocketError.TryAgain);
         return Names.TryGetValue(name, out string[]? addresses) ? new NameAnswer([.. addresses.Select(IPAddress.Parse)], TimeToLive) : throw new SocketException((int)SocketError.TryAgain);
     }
 

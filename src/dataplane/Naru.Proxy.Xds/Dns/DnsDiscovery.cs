@@ -1,5 +1,6 @@
 // Resolves the names of STRICT_DNS and LOGICAL_DNS clusters, again and again, and says what addresses they have now.
-// Runs on the main context; lookups themselves run elsewhere. A failed lookup takes nothing away: the last good answer stays.
+// Runs on the main context; lookups themselves run elsewhere. A lookup that failed takes nothing away, the last good answer
+// stays; one that says that there are no addresses does.
 using System.Collections.Immutable;
 using System.Net;
 using System.Net.Sockets;
@@ -90,7 +91,11 @@ internal sealed class DnsDiscovery(
                 try
                 {
                     NameAnswer answer = await _owner.LookupAsync(name, Cluster, _end.Token).ConfigureAwait(false);
-                    answers[i] = (name, answer, answer.Addresses.Length > 0 ? null : "no address");
+                    answers[i] = (name, answer, null);
+                }
+                catch (SocketException e) when (NameLookups.SaysNone(e))
+                {
+                    answers[i] = (name, new NameAnswer([], null), null);
                 }
                 catch (Exception e) when (e is SocketException or OperationCanceledException or ArgumentException)
                 {
@@ -107,6 +112,7 @@ internal sealed class DnsDiscovery(
             TimeSpan? ttl = null;
             foreach ((string name, NameAnswer answer, string? error) in answers)
             {
+                if (error is null && answer.Addresses.Length == 0 && !TakesNone(name)) continue;
                 if (error is null)
                 {
                     _good[name] = Settle(name, answer.Addresses);
@@ -121,7 +127,7 @@ internal sealed class DnsDiscovery(
             }
             _failures = failed ? _failures + 1 : 0;
             _stats.Add(failed ? ClusterUpdateStats.Failure : ClusterUpdateStats.Success);
-            Publish();
+            Publish(failed);
             // A TTL of nothing is no rate (Envoy: Cluster.respect_dns_ttl).
             TimeSpan wait = Cluster.RespectDnsTtl && ttl > TimeSpan.Zero ? ttl.Value : Cluster.DnsRefreshRate;
             if (_failures > 0 && Cluster.DnsFailureWait(_failures) is { } rate) wait = rate;
@@ -130,14 +136,25 @@ internal sealed class DnsDiscovery(
             _timer.Change(wait, Timeout.InfiniteTimeSpan);
         }
 
+        // An answer without addresses: a strict name has none any more, a logical one keeps the one it had (Envoy: service discovery, strict DNS
+        // and logical DNS).
+        private bool TakesNone(string name)
+        {
+            _stats.Add(ClusterUpdateStats.Empty);
+            bool takes = Cluster.Type != DiscoveryType.LogicalDns;
+            bool had = _good.TryGetValue(name, out IPAddress[]? last) && last.Length > 0;
+            if (had || _published is null) _owner.Log(LogLevel.Warning, $"dns: cluster {Cluster.Name}: {name} has no addresses; {(had && !takes ? "the last one stays" : "it has no endpoints from this name")}");
+            return takes;
+        }
+
         /// <summary>A logical name keeps its address while the answer still holds it: rotation is not a change.</summary>
         private IPAddress[] Settle(string name, IPAddress[] addresses)
         {
-            if (Cluster.Type != DiscoveryType.LogicalDns) return addresses;
+            if (Cluster.Type != DiscoveryType.LogicalDns || addresses.Length == 0) return addresses;
             return _good.TryGetValue(name, out IPAddress[]? last) && addresses.Contains(last[0]) ? last : [addresses[0]];
         }
 
-        private void Publish()
+        private void Publish(bool failed)
         {
             var endpoints = new List<EndpointConfig>();
             var seen = new HashSet<AddressConfig>();
@@ -157,7 +174,7 @@ internal sealed class DnsDiscovery(
             }
             if (_published is null && endpoints.Count == 0)
             {
-                _stats.Add(ClusterUpdateStats.Empty);
+                if (failed) _stats.Add(ClusterUpdateStats.Empty);
                 _owner.Resolved(Cluster, null);
                 return;
             }

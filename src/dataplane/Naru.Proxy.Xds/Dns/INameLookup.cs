@@ -28,21 +28,30 @@ public static class NameLookups
             case DnsLookupFamily.All:
                 Task<NameAnswer> six = lookup.LookupAsync(name, AddressFamily.InterNetworkV6, resolver, token);
                 Task<NameAnswer> four = lookup.LookupAsync(name, AddressFamily.InterNetwork, resolver, token);
-                NameAnswer a = await OrNone(six).ConfigureAwait(false), b = await OrNone(four).ConfigureAwait(false);
+                (NameAnswer a, SocketException? noSix) = await OrNone(six).ConfigureAwait(false);
+                (NameAnswer b, SocketException? noFour) = await OrNone(four).ConfigureAwait(false);
+                // Half an answer that holds nothing is none.
+                if (a.Addresses.Length + b.Addresses.Length == 0 && (noSix ?? noFour) is { } failure) throw failure;
                 return new NameAnswer([.. a.Addresses, .. b.Addresses], a.TimeToLive is { } x && b.TimeToLive is { } y ? (x < y ? x : y) : a.TimeToLive ?? b.TimeToLive);
             default:
                 bool fourFirst = family == DnsLookupFamily.V4Preferred;
                 AddressFamily first = fourFirst ? AddressFamily.InterNetwork : AddressFamily.InterNetworkV6;
                 AddressFamily second = fourFirst ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork;
-                NameAnswer preferred = await OrNone(lookup.LookupAsync(name, first, resolver, token)).ConfigureAwait(false);
-                return preferred.Addresses.Length > 0 ? preferred : await lookup.LookupAsync(name, second, resolver, token).ConfigureAwait(false);
+                (NameAnswer preferred, SocketException? failed) = await OrNone(lookup.LookupAsync(name, first, resolver, token)).ConfigureAwait(false);
+                if (preferred.Addresses.Length > 0) return preferred;
+                NameAnswer other = await lookup.LookupAsync(name, second, resolver, token).ConfigureAwait(false);
+                return other.Addresses.Length == 0 && failed is not null ? throw failed : other;
         }
     }
 
-    private static async Task<NameAnswer> OrNone(Task<NameAnswer> lookup)
+    /// <summary>Whether a failed lookup says that there is nothing, rather than that nobody could say.</summary>
+    public static bool SaysNone(SocketException failure) => failure.SocketErrorCode is SocketError.HostNotFound or SocketError.NoData;
+
+    // Why it failed, where the other family may still know.
+    private static async Task<(NameAnswer Answer, SocketException? Failure)> OrNone(Task<NameAnswer> lookup)
     {
-        try { return await lookup.ConfigureAwait(false); }
-        catch (SocketException) { return new NameAnswer([], null); }
+        try { return (await lookup.ConfigureAwait(false), null); }
+        catch (SocketException e) { return (new NameAnswer([], null), SaysNone(e) ? null : e); }
     }
 }
 

@@ -69,10 +69,9 @@ internal sealed class HostState(ClusterSlot slot, SockAddr address, string displ
 internal sealed class ClusterWorker
 {
     public uint RoundRobin;
-    public int Connections;
-    public int ActiveRequests;
-    public int Pending;
-    public int Retries;
+
+    /// <summary>By <see cref="Resource"/>; see <see cref="Breakers"/>.</summary>
+    public readonly int[] InUse = new int[4];
     private DynamicHosts? _dynamic;
 
     /// <summary>Endpoints that connections and requests name.</summary>
@@ -109,11 +108,7 @@ internal sealed class ClusterSlot
 
     public ClusterWorker Of(Worker worker) => _workers[worker.Index];
 
-    // Circuit breakers look at all workers: plain reads of others' counters, good to within what is in flight.
-    public int Connections { get { int n = 0; foreach (ClusterWorker w in _workers) n += w.Connections; return n; } }
-    public int ActiveRequests { get { int n = 0; foreach (ClusterWorker w in _workers) n += w.ActiveRequests; return n; } }
-    public int Pending { get { int n = 0; foreach (ClusterWorker w in _workers) n += w.Pending; return n; } }
-    public int Retries { get { int n = 0; foreach (ClusterWorker w in _workers) n += w.Retries; return n; } }
+    public ReadOnlySpan<ClusterWorker> Workers => _workers;
 }
 
 /// <summary>All slots by name. Slots are never taken away, so that routes may hold them; any thread may look.</summary>
@@ -193,29 +188,25 @@ internal sealed class Cluster
     };
 
     /// <summary>One full turn of weighted round robin (indexes into <see cref="Usable"/>), or null with equal weights.</summary>
-    public ushort[]? Schedule { get; }
+    public int[]? Schedule { get; }
 
-    // Smooth weighted round robin: each turn the host that is furthest behind its share. Long turns are scaled down.
-    private static ushort[] BuildSchedule(Host[] hosts)
+    // Earliest deadline first: a host of weight w is due at (k + 1/2) / w for k = 0, 1, ..., so each is spread evenly over the turn, in
+    // n log n. Long turns are scaled down.
+    private static int[] BuildSchedule(Host[] hosts)
     {
         const int MaxTurn = 4096;
         uint gcd = hosts.Aggregate(0u, (a, h) => Gcd(a, h.Weight));
         double total = hosts.Sum(h => (double)h.Weight / gcd);
         double scale = total > MaxTurn ? MaxTurn / total : 1;
         long[] weights = [.. hosts.Select(h => Math.Max(1, (long)(h.Weight / gcd * scale)))];
-        long turn = weights.Sum();
-        var current = new long[hosts.Length];
-        var schedule = new ushort[turn];
-        for (int step = 0; step < turn; step++)
+        var due = new PriorityQueue<int, (double, int)>(hosts.Length);
+        for (int i = 0; i < hosts.Length; i++) due.Enqueue(i, (0.5 / weights[i], i));
+        var schedule = new int[weights.Sum()];
+        var turns = new int[hosts.Length];
+        for (int step = 0; step < schedule.Length; step++)
         {
-            int best = 0;
-            for (int i = 0; i < hosts.Length; i++)
-            {
-                current[i] += weights[i];
-                if (current[i] > current[best]) best = i;
-            }
-            current[best] -= turn;
-            schedule[step] = (ushort)best;
+            int host = schedule[step] = due.Peek();
+            due.DequeueEnqueue(host, ((++turns[host] + 0.5) / weights[host], host));
         }
         return schedule;
     }

@@ -59,6 +59,9 @@ internal sealed partial class BodyReader
     /// <summary>Whether the whole body was seen.</summary>
     public bool Done { get; private set; }
 
+    /// <summary>Whether the framing says where the body ends: a connection that ends before is a broken message.</summary>
+    public bool EndsItself => _stream is not null || _kind != BodyKind.UntilClose;
+
     /// <summary>Body bytes seen.</summary>
     public long Bytes { get; private set; }
 

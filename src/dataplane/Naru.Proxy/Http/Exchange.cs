@@ -24,13 +24,12 @@ internal enum AbortReason : byte
     DownstreamBroken,
     UpstreamGone,
     RouteTimeout,
-    PerTryTimeout,
     StreamIdle,
     RequestTimeout,
     MaxDuration,
 }
 
-internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
+internal sealed class Exchange : IRequestInfo, IPooled
 {
     bool IPooled.IsRented { get; set; }
     private static long s_streamIds;
@@ -38,7 +37,8 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
     private RequestHeaders? _requestHeaders;
     private ResponseHeaders? _responseHeaders;
 
-    public readonly Worker Worker = worker;
+    public readonly Worker Worker;
+    public readonly Deadlines Deadlines;
     public readonly Http1Head Head = new();
     public readonly Http1Head UpstreamHead = new();
     public readonly BodyReader RequestBody = new();
@@ -47,6 +47,12 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
     public readonly LineBuffer ResponseHeadCopy = new();
     public readonly LineBuffer ResponseTrailerCopy = new();
     public readonly List<Host> Tried = [];
+
+    public Exchange(Worker worker)
+    {
+        Worker = worker;
+        Deadlines = new Deadlines(this);
+    }
 
     public ListenerConnection Connection = null!;
 
@@ -99,6 +105,9 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
     public string ReasonDetail = "";
     public bool ResponseStarted;
     public bool KeepAlive;
+
+    /// <summary>Only the end of the connection ends the answer (HTTP/1.0): cut, it must not look like that.</summary>
+    public bool EndsWithClose;
     public bool RequestBodyBuffered;
     public bool Continued;
     public bool WantAccessLog;
@@ -110,6 +119,12 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
     /// <summary>The last try went over HTTP/2.</summary>
     public bool UpstreamIsHttp2;
     public PoolWaiter? Waiter;
+
+    /// <summary>Retries that were granted.</summary>
+    public int Retried;
+
+    /// <summary>Held from the first retry on.</summary>
+    public Permit RetryPermit;
     public ReadOnlyMemory<byte> LocalBody;
 
     // The route's limits, or what the request makes of them (RequestLimits). In ms, 0 is never; GrpcTimeoutMs is -1 where grpc-timeout stays.
@@ -118,11 +133,11 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
     public bool TimesOutWith204;
 
     public AbortReason Abort;
+
+    /// <summary>The try's own time is up (<see cref="EndTry"/>).</summary>
+    public bool TryTimedOut;
     public long StartTicks;
     public DateTime Started;
-    public long LastActivity;
-    public long RouteDeadline, TryDeadline, RequestDeadline, StreamDeadline;
-    public long StreamIdleMs;
     public long RequestEndTicks, UpstreamStartTicks, UpstreamEndTicks, ResponseStartTicks, ResponseEndTicks;
     public long BytesSent, HeadBytesSent, UpstreamHeadBytes, UpstreamHeadSent;
     public long StreamId;
@@ -192,9 +207,11 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
         LocalBody = default;
         Abort = AbortReason.None;
         StartTicks = startTicks;
-        LastActivity = Worker.Now;
-        RouteDeadline = TryDeadline = RequestDeadline = StreamDeadline = TimerNode.Never;
-        StreamIdleMs = manager.StreamIdleMs;
+        TryTimedOut = false;
+        EndsWithClose = false;
+        Retried = 0;
+        RetryPermit = default;
+        Deadlines.Start(manager.StreamIdleMs);
         RequestEndTicks = UpstreamStartTicks = UpstreamEndTicks = ResponseStartTicks = ResponseEndTicks = 0;
         BytesSent = HeadBytesSent = UpstreamHeadBytes = UpstreamHeadSent = 0;
         Tried.Clear();
@@ -251,7 +268,7 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
     public long RequestBodyBytes => RequestBodyBuffered && Framing.Body == BodyKind.Length ? Framing.ContentLength : RequestBody.Bytes;
 
     /// <summary>Bytes moved: the stream is not idle.</summary>
-    public void Touch() => LastActivity = Worker.Now;
+    public void Touch() => Deadlines.Touch();
 
     /// <summary>Ends the exchange from outside: whoever waits on one of its sockets goes on and sees why.</summary>
     public void GiveUp(AbortReason reason)
@@ -264,6 +281,42 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
         upstream?.Cancel();
         stream?.Cancel();
         waiter?.Resume();
+    }
+
+    /// <summary>Ends the try, whose own time is up, and not the exchange: by then the whole request was sent, so nobody waits for the client.</summary>
+    public void EndTry()
+    {
+        TryTimedOut = true;
+        (UpstreamConnection? upstream, Http2Stream? stream) = (Upstream, UpstreamStream);
+        upstream?.Cancel();
+        stream?.Cancel();
+    }
+
+    /// <summary>Waits to be resumed; false when the exchange was given up, before or meanwhile.</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public async ValueTask<bool> WaitAsync(PoolWaiter waiter)
+    {
+        if (Abort != AbortReason.None) return false;
+        Waiter = waiter;
+        await waiter;
+        Waiter = null;
+        return Abort == AbortReason.None;
+    }
+
+    /// <summary>A try begins, on this endpoint.</summary>
+    public void BeginTry(Host host)
+    {
+        Host = host;
+        RequestSent = TryTimedOut = false;
+    }
+
+    /// <summary>The try is over. A connection that it still has is one that nobody gave back.</summary>
+    public void EndOfTry()
+    {
+        Deadlines.Try = TimerNode.Never;
+        Upstream?.Close();
+        Upstream = null;
+        UpstreamStream = null;
     }
 
     /// <summary>Ends waits on the client's side.</summary>
@@ -285,18 +338,12 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
 
     public bool IsDownstreamOpen => Stream is { } stream ? !stream.IsReset : Connection.Fd >= 0;
 
-    /// <summary>Ends the answer so that the client sees that it is not whole.</summary>
+    /// <summary>Ends the answer so that the client sees that it is not whole. What was sent of it still arrives, where its framing shows that.</summary>
     public void CutDownstream()
     {
         if (Stream is { } stream) stream.Session.Reset(stream, Naru.Http.Http2.Http2ErrorCode.InternalError);
-        else Connection.Reset();
-    }
-
-    /// <summary>Sets the timer to the next deadline.</summary>
-    public void Arm()
-    {
-        if (Stream is { } stream) stream.Arm();
-        else ((Http1Connection)Connection).ArmExchange(this);
+        else if (EndsWithClose) Connection.Reset();
+        else KeepAlive = false;
     }
 
     /// <summary>Sends a head or a whole answer that was written as HTTP/1; false when the client is gone or the exchange was given up.</summary>
@@ -341,27 +388,6 @@ internal sealed class Exchange(Worker worker) : IRequestInfo, IPooled
             format.Write(this, Scratch);
             sink.Write(Worker.Index, Scratch.Written);
         }
-    }
-
-    /// <summary>The earliest moment at which something about this exchange is due.</summary>
-    public long NextDeadline()
-    {
-        long due = Math.Min(Math.Min(RouteDeadline, TryDeadline), Math.Min(RequestDeadline, StreamDeadline));
-        long idle = IdleMs;
-        return idle > 0 ? Math.Min(due, LastActivity + idle) : due;
-    }
-
-    private long IdleMs => Worker.Overload.Shortened(Config.ScaledTimer.StreamIdle, StreamIdleMs);
-
-    /// <summary>What is due now, or None.</summary>
-    public AbortReason Due(long now)
-    {
-        if (now >= RouteDeadline) return AbortReason.RouteTimeout;
-        if (now >= TryDeadline) return AbortReason.PerTryTimeout;
-        if (now >= RequestDeadline) return AbortReason.RequestTimeout;
-        if (now >= StreamDeadline) return AbortReason.MaxDuration;
-        long idle = IdleMs;
-        return idle > 0 && now >= LastActivity + idle ? AbortReason.StreamIdle : AbortReason.None;
     }
 
     DateTime IRequestInfo.StartTime => Started == default ? DateTime.UtcNow : Started;

@@ -312,7 +312,7 @@ internal sealed class Http1Connection : ListenerConnection
 
     public override void Rescale()
     {
-        if (_phase == Phase.Exchange && _exchange is { } x) ArmExchange(x);
+        if (_phase == Phase.Exchange && _exchange is { } x) x.Deadlines.Rearm();
         else if (_phase == Phase.Idle && !MayRead && !IsDraining) SetIdleTimer();
     }
 
@@ -322,22 +322,12 @@ internal sealed class Http1Connection : ListenerConnection
         else TimerWheel.Stop(Timer);
     }
 
-    /// <summary>Sets the timer to the exchange's next deadline.</summary>
-    public void ArmExchange(Exchange x)
-    {
-        long due = x.NextDeadline();
-        if (due == TimerNode.Never) TimerWheel.Stop(Timer);
-        else Worker.Timers.Set(Timer, due, Worker.Now);
-    }
-
     public override void OnTimer(TimerNode timer)
     {
         switch (_phase)
         {
-            case Phase.Exchange when _exchange is { } x:
-                AbortReason due = x.Due(Worker.Now);
-                if (due == AbortReason.None) ArmExchange(x);
-                else x.GiveUp(due);
+            case Phase.Exchange:
+                // Left over from the wait before: an exchange has its own.
                 break;
             case Phase.Idle:
                 _shard[Worker.Now - OpenedAt >= _manager.MaxConnectionMs && _manager.MaxConnectionMs > 0 ? HttpStats.CxMaxDuration : HttpStats.CxIdleTimeout]++;

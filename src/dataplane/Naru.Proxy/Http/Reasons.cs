@@ -90,6 +90,20 @@ internal static class Reasons
         Remedy = "Read the service's log: did it crash, or does it close idle connections sooner than the cluster's `idle_timeout`?",
     };
 
+    public static readonly Reason RemoteReset = new(503, "NARU-U509", "the upstream reset the stream before it answered", ResponseFlags.UpstreamRemoteReset, "upstream_reset_before_response_started{remote_reset}")
+    {
+        Body = null,
+        When = "An HTTP/2 endpoint ended the stream with RST_STREAM before the head of its answer.",
+        Remedy = "Read the service's log: why did it give the request up?",
+    };
+
+    public static readonly Reason RefusedStream = new(503, "NARU-U510", "the upstream refused the stream", ResponseFlags.UpstreamRemoteReset, "upstream_reset_before_response_started{remote_refused_stream_reset}")
+    {
+        Body = null,
+        When = "An HTTP/2 endpoint answered with REFUSED_STREAM: it did not process the request.",
+        Remedy = "Retry on `refused-stream`, or give the service more room.",
+    };
+
     public static readonly Reason UpstreamProtocol = new(502, "NARU-U502", "the upstream's answer is not valid HTTP", ResponseFlags.UpstreamProtocolError, "upstream_reset_before_response_started{protocol_error}")
     {
         Body = null,
@@ -278,6 +292,10 @@ internal static class Reasons
         When = "Extended CONNECT for a protocol that `upgrade_configs` does not allow.",
         Remedy = "Allow it with `upgrade_configs`.",
     };
+
+    /// <summary>A connection that failed; the details hold why, without blanks as Envoy has them.</summary>
+    public static Reason ConnectionFailed(string why) =>
+        why.Length == 0 ? ConnectFailure : ConnectFailure with { Details = $"upstream_reset_before_response_started{{remote_connection_failure|delayed_connect_error:_{why.Replace(' ', '_')}}}" };
 
     /// <summary>A failed handshake with the upstream; the details hold why, without blanks as Envoy has them.</summary>
     public static Reason TlsFailure(string why) =>

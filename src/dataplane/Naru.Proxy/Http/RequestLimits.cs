@@ -91,7 +91,7 @@ internal static class RequestLimits
         if (most > TimeSpan.Zero) grpc = Math.Min(grpc, Ms(most));
         if (limits.GrpcTimeoutHeaderOffset is { } offset) grpc = Math.Max(0, grpc - Ms(offset));
         x.GrpcTimeoutMs = grpc;
-        x.StreamDeadline = x.Worker.Now + grpc;
+        x.Deadlines.Stream = x.Worker.Now + grpc;
         if (grpc == 0) x.Abort = AbortReason.MaxDuration;
     }
 
@@ -164,7 +164,7 @@ internal static class RequestLimits
     public static long Expected(Exchange x)
     {
         long expected = x.PerTryMs > 0 ? x.PerTryMs : x.TimeoutMs;
-        return x.Attempts > 1 && x.RouteDeadline != TimerNode.Never ? Math.Clamp(x.RouteDeadline - x.Worker.Now, 1, expected) : expected;
+        return x.Attempts > 1 && x.Deadlines.Route != TimerNode.Never ? Math.Clamp(x.Deadlines.Route - x.Worker.Now, 1, expected) : expected;
     }
 
     /// <summary>The answer to a timeout: 204 where an internal client wants that (Envoy: x-envoy-upstream-rq-timeout-alt-response).

@@ -59,7 +59,7 @@ internal static class Tunnel
         stats[HttpStats.CxUpgradesActive]++;
         x.KeepAlive = false;
         x.ResponseStarted = x.IsTunnelled = true;
-        x.RouteDeadline = x.RequestDeadline = TimerNode.Never;
+        x.Deadlines.Route = x.Deadlines.Request = TimerNode.Never;
         return x.Worker.Buffers.Rent();
     }
 

@@ -31,7 +31,14 @@ internal sealed class WorkerCache
 
     public Exchange RentExchange() => _exchanges.Rent();
 
-    public void Return(Exchange x, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) => _exchanges.Return(x, file, line);
+    public void Return(Exchange x, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) => _exchanges.Return(Ended(x), file, line);
+
+    // Whatever it still had to do by itself, it has not to do any more.
+    private static Exchange Ended(Exchange x)
+    {
+        x.Deadlines.Stop();
+        return x;
+    }
 
     /// <summary>Counts an exchange as returned and gives it to nobody any more.</summary>
     public void Drop(Exchange x) => _exchanges.Drop(x);

@@ -41,7 +41,7 @@ internal sealed class Http2ServerSession : Http2Session
     /// <summary>Their timeouts have changed.</summary>
     public void ArmStreams()
     {
-        foreach (Http2Stream stream in Streams.Values) stream.Arm();
+        foreach (Http2Stream stream in Streams.Values) stream.Exchange?.Deadlines.Rearm();
     }
 
     public void Ping() => SendPing("naruping"u8, ack: false);

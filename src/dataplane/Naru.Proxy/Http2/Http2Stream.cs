@@ -8,16 +8,13 @@ using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Http2;
 
-internal sealed class Http2Stream : ITimerOwner, IPooled
+internal sealed class Http2Stream : IPooled
 {
     bool IPooled.IsRented { get; set; }
     private readonly Queue<IoBuffer> _pieces = new();
-    private readonly TimerNode _timer;
     private Action? _readContinuation;
     private Action? _writeContinuation;
     private IoBuffer? _reading;
-
-    public Http2Stream() => _timer = new TimerNode(this);
 
     public Http2Session Session { get; private set; } = null!;
     public int Id { get; private set; }
@@ -257,28 +254,10 @@ internal sealed class Http2Stream : ITimerOwner, IPooled
         }
     }
 
-    /// <summary>Sets the timer to the exchange's next deadline.</summary>
-    public void Arm()
-    {
-        Worker worker = Session.Worker;
-        long due = Exchange?.NextDeadline() ?? TimerNode.Never;
-        if (due == TimerNode.Never) TimerWheel.Stop(_timer);
-        else worker.Timers.Set(_timer, due, worker.Now);
-    }
-
-    public void OnTimer(TimerNode timer)
-    {
-        if (Exchange is not { } x) return;
-        AbortReason due = x.Due(Session.Worker.Now);
-        if (due == AbortReason.None) Arm();
-        else x.GiveUp(due);
-    }
-
     /// <summary>Gives everything back that it holds. The stream may be rented again afterwards.</summary>
     public void Close()
     {
         Worker worker = Session.Worker;
-        worker.Timers.Remove(_timer);
         Release();
         int unread = 0;
         while (_pieces.TryDequeue(out IoBuffer? piece))

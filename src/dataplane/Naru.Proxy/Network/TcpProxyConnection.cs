@@ -77,7 +77,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         List<Host>? tried = null;
         for (int attempt = 1; ; attempt++)
         {
-            if (slot.Connections >= cluster.Config.MaxConnections)
+            if (!Breakers.HasRoom(cluster, Resource.Connections))
             {
                 stats[ClusterStats.CxOverflow]++;
                 Note(ConnectionReasons.Overflow, cluster: slot);

@@ -3,6 +3,7 @@
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
+using Naru.Proxy.Upstreams;
 
 namespace Naru.Proxy.Network;
 
@@ -88,7 +89,7 @@ internal sealed unsafe class UdpServer : IoHandle
             if (_sessions.TryGetValue(key, out session)) return session;
         }
         // Whoever forges senders opens no more sessions than the cluster takes connections.
-        if (proxy.Slot.Connections >= cluster.Config.MaxConnections)
+        if (!Breakers.HasRoom(cluster, Resource.Connections))
         {
             clusterStats[ClusterStats.CxOverflow]++;
             return null;

@@ -54,14 +54,14 @@ internal static class Router
             x.IsUpgrade = false;
         }
         x.Target = action.Pick(x.View, x.Worker.Random.Next());
-        if (x.Target?.Slot.Current is null)
+        if (x.Target?.Slot.Current is not { } cluster)
         {
             stats[HttpStats.NoCluster]++;
             Reason reason = Reasons.NoCluster with { Status = action.Config.ClusterNotFoundResponseCode };
             return LocalReply.SendAsync(x, reason, x.Target?.Slot.Name ?? action.Config.ClusterHeader!);
         }
         x.Mutations = x.Target.Headers ?? x.Route!.Headers;
-        return Forwarder.ForwardAsync(x, action);
+        return Forwarder.ForwardAsync(x, action, cluster);
     }
 
     // Before anything reads them (Envoy: RouteConfiguration.internal_only_headers). What the head's check found out is found out anew.

@@ -23,13 +23,19 @@ internal enum AttemptKind : byte
     Overflow,
     /// <summary>The connection died before the answer's head was whole.</summary>
     Reset,
+    /// <summary>The endpoint reset the stream.</summary>
+    RemoteReset,
+    /// <summary>The endpoint did not process it and said so (RFC 9113 8.7).</summary>
+    Refused,
     /// <summary>The try's own time was up.</summary>
     TimedOut,
     /// <summary>The answer is not valid HTTP/1.</summary>
     Malformed,
     UpgradeRefused,
-    /// <summary>An answer that the retry policy does not want to pass on.</summary>
-    RetriableStatus,
+    /// <summary>An answer in whose place another try was granted.</summary>
+    Replaced,
+    /// <summary>The endpoint left the cluster while a connection to it was waited for.</summary>
+    Moved,
     /// <summary>The exchange was given up; see its abort reason.</summary>
     Aborted,
 }
@@ -50,94 +56,107 @@ internal static class Attempt
     private const long KeepAliveMarginMs = 1000;
 
     /// <summary>Runs one try: at once on a pooled connection, or on a new one.</summary>
-    public static ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh, bool mayRetry) =>
+    public static ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh) =>
         x.IsConnect && action.Config.TerminatesConnect ? TerminateAsync(x, cluster, pool)
-        : cluster.SpeaksHttp2(x, pool) ? Http2Attempt.RunAsync(x, action, cluster, pool, mayRetry)
+        : cluster.SpeaksHttp2(x, pool) ? Http2Attempt.RunAsync(x, action, cluster, pool)
         : !fresh && pool.TakeIdle(x.Worker.Now, UpstreamPeer.Of(cluster, x.Host!, pool, x)) is { } up
-            ? ExchangeAsync(x, action, cluster, up, mayRetry)
-            : ConnectAndRunAsync(x, action, cluster, pool, fresh, mayRetry);
+            ? ExchangeAsync(x, action, cluster, up)
+            : ConnectAndRunAsync(x, action, cluster, pool, fresh);
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<AttemptEnd> ConnectAndRunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh, bool mayRetry)
+    private static async ValueTask<AttemptEnd> ConnectAndRunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool fresh)
     {
-        if (await WaitForRoomAsync(x, cluster, pool, fresh) is { } end) return end;
-        UpstreamPeer peer = UpstreamPeer.Of(cluster, x.Host!, pool, x);
-        if (!fresh && pool.TakeIdle(x.Worker.Now, peer) is { } idle) return await ExchangeAsync(x, action, cluster, idle, mayRetry);
-        var up = new UpstreamConnection(x.Worker, pool, peer);
-        x.Upstream = up;
-        switch (await up.ConnectAsync(cluster.ConnectMs, cluster.Config.Protocol == UpstreamProtocol.Auto ? UpstreamProtocol.Auto : UpstreamProtocol.Http1))
-        {
-            case ConnectResult.Cancelled:
-                return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
-            case ConnectResult.TimedOut:
-                return new AttemptEnd(AttemptKind.ConnectTimedOut, RequestSent: false);
-            case ConnectResult.Failed:
-                x.TransportFailure = Encoding.ASCII.GetBytes(up.Failure);
-                return new AttemptEnd(up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestSent: false);
-            default:
-                if (cluster.Config.Protocol == UpstreamProtocol.Auto && (pool.AlpnHttp2 = up.AgreedOnHttp2) == true)
-                {
-                    x.Upstream = null;
-                    Http2Attempt.Adopt(x.Worker, up, cluster, pool);
-                    return await Http2Attempt.RunAsync(x, action, cluster, pool, mayRetry);
-                }
-                cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.CxHttp1Total]++;
-                return await ExchangeAsync(x, action, cluster, up, mayRetry);
-        }
+        if (await ConnectAsync(x, cluster, pool, fresh, speaksHttp: true) is { } end) return end;
+        return x.Upstream is { } up ? await ExchangeAsync(x, action, cluster, up) : await Http2Attempt.RunAsync(x, action, cluster, pool);
     }
 
     // CONNECT that ends at this proxy: a connection of its own, bytes and nothing else.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<AttemptEnd> TerminateAsync(Exchange x, Cluster cluster, HostPool pool)
     {
-        if (await WaitForRoomAsync(x, cluster, pool, fresh: true) is { } end) return end;
-        var up = new UpstreamConnection(x.Worker, pool, UpstreamPeer.Of(cluster, x.Host!, pool, x)) { SpeaksHttp = false };
-        x.Upstream = up;
-        ConnectResult result = await up.ConnectAsync(cluster.ConnectMs);
-        if (result == ConnectResult.Connected) return await Tunnel.TerminateAsync(x, up);
-        x.TransportFailure = Encoding.ASCII.GetBytes(up.Failure);
-        AttemptKind kind = result == ConnectResult.Cancelled ? AttemptKind.Aborted : result == ConnectResult.TimedOut ? AttemptKind.ConnectTimedOut
-            : up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed;
-        return new AttemptEnd(kind, RequestSent: false);
+        if (await ConnectAsync(x, cluster, pool, fresh: true, speaksHttp: false) is { } end) return end;
+        cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.RqTotal]++;
+        return await Tunnel.TerminateAsync(x, x.Upstream!);
     }
 
-    // The breaker on connections: wait for one of this endpoint's, within the limit of those who may wait.
+    // A request without a connection is a pending one until it has one (Envoy: max_pending_requests). Null when the exchange has its
+    // connection, or, without one, when HTTP/2 was agreed on.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<AttemptEnd?> WaitForRoomAsync(Exchange x, Cluster cluster, HostPool pool, bool fresh)
+    private static async ValueTask<AttemptEnd?> ConnectAsync(Exchange x, Cluster cluster, HostPool pool, bool fresh, bool speaksHttp)
     {
-        ClusterSlot slot = cluster.Slot;
-        long[] stats = slot.Stats!.Shard(x.Worker.Index);
-        while (slot.Connections >= cluster.Config.MaxConnections && pool.Connections > 0)
+        if (!TryPend(x, cluster, out Permit pending)) return new AttemptEnd(AttemptKind.Overflow, RequestSent: false);
+        using (pending)
         {
-            if (fresh && pool.IdleCount > 0)
+            long[] stats = cluster.Slot.Stats!.Shard(x.Worker.Index);
+            UpstreamPeer peer = UpstreamPeer.Of(cluster, x.Host!, pool, x);
+            if (await WaitForRoomAsync(x, cluster, pool, peer, fresh) is { } end) return end;
+            if (!fresh && pool.TakeIdle(x.Worker.Now, peer) is { } idle)
             {
+                x.Upstream = idle;
+                return null;
+            }
+            var up = new UpstreamConnection(x.Worker, pool, peer) { SpeaksHttp = speaksHttp };
+            x.Upstream = up;
+            bool mayBeHttp2 = speaksHttp && cluster.Config.Protocol == UpstreamProtocol.Auto;
+            ConnectResult result = await up.ConnectAsync(cluster.ConnectMs, mayBeHttp2 ? UpstreamProtocol.Auto : UpstreamProtocol.Http1);
+            if (result != ConnectResult.Connected) return NotConnected(x, up, result, stats);
+            if (mayBeHttp2 && (pool.AlpnHttp2 = up.AgreedOnHttp2) == true)
+            {
+                x.Upstream = null;
+                Http2Attempt.Adopt(x.Worker, up, cluster, pool);
+            }
+            else if (speaksHttp)
+            {
+                stats[ClusterStats.CxHttp1Total]++;
+            }
+            return null;
+        }
+    }
+
+    /// <summary>Becomes a pending request; false where there are too many.</summary>
+    public static bool TryPend(Exchange x, Cluster cluster, out Permit pending)
+    {
+        long[] stats = cluster.Slot.Stats!.Shard(x.Worker.Index);
+        bool room = Breakers.TryEnter(cluster, x.Worker, Resource.Pending, out pending);
+        stats[room ? ClusterStats.RqPendingTotal : ClusterStats.RqPendingOverflow]++;
+        return room;
+    }
+
+    /// <summary>How a try ended whose connection was not made.</summary>
+    public static AttemptEnd NotConnected(Exchange x, UpstreamConnection up, ConnectResult result, long[] stats)
+    {
+        if (result == ConnectResult.Cancelled) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+        stats[ClusterStats.RqPendingFailureEject]++;
+        if (result == ConnectResult.TimedOut) return new AttemptEnd(AttemptKind.ConnectTimedOut, RequestSent: false);
+        x.TransportFailure = Encoding.ASCII.GetBytes(up.Failure);
+        return new AttemptEnd(up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestSent: false);
+    }
+
+    // The breaker on connections: wait for one of this endpoint's. An endpoint without any may have its first one all the same (Envoy:
+    // max_connections).
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<AttemptEnd?> WaitForRoomAsync(Exchange x, Cluster cluster, HostPool pool, UpstreamPeer peer, bool fresh)
+    {
+        bool waited = false;
+        while (pool.Connections > 0 && !Breakers.HasRoom(cluster, Resource.Connections))
+        {
+            // An idle one that is of no use here makes room.
+            if (pool.IdleCount > 0)
+            {
+                if (!fresh && pool.HasIdle(peer)) break;
                 pool.CloseIdle();
                 continue;
             }
-            stats[ClusterStats.CxOverflow]++;
-            if (slot.Pending >= cluster.Config.MaxPendingRequests)
-            {
-                stats[ClusterStats.RqPendingOverflow]++;
-                return new AttemptEnd(AttemptKind.Overflow, RequestSent: false);
-            }
-            stats[ClusterStats.RqPendingTotal]++;
-            stats[ClusterStats.RqPendingActive]++;
-            ClusterWorker own = slot.Of(x.Worker);
-            own.Pending++;
-            var waiter = new PoolWaiter(pool.Wait);
-            x.Waiter = waiter;
-            await waiter;
-            x.Waiter = null;
-            own.Pending--;
-            stats[ClusterStats.RqPendingActive]--;
-            if (x.Abort != AbortReason.None) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
-            if (!fresh && pool.IdleCount > 0) break;
+            if (!waited) cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.CxOverflow]++;
+            waited = true;
+            if (!await x.WaitAsync(new PoolWaiter(pool.Wait))) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+            if (pool.Retired) return new AttemptEnd(AttemptKind.Moved, RequestSent: false);
         }
         return null;
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<AttemptEnd> ExchangeAsync(Exchange x, ForwardAction action, Cluster cluster, UpstreamConnection up, bool mayRetry)
+    private static async ValueTask<AttemptEnd> ExchangeAsync(Exchange x, ForwardAction action, Cluster cluster, UpstreamConnection up)
     {
         Worker worker = x.Worker;
         bool reused = up.Served > 0;
@@ -145,6 +164,7 @@ internal static class Attempt
         x.UpstreamTls = up.Tls;
         if (x.RequestBodyBuffered) Forwarder.StartTry(x);
         long[] stats = cluster.Slot.Stats!.Shard(worker.Index);
+        stats[ClusterStats.RqTotal]++;
         x.UpstreamStartTicks = worker.Ticks;
 
         // The request: in one write where it is all here, else a pump of its own beside the answer.
@@ -159,10 +179,10 @@ internal static class Attempt
             bool ok = up.SendNow(o) ?? await up.SendAllAsync(o);
             sent = o.Count < headBytes;
             if (ok && !whole) ok = await SendBufferedBodyAsync(x, up);
-            if (!ok && (x.Abort != AbortReason.None || !up.MayRead))
+            if (!ok && (x.Abort != AbortReason.None || x.TryTimedOut || !up.MayRead))
             {
                 worker.Buffers.Return(o);
-                return Died(x, up, reused, sent);
+                return Died(x, stats, up, reused, sent);
             }
         }
         else
@@ -226,7 +246,8 @@ internal static class Attempt
             }
             else if (n != TcpSocket.WouldBlock)
             {
-                failure = AttemptKind.Reset;
+                // Half a head is no answer, and not nothing.
+                failure = rb.IsEmpty ? AttemptKind.Reset : AttemptKind.Malformed;
                 break;
             }
         }
@@ -239,8 +260,7 @@ internal static class Attempt
             else if (head.Status == 101 && (!x.IsUpgrade || x.IsConnect)) failure = AttemptKind.UpgradeRefused;
             // To a client of HTTP/2 any 2xx would say that its tunnel stands (RFC 8441 5), and content would pass for the tunnel's bytes.
             else if (head.Status is >= 200 and < 300 && x.IsUpgrade && !x.IsConnect && x.Stream is not null) failure = AttemptKind.UpgradeRefused;
-            else if (mayRetry && x.Retry is { } policy && x.CanReplay && Forwarder.WantsAnother(x, policy, rb.Filled[..head.Length]))
-                failure = AttemptKind.RetriableStatus;
+            else if (Retries.Replaces(x, cluster, rb.Filled[..head.Length])) failure = AttemptKind.Replaced;
         }
         if (failure != AttemptKind.Answered)
         {
@@ -248,30 +268,29 @@ internal static class Attempt
             if (failure == AttemptKind.Reset) stats[ClusterStats.RqRxReset]++;
             if (pumping) await StopPumpAsync(x, up, pump);
             // An answer that is all here leaves its connection as good as any other.
-            bool isWhole = failure == AttemptKind.RetriableStatus && framing.Body == BodyKind.None && rb.Count == head.Length && (!pumping || (x.RequestBody.Done && x.RequestSent));
+            bool isWhole = failure == AttemptKind.Replaced && framing.Body == BodyKind.None && rb.Count == head.Length && (!pumping || (x.RequestBody.Done && x.RequestSent));
             worker.Buffers.Return(rb);
             worker.Buffers.Return(o);
             if (isWhole && MayReuse(x, cluster, up, framing, head.Minor))
             {
                 if (framing.KeepAliveTimeout >= 0) up.PeerKeepAliveSeconds = framing.KeepAliveTimeout;
-                up.Pool.Return(up, ReuseUntil(worker, cluster, up));
+                GiveBack(x, cluster, up);
             }
             else
             {
                 stats[ClusterStats.CxDestroyWithActiveRq]++;
                 up.Close();
             }
-            if (x.Abort == AbortReason.PerTryTimeout)
+            if (failure == AttemptKind.Aborted && x.Abort == AbortReason.None && x.TryTimedOut)
             {
                 stats[ClusterStats.RqPerTryTimeout]++;
                 return new AttemptEnd(AttemptKind.TimedOut);
             }
-            if (failure == AttemptKind.RetriableStatus) x.Status = 0;
             return new AttemptEnd(failure, Reused: reused && !anyByte && failure == AttemptKind.Reset, RequestSent: sent);
         }
 
         if (framing.KeepAliveTimeout >= 0) up.PeerKeepAliveSeconds = framing.KeepAliveTimeout;
-        x.TryDeadline = TimerNode.Never;
+        x.Deadlines.Try = TimerNode.Never;
         x.Status = head.Status;
         x.Details = "via_upstream";
         x.UpstreamHeadBytes = head.Length;
@@ -303,11 +322,11 @@ internal static class Attempt
 
         bool leftover = !rb.IsEmpty;
         worker.Buffers.Return(rb);
-        if (flowed == PumpResult.Done && requestDone && !leftover && MayReuse(x, cluster, up, framing, head.Minor)) up.Pool.Return(up, ReuseUntil(worker, cluster, up));
+        if (flowed == PumpResult.Done && requestDone && !leftover && MayReuse(x, cluster, up, framing, head.Minor)) GiveBack(x, cluster, up);
         else up.Close();
 
         if (flowed == PumpResult.Done) return new AttemptEnd(AttemptKind.Answered, KeepDownstream: x.KeepAlive && requestDone);
-        CutShort(x, stats, flowed);
+        CutShort(x, stats, flowed, null);
         return new AttemptEnd(AttemptKind.Answered);
     }
 
@@ -326,7 +345,8 @@ internal static class Attempt
         if (x.Stream is null && body is BodyKind.Chunked or BodyKind.UntilClose)
         {
             body = x.Head.Minor == 1 ? BodyKind.Chunked : BodyKind.UntilClose;
-            if (body == BodyKind.UntilClose) x.KeepAlive = false;
+            x.EndsWithClose = body == BodyKind.UntilClose;
+            if (x.EndsWithClose) x.KeepAlive = false;
         }
         else if (body == BodyKind.Chunked)
         {
@@ -366,28 +386,51 @@ internal static class Attempt
         return index >= 0 && ReplyForms.IsGrpc(Http1Head.Value(bytes, x.UpstreamHead.Fields[index]));
     }
 
-    // The answer began and cannot be finished: the client must see that it is not whole.
-    public static void CutShort(Exchange x, long[] stats, PumpResult flowed)
+    // The answer began and cannot be finished: the client gets what there is of it, and must see that it is not whole.
+    public static void CutShort(Exchange x, long[] stats, PumpResult flowed, Http2Stream? stream)
     {
-        if (flowed == PumpResult.SinkFailed || x.Abort == AbortReason.DownstreamGone)
+        long[] http = x.Manager.Stats.Shard(x.Worker.Index);
+        AbortReason why = x.Abort is AbortReason.None or AbortReason.UpstreamGone ? flowed == PumpResult.SinkFailed ? AbortReason.DownstreamGone : AbortReason.UpstreamGone : x.Abort;
+        switch (why)
         {
-            x.Flags |= Telemetry.ResponseFlags.DownstreamConnectionTermination;
-            x.Details = "downstream_remote_disconnect";
-            stats[ClusterStats.RqTxReset]++;
-        }
-        else if (flowed == PumpResult.Cancelled && x.Abort != AbortReason.UpstreamGone)
-        {
-            x.Flags |= x.Abort == AbortReason.RouteTimeout ? Telemetry.ResponseFlags.UpstreamRequestTimeout : Telemetry.ResponseFlags.StreamIdleTimeout;
-            x.Details = x.Abort == AbortReason.RouteTimeout ? "upstream_response_timeout" : "stream_idle_timeout";
-            if (x.Abort == AbortReason.RouteTimeout) stats[ClusterStats.RqTimeout]++;
-        }
-        else
-        {
-            x.Flags |= Telemetry.ResponseFlags.UpstreamConnectionTermination;
-            x.Details = "upstream_reset_after_response_started{connection_termination}";
-            stats[ClusterStats.RqRxReset]++;
+            case AbortReason.DownstreamGone or AbortReason.DownstreamBroken:
+                Cut(x, Telemetry.ResponseFlags.DownstreamConnectionTermination, "downstream_remote_disconnect");
+                stats[ClusterStats.RqTxReset]++;
+                break;
+            case AbortReason.RouteTimeout:
+                LocalReply.Because(x, Reasons.RouteTimeout);
+                stats[ClusterStats.RqTimeout]++;
+                break;
+            case AbortReason.StreamIdle:
+                LocalReply.Because(x, Reasons.StreamIdle);
+                http[HttpStats.RqIdleTimeout]++;
+                break;
+            case AbortReason.MaxDuration:
+                LocalReply.Because(x, Reasons.MaxDurationUpstream);
+                http[HttpStats.RqMaxDuration]++;
+                break;
+            case AbortReason.RequestTimeout:
+                LocalReply.Because(x, Reasons.RequestTimeout);
+                http[HttpStats.RqTimeout]++;
+                break;
+            default:
+                bool lost = stream is { Lost: true } || (stream is null && !x.ResponseBody.EndsItself);
+                bool reset = stream is { Lost: false, ResetByPeer: true };
+                if (reset) stats[ClusterStats.RqRxReset]++;
+                if (!lost && stream is null) stats[ClusterStats.CxProtocolError]++;
+                if (lost) Cut(x, Telemetry.ResponseFlags.UpstreamConnectionTermination, "upstream_reset_after_response_started{connection_termination}");
+                else if (reset) Cut(x, Telemetry.ResponseFlags.UpstreamRemoteReset, "upstream_reset_after_response_started{remote_reset}");
+                // A message that is framed and ends before its end.
+                else Cut(x, Telemetry.ResponseFlags.UpstreamProtocolError, "upstream_reset_after_response_started{protocol_error}");
+                break;
         }
         x.CutDownstream();
+    }
+
+    private static void Cut(Exchange x, Telemetry.ResponseFlags flags, string details)
+    {
+        x.Flags |= flags;
+        x.Details = details;
     }
 
     // The common case: a short answer that came in one piece leaves in one piece, with its head.
@@ -400,11 +443,13 @@ internal static class Attempt
         return true;
     }
 
-    private static AttemptEnd Died(Exchange x, UpstreamConnection up, bool reused, bool sent)
+    private static AttemptEnd Died(Exchange x, long[] stats, UpstreamConnection up, bool reused, bool sent)
     {
         up.Close();
-        if (x.Abort == AbortReason.PerTryTimeout) return new AttemptEnd(AttemptKind.TimedOut, RequestSent: sent);
-        return new AttemptEnd(x.Abort == AbortReason.None ? AttemptKind.Reset : AttemptKind.Aborted, Reused: reused, RequestSent: sent);
+        if (x.Abort != AbortReason.None) return new AttemptEnd(AttemptKind.Aborted, RequestSent: sent);
+        if (!x.TryTimedOut) return new AttemptEnd(AttemptKind.Reset, Reused: reused, RequestSent: sent);
+        stats[ClusterStats.RqPerTryTimeout]++;
+        return new AttemptEnd(AttemptKind.TimedOut, RequestSent: sent);
     }
 
     private static bool AppendBufferedBody(Exchange x, IoBuffer o)
@@ -455,7 +500,6 @@ internal static class Attempt
                 x.RequestSent = true;
                 Forwarder.RequestEnded(x, action);
                 Forwarder.StartTry(x);
-                x.Arm();
                 break;
             case PumpResult.SourceEnded:
                 x.GiveUp(AbortReason.DownstreamGone);
@@ -537,6 +581,12 @@ internal static class Attempt
         if (framing.Close || framing.Body == BodyKind.UntilClose || (minor == 0 && !framing.KeepAlive) || x.Abort != AbortReason.None) return false;
         int most = cluster.Config.MaxRequestsPerConnection;
         return most == 0 || up.Served + 1 < most;
+    }
+
+    private static void GiveBack(Exchange x, Cluster cluster, UpstreamConnection up)
+    {
+        x.Upstream = null;
+        up.Pool.Return(up, ReuseUntil(x.Worker, cluster, up));
     }
 
     // The endpoint's own word (Keep-Alive: timeout) less a margin, or the cluster's idle timeout, whichever ends first.

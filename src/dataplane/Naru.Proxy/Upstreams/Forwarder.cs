@@ -13,21 +13,16 @@ namespace Naru.Proxy.Upstreams;
 
 internal static class Forwarder
 {
+    // Of a request that no connection took: each was about to end when it came.
+    private const int MostResends = 4;
+
     /// <summary>Answers the request from its cluster; false when the downstream connection must close.</summary>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public static async ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action)
+    public static async ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action, Cluster cluster)
     {
         Worker worker = x.Worker;
-        ClusterSlot slot = x.Target!.Slot;
-        ClusterWorker own = slot.Of(worker);
+        ClusterSlot slot = cluster.Slot;
         long[] stats = slot.Stats!.Shard(worker.Index);
-        Cluster cluster = slot.Current!;
-
-        if (slot.ActiveRequests >= cluster.Config.MaxRequests)
-        {
-            stats[ClusterStats.RqPendingOverflow]++;
-            return await LocalReply.SendAsync(x, Reasons.Overflow, "max_requests");
-        }
 
         Prepare(x, action);
         if (x.Web == GrpcWebForm.Text && x.RequestBodyBuffered && x.Framing.Body == BodyKind.Length && !GrpcWeb.Decode(x))
@@ -41,21 +36,23 @@ internal static class Forwarder
             x.RequestBody.Forget();
             return goesOn;
         }
-        own.ActiveRequests++;
-        stats[ClusterStats.RqTotal]++;
-        stats[ClusterStats.RqActive]++;
-        bool retrying = false;
+        if (!Breakers.TryEnter(cluster, worker, Resource.Requests, out Permit request))
+        {
+            x.Attempts = 1;
+            bool goesOn = await EndAsync(x, Reasons.Overflow, "max_requests");
+            x.RequestBody.Forget();
+            return goesOn;
+        }
         try
         {
-            int retries = 0;
-            bool resent = false;
+            int resent = 0;
             bool fresh = false;
             while (true)
             {
+                // A cluster that was removed meanwhile serves to the end those who found it.
                 cluster = slot.Current ?? cluster;
-                RetryPolicyConfig? policy = x.Retry;
-                bool avoid = policy is { AvoidPreviousHosts: true };
-                Host? host = cluster.IsDynamic ? await RequestHosts.PickAsync(x, cluster) : LoadBalancer.Pick(cluster, worker, avoid ? x.Tried : null, policy?.HostSelectionMaxAttempts ?? 0);
+                x.Attempts++;
+                Host? host = cluster.IsDynamic ? await RequestHosts.PickAsync(x, cluster) : Pick(x, cluster);
                 if (host is null)
                 {
                     if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
@@ -63,95 +60,81 @@ internal static class Forwarder
                     return await EndAsync(x, Reasons.NoHealthyUpstream, cluster.WhyNone);
                 }
                 if (cluster.Panic) stats[ClusterStats.LbHealthyPanic]++;
-                x.Host = host;
-                x.Attempts++;
-                x.RequestSent = false;
                 HostPool pool = host.State.Pool(worker);
+                x.BeginTry(host);
                 pool.ActiveRequests++;
                 AttemptEnd end;
                 try
                 {
-                    end = await Attempt.RunAsync(x, action, cluster, pool, fresh, retries < (policy?.NumRetries ?? 0));
+                    end = await Attempt.RunAsync(x, action, cluster, pool, fresh);
                 }
                 finally
                 {
-                    x.Upstream = null;
-                    x.UpstreamStream = null;
+                    x.EndOfTry();
                     pool.ActiveRequests--;
                 }
 
                 if (end.Kind == AttemptKind.Answered)
                 {
-                    if (retrying && x.Status < 500) stats[ClusterStats.RqRetrySuccess]++;
+                    if (x.Retried > 0 && x.Status < 500) stats[ClusterStats.RqRetrySuccess]++;
                     CountAnswer(x, slot, stats);
                     return end.KeepDownstream;
                 }
-                if (x.Abort is not (AbortReason.None or AbortReason.PerTryTimeout)) return await AbortedAsync(x, stats);
+                if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
 
-                // A pooled connection that died before it said a word: the endpoint closed it as we reached for it. Nobody has
-                // to know, as long as the request may be sent twice or was not sent at all (RFC 9110 9.2.2, RFC 9112 9.3.1).
-                if (end is { Kind: AttemptKind.Reset, Reused: true } && !resent && Repeatable(x, end))
+                // Where one pooled connection had died, others may have too.
+                fresh |= end is { Kind: AttemptKind.Reset, Reused: true };
+                if (end.Kind == AttemptKind.Moved)
                 {
-                    resent = fresh = true;
-                    x.RequestBody.Rewind();
+                    x.Attempts--;
+                }
+                else if (IsUnseen(x, cluster, end, resent))
+                {
+                    resent++;
                     x.Attempts--;
                     stats[ClusterStats.RqResent]++;
-                    continue;
                 }
-
-                if (policy is not null && Wants(policy, end) && Repeatable(x, end))
+                else if (end.Kind == AttemptKind.Replaced || Retries.Follows(x, cluster, end))
                 {
-                    if (retries >= policy.NumRetries)
-                    {
-                        stats[ClusterStats.RqRetryLimitExceeded]++;
-                        x.Flags |= Telemetry.ResponseFlags.UpstreamRetryLimitExceeded;
-                    }
-                    else if (!retrying && slot.Retries >= cluster.Config.MaxRetries)
-                    {
-                        stats[ClusterStats.RqRetryOverflow]++;
-                    }
-                    else
-                    {
-                        if (!retrying)
-                        {
-                            retrying = true;
-                            own.Retries++;
-                            stats[ClusterStats.RqRetryActive]++;
-                        }
-                        retries++;
-                        stats[ClusterStats.RqRetry]++;
-                        x.Tried.Add(host);
-                        // The first retry goes at once where another endpoint can take it; further ones back off with full jitter.
-                        if (retries > 1 || cluster.Usable.Length < 2)
-                            await new Delay(x, BackOff(policy, retries, worker));
-                        if (x.Abort is not (AbortReason.None or AbortReason.PerTryTimeout)) return await AbortedAsync(x, stats);
-                        ResetForRetry(x);
-                        continue;
-                    }
+                    x.Tried.Add(host);
+                    // The first retry goes at once where another endpoint can take it; further ones back off.
+                    if (x.Retried > 1 || cluster.Usable.Length < 2) await Delay.RunAsync(x, Retries.BackOff(x.Retry!, x.Retried, worker));
+                    if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
                 }
-                return await EndAsync(x, ReasonOf(x, end));
+                else
+                {
+                    return await EndAsync(x, ReasonOf(x, end));
+                }
+                Again(x);
             }
         }
         finally
         {
             x.RequestBody.Forget();
-            own.ActiveRequests--;
-            stats[ClusterStats.RqActive]--;
+            request.Dispose();
+            x.RetryPermit.Dispose();
             stats[ClusterStats.RqCompleted]++;
-            if (retrying)
-            {
-                own.Retries--;
-                stats[ClusterStats.RqRetryActive]--;
-            }
         }
     }
+
+    // What the silent resend is for (docs/decisions/0008-silent-resend.md): a pooled connection that died before it said a word, because the
+    // endpoint closed it as we reached for it, and what the endpoint did not process. A policy that asks for a retry goes first.
+    private static bool IsUnseen(Exchange x, Cluster cluster, in AttemptEnd end, int resent) => end.Kind switch
+    {
+        AttemptKind.Reset when end.Reused => resent < (end.RequestSent ? 1 : MostResends) && Retries.MayResend(x, end) && !Retries.WouldFollow(x, cluster, end),
+        AttemptKind.Refused => resent == 0 && Retries.MayResend(x, end) && !Retries.Asks(x, end),
+        _ => false,
+    };
+
+    private static Host? Pick(Exchange x, Cluster cluster) =>
+        x.Retry is { AvoidPreviousHosts: true } policy ? LoadBalancer.Pick(cluster, x.Worker, x.Tried, policy.HostSelectionMaxAttempts) : LoadBalancer.Pick(cluster, x.Worker, null, 0);
 
     private static void Prepare(Exchange x, ForwardAction action)
     {
         Worker worker = x.Worker;
-        if (action.Config.IdleTimeout is { } idle) x.StreamIdleMs = HttpManager.Ms(idle);
+        if (action.Config.IdleTimeout is { } idle) x.Deadlines.IdleMs = HttpManager.Ms(idle);
         long longest = action.MaxStreamMs >= 0 ? action.MaxStreamMs : x.Manager.MaxStreamMs;
-        if (longest > 0) x.StreamDeadline = worker.Now + longest;
+        if (longest > 0) x.Deadlines.Stream = worker.Now + longest;
         x.TimeoutMs = action.TimeoutMs;
         x.PerTryMs = action.PerTryMs;
         x.Retry = action.Retry;
@@ -160,109 +143,44 @@ internal static class Forwarder
         if (action.ReadsGrpcTimeout || x.Manager.LooksAtLimits) RequestLimits.Apply(x, action);
         RouteHeaders.ApplyToRequest(x, action);
         if (x.RequestBodyBuffered) RequestEnded(x, action);
-        else if (x.Manager.RequestMs > 0) x.RequestDeadline = worker.Now + x.Manager.RequestMs;
+        else if (x.Manager.RequestMs > 0) x.Deadlines.Request = worker.Now + x.Manager.RequestMs;
         if (x.Web != GrpcWebForm.Text && (x.Stream is not null || x.IsIdempotent || x.Retry is not null)) x.RequestBody.Keep();
         if (x.Web == GrpcWebForm.Text && !x.RequestBodyBuffered) x.RequestBody.DecodeBase64();
         if (x.IsDownstreamEnded && x.Abort == AbortReason.None) x.Abort = AbortReason.DownstreamGone;
-        x.Arm();
     }
 
     /// <summary>The whole request is here: from now on the route's timeout runs (Envoy: RouteAction.timeout).</summary>
     public static void RequestEnded(Exchange x, ForwardAction action)
     {
         x.RequestEndTicks = x.Worker.Ticks;
-        x.RequestDeadline = TimerNode.Never;
-        if (x.TimeoutMs > 0 && x.RouteDeadline == TimerNode.Never) x.RouteDeadline = x.Worker.Now + x.TimeoutMs;
+        x.Deadlines.Request = TimerNode.Never;
+        if (x.TimeoutMs > 0 && x.Deadlines.Route == TimerNode.Never) x.Deadlines.Route = x.Worker.Now + x.TimeoutMs;
     }
 
     /// <summary>The whole request went into this try: its time begins, unless the answer did (Envoy: RetryPolicy.per_try_timeout, FAQ
     /// "How do I configure timeouts?"). What a client takes for its body is not the endpoint's fault.</summary>
     public static void StartTry(Exchange x)
     {
-        if (x.PerTryMs == 0 || x.Status != 0) return;
-        x.TryDeadline = x.Worker.Now + x.PerTryMs;
-        x.Arm();
+        if (x.PerTryMs > 0 && x.Status == 0) x.Deadlines.Try = x.Worker.Now + x.PerTryMs;
     }
 
-    private static void ResetForRetry(Exchange x)
+    private static void Again(Exchange x)
     {
-        if (x.Abort == AbortReason.PerTryTimeout) x.Abort = AbortReason.None;
         x.UncancelDownstream();
         x.RequestBody.Rewind();
-        x.TryDeadline = TimerNode.Never;
         x.Touch();
-    }
-
-    /// <summary>Nothing of the body is lost, and either nothing reached the upstream or the method may be repeated.</summary>
-    private static bool Repeatable(Exchange x, in AttemptEnd end) =>
-        x.CanReplay && !x.ResponseStarted
-        && (x.IsIdempotent || !end.RequestSent || end.Kind == AttemptKind.RetriableStatus);
-
-    private static bool Wants(RetryPolicyConfig policy, in AttemptEnd end) => end.Kind switch
-    {
-        AttemptKind.ConnectFailed or AttemptKind.TlsFailed or AttemptKind.ConnectTimedOut => (policy.On & (RetryOn.ConnectFailure | RetryOn.FiveXx | RetryOn.Reset | RetryOn.ResetBeforeRequest)) != 0,
-        AttemptKind.Reset => (policy.On & (RetryOn.Reset | RetryOn.FiveXx)) != 0 || (!end.RequestSent && (policy.On & RetryOn.ResetBeforeRequest) != 0),
-        AttemptKind.TimedOut => (policy.On & (RetryOn.Reset | RetryOn.FiveXx)) != 0,
-        AttemptKind.RetriableStatus => true,
-        AttemptKind.Malformed => (policy.On & (RetryOn.FiveXx | RetryOn.Reset)) != 0,
-        _ => false,
-    };
-
-    /// <summary>Whether a policy wants another try instead of this answer. Every gRPC call is a POST: a policy that names gRPC statuses
-    /// says that such calls may be repeated.</summary>
-    public static bool WantsAnother(Exchange x, RetryPolicyConfig policy, ReadOnlySpan<byte> head) =>
-        (x.IsIdempotent && (WantsStatus(policy, x.UpstreamHead.Status) || WantsHeaders(x, policy, head))) || ((policy.On & GrpcConditions) != 0 && WantsGrpc(x, policy.On, head));
-
-    private const RetryOn GrpcConditions =
-        RetryOn.GrpcCancelled | RetryOn.GrpcDeadlineExceeded | RetryOn.GrpcInternal | RetryOn.GrpcResourceExhausted | RetryOn.GrpcUnavailable;
-
-    // Only a status in the headers can be acted on: with trailers the answer is on its way (Envoy: x-envoy-retry-grpc-on).
-    private static bool WantsGrpc(Exchange x, RetryOn on, ReadOnlySpan<byte> head)
-    {
-        int index = x.UpstreamHead.IndexOf(head, "grpc-status"u8);
-        if (index < 0 || !System.Buffers.Text.Utf8Parser.TryParse(Http1Head.Value(head, x.UpstreamHead.Fields[index]), out int status, out _)) return false;
-        RetryOn condition = status switch
-        {
-            1 => RetryOn.GrpcCancelled,
-            4 => RetryOn.GrpcDeadlineExceeded,
-            8 => RetryOn.GrpcResourceExhausted,
-            13 => RetryOn.GrpcInternal,
-            14 => RetryOn.GrpcUnavailable,
-            _ => RetryOn.None,
-        };
-        return (on & condition) != 0;
-    }
-
-    private static bool WantsHeaders(Exchange x, RetryPolicyConfig policy, ReadOnlySpan<byte> head)
-    {
-        if ((policy.On & RetryOn.RetriableHeaders) == 0) return false;
-        foreach (string name in policy.RetriableHeaders) if (x.UpstreamHead.IndexOf(head, System.Text.Encoding.ASCII.GetBytes(name)) >= 0) return true;
-        return false;
-    }
-
-    private static bool WantsStatus(RetryPolicyConfig policy, int status)
-    {
-        if (status >= 500 && (policy.On & RetryOn.FiveXx) != 0) return true;
-        if (status is 502 or 503 or 504 && (policy.On & RetryOn.GatewayError) != 0) return true;
-        if (status == 409 && (policy.On & RetryOn.Retriable4xx) != 0) return true;
-        return (policy.On & RetryOn.RetriableStatusCodes) != 0 && policy.RetriableStatusCodes.Contains(status);
-    }
-
-    // Full jitter in [0, (2^n - 1) * base), capped (Envoy: x-envoy-max-retries).
-    private static long BackOff(RetryPolicyConfig policy, int retry, Worker worker)
-    {
-        long range = Math.Min((long)policy.BackOffMax.TotalMilliseconds, ((1L << Math.Min(retry, 20)) - 1) * (long)policy.BackOffBase.TotalMilliseconds);
-        return worker.Random.Below((uint)Math.Clamp(range, 1, int.MaxValue));
     }
 
     private static Reason ReasonOf(Exchange x, in AttemptEnd end) => end.Kind switch
     {
-        AttemptKind.ConnectFailed => Reasons.ConnectFailure,
+        AttemptKind.ConnectFailed => Reasons.ConnectionFailed(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? [])),
         AttemptKind.TlsFailed => Reasons.TlsFailure(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? [])),
         AttemptKind.ConnectTimedOut => Reasons.ConnectTimeout,
         AttemptKind.Overflow => Reasons.Overflow,
         AttemptKind.TimedOut => RequestLimits.Answer(x, Reasons.PerTryTimeout),
         AttemptKind.Malformed => Reasons.UpstreamProtocol,
+        AttemptKind.RemoteReset => Reasons.RemoteReset,
+        AttemptKind.Refused => Reasons.RefusedStream,
         AttemptKind.UpgradeRefused => Reasons.UpgradeRefused,
         _ => Reasons.UpstreamReset,
     };
@@ -302,7 +220,7 @@ internal static class Forwarder
         if (x.ResponseStarted)
         {
             LocalReply.Because(x, reason, detail);
-            x.Details = reason.Details.Replace("before_response_started", "after_response_started");
+            x.Details = reason.Details.Replace("before_response_started", "after_response_started", StringComparison.Ordinal);
             x.CutDownstream();
             return false;
         }
@@ -340,20 +258,24 @@ internal static class Forwarder
 }
 
 /// <summary>Waits on the worker for a time, or until the exchange is given up.</summary>
-internal sealed class Delay(Exchange x, long ms) : ITimerOwner, ICriticalNotifyCompletion
+internal sealed class Delay : ITimerOwner
 {
-    private Action? _continuation;
+    private PoolWaiter? _waiter;
 
-    public Delay GetAwaiter() => this;
-    public bool IsCompleted => ms <= 0;
-    public void GetResult() { }
-    public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);
-
-    public void UnsafeOnCompleted(Action continuation)
+    /// <summary>False when the exchange was given up.</summary>
+    /// <param name="x">The exchange.</param>
+    /// <param name="ms">How long.</param>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public static async ValueTask<bool> RunAsync(Exchange x, long ms)
     {
-        _continuation = continuation;
-        x.Worker.Timers.Set(new TimerNode(this), x.Worker.Now + ms, x.Worker.Now);
+        if (ms <= 0) return x.Abort == AbortReason.None;
+        var delay = new Delay();
+        var timer = new TimerNode(delay);
+        x.Worker.Timers.Set(timer, x.Worker.Now + ms, x.Worker.Now);
+        bool goesOn = await x.WaitAsync(new PoolWaiter(waiter => delay._waiter = waiter));
+        x.Worker.Timers.Remove(timer);
+        return goesOn;
     }
 
-    public void OnTimer(TimerNode timer) => _continuation!();
+    void ITimerOwner.OnTimer(TimerNode timer) => _waiter?.Resume();
 }

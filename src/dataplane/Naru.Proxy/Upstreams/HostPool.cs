@@ -24,8 +24,6 @@ internal sealed class HostPool(HostState host, Worker worker)
 
     public Http2Pool Http2 { get; } = new(worker);
 
-    public ClusterWorker ClusterWorker { get; } = host.Slot.Of(worker);
-
     /// <summary>Host names that requests brought (auto_sni).</summary>
     public NameCache Names { get; } = new();
 
@@ -45,6 +43,13 @@ internal sealed class HostPool(HostState host, Worker worker)
             connection.CloseIdle();
         }
         return null;
+    }
+
+    /// <summary>Whether an idle connection with the same peer is here.</summary>
+    public bool HasIdle(in UpstreamPeer peer)
+    {
+        for (UpstreamConnection? at = _idleTop; at is not null; at = at.NextIdle) if (at.Peer == peer) return true;
+        return false;
     }
 
     /// <summary>Puts a connection that finished an exchange back, until <paramref name="reuseUntil"/> (worker ms).</summary>
@@ -84,33 +89,36 @@ internal sealed class HostPool(HostState host, Worker worker)
         }
     }
 
-    public void Opened()
-    {
-        Connections++;
-        ClusterWorker.Connections++;
-    }
+    public void Opened() => Connections++;
 
     public void Closed()
     {
         Connections--;
-        ClusterWorker.Connections--;
         WakeOne();
+        // Room for one more is room for either version.
+        Http2.Wake();
     }
 
     /// <summary>Resumes <paramref name="waiter"/> when a connection is returned or closed.</summary>
     public void Wait(PoolWaiter waiter) => _waiting.Enqueue(waiter);
 
-    // On a later turn of the loop: whoever returns a connection is in the middle of its own exchange.
+    // On a later turn of the loop: whoever returns a connection is in the middle of its own exchange. Who is first is found out then, so
+    // that one who leaves meanwhile does not take the turn with it.
     private void WakeOne()
+    {
+        if (_waiting.Count > 0) Later();
+    }
+
+    // Apart, since a closure is made where its method begins: for every connection given back, though nobody waits.
+    private void Later() => worker.Post(_ => ResumeOne());
+
+    private void ResumeOne()
     {
         while (_waiting.TryDequeue(out PoolWaiter? waiter))
         {
             if (!waiter.IsWaiting) continue;
-            Later(waiter);
+            waiter.Resume();
             return;
         }
     }
-
-    // Apart, since a closure is made where its variable begins: for every connection given back, though nobody waits.
-    private void Later(PoolWaiter waiter) => worker.Post(_ => waiter.Resume());
 }

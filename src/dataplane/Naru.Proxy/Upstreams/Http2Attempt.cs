@@ -16,7 +16,7 @@ namespace Naru.Proxy.Upstreams;
 internal static class Http2Attempt
 {
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public static async ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool, bool mayRetry)
+    public static async ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool)
     {
         UpstreamPeer peer = UpstreamPeer.Of(cluster, x.Host!, pool, x);
         Http2ClientSession? session = pool.Http2.Find(peer);
@@ -32,10 +32,7 @@ internal static class Http2Attempt
             // What the peer takes is known when its settings are here.
             while (!session.KnowsPeer && !session.IsDead && x.Abort == AbortReason.None)
             {
-                var waiter = new PoolWaiter(pool.Http2.Wait);
-                x.Waiter = waiter;
-                await waiter;
-                x.Waiter = null;
+                await x.WaitAsync(new PoolWaiter(pool.Http2.Wait));
             }
             if (x.Abort != AbortReason.None) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
             if (!session.HasCapacity) return new AttemptEnd(AttemptKind.Reset, RequestSent: false);
@@ -48,7 +45,7 @@ internal static class Http2Attempt
         AttemptEnd result;
         try
         {
-            result = await ExchangeAsync(x, action, cluster, session, stream, mayRetry);
+            result = await ExchangeAsync(x, action, cluster, session, stream);
         }
         finally
         {
@@ -73,88 +70,79 @@ internal static class Http2Attempt
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<AttemptEnd?> ConnectAsync(Exchange x, Cluster cluster, HostPool pool, UpstreamPeer peer)
     {
-        Worker worker = x.Worker;
-        Http2Pool sessions = pool.Http2;
-        ClusterSlot slot = cluster.Slot;
-        long[] stats = slot.Stats!.Shard(worker.Index);
-        PoolWaiter? waiter = null;
-        while (sessions.Find(peer) is null)
+        if (!Attempt.TryPend(x, cluster, out Permit pending)) return new AttemptEnd(AttemptKind.Overflow, RequestSent: false);
+        using (pending)
         {
-            bool full = slot.Connections >= cluster.Config.MaxConnections && pool.Connections > 0;
-            if (!sessions.IsConnecting && !full)
+            Http2Pool sessions = pool.Http2;
+            bool waited = false;
+            while (sessions.Find(peer) is null)
             {
-                sessions.IsConnecting = true;
-                var up = new UpstreamConnection(worker, pool, peer);
-                x.Upstream = up;
-                ConnectResult result;
-                try
+                bool full = pool.Connections > 0 && !Breakers.HasRoom(cluster, Resource.Connections);
+                if (full && pool.IdleCount > 0)
                 {
-                    result = await up.ConnectAsync(cluster.ConnectMs, cluster.Config.Protocol == UpstreamProtocol.Auto ? UpstreamProtocol.Auto : UpstreamProtocol.Http2);
+                    // One of the other version that nobody uses makes room.
+                    pool.CloseIdle();
+                    continue;
                 }
-                finally
-                {
-                    x.Upstream = null;
-                    sessions.IsConnecting = false;
-                }
-                if (result == ConnectResult.Connected)
-                {
-                    if (cluster.Config.Protocol == UpstreamProtocol.Auto && !up.AgreedOnHttp2)
-                    {
-                        // The endpoint has changed its mind: told as a refusal, the request goes out anew and over HTTP/1.
-                        pool.AlpnHttp2 = false;
-                        up.Close();
-                        sessions.Wake();
-                        return new AttemptEnd(AttemptKind.Reset, Reused: true, RequestSent: false);
-                    }
-                    Adopt(worker, up, cluster, pool);
-                    return null;
-                }
-                if (result == ConnectResult.Cancelled)
-                {
-                    sessions.Wake();
-                    return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
-                }
-                // Those who waited for this connection share its fate: each trying in turn would wait for all before it.
-                x.TransportFailure = Encoding.ASCII.GetBytes(up.Failure);
-                var failed = new AttemptEnd(result == ConnectResult.TimedOut ? AttemptKind.ConnectTimedOut : up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestSent: false);
-                sessions.Fail(peer, failed, x.TransportFailure);
-                return failed;
-            }
-            if (full) stats[ClusterStats.CxOverflow]++;
-            if (slot.Pending >= cluster.Config.MaxPendingRequests)
-            {
-                stats[ClusterStats.RqPendingOverflow]++;
-                return new AttemptEnd(AttemptKind.Overflow, RequestSent: false);
-            }
-            if (waiter is null)
-            {
-                waiter = new PoolWaiter(sessions.Wait) { Peer = peer };
-                stats[ClusterStats.RqPendingTotal]++;
-            }
-            stats[ClusterStats.RqPendingActive]++;
-            ClusterWorker own = slot.Of(worker);
-            own.Pending++;
-            x.Waiter = waiter;
-            await waiter;
-            x.Waiter = null;
-            own.Pending--;
-            stats[ClusterStats.RqPendingActive]--;
-            if (x.Abort != AbortReason.None) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
-            if (waiter.Failure is { } end)
-            {
+                if (!sessions.IsConnecting && !full) return await OpenAsync(x, cluster, pool, peer);
+                if (full && !waited) cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.CxOverflow]++;
+                waited = true;
+                var waiter = new PoolWaiter(sessions.Wait) { Peer = peer };
+                if (!await x.WaitAsync(waiter)) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+                if (pool.Retired) return new AttemptEnd(AttemptKind.Moved, RequestSent: false);
+                if (waiter.Failure is not { } end) continue;
                 x.TransportFailure = waiter.Why;
+                cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.RqPendingFailureEject]++;
                 return end;
             }
+            return null;
         }
+    }
+
+    // One connects for all who wait.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<AttemptEnd?> OpenAsync(Exchange x, Cluster cluster, HostPool pool, UpstreamPeer peer)
+    {
+        Http2Pool sessions = pool.Http2;
+        bool auto = cluster.Config.Protocol == UpstreamProtocol.Auto;
+        var up = new UpstreamConnection(x.Worker, pool, peer);
+        x.Upstream = up;
+        ConnectResult result;
+        sessions.IsConnecting = true;
+        try
+        {
+            result = await up.ConnectAsync(cluster.ConnectMs, auto ? UpstreamProtocol.Auto : UpstreamProtocol.Http2);
+        }
+        finally
+        {
+            sessions.IsConnecting = false;
+            sessions.Wake();
+        }
+        if (result != ConnectResult.Connected)
+        {
+            AttemptEnd failed = Attempt.NotConnected(x, up, result, cluster.Slot.Stats!.Shard(x.Worker.Index));
+            // Those who waited for this connection share its fate: each trying in turn would wait for all before it.
+            if (result != ConnectResult.Cancelled) sessions.Fail(peer, failed, x.TransportFailure);
+            return failed;
+        }
+        if (auto && !up.AgreedOnHttp2)
+        {
+            // The endpoint has changed its mind: told as a refusal, the request goes out anew and over HTTP/1.
+            pool.AlpnHttp2 = false;
+            return new AttemptEnd(AttemptKind.Reset, Reused: true, RequestSent: false);
+        }
+        x.Upstream = null;
+        Adopt(x.Worker, up, cluster, pool);
         return null;
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<AttemptEnd> ExchangeAsync(Exchange x, ForwardAction action, Cluster cluster, Http2ClientSession session, Http2Stream stream, bool mayRetry)
+    private static async ValueTask<AttemptEnd> ExchangeAsync(Exchange x, ForwardAction action, Cluster cluster, Http2ClientSession session, Http2Stream stream)
     {
         Worker worker = x.Worker;
         if (x.RequestBodyBuffered) Forwarder.StartTry(x);
         long[] stats = cluster.Slot.Stats!.Shard(worker.Index);
+        stats[ClusterStats.RqTotal]++;
         x.UpstreamStartTicks = worker.Ticks;
         stream.IsTunnel = x.IsUpgrade;
         stream.WaitForHead(true);
@@ -196,7 +184,7 @@ internal static class Http2Attempt
             }
             await stream.Readable();
         }
-        AttemptKind failure = stream.HeadReady && !stream.Cancelled ? AttemptKind.Answered : x.Abort != AbortReason.None || stream.Cancelled ? AttemptKind.Aborted : AttemptKind.Reset;
+        AttemptKind failure = stream.HeadReady && !stream.Cancelled ? AttemptKind.Answered : x.Abort != AbortReason.None || stream.Cancelled ? AttemptKind.Aborted : KindOf(session, stream);
         Http1Framing framing = default;
         Http1Head head = x.UpstreamHead;
         if (failure == AttemptKind.Answered)
@@ -208,27 +196,24 @@ internal static class Http2Attempt
             bool none = x.IsHead || head.Status is 204 or 304 || (stream.EndReceived && !stream.HasPieces && !stream.HasTrailers);
             framing.Body = none ? BodyKind.None : framing.ContentLength > 0 && !stream.HasTrailers ? BodyKind.Length : BodyKind.UntilClose;
             if (error != Http1Error.None) failure = AttemptKind.Malformed;
-            else if (mayRetry && x.Retry is { } policy && x.CanReplay && Forwarder.WantsAnother(x, policy, stream.HeadBuffer!.Filled[..head.Length]))
-                failure = AttemptKind.RetriableStatus;
+            else if (Retries.Replaces(x, cluster, stream.HeadBuffer!.Filled[..head.Length])) failure = AttemptKind.Replaced;
         }
         if (failure != AttemptKind.Answered)
         {
             if (failure == AttemptKind.Malformed) stats[ClusterStats.CxProtocolError]++;
-            if (failure == AttemptKind.Reset) stats[ClusterStats.RqRxReset]++;
-            // Refused: not processed. Lost with a connection that had worked before: the endpoint closed it as we reached for it.
-            bool refused = stream.Refused;
-            bool reused = refused || (stream.Lost && hadAnswered);
+            if (stream is { ResetByPeer: true, Lost: false }) stats[ClusterStats.RqRxReset]++;
             if (pumping) await Attempt.StopPumpAsync(x, stream, pump);
-            if (x.Abort == AbortReason.PerTryTimeout)
+            if (failure == AttemptKind.Aborted && x.Abort == AbortReason.None && x.TryTimedOut)
             {
                 stats[ClusterStats.RqPerTryTimeout]++;
                 return new AttemptEnd(AttemptKind.TimedOut);
             }
-            // What was not processed may be sent anew, once, without anybody noticing (RFC 9113 8.7).
-            return new AttemptEnd(failure, Reused: reused, RequestSent: !refused && sent);
+            // Lost with a connection that had worked before: the endpoint closed it as we reached for it. Above its GOAWAY: not processed.
+            bool unseen = stream.Refused && failure == AttemptKind.Reset;
+            return new AttemptEnd(failure, Reused: unseen || (stream.Lost && hadAnswered), RequestSent: !stream.Refused && sent);
         }
 
-        x.TryDeadline = TimerNode.Never;
+        x.Deadlines.Try = TimerNode.Never;
         x.Status = head.Status;
         x.Details = "via_upstream";
         x.UpstreamHeadBytes = head.Length;
@@ -250,9 +235,16 @@ internal static class Http2Attempt
         }
         if (x.RequestBodyBuffered) Forwarder.PassBody(x);
         if (flowed == PumpResult.Done) return new AttemptEnd(AttemptKind.Answered, KeepDownstream: x.KeepAlive && requestDone);
-        Attempt.CutShort(x, stats, flowed);
+        Attempt.CutShort(x, stats, flowed, stream);
         return new AttemptEnd(AttemptKind.Answered);
     }
+
+    private static AttemptKind KindOf(Http2ClientSession session, Http2Stream stream) =>
+        stream.Lost || (stream.Refused && session.IsEnding) ? AttemptKind.Reset
+        : !stream.ResetByPeer ? AttemptKind.Malformed
+        : stream.ResetCode == Http2ErrorCode.RefusedStream ? AttemptKind.Refused
+        : stream.ResetCode == Http2ErrorCode.ProtocolError ? AttemptKind.Malformed
+        : AttemptKind.RemoteReset;
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> SendHeadAsync(Exchange x, Http2ClientSession session, Http2Stream stream, IoBuffer o, bool end)

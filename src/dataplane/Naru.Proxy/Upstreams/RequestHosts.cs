@@ -25,11 +25,7 @@ internal static class RequestHosts
         if (cluster.Slot.Names!.Get(name, cluster.Config, worker.Now) is not { } entry) return null;
         if (entry.Addresses is null)
         {
-            var waiter = new PoolWaiter(w => entry.Wait(worker, w));
-            x.Waiter = waiter;
-            await waiter;
-            x.Waiter = null;
-            if (x.Abort != AbortReason.None) return null;
+            if (!await x.WaitAsync(new PoolWaiter(w => entry.Wait(worker, w)))) return null;
         }
         SockAddr[] addresses = entry.Addresses ?? [];
         if (addresses.Length == 0)
@@ -38,7 +34,7 @@ internal static class RequestHosts
             return null;
         }
         // The best first; a further try takes the next.
-        return hosts.Get(addresses[x.Attempts % addresses.Length].WithPort(port), name);
+        return hosts.Get(addresses[(x.Attempts - 1) % addresses.Length].WithPort(port), name);
     }
 
     // host, host:port, [v6], [v6]:port; what is no host is refused by the request's own checks before.

@@ -25,6 +25,7 @@ internal sealed class UpstreamConnection : TcpSocket
     private bool _timedOut;
     private bool _closed;
     private string? _failure;
+    private Permit _permit;
 
     /// <param name="worker">Its worker.</param>
     /// <param name="pool">Where it belongs.</param>
@@ -74,8 +75,8 @@ internal sealed class UpstreamConnection : TcpSocket
         long started = Worker.Now;
         int errno = StartConnect();
         _pool.Opened();
+        _permit = Breakers.Enter(_pool.Host.Slot, Worker, Resource.Connections);
         _shard[ClusterStats.CxTotal]++;
-        _shard[ClusterStats.CxActive]++;
         if (errno == Sys.EINPROGRESS)
         {
             Worker.Timers.Set(Timer, Worker.Now + timeoutMs, Worker.Now);
@@ -204,10 +205,10 @@ internal sealed class UpstreamConnection : TcpSocket
 
     public override void Close()
     {
-        if (_closed) return;
+        if (_closed || !_permit.IsHeld) return;
         _closed = true;
         base.Close();
-        _shard[ClusterStats.CxActive]--;
+        _permit.Dispose();
         _shard[ClusterStats.CxDestroy]++;
         _pool.Closed();
     }

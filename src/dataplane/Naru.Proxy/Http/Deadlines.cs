@@ -1,0 +1,109 @@
+// The times at which an exchange, or its try, ends by itself, and the one timer for all of them. Setting a deadline is all that is ever
+// to be done: the timer follows. It knows nothing of sockets; whoever waits is ended by Exchange.GiveUp and Exchange.EndTry.
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Http;
+
+internal sealed class Deadlines : ITimerOwner
+{
+    private readonly Exchange _x;
+    private readonly TimerNode _timer;
+    private Times _times;
+
+    // Everything of one exchange, so that the next one begins with one assignment.
+    private struct Times
+    {
+        public long Route, Try, Request, Stream, IdleMs, LastActivity;
+    }
+
+    public Deadlines(Exchange x)
+    {
+        _x = x;
+        _timer = new TimerNode(this);
+    }
+
+    /// <summary>When the route's timeout is over, worker ms (Envoy: RouteAction.timeout).</summary>
+    public long Route { get => _times.Route; set => Change(ref _times.Route, value); }
+
+    /// <summary>When the try is over, worker ms (Envoy: RetryPolicy.per_try_timeout).</summary>
+    public long Try { get => _times.Try; set => Change(ref _times.Try, value); }
+
+    /// <summary>By when the whole request must be here, worker ms (Envoy: HttpConnectionManager.request_timeout).</summary>
+    public long Request { get => _times.Request; set => Change(ref _times.Request, value); }
+
+    /// <summary>The end of the stream's life, worker ms (Envoy: max_stream_duration).</summary>
+    public long Stream { get => _times.Stream; set => Change(ref _times.Stream, value); }
+
+    /// <summary>How long nothing may move, ms; 0 is for ever (Envoy: stream_idle_timeout, RouteAction.idle_timeout).</summary>
+    public long IdleMs
+    {
+        get => _times.IdleMs;
+        set
+        {
+            _times.IdleMs = value;
+            Rearm();
+        }
+    }
+
+    /// <summary>Begins anew, with nothing but an idle time.</summary>
+    public void Start(long idleMs)
+    {
+        long never = TimerNode.Never;
+        _times = new Times { Route = never, Try = never, Request = never, Stream = never, IdleMs = idleMs, LastActivity = _x.Worker.Now };
+        Rearm();
+    }
+
+    /// <summary>Nothing ends by itself any more.</summary>
+    public void Stop() => TimerWheel.Stop(_timer);
+
+    /// <summary>Stops, and lets go of the worker's timers.</summary>
+    public void Remove() => _x.Worker.Timers.Remove(_timer);
+
+    /// <summary>Something moved.</summary>
+    public void Touch() => _times.LastActivity = _x.Worker.Now;
+
+    /// <summary>Looks at all deadlines anew: the idle time may have become shorter under load.</summary>
+    public void Rearm() => Run(Next());
+
+    // Later ones take no effort: a timer that runs early looks again.
+    private void Change(ref long deadline, long value)
+    {
+        deadline = value;
+        if (value < _timer.Deadline) Run(value);
+    }
+
+    private void Run(long due)
+    {
+        Worker worker = _x.Worker;
+        if (due == TimerNode.Never) TimerWheel.Stop(_timer);
+        else worker.Timers.Set(_timer, due, worker.Now);
+    }
+
+    private long Idle()
+    {
+        long idle = _x.Worker.Overload.Shortened(Config.ScaledTimer.StreamIdle, _times.IdleMs);
+        return idle > 0 ? _times.LastActivity + idle : TimerNode.Never;
+    }
+
+    private long Next() => Math.Min(Math.Min(Math.Min(_times.Route, _times.Try), Math.Min(_times.Request, _times.Stream)), Idle());
+
+    void ITimerOwner.OnTimer(TimerNode timer)
+    {
+        long now = _x.Worker.Now;
+        AbortReason due = now >= _times.Route ? AbortReason.RouteTimeout
+            : now >= _times.Request ? AbortReason.RequestTimeout
+            : now >= _times.Stream ? AbortReason.MaxDuration
+            : now >= Idle() ? AbortReason.StreamIdle
+            : AbortReason.None;
+        if (due != AbortReason.None)
+        {
+            _x.GiveUp(due);
+            return;
+        }
+        bool tryIsOver = now >= _times.Try;
+        if (tryIsOver) _times.Try = TimerNode.Never;
+        // Before anybody goes on, who may end the exchange and with it these times.
+        Rearm();
+        if (tryIsOver) _x.EndTry();
+    }
+}

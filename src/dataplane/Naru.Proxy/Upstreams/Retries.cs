@@ -1,0 +1,119 @@
+// Whether a try is followed by another one: what the policy wants (Envoy: router filter, x-envoy-retry-on, x-envoy-retry-grpc-on), whether
+// the request may be repeated, and whether limit and breaker allow it. Decided before an answer is dropped: whoever is refused a retry
+// passes on what there is. docs/decisions/0008-silent-resend.md says what is repeated for whom.
+using System.Buffers.Text;
+using System.Text;
+using Naru.Http.Http1;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Upstreams;
+
+internal static class Retries
+{
+    private const RetryOn NoAnswer = RetryOn.FiveXx | RetryOn.GatewayError | RetryOn.Reset;
+
+    /// <summary>Whether another try is to be made in the place of this answer. Then it is granted, and the answer is to be dropped.</summary>
+    public static bool Replaces(Exchange x, Cluster cluster, ReadOnlySpan<byte> head) =>
+        x.Retry is { } policy && Wants(x, policy, head) && x.CanReplay && Grants(x, policy, cluster);
+
+    /// <summary>Whether another try is to be made after one without an answer. Then it is granted.</summary>
+    public static bool Follows(Exchange x, Cluster cluster, in AttemptEnd end) =>
+        x.Retry is { } policy && Wants(policy, end) && x.CanReplay && Grants(x, policy, cluster);
+
+    /// <summary>Whether the policy wants another try after one without an answer.</summary>
+    public static bool Asks(Exchange x, in AttemptEnd end) => x.Retry is { } policy && Wants(policy, end);
+
+    /// <summary>Whether <see cref="Follows"/> would say yes; nothing is granted.</summary>
+    public static bool WouldFollow(Exchange x, Cluster cluster, in AttemptEnd end) =>
+        Asks(x, end) && x.CanReplay && x.Retried < x.Retry!.NumRetries && (x.RetryPermit.IsHeld || Breakers.HasRoom(cluster, Resource.Retries));
+
+    /// <summary>Whether a request that rode on a connection which had died before may go out anew, unasked: it was not sent, or may be
+    /// repeated by its method (RFC 9110 9.2.2, RFC 9112 9.3.1).</summary>
+    public static bool MayResend(Exchange x, in AttemptEnd end) => x.CanReplay && (x.IsIdempotent || !end.RequestSent);
+
+    /// <summary>How long to wait before a retry, ms: full jitter in [0, (2^n - 1) * base), capped (Envoy: x-envoy-max-retries).</summary>
+    public static long BackOff(RetryPolicyConfig policy, int retry, Worker worker)
+    {
+        long range = Math.Min((long)policy.BackOffMax.TotalMilliseconds, ((1L << Math.Min(retry, 20)) - 1) * (long)policy.BackOffBase.TotalMilliseconds);
+        return worker.Random.Below((uint)Math.Clamp(range, 1, int.MaxValue));
+    }
+
+    private static bool Grants(Exchange x, RetryPolicyConfig policy, Cluster cluster)
+    {
+        long[] stats = cluster.Slot.Stats!.Shard(x.Worker.Index);
+        if (x.Retried >= policy.NumRetries)
+        {
+            stats[ClusterStats.RqRetryLimitExceeded]++;
+            x.Flags |= ResponseFlags.UpstreamRetryLimitExceeded;
+            return false;
+        }
+        // One for all retries of an exchange, until its end.
+        if (!x.RetryPermit.IsHeld && !Breakers.TryEnter(cluster, x.Worker, Resource.Retries, out x.RetryPermit))
+        {
+            stats[ClusterStats.RqRetryOverflow]++;
+            x.Flags |= ResponseFlags.UpstreamOverflow;
+            return false;
+        }
+        x.Retried++;
+        stats[ClusterStats.RqRetry]++;
+        return true;
+    }
+
+    private static bool Wants(RetryPolicyConfig policy, in AttemptEnd end)
+    {
+        RetryOn on = policy.On;
+        return end.Kind switch
+        {
+            AttemptKind.ConnectFailed or AttemptKind.TlsFailed or AttemptKind.ConnectTimedOut => (on & (NoAnswer | RetryOn.ConnectFailure | RetryOn.ResetBeforeRequest)) != 0,
+            AttemptKind.Reset or AttemptKind.RemoteReset or AttemptKind.TimedOut or AttemptKind.Malformed => (on & NoAnswer) != 0 || (!end.RequestSent && (on & RetryOn.ResetBeforeRequest) != 0),
+            AttemptKind.Refused => (on & (NoAnswer | RetryOn.RefusedStream)) != 0,
+            // What a breaker turned away is not to be asked again at once.
+            _ => false,
+        };
+    }
+
+    private static bool Wants(Exchange x, RetryPolicyConfig policy, ReadOnlySpan<byte> head)
+    {
+        if (x.UpstreamHead.IndexOf(head, "x-envoy-ratelimited"u8) >= 0) return (policy.On & RetryOn.EnvoyRateLimited) != 0;
+        return WantsStatus(policy, x.UpstreamHead.Status) || WantsHeaders(x, policy, head) || (policy.On & GrpcConditions) != 0 && WantsGrpc(x, policy.On, head);
+    }
+
+    private const RetryOn GrpcConditions =
+        RetryOn.GrpcCancelled | RetryOn.GrpcDeadlineExceeded | RetryOn.GrpcInternal | RetryOn.GrpcResourceExhausted | RetryOn.GrpcUnavailable;
+
+    // Only a status in the headers can be acted on: with trailers the answer is on its way (Envoy: x-envoy-retry-grpc-on).
+    private static bool WantsGrpc(Exchange x, RetryOn on, ReadOnlySpan<byte> head)
+    {
+        int index = x.UpstreamHead.IndexOf(head, "grpc-status"u8);
+        if (index < 0 || !Utf8Parser.TryParse(Http1Head.Value(head, x.UpstreamHead.Fields[index]), out int status, out _)) return false;
+        RetryOn condition = status switch
+        {
+            1 => RetryOn.GrpcCancelled,
+            4 => RetryOn.GrpcDeadlineExceeded,
+            8 => RetryOn.GrpcResourceExhausted,
+            13 => RetryOn.GrpcInternal,
+            14 => RetryOn.GrpcUnavailable,
+            _ => RetryOn.None,
+        };
+        return (on & condition) != 0;
+    }
+
+    private static bool WantsHeaders(Exchange x, RetryPolicyConfig policy, ReadOnlySpan<byte> head)
+    {
+        if ((policy.On & RetryOn.RetriableHeaders) == 0) return false;
+        foreach (string name in policy.RetriableHeaders) if (x.UpstreamHead.IndexOf(head, Encoding.ASCII.GetBytes(name)) >= 0) return true;
+        return false;
+    }
+
+    private static bool WantsStatus(RetryPolicyConfig policy, int status)
+    {
+        if (status >= 500 && (policy.On & RetryOn.FiveXx) != 0) return true;
+        if (status is 502 or 503 or 504 && (policy.On & RetryOn.GatewayError) != 0) return true;
+        if (status == 409 && (policy.On & RetryOn.Retriable4xx) != 0) return true;
+        return (policy.On & RetryOn.RetriableStatusCodes) != 0 && policy.RetriableStatusCodes.Contains(status);
+    }
+}
