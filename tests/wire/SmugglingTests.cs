@@ -8,16 +8,27 @@ namespace Naru.WireTests;
 public sealed class SmugglingTests(WireFixture fixture) : IClassFixture<WireFixture>
 {
     [Theory]
-    [InlineData("Upgrade: websocket\r\nUpgrade: h2c\r\n", "websocket")]
-    [InlineData("Upgrade: h2c\r\nUpgrade: websocket\r\n", null)]
-    [InlineData("Upgrade: websocket, h2c\r\n", null)]
-    [InlineData("Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n", null)]
-    public async Task Only_the_protocol_that_was_looked_at_is_asked_for_upstream(string asked, string? passed)
+    [InlineData("Upgrade: websocket\r\n", 200, "websocket")]
+    [InlineData("Upgrade: WebSocket\r\n", 200, "WebSocket")]
+    [InlineData("Upgrade: websocket\r\nUpgrade: h2c\r\n", 403, null)]
+    [InlineData("Upgrade: websocket\r\nUpgrade: websocket\r\n", 403, null)]
+    [InlineData("Upgrade: other\r\n", 403, null)]
+    [InlineData("Upgrade: websocket, h2c\r\n", 403, null)]
+    [InlineData("Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n", 200, null)]
+    public async Task Only_the_protocol_that_was_looked_at_is_asked_for_upstream(string asked, int status, string? passed)
     {
         string path = fixture.Backend.Echo();
         using RawClient client = await fixture.Proxy.ConnectAsync();
         await client.SendAsync($"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n{asked}\r\n");
-        Assert.Equal(200, (await client.ResponseAsync()).Status);
+        HttpMessage answer = await client.ResponseAsync();
+        Assert.Equal(status, answer.Status);
+        // What is answered without a tunnel ends its connection, unless nobody asked for one.
+        Assert.Equal(status == 403 || passed is not null ? "close" : null, answer.Header("connection"));
+        if (status == 403)
+        {
+            Assert.Empty(fixture.Backend.Seen(path));
+            return;
+        }
         HttpMessage seen = Assert.Single(fixture.Backend.Seen(path));
         Assert.Equal(passed is null ? [] : new[] { passed }, seen.Headers.Where(h => h.Name.Equals("upgrade", StringComparison.OrdinalIgnoreCase)).Select(h => h.Value));
         Assert.Null(seen.Header("http2-settings"));
@@ -31,7 +42,7 @@ public sealed class SmugglingTests(WireFixture fixture) : IClassFixture<WireFixt
         """, [new TestCluster("backend", [fixture.Backend.Port])], "upgrade_configs: [{ upgrade_type: CONNECT }]"));
 
     [Theory]
-    [InlineData(false, 405)]
+    [InlineData(false, 404)]
     [InlineData(true, 403)]
     public async Task What_follows_a_connect_without_a_tunnel_is_no_request(bool taken, int status)
     {

@@ -15,12 +15,14 @@ public sealed class WebSocketMixTests : IAsyncLifetime
     private ProxyProcess _near = null!;
     private ProxyProcess _far = null!;
 
+    private const string Manager = "upgrade_configs: [{ upgrade_type: websocket }]";
+
     public async ValueTask InitializeAsync()
     {
         _server.Start();
         _ = AcceptAsync();
-        _near = await ProxyProcess.StartAsync(Bootstraps.One(((IPEndPoint)_server.LocalEndpoint).Port));
-        _far = await ProxyProcess.StartAsync(Bootstraps.One(_near.Address.Port, cluster: Bootstraps.Http2Cluster));
+        _near = await ProxyProcess.StartAsync(Bootstraps.One(((IPEndPoint)_server.LocalEndpoint).Port, Manager));
+        _far = await ProxyProcess.StartAsync(Bootstraps.One(_near.Address.Port, Manager, cluster: Bootstraps.Http2Cluster));
     }
 
     public async ValueTask DisposeAsync()

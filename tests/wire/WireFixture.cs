@@ -14,7 +14,7 @@ public class WireFixture : IAsyncLifetime
     public ProxyProcess Proxy { get; private set; } = null!;
 
     /// <summary>Further lines of the connection manager.</summary>
-    protected virtual string Manager => "";
+    protected virtual string Manager => "upgrade_configs: [{ upgrade_type: websocket }]\nhttp_protocol_options: { accept_http_10: true }";
 
     public async ValueTask InitializeAsync() => Proxy = await ProxyProcess.StartAsync(Bootstraps.One(Backend.Port, Manager));
 

@@ -90,10 +90,15 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public TimeSpan? MaxStreamDuration { get; init; }
     /// <summary>Requests after which a connection closes; 0 is any number.</summary>
     public int MaxRequestsPerConnection { get; init; }
-    /// <summary><c>http_protocol_options.accept_http_10</c>. Envoy's default is false; ours is true (people still send it).</summary>
-    public bool AcceptHttp10 { get; init; } = true;
-    /// <summary>Tokens of <c>upgrade_configs</c> that may become tunnels, lower case. Envoy has none by default; we have <c>websocket</c>.</summary>
-    public ImmutableArray<string> Upgrades { get; init; } = ["websocket"];
+    /// <summary><c>http_protocol_options.accept_http_10</c> (default false): else HTTP/1.0 is answered 426.</summary>
+    public bool AcceptHttp10 { get; init; }
+    /// <summary><c>http_protocol_options.allow_custom_methods</c> (default false): else HTTP/1 has the methods that IANA and HTTP parsers know.</summary>
+    public bool AllowCustomMethods { get; init; }
+    /// <summary>A malformed request of HTTP/1 whose end is known leaves its connection open (<c>stream_error_on_invalid_http_message</c>,
+    /// <c>http_protocol_options.override_stream_error_on_invalid_http_message</c>; default false).</summary>
+    public bool StreamErrors { get; init; }
+    /// <summary>Tokens of <c>upgrade_configs</c> that may become tunnels, lower case (default none).</summary>
+    public ImmutableArray<string> Upgrades { get; init; } = [];
     /// <summary>Lines for each finished request.</summary>
     public ImmutableArray<AccessLogConfig> AccessLogs { get; init; } = [];
 }

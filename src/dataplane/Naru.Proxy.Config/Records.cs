@@ -171,8 +171,8 @@ public sealed record ForwardActionConfig : RouteActionBase
     public RetryPolicyConfig? RetryPolicy { get; init; }
     /// <summary>Answer when the cluster does not exist: 503 (default), 404 or 500.</summary>
     public int ClusterNotFoundResponseCode { get; init; } = 503;
-    /// <summary>Overrides the manager's upgrades; default inherits. <c>connect</c> is CONNECT.</summary>
-    public ImmutableArray<string> Upgrades { get; init; }
+    /// <summary>What the route says of an upgrade, before the manager does (<c>upgrade_configs</c>): tokens in lower case, <c>connect</c> is CONNECT.</summary>
+    public ImmutableArray<(string Token, bool Enabled)> Upgrades { get; init; } = [];
     /// <summary>CONNECT ends here: the endpoint gets the bytes, not the request (<c>upgrade_configs.connect_config</c>).</summary>
     public bool TerminatesConnect { get; init; }
 }

@@ -50,6 +50,7 @@ internal static class HttpStats
     public static readonly int RqResponseBeforeComplete = Schema.Counter("downstream_rq_response_before_rq_complete");
     public static readonly int RqNonRelativePath = Schema.Counter("downstream_rq_non_relative_path");
     public static readonly int RqFailedPathNormalization = Schema.Counter("downstream_rq_failed_path_normalization");
+    public static readonly int RqUpgradeRefused = Schema.Counter("downstream_rq_ws_on_non_ws_route");
     public static readonly int NoRoute = Schema.Counter("no_route");
     public static readonly int NoCluster = Schema.Counter("no_cluster");
     public static readonly int RqRedirect = Schema.Counter("rq_redirect");

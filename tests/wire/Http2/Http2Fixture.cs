@@ -23,10 +23,13 @@ public class Http2Fixture : IAsyncLifetime
     /// <summary>In front of <see cref="Http2"/>.</summary>
     public ProxyProcess ToHttp2 { get; private set; } = null!;
 
+    // Everything that a mix of versions needs.
+    private const string Manager = "upgrade_configs: [{ upgrade_type: websocket }]\nhttp_protocol_options: { accept_http_10: true }";
+
     public async ValueTask InitializeAsync()
     {
-        Task<ProxyProcess> one = ProxyProcess.StartAsync(Bootstraps.One(Http1.Port, route: "timeout: 0s"));
-        Task<ProxyProcess> two = ProxyProcess.StartAsync(Bootstraps.One(Http2.Port, route: "timeout: 0s", cluster: Bootstraps.Http2Cluster));
+        Task<ProxyProcess> one = ProxyProcess.StartAsync(Bootstraps.One(Http1.Port, Manager, route: "timeout: 0s"));
+        Task<ProxyProcess> two = ProxyProcess.StartAsync(Bootstraps.One(Http2.Port, Manager, route: "timeout: 0s", cluster: Bootstraps.Http2Cluster));
         ToHttp1 = await one;
         ToHttp2 = await two;
     }

@@ -11,12 +11,11 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
   + request_timeout max_request_headers_kb normalize_path preserve_external_request_id merge_slashes server_header_transformation
   + common_http_protocol_options always_set_request_id_in_response request_headers_timeout path_with_escaped_slashes_action
   + http2_protocol_options forward_client_cert_details set_current_client_cert_details xff_num_trusted_hops internal_address_config
-  + strip_matching_host_port strip_any_host_port append_x_forwarded_port strip_trailing_host_dot
+  + strip_matching_host_port strip_any_host_port append_x_forwarded_port strip_trailing_host_dot stream_error_on_invalid_http_message
   ~ request_id_extension: request ids are UUIDs
   ~ access_log_flush_interval flush_access_log_on_new_request access_log_options: a request is logged once, when it has ended
   ~ http3_protocol_options: HTTP/3 is not supported
   ~ add_proxy_protocol_connection_state: there is no filter state
-  ~ stream_error_on_invalid_http_message: a malformed HTTP/2 message ends its stream only, an HTTP/1 connection is always closed
   - scoped_routes: use route_config or rds
   - tracing: spans are not exported yet
   - local_reply_config: local replies have a fixed form
@@ -36,11 +35,10 @@ envoy.extensions.filters.http.router.v3.Router
 envoy.config.core.v3.HttpProtocolOptions
   + idle_timeout max_headers_count max_connection_duration max_stream_duration headers_with_underscores_action max_requests_per_connection
 envoy.config.core.v3.Http1ProtocolOptions
-  + accept_http_10 allow_absolute_url header_key_format default_host_for_http_10
+  + accept_http_10 allow_absolute_url header_key_format default_host_for_http_10 allow_custom_methods
+  + override_stream_error_on_invalid_http_message
   ~ enable_trailers: trailers are always passed on
   ~ use_balsa_parser: the parser is our own
-  ~ allow_custom_methods: any token is a method
-  ~ override_stream_error_on_invalid_http_message: a connection with a bad request is always closed
 envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat
   ~ stateful_formatter: header names keep the case in which they came
   - proper_case_words: header names keep the case in which they came

@@ -78,6 +78,7 @@ internal static class HttpManagerReader
             DelayedCloseTimeout = Values.Time(scope, "delayed_close_timeout", manager.DelayedCloseTimeout) ?? TimeSpan.FromSeconds(1),
             DrainTimeout = Values.Time(scope, "drain_timeout", manager.DrainTimeout) ?? TimeSpan.FromSeconds(5),
             Upgrades = Upgrades(scope, manager),
+            StreamErrors = manager.StreamErrorOnInvalidHttpMessage ?? false,
             AccessLogs = AccessLogs.All(scope, "access_log", manager.AccessLog),
         };
         foreach ((string field, string value) in new[] { ("server_name", manager.ServerName), ("via", manager.Via) })
@@ -159,8 +160,7 @@ internal static class HttpManagerReader
 
     private static ImmutableArray<string> Upgrades(Scope scope, HttpConnectionManager manager)
     {
-        // WebSocket is on unless it is switched off.
-        var upgrades = new List<string> { "websocket" };
+        var upgrades = new List<string>();
         for (int i = 0; i < manager.UpgradeConfigs.Count; i++)
         {
             HttpConnectionManager.Types.UpgradeConfig upgrade = manager.UpgradeConfigs[i];
@@ -200,7 +200,13 @@ internal static class HttpManagerReader
         if (options.AllowAbsoluteUrl == false) scope.Error("allow_absolute_url", "NARU-C113", "a target in absolute form is always taken, as RFC 9112 asks", "remove it");
         string host = options.DefaultHostForHttp10;
         if (host.Any(c => !char.IsAsciiLetterOrDigit(c) && !"-._:[]".Contains(c))) scope.Error("default_host_for_http_10", "NARU-C102", $"\"{host}\" is not a host", "give a name or an address, with a port or without");
-        return config with { DefaultHostForHttp10 = host };
+        return config with
+        {
+            DefaultHostForHttp10 = host,
+            AcceptHttp10 = options.AcceptHttp10,
+            AllowCustomMethods = options.AllowCustomMethods,
+            StreamErrors = options.OverrideStreamErrorOnInvalidHttpMessage ?? config.StreamErrors,
+        };
     }
 
     private static HttpConnectionManagerConfig Routes(Scope scope, HttpConnectionManager manager, HttpConnectionManagerConfig config)

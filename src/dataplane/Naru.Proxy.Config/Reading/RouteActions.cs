@@ -85,15 +85,14 @@ internal static class RouteActions
         };
     }
 
-    private static ImmutableArray<string> Upgrades(Scope scope, RouteAction action)
+    private static ImmutableArray<(string, bool)> Upgrades(Scope scope, RouteAction action)
     {
-        if (action.UpgradeConfigs.Count == 0) return default;
-        var upgrades = ImmutableArray.CreateBuilder<string>();
+        var upgrades = ImmutableArray.CreateBuilder<(string, bool)>();
         for (int i = 0; i < action.UpgradeConfigs.Count; i++)
         {
             RouteAction.Types.UpgradeConfig upgrade = action.UpgradeConfigs[i];
             Scope at = scope.In("upgrade_configs", i, upgrade);
-            if (HttpManagerReader.UpgradeToken(at, upgrade.UpgradeType) is { } token && upgrade.Enabled != false) upgrades.Add(token);
+            if (HttpManagerReader.UpgradeToken(at, upgrade.UpgradeType) is { } token) upgrades.Add((token, upgrade.Enabled != false));
         }
         return upgrades.ToImmutable();
     }

@@ -2,6 +2,7 @@
 // The pieces are windows on the read buffer, good until the next Fill.
 using System.Runtime.CompilerServices;
 using Naru.Http.Http1;
+using Naru.Proxy.Config;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 
@@ -72,6 +73,9 @@ internal sealed partial class BodyReader
     public Http1Head Trailers { get; } = new();
 
     public int TrailerStart { get; private set; }
+
+    /// <summary>What becomes of trailers whose names have underscores.</summary>
+    public UnderscoreHeaders Underscores;
 
     /// <summary>Starts on a body whose first bytes may already be in the buffer. A <paramref name="pinned"/> buffer holds
     /// bytes that must stay (the head): further bytes go to a buffer of the reader's own.</summary>
@@ -271,8 +275,16 @@ internal sealed partial class BodyReader
                 return BodyEvent.Refused;
         }
         Buffer.Start += Trailers.Length;
+        if (Underscores != UnderscoreHeaders.Allow && !SiftTrailers()) return BodyEvent.Refused;
         Done = true;
         return BodyEvent.End;
+    }
+
+    private unsafe bool SiftTrailers()
+    {
+        int moved = Trailers.RemoveUnderscored(new Span<byte>(Buffer.Memory + TrailerStart, Trailers.Length));
+        TrailerStart += moved;
+        return moved == 0 || Underscores == UnderscoreHeaders.Drop;
     }
 
     private void Piece(int start, int length)

@@ -231,6 +231,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
         if (RequestBodyBuffered) RequestBody.Start(Worker, Connection, In, BodyKind.None, 0, pinned: true);
         else if (Stream is { } stream) RequestBody.Start(Worker, stream);
         else RequestBody.Start(Worker, Connection, In, Framing.Body, Framing.ContentLength, pinned: true);
+        RequestBody.Underscores = Manager.Underscores;
     }
 
     /// <summary>The exchange is over: nothing of its bodies is left in it for the one that gets this object next.</summary>

@@ -190,8 +190,8 @@ internal sealed class Http1Connection : ListenerConnection
         if (RequestCheck.Refusal(x) is not { } refusal) return null;
         if (refusal.Status == 431) _shard[HttpStats.RqTooLarge]++;
         if (refusal.Status is 400 or 431 or 414 or 505 or 501) _shard[HttpStats.CxProtocolError]++;
-        // Behind what was malformed nobody knows what is a request.
-        x.KeepAlive = x.KeepAlive && refusal == Reasons.EscapedSlash;
+        // Behind what was malformed nobody knows what is a request, unless it was understood but for what it asks.
+        x.KeepAlive = x.KeepAlive && (refusal == Reasons.EscapedSlash || (x.Manager.Config.StreamErrors && (refusal == Reasons.MissingHost || refusal == Reasons.BadPath)));
         return refusal;
     }
 

@@ -35,7 +35,6 @@ internal sealed class HttpManager
         Via = Encoding.ASCII.GetBytes(config.Via);
         if (config.DefaultHostForHttp10.Length > 0) DefaultHost = Encoding.ASCII.GetBytes(config.DefaultHostForHttp10);
         Upgrades = [.. config.Upgrades.Select(u => Encoding.ASCII.GetBytes(u.ToLowerInvariant()))];
-        TakesConnect = config.Upgrades.Contains("connect");
         IdleMs = Ms(config.IdleTimeout);
         HeadMs = Ms(config.RequestHeadersTimeout);
         StreamIdleMs = Ms(config.StreamIdleTimeout);
@@ -77,8 +76,9 @@ internal sealed class HttpManager
     public byte[] Via { get; }
     public byte[][] Upgrades { get; }
 
-    /// <summary>Whether CONNECT is among them.</summary>
-    public bool TakesConnect { get; }
+    /// <summary>What becomes of trailers whose names have underscores; at the edge they might be twins of what a proxy in front said.</summary>
+    public UnderscoreHeaders Underscores => Config is { UnderscoreHeaders: UnderscoreHeaders.Allow, UseRemoteAddress: true } ? UnderscoreHeaders.Drop : Config.UnderscoreHeaders;
+
 
     /// <summary>Paths are normalized or refused before they are routed.</summary>
     public bool LooksAtPaths { get; }

@@ -73,7 +73,7 @@ internal static class LocalReply
     private static async ValueTask<bool> WriteAsync(Exchange x, byte[] reason, byte[] body, string extra, string contentType)
     {
         // What has not been read cannot be told from the next request.
-        if (!x.IsRequestRead) x.KeepAlive = false;
+        if (!x.IsRequestRead || x.IsUpgrade) x.KeepAlive = false;
         x.LocalBody = body;
         x.Mutations ??= x.Route?.Headers;
         x.UncancelDownstream();

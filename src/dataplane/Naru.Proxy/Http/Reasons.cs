@@ -251,15 +251,16 @@ internal static class Reasons
         Remedy = "Use `Content-Encoding` for compression.",
     };
 
-    public static readonly Reason Http10 = new(426, "NARU-D426", "HTTP/1.0 is switched off on this listener", ResponseFlags.DownstreamProtocolError, "low_version")
+    public static readonly Reason Http10 = new(426, "NARU-D426", "HTTP/1.1 is spoken here, and nothing older", ResponseFlags.DownstreamProtocolError, "low_version")
     {
-        When = "An HTTP/1.0 request where `accept_http_10` is false.",
+        Body = null,
+        When = "A request of HTTP/1.0, or of no version that is known, where `accept_http_10` is false.",
         Remedy = "Use HTTP/1.1, or accept HTTP/1.0.",
     };
 
     public static readonly Reason MissingHost = new(400, "NARU-D402", "Host is missing, repeated or not a host", ResponseFlags.DownstreamProtocolError, "missing_host_header")
     {
-        When = "There is no `Host` or `:authority`, more than one, or it holds more than a name and a port.",
+        When = "There is no `Host` or `:authority`, more than one, or it is empty or holds more than a name and a port.",
         Remedy = "Send exactly one.",
     };
 
@@ -275,21 +276,29 @@ internal static class Reasons
         Remedy = "Follow the redirect.",
     };
 
-    public static readonly Reason BadExpect = new(417, "NARU-D417", "only Expect: 100-continue is known", ResponseFlags.None, "expectation_failed")
+    public static readonly Reason UnknownMethod = new(400, "NARU-D407", "the method is not known", ResponseFlags.DownstreamProtocolError, "http1.codec_error")
     {
-        When = "`Expect` holds something else.",
-        Remedy = "Leave it away.",
+        Body = null,
+        When = "An HTTP/1 request with a method that is not a common one in capitals.",
+        Remedy = "Set `allow_custom_methods` where applications have methods of their own.",
     };
 
-    public static readonly Reason Connect = new(405, "NARU-D405", "CONNECT is not served on this listener", ResponseFlags.NoRouteFound, "connect_not_served")
+    public static readonly Reason Nominated = new(400, "NARU-D410", "Connection names a field that is not its own", ResponseFlags.DownstreamProtocolError, "http1.connection_header_rejected")
     {
-        When = "A CONNECT request where no `upgrade_configs` allows it.",
-        Remedy = "Allow CONNECT, or use another proxy for tunnels.",
+        Body = null,
+        When = "`Connection` lists `Host`, `X-Forwarded-For`, `-Host` or `-Proto`, or what is no field name.",
+        Remedy = "Mend the client: such fields are not for one connection alone.",
     };
 
-    public static readonly Reason UpgradeNotAllowed = new(403, "NARU-D406", "this protocol may not be switched to on this listener", ResponseFlags.None, "upgrade_failed")
+    public static readonly Reason LastHop = new(405, "NARU-D411", "the request may not be forwarded any further", ResponseFlags.None, "max_forwards_reached")
     {
-        When = "Extended CONNECT for a protocol that `upgrade_configs` does not allow.",
+        When = "`Max-Forwards: 0` of TRACE, which is not served here, or of OPTIONS, which is answered 200 (RFC 9110 7.6.2).",
+        Remedy = "It is what was asked for.",
+    };
+
+    public static readonly Reason UpgradeNotAllowed = new(403, "NARU-D406", "this protocol may not be switched to here", ResponseFlags.None, "upgrade_failed")
+    {
+        When = "An upgrade, or CONNECT where a route takes it, that neither the route's `upgrade_configs` nor the listener's allow.",
         Remedy = "Allow it with `upgrade_configs`.",
     };
 

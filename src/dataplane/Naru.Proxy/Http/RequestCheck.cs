@@ -4,6 +4,7 @@ using System.Buffers;
 using System.Globalization;
 using System.Net;
 using System.Text;
+using Naru.Http.Headers;
 using Naru.Http.Http1;
 using Naru.Proxy.Config;
 using Naru.Proxy.Routing;
@@ -15,7 +16,8 @@ internal static class RequestCheck
     /// <summary>Fills in what the exchange needs to know of the head; the reason for refusing it, or null.</summary>
     public static Reason? Refusal(Exchange x)
     {
-        if (x.Head.Length == 0) return Reasons.Of(x.Head.Error);
+        // Whatever is not HTTP/1.1 is an older version to whom does not take those (Envoy).
+        if (x.Head.Length == 0) return x.Head.Error == Http1Error.Version && !x.Manager.Config.AcceptHttp10 ? Reasons.Http10 : Reasons.Of(x.Head.Error);
         bool closer = x.Manager.LooksCloser;
         if (closer && x.Stream is null && Underscored(x))
         {
@@ -36,11 +38,13 @@ internal static class RequestCheck
         bool http10 = x.Head.Minor == 0;
         x.KeepAlive = http10 ? x.Framing.KeepAlive && !x.Framing.Close : !x.Framing.Close;
         if (http10 && !x.Manager.Config.AcceptHttp10) return Reasons.Http10;
+        if (!x.IsIdempotent && x.Stream is null && !x.Manager.Config.AllowCustomMethods && !IsKnown(method)) return Reasons.UnknownMethod;
+        if (x.Framing.ConnectionNamesFields && NamesTooMuch(x, bytes)) return Reasons.Nominated;
 
         if (method.SequenceEqual("CONNECT"u8)) return Connect(x, bytes);
         if (!Target(x, bytes, method)) return Reasons.BadTarget;
         if (!Host(x, bytes, http10)) return Reasons.MissingHost;
-        if (x.Framing.UnknownExpect) return Reasons.BadExpect;
+        if (method.Length > 4 && IsLastHop(x, bytes, method)) return method[0] == 'O' ? Reasons.LastHop with { Status = 200 } : Reasons.LastHop;
 
         if (closer)
         {
@@ -49,8 +53,9 @@ internal static class RequestCheck
             if (x.Manager.Config.GrpcWeb) GrpcWeb.Recognise(x);
             if (x.Manager.LooksAtPaths && PathRefusal(x) is { } refusal) return refusal;
         }
-        x.IsUpgrade = !http10 && x.Framing.ConnectionUpgrade && x.Framing.Upgrade >= 0 && x.Framing.Body == BodyKind.None
-            && MayUpgrade(x, Http1Head.Value(bytes, x.Head.Fields[x.Framing.Upgrade]));
+        // Whether it is allowed is known with the route. h2c is a wish that nobody has to grant (RFC 9113 3.1 took it back).
+        x.IsUpgrade = !http10 && x.Framing.ConnectionUpgrade && x.Framing.Upgrade >= 0
+            && !Ascii.EqualsIgnoreCase(Http1Head.Value(bytes, x.Head.Fields[x.Framing.Upgrade]), "h2c"u8);
         return null;
     }
 
@@ -68,7 +73,6 @@ internal static class RequestCheck
     private static Reason? Connect(Exchange x, ReadOnlySpan<byte> bytes)
     {
         x.KeepAlive = false;
-        if (!x.Manager.TakesConnect) return Reasons.Connect;
         ReadOnlySpan<byte> target = bytes.Slice(x.Head.TargetStart, x.Head.TargetLength);
         int colon = target.LastIndexOf((byte)':');
         if (!IsHost(target) || colon <= 0 || !IsPort(target[(colon + 1)..])) return Reasons.BadTarget;
@@ -149,8 +153,58 @@ internal static class RequestCheck
 
     private static readonly SearchValues<byte> s_plainHost = SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"u8);
 
-    private static bool MayUpgrade(Exchange x, ReadOnlySpan<byte> token)
+    // Those that HTTP parsers have a name for; others need allow_custom_methods. Case matters (RFC 9110 9.1).
+    private static readonly byte[][] s_methods =
+    [
+        .. new[]
+        {
+            "POST", "PATCH", "CONNECT", "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "SEARCH", "ACL", "BIND", "REBIND", "UNBIND", "CHECKOUT",
+            "LINK", "UNLINK", "MERGE", "MKACTIVITY", "MKCALENDAR", "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "PURGE", "REPORT", "SOURCE",
+        }.Select(Encoding.ASCII.GetBytes),
+    ];
+
+    private static bool IsKnown(ReadOnlySpan<byte> method)
     {
+        foreach (byte[] known in s_methods) if (method.SequenceEqual(known)) return true;
+        return false;
+    }
+
+    // What says from where and for whom a request came is not Connection's to take away (Envoy: sanitized connection headers); without
+    // Host there is no request.
+    private static bool NamesTooMuch(Exchange x, ReadOnlySpan<byte> bytes)
+    {
+        foreach (ref readonly HeaderField field in x.Head.Fields)
+        {
+            if (field.Id != KnownHeader.Connection) continue;
+            ReadOnlySpan<byte> list = Http1Head.Value(bytes, field);
+            foreach (Range range in list.Split((byte)','))
+            {
+                ReadOnlySpan<byte> token = Http1Framing.Trim(list[range]);
+                if (token.Length is 4 && Ascii.EqualsIgnoreCase(token, "host"u8)) return true;
+                if (token.Contains((byte)':')) return true;
+                if (token.Length is 15 or 16 or 17 && (Ascii.EqualsIgnoreCase(token, "x-forwarded-for"u8) || Ascii.EqualsIgnoreCase(token, "x-forwarded-host"u8)
+                    || Ascii.EqualsIgnoreCase(token, "x-forwarded-proto"u8))) return true;
+            }
+        }
+        return false;
+    }
+
+    // RFC 9110 7.6.2, of the two methods for which it is meant.
+    private static bool IsLastHop(Exchange x, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> method)
+    {
+        if (!method.SequenceEqual("TRACE"u8) && !method.SequenceEqual("OPTIONS"u8)) return false;
+        int index = x.Head.IndexOf(bytes, "max-forwards"u8);
+        return index >= 0 && !Http1Head.Value(bytes, x.Head.Fields[index]).ContainsAnyExcept((byte)'0');
+    }
+
+    /// <summary>Whether what a request asks to become is allowed: as the route says, else as the manager does (Envoy: upgrade_configs).
+    /// One protocol, asked for once: of a list nobody could tell which one was meant.</summary>
+    public static bool MayUpgrade(Exchange x, ForwardAction? action)
+    {
+        ReadOnlySpan<byte> token = x.IsConnect ? "connect"u8 : Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]);
+        if (!x.IsConnect) for (int i = x.Framing.Upgrade + 1; i < x.Head.Count; i++) if (x.Head.Fields[i].Id == KnownHeader.Upgrade) return false;
+        if (action is not null)
+            foreach ((string own, bool enabled) in action.Config.Upgrades) if (Ascii.EqualsIgnoreCase(token, own)) return enabled;
         foreach (byte[] allowed in x.Manager.Upgrades) if (Ascii.EqualsIgnoreCase(token, allowed)) return true;
         return false;
     }
@@ -223,6 +277,8 @@ internal static class RequestCheck
         ReadOnlySpan<byte> host = Http1Head.Value(bytes, x.Head.Fields[x.Framing.Host]);
         if (!IsHost(host)) return false;
         if (x.AuthorityLength > 0) return true;
+        // A URI of http without a host is none (RFC 9110 4.2.1).
+        if (host.IsEmpty) return false;
         x.AuthorityStart = x.Head.Fields[x.Framing.Host].ValueStart;
         x.AuthorityLength = host.Length;
         return true;

@@ -19,7 +19,7 @@ internal static class ResponseWriter
         int start = Begin(x, ref o, head.Length);
         ReadOnlySpan<byte> bytes = from.Filled[..head.Length];
         // A filter may have changed the status; the phrase of the old one would lie.
-        StatusLine(o, x.Status, x.Status == head.Status ? bytes.Slice(head.ReasonStart, head.ReasonLength) : default);
+        StatusLine(x, o, x.Status, x.Status == head.Status ? bytes.Slice(head.ReasonStart, head.ReasonLength) : default);
         bool web = CopyFields(x, o, bytes, framing, body, upgrade);
         if (web)
         {
@@ -84,7 +84,7 @@ internal static class ResponseWriter
         x.ResponseHeaders.BeginOwn(isLocal: false);
         RouteHeaders.ApplyToAnswer(x);
         int start = Begin(x, ref o, 0);
-        StatusLine(o, 200, "OK"u8);
+        StatusLine(x, o, 200, "OK"u8);
         Finish(x, o, upgrade: true, start);
     }
 
@@ -96,7 +96,7 @@ internal static class ResponseWriter
         if (!edits.IsOpen) RouteHeaders.BeginAnswer(x, from, upgrade: true);
         int start = Begin(x, ref o, head.Length);
         ReadOnlySpan<byte> bytes = from.Filled[..head.Length];
-        StatusLine(o, x.Status, x.Status == 101 ? "Switching Protocols"u8 : default);
+        StatusLine(x, o, x.Status, x.Status == 101 ? "Switching Protocols"u8 : default);
         for (int i = 0; i < head.Count; i++)
         {
             ref readonly HeaderField field = ref head.Fields[i];
@@ -118,7 +118,7 @@ internal static class ResponseWriter
     {
         ReadOnlySpan<byte> bytes = from.Filled[..head.Length];
         RequestWriter.Ensure(x, ref o, bytes.Length + 64);
-        StatusLine(o, head.Status, bytes.Slice(head.ReasonStart, head.ReasonLength));
+        StatusLine(x, o, head.Status, bytes.Slice(head.ReasonStart, head.ReasonLength));
         foreach (ref readonly HeaderField field in head.Fields)
             if (field.Id is KnownHeader.Other or KnownHeader.Date or KnownHeader.Server && !IsNamedByConnection(head, bytes, Http1Head.Name(bytes, field))) o.Append(bytes[field.NameStart..field.LineEnd]);
         o.Append("\r\n"u8);
@@ -141,7 +141,7 @@ internal static class ResponseWriter
         // A route may say what its answer is.
         if (body.Length > 0 && contentType.Length > 0 && !head.Has(KnownHeader.ContentType)) head.Add("content-type"u8, Encoding.ASCII.GetBytes(contentType));
         int start = Begin(x, ref o, body.Length);
-        StatusLine(o, x.Status, default);
+        StatusLine(x, o, x.Status, default);
         bool bodyless = x.Status is 204 or 304;
         // HTTP/2 tells by END_STREAM that nothing follows.
         if (!bodyless && (body.Length > 0 || x.Stream is null))
@@ -197,9 +197,10 @@ internal static class ResponseWriter
         if (x.WantAccessLog) x.ResponseHeadCopy.Append(o.Filled[(start - o.Start)..]);
     }
 
-    private static void StatusLine(IoBuffer o, int status, ReadOnlySpan<byte> reason)
+    private static void StatusLine(Exchange x, IoBuffer o, int status, ReadOnlySpan<byte> reason)
     {
-        o.Append("HTTP/1.1 "u8);
+        // A client of HTTP/1.0 that is served is spoken to in its version (Envoy: accept_http_10).
+        o.Append(x.Head.Minor == 0 && x.Head.Length > 0 && x.Manager.Config.AcceptHttp10 ? "HTTP/1.0 "u8 : "HTTP/1.1 "u8);
         RequestWriter.Number(o, status);
         o.Append(" "u8);
         // HTTP/2 has no reason phrases; some HTTP/1 clients do not see a status without one.

@@ -114,6 +114,14 @@ internal static class Tunnel
         x.Details = "downstream_remote_disconnect";
     }
 
+    /// <summary>Whether a 101 switches to what was asked for: to nothing else may it (RFC 9110 7.8).</summary>
+    public static bool IsAnswered(Exchange x, Http1Head head, IoBuffer rb, in Http1Framing framing)
+    {
+        if (framing.Upgrade < 0) return true;
+        ReadOnlySpan<byte> bytes = rb.Filled[..head.Length];
+        return Ascii.EqualsIgnoreCase(Http1Head.Value(bytes, head.Fields[framing.Upgrade]), Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]));
+    }
+
     /// <summary>Whether the client asked for WebSocket.</summary>
     public static bool IsWebSocket(Exchange x) =>
         x.IsUpgrade && !x.IsConnect && Ascii.EqualsIgnoreCase(Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]), "websocket"u8);

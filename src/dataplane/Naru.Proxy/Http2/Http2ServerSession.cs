@@ -157,6 +157,7 @@ internal sealed class Http2ServerSession : Http2Session
     {
         HeadBuilder builder = default;
         builder.Start(SectionKind.Trailers, Worker.Buffers.Rent(), Worker.Cache.Scratch(Worker.Buffers), stream.Trailers, Worker.Buffers, MaxHeadBytes, MaxFields);
+        builder.UnderscoreHeaders = _manager.Underscores;
         bool goOn = Decode(block, ref builder);
         Worker.Cache.KeepScratch(builder.Scratch);
         if (!goOn || stream.EndReceived || !end || builder.Fault != SectionFault.None)

@@ -30,6 +30,11 @@ internal static class Router
             stats[HttpStats.NoRoute]++;
             return LocalReply.SendAsync(x, Reasons.NoRoute);
         }
+        if (x.IsUpgrade && !RequestCheck.MayUpgrade(x, x.Route.Forward))
+        {
+            stats[HttpStats.RqUpgradeRefused]++;
+            return LocalReply.SendAsync(x, Reasons.UpgradeNotAllowed);
+        }
         if (x.Route.Forward is { } forward) return Forward(x, forward, stats);
         switch (x.Route.Config.Action)
         {
@@ -48,11 +53,8 @@ internal static class Router
     private static ValueTask<bool> Forward(Exchange x, ForwardAction action, long[] stats)
     {
         stats[HttpStats.RqRouted]++;
-        if (x.IsUpgrade && !action.Config.Upgrades.IsDefault && !RouteAllowsUpgrade(x, action))
-        {
-            if (x.IsConnect) return LocalReply.SendAsync(x, Reasons.Connect);
-            x.IsUpgrade = false;
-        }
+        // A tunnel has no body before it: with one, the request is an ordinary one (RFC 9110 7.8: a server may ignore Upgrade).
+        if (x.Framing.Body != BodyKind.None) x.IsUpgrade = false;
         x.Target = action.Pick(x.View, x.Worker.Random.Next());
         if (x.Target?.Slot.Current is not { } cluster)
         {
@@ -71,13 +73,6 @@ internal static class Router
         if (moved == 0) return;
         x.HeadOffset += moved;
         RequestCheck.Again(x);
-    }
-
-    private static bool RouteAllowsUpgrade(Exchange x, ForwardAction action)
-    {
-        ReadOnlySpan<byte> token = x.IsConnect ? "connect"u8 : Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]);
-        foreach (string allowed in action.Config.Upgrades) if (Ascii.EqualsIgnoreCase(token, allowed)) return true;
-        return false;
     }
 
     private static ValueTask<bool> Redirect(Exchange x, RedirectActionConfig action)

@@ -257,7 +257,7 @@ internal static class Attempt
         {
             Http1Error error = Http1Framing.OfResponse(rb.Filled[..head.Length], head, x.IsHead, out framing);
             if (error != Http1Error.None) failure = AttemptKind.Malformed;
-            else if (head.Status == 101 && (!x.IsUpgrade || x.IsConnect)) failure = AttemptKind.UpgradeRefused;
+            else if (head.Status == 101 && (!x.IsUpgrade || x.IsConnect || !Tunnel.IsAnswered(x, head, rb, framing))) failure = AttemptKind.UpgradeRefused;
             // To a client of HTTP/2 any 2xx would say that its tunnel stands (RFC 8441 5), and content would pass for the tunnel's bytes.
             else if (head.Status is >= 200 and < 300 && x.IsUpgrade && !x.IsConnect && x.Stream is not null) failure = AttemptKind.UpgradeRefused;
             else if (Retries.Replaces(x, cluster, rb.Filled[..head.Length])) failure = AttemptKind.Replaced;

@@ -35,8 +35,6 @@ public struct Http1Framing
     public bool ConnectionNamesFields;
     /// <summary><c>Expect: 100-continue</c>.</summary>
     public bool Expect100;
-    /// <summary>An Expect that is not <c>100-continue</c>.</summary>
-    public bool UnknownExpect;
     /// <summary>Index of the Host field, or -1.</summary>
     public int Host;
     /// <summary>Index of the (first) Upgrade field, or -1.</summary>
@@ -73,7 +71,7 @@ public struct Http1Framing
         framing = default;
         framing.ContentLength = framing.KeepAliveTimeout = framing.Host = framing.Upgrade = framing.RequestId = -1;
         chunked = false;
-        bool hasLength = false;
+        bool hasLength = false, unknownCoding = false;
         ReadOnlySpan<HeaderField> fields = head.Fields;
         for (int i = 0; i < fields.Length; i++)
         {
@@ -91,11 +89,15 @@ public struct Http1Framing
                     hasLength = true;
                     break;
                 case KnownHeader.TransferEncoding:
-                    if (chunked || head.Minor == 0 || !Ascii.EqualsIgnoreCase(value, "chunked"u8)) return Http1Error.TransferEncoding;
+                    if (chunked || head.Minor == 0 || !Ascii.EqualsIgnoreCase(value, "chunked"u8)) unknownCoding = true;
                     chunked = true;
                     break;
                 case KnownHeader.Connection:
                     ReadConnection(value, ref framing);
+                    break;
+                // Not a field of HTTP, but what it says is meant.
+                case KnownHeader.ProxyConnection:
+                    framing.Close |= Ascii.EqualsIgnoreCase(value, "close"u8);
                     break;
                 case KnownHeader.KeepAlive:
                     framing.KeepAliveTimeout = TimeoutParameter(value);
@@ -104,15 +106,15 @@ public struct Http1Framing
                     if (framing.Upgrade < 0) framing.Upgrade = i;
                     break;
                 case KnownHeader.Expect:
-                    if (Ascii.EqualsIgnoreCase(value, "100-continue"u8)) framing.Expect100 = true;
-                    else framing.UnknownExpect = true;
+                    framing.Expect100 |= Ascii.EqualsIgnoreCase(value, "100-continue"u8);
                     break;
                 case KnownHeader.XRequestId:
                     if (framing.RequestId < 0) framing.RequestId = i;
                     break;
             }
         }
-        return chunked && hasLength ? Http1Error.LengthAndEncoding : Http1Error.None;
+        if (chunked && hasLength) return Http1Error.LengthAndEncoding;
+        return unknownCoding ? Http1Error.TransferEncoding : Http1Error.None;
     }
 
     /// <summary>Reads a Content-Length: digits only, no sign, no list, no blanks, no overflow (RFC 9110 8.6).</summary>

@@ -48,7 +48,7 @@ public sealed class ConnectTests : IAsyncLifetime
         var route = new RouteConfig
         {
             Match = new RouteMatchConfig { Kind = PathMatchKind.Connect, Path = "" },
-            Action = new ForwardActionConfig { Clusters = [new WeightedClusterConfig(cluster, 1)], Upgrades = ["connect"], TerminatesConnect = ends },
+            Action = new ForwardActionConfig { Clusters = [new WeightedClusterConfig(cluster, 1)], Upgrades = [("connect", true)], TerminatesConnect = ends },
         };
         VirtualHostConfig host = plain.RouteConfig!.VirtualHosts[0];
         return plain with { Upgrades = ["connect"], RouteConfig = plain.RouteConfig with { VirtualHosts = [host with { Routes = [route, .. host.Routes] }] } };
@@ -89,7 +89,7 @@ public sealed class ConnectTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("plain", "far.example:443", 405)]
+    [InlineData("plain", "far.example:443", 404)]
     [InlineData("end", "/path", 400)]
     [InlineData("end", "far.example", 400)]
     [InlineData("end", "user@far.example:443", 400)]

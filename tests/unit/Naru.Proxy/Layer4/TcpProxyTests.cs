@@ -377,7 +377,7 @@ public sealed class TcpProxyTests
         var route = new RouteConfig
         {
             Match = new RouteMatchConfig { Kind = PathMatchKind.Connect, Path = "" },
-            Action = new ForwardActionConfig { Clusters = [new WeightedClusterConfig("echo", 1)], Upgrades = ["connect"], TerminatesConnect = true },
+            Action = new ForwardActionConfig { Clusters = [new WeightedClusterConfig("echo", 1)], Upgrades = [("connect", true)], TerminatesConnect = true },
         };
         HttpConnectionManagerConfig far = plain with { StatPrefix = "far", Upgrades = ["connect"], RouteConfig = plain.RouteConfig! with { VirtualHosts = [plain.RouteConfig.VirtualHosts[0] with { Routes = [route] }] } };
         bench.Apply(EngineBench.Cluster("echo", backend.Port), EngineBench.Listener(EngineBench.Chain(far)) with { Name = "far" });
