@@ -153,7 +153,7 @@ public sealed class DeadlineTests
                 await c.SendAsync(answer);
                 if (late) await c.Reader.RestAsync();
             });
-            await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstrap(witness.Port, "timeout: 0.2s"), s_oneWorker);
+            await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstrap(witness.Port, late ? "timeout: 3s" : "timeout: 0s"), s_oneWorker);
             using RawClient client = await proxy.ConnectAsync();
             await client.SendAsync("GET /hurry HTTP/1.1\r\nHost: x\r\n\r\n");
             HttpMessage? head = await client.Reader.HeadAsync();
