@@ -147,6 +147,9 @@ public sealed class Http2Peer : IDisposable
     /// <summary>What the peer broke, as far as this end looks: its field sections must be decodable.</summary>
     public string? Fault { get; private set; }
 
+    /// <summary>Names of fields that came as never-indexed literals, once for each time.</summary>
+    public List<string> NeverIndexed { get; } = [];
+
     /// <summary>The peer's settings, by number.</summary>
     public Dictionary<int, uint> PeerSettings { get; } = [];
 
@@ -472,7 +475,7 @@ public sealed class Http2Peer : IDisposable
     // A field section is complete: the message it began, where it is a request's.
     private Http2Message? Section(Http2Message stream, bool end)
     {
-        var fields = new Fields();
+        var fields = new Fields(_decoder, NeverIndexed);
         HpackStatus status = _decoder.Decode(_block.ToArray(), ref fields);
         _block.SetLength(0);
         if (status != HpackStatus.Ok) Fault ??= $"a field section on stream {stream.Id} is not decodable: {status}";
@@ -497,12 +500,13 @@ public sealed class Http2Peer : IDisposable
         changed.SetResult();
     }
 
-    private readonly struct Fields() : IHpackSink
+    private readonly struct Fields(HpackDecoder decoder, List<string> neverIndexed) : IHpackSink
     {
         public List<HeaderLine> Lines { get; } = [];
 
         public bool OnField(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, KnownHeader id, bool wellFormed)
         {
+            if (decoder.NeverIndexed) neverIndexed.Add(Encoding.Latin1.GetString(name));
             Lines.Add(new HeaderLine(Encoding.Latin1.GetString(name), Encoding.Latin1.GetString(value)));
             return true;
         }

@@ -12,7 +12,7 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     /// <summary>Which versions it speaks (default AUTO: by ALPN, else by the first bytes).</summary>
     public HttpCodecType CodecType { get; init; }
     /// <summary>HTTP/2 settings and limits.</summary>
-    public Http2OptionsConfig Http2 { get; init; } = new();
+    public Http2OptionsConfig Http2 { get; init; } = Http2OptionsConfig.OfClients;
     /// <summary>Inline <c>route_config</c>; null where <see cref="RouteConfigName"/> names one that RDS brings.</summary>
     public RouteConfigurationConfig? RouteConfig { get; init; }
     /// <summary>Name of the RDS resource.</summary>
@@ -130,7 +130,9 @@ public sealed record Http2OptionsConfig
 {
     /// <summary><c>hpack_table_size</c> (default 4096 bytes).</summary>
     public int HpackTableSize { get; init; } = 4096;
-    /// <summary><c>max_concurrent_streams</c>: 1024 downstream as Envoy's edge guide asks, since abuse limits are on from the start.</summary>
+    /// <summary>What holds for clients where nothing is given: as <see cref="Http2OptionsConfig"/>, but with 100 streams (decision 0003).</summary>
+    public static Http2OptionsConfig OfClients { get; } = new() { MaxConcurrentStreams = 100 };
+    /// <summary><c>max_concurrent_streams</c> (default 1024; of clients 100, the least that RFC 9113 6.5.2 recommends).</summary>
     public int MaxConcurrentStreams { get; init; } = 1024;
     /// <summary><c>initial_stream_window_size</c>, bytes: 64 KiB less one to 16 MiB. Ours is 256 KiB, so that one stalled stream holds little.</summary>
     public int InitialStreamWindowSize { get; init; } = 256 * 1024;

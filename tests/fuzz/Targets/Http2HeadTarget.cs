@@ -83,7 +83,9 @@ internal sealed class Http2HeadTarget : FuzzTarget
         var builder = new HeadBuilder();
         builder.Start(kind, _buffers.Rent(), _buffers.Rent(), head, _buffers, MaxBytes, MaxFields);
         builder.UnderscoreHeaders = underscores;
-        status = new HpackDecoder().Decode(block, ref builder);
+        var decoder = new HpackDecoder();
+        builder.Decoder = decoder;
+        status = decoder.Decode(block, ref builder);
         builder.End();
         fault = builder.Fault;
         tunnel = builder.IsExtendedConnect;

@@ -402,7 +402,7 @@ public sealed class MixTests(Http2Fixture fixture) : IClassFixture<Http2Fixture>
             var mix = new Mix(fixture, 2, up);
             string path = mix.On(r => new Reply(200, Encoding.Latin1.GetBytes(r.Start + r.Text)));
             using Http2Peer client = await Http2Peer.ConnectAsync(mix.Proxy.Address);
-            int[] ids = await Task.WhenAll(Enumerable.Range(0, 300).Select(async i =>
+            int[] ids = await Task.WhenAll(Enumerable.Range(0, 100).Select(async i =>
             {
                 int id = 2 * i + 1;
                 await client.HeadersAsync(id, Http2Bytes.Request("POST", $"{path}/{i}"));

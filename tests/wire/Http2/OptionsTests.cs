@@ -84,7 +84,7 @@ public sealed class OptionsTests
         await using ProxyProcess proxy = await StartAsync(backend, cluster: "circuit_breakers: { thresholds: [{ max_connections: 1, max_pending_requests: 1000 }] }");
         using Http2Peer client = await Http2Peer.ConnectAsync(proxy.Address);
         (await client.ExchangeAsync("GET", "/warm")).Is(200);
-        int[] ids = new int[200];
+        int[] ids = new int[100];
         for (int i = 0; i < ids.Length; i++) ids[i] = await client.OpenAsync("GET", "/a");
         foreach (int id in ids) (await client.EndAsync(id)).Is(200);
         Assert.Single(backend.Connections);

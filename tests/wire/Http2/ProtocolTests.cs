@@ -183,6 +183,8 @@ public sealed class ProtocolTests(Http2Fixture fixture) : IClassFixture<Http2Fix
         ["A repeated :scheme resets the stream"] = () => Resets(Protocol, Request_([(":scheme", "http"), .. s_plain])),
         ["A repeated :path resets the stream"] = () => Resets(Protocol, Request_([(":path", "/a"), .. s_plain])),
         ["A repeated :authority resets the stream"] = () => Resets(Protocol, Request_([(":authority", "x"), .. s_plain])),
+        ["An empty :authority resets the stream"] = () => Resets(Protocol, Request_(But(":authority", ""))),
+        ["An empty Host resets the stream"] = () => Resets(Protocol, Request_([.. Without(":authority"), ("host", "")])),
         ["A Host that differs from :authority resets the stream"] = () => Resets(Protocol, Request_(With("host", "y"))),
         ["A Host that equals :authority passes"] = () => Passes(Request_(With("host", "x"))),
         [":protocol without CONNECT resets the stream"] = () => Resets(Protocol, Request_([.. s_plain, (":protocol", "websocket")])),

@@ -17,7 +17,7 @@ internal static class ClusterProtocols
     {
         if (cluster.CommonHttpProtocolOptions is { } common) config = Common(scope.In("common_http_protocol_options", common), common, config);
         if (cluster.HttpProtocolOptions is { } http1) Http1(scope.In("http_protocol_options", http1), http1);
-        if (cluster.Http2ProtocolOptions is { } http2) config = config with { Protocol = UpstreamProtocol.Http2, Http2Options = Http2Options.Read(scope.In("http2_protocol_options", http2), http2) };
+        if (cluster.Http2ProtocolOptions is { } http2) config = config with { Protocol = UpstreamProtocol.Http2, Http2Options = Http2Options.Read(scope.In("http2_protocol_options", http2), http2, new Http2OptionsConfig()) };
         if (cluster.ProtocolSelection == Cluster.Types.ClusterProtocolSelection.UseDownstreamProtocol) config = config with { Protocol = UpstreamProtocol.Downstream };
         if (cluster.UpstreamHttpProtocolOptions is { } tls) config = FromRequest(scope.In("upstream_http_protocol_options", tls), tls, config);
         foreach ((string key, Any any) in cluster.TypedExtensionProtocolOptions)
@@ -66,7 +66,7 @@ internal static class ClusterProtocols
     private static ClusterConfig Both(Scope at, Http1ProtocolOptions? http1, Http2ProtocolOptions? http2, ClusterConfig config)
     {
         if (http1 is not null) Http1(at.In("http_protocol_options", http1), http1);
-        return http2 is null ? config : config with { Http2Options = Http2Options.Read(at.In("http2_protocol_options", http2), http2) };
+        return http2 is null ? config : config with { Http2Options = Http2Options.Read(at.In("http2_protocol_options", http2), http2, new Http2OptionsConfig()) };
     }
 
     private static ClusterConfig FromRequest(Scope scope, UpstreamHttpProtocolOptions options, ClusterConfig config)

@@ -9,10 +9,9 @@ internal static class Http2Options
     private const int LeastWindow = 65535;
     private const int MostWindow = 16 * 1024 * 1024;
 
-    /// <summary>The record; meaningless where the reading has errors.</summary>
-    public static Http2OptionsConfig Read(Scope scope, Http2ProtocolOptions options)
+    /// <summary>The record; meaningless where the reading has errors. What is not given is as in <paramref name="standard"/>.</summary>
+    public static Http2OptionsConfig Read(Scope scope, Http2ProtocolOptions options, Http2OptionsConfig standard)
     {
-        var standard = new Http2OptionsConfig();
         var config = new Http2OptionsConfig
         {
             HpackTableSize = Values.Count(scope, "hpack_table_size", options.HpackTableSize, standard.HpackTableSize),

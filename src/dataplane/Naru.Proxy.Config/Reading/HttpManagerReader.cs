@@ -40,7 +40,8 @@ internal static class HttpManagerReader
         {
             StatPrefix = manager.StatPrefix,
             CodecType = (HttpCodecType)(int)manager.CodecType,
-            Http2 = manager.Http2ProtocolOptions is { } http2 ? Http2Options.Read(scope.In("http2_protocol_options", http2), http2) : new Http2OptionsConfig(),
+            Http2 = manager.Http2ProtocolOptions is { } http2 ? Http2Options.Read(scope.In("http2_protocol_options", http2), http2, Http2OptionsConfig.OfClients)
+                : Http2OptionsConfig.OfClients,
             GrpcWeb = grpcWeb,
             RespectExpectedTimeout = respectsExpected,
             AppendXForwardedPort = manager.AppendXForwardedPort,

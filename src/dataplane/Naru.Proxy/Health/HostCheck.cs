@@ -90,7 +90,18 @@ internal sealed class HostCheck : ITimerOwner
         if (_stopped) return false;
         long[] stats = _stats.Shard(_worker.Index);
         stats[HealthStats.Attempt]++;
-        CheckAnswer answer = await CheckAsync();
+        CheckAnswer answer;
+        try
+        {
+            answer = await CheckAsync();
+        }
+        catch (Exception e)
+        {
+            // A check that ended here would never ask again, and its last verdict would stand for ever.
+            _worker.Report($"health check of cluster {_slot.Name}", e);
+            _connection?.Close();
+            answer = new CheckAnswer(CheckOutcome.Network, "the check failed");
+        }
         if (_stopped) return false;
         if (answer.Outcome == CheckOutcome.Healthy) stats[HealthStats.Success]++;
         else stats[HealthStats.Failure]++;

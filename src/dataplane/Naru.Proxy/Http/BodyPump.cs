@@ -169,7 +169,7 @@ internal static class BodyPump
             to.Session.SendData(to, null, 0, end: true);
             return to.EndSent;
         }
-        return to.Session.SendHead(to, new HeadReader(SectionKind.Trailers, bytes), end: true);
+        return to.Session.SendHead(to, new HeadReader(SectionKind.Trailers, bytes) { Marks = reader.TrailerFields }, end: true);
     }
 
     private static PumpResult Failure(TcpSocket to) => to.Cancelled && !to.Dead ? PumpResult.Cancelled : PumpResult.SinkFailed;

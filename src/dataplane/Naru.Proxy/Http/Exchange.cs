@@ -352,12 +352,12 @@ internal sealed class Exchange : IRequestInfo, IPooled
     /// <param name="headBytes">How many bytes of it are the head.</param>
     /// <param name="end">Nothing follows.</param>
     public ValueTask<bool> SendDownstreamAsync(IoBuffer o, int headBytes, bool end) =>
-        Stream is null ? Connection.SendAllAsync(o) : SendToStreamAsync(Stream, o, headBytes, end);
+        Stream is null ? Connection.SendAllAsync(o) : SendToStreamAsync(Stream, o, headBytes, end, UpstreamIsHttp2 ? UpstreamHead : null);
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<bool> SendToStreamAsync(Http2Stream stream, IoBuffer o, int headBytes, bool end)
+    private static async ValueTask<bool> SendToStreamAsync(Http2Stream stream, IoBuffer o, int headBytes, bool end, Http1Head? marks)
     {
-        while (!stream.Session.SendHead(stream, new HeadReader(SectionKind.Response, o.Filled[..headBytes]) { IsTunnel = stream.IsTunnel }, end && headBytes == o.Count))
+        while (!stream.Session.SendHead(stream, new HeadReader(SectionKind.Response, o.Filled[..headBytes]) { IsTunnel = stream.IsTunnel, Marks = marks }, end && headBytes == o.Count))
         {
             if (stream.IsReset || stream.Cancelled) return false;
             await stream.Writable();

@@ -86,9 +86,19 @@ internal static class RequestWriter
             WriteLength(o, x.RequestBodyBuffered ? Math.Max(0, x.Framing.ContentLength) : -1);
             return;
         }
-        if (x.Stream is null || x.IsUpgrade || x.Framing.Body == BodyKind.None || x.Has(KnownHeader.ContentLength)) return;
-        WriteLength(o, x.Framing.Body == BodyKind.Length ? x.Framing.ContentLength : -1);
+        if (x.IsUpgrade || x.UpstreamIsHttp2 || x.Has(KnownHeader.ContentLength)) return;
+        if (x.Framing.Body == BodyKind.None)
+        {
+            if (!MeansNoContent(x.Method)) WriteLength(o, 0);
+            return;
+        }
+        if (x.Stream is not null) WriteLength(o, x.Framing.Body == BodyKind.Length ? x.Framing.ContentLength : -1);
     }
+
+    // Of other requests a server must be told that there is none (RFC 9110 8.6), or it may ask for a length (411). As Envoy does.
+    private static bool MeansNoContent(ReadOnlySpan<byte> method) =>
+        method.SequenceEqual("GET"u8) || method.SequenceEqual("HEAD"u8) || method.SequenceEqual("DELETE"u8) || method.SequenceEqual("CONNECT"u8)
+        || method.SequenceEqual("TRACE"u8);
 
     private static void WriteLength(IoBuffer o, long length)
     {

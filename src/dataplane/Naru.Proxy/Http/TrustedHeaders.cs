@@ -154,9 +154,11 @@ internal static class TrustedHeaders
     /// <summary>Whether our port stands in for what <c>x-forwarded-port</c> says (Envoy: append_x_forwarded_port).</summary>
     public static bool ReplacesPort(Exchange x) => x.Manager.Config is { AppendXForwardedPort: true, UseRemoteAddress: true, XffNumTrustedHops: 0 };
 
-    /// <summary>Whether a name is one of those that servers take for a trusted one, since they read underscores as hyphens.</summary>
+    /// <summary>Whether a name is one of those that servers take for a trusted one, or for one that frames messages, since they read
+    /// underscores as hyphens.</summary>
     public static bool IsTwin(ReadOnlySpan<byte> name)
     {
+        if (Ascii.EqualsIgnoreCase(name, "transfer_encoding"u8) || Ascii.EqualsIgnoreCase(name, "content_length"u8)) return true;
         if (name.Length < 8 || (name[0] | 0x20) != 'x' || name.Length > 64 || !name.Contains((byte)'_')) return false;
         Span<byte> hyphens = stackalloc byte[name.Length];
         name.Replace(hyphens, (byte)'_', (byte)'-');

@@ -27,7 +27,11 @@ internal sealed class WorkerCache
         worker.Ledger.Add("exchanges_returned_twice", () => _exchanges.Refused);
         worker.Ledger.Add("streams_active", () => _streams.Active);
         worker.Ledger.Add("streams_returned_twice", () => _streams.Refused);
+        worker.Ledger.Add("streams_credit_active", () => AdvancedToClients);
     }
+
+    /// <summary>Bytes of clients' HTTP/2 streams that wait to be read, and that their connections' windows have back already.</summary>
+    public long AdvancedToClients { get; set; }
 
     public Exchange RentExchange() => _exchanges.Rent();
 

@@ -5,6 +5,7 @@ using Naru.Http.Headers;
 using Naru.Http.Hpack;
 using Naru.Http.Http1;
 using Naru.Proxy.Config;
+using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Http2;
@@ -53,6 +54,13 @@ internal struct HeadBuilder : IHpackSink
     /// <summary>What becomes of names with underscores; dropped fields count against the limits all the same.</summary>
     public UnderscoreHeaders UnderscoreHeaders { private get; set; }
 
+    /// <summary>Whether names stay behind that servers take for trusted ones (<see cref="TrustedHeaders.IsTwin"/>): of trailers, which no
+    /// edge cleans otherwise.</summary>
+    public bool DropsTwins { private get; set; }
+
+    /// <summary>Who decodes: knows which fields must enter no table.</summary>
+    public HpackDecoder? Decoder { private get; set; }
+
     /// <summary>What was wrong, for logs.</summary>
     public string Why { get; private set; }
 
@@ -88,7 +96,10 @@ internal struct HeadBuilder : IHpackSink
         if (Fault != SectionFault.None) return false;
         _bytes += name.Length + value.Length + 4;
         if (_bytes > _maxBytes) return Refuse(SectionFault.TooLarge, "more header bytes than allowed");
+        // The parsed head counts names in 16 bits.
+        if (name.Length > ushort.MaxValue) return Refuse(SectionFault.TooLarge, "a name is longer than any may be");
         if (!wellFormed) return Malformed("a name is no lower-case token, or a value holds a control byte or begins or ends with a blank");
+        if (Decoder is { NeverIndexed: true }) _head.MarkNeverIndexed(name);
         if (name[0] == ':') return OnPseudo(name, value);
         if (++_count > _maxFields) return Refuse(SectionFault.TooMany, "more header fields than allowed");
         if (!_begun && !Begin()) return false;
@@ -153,6 +164,8 @@ internal struct HeadBuilder : IHpackSink
         ReadOnlySpan<byte> path = Pseudo(_path, _pathLength);
         ReadOnlySpan<byte> authority = Pseudo(_authority, _authorityLength);
         ReadOnlySpan<byte> method = Pseudo(_method, _methodLength);
+        // RFC 9110 4.2.1: an http URI without a host is invalid.
+        if (_authority >= 0 && authority.IsEmpty) return Malformed(":authority is empty");
         if (method.IsEmpty) return Malformed("a request has no :method");
         bool connect = IsConnect;
         if (connect && _protocol < 0)
@@ -194,12 +207,15 @@ internal struct HeadBuilder : IHpackSink
     {
         if (UnderscoreHeaders != UnderscoreHeaders.Allow && name.Contains((byte)'_'))
             return UnderscoreHeaders == UnderscoreHeaders.Drop || Malformed("a field name has an underscore");
+        if (DropsTwins && id == KnownHeader.Other && TrustedHeaders.IsTwin(name)) return true;
         switch (id)
         {
             case KnownHeader.Connection or KnownHeader.KeepAlive or KnownHeader.ProxyConnection or KnownHeader.TransferEncoding or KnownHeader.Upgrade:
                 return Malformed("a field belongs to HTTP/1 connections (RFC 9113 8.2.2)");
             case KnownHeader.Te when !Ascii.EqualsIgnoreCase(value, "trailers"u8):
                 return Malformed("TE says more than trailers");
+            case KnownHeader.Host when _kind == SectionKind.Request && value.IsEmpty:
+                return Malformed("Host is empty");
             case KnownHeader.Host when _kind == SectionKind.Request && _authority >= 0:
                 return value.SequenceEqual(Pseudo(_authority, _authorityLength)) || Malformed("Host differs from :authority");
             case KnownHeader.ContentLength:

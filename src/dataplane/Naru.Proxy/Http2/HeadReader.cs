@@ -19,6 +19,9 @@ internal readonly ref struct HeadReader(SectionKind kind, ReadOnlySpan<byte> byt
     /// <summary>A request with Upgrade becomes extended CONNECT, its 101 becomes 200 (RFC 8441 5).</summary>
     public bool IsTunnel { get; init; }
 
+    /// <summary>The head that came, where it came over HTTP/2: which names it marks as never indexed.</summary>
+    public Http1Head? Marks { private get; init; }
+
     /// <summary>The encoded section is never longer: a field of 255 bytes and more may take one byte beyond its line.</summary>
     public int MostBytes => _bytes.Length + _bytes.Length / 128 + 256;
 
@@ -43,7 +46,8 @@ internal readonly ref struct HeadReader(SectionKind kind, ReadOnlySpan<byte> byt
             }
         }
         // What a line becomes may depend on the message in tunnels and trailers only.
-        bool plain = !IsTunnel && _kind != SectionKind.Trailers;
+        Http1Head? marks = Marks is { HasNeverIndexed: true } ? Marks : null;
+        bool plain = !IsTunnel && _kind != SectionKind.Trailers && marks is null;
         while (lines.Length > 2)
         {
             // One byte is found faster than two; a line feed alone ends no line.
@@ -64,7 +68,14 @@ internal readonly ref struct HeadReader(SectionKind kind, ReadOnlySpan<byte> byt
             if (id != KnownHeader.Other && !Travels(id, name, value)) continue;
             if (_kind == SectionKind.Trailers && !BodyPump.IsTrailer(id, name)) continue;
             if (IsTunnel && IsHandshake(name)) continue;
-            at += plain ? encoder.EncodeLine(line, name, value, into[at..]) : encoder.Encode(name, value, into[at..]);
+            // Servers compare it letter by letter; whatever stands there means this (RFC 9113 8.2.2).
+            if (id == KnownHeader.Te) value = "trailers"u8;
+            if (marks is not null && marks.IsNeverIndexed(name))
+            {
+                at += HpackEncoder.EncodeNeverIndexed(name, value, into[at..]);
+                continue;
+            }
+            at += plain && id != KnownHeader.Te ? encoder.EncodeLine(line, name, value, into[at..]) : encoder.Encode(name, value, into[at..]);
         }
         return at;
     }
@@ -82,12 +93,15 @@ internal readonly ref struct HeadReader(SectionKind kind, ReadOnlySpan<byte> byt
         if (!connect)
         {
             at += HpackEncoder.EncodeStatic(IsHttps ? 7 : 6, into[at..]);
-            at += encoder.Encode(":path"u8, path, into[at..]);
+            at += Marked(":path"u8) ? HpackEncoder.EncodeNeverIndexed(":path"u8, path, into[at..]) : encoder.Encode(":path"u8, path, into[at..]);
         }
-        if (ResponseWriter.FindHeader(_bytes, "host"u8, out ReadOnlySpan<byte> host)) at += encoder.Encode(":authority"u8, host, into[at..]);
+        if (ResponseWriter.FindHeader(_bytes, "host"u8, out ReadOnlySpan<byte> host) && !host.IsEmpty)
+            at += Marked(":authority"u8) || Marked("host"u8) ? HpackEncoder.EncodeNeverIndexed(":authority"u8, host, into[at..]) : encoder.Encode(":authority"u8, host, into[at..]);
         if (IsTunnel && ResponseWriter.FindHeader(_bytes, "upgrade"u8, out ReadOnlySpan<byte> protocol)) at += encoder.Encode(":protocol"u8, protocol, into[at..]);
         return at;
     }
+
+    private bool Marked(ReadOnlySpan<byte> name) => Marks is { HasNeverIndexed: true } marks && marks.IsNeverIndexed(name);
 
     private bool Travels(KnownHeader id, ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) => id switch
     {

@@ -14,6 +14,9 @@ internal sealed class Http2ClientSession : Http2Session
     // Envoy's max_response_headers_kb and max_headers_count have the same defaults as the request's.
     private const int MaxResponseHeadBytes = 60 * 1024;
     private const int MaxResponseFields = 100;
+
+    // What an endpoint began, a frame or a field section, must end in this time: nothing else can come before it does.
+    private const long MaxUnitMs = 15_000;
     private readonly UpstreamConnection _connection;
     private readonly Cluster _cluster;
     private readonly long[] _stats;
@@ -40,7 +43,7 @@ internal sealed class Http2ClientSession : Http2Session
     public int Active => Streams.Count;
 
     /// <summary>Whether another stream may be opened.</summary>
-    public bool HasCapacity => !IsEnding && !IsDead && Streams.Count < Math.Min(KnowsPeer ? PeerMaxStreams : _connection.Pool.Http2.AssumedStreams, Options.MaxConcurrentStreams);
+    public bool HasCapacity => !IsEnding && !IsDestroyed && Streams.Count < Math.Min(KnowsPeer ? PeerMaxStreams : _connection.Pool.Http2.AssumedStreams, Options.MaxConcurrentStreams);
 
     /// <summary>The peer has answered a request before: it is one that works.</summary>
     public bool HasAnswered { get; private set; }
@@ -57,15 +60,18 @@ internal sealed class Http2ClientSession : Http2Session
         _idleSince = Worker.Now;
         if (Options.KeepAliveInterval is { } interval) _pingDue = Worker.Now + (long)interval.TotalMilliseconds;
         Rearm();
-        _ = ReadAsync();
+        Unawaited.Run(ServeAsync());
     }
 
-    private async ValueTask<bool> ReadAsync()
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> ServeAsync()
     {
         await RunAsync(null);
-        Die();
+        Destroy();
         return true;
     }
+
+    protected override string Description => $"HTTP/2 connection to cluster {_cluster.Config.Name}";
 
     /// <summary>Opens a stream for an exchange.</summary>
     public Http2Stream Open(Exchange x)
@@ -105,14 +111,17 @@ internal sealed class Http2ClientSession : Http2Session
         builder.Start(trailers ? SectionKind.Trailers : SectionKind.Response, Worker.Buffers.Rent(), Worker.Cache.Scratch(Worker.Buffers), head, Worker.Buffers, MaxHeadBytes, MaxFields);
         bool goOn = Decode(block, ref builder);
         Worker.Cache.KeepScratch(builder.Scratch);
-        if (!goOn || stream is null || builder.Fault != SectionFault.None || (trailers && !end) || stream.EndReceived)
+        bool held = stream is not null && MayHoldHead(builder.Buffer);
+        if (!goOn || stream is null || builder.Fault != SectionFault.None || (trailers && !end) || stream.EndReceived || !held)
         {
             Worker.Buffers.Return(builder.Buffer);
             if (!goOn) return false;
             if (stream is null) return Late();
+            if (!held && builder.Fault == SectionFault.None) return StreamFault(id, Http2ErrorCode.EnhanceYourCalm, "too many bytes of heads at once");
             _stats[ClusterStats.CxProtocolError]++;
             return StreamFault(id, Http2ErrorCode.ProtocolError, builder.Why);
         }
+        HoldHead(stream, builder.Buffer);
         if (trailers)
         {
             stream.TrailerBuffer = builder.Buffer;
@@ -174,14 +183,19 @@ internal sealed class Http2ClientSession : Http2Session
                 return;
             }
             _idleSince = Worker.Now;
+            NoteUnfinished();
             Rearm();
         }
         _connection.Pool.Http2.Wake();
     }
 
+    protected override long UnitMs => MaxUnitMs;
+
+    protected override void OnUnitBegun() => Rearm();
+
     private void Rearm()
     {
-        long due = Math.Min(_pingDue, _pongDue);
+        long due = Math.Min(Math.Min(_pingDue, _pongDue), UnitDue);
         if (_idleSince != TimerNode.Never) due = Math.Min(due, _idleSince + _cluster.IdleMs);
         _connection.SetTimer(due);
     }
@@ -189,11 +203,29 @@ internal sealed class Http2ClientSession : Http2Session
     /// <summary>The connection's timer.</summary>
     public void OnTimer()
     {
+        try
+        {
+            OnDeadline();
+        }
+        catch (Exception e)
+        {
+            Fail(e);
+        }
+    }
+
+    private void OnDeadline()
+    {
         long now = Worker.Now;
         if (now >= _pongDue)
         {
             _stats[ClusterStats.CxDestroyLocal]++;
-            Die();
+            Destroy();
+            return;
+        }
+        if (now >= UnitDue)
+        {
+            _stats[ClusterStats.CxDestroyLocal]++;
+            EndUnfinished();
             return;
         }
         if (_idleSince != TimerNode.Never && now >= _idleSince + _cluster.IdleMs)
@@ -220,7 +252,7 @@ internal sealed class Http2ClientSession : Http2Session
         Rearm();
     }
 
-    protected override void OnDead()
+    protected override void OnDestroyed()
     {
         IsEnding = true;
         _connection.Pool.Http2.Forget(this);

@@ -56,7 +56,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
         {
             Listener.OnFault(e);
         }
-        _session.Die();
+        _session.Destroy();
         return true;
     }
 
@@ -64,6 +64,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
     public void OnIdle(bool idle)
     {
         _idleSince = idle ? Worker.Now : TimerNode.Never;
+        if (idle) _session.OnNoStreams();
         if (idle && _session.IsEnding) _session.EndWhenWritten();
         else Rearm();
     }
@@ -86,10 +87,11 @@ internal sealed class Http2ServerConnection : ListenerConnection
         _session.ArmStreams();
     }
 
-    private void Rearm()
+    /// <summary>Sets the timer to what is due next.</summary>
+    public void Rearm()
     {
         if (Fd < 0 || _lingering) return;
-        long due = Math.Min(Math.Min(_pingDue, _pongDue), _drainDue);
+        long due = Math.Min(Math.Min(_pingDue, _pongDue), Math.Min(_drainDue, _session.BegunDue));
         if (_idleSince != TimerNode.Never && IdleMs > 0) due = Math.Min(due, _idleSince + IdleMs);
         if (_manager.MaxConnectionMs > 0 && !_session.IsEnding) due = Math.Min(due, OpenedAt + _manager.MaxConnectionMs);
         if (due == TimerNode.Never) TimerWheel.Stop(Timer);
@@ -97,6 +99,18 @@ internal sealed class Http2ServerConnection : ListenerConnection
     }
 
     public override void OnTimer(TimerNode timer)
+    {
+        try
+        {
+            OnDeadline();
+        }
+        catch (Exception e)
+        {
+            _session.Fail(e);
+        }
+    }
+
+    private void OnDeadline()
     {
         if (_lingering)
         {
@@ -107,7 +121,12 @@ internal sealed class Http2ServerConnection : ListenerConnection
         if (now >= _pongDue)
         {
             _shard[HttpStats.Http2KeepaliveTimeout]++;
-            _session.Die();
+            _session.Destroy();
+            return;
+        }
+        if (now >= _session.BegunDue)
+        {
+            _session.EndBegun();
             return;
         }
         if (_idleSince != TimerNode.Never && IdleMs > 0 && now >= _idleSince + IdleMs)

@@ -73,15 +73,30 @@ internal sealed class Http2ServerSession : Http2Session
     /// <summary>Everything was said; nothing more is done for this session.</summary>
     public void NoLongerEnds() => _endWhenWritten = false;
 
-    public override void OnTurnEnd()
+    protected override string Description => $"HTTP/2 connection of listener {_connection.Listener.Config.Name}";
+
+    protected override void OnFlushed() => OnWritten();
+
+    protected override long UnitMs => _manager.HeadMs;
+
+    protected override void OnUnitBegun() => _connection.Rearm();
+
+    /// <summary>When what the client began must be here, worker ms.</summary>
+    public long BegunDue => UnitDue;
+
+    /// <summary>It is not here (<c>request_headers_timeout</c>).</summary>
+    public void EndBegun()
     {
-        base.OnTurnEnd();
-        OnWritten();
+        _shard[HttpStats.RqHeaderTimeout]++;
+        EndUnfinished();
     }
+
+    /// <summary>No stream waits for the rest of what the client began.</summary>
+    public void OnNoStreams() => NoteUnfinished();
 
     protected override void OnWritten()
     {
-        if (_endWhenWritten && Unsent == 0 && _serving == 0 && !IsDead) Socket.Cancel();
+        if (_endWhenWritten && Unsent == 0 && _serving == 0 && !IsDestroyed) Socket.Cancel();
     }
 
     protected override void OnPong() => _connection.OnPong();
@@ -104,12 +119,21 @@ internal sealed class Http2ServerSession : Http2Session
         builder.UnderscoreHeaders = _manager.Config.UnderscoreHeaders;
         bool goOn = Decode(block, ref builder);
         Worker.Cache.KeepScratch(builder.Scratch);
+        IoBuffer head = builder.Buffer;
+        if (builder.Fault is SectionFault.TooLarge or SectionFault.TooMany && head.Capacity > BufferPool.Small)
+        {
+            // Nothing of it is read, and it was large.
+            Worker.Buffers.Return(head);
+            head = Worker.Buffers.Rent();
+        }
+        room = room && MayHoldHead(head);
         if (goOn && taken && room && builder.Fault != SectionFault.Malformed)
         {
             Skip(id);
             LastId = id;
             OpenWindows(stream, id);
-            stream.HeadBuffer = builder.Buffer;
+            stream.HeadBuffer = head;
+            HoldHead(stream, head);
             stream.Exchange = x;
             stream.Expected = builder.ContentLength;
             stream.IsTunnel = builder.IsExtendedConnect;
@@ -124,7 +148,7 @@ internal sealed class Http2ServerSession : Http2Session
             _fresh.Add(stream);
             return !end || EndOf(stream);
         }
-        Worker.Buffers.Return(builder.Buffer);
+        Worker.Buffers.Return(head);
         Worker.Cache.Return(x);
         Worker.Cache.Return(stream);
         if (!goOn) return false;
@@ -137,7 +161,7 @@ internal sealed class Http2ServerSession : Http2Session
         }
         Skip(id);
         LastId = id;
-        return room ? StreamFault(id, Http2ErrorCode.ProtocolError, builder.Why) : StreamFault(id, Http2ErrorCode.RefusedStream, "too many streams");
+        return room ? StreamFault(id, Http2ErrorCode.ProtocolError, builder.Why) : StreamFault(id, Http2ErrorCode.RefusedStream, "too many streams, or bytes of their heads");
     }
 
     // Ids that a client passed over can't be used any more (RFC 9113 5.1.1). Honest ones pass over none, so few are remembered.
@@ -158,16 +182,19 @@ internal sealed class Http2ServerSession : Http2Session
         HeadBuilder builder = default;
         builder.Start(SectionKind.Trailers, Worker.Buffers.Rent(), Worker.Cache.Scratch(Worker.Buffers), stream.Trailers, Worker.Buffers, MaxHeadBytes, MaxFields);
         builder.UnderscoreHeaders = _manager.Underscores;
+        builder.DropsTwins = _manager.Config.UseRemoteAddress;
         bool goOn = Decode(block, ref builder);
         Worker.Cache.KeepScratch(builder.Scratch);
-        if (!goOn || stream.EndReceived || !end || builder.Fault != SectionFault.None)
+        if (!goOn || stream.EndReceived || !end || builder.Fault != SectionFault.None || !MayHoldHead(builder.Buffer))
         {
             Worker.Buffers.Return(builder.Buffer);
             if (!goOn) return false;
             if (stream.EndReceived) return StreamFault(stream.Id, Http2ErrorCode.StreamClosed, "HEADERS behind the end");
+            if (end && builder.Fault == SectionFault.None) return StreamFault(stream.Id, Http2ErrorCode.EnhanceYourCalm, "too many bytes of heads and trailers");
             return StreamFault(stream.Id, Http2ErrorCode.ProtocolError, end ? builder.Why : "trailers that do not end the stream");
         }
         stream.TrailerBuffer = builder.Buffer;
+        HoldHead(stream, builder.Buffer);
         stream.HasTrailers = stream.Trailers.Count > 0;
         return EndOf(stream);
     }
@@ -231,7 +258,7 @@ internal sealed class Http2ServerSession : Http2Session
             _shard[HttpStats.CxMaxRequests]++;
             EndGracefully();
         }
-        if (--_serving == 0 && !IsDead) _connection.OnIdle(true);
+        if (--_serving == 0 && !IsDestroyed) _connection.OnIdle(true);
         return true;
     }
 
@@ -290,7 +317,7 @@ internal sealed class Http2ServerSession : Http2Session
         _manager = manager;
     }
 
-    protected override void OnDead()
+    protected override void OnDestroyed()
     {
         foreach (Http2Stream stream in _fresh) stream.IsReset = true;
     }

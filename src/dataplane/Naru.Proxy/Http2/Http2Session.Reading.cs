@@ -12,7 +12,13 @@ internal abstract partial class Http2Session
 {
     private const int FrameHead = 9;
     private const int MaxFrame = 16384;
-    private const int LingerMaxBytes = 256 * 1024;
+
+    // Field sections of one turn: each may begin a request or answer one, which costs more than all else that frames bring. What is
+    // left of a batch is taken in the next turn, behind everybody else's.
+    private const int SectionsATurn = 32;
+
+    // Shorter DATA frames on streams that are gone cost us more than the peer.
+    private const int PaysForItself = 1024;
 
     private readonly HpackDecoder _decoder;
     private Http2AbuseMeter _meter;
@@ -30,47 +36,98 @@ internal abstract partial class Http2Session
     private bool _prefaceSeen;
     private bool _settingsSeen;
     private bool _settingsAcked;
+    private int _sections;
+    private bool _paused;
+    private int _pingsSent;
 
     /// <summary>Decodes a field section; the decoder's state stays right whatever the sink refuses. False ends the connection.</summary>
     protected bool Decode(ReadOnlySpan<byte> block, ref HeadBuilder builder)
     {
+        builder.Decoder = _decoder;
         HpackStatus status = _decoder.Decode(block, ref builder);
         builder.End();
         return status is HpackStatus.Ok or HpackStatus.RefusedBySink || Fault(Http2ErrorCode.CompressionError, "a field section cannot be decompressed");
     }
 
-    /// <summary>Reads until the connection ends: true when we end it, false when the peer has. Bytes that were read before are in
-    /// <paramref name="first"/>.</summary>
+    /// <summary>Reads until the connection ends: true when we end it, false when the peer has, or when it failed. Bytes that were read
+    /// before are in <paramref name="first"/>.</summary>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public async ValueTask<bool> RunAsync(IoBuffer? first)
     {
+        try
+        {
+            return await ReadAsync(first);
+        }
+        catch (Exception e)
+        {
+            Fail(e);
+            return false;
+        }
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> ReadAsync(IoBuffer? first)
+    {
         _in = first;
+        if (first is not null) OnRead(first.Count);
         bool goOn = _in is null || _in.IsEmpty || Process();
         bool gone = false;
         Deliver();
-        while (goOn && !IsDead)
+        while (goOn && !IsDestroyed)
         {
+            if (_paused) Socket.ReadNextTurn();
             if (!Socket.MayRead)
             {
                 if (_in is { IsEmpty: true }) ReleaseIn();
+                if (!_paused) NoteUnfinished();
                 await Socket.Readable();
             }
-            if (Socket.Cancelled || IsDead) break;
-            _in ??= Worker.Buffers.Rent();
-            MakeRoom(_in);
-            int n = Socket.Receive(_in);
-            if (n == TcpSocket.WouldBlock) continue;
-            if (n is 0 or TcpSocket.Failed)
+            if (Socket.Cancelled || IsDestroyed) break;
+            if (!_paused)
             {
-                gone = true;
-                break;
+                _in ??= Worker.Buffers.Rent();
+                MakeRoom(_in);
+                int n = Socket.Receive(_in);
+                if (n == TcpSocket.WouldBlock) continue;
+                if (n is 0 or TcpSocket.Failed)
+                {
+                    gone = true;
+                    break;
+                }
+                OnRead(n);
             }
-            OnRead(n);
             goOn = Process();
             Deliver();
         }
         Flush();
-        return !gone && !IsDead;
+        return !gone && !IsDestroyed;
+    }
+
+    /// <summary>When what the peer began and has not ended must be here, worker ms: the preface, its first SETTINGS, a frame, a field section.
+    /// <see cref="TimerNode.Never"/> where nothing is open. Content is not meant, which its stream waits for.</summary>
+    protected long UnitDue { get; private set; } = TimerNode.Never;
+
+    /// <summary>How long that may take, ms; 0 is for ever.</summary>
+    protected abstract long UnitMs { get; }
+
+    /// <summary><see cref="UnitDue"/> was set.</summary>
+    protected abstract void OnUnitBegun();
+
+    /// <summary>Looks whether the peer owes the rest of something.</summary>
+    protected void NoteUnfinished()
+    {
+        bool open = !_settingsSeen || _blockStream != 0 || (_dataLeft > 0 || _padLeft > 0 ? _dataStream is null or { IsReset: true } : _in is { IsEmpty: false });
+        if (!open) UnitDue = TimerNode.Never;
+        if (!open || UnitDue != TimerNode.Never || UnitMs <= 0) return;
+        UnitDue = Worker.Now + UnitMs;
+        OnUnitBegun();
+    }
+
+    /// <summary>It is not here: the connection ends.</summary>
+    protected void EndUnfinished()
+    {
+        Fault(_settingsSeen ? Http2ErrorCode.EnhanceYourCalm : Http2ErrorCode.SettingsTimeout, "what the peer began has no end");
+        Socket.Cancel();
     }
 
     /// <summary>Ends our side and reads what the peer still sends, for a while: closing with unread bytes in the socket makes the kernel
@@ -78,25 +135,25 @@ internal abstract partial class Http2Session
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public async ValueTask<bool> LingerAsync()
     {
-        GiveUpStreams();
+        FailStreams();
         Deliver();
         Socket.Uncancel();
         _shutdownWhenWritten = true;
         Flush();
-        if (_out is null && !IsDead) Socket.ShutdownWrite();
-        for (int drained = 0; drained < LingerMaxBytes && !IsDead;)
+        if (_out is null && !IsDestroyed) Socket.ShutdownWrite();
+        // The owner's timer bounds it: a peer that is still sending has not seen the end yet, however much that is (RFC 9112 9.6).
+        while (!IsDestroyed)
         {
             if (!Socket.MayRead)
             {
                 if (_in is not null) ReleaseIn();
                 await Socket.Readable();
             }
-            if (Socket.Cancelled || IsDead) break;
+            if (Socket.Cancelled || IsDestroyed) break;
             _in ??= Worker.Buffers.Rent();
             _in.Clear();
             int n = Socket.Receive(_in);
             if (n is 0 or TcpSocket.Failed) break;
-            if (n > 0) drained += n;
         }
         return true;
     }
@@ -107,8 +164,13 @@ internal abstract partial class Http2Session
     private void ReleaseIn()
     {
         if (_in is not null) Worker.Buffers.Return(_in);
+        _in = null;
+    }
+
+    private void ReleaseBlock()
+    {
         if (_block is not null) Worker.Buffers.Return(_block);
-        _in = _block = null;
+        _block = null;
     }
 
     private void MakeRoom(IoBuffer buffer)
@@ -123,6 +185,8 @@ internal abstract partial class Http2Session
     private bool Process()
     {
         IoBuffer b = _in!;
+        _sections = 0;
+        _paused = false;
         if (_server && !_prefaceSeen)
         {
             ReadOnlySpan<byte> preface = Http2FrameHeader.Preface;
@@ -140,6 +204,11 @@ internal abstract partial class Http2Session
                 if (_dataLeft > 0 || _padLeft > 0) return true;
             }
             if (b.Count < FrameHead) return true;
+            if (_sections >= SectionsATurn)
+            {
+                _paused = true;
+                return true;
+            }
             ReadOnlySpan<byte> head = b.Filled;
             (int length, Http2FrameType type, Http2Flags flags, int id) = Http2FrameHeader.Read(head);
             if (length > MaxFrame) return Fault(Http2ErrorCode.FrameSizeError, "a frame is longer than SETTINGS_MAX_FRAME_SIZE");
@@ -152,12 +221,14 @@ internal abstract partial class Http2Session
                 if (b.Count < FrameHead + (padded ? 1 : 0)) return true;
                 if (!StartData(id, length, flags, padded ? head[FrameHead] : -1)) return false;
                 b.Start += FrameHead + (padded ? 1 : 0);
+                UnitDue = TimerNode.Never;
                 if (_dataLeft == 0 && _padLeft == 0 && !EndData()) return false;
                 continue;
             }
             if (b.Count < FrameHead + length) return true;
             if (!OnFrame(type, flags, id, head.Slice(FrameHead, length))) return false;
             b.Start += FrameHead + length;
+            if (_blockStream == 0) UnitDue = TimerNode.Never;
         }
     }
 
@@ -174,12 +245,13 @@ internal abstract partial class Http2Session
         _padLeft = Math.Max(0, pad);
         _dataEnd = end;
         _dataStreamId = id;
-        if (overhead > 0) Discarded(overhead);
+        if (overhead > 0) ReturnConnectionCredit(overhead);
         if (!Streams.TryGetValue(id, out _dataStream))
         {
             if (IsIdle(id)) return Fault(Http2ErrorCode.ProtocolError, "DATA on a stream that was never opened");
             // Closed by a reset of ours that crossed it: the bytes count and are dropped. A peer that ended it itself knows better.
-            return !EndedByPeer(id) || StreamFault(id, Http2ErrorCode.StreamClosed, "DATA on a closed stream");
+            if (EndedByPeer(id)) return StreamFault(id, Http2ErrorCode.StreamClosed, "DATA on a closed stream");
+            return length >= PaysForItself || Late();
         }
         if (_dataStream.EndReceived)
         {
@@ -213,20 +285,20 @@ internal abstract partial class Http2Session
                 {
                     // None of it may pass: an HTTP/1 neighbour would read it as the beginning of another message.
                     _dataStream = null;
-                    Discarded(take);
+                    ReturnConnectionCredit(take);
                     if (!StreamFault(_dataStreamId, Http2ErrorCode.ProtocolError, "more DATA than Content-Length")) return false;
                 }
                 else
                 {
                     if (stream.Expected >= 0) stream.Expected -= take;
                     stream.Append(b.Filled[..take], Worker.Buffers);
-                    Held(stream, take);
+                    AdvanceCredit(stream, take);
                     Ready(stream);
                 }
             }
             else
             {
-                Discarded(take);
+                ReturnConnectionCredit(take);
             }
             b.Start += take;
             _dataLeft -= take;
@@ -271,11 +343,14 @@ internal abstract partial class Http2Session
             case Http2FrameType.Ping:
                 if (id != 0) return Fault(Http2ErrorCode.ProtocolError, "PING on a stream");
                 if (payload.Length != 8) return Fault(Http2ErrorCode.FrameSizeError, "a PING has 8 bytes");
-                if ((flags & Http2Flags.Ack) != 0)
+                if ((flags & Http2Flags.Ack) != 0 && _pingsSent > 0)
                 {
+                    _pingsSent--;
                     OnPong();
                     return true;
                 }
+                // An answer that nobody asked for is a PING like any other, and ignored.
+                if ((flags & Http2Flags.Ack) != 0) return Permits(_meter.OnControl(Worker.Now));
                 return Permits(_meter.OnControl(Worker.Now)) && SendPing(payload, ack: true);
             case Http2FrameType.GoAway:
                 if (id != 0) return Fault(Http2ErrorCode.ProtocolError, "GOAWAY on a stream");
@@ -323,12 +398,18 @@ internal abstract partial class Http2Session
         bool end = (flags & Http2Flags.EndStream) != 0;
         bool whole = (flags & Http2Flags.EndHeaders) != 0;
         if (!Permits(_meter.OnHeaders(payload.Length, whole, end))) return false;
-        if (whole) return OnHeaders(id, payload, end);
-        _block = Worker.Buffers.RentLarge();
-        _block.Append(payload);
+        if (whole) return OnSection(id, payload, end);
+        _block = Worker.Buffers.Rent();
+        AppendToBlock(payload);
         _blockStream = id;
         _blockEnd = end;
         return true;
+    }
+
+    private bool OnSection(int id, ReadOnlySpan<byte> block, bool end)
+    {
+        _sections++;
+        return OnHeaders(id, block, end);
     }
 
     private bool OnContinuation(Http2Flags flags, int id, ReadOnlySpan<byte> payload)
@@ -338,14 +419,19 @@ internal abstract partial class Http2Session
         // would need them decompressed first.
         bool whole = (flags & Http2Flags.EndHeaders) != 0;
         if (!Permits(_meter.OnContinuation(payload.Length, whole))) return false;
-        _block!.Append(payload);
+        AppendToBlock(payload);
         if (!whole) return true;
         _blockStream = 0;
-        IoBuffer block = _block;
-        _block = null;
-        bool goOn = OnHeaders(id, block.Filled, _blockEnd);
-        Worker.Buffers.Return(block);
+        bool goOn = OnSection(id, _block!.Filled, _blockEnd);
+        ReleaseBlock();
         return goOn;
+    }
+
+    // The meter bounds a block below the size of a large buffer.
+    private void AppendToBlock(ReadOnlySpan<byte> fragment)
+    {
+        if (_block!.Room < fragment.Length) _block = Worker.Buffers.Grow(_block, fragment.Length);
+        _block.Append(fragment);
     }
 
     private bool OnSettingsFrame(Http2Flags flags, int id, ReadOnlySpan<byte> payload)
@@ -354,7 +440,7 @@ internal abstract partial class Http2Session
         if ((flags & Http2Flags.Ack) != 0)
         {
             if (!payload.IsEmpty) return Fault(Http2ErrorCode.FrameSizeError, "an acknowledgement has no settings");
-            if (!_settingsAcked) ApplyOwnWindow();
+            if (!_settingsAcked) ApplyOwnSettings();
             return Permits(_meter.OnControl(Worker.Now));
         }
         if (payload.Length % 6 != 0) return Fault(Http2ErrorCode.FrameSizeError, "SETTINGS are no multiple of 6 bytes");
@@ -410,7 +496,7 @@ internal abstract partial class Http2Session
     }
 
     // Until the peer has said that it knows our windows, it may use the default ones.
-    private void ApplyOwnWindow()
+    private void ApplyOwnSettings()
     {
         _settingsAcked = true;
         _decoder.SettingsAcknowledged();

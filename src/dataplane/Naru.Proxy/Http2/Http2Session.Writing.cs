@@ -13,14 +13,18 @@ internal abstract partial class Http2Session
 {
     private const int HighWater = 60 * 1024;
     private const int SmallHead = 1024;
-    private const int MostHeld = 32 * 1024 * 1024;
+
+    // What may wait on the streams of one connection, and on all of a worker's clients together, while the connection's window has it
+    // back already.
+    private const int MostAdvanced = 32 * 1024 * 1024;
+    private const long MostAdvancedOfClients = 64 * 1024 * 1024;
 
     private readonly HpackEncoder _encoder = new();
     private IoBuffer? _out;
     private bool _flushQueued;
     private bool _draining;
     private bool _shutdownWhenWritten;
-    private int _held;
+    private int _advanced;
     private long _sendWindow = DefaultWindow;
     private long _peerWindow = DefaultWindow;
 
@@ -96,7 +100,7 @@ internal abstract partial class Http2Session
     // Room in the out buffer; null when the peer has left more unread than we are willing to keep.
     private IoBuffer? Out(int room)
     {
-        if (IsDead) return null;
+        if (IsDestroyed) return null;
         _out ??= Worker.Buffers.Rent();
         if (_out.Room < room)
         {
@@ -119,7 +123,7 @@ internal abstract partial class Http2Session
         if (_meter.OnControlQueued() != Http2Abuse.None || Out(FrameHead + payload) is not { } room)
         {
             OnProtocolFault(Http2ErrorCode.EnhanceYourCalm, "the peer does not read the answers to its control frames");
-            Worker.Post(_ => Die());
+            Post(Destroy);
             return false;
         }
         Head(room, payload, type, flags, id);
@@ -133,6 +137,7 @@ internal abstract partial class Http2Session
     {
         if (!Control(8, Http2FrameType.Ping, ack ? Http2Flags.Ack : Http2Flags.None, 0, out IoBuffer o)) return false;
         o.Append(payload);
+        if (!ack) _pingsSent++;
         return true;
     }
 
@@ -162,42 +167,47 @@ internal abstract partial class Http2Session
     /// <summary>Body bytes were read by whoever they are for: the peer may send as many again.</summary>
     public void Consumed(Http2Stream stream, int bytes)
     {
-        if (IsDead) return;
-        stream.Credit += bytes;
-        if (!stream.EndReceived && !stream.IsReset && stream.Credit >= _streamReceiveWindow / 2)
+        if (!IsDestroyed) stream.Credit += bytes;
+        if (!IsDestroyed && !stream.EndReceived && !stream.IsReset && stream.Credit >= _streamReceiveWindow / 2)
         {
             stream.ReceiveWindow += stream.Credit;
             WindowUpdate(stream.Id, stream.Credit);
             stream.Credit = 0;
         }
-        LetGo(stream, bytes);
+        ReturnCredit(stream, bytes);
     }
 
-    /// <summary>Bytes of a stream arrived and are kept until somebody reads them. An upstream connection is shared by many clients: one
-    /// that does not read must not use up the window of all, so the connection's goes back at once as long as what is held is bounded.
-    /// Downstream a client that does not let its own requests flow harms itself only, and holds a connection's window at most.</summary>
-    private void Held(Http2Stream stream, int bytes)
+    /// <summary>Bytes of a stream arrived and wait until somebody reads them. A connection is shared, upstream by many clients, downstream by
+    /// those behind a gateway: a stream that stalls is held by its own window, and must not use up the connection's, so that goes back at
+    /// once (RFC 9113 5.2.2), as long as what waits has a bound. Beyond it the connection's window is what bounds it.</summary>
+    private void AdvanceCredit(Http2Stream stream, int bytes)
     {
-        if (_server || _held + bytes > MostHeld) return;
-        _held += bytes;
-        stream.Held += bytes;
-        Discarded(bytes);
+        if (_advanced + bytes > MostAdvanced) return;
+        if (_server)
+        {
+            if (Worker.Cache.AdvancedToClients + bytes > MostAdvancedOfClients) return;
+            Worker.Cache.AdvancedToClients += bytes;
+        }
+        _advanced += bytes;
+        stream.AdvancedCredit += bytes;
+        ReturnConnectionCredit(bytes);
     }
 
-    /// <summary>Bytes of a stream are held no more.</summary>
-    public void LetGo(Http2Stream stream, int bytes)
+    /// <summary>Bytes of a stream wait no more: what the connection's window has not got back yet goes back.</summary>
+    public void ReturnCredit(Http2Stream stream, int bytes)
     {
-        int given = Math.Min(bytes, stream.Held);
-        stream.Held -= given;
-        _held -= given;
-        Discarded(bytes - given);
+        int given = Math.Min(bytes, stream.AdvancedCredit);
+        stream.AdvancedCredit -= given;
+        _advanced -= given;
+        if (_server) Worker.Cache.AdvancedToClients -= given;
+        ReturnConnectionCredit(bytes - given);
     }
 
     /// <summary>Bytes that nobody reads count for the connection all the same.</summary>
-    public void Discarded(int bytes)
+    public void ReturnConnectionCredit(int bytes)
     {
         _credit += bytes;
-        if (IsDead || _credit < Math.Max(DefaultWindow, Options.InitialConnectionWindowSize) / 2) return;
+        if (IsDestroyed || _credit < Math.Max(DefaultWindow, Options.InitialConnectionWindowSize) / 2) return;
         _receiveWindow += _credit;
         WindowUpdate(0, _credit);
         _credit = 0;
@@ -207,7 +217,7 @@ internal abstract partial class Http2Session
     /// <see cref="Http2Stream.Writable"/>) or the stream is gone.</summary>
     public bool SendHead(Http2Stream stream, HeadReader head, bool end)
     {
-        if (stream.IsReset || IsDead) return false;
+        if (stream.IsReset || IsDestroyed) return false;
         stream.NeedsWindow = false;
         int most = head.MostBytes + FrameHead * (2 + head.MostBytes / MaxFrame);
         stream.NeedsRoom = most;
@@ -221,9 +231,19 @@ internal abstract partial class Http2Session
         }
         int at = o.End;
         o.End += FrameHead;
-        int length = head.Encode(_encoder, o.Free);
-        o.End = at;
-        o.End += Http2Writer.Headers(o.Free, length, stream.Id, end, MaxFrame);
+        try
+        {
+            int length = head.Encode(_encoder, o.Free);
+            o.End = at;
+            o.End += Http2Writer.Headers(o.Free, length, stream.Id, end, MaxFrame);
+        }
+        catch (Exception e)
+        {
+            // The table may hold what the peer never saw: any further section could be read as another.
+            o.End = at;
+            Fail(e);
+            return false;
+        }
         stream.HeadSent = true;
         if (end) Ended(stream);
         return true;
@@ -235,7 +255,7 @@ internal abstract partial class Http2Session
         int taken = 0;
         stream.NeedsWindow = length > 0;
         stream.NeedsRoom = 0;
-        while (!stream.IsReset && !IsDead && !stream.EndSent)
+        while (!stream.IsReset && !IsDestroyed && !stream.EndSent)
         {
             if (!HasRoom)
             {
@@ -269,11 +289,11 @@ internal abstract partial class Http2Session
     /// <summary>Writes what waits, as far as the socket takes it.</summary>
     public void Flush()
     {
-        if (_draining || IsDead || _out is null) return;
+        if (_draining || IsDestroyed || _out is null) return;
         int n = Socket.SendFrom(_out);
         if (n == TcpSocket.Failed)
         {
-            Worker.Post(_ => Die());
+            Post(Destroy);
             return;
         }
         if (_out.IsEmpty)
@@ -289,12 +309,23 @@ internal abstract partial class Http2Session
     }
 
     /// <summary>The worker's turn is over.</summary>
-    public virtual void OnTurnEnd()
+    public void OnTurnEnd()
     {
-        _flushQueued = false;
-        Flush();
-        if (!IsDead && _blocked.Count > 0 && HasRoom) WakeWriters();
+        try
+        {
+            _flushQueued = false;
+            Flush();
+            if (!IsDestroyed && _blocked.Count > 0 && HasRoom) WakeWriters();
+            OnFlushed();
+        }
+        catch (Exception e)
+        {
+            Fail(e);
+        }
     }
+
+    /// <summary>What a turn had to say went to the socket, as far as that took it.</summary>
+    protected virtual void OnFlushed() { }
 
     /// <summary>What had to wait for the socket is written.</summary>
     protected virtual void OnWritten() { }
@@ -309,21 +340,36 @@ internal abstract partial class Http2Session
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool> DrainAsync()
     {
+        try
+        {
+            await WriteRestAsync();
+        }
+        catch (Exception e)
+        {
+            _draining = false;
+            Fail(e);
+        }
+        return true;
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> WriteRestAsync()
+    {
         while (_out is { IsEmpty: false })
         {
             await Socket.Writable();
-            if (IsDead || Socket.Cancelled) break;
+            if (IsDestroyed || Socket.Cancelled) break;
             if (Socket.SendFrom(_out) == TcpSocket.Failed)
             {
                 _draining = false;
-                Die();
+                Destroy();
                 break;
             }
             if (HasRoom) WakeWriters();
         }
         _draining = false;
-        if (_out is { IsEmpty: true } || (IsDead && _out is not null)) ReleaseOut();
-        if (IsDead) return true;
+        if (_out is { IsEmpty: true } || (IsDestroyed && _out is not null)) ReleaseOut();
+        if (IsDestroyed) return true;
         if (_shutdownWhenWritten && _out is null) Socket.ShutdownWrite();
         OnWritten();
         return true;

@@ -14,6 +14,10 @@ internal abstract partial class Http2Session : ITurnEnd
     protected const int MaxStreamId = int.MaxValue;
     private const int Remembered = 64;
 
+    // Of one client; of an endpoint, whose connection many clients share.
+    private const int MostHeadBytes = 4 * 1024 * 1024;
+    private const int MostAnswerHeadBytes = 16 * 1024 * 1024;
+
     private readonly List<(Http2Stream Stream, int Id)> _ready = [];
     private readonly List<(Http2Stream Stream, int Id)> _blocked = [];
     private readonly List<(Http2Stream Stream, int Id)> _waking = [];
@@ -44,7 +48,7 @@ internal abstract partial class Http2Session : ITurnEnd
     protected Dictionary<int, Http2Stream> Streams { get; } = [];
 
     /// <summary>The connection is over: nothing is read or written any more.</summary>
-    public bool IsDead { get; private set; }
+    public bool IsDestroyed { get; private set; }
 
     /// <summary>The greatest id of a stream that the peer opened (server) or we opened (client).</summary>
     protected int LastId { get; set; }
@@ -74,7 +78,54 @@ internal abstract partial class Http2Session : ITurnEnd
     protected virtual void OnPong() { }
 
     /// <summary>The connection is over; streams have been told.</summary>
-    protected abstract void OnDead();
+    protected abstract void OnDestroyed();
+
+    /// <summary>What an exception is logged under.</summary>
+    protected abstract string Description { get; }
+
+    /// <summary>An exception of our own: logged, and the end of the connection. Its tables and windows can't be trusted any more, and a
+    /// connection whose loop has ended must not stay where others find it. Streams see a connection that was lost.</summary>
+    public void Fail(Exception e)
+    {
+        Worker.Report(Description, e);
+        Destroy();
+    }
+
+    // Bytes of large buffers in which heads and trailers of streams lie until their exchanges end: a few bytes of HPACK can ask for a
+    // large one, so a connection has only so many at once. Small buffers are bounded by the number of streams.
+    private int _headBytes;
+
+    /// <summary>Whether a head in such a buffer still fits into what the connection may have at once.</summary>
+    protected bool MayHoldHead(IoBuffer head) => _headBytes + Beyond(head) <= (_server ? MostHeadBytes : MostAnswerHeadBytes);
+
+    /// <summary>A head of a stream lies in this buffer until the stream is closed.</summary>
+    protected void HoldHead(Http2Stream stream, IoBuffer head)
+    {
+        stream.HeadBytes += Beyond(head);
+        _headBytes += Beyond(head);
+    }
+
+    /// <summary>A stream's heads are gone.</summary>
+    public void ReleaseHeads(Http2Stream stream)
+    {
+        _headBytes -= stream.HeadBytes;
+        stream.HeadBytes = 0;
+    }
+
+    private static int Beyond(IoBuffer head) => Math.Max(0, head.Capacity - BufferPool.Small);
+
+    // What is done later is the session's own doing all the same.
+    protected void Post(Action action) => Worker.Post(_ =>
+    {
+        try
+        {
+            action();
+        }
+        catch (Exception e)
+        {
+            Fail(e);
+        }
+    });
 
     /// <summary>Ends the connection with an error (RFC 9113 5.4.1).</summary>
     protected bool Fault(Http2ErrorCode code, string why)
@@ -106,7 +157,7 @@ internal abstract partial class Http2Session : ITurnEnd
     /// <summary>Gives a stream up from our side.</summary>
     public void Reset(Http2Stream stream, Http2ErrorCode code)
     {
-        if (stream.IsReset || IsDead) return;
+        if (stream.IsReset || IsDestroyed) return;
         if (!(stream.EndSent && stream.EndReceived)) SendReset(stream.Id, code);
         Gone(stream, code, byPeer: false);
     }
@@ -149,7 +200,7 @@ internal abstract partial class Http2Session : ITurnEnd
     /// <summary>Its exchange is over: what the peer still sends or expects on it is cut off, and the stream goes back.</summary>
     public void Finish(Http2Stream stream)
     {
-        if (!stream.IsReset && !IsDead)
+        if (!stream.IsReset && !IsDestroyed)
         {
             // RFC 9113 8.1: an answer that is whole while the request still flows is followed by a reset without error.
             if (!stream.EndSent) Reset(stream, _server ? Http2ErrorCode.InternalError : Http2ErrorCode.Cancel);
@@ -207,7 +258,7 @@ internal abstract partial class Http2Session : ITurnEnd
         _waking.Clear();
     }
 
-    private void GiveUpStreams()
+    private void FailStreams()
     {
         foreach (Http2Stream stream in Streams.Values.ToArray())
         {
@@ -217,16 +268,17 @@ internal abstract partial class Http2Session : ITurnEnd
     }
 
     /// <summary>Ends everything at once.</summary>
-    public void Die()
+    public void Destroy()
     {
-        if (IsDead) return;
-        IsDead = true;
-        GiveUpStreams();
+        if (IsDestroyed) return;
+        IsDestroyed = true;
+        FailStreams();
         ReleaseIn();
+        ReleaseBlock();
         Socket.Close();
         if (_out is not null && !_draining) ReleaseOut();
-        OnDead();
+        OnDestroyed();
         // Later: whoever found the connection dead is in the middle of something.
-        if (_ready.Count > 0 || _blocked.Count > 0) Worker.Post(_ => Deliver());
+        if (_ready.Count > 0 || _blocked.Count > 0) Post(Deliver);
     }
 }

@@ -88,7 +88,10 @@ internal sealed class Http2Stream : IPooled
     public int Credit;
 
     /// <summary>Bytes that wait here and were given back to the connection's window already.</summary>
-    public int Held;
+    public int AdvancedCredit;
+
+    /// <summary>Bytes of buffers in which its heads and trailers lie, of those that count (<see cref="Http2Session.HoldHead"/>).</summary>
+    public int HeadBytes;
 
     /// <summary>Bytes of Content-Length that have not arrived, or -1.</summary>
     public long Expected = -1;
@@ -125,7 +128,7 @@ internal sealed class Http2Stream : IPooled
         OpenedAt = session.Worker.Now;
         Exchange = null;
         Fault = null;
-        Interims = NeedsRoom = Held = 0;
+        Interims = NeedsRoom = AdvancedCredit = HeadBytes = 0;
         NeedsWindow = _headWaited = false;
         HeadSent = HasTrailers = HeadReady = EndReceived = EndSent = Lost = IsReset = ResetByPeer = Refused = Cancelled = IsReady = IsTunnel = false;
         ResetCode = Http2ErrorCode.NoError;
@@ -266,7 +269,8 @@ internal sealed class Http2Stream : IPooled
             worker.Buffers.Return(piece);
         }
         _last = null;
-        if (unread > 0) Session.LetGo(this, unread);
+        if (unread > 0) Session.ReturnCredit(this, unread);
+        Session.ReleaseHeads(this);
         while (InterimReady) worker.Buffers.Return(TakeInterim());
         if (TrailerBuffer is { } trailers) worker.Buffers.Return(trailers);
         if (HeadBuffer is { } head) worker.Buffers.Return(head);

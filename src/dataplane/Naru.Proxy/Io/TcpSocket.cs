@@ -102,6 +102,8 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
         }
     }
 
+    internal sealed override void OnFault(Worker worker) => Close();
+
     /// <summary>Something can be read (or the peer is gone) while nobody waits for it.</summary>
     protected virtual void OnUnexpectedReadable() { }
 
@@ -155,7 +157,12 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     private void CountRead()
     {
         if (_turn != Worker.Turn) (_turn, _reads) = (Worker.Turn, 0);
-        if (++_reads < ReadsATurn) return;
+        if (++_reads >= ReadsATurn) ReadNextTurn();
+    }
+
+    /// <summary>Has had enough of this turn: waits to read end in the next one, whether anything came or not.</summary>
+    public void ReadNextTurn()
+    {
         _reads = 0;
         _readable = false;
         Worker.ReadAgain(this);

@@ -19,6 +19,9 @@ internal abstract class IoHandle
 
     /// <summary>Readiness as epoll reports it.</summary>
     internal abstract void OnEvents(uint events);
+
+    /// <summary>It threw, and is told no more: it closes, and whoever counts on it gets to know.</summary>
+    internal virtual void OnFault(Worker worker) => worker.CloseHandle(this);
 }
 
 /// <summary>Something that gathers what it has to do in a turn of the loop, and does it when the turn is over.</summary>
@@ -254,7 +257,7 @@ internal sealed unsafe class Worker
         catch (Exception e)
         {
             _onFault("event", e);
-            CloseHandle(handle);
+            handle.OnFault(this);
         }
     }
 

@@ -30,7 +30,7 @@ internal static class Http2Attempt
         if (x.IsUpgrade && !x.IsConnect)
         {
             // What the peer takes is known when its settings are here.
-            while (!session.KnowsPeer && !session.IsDead && x.Abort == AbortReason.None)
+            while (!session.KnowsPeer && !session.IsDestroyed && x.Abort == AbortReason.None)
             {
                 await x.WaitAsync(new PoolWaiter(pool.Http2.Wait));
             }
@@ -249,7 +249,7 @@ internal static class Http2Attempt
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> SendHeadAsync(Exchange x, Http2ClientSession session, Http2Stream stream, IoBuffer o, bool end)
     {
-        while (!session.SendHead(stream, new HeadReader(SectionKind.Request, o.Filled) { IsHttps = x.IsHttps, IsTunnel = x.IsUpgrade && !x.IsConnect }, end))
+        while (!session.SendHead(stream, new HeadReader(SectionKind.Request, o.Filled) { IsHttps = x.IsHttps, IsTunnel = x.IsUpgrade && !x.IsConnect, Marks = x.Head }, end))
         {
             if (stream.IsReset || stream.Cancelled) return false;
             await stream.Writable();

@@ -35,6 +35,10 @@ public sealed class HpackDecoder
     /// <summary>Entries of the dynamic table.</summary>
     public int TableCount => _table.Count;
 
+    /// <summary>Whether the field that the sink is given now came as a never-indexed literal: whoever sends it on has to send it so
+    /// (RFC 7541 6.2.3).</summary>
+    public bool NeverIndexed { get; private set; }
+
     /// <summary>Our SETTINGS were acknowledged: their table size holds from here on, and where it is smaller than the one in use the
     /// next block must begin with an update (RFC 7541 4.2).</summary>
     public void SettingsAcknowledged()
@@ -69,10 +73,12 @@ public sealed class HpackDecoder
             first = false;
             if (b < 0x80)
             {
+                NeverIndexed = (b & 0xf0) == 0x10;
                 status = ReadLiteral(ref block, indexed: b >= 0x40, ref wanted, ref sink);
                 if (status != HpackStatus.Ok) return status;
                 continue;
             }
+            NeverIndexed = false;
             status = ReadInteger(ref block, 7, out int index);
             if (status != HpackStatus.Ok) return status;
             if (index == 0 || index > HpackStaticTable.Count + _table.Count) return HpackStatus.InvalidIndex;

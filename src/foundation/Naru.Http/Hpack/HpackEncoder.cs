@@ -124,6 +124,29 @@ public sealed class HpackEncoder
         return Indexed(index, destination);
     }
 
+    /// <summary>Writes one field as a literal that enters no table, here or at any hop behind (RFC 7541 6.2.3).</summary>
+    /// <returns>Bytes written, or -1 when there is no room.</returns>
+    [SkipLocalsInit]
+    public static int EncodeNeverIndexed(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, Span<byte> destination)
+    {
+        byte[]? rented = null;
+        Span<byte> lower = name.Length <= 128 ? stackalloc byte[128] : rented = ArrayPool<byte>.Shared.Rent(name.Length);
+        lower = Lower(name, lower);
+        int written = Literal(lower, value, HpackStaticTable.IndexOf(lower, HpackHash.Of(lower)), 0x10, 4, destination);
+        if (rented is not null) ArrayPool<byte>.Shared.Return(rented);
+        return written;
+    }
+
+    private static Span<byte> Lower(ReadOnlySpan<byte> name, Span<byte> lower)
+    {
+        for (int i = 0; i < name.Length; i++)
+        {
+            byte b = name[i];
+            lower[i] = (uint)(b - 'A') <= 'Z' - 'A' ? (byte)(b | 0x20) : b;
+        }
+        return lower[..name.Length];
+    }
+
     /// <summary>Writes a field of the static table (RFC 7541 appendix A) by its number, 1 to 61.</summary>
     /// <returns>1, or -1 when there is no room.</returns>
     public static int EncodeStatic(int index, Span<byte> destination) => Indexed(index, destination);
@@ -133,12 +156,7 @@ public sealed class HpackEncoder
     {
         byte[]? rented = null;
         Span<byte> lower = name.Length <= 128 ? stackalloc byte[128] : rented = ArrayPool<byte>.Shared.Rent(name.Length);
-        for (int i = 0; i < name.Length; i++)
-        {
-            byte b = name[i];
-            lower[i] = (uint)(b - 'A') <= 'Z' - 'A' ? (byte)(b | 0x20) : b;
-        }
-        lower = lower[..name.Length];
+        lower = Lower(name, lower);
         int written = EncodeLower(lower, HpackHash.Of(lower), value, destination);
         if (rented is not null) ArrayPool<byte>.Shared.Return(rented);
         return written;

@@ -56,6 +56,9 @@ public sealed class Http1Head
     private bool _response;
     private int _scanned;
     private int _lineStart;
+    // Lower-case names, each behind its length.
+    private byte[] _neverIndexed = [];
+    private int _neverIndexedLength;
 
     /// <summary>Fields in order.</summary>
     public ReadOnlySpan<HeaderField> Fields => _fields.AsSpan(0, Count);
@@ -106,7 +109,31 @@ public sealed class Http1Head
         Length = 0;
         Error = Http1Error.None;
         MethodStart = MethodLength = TargetStart = TargetLength = 0;
-        Minor = Status = ReasonStart = ReasonLength = FieldsStart = 0;
+        Minor = Status = ReasonStart = ReasonLength = FieldsStart = _neverIndexedLength = 0;
+    }
+
+    /// <summary>Whether fields are marked so: whoever sends the head on over HTTP/2 has to keep the mark (RFC 7541 6.2.3).</summary>
+    public bool HasNeverIndexed => _neverIndexedLength > 0;
+
+    /// <summary>Marks every field of this lower-case name as one that must enter no table: it came as a never-indexed literal.</summary>
+    public void MarkNeverIndexed(ReadOnlySpan<byte> name)
+    {
+        if (name.Length > byte.MaxValue || IsNeverIndexed(name)) return;
+        int end = _neverIndexedLength + 1 + name.Length;
+        if (_neverIndexed.Length < end) Array.Resize(ref _neverIndexed, Math.Max(64, end * 2));
+        _neverIndexed[_neverIndexedLength] = (byte)name.Length;
+        name.CopyTo(_neverIndexed.AsSpan(_neverIndexedLength + 1));
+        _neverIndexedLength = end;
+    }
+
+    /// <summary>Whether fields of a name are marked. Of names beyond 255 bytes no list is kept: where any field is marked, they are.</summary>
+    public bool IsNeverIndexed(ReadOnlySpan<byte> name)
+    {
+        if (_neverIndexedLength == 0) return false;
+        if (name.Length > byte.MaxValue) return true;
+        for (int at = 0; at < _neverIndexedLength; at += 1 + _neverIndexed[at])
+            if (_neverIndexed[at] == name.Length && Ascii.EqualsIgnoreCase(name, _neverIndexed.AsSpan(at + 1, name.Length))) return true;
+        return false;
     }
 
     /// <summary>Parses what has arrived. <paramref name="bytes"/> begins at the head's first byte each time and only grows.</summary>
