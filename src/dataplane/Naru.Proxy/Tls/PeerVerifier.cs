@@ -46,10 +46,8 @@ internal sealed unsafe class PeerVerifier
         {
             var text = new StringBuilder();
             // Whatever is a plain value, also what a later version adds; the rest one by one.
-            Add((_config with
-            {
-                TrustedCa = null, Crl = null, WatchedDirectory = "", CertificateHashes = [], SpkiHashes = [], SubjectAltNames = [], SpiffeTrustDomains = [],
-            }).ToString());
+            ValidationContextConfig plain = _config with { CertificateHashes = [], SpkiHashes = [], SubjectAltNames = [], SpiffeTrustDomains = [] };
+            Add((plain with { TrustedCa = null, Crl = null, WatchedDirectory = "" }).ToString());
             foreach (ImmutableArray<byte> hash in _config.CertificateHashes) Add($"certificate {Convert.ToHexString(hash.AsSpan())}");
             foreach (ImmutableArray<byte> hash in _config.SpkiHashes) Add($"key {Convert.ToHexString(hash.AsSpan())}");
             foreach (SanMatcherConfig name in _config.SubjectAltNames) Add(name.ToString());
