@@ -508,11 +508,15 @@ public sealed class EndsTests(Http2Fixture fixture) : IClassFixture<Http2Fixture
     public async Task A_connection_that_served_its_number_of_requests_goes_in_order()
     {
         await using var backend = new Http2Backend();
-        await using ProxyProcess proxy = await ToAsync(backend, manager: "common_http_protocol_options: { max_requests_per_connection: 3 }");
+        await using ProxyProcess proxy = await ToAsync(backend, manager: "drain_timeout: 1s\ncommon_http_protocol_options: { max_requests_per_connection: 3 }");
         using Http2Peer client = await Http2Peer.ConnectAsync(proxy.Address);
         for (int i = 0; i < 3; i++) (await client.ExchangeAsync("GET", "/a")).Is(200);
+        Assert.Equal(int.MaxValue, client.GoAwayLast);
+        // What was on its way when it was said.
+        (await client.ExchangeAsync("GET", "/a")).Is(200);
         await client.EndsWithAsync(Http2ErrorCode.NoError);
-        Assert.Equal(5, client.GoAwayLast);
+        Assert.Equal(7, client.GoAwayLast);
+        Assert.Equal(2, await proxy.StatAsync("http.test.downstream_cx_max_requests_reached"));
     }
 
     [Fact]

@@ -17,6 +17,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
     private long _pingDue = TimerNode.Never;
     private long _pongDue = TimerNode.Never;
     private long _drainDue = TimerNode.Never;
+    private bool _drainGently;
 
     /// <summary>Takes the socket of a connection over on which HTTP/2 was recognised, and the bytes read from it.</summary>
     public Http2ServerConnection(Worker worker, HttpManager manager, ListenerConnection from, IoBuffer? first) : base(new Arrival(from, worker))
@@ -161,7 +162,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
     {
         _pongDue = TimerNode.Never;
         // The client has seen the first GOAWAY, so what it opened before it did is here (RFC 9113 6.8).
-        if (_drainDue != TimerNode.Never)
+        if (_drainDue != TimerNode.Never && !_drainGently)
         {
             _drainDue = TimerNode.Never;
             _session.EndGracefully();
@@ -170,9 +171,21 @@ internal sealed class Http2ServerConnection : ListenerConnection
     }
 
     // Announced first, so that a client about to open a stream loses nothing; ended for good when it has answered, or in time.
-    public override void Drain()
+    /// <summary>The connection has had its share: announced as a drain, but streams that come within <c>drain_timeout</c> are answered
+    /// (Envoy: max_requests_per_connection).</summary>
+    public void DrainGently()
     {
         if (_session.IsEnding || _drainDue != TimerNode.Never) return;
+        _session.SayGoAway();
+        _drainGently = true;
+        _drainDue = Worker.Now + Math.Max(1, (long)_manager.Config.DrainTimeout.TotalMilliseconds);
+        Rearm();
+    }
+
+    public override void Drain()
+    {
+        if (_session.IsEnding || (_drainDue != TimerNode.Never && !_drainGently)) return;
+        _drainGently = false;
         _shard[HttpStats.CxDrainClose]++;
         _session.AnnounceEnd();
         _drainDue = Worker.Now + Math.Max(1, (long)_manager.Config.DrainTimeout.TotalMilliseconds);

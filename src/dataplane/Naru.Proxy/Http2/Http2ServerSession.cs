@@ -49,9 +49,12 @@ internal sealed class Http2ServerSession : Http2Session
     /// <summary>Says that an end is near; streams that are opened meanwhile are still served.</summary>
     public void AnnounceEnd()
     {
-        SendGoAway(MaxStreamId, Http2ErrorCode.NoError);
+        SayGoAway();
         Ping();
     }
+
+    /// <summary>The same without asking whether it was heard.</summary>
+    public void SayGoAway() => SendGoAway(MaxStreamId, Http2ErrorCode.NoError);
 
     /// <summary>Takes no new streams; the connection ends with the last one.</summary>
     public void EndGracefully()
@@ -218,7 +221,7 @@ internal sealed class Http2ServerSession : Http2Session
             UseManager();
             x.Begin(_connection, _manager, stream.HeadBuffer!, 0, Worker.Ticks);
             x.Stream = stream;
-            _requests++;
+            CountRequest();
             _shard[HttpStats.RqTotal]++;
             _shard[HttpStats.RqHttp2Total]++;
             _shard[HttpStats.RqActive]++;
@@ -252,14 +255,18 @@ internal sealed class Http2ServerSession : Http2Session
             _shard[HttpStats.CxOverloadDisableKeepalive]++;
             EndGracefully();
         }
-        int most = _manager.Config.MaxRequestsPerConnection;
-        if (most > 0 && _requests >= most && !IsEnding)
-        {
-            _shard[HttpStats.CxMaxRequests]++;
-            EndGracefully();
-        }
         if (--_serving == 0 && !IsDestroyed) _connection.OnIdle(true);
         return true;
+    }
+
+    // From the last one that the connection may have on: said gently, since others may be on their way.
+    private void CountRequest()
+    {
+        _requests++;
+        int most = _manager.Config.MaxRequestsPerConnection;
+        if (most <= 0 || _requests < most) return;
+        _shard[HttpStats.CxMaxRequests]++;
+        _connection.DrainGently();
     }
 
     private void Finish(Exchange x, Http2Stream stream, bool reusable)
