@@ -59,8 +59,11 @@ internal sealed class Exchange : IRequestInfo, IPooled
     /// <summary>Set where HTTP/2 is spoken downstream; else <see cref="Connection"/> is an <see cref="Http1Connection"/>.</summary>
     public Http2Stream? Stream;
 
+    /// <summary>The try under way, or the last one.</summary>
+    public AttemptState Try;
+
     /// <summary>The stream upstream, where HTTP/2 is spoken there.</summary>
-    public Http2Stream? UpstreamStream;
+    public ref Http2Stream? UpstreamStream => ref Try.Stream;
 
     /// <summary>The client speaks TLS.</summary>
     public bool IsHttps;
@@ -88,17 +91,17 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public Route? Route;
     public WeightedTarget? Target;
     public Host? Host;
-    public UpstreamConnection? Upstream;
+    public ref UpstreamConnection? Upstream => ref Try.Connection;
 
     /// <summary>TLS of the connection that the last try rode on.</summary>
-    public TlsSession? UpstreamTls;
+    public ref TlsSession? UpstreamTls => ref Try.Tls;
     public HeaderMutations? Mutations;
     public int Attempts;
 
     public int Status;
     public ResponseFlags Flags;
     public string Details = "";
-    public byte[]? TransportFailure;
+    public ref byte[]? TransportFailure => ref Try.TransportFailure;
 
     /// <summary>Why the proxy answered, or cut the answer, itself; null where the answer is another's.</summary>
     public Reason? Reason;
@@ -111,13 +114,14 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public bool RequestBodyBuffered;
     public bool Continued;
     public bool WantAccessLog;
-    public bool BodyPassed, RequestSent;
+    public bool BodyPassed;
+    public ref bool RequestSent => ref Try.RequestSent;
 
     /// <summary>A tunnel stands: bytes go both ways, and either side may end first.</summary>
     public bool IsTunnelled;
 
     /// <summary>The last try went over HTTP/2.</summary>
-    public bool UpstreamIsHttp2;
+    public ref bool UpstreamIsHttp2 => ref Try.IsHttp2;
     public PoolWaiter? Waiter;
 
     /// <summary>Retries that were granted.</summary>
@@ -135,11 +139,16 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public AbortReason Abort;
 
     /// <summary>The try's own time is up (<see cref="EndTry"/>).</summary>
-    public bool TryTimedOut;
+    public ref bool TryTimedOut => ref Try.TimedOut;
     public long StartTicks;
     public DateTime Started;
-    public long RequestEndTicks, UpstreamStartTicks, UpstreamEndTicks, ResponseStartTicks, ResponseEndTicks;
-    public long BytesSent, HeadBytesSent, UpstreamHeadBytes, UpstreamHeadSent;
+    public long RequestEndTicks, ResponseEndTicks;
+    public ref long UpstreamStartTicks => ref Try.StartTicks;
+    public ref long ResponseStartTicks => ref Try.AnswerStartTicks;
+    public ref long UpstreamEndTicks => ref Try.AnswerEndTicks;
+    public long BytesSent, HeadBytesSent;
+    public ref long UpstreamHeadBytes => ref Try.HeadBytes;
+    public ref long UpstreamHeadSent => ref Try.HeadSent;
     public long StreamId;
 
     public ReadOnlySpan<byte> Bytes => HeadBytes;
@@ -189,31 +198,28 @@ internal sealed class Exchange : IRequestInfo, IPooled
         Route = null;
         Target = null;
         Host = null;
-        Upstream = null;
-        UpstreamTls = null;
-        Stream = UpstreamStream = null;
+        Stream = null;
+        Try = default;
         Mutations = null;
         Attempts = 0;
         Status = 0;
         Flags = ResponseFlags.None;
         Details = "";
-        TransportFailure = null;
         Reason = null;
         ReasonDetail = "";
-        UpstreamIsHttp2 = ResponseStarted = RequestBodyBuffered = Continued = BodyPassed = RequestSent = IsTunnelled = false;
+        ResponseStarted = RequestBodyBuffered = Continued = BodyPassed = IsTunnelled = false;
         Waiter = null;
         Framing = default;
         KeepAlive = true;
         LocalBody = default;
         Abort = AbortReason.None;
         StartTicks = startTicks;
-        TryTimedOut = false;
         EndsWithClose = false;
         Retried = 0;
         RetryPermit = default;
         Deadlines.Start(manager.StreamIdleMs);
-        RequestEndTicks = UpstreamStartTicks = UpstreamEndTicks = ResponseStartTicks = ResponseEndTicks = 0;
-        BytesSent = HeadBytesSent = UpstreamHeadBytes = UpstreamHeadSent = 0;
+        RequestEndTicks = ResponseEndTicks = 0;
+        BytesSent = HeadBytesSent = 0;
         Tried.Clear();
         WantAccessLog = manager.Logs.Length > 0;
         ResponseHeadCopy.Clear();
@@ -308,7 +314,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public void BeginTry(Host host)
     {
         Host = host;
-        RequestSent = TryTimedOut = false;
+        Try = default;
     }
 
     /// <summary>The try is over. A connection that it still has is one that nobody gave back.</summary>

@@ -77,8 +77,8 @@ internal static class Tunnel
             x.RequestBody.Start(worker, x.Connection, x.In, BodyKind.UntilClose, -1, pinned: true);
         }
         IoBuffer upward = worker.Buffers.Rent();
-        ValueTask<PumpResult> there = OneWayAsync(x, x.RequestBody, socket, stream, upward);
-        await OneWayAsync(x, x.ResponseBody, x.Stream is null ? x.Connection : null, x.Stream, down);
+        ValueTask<PumpResult> there = OneWayAsync(x, x.RequestBody, stream is null ? BodySink.To(socket!, upward, chunked: false) : BodySink.To(stream));
+        await OneWayAsync(x, x.ResponseBody, x.Stream is null ? BodySink.To(x.Connection, down, chunked: false) : BodySink.To(x.Stream));
         await there;
 
         x.BytesSent = x.ResponseBody.Bytes;
@@ -94,12 +94,12 @@ internal static class Tunnel
         return new AttemptEnd(AttemptKind.Answered);
     }
 
-    private static async ValueTask<PumpResult> OneWayAsync(Exchange x, BodyReader from, TcpSocket? socket, Http2Stream? stream, IoBuffer o)
+    private static async ValueTask<PumpResult> OneWayAsync(Exchange x, BodyReader from, BodySink to)
     {
-        PumpResult result = stream is not null ? await BodyPump.ToStreamAsync(x, from, stream) : await BodyPump.RunAsync(x, from, socket!, o, chunked: false);
+        PumpResult result = await BodyPump.RunAsync(x, from, to);
         Note(x, ReferenceEquals(from, x.RequestBody), result);
         if (result != PumpResult.Done) x.GiveUp(AbortReason.DownstreamGone);
-        else if (stream is null) socket!.ShutdownWrite();
+        else to.CloseWriting();
         return result;
     }
 

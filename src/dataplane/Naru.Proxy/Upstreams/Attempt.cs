@@ -362,7 +362,7 @@ internal static class Attempt
         {
             bool end = framing.Body == BodyKind.None;
             flowed = !await x.SendDownstreamAsync(down, down.Count, end) ? stream.Cancelled && !stream.IsReset ? PumpResult.Cancelled : PumpResult.SinkFailed
-                : end ? PumpResult.Done : await BodyPump.ToStreamAsync(x, x.ResponseBody, stream);
+                : end ? PumpResult.Done : await BodyPump.RunAsync(x, x.ResponseBody, BodySink.To(stream));
         }
         else if (AppendWholeBody(x, down, rb, framing) && x.Connection.SendNow(down) is true)
         {
@@ -371,7 +371,7 @@ internal static class Attempt
         else
         {
             bool chunked = body == BodyKind.Chunked && !x.IsHead && framing.Body != BodyKind.None;
-            flowed = await BodyPump.RunAsync(x, x.ResponseBody, x.Connection, down, chunked);
+            flowed = await BodyPump.RunAsync(x, x.ResponseBody, BodySink.To(x.Connection, down, chunked));
         }
         worker.Buffers.Return(down);
         x.ResponseBody.EndWeb();
@@ -486,7 +486,7 @@ internal static class Attempt
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, ForwardAction action, UpstreamConnection up, IoBuffer o)
     {
         if (!SayContinue(x)) return PumpResult.Cancelled;
-        PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, up, o, x.Framing.Body == BodyKind.Chunked || x.Web == GrpcWebForm.Text);
+        PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, BodySink.To(up, o, x.Framing.Body == BodyKind.Chunked || x.Web == GrpcWebForm.Text));
         RequestPumped(x, action, result);
         return result;
     }

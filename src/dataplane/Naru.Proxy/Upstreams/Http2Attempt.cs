@@ -280,7 +280,7 @@ internal static class Http2Attempt
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, ForwardAction action, Http2Stream stream)
     {
         if (!Attempt.SayContinue(x)) return PumpResult.Cancelled;
-        PumpResult result = await BodyPump.ToStreamAsync(x, x.RequestBody, stream);
+        PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, BodySink.To(stream));
         Attempt.RequestPumped(x, action, result);
         return result;
     }

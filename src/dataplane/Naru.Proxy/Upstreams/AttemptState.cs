@@ -1,0 +1,36 @@
+// What is known of one try. A new one is assigned whole when the next try begins, so that nothing of a try that failed is told of the one
+// that answered, and nobody has to remember to reset anything.
+using Naru.Proxy.Http2;
+using Naru.Proxy.Tls;
+
+namespace Naru.Proxy.Upstreams;
+
+internal struct AttemptState
+{
+    /// <summary>The connection over HTTP/1, from taking it until it is given back: what is still here at the try's end is closed.</summary>
+    public UpstreamConnection? Connection;
+
+    /// <summary>The stream over HTTP/2, while it is open.</summary>
+    public Http2Stream? Stream;
+
+    /// <summary>TLS of the connection.</summary>
+    public TlsSession? Tls;
+
+    /// <summary>It went over HTTP/2.</summary>
+    public bool IsHttp2;
+
+    /// <summary>The whole request went out.</summary>
+    public bool RequestSent;
+
+    /// <summary>Its own time is up (Envoy: RetryPolicy.per_try_timeout).</summary>
+    public bool TimedOut;
+
+    /// <summary>Why there was no connection, in words.</summary>
+    public byte[]? TransportFailure;
+
+    /// <summary>Worker ticks: it had its connection; the answer's first byte came, its last.</summary>
+    public long StartTicks, AnswerStartTicks, AnswerEndTicks;
+
+    /// <summary>Bytes of the answer's head, and of the request's as it was sent.</summary>
+    public long HeadBytes, HeadSent;
+}
