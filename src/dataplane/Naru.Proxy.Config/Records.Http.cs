@@ -31,6 +31,8 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public bool AppendXForwardedPort { get; init; }
     /// <summary>Whether <c>x-envoy-expected-rq-timeout-ms</c> of an internal client is the timeout (the router's <c>respect_expected_rq_timeout</c>).</summary>
     public bool RespectExpectedTimeout { get; init; }
+    /// <summary>Whether the router says nothing of its own in <c>x-envoy-*</c> headers (the router's <c>suppress_envoy_headers</c>); attempts are counted all the same.</summary>
+    public bool SuppressEnvoyHeaders { get; init; }
     /// <summary>Makes <c>x-request-id</c> where there is none (default true).</summary>
     public bool GenerateRequestId { get; init; } = true;
     /// <summary>Keeps a request id that came from outside even with <see cref="UseRemoteAddress"/>.</summary>

@@ -42,6 +42,8 @@ public sealed record VirtualHostConfig
     public HeaderMutationsConfig Headers { get; init; } = HeaderMutationsConfig.None;
     /// <summary>For routes that have none.</summary>
     public RetryPolicyConfig? RetryPolicy { get; init; }
+    /// <summary>Whether plain requests are sent to https.</summary>
+    public TlsRequirement RequireTls { get; init; }
     /// <summary>Adds <c>x-envoy-attempt-count</c> upstream.</summary>
     public bool IncludeRequestAttemptCount { get; init; }
     /// <summary>Adds <c>x-envoy-attempt-count</c> downstream.</summary>
@@ -135,6 +137,17 @@ public sealed record HeaderMatcherConfig
 /// <summary><c>envoy.config.route.v3.QueryParameterMatcher</c>.</summary>
 public sealed record QueryParameterMatcherConfig(string Name, StringMatcherConfig? Value, bool? Present);
 
+/// <summary><c>VirtualHost.require_tls</c>.</summary>
+public enum TlsRequirement
+{
+    /// <summary>Of nobody.</summary>
+    None,
+    /// <summary>Of clients that are not internal.</summary>
+    ExternalOnly,
+    /// <summary>Of all.</summary>
+    All,
+}
+
 /// <summary>What a route does.</summary>
 public abstract record RouteActionBase;
 
@@ -153,6 +166,8 @@ public sealed record ForwardActionConfig : RouteActionBase
     public string? HostRewriteLiteral { get; init; }
     /// <summary>Replaces <c>Host</c> with this request header's value.</summary>
     public string? HostRewriteHeader { get; init; }
+    /// <summary>Replaces <c>Host</c> with what the pattern makes of the path without its query; the substitution is .NET's (<c>${1}</c>).</summary>
+    public (Regex Pattern, string Substitution)? HostRewritePathRegex { get; init; }
     /// <summary>Replaces <c>Host</c> with the DNS name of the picked endpoint.</summary>
     public bool AutoHostRewrite { get; init; }
     /// <summary>Appends <c>x-forwarded-host</c> when the host is rewritten.</summary>
@@ -280,7 +295,11 @@ public sealed record RedirectActionConfig : RouteActionBase
 }
 
 /// <summary><c>envoy.config.route.v3.DirectResponseAction</c>.</summary>
-public sealed record DirectResponseActionConfig(int Status, ImmutableArray<byte> Body) : RouteActionBase;
+public sealed record DirectResponseActionConfig(int Status, ImmutableArray<byte> Body) : RouteActionBase
+{
+    /// <summary>The body, shared by all answers: nobody writes to it.</summary>
+    public byte[] Bytes { get; } = [.. Body];
+}
 
 /// <summary>How a header is added (<c>HeaderValueOption.append_action</c>).</summary>
 public enum HeaderAppendAction

@@ -61,10 +61,29 @@ public static class Re2
         return result.ToString();
     }
 
+    /// <summary>All matches replaced as RE2's GlobalReplace does: an empty match right behind another match is none.</summary>
+    /// <param name="pattern">The pattern.</param>
+    /// <param name="text">Where it is looked for.</param>
+    /// <param name="substitution">In .NET's syntax, see <see cref="Substitution"/>.</param>
+    public static string Replace(Regex pattern, string text, string substitution)
+    {
+        StringBuilder? result = null;
+        int copied = 0, last = -1;
+        for (Match match = pattern.Match(text); match.Success; match = match.NextMatch())
+        {
+            if (match.Length == 0 && match.Index == last) continue;
+            result ??= new StringBuilder(text.Length + 16);
+            result.Append(text, copied, match.Index - copied).Append(match.Result(substitution));
+            copied = last = match.Index + match.Length;
+        }
+        return result is null ? text : result.Append(text, copied, text.Length - copied).ToString();
+    }
+
     /// <summary>How many groups a pattern has, the whole match not counted.</summary>
     public static int Groups(Regex pattern) => pattern.GetGroupNumbers().Length - 1;
 
-    /// <summary>The same pattern for .NET. RE2's \d, \w, \s and \b are ASCII; so they are here. (?P&lt;name&gt;…) becomes (?&lt;name&gt;…).</summary>
+    /// <summary>The same pattern for .NET. RE2's \d, \w, \s and \b are ASCII; so they are here. Named groups lose their names:
+    /// .NET would number them behind the others, RE2 numbers all from left to right.</summary>
     /// <exception cref="ArgumentException">An escape that RE2 has and we have not, or a lone backslash at the end.</exception>
     public static string ToDotNet(string pattern)
     {
@@ -100,10 +119,10 @@ public static class Re2
             {
                 if (c == ']') inClass = false;
                 if (!inClass && c == '{' && Repeats(pattern, i + 1) > MostRepeats) throw new ArgumentException($"nothing can be repeated more than {MostRepeats} times");
-                if (!inClass && c == '(' && string.CompareOrdinal(pattern, i, "(?P<", 0, 4) == 0)
+                if (!inClass && c == '(' && NameEnd(pattern, i) is > 0 and int end)
                 {
-                    result.Append("(?<");
-                    i += 3;
+                    result.Append('(');
+                    i = end;
                     continue;
                 }
                 // Without (?m), RE2's $ is the very end; .NET's also comes before a last line end.
@@ -112,6 +131,16 @@ public static class Re2
             }
         }
         return result.ToString();
+    }
+
+    // The closing > of (?P<name> or (?<name>, or 0.
+    private static int NameEnd(string pattern, int at)
+    {
+        int start = string.CompareOrdinal(pattern, at, "(?P<", 0, 4) == 0 ? at + 4 : string.CompareOrdinal(pattern, at, "(?<", 0, 3) == 0 ? at + 3 : 0;
+        if (start == 0 || (start < pattern.Length && pattern[start] is '=' or '!')) return 0;
+        int end = pattern.IndexOf('>', start);
+        if (end <= start || !pattern[start..end].All(c => char.IsAsciiLetterOrDigit(c) || c == '_')) throw new ArgumentException("a group's name is letters, digits and underscores");
+        return end;
     }
 
     // The larger number of {n}, {n,} and {n,m}; 0 where the brace is a character of its own.

@@ -27,7 +27,7 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig
   + upgrade_type enabled
 envoy.extensions.filters.http.router.v3.Router
-  + respect_expected_rq_timeout
+  + respect_expected_rq_timeout suppress_envoy_headers
   ~ dynamic_stats: statistics are always kept
   ~ start_child_span: spans are not exported yet
   ~ suppress_grpc_request_failure_code_stats: there is no such statistic

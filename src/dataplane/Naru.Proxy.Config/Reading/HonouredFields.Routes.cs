@@ -34,7 +34,7 @@ envoy.config.route.v3.HeaderMatcher
 envoy.config.route.v3.QueryParameterMatcher
   + name string_match present_match
 envoy.config.route.v3.RouteAction
-  + cluster cluster_header weighted_clusters prefix_rewrite regex_rewrite host_rewrite_literal host_rewrite_header auto_host_rewrite
+  + cluster cluster_header weighted_clusters prefix_rewrite regex_rewrite host_rewrite_literal host_rewrite_header auto_host_rewrite host_rewrite_path_regex
   + append_x_forwarded_host timeout idle_timeout retry_policy cluster_not_found_response_code upgrade_configs max_stream_duration priority
   + internal_redirect_action max_grpc_timeout grpc_timeout_offset
   ~ hash_policy: only hashing balancers use it
@@ -70,8 +70,7 @@ envoy.config.route.v3.RedirectAction
 envoy.config.route.v3.DirectResponseAction
   + status body
 envoy.config.core.v3.HeaderValueOption
-  + header append append_action
-  ~ keep_empty_value: a header whose value is empty is added all the same
+  + header append append_action keep_empty_value
 envoy.config.core.v3.HeaderValue
   + key value
 envoy.config.core.v3.RuntimeFractionalPercent

@@ -35,7 +35,7 @@ internal static class HttpManagerReader
         {
             if (!known) scope.Error(field, "NARU-C102", $"{value} is not a {field}");
         }
-        bool grpcWeb = HttpFilters(scope, manager, out bool respectsExpected);
+        bool grpcWeb = HttpFilters(scope, manager, out bool respectsExpected, out bool suppresses);
         var config = new HttpConnectionManagerConfig
         {
             StatPrefix = manager.StatPrefix,
@@ -44,6 +44,7 @@ internal static class HttpManagerReader
                 : Http2OptionsConfig.OfClients,
             GrpcWeb = grpcWeb,
             RespectExpectedTimeout = respectsExpected,
+            SuppressEnvoyHeaders = suppresses,
             AppendXForwardedPort = manager.AppendXForwardedPort,
             EscapedSlashes = manager.PathWithEscapedSlashesAction switch
             {
@@ -92,9 +93,9 @@ internal static class HttpManagerReader
     }
 
     // Whether gRPC-Web is among them.
-    private static bool HttpFilters(Scope scope, HttpConnectionManager manager, out bool respectsExpected)
+    private static bool HttpFilters(Scope scope, HttpConnectionManager manager, out bool respectsExpected, out bool suppresses)
     {
-        bool grpcWeb = respectsExpected = false;
+        bool grpcWeb = respectsExpected = suppresses = false;
         bool routerIsLast = false;
         for (int i = 0; i < manager.HttpFilters.Count; i++)
         {
@@ -112,6 +113,7 @@ internal static class HttpManagerReader
                 {
                     FieldWalk.Check(at.In("typed_config", router));
                     respectsExpected = router.RespectExpectedRqTimeout;
+                    suppresses = router.SuppressEnvoyHeaders;
                 }
                 continue;
             }

@@ -66,6 +66,7 @@ internal static class RouteActions
             RegexRewrite = action.RegexRewrite is { } rewrite ? Values.Rewrite(scope.In("regex_rewrite", rewrite), rewrite) : null,
             HostRewriteLiteral = action.HostRewriteLiteral.Length > 0 ? action.HostRewriteLiteral : null,
             HostRewriteHeader = action.HostRewriteHeader.Length > 0 ? action.HostRewriteHeader.ToLowerInvariant() : null,
+            HostRewritePathRegex = action.HostRewritePathRegex is { } byPath ? Values.Rewrite(scope.In("host_rewrite_path_regex", byPath), byPath) : null,
             AutoHostRewrite = action.AutoHostRewrite ?? false,
             AppendXForwardedHost = action.AppendXForwardedHost,
             Timeout = Values.Limit(scope, "timeout", action.Timeout, TimeSpan.FromSeconds(15)),

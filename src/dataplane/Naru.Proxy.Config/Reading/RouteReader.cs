@@ -98,7 +98,6 @@ internal static class RouteReader
             }
             domains.Add(domain);
         }
-        if (host.RequireTls != VirtualHost.Types.TlsRequirementType.None) scope.Error("require_tls", "NARU-C110", "\"require_tls\" is not supported yet", "redirect with https_redirect");
         var routes = ImmutableArray.CreateBuilder<RouteConfig>(host.Routes.Count);
         for (int i = 0; i < host.Routes.Count; i++)
         {
@@ -111,6 +110,12 @@ internal static class RouteReader
             Routes = routes.ToImmutable(),
             Headers = Values.Headers(scope, host.RequestHeadersToAdd, host.RequestHeadersToRemove, host.ResponseHeadersToAdd, host.ResponseHeadersToRemove),
             RetryPolicy = host.RetryPolicy is { } retry ? RouteActions.Retry(scope.In("retry_policy", retry), retry) : null,
+            RequireTls = host.RequireTls switch
+            {
+                VirtualHost.Types.TlsRequirementType.All => TlsRequirement.All,
+                VirtualHost.Types.TlsRequirementType.ExternalOnly => TlsRequirement.ExternalOnly,
+                _ => TlsRequirement.None,
+            },
             IncludeRequestAttemptCount = host.IncludeRequestAttemptCount,
             IncludeAttemptCountInResponse = host.IncludeAttemptCountInResponse,
         };

@@ -65,8 +65,11 @@ internal sealed class Exchange : IRequestInfo, IPooled
     /// <summary>The stream upstream, where HTTP/2 is spoken there.</summary>
     public ref Http2Stream? UpstreamStream => ref Try.Stream;
 
-    /// <summary>The client speaks TLS.</summary>
+    /// <summary><c>:scheme</c> is https: in HTTP/2 as the client says, in HTTP/1 by x-forwarded-proto or a target in absolute form.</summary>
     public bool IsHttps;
+
+    /// <summary>The target says what the scheme is.</summary>
+    public bool TargetHasScheme;
     public HttpManager Manager = null!;
     public IoBuffer In = null!;
 
@@ -193,7 +196,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
         _responseHeaders?.End();
         Web = WebAnswer = GrpcWebForm.None;
         AuthorityStart = AuthorityLength = PathStart = PathLength = QueryStart = QueryLength = 0;
-        HasQuery = IsHead = IsIdempotent = IsUpgrade = IsConnect = ClientKnown = false;
+        HasQuery = TargetHasScheme = IsHead = IsIdempotent = IsUpgrade = IsConnect = ClientKnown = false;
         VirtualHost = null;
         Route = null;
         Target = null;

@@ -165,12 +165,18 @@ internal abstract class HeadEdits
         _visible = _count;
     }
 
-    /// <summary>Adds a value: a known name's becomes part of the line that there is, others get a line of their own (Envoy: APPEND_IF_EXISTS_OR_ADD).</summary>
-    public bool Append(ReadOnlySpan<byte> name, scoped ReadOnlySpan<byte> value) =>
-        Joins(name) && Next(name) >= 0 ? Join(name, value, Separator(name)) : IsPseudo(name) ? SetPseudo(name, value) : Add(name, value);
+    /// <summary>Adds a value: a known name's becomes part of the line that there is, others get a line of their own (Envoy:
+    /// APPEND_IF_EXISTS_OR_ADD).</summary>
+    public bool Append(ReadOnlySpan<byte> name, scoped ReadOnlySpan<byte> value)
+    {
+        if (IsPseudo(name)) return SetPseudo(name, value);
+        return Joins(name) && Next(name) >= 0 ? Join(name, value, Separator(name)) : Add(name, value);
+    }
 
-    /// <summary>All values of a name become one line, and one more behind them; an empty one is none. Without a field of that name the line is the value.</summary>
-    public bool Join(ReadOnlySpan<byte> name, scoped ReadOnlySpan<byte> value, scoped ReadOnlySpan<byte> separator) => JoinInto(name, value, separator, _visible);
+    /// <summary>All values of a name become one line, and one more behind them; an empty one is none. Without a field of that name the
+    /// line is the value.</summary>
+    public bool Join(ReadOnlySpan<byte> name, scoped ReadOnlySpan<byte> value, scoped ReadOnlySpan<byte> separator) =>
+        JoinInto(name, value, separator, _visible);
 
     /// <summary>One line in the place of all of a name (Envoy: OVERWRITE_IF_EXISTS_OR_ADD). A pseudo header of a request, or <c>host</c>, is changed.</summary>
     public bool Set(ReadOnlySpan<byte> name, scoped ReadOnlySpan<byte> value)

@@ -23,6 +23,12 @@ internal sealed class HttpManager
     private readonly RouteSlot? _slot;
     private readonly AddressRange[] _internal;
 
+    // Of an internal_address_config that names none: private and loopback addresses (RFC 1918, RFC 4193).
+    private static readonly AddressRange[] s_private =
+    [
+        .. new[] { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128" }.Select(r => new AddressRange(System.Net.IPNetwork.Parse(r))),
+    ];
+
     public HttpManager(HttpConnectionManagerConfig config, StatBlock stats, RouteTable? inline, RouteSlot? slot, (AccessLogFormat, AccessLogSink)[] logs)
     {
         Config = config;
@@ -30,7 +36,7 @@ internal sealed class HttpManager
         _inline = inline;
         _slot = slot;
         Logs = logs;
-        _internal = config.InternalAddresses is { } own ? [.. own.Ranges.Select(r => new AddressRange(r))] : [];
+        _internal = config.InternalAddresses is not { } own ? [] : own.Ranges.IsEmpty ? s_private : [.. own.Ranges.Select(r => new AddressRange(r))];
         ServerLine = Encoding.ASCII.GetBytes($"server: {config.ServerName}\r\n");
         Via = Encoding.ASCII.GetBytes(config.Via);
         if (config.DefaultHostForHttp10.Length > 0) DefaultHost = Encoding.ASCII.GetBytes(config.DefaultHostForHttp10);

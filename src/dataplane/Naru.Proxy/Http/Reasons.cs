@@ -195,6 +195,12 @@ internal static class Reasons
         Remedy = "Mend the client; fragments are never sent.",
     };
 
+    public static readonly Reason HttpsInPlaintext = new(403, "NARU-D412", "the target is an https URL on a connection without TLS", ResponseFlags.DownstreamProtocolError, "http1.https_url_on_plaintext_connection")
+    {
+        When = "The target is in absolute form with `https`, the connection is plain, and `use_remote_address` says that nobody in front ends TLS.",
+        Remedy = "Connect with TLS, or send the path alone.",
+    };
+
     public static readonly Reason BadBody = new(400, "NARU-D401", "the request body's chunked framing is broken", ResponseFlags.DownstreamProtocolError, "http1.codec_error")
     {
         Body = null,
@@ -266,7 +272,7 @@ internal static class Reasons
 
     public static readonly Reason BadPath = new(400, "NARU-D403", "the path cannot be normalized", ResponseFlags.DownstreamProtocolError, "path_normalization_failed")
     {
-        When = "A broken escape or an escaped NUL where `normalize_path` is on, or an escaped slash where `path_with_escaped_slashes_action` refuses it.",
+        When = "An escaped NUL, or escapes that hide in each other, where `normalize_path` is on, or an escaped slash where `path_with_escaped_slashes_action` refuses it.",
         Remedy = "Mend the path, or change the two settings.",
     };
 

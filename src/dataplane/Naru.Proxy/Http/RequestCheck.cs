@@ -43,6 +43,8 @@ internal static class RequestCheck
 
         if (method.SequenceEqual("CONNECT"u8)) return Connect(x, bytes);
         if (!Target(x, bytes, method)) return Reasons.BadTarget;
+        // At the edge only TLS makes a request a secure one.
+        if (x.TargetHasScheme && x.IsHttps && x.Connection.Tls is null && x.Manager.Config is { UseRemoteAddress: true, XffNumTrustedHops: 0 }) return Reasons.HttpsInPlaintext;
         if (!Host(x, bytes, http10)) return Reasons.MissingHost;
         if (method.Length > 4 && IsLastHop(x, bytes, method)) return method[0] == 'O' ? Reasons.LastHop with { Status = 200 } : Reasons.LastHop;
 
@@ -116,16 +118,22 @@ internal static class RequestCheck
         bool unescaped = false;
         if (config.EscapedSlashes != EscapedSlashes.KeepUnchanged && PathRewrite.UnescapeSlashes(x.Path) is { } plain)
         {
-            if (config.EscapedSlashes == EscapedSlashes.Reject) return Reasons.BadPath;
+            if (config.EscapedSlashes == EscapedSlashes.Reject) return BadPath(x);
             x.NormalizedPath = plain;
             unescaped = true;
         }
         byte[]? normalized = PathRewrite.Normalize(x.Path, config.NormalizePath, config.MergeSlashes, out bool valid);
-        if (!valid) return Reasons.BadPath;
+        if (!valid) return BadPath(x);
         if (normalized is not null) x.NormalizedPath = normalized;
         if (!unescaped || config.EscapedSlashes != EscapedSlashes.UnescapeAndRedirect) return null;
         // A gRPC client follows no redirect.
-        return ReplyForms.IsGrpc(x) ? Reasons.BadPath : Reasons.EscapedSlash;
+        return ReplyForms.IsGrpc(x) ? BadPath(x) : Reasons.EscapedSlash;
+    }
+
+    private static Reason BadPath(Exchange x)
+    {
+        x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.RqFailedPathNormalization]++;
+        return Reasons.BadPath;
     }
 
     private static void StripPort(Exchange x)
@@ -237,6 +245,8 @@ internal static class RequestCheck
         int end = rest.IndexOfAny((byte)'/', (byte)'?');
         ReadOnlySpan<byte> authority = end < 0 ? rest : rest[..end];
         if (!IsHost(authority) || authority.IsEmpty) return false;
+        x.IsHttps = scheme == 5;
+        x.TargetHasScheme = true;
         x.AuthorityStart = start + scheme + 3;
         x.AuthorityLength = authority.Length;
         x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.RqNonRelativePath]++;

@@ -45,9 +45,11 @@ internal static class RequestLimits
     ];
 
     /// <summary>Takes out what internal clients ask of the router alone.</summary>
-    public static void TakeConsumed(RequestHeaders head)
+    public static void TakeConsumed(Exchange x, RequestHeaders head)
     {
-        foreach (byte[] name in s_consumed) head.Remove(name);
+        // A timeout that had no say is passed on (Envoy: respect_expected_rq_timeout).
+        bool unread = x.Manager.Config.RespectExpectedTimeout && head.Has("x-envoy-expected-rq-timeout-ms"u8);
+        foreach (byte[] name in unread ? s_consumed.AsSpan(1) : s_consumed) head.Remove(name);
     }
 
     /// <summary>Changes the limits that the exchange has from its route by what the request says. Where no time is left from the start,

@@ -1,5 +1,5 @@
-// What a route makes of a request's head, once and before the first try, and of its answer's: the router's own fields, the mutations of all
-// levels, then host and path (Envoy: router filter; RouteEntry.finalizeRequestHeaders). Values of mutations see the request before it is rewritten.
+// What a route makes of a request's head, once and before the first try, and of its answer's: the router's own fields, the mutations of
+// all levels, then host and path (Envoy: router filter). Values of mutations see the request before it is rewritten.
 using Naru.Http.Headers;
 using Naru.Proxy.Config;
 using Naru.Proxy.Io;
@@ -14,7 +14,7 @@ internal static class RouteHeaders
     public static void ApplyToRequest(Exchange x, ForwardAction action)
     {
         RequestHeaders head = x.RequestHeaders;
-        if (x.Manager.HasInternal && ClientAddress.IsInternal(x)) RequestLimits.TakeConsumed(head);
+        if (x.Manager.HasInternal && ClientAddress.IsInternal(x)) RequestLimits.TakeConsumed(x, head);
         if (x.Web != GrpcWebForm.None) GrpcWeb.SetRequestType(x);
         if (x.GrpcTimeoutMs >= 0)
         {
@@ -37,7 +37,10 @@ internal static class RouteHeaders
             if (x.Route!.Host.IncludeRequestAttemptCount) head.Set("x-envoy-attempt-count"u8, x.Attempts);
             SetExpected(x, head);
         }
-        if (action.Config.AutoHostRewrite && x.Target!.HostRewrite is null && x.Host!.Hostname.Length > 0) SetHost(x, head, action, x.Host.Hostname);
+        if (!action.Config.AutoHostRewrite || x.Target!.HostRewrite is not null || x.Host!.Hostname.Length == 0) return;
+        // What the client asked for is told once, not the name of the endpoint before.
+        if (x.Attempts > 1) head.SetAuthority(x.Host.Hostname);
+        else SetHost(x, head, action, x.Host.Hostname);
     }
 
     /// <summary>Begins an answer from upstream whose head is at the front of a buffer, with what the router and the route say in it.</summary>
@@ -48,7 +51,7 @@ internal static class RouteHeaders
         bool clean = !head.Has(KnownHeader.Internal);
         // Only we speak in our name.
         if (!clean) head.Remove("x-naru-reason"u8);
-        if (!upgrade)
+        if (!upgrade && !x.Manager.Config.SuppressEnvoyHeaders)
         {
             Span<byte> text = stackalloc byte[20];
             Worker.Milliseconds(x.UpstreamStartTicks, x.ResponseStartTicks).TryFormat(text, out int written);
@@ -62,12 +65,14 @@ internal static class RouteHeaders
     public static void ApplyToAnswer(Exchange x)
     {
         // The first attempt counts from the moment it is decided on.
-        if (x.Route is { Forward: not null, Host.IncludeAttemptCountInResponse: true }) x.ResponseHeaders.Set("x-envoy-attempt-count"u8, Math.Max(1, x.Attempts));
+        if (x.Route is { Forward: not null, Host.IncludeAttemptCountInResponse: true })
+            x.ResponseHeaders.Set("x-envoy-attempt-count"u8, Math.Max(1, x.Attempts));
         x.Mutations?.ApplyToResponse(x);
     }
 
     private static void SetExpected(Exchange x, RequestHeaders head)
     {
+        if (x.Manager.Config.SuppressEnvoyHeaders) return;
         long expected = RequestLimits.Expected(x);
         if (expected > 0) head.Set("x-envoy-expected-rq-timeout-ms"u8, expected);
     }
@@ -75,16 +80,19 @@ internal static class RouteHeaders
     private static void RewriteHost(Exchange x, RequestHeaders head, ForwardAction action)
     {
         if (x.Target!.HostRewrite is { } literal) SetHost(x, head, action, literal);
-        else if (action.HostRewriteHeader is { } name && head.TryGet(name, out ReadOnlySpan<byte> value) && value.Length > 0) SetHost(x, head, action, value);
+        else if (action.HostRewriteHeader is { } name && head.TryGet(name, out ReadOnlySpan<byte> value)) SetHost(x, head, action, value);
+        else if (action.Config.HostRewritePathRegex is { } byPath)
+            SetHost(x, head, action, PathRewrite.Replace(x.Path, byPath.Pattern, byPath.Substitution));
     }
 
     private static void SetHost(Exchange x, RequestHeaders head, ForwardAction action, ReadOnlySpan<byte> host)
     {
         // A field's value may hold what no authority does.
-        if (host.IndexOfAnyExceptInRange((byte)0x21, (byte)0x7e) >= 0) return;
+        if (host.IsEmpty || host.IndexOfAnyExceptInRange((byte)0x21, (byte)0x7e) >= 0) return;
         ReadOnlySpan<byte> old = x.Authority;
-        if (action.Config.AppendXForwardedHost && old.Length > 0 && !IsLastForwarded(head, old)) head.Join("x-forwarded-host"u8, old, ","u8);
-        head.Set("x-envoy-original-host"u8, old);
+        bool append = action.Config.AppendXForwardedHost && old.Length > 0 && !IsLastForwarded(head, old);
+        if (append) head.Join("x-forwarded-host"u8, old, ","u8);
+        if (!x.Manager.Config.SuppressEnvoyHeaders) head.Set("x-envoy-original-host"u8, old);
         head.SetAuthority(host);
     }
 
@@ -113,7 +121,10 @@ internal static class RouteHeaders
         }
         else if (action.Config.RegexRewrite is { } rewrite)
         {
-            made.Append(PathRewrite.ByRegex(path, rewrite.Pattern, rewrite.Substitution));
+            byte[] rewritten = PathRewrite.ByRegex(path, rewrite.Pattern, rewrite.Substitution);
+            // Nothing is no path: it stays as it was.
+            if (rewritten.Length == 0) return;
+            made.Append(rewritten);
         }
         else
         {
@@ -124,7 +135,7 @@ internal static class RouteHeaders
             made.Append((byte)'?');
             made.Append(x.Query);
         }
-        head.Set("x-envoy-original-path"u8, x.PathAndQuery);
+        if (!x.Manager.Config.SuppressEnvoyHeaders) head.Set("x-envoy-original-path"u8, x.PathAndQuery);
         head.SetPath(made.Written);
     }
 }

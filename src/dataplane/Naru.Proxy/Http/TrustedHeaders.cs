@@ -78,10 +78,11 @@ internal static class TrustedHeaders
         if (proto < 0) head.AddOwn("x-forwarded-proto"u8, scheme, KnownHeader.XForwardedProto);
         else if (DropsForwardedProto(x)) head.Set("x-forwarded-proto"u8, scheme);
         else scheme = head.Value(proto);
-        x.IsHttps = x.Stream is null ? IsHttps(scheme, x.IsHttps) : x.IsHttps;
+        if (x.Stream is null && !x.TargetHasScheme) x.IsHttps = IsHttps(scheme, x.IsHttps);
         if (manager.KnowsClients) SayClient(x, head, isInternal, addresses > 0);
         else if (addresses > 1) head.Join("x-forwarded-for"u8, default, ","u8);
-        if (config.GenerateRequestId && (requestId < 0 || (edge && !config.PreserveExternalRequestId))) RequestId.Set(head, x.Worker, anew: requestId < 0);
+        bool makeId = config.GenerateRequestId && (requestId < 0 || (edge && !config.PreserveExternalRequestId));
+        if (makeId) RequestId.Set(head, x.Worker, anew: requestId < 0);
         if (manager.Via.Length == 0) return;
         if (vias == 0) head.AddOwn("via"u8, manager.Via, KnownHeader.Via);
         else head.Join("via"u8, manager.Via, ", "u8);
@@ -96,12 +97,13 @@ internal static class TrustedHeaders
     {
         HttpConnectionManagerConfig config = x.Manager.Config;
         Span<byte> text = stackalloc byte[64];
-        if (config.AppendXForwardedPort && x.Connection.Local.Port > 0 && !head.Has(KnownHeader.XForwardedPort)) head.Set("x-forwarded-port"u8, x.Connection.Local.Port);
+        int port = config.AppendXForwardedPort ? x.Connection.Local.Port : 0;
+        if (port > 0 && !head.Has(KnownHeader.XForwardedPort)) head.Set("x-forwarded-port"u8, port);
         if (config.UseRemoteAddress && !config.SkipXffAppend)
         {
             SockAddr peer = x.Connection.Peer;
-            ReadOnlySpan<byte> address = ClientAddress.IsLoopback(peer) && s_machine.Value is { } machine ? machine : text[..peer.FormatAddress(text)];
-            head.Join("x-forwarded-for"u8, address, ","u8);
+            byte[]? machine = ClientAddress.IsLoopback(peer) ? s_machine.Value : null;
+            head.Join("x-forwarded-for"u8, machine ?? text[..peer.FormatAddress(text)], ","u8);
         }
         else if (hasAddresses)
         {
@@ -119,7 +121,7 @@ internal static class TrustedHeaders
         if (certificate.Length > 0) head.Join("x-forwarded-client-cert"u8, certificate, ","u8);
     }
 
-    // An address of this machine that others may know it by: a peer on loopback is told by it (Envoy: x-forwarded-for). Null where it has none.
+    // An address of this machine that others may know it by: a peer on loopback is told by it (Envoy: x-forwarded-for). Null for none.
     private static readonly Lazy<byte[]?> s_machine = new(static () => NetworkInterface.GetAllNetworkInterfaces()
         .Where(i => i.OperationalStatus == OperationalStatus.Up && i.NetworkInterfaceType != NetworkInterfaceType.Loopback)
         .SelectMany(i => i.GetIPProperties().UnicastAddresses)
@@ -127,8 +129,8 @@ internal static class TrustedHeaders
         .Select(a => Encoding.ASCII.GetBytes(a.Address.ToString()))
         .FirstOrDefault());
 
-    /// <summary>Whether an <c>x-envoy-*</c> field of a client that is not at the edge stays behind: nobody says of itself that it is internal, and what is
-    /// asked of the router internal clients may ask.</summary>
+    /// <summary>Whether an <c>x-envoy-*</c> field of a client that is not at the edge stays behind: nobody says of itself that it is
+    /// internal, and what is asked of the router internal clients may ask.</summary>
     private static bool IsForInternal(ReadOnlySpan<byte> name, bool isInternal)
     {
         if (name.Length < 9 || (name[2] | 0x20) != 'e') return false;

@@ -40,6 +40,9 @@ internal struct HeadBuilder : IHpackSink
     private int _start;
     private bool _begun;
     private IoBuffer _pseudo;
+    /// <summary><c>:scheme</c> of a request is https.</summary>
+    public bool SaysHttps { get; private set; }
+
     private int _method, _path, _authority, _scheme, _protocol;
     private int _methodLength, _pathLength, _authorityLength, _schemeLength, _protocolLength;
     private int _status;
@@ -180,6 +183,7 @@ internal struct HeadBuilder : IHpackSink
             if (_scheme < 0 || path.IsEmpty) return Malformed("a request needs :scheme and :path");
             ReadOnlySpan<byte> scheme = Pseudo(_scheme, _schemeLength);
             if (!scheme.SequenceEqual("http"u8) && !scheme.SequenceEqual("https"u8)) return Malformed(":scheme is neither http nor https");
+            SaysHttps = scheme.Length == 5;
             bool star = path.SequenceEqual("*"u8) && method.SequenceEqual("OPTIONS"u8);
             if (path[0] != '/' && !star) return Malformed(":path does not start with a slash");
             if (path.IndexOfAnyExceptInRange((byte)0x21, (byte)0x7e) >= 0 || path.Contains((byte)'#')) return Malformed(":path holds a byte that no path has");

@@ -140,8 +140,7 @@ internal sealed class Http2ServerSession : Http2Session
             stream.Exchange = x;
             stream.Expected = builder.ContentLength;
             stream.IsTunnel = builder.IsExtendedConnect;
-            // What the client says of its scheme is its own word; what it speaks is a fact.
-            x.IsHttps = Socket.Tls is not null;
+            x.IsHttps = builder.SaysHttps;
             if (builder.Fault != SectionFault.None)
             {
                 x.Head.BuiltRefused(builder.Fault == SectionFault.TooLarge ? Http1Error.HeadTooLarge : Http1Error.TooManyFields);

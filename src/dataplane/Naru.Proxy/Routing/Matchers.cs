@@ -33,13 +33,12 @@ internal sealed class ByteMatcher(StringMatcherConfig config)
         return false;
     }
 
-    /// <summary>Whether a (whole-value) pattern matches bytes read as Latin-1.</summary>
+    /// <summary>Whether a (whole-value) pattern matches bytes read as UTF-8, as RE2 does.</summary>
     public static bool RegexMatches(Regex regex, ReadOnlySpan<byte> input)
     {
         if (input.Length > MaxRegexInput) return false;
         Span<char> chars = input.Length <= 1024 ? stackalloc char[1024] : new char[input.Length];
-        Encoding.Latin1.GetChars(input, chars);
-        return regex.IsMatch(chars[..input.Length]);
+        return regex.IsMatch(chars[..Encoding.UTF8.GetChars(input, chars)]);
     }
 }
 

@@ -1,16 +1,21 @@
 // Path rewriting by pattern, and normalization (RFC 3986 6.2.2, Envoy's normalize_path and merge_slashes).
 using System.Text;
 using System.Text.RegularExpressions;
+using Naru.Core;
 
 namespace Naru.Proxy.Routing;
 
 internal static class PathRewrite
 {
-    /// <summary>All matches replaced. The substitution refers to groups as .NET has it (<c>${1}</c>): RE2's <c>\1</c> was translated when the
+    /// <summary>All matches replaced, bytes outside of ASCII being what UTF-8 makes of them.</summary>
+    public static byte[] Replace(ReadOnlySpan<byte> text, Regex pattern, string substitution) =>
+        Encoding.UTF8.GetBytes(Re2.Replace(pattern, Encoding.UTF8.GetString(text), substitution));
+
+    /// <summary>All matches replaced; empty where nothing is left. The substitution refers to groups as .NET has it (<c>${1}</c>): RE2's <c>\1</c> was translated when the
     /// configuration was read. A result with bytes no target may hold is escaped, and one without a slash in front gets it: what a client wrote
     /// behind the pattern must not become another form of target, or a part of the host.</summary>
     public static byte[] ByRegex(ReadOnlySpan<byte> path, Regex pattern, string substitution) =>
-        Escape(Rooted(pattern.Replace(Encoding.Latin1.GetString(path), substitution)));
+        Re2.Replace(pattern, Encoding.Latin1.GetString(path), substitution) is { Length: > 0 } made ? Escape(Rooted(made)) : [];
 
     /// <summary>With a slash in front.</summary>
     public static string Rooted(string path) => path.StartsWith('/') ? path : "/" + path;
@@ -57,10 +62,19 @@ internal static class PathRewrite
     };
 
     /// <summary>The path normalized, or null when it is so already; <paramref name="valid"/> is false for one that escapes the root or
-    /// holds a broken or NUL escape.</summary>
+    /// holds an escaped NUL, or escapes that hide in each other.</summary>
     public static byte[]? Normalize(ReadOnlySpan<byte> path, bool normalize, bool mergeSlashes, out bool valid)
     {
+        byte[]? once = Once(path, normalize, mergeSlashes, out valid, out bool hasLone);
+        // A percent sign that was no escape may have become one: who reads the path next must not read another one.
+        if (valid && hasLone && Once(once, normalize, mergeSlashes, out valid, out _) is { } twice) valid &= twice.AsSpan().SequenceEqual(once);
+        return valid ? once : null;
+    }
+
+    private static byte[]? Once(ReadOnlySpan<byte> path, bool normalize, bool mergeSlashes, out bool valid, out bool hasLone)
+    {
         valid = true;
+        hasLone = false;
         if (!NeedsWork(path, normalize, mergeSlashes)) return null;
         var output = new List<byte>(path.Length);
         for (int i = 0; i < path.Length; i++)
@@ -68,21 +82,21 @@ internal static class PathRewrite
             byte b = path[i];
             if (normalize && b == '%')
             {
-                if (i + 2 >= path.Length || !TryHex(path[i + 1], out int high) || !TryHex(path[i + 2], out int low) || high + low == 0)
+                // What is no escape stands for itself; what is one keeps its letter case.
+                if (i + 2 < path.Length && TryHex(path[i + 1], out int high) && TryHex(path[i + 2], out int low))
                 {
-                    valid = false;
-                    return null;
+                    byte decoded = (byte)(high << 4 | low);
+                    if (decoded == 0)
+                    {
+                        valid = false;
+                        return null;
+                    }
+                    if (IsUnreserved(decoded)) output.Add(decoded);
+                    else output.AddRange(path.Slice(i, 3));
+                    i += 2;
+                    continue;
                 }
-                byte decoded = (byte)(high << 4 | low);
-                if (IsUnreserved(decoded)) output.Add(decoded);
-                else
-                {
-                    output.Add((byte)'%');
-                    output.Add(Upper(path[i + 1]));
-                    output.Add(Upper(path[i + 2]));
-                }
-                i += 2;
-                continue;
+                hasLone = true;
             }
             if (normalize && b == '\\') b = (byte)'/';
             if (mergeSlashes && b == '/' && output.Count > 0 && output[^1] == '/') continue;
@@ -117,8 +131,6 @@ internal static class PathRewrite
         path.Clear();
         path.AddRange(Encoding.Latin1.GetBytes("/" + string.Join('/', kept)));
     }
-
-    private static byte Upper(byte hex) => hex is >= (byte)'a' and <= (byte)'f' ? (byte)(hex - 32) : hex;
 
     private static bool IsUnreserved(byte b) => char.IsAsciiLetterOrDigit((char)b) || b is (byte)'-' or (byte)'.' or (byte)'_' or (byte)'~';
 

@@ -24,6 +24,7 @@ internal static class Router
         if (table.InternalOnly is { } names && !ClientAddress.IsInternal(x)) TakeInternalOnly(x, names);
         TrustedHeaders.Clean(x);
         x.VirtualHost = table.Find(x.Authority);
+        if (x.VirtualHost is { Config.RequireTls: not TlsRequirement.None } host && !IsSecure(x, host)) return RequireTls(x, stats);
         x.Route = x.VirtualHost?.Match(x.View, (uint)x.Worker.Random.Next());
         if (x.Route is null)
         {
@@ -39,14 +40,15 @@ internal static class Router
         switch (x.Route.Config.Action)
         {
             case RedirectActionConfig redirect:
-                stats[HttpStats.RqRedirect]++;
-                return Redirect(x, redirect);
+                stats[HttpStats.RqDirectResponse]++;
+                return Redirects.SendAsync(x, redirect);
             default:
                 var direct = (DirectResponseActionConfig)x.Route.Config.Action;
                 stats[HttpStats.RqDirectResponse]++;
                 x.Status = direct.Status;
                 x.Details = "direct_response";
-                return LocalReply.SendAsync(x, [.. direct.Body], "");
+                // Of a status that speaks of a place, that place is the request's own (Envoy: DirectResponseAction).
+                return LocalReply.SendAsync(x, direct.Bytes, direct.Status is 201 or (>= 300 and < 400) ? $"location: {Redirects.Own(x)}\r\n" : "");
         }
     }
 
@@ -60,7 +62,9 @@ internal static class Router
         {
             stats[HttpStats.NoCluster]++;
             Reason reason = Reasons.NoCluster with { Status = action.Config.ClusterNotFoundResponseCode };
-            return LocalReply.SendAsync(x, reason, x.Target?.Slot.Name ?? action.Config.ClusterHeader!);
+            string name = x.Target?.Slot.Name ?? action.Config.ClusterHeader!;
+            x.Target = null;
+            return LocalReply.SendAsync(x, reason, name);
         }
         x.Mutations = x.Target.Headers ?? x.Route!.Headers;
         return Forwarder.ForwardAsync(x, action, cluster);
@@ -75,29 +79,16 @@ internal static class Router
         RequestCheck.Again(x);
     }
 
-    private static ValueTask<bool> Redirect(Exchange x, RedirectActionConfig action)
+    private static bool IsSecure(Exchange x, VirtualHost host) =>
+        (x.RequestHeaders.TryGet("x-forwarded-proto"u8, out ReadOnlySpan<byte> scheme) && Ascii.EqualsIgnoreCase(scheme, "https"u8))
+        || (host.Config.RequireTls == TlsRequirement.ExternalOnly && ClientAddress.IsInternal(x));
+
+    // Before any route, and without what host and table add to answers (Envoy: VirtualHost.require_tls).
+    private static ValueTask<bool> RequireTls(Exchange x, long[] stats)
     {
-        string authority = Encoding.Latin1.GetString(x.Authority);
-        string path = Encoding.Latin1.GetString(x.Path);
-        string scheme = action.Scheme ?? (x.IsHttps ? "https" : "http");
-        string host = action.Host ?? HostOnly(authority);
-        string port = action.Port is { } p ? IsDefault(scheme, p) ? "" : $":{p}"
-            : action.Host is null && action.Scheme is null ? authority[HostOnly(authority).Length..] : "";
-        string location = action.Path
-            ?? (action.PrefixRewrite is { } prefix ? PathRewrite.Rooted(prefix) + path[x.Route!.MatchedLength(x.Path)..]
-            : action.RegexRewrite is { } rewrite ? Encoding.Latin1.GetString(PathRewrite.ByRegex(x.Path, rewrite.Pattern, rewrite.Substitution))
-            : path);
-        if (x.HasQuery && !action.StripQuery && !location.Contains('?')) location += "?" + Encoding.Latin1.GetString(x.Query);
-        x.Status = action.ResponseCode;
+        stats[HttpStats.RqDirectResponse]++;
+        x.Status = 301;
         x.Details = "direct_response";
-        return LocalReply.SendAsync(x, [], $"location: {scheme}://{host}{port}{location}\r\n");
-    }
-
-    private static bool IsDefault(string scheme, int port) => scheme == "https" ? port == 443 : port == 80;
-
-    private static string HostOnly(string authority)
-    {
-        int colon = authority.LastIndexOf(':');
-        return colon < 0 || authority.EndsWith(']') ? authority : authority[..colon];
+        return LocalReply.SendAsync(x, [], $"location: https://{Encoding.Latin1.GetString(x.Authority)}{Encoding.Latin1.GetString(x.PathAndQuery)}\r\n");
     }
 }
