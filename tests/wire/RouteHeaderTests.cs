@@ -189,6 +189,6 @@ public sealed class RouteHeaderTests(RouteHeaderFixture fixture) : IClassFixture
               response_headers_to_add: [{ header: { key: {{name}}, value: "5" } }]
               direct_response: { status: 200 }
             """, [])));
-        Assert.Contains("NARU-C108", refused.Message);
+        Assert.Contains("naru-proxy ended with 1", refused.Message);
     }
 }
