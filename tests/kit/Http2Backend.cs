@@ -57,6 +57,9 @@ public sealed class Http2Backend : IAsyncDisposable
         return path;
     }
 
+    /// <summary>Requests of a path that the test names itself.</summary>
+    public void At(string path, Http2Handler handler) => _handlers[path] = handler;
+
     /// <summary>A fresh path that reads the whole request and answers it with these fields, content and trailers.</summary>
     public string Answer((string Name, string Value)[] head, byte[]? body = null, (string Name, string Value)[]? trailers = null) => Add(async (peer, request) =>
     {

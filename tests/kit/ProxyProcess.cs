@@ -8,8 +8,14 @@ namespace Naru.Kit;
 /// <summary>How to start a proxy beyond its bootstrap.</summary>
 public sealed record ProxyOptions
 {
+    /// <summary>Set once by a test program whose proxies have one worker each, and that worker's pools a past (<see cref="Poisoned"/>).</summary>
+    public static bool PoisonedByDefault { get; set; }
+
     /// <summary>Worker threads.</summary>
-    public int Concurrency { get; init; } = 2;
+    public int Concurrency { get; init; } = PoisonedByDefault ? 1 : 2;
+
+    /// <summary>Whether the proxy serves exchanges of other kinds before the test's own (bootstraps of <see cref="Bootstraps"/> only).</summary>
+    public bool Poisoned { get; init; } = PoisonedByDefault;
 
     /// <summary>Whether clients on this machine are told why (<c>--explain</c>; on here, so that tests can read reasons, and off by default).</summary>
     public bool Explain { get; init; } = true;
@@ -54,7 +60,7 @@ public sealed class ProxyProcess : IAsyncDisposable
     public IPEndPoint AdminAddress { get; private set; } = new(IPAddress.Loopback, 0);
 
     /// <summary>The address of its only listener, or of the one named <c>main</c>.</summary>
-    public IPEndPoint Address => _listeners.Count == 1 ? _listeners.Values.First() : Listener("main");
+    public IPEndPoint Address => _listeners.Count(l => l.Key != Poison.Listener) == 1 ? _listeners.First(l => l.Key != Poison.Listener).Value : Listener("main");
 
     /// <summary><c>http://host:port</c> of <see cref="Address"/>.</summary>
     public string Url => $"http://{Address}";
@@ -74,7 +80,8 @@ public sealed class ProxyProcess : IAsyncDisposable
     {
         options ??= new ProxyOptions();
         TempFolder folder = options.Folder ?? new TempFolder();
-        string file = folder.Write(options.FileName, bootstrap);
+        string? poisoned = options is { Poisoned: true, WaitReady: true } ? Poison.Into(bootstrap) : null;
+        string file = folder.Write(options.FileName, poisoned ?? bootstrap);
         string adminFile = folder.At("admin-address");
         File.Delete(adminFile);
         ChildProcess child = ChildProcess.Start(Executable(),
@@ -90,6 +97,7 @@ public sealed class ProxyProcess : IAsyncDisposable
             {
                 await Waiting.UntilAsync(proxy.IsReadyAsync, "/ready to say 200").ConfigureAwait(false);
                 await proxy.RefreshAsync().ConfigureAwait(false);
+                if (poisoned is not null) await Poison.OfAsync(proxy).ConfigureAwait(false);
             }
             return proxy;
         }

@@ -18,6 +18,22 @@ def mapping(loader, node, deep=False):
 Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
 
 
+def without(path, passed):
+    """Takes the entries of `passed`, (THEME/FILE, scenario), out of the list; one line each, as they are written."""
+    out, file = [], None
+    with open(path) as f:
+        for line in f:
+            name = line.strip().partition(":")[0]
+            if line[:1] not in (" ", "#", "\n"):
+                file = name
+            elif line.startswith("  ") and (file, name) in passed:
+                continue
+            out.append(line)
+    bare = [i for i, line in enumerate(out) if line[:1] not in (" ", "#", "\n") and (i + 1 == len(out) or not out[i + 1].startswith(" "))]
+    with open(path, "w") as f:
+        f.writelines(line for i, line in enumerate(out) if i not in bare)
+
+
 def read(path, root, known):
     """-> ({(THEME/FILE, scenario): reason}, faults of the list itself). `known`: (THEME/FILE, scenario) of every recording there is."""
     with open(path) as f:
