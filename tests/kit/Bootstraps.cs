@@ -22,25 +22,30 @@ public static class Bootstraps
         """;
 
     /// <summary>One listener on port 0, every path to one backend.</summary>
-    public static string One(int port, string manager = "", string route = "", string cluster = "") =>
+    public static string One(int port, string manager = "", string route = "", string cluster = "", string filters = "") =>
         Many($$"""
             - match: { prefix: "/" }
               route:
                 cluster: backend
             {{Indent(route, 4)}}
-            """, [new TestCluster("backend", [port], cluster)], manager);
+            """, [new TestCluster("backend", [port], cluster)], manager, filters);
 
     /// <summary>One listener on port 0 with these routes (a YAML list) in one virtual host for every domain.</summary>
-    public static string Many(string routes, IEnumerable<TestCluster> clusters, string manager = "") =>
+    public static string Many(string routes, IEnumerable<TestCluster> clusters, string manager = "", string filters = "") =>
         Hosts($$"""
             - name: all
               domains: ["*"]
               routes:
             {{Indent(routes, 2)}}
-            """, clusters, manager);
+            """, clusters, manager, filters: filters);
 
     /// <summary>One listener on port 0 with these virtual hosts (a YAML list).</summary>
-    public static string Hosts(string hosts, IEnumerable<TestCluster> clusters, string manager = "", string routeConfig = "") =>
+    /// <param name="hosts">They.</param>
+    /// <param name="clusters">Where they lead.</param>
+    /// <param name="manager">Further lines of the connection manager.</param>
+    /// <param name="routeConfig">Further lines of the route configuration.</param>
+    /// <param name="filters">HTTP filters before the router (a YAML list).</param>
+    public static string Hosts(string hosts, IEnumerable<TestCluster> clusters, string manager = "", string routeConfig = "", string filters = "") =>
         $$"""
         node: { id: test, cluster: tests }
         admin:
@@ -62,6 +67,7 @@ public static class Bootstraps
                     virtual_hosts:
         {{Indent(hosts, 12)}}
                   http_filters:
+        {{Indent(filters, 10)}}
                   - name: envoy.filters.http.router
                     typed_config:
                       "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router

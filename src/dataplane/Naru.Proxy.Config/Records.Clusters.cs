@@ -126,6 +126,8 @@ public sealed record ClusterConfig
     public UpstreamProtocol Protocol { get; init; }
     /// <summary>HTTP/2 settings and limits towards the upstream.</summary>
     public Http2OptionsConfig Http2Options { get; init; } = new();
+    /// <summary>Filters that each try passes behind the router, in order (<c>HttpProtocolOptions.http_filters</c>).</summary>
+    public ImmutableArray<HttpFilterConfig> HttpFilters { get; init; } = [];
     /// <summary>Whether the upstream speaks HTTP/2 and nothing else.</summary>
     public bool Http2 => Protocol == UpstreamProtocol.Http2;
     /// <summary>TLS towards the upstream; null is plain text.</summary>

@@ -67,8 +67,8 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public ClientCertForwarding ForwardClientCert { get; init; }
     /// <summary>Which parts of the client's certificate go into <c>x-forwarded-client-cert</c>.</summary>
     public ClientCertDetails ClientCertDetails { get; init; }
-    /// <summary>Whether gRPC-Web calls are translated (<c>envoy.filters.http.grpc_web</c> is configured).</summary>
-    public bool GrpcWeb { get; init; }
+    /// <summary>The HTTP filters before the router, in order.</summary>
+    public ImmutableArray<HttpFilterConfig> HttpFilters { get; init; } = [];
     /// <summary>Most bytes of request line and headers (<c>max_request_headers_kb</c>, default 60 KiB).</summary>
     public int MaxRequestHeadersBytes { get; init; } = 60 * 1024;
     /// <summary>Most header fields (<c>max_headers_count</c>, default 100).</summary>

@@ -27,6 +27,8 @@ public sealed record RouteConfigurationConfig
     public bool MostSpecificHeaderMutationsWins { get; init; }
     /// <summary>Lower-case request headers that only internal clients may send; taken from others before routing.</summary>
     public ImmutableArray<string> InternalOnlyHeaders { get; init; } = [];
+    /// <summary>What it says about HTTP filters.</summary>
+    public ImmutableArray<RouteFilterConfig> Filters { get; init; } = [];
 }
 
 /// <summary><c>envoy.config.route.v3.VirtualHost</c>.</summary>
@@ -48,6 +50,10 @@ public sealed record VirtualHostConfig
     public bool IncludeRequestAttemptCount { get; init; }
     /// <summary>Adds <c>x-envoy-attempt-count</c> downstream.</summary>
     public bool IncludeAttemptCountInResponse { get; init; }
+    /// <summary>Descriptors for routes that have none, or that include these.</summary>
+    public ImmutableArray<RateLimitConfig> RateLimits { get; init; } = [];
+    /// <summary>What it says about HTTP filters.</summary>
+    public ImmutableArray<RouteFilterConfig> Filters { get; init; } = [];
 }
 
 /// <summary><c>envoy.config.route.v3.Route</c>.</summary>
@@ -61,6 +67,8 @@ public sealed record RouteConfig
     public required RouteActionBase Action { get; init; }
     /// <summary>Header changes.</summary>
     public HeaderMutationsConfig Headers { get; init; } = HeaderMutationsConfig.None;
+    /// <summary>What it says about HTTP filters.</summary>
+    public ImmutableArray<RouteFilterConfig> Filters { get; init; } = [];
 }
 
 /// <summary>How a path is compared.</summary>
@@ -156,6 +164,10 @@ public sealed record ForwardActionConfig : RouteActionBase
 {
     /// <summary>Weighted targets; a plain <c>cluster</c> is one with weight 1.</summary>
     public required ImmutableArray<WeightedClusterConfig> Clusters { get; init; }
+    /// <summary>Descriptors for rate limits.</summary>
+    public ImmutableArray<RateLimitConfig> RateLimits { get; init; } = [];
+    /// <summary>The virtual host's descriptors hold beside the route's own.</summary>
+    public bool IncludeVirtualHostRateLimits { get; init; }
     /// <summary>Takes the cluster's name from this request header instead (then <see cref="Clusters"/> is empty).</summary>
     public string? ClusterHeader { get; init; }
     /// <summary>Replaces the matched prefix or path.</summary>
@@ -206,6 +218,8 @@ public sealed record StreamLimitsConfig
 /// <summary>One target of a split.</summary>
 public sealed record WeightedClusterConfig(string Name, uint Weight)
 {
+    /// <summary>What it says about HTTP filters.</summary>
+    public ImmutableArray<RouteFilterConfig> Filters { get; init; } = [];
     /// <summary>Header changes for this target.</summary>
     public HeaderMutationsConfig Headers { get; init; } = HeaderMutationsConfig.None;
     /// <summary>Replaces <c>Host</c> for this target.</summary>

@@ -38,6 +38,7 @@ internal static class Composition
         var engine = new ProxyEngine(new ProxyEngineOptions
         {
             Concurrency = options.Concurrency,
+            NodeCluster = config.NodeCluster,
             Stats = stats,
             AccessLog = accessLogs,
             DrainTime = options.DrainTime,

@@ -13,6 +13,7 @@ internal static class Program
 
     private static async Task<int> Main(string[] arguments)
     {
+        Extensions.Use();
         CommandLine? options = CommandLine.Parse(arguments, out IReadOnlyList<string> errors);
         if (options is null)
         {

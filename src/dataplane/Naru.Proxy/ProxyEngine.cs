@@ -7,6 +7,7 @@ using Naru.Core;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.FilterChains;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Health;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
@@ -24,6 +25,9 @@ public sealed record ProxyEngineOptions
 {
     /// <summary>Worker threads.</summary>
     public int Concurrency { get; init; } = Environment.ProcessorCount;
+
+    /// <summary>The cluster that this node is of (<c>node.cluster</c>); empty for none.</summary>
+    public string NodeCluster { get; init; } = "";
 
     /// <summary>Counters; made for the same number of workers.</summary>
     public required StatRegistry Stats { get; init; }
@@ -97,6 +101,7 @@ public sealed class ProxyEngine : IDataPlane
     private readonly Dictionary<string, Listener> _listeners = new(StringComparer.Ordinal);
     private readonly List<Listener> _leaving = [];
     private readonly TlsContextStore _tls;
+    private readonly NodeState _node;
     private readonly ListenerDirectory _directory = new();
     private readonly ChainCompiler _compiler;
     private readonly Dictionary<string, EndpointsConfig> _endpoints = new(StringComparer.Ordinal);
@@ -110,8 +115,9 @@ public sealed class ProxyEngine : IDataPlane
     {
         _options = options;
         _tls = new TlsContextStore(options.OnDiagnostic);
+        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster) };
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup);
-        _compiler = new ChainCompiler(options, _clusters, _tls, Routes);
+        _compiler = new ChainCompiler(options, _clusters, _tls, _node, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         _health = new HealthChecks(_workers, options.Stats, RefreshHealth, options.OnHealth);
@@ -150,7 +156,7 @@ public sealed class ProxyEngine : IDataPlane
             foreach (EndpointsConfig endpoints in change.Endpoints) _endpoints[endpoints.ClusterName] = endpoints;
             foreach (ClusterConfig cluster in change.Clusters) SetCluster(cluster, diagnostics);
             RefreshMembers(change);
-            foreach (RouteConfigurationConfig routes in change.RouteConfigurations) Routes(routes.Name).Current = new RouteTable(routes, _clusters);
+            foreach (RouteConfigurationConfig routes in change.RouteConfigurations) Routes(routes.Name).Current = new RouteTable(routes, _clusters, new FilterContext(_options.Stats, "", _clusters, _node));
             foreach (ListenerConfig listener in change.Listeners) SetListener(listener, diagnostics);
             foreach (string name in change.RemovedListeners) RemoveListener(name);
             if (!change.Listeners.IsEmpty || !change.RemovedListeners.IsEmpty) _directory.Replace(_listeners.Values);
@@ -205,7 +211,11 @@ public sealed class ProxyEngine : IDataPlane
         }
         KeepHealthy(slot, config, hosts, kept);
         _health.Check(slot, config, transports, hosts);
-        var compiled = new Cluster(slot, config, hosts.ToImmutable()) { Transports = transports };
+        // Filters go on where their configuration does, whatever becomes of the endpoints.
+        HttpFilterChain? filters = slot.Current is { } old && old.Config.HttpFilters == config.HttpFilters
+            ? old.Filters
+            : HttpFilterChain.Make(config.HttpFilters, new FilterContext(_options.Stats, StatPrefix(config), _clusters, _node));
+        var compiled = new Cluster(slot, config, hosts.ToImmutable()) { Transports = transports, Filters = filters };
         slot.Current = compiled;
         slot.Stats!.Set(ClusterStats.MembershipTotal, compiled.Hosts.Length);
         slot.Stats.Set(ClusterStats.MembershipHealthy, compiled.HealthyCount);
@@ -383,7 +393,7 @@ public sealed class ProxyEngine : IDataPlane
         {
             lock (_gate)
             {
-                _healthCheckFailed = value;
+                _healthCheckFailed = _node.HealthCheckFailed = value;
                 foreach (Listener listener in _listeners.Values) listener.IsDraining = MustDrain(listener.Config);
             }
         }

@@ -135,11 +135,11 @@ public sealed class FieldTests
             set_current_client_cert_details: { subject: true, cert: false, chain: true, dns: true, uri: true }, http_filters: [{ name: envoy.grpc_web }, { name: envoy.router }]
             """.ReplaceLineEndings(" "));
         Assert.Equal((HttpCodecType.Http2, 7, EscapedSlashes.UnescapeAndRedirect, UnderscoreHeaders.Reject), (http.CodecType, http.Http2.MaxOutboundControlFrames, http.EscapedSlashes, http.UnderscoreHeaders));
-        Assert.Equal((true, false, 2, true), (http.StripAnyHostPort, http.StripMatchingHostPort, http.XffNumTrustedHops, http.GrpcWeb));
+        Assert.Equal((true, false, 2, true), (http.StripAnyHostPort, http.StripMatchingHostPort, http.XffNumTrustedHops, http.HttpFilters.Any(f => f.Name == "envoy.filters.http.grpc_web")));
         Assert.Equal(("10.0.0.0/8", true), (http.InternalAddresses!.Ranges.Single().ToString(), http.InternalAddresses.UnixSockets));
         Assert.Equal((ClientCertForwarding.AppendForward, ClientCertDetails.Subject | ClientCertDetails.Chain | ClientCertDetails.Dns | ClientCertDetails.Uri), (http.ForwardClientCert, http.ClientCertDetails));
         HttpConnectionManagerConfig plain = Http("merge_slashes: true");
-        Assert.Equal((HttpCodecType.Auto, EscapedSlashes.KeepUnchanged, false), (plain.CodecType, plain.EscapedSlashes, plain.GrpcWeb));
+        Assert.Equal((HttpCodecType.Auto, EscapedSlashes.KeepUnchanged, false), (plain.CodecType, plain.EscapedSlashes, plain.HttpFilters.Any(f => f.Name == "envoy.filters.http.grpc_web")));
     }
 
     [Theory]
@@ -147,7 +147,7 @@ public sealed class FieldTests
     [InlineData("strip_any_host_port: true, strip_matching_host_port: true", "NARU-C113 strip_any_host_port")]
     [InlineData("http_protocol_options: { default_host_for_http_10: a/b }", "NARU-C102 default_host_for_http_10")]
     [InlineData("internal_address_config: { cidr_ranges: [{ address_prefix: x }] }", "NARU-C107 address_prefix")]
-    [InlineData("http_filters: [{ name: envoy.filters.http.health_check }, { name: envoy.filters.http.router }]", "NARU-C112 name")]
+    [InlineData("http_filters: [{ name: envoy.filters.http.ext_authz }, { name: envoy.filters.http.router }]", "NARU-C112 name")]
     public void A_connection_manager_that_cannot_be_is_refused(string fields, string expected) => Assert.Equal(expected, Read.Bad(Read.InListener(InHttp(fields))));
 
     [Theory]

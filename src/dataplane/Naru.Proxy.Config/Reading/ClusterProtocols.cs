@@ -36,6 +36,7 @@ internal static class ClusterProtocols
     private static ClusterConfig Typed(Scope at, UpstreamOptions options, ClusterConfig config)
     {
         FieldWalk.Check(at);
+        config = config with { HttpFilters = HttpFilters.Upstream(at, options.HttpFilters) };
         if (options.CommonHttpProtocolOptions is { } common) config = Common(at.In("common_http_protocol_options", common), common, config);
         if (options.UpstreamHttpProtocolOptions is { } tls) config = FromRequest(at.In("upstream_http_protocol_options", tls), tls, config);
         switch (options.UpstreamProtocolOptionsCase)

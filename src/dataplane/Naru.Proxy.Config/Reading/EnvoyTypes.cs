@@ -10,6 +10,7 @@ using Envoy.Extensions.TransportSockets.RawBuffer.V3;
 using Envoy.Extensions.TransportSockets.Tls.V3;
 using Google.Protobuf.Reflection;
 using Google.Protobuf.WellKnownTypes;
+using Naru.Proxy.Config.Extensions;
 using Naru.Yaml;
 
 namespace Naru.Proxy.Config.Reading;
@@ -44,7 +45,7 @@ public static class EnvoyTypes
         Envoy.Extensions.Filters.Network.DirectResponse.V3.ConfigReflection.Descriptor,
         Envoy.Extensions.Filters.Network.Echo.V3.EchoReflection.Descriptor,
         Envoy.Extensions.Filters.Network.SniCluster.V3.SniClusterReflection.Descriptor,
-        Envoy.Extensions.Filters.Http.GrpcWeb.V3.GrpcWebReflection.Descriptor,
+        Envoy.Extensions.Filters.Http.UpstreamCodec.V3.UpstreamCodecReflection.Descriptor,
         Envoy.Extensions.Filters.Udp.UdpProxy.V3.UdpProxyReflection.Descriptor,
         Envoy.Extensions.Network.DnsResolver.Cares.V3.CaresDnsResolverReflection.Descriptor,
         Envoy.Extensions.Network.DnsResolver.Getaddrinfo.V3.GetaddrinfoDnsResolverReflection.Descriptor,
@@ -57,6 +58,7 @@ public static class EnvoyTypes
         Envoy.Admin.V3.ConfigDumpSharedReflection.Descriptor,
         Xds.Type.V3.TypedStructReflection.Descriptor,
         Udpa.Type.V1.TypedStructReflection.Descriptor,
+        .. ExtensionTable.Files,
     ];
 
     /// <summary>Everything that may stand in an <c>Any</c>.</summary>

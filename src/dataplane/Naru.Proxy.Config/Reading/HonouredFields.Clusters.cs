@@ -58,7 +58,7 @@ envoy.config.cluster.v3.CircuitBreakers.Thresholds
 envoy.extensions.upstreams.http.v3.HttpProtocolOptions
   + common_http_protocol_options explicit_http_config
   + upstream_http_protocol_options use_downstream_protocol_config auto_config
-  - http_filters: there are no filters behind the router
+  + http_filters
 envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig
   + http_protocol_options http2_protocol_options
   - http3_protocol_options: HTTP/3 is not supported

@@ -71,7 +71,7 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
   + unix_sockets cidr_ranges
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails
   + subject cert chain dns uri
-envoy.extensions.filters.http.grpc_web.v3.GrpcWeb
+envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec
 envoy.config.core.v3.KeepaliveSettings
   + interval timeout interval_jitter
   - connection_idle_interval: connections are asked at their interval only

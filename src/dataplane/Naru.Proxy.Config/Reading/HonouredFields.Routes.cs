@@ -8,12 +8,12 @@ public static partial class HonouredFields
 envoy.config.route.v3.RouteConfiguration
   + name virtual_hosts request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
   + validate_clusters most_specific_header_mutations_wins ignore_port_in_host_matching max_direct_response_body_size_bytes
-  + internal_only_headers
+  + internal_only_headers typed_per_filter_config
   ~ metadata: nothing reads it
   - vhds: virtual hosts are not loaded on demand
 envoy.config.route.v3.VirtualHost
   + name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove retry_policy
-  + include_request_attempt_count include_attempt_count_in_response require_tls
+  + include_request_attempt_count include_attempt_count_in_response require_tls typed_per_filter_config rate_limits
   ~ metadata: nothing reads it
   ~ virtual_clusters: there are no statistics by virtual cluster
 envoy.config.route.v3.Route
@@ -23,7 +23,9 @@ envoy.config.route.v3.Route
   ~ stat_prefix: there are no statistics by route
   - filter_action: there is no filter that takes it
   - non_forwarding_action: that is for gRPC servers, not for a proxy
-  - typed_per_filter_config: the filters it configures are not supported yet
+  + typed_per_filter_config
+envoy.config.route.v3.FilterConfig
+  + config is_optional disabled
 envoy.config.route.v3.RouteMatch
   + prefix path safe_regex path_separated_prefix case_sensitive headers query_parameters runtime_fraction grpc connect_matcher
   - tls_context: TLS is not supported yet
@@ -36,14 +38,12 @@ envoy.config.route.v3.QueryParameterMatcher
 envoy.config.route.v3.RouteAction
   + cluster cluster_header weighted_clusters prefix_rewrite regex_rewrite host_rewrite_literal host_rewrite_header auto_host_rewrite host_rewrite_path_regex
   + append_x_forwarded_host timeout idle_timeout retry_policy cluster_not_found_response_code upgrade_configs max_stream_duration priority
-  + internal_redirect_action max_grpc_timeout grpc_timeout_offset
+  + internal_redirect_action max_grpc_timeout grpc_timeout_offset rate_limits include_vh_rate_limits
   ~ hash_policy: only hashing balancers use it
-  ~ include_vh_rate_limits: there are no rate limits
   ~ max_internal_redirects: redirects are passed on
   - metadata_match: endpoints are not divided into subsets yet
   - request_mirror_policies: requests are not mirrored yet
-  - rate_limits: there is no rate limit filter yet
-  - cors: there is no CORS filter yet
+  - cors: give the policy in typed_per_filter_config of the filter
 envoy.config.route.v3.RouteAction.MaxStreamDuration
   + max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset
 envoy.config.route.v3.RouteAction.UpgradeConfig
@@ -57,7 +57,28 @@ envoy.config.route.v3.WeightedCluster
 envoy.config.route.v3.WeightedCluster.ClusterWeight
   + name weight request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove host_rewrite_literal
   - metadata_match: endpoints are not divided into subsets yet
-  - typed_per_filter_config: the filters it configures are not supported yet
+  + typed_per_filter_config
+envoy.config.route.v3.RateLimit
+  + stage actions
+  - disable_key: values of the runtime are not read yet
+  - limit: limits come from the filter
+envoy.config.route.v3.RateLimit.Action
+  + source_cluster destination_cluster request_headers remote_address generic_key header_value_match masked_remote_address query_parameter_value_match
+  - dynamic_metadata metadata: there is no dynamic metadata yet
+  - extension: descriptors have no extensions yet
+envoy.config.route.v3.RateLimit.Action.SourceCluster
+envoy.config.route.v3.RateLimit.Action.DestinationCluster
+envoy.config.route.v3.RateLimit.Action.RemoteAddress
+envoy.config.route.v3.RateLimit.Action.RequestHeaders
+  + header_name descriptor_key skip_if_absent
+envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress
+  + v4_prefix_mask_len v6_prefix_mask_len
+envoy.config.route.v3.RateLimit.Action.GenericKey
+  + descriptor_value descriptor_key
+envoy.config.route.v3.RateLimit.Action.HeaderValueMatch
+  + descriptor_value expect_match headers descriptor_key
+envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch
+  + descriptor_value expect_match query_parameters descriptor_key
 envoy.config.route.v3.RetryPolicy
   + retry_on num_retries per_try_timeout retriable_status_codes retry_back_off retry_host_predicate host_selection_retry_max_attempts
 envoy.config.route.v3.RetryPolicy.RetryBackOff

@@ -1,6 +1,7 @@
 // Which field of which message Naru honours, and what becomes of the others. This table is the only place that says so: the
 // readers walk it, the reference page is compared with it, and a message without an entry is known by name only.
 using Google.Protobuf.Reflection;
+using Naru.Proxy.Config.Extensions;
 
 namespace Naru.Proxy.Config.Reading;
 
@@ -26,7 +27,7 @@ public sealed record FieldRule(string Field, FieldTreatment Treatment, string Re
 /// <summary>The table, by message.</summary>
 public static partial class HonouredFields
 {
-    private static readonly Dictionary<string, Dictionary<string, FieldRule>> s_messages = Parse(Bootstrap + Listeners + Http + Routes + Clusters + Tls);
+    private static readonly Dictionary<string, Dictionary<string, FieldRule>> s_messages = Parse(Bootstrap + Listeners + Http + Routes + Clusters + Tls + ExtensionTable.Fields);
 
     /// <summary>Full names of the messages that are read.</summary>
     public static IReadOnlyCollection<string> Messages => s_messages.Keys;

@@ -10,10 +10,6 @@ namespace Naru.Proxy.Config.Reading;
 /// <summary>Reads HTTP connection managers.</summary>
 internal static class HttpManagerReader
 {
-    private const string RouterName = "envoy.extensions.filters.http.router.v3.Router";
-    private const string Known = "known here: envoy.filters.http.router and .grpc_web; remove it, if requests may do without what it does";
-    private const string GrpcWebName = "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb";
-
     /// <summary>The record; meaningless where the reading has errors. The fields were walked already.</summary>
     public static HttpConnectionManagerConfig Read(Scope scope, HttpConnectionManager manager)
     {
@@ -35,16 +31,16 @@ internal static class HttpManagerReader
         {
             if (!known) scope.Error(field, "NARU-C102", $"{value} is not a {field}");
         }
-        bool grpcWeb = HttpFilters(scope, manager, out bool respectsExpected, out bool suppresses);
+        ImmutableArray<HttpFilterConfig> filters = HttpFilters.Chain(scope, manager.HttpFilters, out Router? router);
         var config = new HttpConnectionManagerConfig
         {
             StatPrefix = manager.StatPrefix,
             CodecType = (HttpCodecType)(int)manager.CodecType,
             Http2 = manager.Http2ProtocolOptions is { } http2 ? Http2Options.Read(scope.In("http2_protocol_options", http2), http2, Http2OptionsConfig.OfClients)
                 : Http2OptionsConfig.OfClients,
-            GrpcWeb = grpcWeb,
-            RespectExpectedTimeout = respectsExpected,
-            SuppressEnvoyHeaders = suppresses,
+            HttpFilters = filters,
+            RespectExpectedTimeout = router?.RespectExpectedRqTimeout ?? false,
+            SuppressEnvoyHeaders = router?.SuppressEnvoyHeaders ?? false,
             AppendXForwardedPort = manager.AppendXForwardedPort,
             EscapedSlashes = manager.PathWithEscapedSlashesAction switch
             {
@@ -90,58 +86,6 @@ internal static class HttpManagerReader
         if (manager.CommonHttpProtocolOptions is { } common) config = Common(scope.In("common_http_protocol_options", common), common, config);
         if (manager.HttpProtocolOptions is { } http1) config = Http1(scope.In("http_protocol_options", http1), http1, config);
         return Routes(scope, manager, config);
-    }
-
-    // Whether gRPC-Web is among them.
-    private static bool HttpFilters(Scope scope, HttpConnectionManager manager, out bool respectsExpected, out bool suppresses)
-    {
-        bool grpcWeb = respectsExpected = suppresses = false;
-        bool routerIsLast = false;
-        for (int i = 0; i < manager.HttpFilters.Count; i++)
-        {
-            HttpFilter filter = manager.HttpFilters[i];
-            Scope at = scope.In("http_filters", i, filter);
-            Values.Required(at, "name", filter.Name);
-            if (filter.ConfigTypeCase == HttpFilter.ConfigTypeOneofCase.ConfigDiscovery) continue;
-            string type = filter.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : "";
-            if (type == RouterName || (type.Length == 0 && filter.Name is "envoy.filters.http.router"))
-            {
-                if (i + 1 < manager.HttpFilters.Count) at.Error("", "NARU-C106", "the router must be the last HTTP filter", "move it to the end");
-                else routerIsLast = true;
-                if (filter.Disabled) at.Error("disabled", "NARU-C106", "the router cannot be disabled");
-                if (filter.TypedConfig is not null && scope.Pass.Unpack<Router>(filter.TypedConfig, at) is { } router)
-                {
-                    FieldWalk.Check(at.In("typed_config", router));
-                    respectsExpected = router.RespectExpectedRqTimeout;
-                    suppresses = router.SuppressEnvoyHeaders;
-                }
-                continue;
-            }
-            if (type == GrpcWebName || (type.Length == 0 && filter.Name is "envoy.filters.http.grpc_web"))
-            {
-                grpcWeb |= !filter.Disabled;
-                continue;
-            }
-            Missing(at, filter, type);
-        }
-        if (!routerIsLast && !manager.HttpFilters.Any(f => f.Name.EndsWith("router", StringComparison.Ordinal)))
-        {
-            scope.Error("http_filters", "NARU-C106", "the last HTTP filter must be the router", "end http_filters with envoy.filters.http.router");
-        }
-        return grpcWeb;
-    }
-
-    // What we have heard of and lack is refused, optional or not: an access rule that is left out lets everybody in. One that is switched off
-    // in the chain is refused too, since any route may switch it on. Only what nobody knows may be left out, and that is said.
-    private static void Missing(Scope at, HttpFilter filter, string type)
-    {
-        string name = type.Length > 0 ? type : filter.Name;
-        if (filter.IsOptional && !EnvoyFilters.IsHeardOf(name))
-        {
-            at.Warning("name", "NARU-C114", $"the HTTP filter {name} is left out: Naru does not know it, and it is optional");
-            return;
-        }
-        at.Error(filter.TypedConfig is null ? "name" : "typed_config", "NARU-C112", $"Naru does not support the HTTP filter {name} yet", Known);
     }
 
     private static ClientCertDetails Details(HttpConnectionManager.Types.SetCurrentClientCertDetails? details)
@@ -217,7 +161,10 @@ internal static class HttpManagerReader
         switch (manager.RouteSpecifierCase)
         {
             case HttpConnectionManager.RouteSpecifierOneofCase.RouteConfig:
-                return config with { RouteConfig = RouteReader.Read(scope.In("route_config", manager.RouteConfig), manager.RouteConfig, mustBeNamed: false) };
+                Scope inline = scope.In("route_config", manager.RouteConfig);
+                config = config with { RouteConfig = RouteReader.Read(inline, manager.RouteConfig, mustBeNamed: false) };
+                HttpFilters.ReportStray(inline, config.HttpFilters, config.RouteConfig);
+                return config;
             case HttpConnectionManager.RouteSpecifierOneofCase.Rds:
                 Scope at = scope.In("rds", manager.Rds);
                 Values.Required(at, "route_config_name", manager.Rds.RouteConfigName);

@@ -2,6 +2,7 @@
 // guided by the v3 descriptors, so that everything after it knows one API. Places stay those of the old words.
 using Google.Protobuf.Reflection;
 using Naru.Core;
+using Naru.Proxy.Config.Extensions;
 using Naru.Yaml;
 
 namespace Naru.Proxy.Config.Reading;
@@ -74,7 +75,7 @@ internal sealed partial class OldNames
             name = real[(real.LastIndexOf('/') + 1)..];
             entries.Insert(0, new YamlEntry("@type", place, new YamlScalar(place, Prefix + name, true)));
         }
-        if (s_types.TryGetValue(name, out string? renamed))
+        if (s_types.TryGetValue(name, out string? renamed) || (renamed = ExtensionTable.TypeOfOld(name)) is not null)
         {
             _first ??= place;
             name = renamed;
@@ -154,7 +155,7 @@ internal sealed partial class OldNames
             name = renamed;
         }
         if (at.Has("typed_config")) return;
-        bool known = s_typeOfName.TryGetValue(name, out string? type);
+        bool known = s_typeOfName.TryGetValue(name, out string? type) || (type = ExtensionTable.TypeOfName(name)) is not null;
         YamlEntry? config = at.Take("config");
         if (config is not { } given || !known) return;
         at.Set("typed_config", Typed(given, type!), given.KeyPlace);

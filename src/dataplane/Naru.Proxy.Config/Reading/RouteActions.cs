@@ -83,6 +83,8 @@ internal static class RouteActions
             },
             Upgrades = Upgrades(scope, action),
             TerminatesConnect = action.UpgradeConfigs.Any(u => u.ConnectConfig is not null),
+            RateLimits = RateLimits.Read(scope, action.RateLimits),
+            IncludeVirtualHostRateLimits = action.IncludeVhRateLimits ?? false,
         };
     }
 
@@ -121,6 +123,7 @@ internal static class RouteActions
             {
                 Headers = Values.Headers(at, target.RequestHeadersToAdd, target.RequestHeadersToRemove, target.ResponseHeadersToAdd, target.ResponseHeadersToRemove),
                 HostRewriteLiteral = target.HostRewriteLiteral.Length > 0 ? target.HostRewriteLiteral : null,
+                Filters = HttpFilters.PerRoute(at, target.TypedPerFilterConfig),
             });
         }
         if (split.Clusters.Count > 0 && sum is 0 or > uint.MaxValue)

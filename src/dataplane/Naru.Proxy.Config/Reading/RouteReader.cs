@@ -40,6 +40,7 @@ internal static class RouteReader
             IgnorePortInHostMatching = message.IgnorePortInHostMatching,
             MostSpecificHeaderMutationsWins = message.MostSpecificHeaderMutationsWins,
             InternalOnlyHeaders = InternalOnly(scope, message),
+            Filters = HttpFilters.PerRoute(scope, message.TypedPerFilterConfig),
         };
     }
 
@@ -118,6 +119,8 @@ internal static class RouteReader
             },
             IncludeRequestAttemptCount = host.IncludeRequestAttemptCount,
             IncludeAttemptCountInResponse = host.IncludeAttemptCountInResponse,
+            Filters = HttpFilters.PerRoute(scope, host.TypedPerFilterConfig),
+            RateLimits = RateLimits.Read(scope, host.RateLimits),
         };
     }
 
@@ -146,8 +149,9 @@ internal static class RouteReader
             scope.Error("", "NARU-C101", "a route needs an action", "add route, redirect or direct_response");
         }
         HeaderMutationsConfig headers = Values.Headers(scope, route.RequestHeadersToAdd, route.RequestHeadersToRemove, route.ResponseHeadersToAdd, route.ResponseHeadersToRemove);
+        ImmutableArray<RouteFilterConfig> filters = HttpFilters.PerRoute(scope, route.TypedPerFilterConfig);
         if (match is null || action is null) return null;
-        return new RouteConfig { Name = route.Name, Match = match, Action = action, Headers = headers };
+        return new RouteConfig { Name = route.Name, Match = match, Action = action, Headers = headers, Filters = filters };
     }
 
     private static RouteMatchConfig? Match(Scope scope, RouteMatch match)
@@ -202,23 +206,28 @@ internal static class RouteReader
         };
     }
 
-    private static int Fraction(Scope scope, RuntimeFractionalPercent fraction)
+    /// <summary>A share in millionths.</summary>
+    public static int Fraction(Scope scope, RuntimeFractionalPercent fraction)
     {
         if (fraction.DefaultValue is not { } share)
         {
             scope.Error("default_value", "NARU-C101", "\"default_value\" is required");
             return 0;
         }
-        uint whole = share.Denominator switch
-        {
-            FractionalPercent.Types.DenominatorType.TenThousand => 10_000,
-            FractionalPercent.Types.DenominatorType.Million => 1_000_000,
-            _ => 100,
-        };
-        return (int)Math.Min(1_000_000, (ulong)share.Numerator * (1_000_000 / whole));
+        return Fraction(share);
     }
 
-    private static HeaderMatcherConfig? Header(Scope scope, HeaderMatcher matcher)
+    /// <summary>A share in millionths, 1,000,000 at most.</summary>
+    public static int Fraction(FractionalPercent share) =>
+        (int)Math.Min(1_000_000, share.Numerator * share.Denominator switch
+        {
+            FractionalPercent.Types.DenominatorType.TenThousand => 100ul,
+            FractionalPercent.Types.DenominatorType.Million => 1ul,
+            _ => 10_000ul,
+        });
+
+    /// <summary>One comparison of a request's header; null after an error.</summary>
+    public static HeaderMatcherConfig? Header(Scope scope, HeaderMatcher matcher)
     {
         string name = matcher.Name.ToLowerInvariant();
         if (!Values.HeaderName(scope, "name", name)) return null;
@@ -245,7 +254,8 @@ internal static class RouteReader
         return value is null ? null : config with { Value = value };
     }
 
-    private static QueryParameterMatcherConfig? Parameter(Scope scope, QueryParameterMatcher matcher)
+    /// <summary>One comparison of a query parameter; null after an error.</summary>
+    public static QueryParameterMatcherConfig? Parameter(Scope scope, QueryParameterMatcher matcher)
     {
         if (!Values.Required(scope, "name", matcher.Name)) return null;
         return matcher.QueryParameterMatchSpecifierCase switch

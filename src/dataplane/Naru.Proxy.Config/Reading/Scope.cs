@@ -1,6 +1,7 @@
 // One resource being read: collects what is wrong with it, with the place of each field where that is known.
 // Used by all readers; knows nothing of any particular resource.
 using Google.Protobuf;
+using Google.Protobuf.Reflection;
 using Google.Protobuf.WellKnownTypes;
 using Naru.Core;
 using Naru.Telemetry;
@@ -15,23 +16,24 @@ namespace Naru.Proxy.Config.Reading;
 internal sealed record ResourcePass(Diagnostics Found, ProtoPlaces? Places, string Subject)
 {
     /// <summary>The message that an <c>Any</c> holds, or null after an error.</summary>
-    public T? Unpack<T>(Any any, Scope at) where T : class, IMessage, new()
+    public T? Unpack<T>(Any any, Scope at) where T : class, IMessage, new() => (T?)Unpack(new T().Descriptor, any, at);
+
+    /// <summary>The same where the type is known by its descriptor.</summary>
+    public IMessage? Unpack(MessageDescriptor type, Any any, Scope at)
     {
-        if (Places?.Unpacked(any) is T bound) return bound;
+        if (Places?.Unpacked(any) is { } bound && bound.Descriptor == type) return bound;
         if (any.TypeUrl.EndsWith(".TypedStruct", StringComparison.Ordinal))
         {
-            at.Error("typed_config", "NARU-C113", $"a {new T().Descriptor.Name} as a TypedStruct is read from files only", "send the message itself");
+            at.Error("typed_config", "NARU-C113", $"a {type.Name} as a TypedStruct is read from files only", "send the message itself");
             return null;
         }
         try
         {
-            var message = new T();
-            message.MergeFrom(any.Value);
-            return message;
+            return type.Parser.ParseFrom(any.Value);
         }
         catch (InvalidProtocolBufferException fault)
         {
-            at.Error("typed_config", "NARU-C102", $"the bytes are not a {new T().Descriptor.Name}: {fault.Message}");
+            at.Error("typed_config", "NARU-C102", $"the bytes are not a {type.Name}: {fault.Message}");
             return null;
         }
     }

@@ -178,6 +178,9 @@ internal sealed class Cluster
     /// <summary>What lies between connections and endpoints.</summary>
     public ClusterTransports Transports { get; init; } = ClusterTransports.Plain;
 
+    /// <summary>Filters that each try passes; null for none.</summary>
+    public Filters.HttpFilterChain? Filters { get; init; }
+
     /// <summary>Whether a request goes over HTTP/2.</summary>
     public bool SpeaksHttp2(Http.Exchange x, HostPool pool) => Config.Protocol switch
     {

@@ -6,6 +6,7 @@ using System.Text;
 using Naru.Http.Headers;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
@@ -36,6 +37,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     private byte[] _text = new byte[64];
     private RequestHeaders? _requestHeaders;
     private ResponseHeaders? _responseHeaders;
+    private FilterRun? _filters, _upstreamFilters;
 
     public readonly Worker Worker;
     public readonly Deadlines Deadlines;
@@ -73,8 +75,20 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public HttpManager Manager = null!;
     public IoBuffer In = null!;
 
+    /// <summary>The filters that see the exchange, from the moment its route is looked for; null for none.</summary>
+    public FilterRun? Filters;
+
+    /// <summary>The cluster's filters that see the current try; null for none.</summary>
+    public FilterRun? UpstreamFilters;
+
+    /// <summary>What a filter answered.</summary>
+    public FilterAnswer? FilterAnswer;
+
     // A gRPC-Web call, and how its answer is wanted.
     public GrpcWebForm Web, WebAnswer;
+
+    /// <summary>The answer is one of gRPC that a gRPC-Web client is to have in its form.</summary>
+    public bool AnswersWeb;
 
     // See ClientAddress, which fills them in when somebody asks.
     public SockAddr Client;
@@ -195,6 +209,9 @@ internal sealed class Exchange : IRequestInfo, IPooled
         RequestHeaders.Begin();
         _responseHeaders?.End();
         Web = WebAnswer = GrpcWebForm.None;
+        Filters = UpstreamFilters = null;
+        FilterAnswer = null;
+        AnswersWeb = false;
         AuthorityStart = AuthorityLength = PathStart = PathLength = QueryStart = QueryLength = 0;
         HasQuery = TargetHasScheme = IsHead = IsIdempotent = IsUpgrade = IsConnect = ClientKnown = false;
         VirtualHost = null;
@@ -383,9 +400,23 @@ internal sealed class Exchange : IRequestInfo, IPooled
 
     private static unsafe int SendPart(Http2Stream stream, IoBuffer o, bool end) => stream.Session.SendData(stream, o.Memory + o.Start, o.Count, end);
 
+    /// <summary>The chain's filters begin to see the exchange.</summary>
+    public FilterRun BeginFilters(FilterSteps steps) => Filters = Begun(ref _filters, steps);
+
+    /// <summary>The cluster's filters begin to see a try.</summary>
+    public FilterRun BeginUpstreamFilters(FilterSteps steps) => UpstreamFilters = Begun(ref _upstreamFilters, steps);
+
+    private static FilterRun Begun(ref FilterRun? kept, FilterSteps steps)
+    {
+        kept ??= new FilterRun();
+        kept.Begin(steps);
+        return kept;
+    }
+
     /// <summary>The exchange is over: counts it and writes its log lines.</summary>
     public void Account(long[] shard)
     {
+        Filters?.End(this);
         shard[HttpStats.RqActive]--;
         shard[HttpStats.RqCompleted]++;
         ResponseEndTicks = Worker.Ticks;

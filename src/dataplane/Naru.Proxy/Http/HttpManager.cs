@@ -2,6 +2,7 @@
 // listener changes; connections look at their listener's current one at the top of each request.
 using System.Text;
 using Naru.Proxy.Config;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
 using Naru.Telemetry;
@@ -48,7 +49,7 @@ internal sealed class HttpManager
         MaxConnectionMs = Ms(config.MaxConnectionDuration);
         MaxStreamMs = Ms(config.MaxStreamDuration);
         LooksAtPaths = config.NormalizePath || config.MergeSlashes || config.EscapedSlashes != EscapedSlashes.KeepUnchanged;
-        LooksCloser = LooksAtPaths || config.GrpcWeb || config.UnderscoreHeaders != UnderscoreHeaders.Allow || config.StripAnyHostPort || config.StripMatchingHostPort
+        LooksCloser = LooksAtPaths || config.UnderscoreHeaders != UnderscoreHeaders.Allow || config.StripAnyHostPort || config.StripMatchingHostPort
             || config.StripTrailingHostDot;
         KnowsClients = config.UseRemoteAddress || HasInternal || config.AppendXForwardedPort || config.ForwardClientCert is ClientCertForwarding.AppendForward or ClientCertForwarding.SanitizeSet;
     }
@@ -72,6 +73,9 @@ internal sealed class HttpManager
 
     /// <summary>Clients on this machine are told why the proxy answers itself (<c>--explain</c>).</summary>
     public bool Explains { get; init; }
+
+    /// <summary>Its filters before the router; null for none.</summary>
+    public HttpFilterChain? Filters { get; init; }
 
     public HttpConnectionManagerConfig Config { get; }
     public StatBlock Stats { get; }

@@ -4,6 +4,7 @@
 using System.Text;
 using Naru.Core;
 using Naru.Http.Http1;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
 
@@ -66,6 +67,17 @@ internal static class LocalReply
         }
     }
 
+    /// <summary>Answers as a filter says.</summary>
+    public static ValueTask<bool> SendAsync(Exchange x, FilterAnswer answer)
+    {
+        // An answer without a code is one that was asked for.
+        if (answer.Reason.Code.Length > 0) Because(x, answer.Reason);
+        x.Flags |= answer.Reason.Flags;
+        x.Details = answer.Reason.Details;
+        x.Status = answer.Reason.Status;
+        return SendAsync(x, "", Encoding.ASCII.GetBytes(answer.Body), "text/plain", answer.Lines, answer.Reason.Grpc);
+    }
+
     private static string Status(Exchange x, int grpc) => $"grpc-status: {(grpc >= 0 ? grpc : ReplyForms.GrpcStatus(x.Status))}\r\n";
 
     private static string Message(byte[] body) => body.Length > 0 ? $"grpc-message: {ReplyForms.GrpcMessage(body)}\r\n" : "";
@@ -77,8 +89,14 @@ internal static class LocalReply
         x.LocalBody = body;
         x.Mutations ??= x.Route?.Headers;
         x.UncancelDownstream();
+        ResponseWriter.OpenLocal(x, reason, body, contentType, Encoding.Latin1.GetBytes(extra));
+        if (!await FilterWalk.OwnAsync(x))
+        {
+            x.CutDownstream();
+            return false;
+        }
         IoBuffer o = x.Worker.Buffers.Rent();
-        ResponseWriter.WriteLocal(x, ref o, reason, body, contentType, Encoding.Latin1.GetBytes(extra));
+        ResponseWriter.WriteLocal(x, ref o, body, contentType);
         x.ResponseStarted = true;
         bool sent = await x.SendDownstreamAsync(o, (int)x.HeadBytesSent, end: true);
         x.Worker.Buffers.Return(o);

@@ -52,7 +52,6 @@ internal static class RequestCheck
         {
             StripPort(x);
             if (x.Manager.Config.StripTrailingHostDot) StripDot(x);
-            if (x.Manager.Config.GrpcWeb) GrpcWeb.Recognise(x);
             if (x.Manager.LooksAtPaths && PathRefusal(x) is { } refusal) return refusal;
         }
         // Whether it is allowed is known with the route. h2c is a wish that nobody has to grant (RFC 9113 3.1 took it back).

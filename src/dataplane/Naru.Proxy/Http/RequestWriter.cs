@@ -14,8 +14,6 @@ internal static class RequestWriter
     /// <summary>A buffer with the head in it.</summary>
     public static IoBuffer Write(Exchange x)
     {
-        ForwardAction action = x.Route!.Forward!;
-        RouteHeaders.ApplyToTry(x, action);
         IoBuffer o = x.Worker.Buffers.Rent();
         RequestHeaders head = x.RequestHeaders;
         ReadOnlySpan<byte> target = x.PathAndQuery;

@@ -20,13 +20,7 @@ internal static class ResponseWriter
         ReadOnlySpan<byte> bytes = from.Filled[..head.Length];
         // A filter may have changed the status; the phrase of the old one would lie.
         StatusLine(x, o, x.Status, x.Status == head.Status ? bytes.Slice(head.ReasonStart, head.ReasonLength) : default);
-        bool web = CopyFields(x, o, bytes, framing, body, upgrade);
-        if (web)
-        {
-            o.Append("content-type: "u8);
-            o.Append(GrpcWeb.AnswerType(x));
-            o.Append("\r\n"u8);
-        }
+        CopyFields(x, o, bytes, framing, body, upgrade);
         if (body == BodyKind.Chunked && framing.Body != BodyKind.Chunked) o.Append("transfer-encoding: chunked\r\n"u8);
         // A stream that ended with its head says so by that; HTTP/1 has to be told.
         if (body == BodyKind.None && x.UpstreamIsHttp2 && x.Stream is null && framing.ContentLength < 0 && !x.IsHead && head.Status is >= 200 and not (204 or 304))
@@ -36,13 +30,13 @@ internal static class ResponseWriter
         Finish(x, o, upgrade, start);
     }
 
-    // The lines that go on; whether the answer is one of gRPC to a gRPC-Web client, whose type is left out.
-    private static bool CopyFields(Exchange x, IoBuffer o, ReadOnlySpan<byte> bytes, in Http1Framing framing, BodyKind body, bool upgrade)
+    // The lines that go on.
+    private static void CopyFields(Exchange x, IoBuffer o, ReadOnlySpan<byte> bytes, in Http1Framing framing, BodyKind body, bool upgrade)
     {
         Http1Head head = x.UpstreamHead;
         ResponseHeaders edits = x.ResponseHeaders;
         ReadOnlySpan<HeaderField> fields = head.Fields;
-        bool web = false, anyDropped = edits.AnyDropped;
+        bool anyDropped = edits.AnyDropped;
         int kept = head.FieldsStart;
         for (int i = 0; i < fields.Length; i++)
         {
@@ -63,9 +57,6 @@ internal static class ResponseWriter
                 case KnownHeader.ContentLength:
                     drop = body == BodyKind.Chunked || head.Status is 204 or 101 || (upgrade && x.IsConnect) || x.ResponseBody.IsForWeb;
                     break;
-                case KnownHeader.ContentType when !drop:
-                    drop = web = x.Web != GrpcWebForm.None && ReplyForms.IsGrpc(Http1Head.Value(bytes, field));
-                    break;
                 case KnownHeader.Other when !drop:
                     drop = framing.ConnectionNamesFields && IsNamedByConnection(head, bytes, Http1Head.Name(bytes, field));
                     break;
@@ -75,7 +66,6 @@ internal static class ResponseWriter
             kept = field.LineEnd;
         }
         o.Append(bytes[kept..(head.Length - 2)]);
-        return web;
     }
 
     /// <summary>The head that tells a client that its tunnel stands (RFC 9110 9.3.6): no framing fields.</summary>
@@ -124,14 +114,13 @@ internal static class ResponseWriter
         o.Append("\r\n"u8);
     }
 
-    /// <summary>An answer of the proxy's own.</summary>
-    /// <param name="x">The exchange; its status, keep-alive and route mutations are used.</param>
-    /// <param name="o">Out buffer.</param>
+    /// <summary>Puts the head of an answer of the proxy's own together, for filters to see.</summary>
+    /// <param name="x">The exchange; its route mutations are used.</param>
     /// <param name="reason">Content of <c>x-naru-reason</c>, or empty.</param>
     /// <param name="body">Body; left out for HEAD but still counted.</param>
     /// <param name="contentType">Of a body.</param>
     /// <param name="extra">Whole header lines to add.</param>
-    public static void WriteLocal(Exchange x, ref IoBuffer o, ReadOnlySpan<byte> reason, ReadOnlySpan<byte> body, string contentType, ReadOnlySpan<byte> extra)
+    public static void OpenLocal(Exchange x, ReadOnlySpan<byte> reason, ReadOnlySpan<byte> body, string contentType, ReadOnlySpan<byte> extra)
     {
         ResponseHeaders head = x.ResponseHeaders;
         head.BeginOwn(isLocal: true);
@@ -140,6 +129,15 @@ internal static class ResponseWriter
         RouteHeaders.ApplyToAnswer(x);
         // A route may say what its answer is.
         if (body.Length > 0 && contentType.Length > 0 && !head.Has(KnownHeader.ContentType)) head.Add("content-type"u8, Encoding.ASCII.GetBytes(contentType));
+    }
+
+    /// <summary>Writes an answer of the proxy's own whose head was put together.</summary>
+    /// <param name="x">The exchange; its status and keep-alive are used.</param>
+    /// <param name="o">Out buffer.</param>
+    /// <param name="body">Body; left out for HEAD but still counted.</param>
+    /// <param name="contentType">Of a body.</param>
+    public static void WriteLocal(Exchange x, ref IoBuffer o, ReadOnlySpan<byte> body, string contentType)
+    {
         int start = Begin(x, ref o, body.Length);
         StatusLine(x, o, x.Status, default);
         bool bodyless = x.Status is 204 or 304;

@@ -15,7 +15,6 @@ internal static class RouteHeaders
     {
         RequestHeaders head = x.RequestHeaders;
         if (x.Manager.HasInternal && ClientAddress.IsInternal(x)) RequestLimits.TakeConsumed(x, head);
-        if (x.Web != GrpcWebForm.None) GrpcWeb.SetRequestType(x);
         if (x.GrpcTimeoutMs >= 0)
         {
             Span<byte> text = stackalloc byte[16];
@@ -47,7 +46,7 @@ internal static class RouteHeaders
     public static void BeginAnswer(Exchange x, IoBuffer from, bool upgrade)
     {
         ResponseHeaders head = x.ResponseHeaders;
-        head.Begin(from);
+        if (!head.IsOpen) head.Begin(from);
         bool clean = !head.Has(KnownHeader.Internal);
         // Only we speak in our name.
         if (!clean) head.Remove("x-naru-reason"u8);

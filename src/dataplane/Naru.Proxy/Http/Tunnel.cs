@@ -5,6 +5,7 @@ using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
 using Naru.Http.Http1;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 using Naru.Proxy.Upstreams;
@@ -18,6 +19,7 @@ internal static class Tunnel
     {
         Worker worker = x.Worker;
         IoBuffer down = Begin(x);
+        await FilterWalk.AnswerAsync(x, rb, upgrade: true);
         ResponseWriter.WriteUpstream(x, ref down, rb, framing, BodyKind.None);
         rb.Start += x.UpstreamHead.Length;
         x.ResponseBody.Start(worker, up, rb, BodyKind.UntilClose, -1, pinned: false);
@@ -32,6 +34,7 @@ internal static class Tunnel
     {
         IoBuffer down = Begin(x);
         x.Status = x.Stream is null && !x.IsConnect ? 101 : x.UpstreamHead.Status;
+        await FilterWalk.AnswerAsync(x, up.HeadBuffer!, upgrade: true);
         ResponseWriter.WriteAccepted(x, ref down, up.HeadBuffer!);
         x.ResponseBody.Start(x.Worker, up);
         return await RelayAsync(x, down, null, up);

@@ -4,6 +4,7 @@ using Naru.Core;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.FilterChains;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Http;
 using Naru.Proxy.Network;
 using Naru.Proxy.Routing;
@@ -12,7 +13,7 @@ using Naru.Telemetry;
 
 namespace Naru.Proxy.Listeners;
 
-internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory clusters, TlsContextStore tls, Func<string, RouteSlot> routes)
+internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory clusters, TlsContextStore tls, NodeState node, Func<string, RouteSlot> routes)
 {
     /// <summary>The chains, and what is to be done when they are put in place; null after an error.</summary>
     /// <param name="config">The listener.</param>
@@ -171,9 +172,10 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
     private HttpManager Manager(HttpConnectionManagerConfig http)
     {
         StatBlock stats = options.Stats.Block($"http.{http.StatPrefix}", HttpStats.Schema);
-        RouteTable? inline = http.RouteConfig is { } given ? new RouteTable(given, clusters) : null;
+        RouteTable? inline = http.RouteConfig is { } given ? new RouteTable(given, clusters, new FilterContext(options.Stats, "", clusters, node)) : null;
         RouteSlot? slot = inline is null ? routes(http.RouteConfigName ?? "") : null;
-        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs)) { Explains = options.Explain };
+        var context = new FilterContext(options.Stats, stats.Prefix, clusters, node);
+        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs)) { Explains = options.Explain, Filters = HttpFilterChain.Make(http.HttpFilters, context) };
     }
 
     private (AccessLogFormat, AccessLogSink)[] Logs(IEnumerable<AccessLogConfig> configured)

@@ -4,6 +4,7 @@ using System.Collections.Frozen;
 using System.Text;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Proxy.Filters;
 
 namespace Naru.Proxy.Routing;
 
@@ -15,15 +16,16 @@ internal sealed class RouteTable
     private readonly (byte[] Prefix, VirtualHost Host)[] _prefixes;
     private readonly VirtualHost? _any;
 
-    public RouteTable(RouteConfigurationConfig config, ClusterDirectory clusters)
+    public RouteTable(RouteConfigurationConfig config, ClusterDirectory clusters, FilterContext filters)
     {
+        RouteFilter[] own = RouteFilter.Of(config.Filters, filters);
         Config = config;
         var exact = new Dictionary<string, VirtualHost>(StringComparer.Ordinal);
         var suffixes = new List<(byte[], VirtualHost)>();
         var prefixes = new List<(byte[], VirtualHost)>();
         foreach (VirtualHostConfig hostConfig in config.VirtualHosts)
         {
-            var host = new VirtualHost(hostConfig, config, clusters);
+            var host = new VirtualHost(hostConfig, config, clusters, filters, own);
             Hosts.Add(host);
             foreach (string domain in hostConfig.Domains)
             {
@@ -77,10 +79,11 @@ internal sealed class RouteTable
 
 internal sealed class VirtualHost
 {
-    public VirtualHost(VirtualHostConfig config, RouteConfigurationConfig parent, ClusterDirectory clusters)
+    public VirtualHost(VirtualHostConfig config, RouteConfigurationConfig parent, ClusterDirectory clusters, FilterContext filters, RouteFilter[] ofTable)
     {
         Config = config;
-        Routes = [.. config.Routes.Select(r => new Route(r, config, parent, clusters))];
+        RouteFilter[] own = RouteFilter.Of(config.Filters, filters);
+        Routes = [.. config.Routes.Select(r => new Route(r, config, parent, clusters, filters, [own, ofTable]))];
     }
 
     public VirtualHostConfig Config { get; }
@@ -100,13 +103,15 @@ internal sealed class Route
     private readonly HeaderMatcher[] _headers;
     private readonly QueryMatcher[] _query;
 
-    public Route(RouteConfig config, VirtualHostConfig host, RouteConfigurationConfig table, ClusterDirectory clusters)
+    public Route(RouteConfig config, VirtualHostConfig host, RouteConfigurationConfig table, ClusterDirectory clusters, FilterContext filters, RouteFilter[][] wider)
     {
         Config = config;
+        RouteFilter[][] levels = [RouteFilter.Of(config.Filters, filters), .. wider];
+        Filters = RouteFilters.Of(levels);
         _path = Encoding.UTF8.GetBytes(config.Match.Path);
         _headers = [.. config.Match.Headers.Select(h => new HeaderMatcher(h))];
         _query = [.. config.Match.QueryParameters.Select(q => new QueryMatcher(q))];
-        Forward = config.Action is ForwardActionConfig forward ? new ForwardAction(this, forward, host, table, clusters) : null;
+        Forward = config.Action is ForwardActionConfig forward ? new ForwardAction(this, forward, host, table, clusters, filters, levels) : null;
         Headers = HeaderMutations.Of(table.MostSpecificHeaderMutationsWins, config.Headers, host.Headers, table.Headers);
         Host = host;
     }
@@ -114,6 +119,9 @@ internal sealed class Route
     public RouteConfig Config { get; }
     public VirtualHostConfig Host { get; }
     public ForwardAction? Forward { get; }
+
+    /// <summary>What it and what is above it say about filters; null for nothing.</summary>
+    public RouteFilters? Filters { get; }
 
     /// <summary>Changes of route, host and table in the order in which they are made; null when there are none.</summary>
     public HeaderMutations? Headers { get; }
@@ -172,7 +180,8 @@ internal sealed class ForwardAction
     private readonly byte[]? _clusterHeader;
     private readonly byte[]? _hostRewrite;
 
-    public ForwardAction(Route route, ForwardActionConfig config, VirtualHostConfig host, RouteConfigurationConfig table, ClusterDirectory clusters)
+    public ForwardAction(
+        Route route, ForwardActionConfig config, VirtualHostConfig host, RouteConfigurationConfig table, ClusterDirectory clusters, FilterContext filters, RouteFilter[][] levels)
     {
         Config = config;
         _clusters = clusters;
@@ -182,9 +191,14 @@ internal sealed class ForwardAction
         [
             .. config.Clusters.Select(c => new WeightedTarget(
                 clusters.GetOrAdd(c.Name), c.Weight, c.HostRewriteLiteral is { } literal ? Encoding.ASCII.GetBytes(literal) : _hostRewrite,
-                HeaderMutations.Of(table.MostSpecificHeaderMutationsWins, c.Headers, route.Config.Headers, host.Headers, table.Headers))),
+                HeaderMutations.Of(table.MostSpecificHeaderMutationsWins, c.Headers, route.Config.Headers, host.Headers, table.Headers))
+            {
+                Filters = c.Filters.IsEmpty ? null : RouteFilters.Of([RouteFilter.Of(c.Filters, filters), .. levels]),
+            }),
         ];
         _total = _targets.Aggregate(0u, (sum, t) => sum + t.Weight);
+        RateLimits = [.. config.RateLimits.Select(l => new RateLimitPolicy(l))];
+        VirtualHostRateLimits = [.. host.RateLimits.Select(l => new RateLimitPolicy(l))];
         Retry = config.RetryPolicy ?? host.RetryPolicy;
         PrefixRewrite = config.PrefixRewrite is { } rewrite ? Encoding.UTF8.GetBytes(PathRewrite.Rooted(rewrite)) : null;
         TimeoutMs = config.StreamLimits is null && config.Timeout is { } timeout ? (long)timeout.TotalMilliseconds : 0;
@@ -199,6 +213,12 @@ internal sealed class ForwardAction
     public RetryPolicyConfig? Retry { get; }
     public byte[]? PrefixRewrite { get; }
     public byte[]? HostRewriteHeader { get; }
+
+    /// <summary>Its own descriptors for rate limits.</summary>
+    public RateLimitPolicy[] RateLimits { get; }
+
+    /// <summary>Those of its virtual host.</summary>
+    public RateLimitPolicy[] VirtualHostRateLimits { get; }
 
     /// <summary>0 is never.</summary>
     public long TimeoutMs { get; }
@@ -235,4 +255,8 @@ internal sealed class ForwardAction
 /// <param name="Weight">Its share.</param>
 /// <param name="HostRewrite">New <c>Host</c>, or null.</param>
 /// <param name="Headers">All levels' changes including this target's.</param>
-internal sealed record WeightedTarget(ClusterSlot Slot, uint Weight, byte[]? HostRewrite, HeaderMutations? Headers);
+internal sealed record WeightedTarget(ClusterSlot Slot, uint Weight, byte[]? HostRewrite, HeaderMutations? Headers)
+{
+    /// <summary>What it and what is above it say about filters; null where it says nothing itself.</summary>
+    public RouteFilters? Filters { get; init; }
+}

@@ -3,7 +3,9 @@ using System.Runtime.CompilerServices;
 using System.Text;
 using Naru.Http.Http1;
 using Naru.Proxy.Config;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Http;
+using Naru.Proxy.Io;
 using Naru.Proxy.Upstreams;
 
 namespace Naru.Proxy.Routing;
@@ -23,11 +25,67 @@ internal static class Router
         if (table is null) return LocalReply.SendAsync(x, Reasons.NoRouteTable, x.Manager.RouteName);
         if (table.InternalOnly is { } names && !ClientAddress.IsInternal(x)) TakeInternalOnly(x, names);
         TrustedHeaders.Clean(x);
+        Choose(x, table);
+        return x.Manager.Filters is { } filters ? FilterAsync(x, filters, table) : ActAsync(x);
+    }
+
+    private static void Choose(Exchange x, RouteTable table)
+    {
         x.VirtualHost = table.Find(x.Authority);
-        if (x.VirtualHost is { Config.RequireTls: not TlsRequirement.None } host && !IsSecure(x, host)) return RequireTls(x, stats);
-        x.Route = x.VirtualHost?.Match(x.View, (uint)x.Worker.Random.Next());
+        x.Route = WantsTls(x) ? null : x.VirtualHost?.Match(x.View, (uint)x.Worker.Random.Next());
+        x.Target = x.Route?.Forward?.Pick(x.View, x.Worker.Random.Next());
+        x.Mutations = x.Target?.Headers ?? x.Route?.Headers;
+    }
+
+    // The stop behind the route: what the filters let go on is done as the route says. They see a request without a route, too.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<bool> FilterAsync(Exchange x, HttpFilterChain chain, RouteTable table)
+    {
+        FilterRun run = x.BeginFilters(chain.At(Said(x)));
+        int next = 0;
+        while (true)
+        {
+            (FilterVerdict verdict, next) = await run.RequestAsync(x, next);
+            if (x.Abort != AbortReason.None) return await GivenUpAsync(x);
+            if (verdict == FilterVerdict.Answer) return await LocalReply.SendAsync(x, x.FilterAnswer!);
+            if (verdict == FilterVerdict.Go) return await ActAsync(x);
+            Choose(x, table);
+            run.Settings = chain.At(Said(x)).Settings;
+        }
+    }
+
+    // While a filter waited: nobody upstream knows of it yet.
+    private static ValueTask<bool> GivenUpAsync(Exchange x)
+    {
+        long[] stats = x.Manager.Stats.Shard(x.Worker.Index);
+        switch (x.Abort)
+        {
+            case AbortReason.StreamIdle:
+                stats[HttpStats.RqIdleTimeout]++;
+                return LocalReply.SendAsync(x, Reasons.StreamIdle);
+            case AbortReason.RequestTimeout:
+                stats[HttpStats.RqTimeout]++;
+                return LocalReply.SendAsync(x, Reasons.RequestTimeout);
+            case AbortReason.MaxDuration:
+                stats[HttpStats.RqMaxDuration]++;
+                return LocalReply.SendAsync(x, Reasons.MaxDuration);
+            default:
+                x.Flags |= Telemetry.ResponseFlags.DownstreamConnectionTermination;
+                x.Details = "downstream_remote_disconnect";
+                stats[HttpStats.RqRxReset]++;
+                stats[HttpStats.CxDestroyRemoteActiveRq]++;
+                return ValueTask.FromResult(false);
+        }
+    }
+
+    private static RouteFilters? Said(Exchange x) => x.Target?.Filters ?? x.Route?.Filters;
+
+    private static ValueTask<bool> ActAsync(Exchange x)
+    {
+        long[] stats = x.Manager.Stats.Shard(x.Worker.Index);
         if (x.Route is null)
         {
+            if (WantsTls(x)) return RequireTls(x, stats);
             stats[HttpStats.NoRoute]++;
             return LocalReply.SendAsync(x, Reasons.NoRoute);
         }
@@ -57,7 +115,6 @@ internal static class Router
         stats[HttpStats.RqRouted]++;
         // A tunnel has no body before it: with one, the request is an ordinary one (RFC 9110 7.8: a server may ignore Upgrade).
         if (x.Framing.Body != BodyKind.None) x.IsUpgrade = false;
-        x.Target = action.Pick(x.View, x.Worker.Random.Next());
         if (x.Target?.Slot.Current is not { } cluster)
         {
             stats[HttpStats.NoCluster]++;
@@ -66,7 +123,6 @@ internal static class Router
             x.Target = null;
             return LocalReply.SendAsync(x, reason, name);
         }
-        x.Mutations = x.Target.Headers ?? x.Route!.Headers;
         return Forwarder.ForwardAsync(x, action, cluster);
     }
 
@@ -78,6 +134,8 @@ internal static class Router
         x.HeadOffset += moved;
         RequestCheck.Again(x);
     }
+
+    private static bool WantsTls(Exchange x) => x.VirtualHost is { Config.RequireTls: not TlsRequirement.None } host && !IsSecure(x, host);
 
     private static bool IsSecure(Exchange x, VirtualHost host) =>
         (x.RequestHeaders.TryGet("x-forwarded-proto"u8, out ReadOnlySpan<byte> scheme) && Ascii.EqualsIgnoreCase(scheme, "https"u8))

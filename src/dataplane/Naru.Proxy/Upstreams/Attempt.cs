@@ -5,6 +5,7 @@ using System.Text;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Http;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
@@ -337,7 +338,8 @@ internal static class Attempt
         Worker worker = x.Worker;
         // How the body is framed downstream.
         BodyKind body = framing.Body;
-        if (x.Web != GrpcWebForm.None && body != BodyKind.None && IsGrpc(x, rb))
+        if (!await FilterWalk.AnswerAsync(x, rb, upgrade: false)) return PumpResult.SinkFailed;
+        if (x.AnswersWeb && body != BodyKind.None)
         {
             x.ResponseBody.ForWeb(x.WebAnswer);
             body = BodyKind.UntilClose;
@@ -377,13 +379,6 @@ internal static class Attempt
         x.ResponseBody.EndWeb();
         x.KeepTrailers();
         return flowed;
-    }
-
-    private static bool IsGrpc(Exchange x, IoBuffer rb)
-    {
-        ReadOnlySpan<byte> bytes = rb.Filled[..x.UpstreamHead.Length];
-        int index = x.UpstreamHead.IndexOf(bytes, "content-type"u8);
-        return index >= 0 && ReplyForms.IsGrpc(Http1Head.Value(bytes, x.UpstreamHead.Fields[index]));
     }
 
     // The answer began and cannot be finished: the client gets what there is of it, and must see that it is not whole.

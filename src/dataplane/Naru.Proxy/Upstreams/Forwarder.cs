@@ -62,6 +62,9 @@ internal static class Forwarder
                 if (cluster.Panic) stats[ClusterStats.LbHealthyPanic]++;
                 HostPool pool = host.State.Pool(worker);
                 x.BeginTry(host);
+                RouteHeaders.ApplyToTry(x, action);
+                // They may change the head, and that is all: what a try sends is decided.
+                if (cluster.Filters is { } filters) await x.BeginUpstreamFilters(filters.Default).RequestAsync(x, 0);
                 pool.ActiveRequests++;
                 AttemptEnd end;
                 try

@@ -3,6 +3,7 @@ using System.Reflection;
 using System.Text;
 using System.Text.RegularExpressions;
 using Naru.Kit;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Http;
 using Naru.Proxy.Network;
 using Naru.Telemetry;
@@ -15,7 +16,7 @@ public sealed class ReasonTests
     private const string Marker = "<!-- generated below this line: NARU_GOLDEN=write ./test Reason -->\n";
 
     private static readonly (string Name, Reason Reason)[] s_all =
-        [.. new[] { typeof(Reasons), typeof(ConnectionReasons) }.SelectMany(t => t.GetFields(BindingFlags.Public | BindingFlags.Static)).Where(f => f.FieldType == typeof(Reason))
+        [.. new[] { typeof(Reasons), typeof(ConnectionReasons), typeof(FilterReasons) }.SelectMany(t => t.GetFields(BindingFlags.Public | BindingFlags.Static)).Where(f => f.FieldType == typeof(Reason))
             .Select(f => ($"{f.DeclaringType!.Name}.{f.Name}", (Reason)f.GetValue(null)!))];
 
     public static TheoryData<string> Names => [.. s_all.Select(r => r.Name)];
@@ -29,6 +30,7 @@ public sealed class ReasonTests
         "http1.invalid_transfer_encoding", "grpc_base_64_decode_failed", "http1.invalid_url", "http1.too_many_headers", "http1.unexpected_underscore",
         "http1.connection_header_rejected", "filter_chain_not_found", "over_connection_limit", "local_ratelimit_close_over_limit", "tcp_session_idle_timeout", "max_connection_duration_reached",
         "remote_connection_failure", "connection_timeout", "downstream_remote_disconnect", "upstream_overflow",
+        "fault_filter_abort", "health_check_failed", "local_rate_limited",
     ];
 
     // Ends that Envoy does not have.

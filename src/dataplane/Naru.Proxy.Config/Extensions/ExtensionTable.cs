@@ -1,0 +1,66 @@
+// The extensions of this program: whoever composes it says once which there are, before any configuration is read. Readers find the
+// reader of a typed configuration here, by its type.
+using System.Collections.Immutable;
+using Google.Protobuf.Reflection;
+
+namespace Naru.Proxy.Config.Extensions;
+
+/// <summary>All extensions.</summary>
+public static class ExtensionTable
+{
+    private static readonly Lock s_gate = new();
+    private static ImmutableArray<HttpFilterExtension> s_httpFilters = [];
+    private static bool s_used;
+
+    /// <summary>Says which extensions there are. The same ones may be said again.</summary>
+    /// <exception cref="InvalidOperationException">Something was read already, and without them.</exception>
+    public static void Use(ImmutableArray<HttpFilterExtension> httpFilters)
+    {
+        lock (s_gate)
+        {
+            if (httpFilters.Select(f => f.Name).SequenceEqual(s_httpFilters.Select(f => f.Name))) return;
+            if (s_used) throw new InvalidOperationException("extensions are said before the first configuration is read");
+            s_httpFilters = httpFilters;
+        }
+    }
+
+    /// <summary>Every kind of HTTP filter but the router.</summary>
+    internal static ImmutableArray<HttpFilterExtension> HttpFilters
+    {
+        get
+        {
+            lock (s_gate)
+            {
+                s_used = true;
+                return s_httpFilters;
+            }
+        }
+    }
+
+    /// <summary>The files that declare their messages.</summary>
+    internal static IEnumerable<FileDescriptor> Files => HttpFilters.SelectMany(f => new[] { f.Message, f.RouteMessage }).OfType<MessageDescriptor>().Select(m => m.File).Distinct();
+
+    /// <summary>Their rows of the table of honoured fields.</summary>
+    internal static string Fields => string.Concat(HttpFilters.Select(f => f.Fields));
+
+    /// <summary>The filter whose configuration in the chain has this type, or which has this name where there is no type.</summary>
+    internal static HttpFilterExtension? HttpFilter(string type, string name)
+    {
+        foreach (HttpFilterExtension filter in HttpFilters)
+            if (type.Length > 0 ? filter.Message.FullName == type : filter.Name == name) return filter;
+        return null;
+    }
+
+    /// <summary>The message that stands for one of API v2; null where no extension knows it.</summary>
+    internal static string? TypeOfOld(string message) => HttpFilters.FirstOrDefault(f => f.OldMessage == message)?.Message.FullName;
+
+    /// <summary>The message of the extension of this name; null where there is none.</summary>
+    internal static string? TypeOfName(string name) => HttpFilters.FirstOrDefault(f => f.Name == name)?.Message.FullName;
+
+    /// <summary>The filter whose configuration at routes has this type.</summary>
+    internal static HttpFilterExtension? HttpFilterOfRoute(string type)
+    {
+        foreach (HttpFilterExtension filter in HttpFilters) if (filter.RouteMessage?.FullName == type) return filter;
+        return null;
+    }
+}

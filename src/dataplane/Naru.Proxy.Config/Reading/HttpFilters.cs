@@ -1,0 +1,172 @@
+// HTTP filters: a chain that ends in the router (or, at a cluster, in the codec), and what routes say about its filters.
+// The type of a configuration says which filter it is; a filter that is not known is refused by name.
+using System.Collections.Immutable;
+using Envoy.Config.Route.V3;
+using Envoy.Extensions.Filters.Http.Router.V3;
+using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
+using Google.Protobuf;
+using Google.Protobuf.Collections;
+using Google.Protobuf.WellKnownTypes;
+using Naru.Proxy.Config.Extensions;
+
+namespace Naru.Proxy.Config.Reading;
+
+/// <summary>Reads HTTP filters.</summary>
+internal static class HttpFilters
+{
+    private const string RouterName = "envoy.filters.http.router";
+    private const string RouterType = "envoy.extensions.filters.http.router.v3.Router";
+    private const string CodecName = "envoy.filters.http.upstream_codec";
+    private const string CodecType = "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec";
+    private const string FilterConfigType = "envoy.config.route.v3.FilterConfig";
+
+    /// <summary>The filters of a connection manager before its router.</summary>
+    /// <param name="scope">Of the manager.</param>
+    /// <param name="filters">All of them.</param>
+    /// <param name="router">The router's configuration; null where it has none.</param>
+    public static ImmutableArray<HttpFilterConfig> Chain(Scope scope, RepeatedField<HttpFilter> filters, out Router? router)
+    {
+        router = null;
+        ImmutableArray<HttpFilterConfig> chain = Read(scope, filters, RouterName, RouterType, upstream: false, out Scope? end);
+        if (end is { } at && ((HttpFilter)at.Message).TypedConfig is { } any && scope.Pass.Unpack<Router>(any, at) is { } found)
+        {
+            FieldWalk.Check(at.In("typed_config", found));
+            router = found;
+        }
+        return chain;
+    }
+
+    /// <summary>The filters of a cluster before its codec (Envoy: upstream filters).</summary>
+    public static ImmutableArray<HttpFilterConfig> Upstream(Scope scope, RepeatedField<HttpFilter> filters) =>
+        filters.Count == 0 ? [] : Read(scope, filters, CodecName, CodecType, upstream: true, out _);
+
+    private static ImmutableArray<HttpFilterConfig> Read(Scope scope, RepeatedField<HttpFilter> filters, string lastName, string lastType, bool upstream, out Scope? end)
+    {
+        string last = upstream ? "the upstream codec" : "the router";
+        end = null;
+        bool missing = true;
+        var chain = ImmutableArray.CreateBuilder<HttpFilterConfig>(filters.Count);
+        for (int i = 0; i < filters.Count; i++)
+        {
+            HttpFilter filter = filters[i];
+            Scope at = scope.In("http_filters", i, filter);
+            Values.Required(at, "name", filter.Name);
+            if (filter.ConfigTypeCase == HttpFilter.ConfigTypeOneofCase.ConfigDiscovery) continue;
+            string type = filter.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : "";
+            if (type == lastType || (type.Length == 0 && filter.Name == lastName))
+            {
+                missing = false;
+                if (i + 1 < filters.Count) at.Error("", "NARU-C106", $"{last} must be the last HTTP filter", "move it to the end");
+                else end = at;
+                if (filter.Disabled) at.Error("disabled", "NARU-C106", $"{last} cannot be disabled");
+            }
+            else if (One(at, filter, type, upstream) is { } config)
+            {
+                chain.Add(config);
+            }
+        }
+        if (missing) scope.Error("http_filters", "NARU-C106", $"the last HTTP filter must be {last}", $"end http_filters with {lastName}");
+        return chain.ToImmutable();
+    }
+
+    private static HttpFilterConfig? One(Scope at, HttpFilter filter, string type, bool upstream)
+    {
+        if (ExtensionTable.HttpFilter(type, filter.Name) is not { } extension)
+        {
+            Missing(at, filter, type);
+            return null;
+        }
+        if (upstream && !extension.MayBeUpstream)
+        {
+            at.Error("", "NARU-C113", $"{extension.Name} cannot stand among a cluster's filters", "move it to the HTTP connection manager");
+            return null;
+        }
+        if (type.Length == 0 && !extension.NeedsNothing)
+        {
+            at.Error("typed_config", "NARU-C101", "\"typed_config\" is required");
+            return null;
+        }
+        IMessage? message = type.Length == 0 ? extension.Message.Parser.ParseFrom(ByteString.Empty) : at.Pass.Unpack(extension.Message, filter.TypedConfig, at);
+        if (message is null) return null;
+        Scope inside = at.In("typed_config", message);
+        FieldWalk.Check(inside);
+        return new HttpFilterConfig(filter.Name, extension, extension.Read(inside, message), filter.Disabled);
+    }
+
+    // What we have heard of and lack is refused, optional or not: an access rule that is left out lets everybody in. One that is switched off
+    // in the chain is refused too, since any route may switch it on. Only what nobody knows may be left out, and that is said.
+    private static void Missing(Scope at, HttpFilter filter, string type)
+    {
+        string name = type.Length > 0 ? type : filter.Name;
+        if (filter.IsOptional && !EnvoyFilters.IsHeardOf(name))
+        {
+            at.Warning("name", "NARU-C114", $"the HTTP filter {name} is left out: Naru does not know it, and it is optional");
+            return;
+        }
+        at.Error(filter.TypedConfig is null ? "name" : "typed_config", "NARU-C112", $"Naru does not support the HTTP filter {name} yet", Known());
+    }
+
+    private static string Known()
+    {
+        const string Prefix = "envoy.filters.http";
+        IEnumerable<string> others = ExtensionTable.HttpFilters.Select(f => f.Name[Prefix.Length..]).Order(StringComparer.Ordinal);
+        return $"known here: {RouterName}{string.Concat(others.Select(n => ", " + n))}; remove it, if requests may do without what it does";
+    }
+
+    /// <summary>What one level of a route says about filters.</summary>
+    public static ImmutableArray<RouteFilterConfig> PerRoute(Scope scope, MapField<string, Any> entries)
+    {
+        if (entries.Count == 0) return RouteFilterConfig.None;
+        var read = ImmutableArray.CreateBuilder<RouteFilterConfig>(entries.Count);
+        foreach ((string name, Any any) in entries)
+        {
+            string field = $"typed_per_filter_config[{name}]";
+            if (EnvoyTypes.NameOf(any) != FilterConfigType)
+            {
+                if (Entry(scope, field, name, any, isOptional: false) is { } plain) read.Add(plain);
+                continue;
+            }
+            if (scope.Pass.Unpack(FilterConfig.Descriptor, any, scope) is not FilterConfig wrapper) continue;
+            Scope at = scope.In(field, wrapper);
+            FieldWalk.Check(at);
+            if (wrapper.Disabled) read.Add(new RouteFilterConfig(name, Disabled: true));
+            else if (wrapper.Config is null) at.Error("", "NARU-C101", "the entry neither disables the filter nor configures it", "write disabled: true, or config: {} to switch it on");
+            else if (wrapper.Config.TypeUrl.Length == 0) read.Add(new RouteFilterConfig(name, Disabled: false));
+            else if (Entry(at, "config", name, wrapper.Config, wrapper.IsOptional) is { } wrapped) read.Add(wrapped);
+        }
+        return read.ToImmutable();
+    }
+
+    private static RouteFilterConfig? Entry(Scope scope, string field, string name, Any any, bool isOptional)
+    {
+        string type = EnvoyTypes.NameOf(any);
+        if (ExtensionTable.HttpFilterOfRoute(type) is not { } extension)
+        {
+            if (isOptional && !EnvoyFilters.IsHeardOf(type))
+            {
+                scope.Warning(field, "NARU-C114", $"{type} is left out: Naru does not know it, and it is optional");
+                return null;
+            }
+            if (ExtensionTable.HttpFilter(type, "") is { } chainOnly)
+            {
+                scope.Error(field, "NARU-C113", $"{type} configures {chainOnly.Name} in the chain, not at a route", chainOnly.RouteMessage is { } own ? $"use {own.FullName}" : "only disabled can be said here");
+                return null;
+            }
+            scope.Error(field, "NARU-C112", $"Naru does not support {type} at a route yet", "remove it, if requests may do without what it does");
+            return null;
+        }
+        if (scope.Pass.Unpack(extension.RouteMessage!, any, scope) is not { } message) return null;
+        Scope inside = scope.In(field, message);
+        FieldWalk.Check(inside);
+        return new RouteFilterConfig(name, Disabled: false, extension, extension.ReadRoute(inside, message));
+    }
+
+    /// <summary>Says which entries of inline routes are for filters that their own chain does not have. They are ignored, as in Envoy.</summary>
+    public static void ReportStray(Scope scope, ImmutableArray<HttpFilterConfig> chain, RouteConfigurationConfig routes)
+    {
+        IEnumerable<RouteFilterConfig> all = routes.Filters
+            .Concat(routes.VirtualHosts.SelectMany(h => h.Filters.Concat(h.Routes.SelectMany(r => r.Filters.Concat(r.Action is ForwardActionConfig f ? f.Clusters.SelectMany(c => c.Filters) : [])))));
+        foreach (string name in all.Select(f => f.Name).Distinct(StringComparer.Ordinal).Where(n => n != RouterName && !chain.Any(f => f.Name == n)))
+            scope.Warning("typed_per_filter_config", "NARU-C114", $"there is no filter \"{name}\" in this chain, so what routes say about it has no effect", "name the filter as the chain does");
+    }
+}

@@ -1,0 +1,74 @@
+// HTTP filters and what routes say about them, as the engine takes them.
+using System.Collections.Immutable;
+using Naru.Proxy.Config.Extensions;
+
+namespace Naru.Proxy.Config;
+
+/// <summary>One filter of a chain.</summary>
+/// <param name="Name">What it is called here; routes speak of it by this name.</param>
+/// <param name="Extension">Its kind.</param>
+/// <param name="Settings">What its configuration says, as its kind reads it.</param>
+/// <param name="Disabled">Off, unless a route switches it on.</param>
+public sealed record HttpFilterConfig(string Name, HttpFilterExtension Extension, object Settings, bool Disabled);
+
+/// <summary>How a request makes one descriptor for rate limits (<c>envoy.config.route.v3.RateLimit</c>): all actions in turn, or none where one finds nothing.</summary>
+/// <param name="Stage">For which filters it is: those of the same stage.</param>
+/// <param name="Actions">One entry each.</param>
+public sealed record RateLimitConfig(int Stage, ImmutableArray<RateLimitActionConfig> Actions);
+
+/// <summary>What an action looks at.</summary>
+public enum RateLimitSource
+{
+    /// <summary>The cluster that the route leads to.</summary>
+    DestinationCluster,
+    /// <summary>This node's cluster.</summary>
+    SourceCluster,
+    /// <summary>A request header.</summary>
+    RequestHeader,
+    /// <summary>The client's address.</summary>
+    RemoteAddress,
+    /// <summary>The client's network.</summary>
+    MaskedRemoteAddress,
+    /// <summary>Nothing: the value is given.</summary>
+    GenericKey,
+    /// <summary>Whether headers match.</summary>
+    HeaderValueMatch,
+    /// <summary>Whether query parameters match.</summary>
+    QueryParameterValueMatch,
+}
+
+/// <summary>One action.</summary>
+public sealed record RateLimitActionConfig
+{
+    /// <summary>What it looks at.</summary>
+    public required RateLimitSource Source { get; init; }
+    /// <summary>Key of the entry.</summary>
+    public required string Key { get; init; }
+    /// <summary>Value of the entry, where it is given.</summary>
+    public string Value { get; init; } = "";
+    /// <summary>Lower-case name of the header.</summary>
+    public string Header { get; init; } = "";
+    /// <summary>A missing header makes no entry, and the others stand; else it makes no descriptor.</summary>
+    public bool SkipIfAbsent { get; init; }
+    /// <summary>Whether the matchers must all match (true), or must not.</summary>
+    public bool ExpectMatch { get; init; } = true;
+    /// <summary>Compared for <see cref="RateLimitSource.HeaderValueMatch"/>.</summary>
+    public ImmutableArray<HeaderMatcherConfig> Headers { get; init; } = [];
+    /// <summary>Compared for <see cref="RateLimitSource.QueryParameterValueMatch"/>.</summary>
+    public ImmutableArray<QueryParameterMatcherConfig> Parameters { get; init; } = [];
+    /// <summary>Bits of the network, IPv4.</summary>
+    public int MaskV4 { get; init; } = 32;
+    /// <summary>Bits of the network, IPv6.</summary>
+    public int MaskV6 { get; init; } = 128;
+}
+
+/// <summary>What a route, a virtual host, a route configuration or a target of a split says about one filter (<c>typed_per_filter_config</c>).</summary>
+/// <param name="Name">The filter's name in the chain.</param>
+/// <param name="Disabled">Switches it off; any other entry switches it on.</param>
+/// <param name="Extension">Whose configuration it is; null where the entry only switches.</param>
+/// <param name="Settings">What it says, as its kind reads it.</param>
+public sealed record RouteFilterConfig(string Name, bool Disabled, HttpFilterExtension? Extension = null, object? Settings = null)
+{
+    /// <summary>No entries.</summary>
+    public static ImmutableArray<RouteFilterConfig> None { get; } = [];
+}

@@ -1,0 +1,134 @@
+// Delays requests, or answers them, as configured: for all, for a share, or where the client asks for it by headers, which go on to the
+// endpoint. A delay comes first and is no part of the route's timeout; it ends early where the client leaves.
+using System.Buffers.Text;
+using System.Runtime.CompilerServices;
+using System.Text;
+using Naru.Proxy.Io;
+using Naru.Proxy.Routing;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Filters.Http.Fault;
+
+internal sealed class FaultFilter(FaultLevel own, StatBlock stats) : HttpFilter
+{
+    private const string Text = "fault filter abort";
+    private long _active;
+
+    public override FilterStages Stages => FilterStages.RequestHead | FilterStages.End;
+
+    public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call)
+    {
+        FaultLevel level = call.Route<FaultLevel>() ?? own;
+        if (!level.Concerns(call)) return new ValueTask<FilterVerdict>(FilterVerdict.Go);
+        long delay = level.Delay(call);
+        return delay > 0 && Enter(call, level) ? DelayAsync(call, level, delay) : new ValueTask<FilterVerdict>(Abort(call, level));
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<FilterVerdict> DelayAsync(FilterCall call, FaultLevel level, long ms)
+    {
+        stats.Shard(call.Worker.Index)[FaultStats.Delays]++;
+        call.Exchange.Flags |= ResponseFlags.DelayInjected;
+        return await call.DelayAsync(ms) ? Abort(call, level) : FilterVerdict.Go;
+    }
+
+    private FilterVerdict Abort(FilterCall call, FaultLevel level)
+    {
+        if (level.Abort(call) is not { } status || !Enter(call, level)) return FilterVerdict.Go;
+        stats.Shard(call.Worker.Index)[FaultStats.Aborts]++;
+        return call.Answer(status.Grpc < 0 ? FilterReasons.FaultInjected with { Status = status.Http } : FilterReasons.FaultInjected with { Status = 200, Grpc = status.Grpc }, Text);
+    }
+
+    // One fault a request, however many parts it has.
+    private bool Enter(FilterCall call, FaultLevel level)
+    {
+        if (call.State.Number != 0) return true;
+        long[] shard = stats.Shard(call.Worker.Index);
+        if (Interlocked.Increment(ref _active) > level.Config.MaxActive)
+        {
+            Interlocked.Decrement(ref _active);
+            shard[FaultStats.Overflow]++;
+            return false;
+        }
+        call.State.Number = 1;
+        shard[FaultStats.Active]++;
+        return true;
+    }
+
+    public override void OnEnd(FilterCall call)
+    {
+        if (call.State.Number == 0) return;
+        Interlocked.Decrement(ref _active);
+        stats.Shard(call.Worker.Index)[FaultStats.Active]--;
+    }
+}
+
+/// <summary>What the chain or a route says, compiled.</summary>
+internal sealed class FaultLevel(FaultConfig config)
+{
+    private readonly HeaderMatcher[] _headers = [.. config.Headers.Select(h => new HeaderMatcher(h))];
+    private readonly byte[][] _nodes = [.. config.DownstreamNodes.Select(Encoding.ASCII.GetBytes)];
+
+    public FaultConfig Config => config;
+
+    /// <summary>Whether a request is one of those that faults are for.</summary>
+    public bool Concerns(FilterCall call)
+    {
+        if (config.Delay is null && config.Abort is null) return false;
+        if (config.UpstreamCluster.Length > 0 && call.Exchange.Target?.Slot.Name != config.UpstreamCluster) return false;
+        if (_nodes.Length > 0 && !FromNode(call)) return false;
+        foreach (HeaderMatcher header in _headers) if (!header.Matches(call.Request)) return false;
+        return true;
+    }
+
+    private bool FromNode(FilterCall call)
+    {
+        if (!call.Request.TryGet("x-envoy-downstream-service-node"u8, out ReadOnlySpan<byte> node)) return false;
+        foreach (byte[] one in _nodes) if (node.SequenceEqual(one)) return true;
+        return false;
+    }
+
+    /// <summary>How long this request is delayed, ms; 0 for not.</summary>
+    public long Delay(FilterCall call)
+    {
+        if (config.Delay is not { } delay) return 0;
+        long ms = delay.Ms ?? Number(call, "x-envoy-fault-delay-request"u8);
+        return ms > 0 && Hits(call, delay.Share, delay.Ms is null, "x-envoy-fault-delay-request-percentage"u8) ? ms : 0;
+    }
+
+    /// <summary>With which status this request is answered; gRPC's is -1 for none. Null for not.</summary>
+    public (int Http, int Grpc)? Abort(FilterCall call)
+    {
+        if (config.Abort is not { } abort) return null;
+        bool asked = abort is { Http: null, Grpc: null };
+        if (!Hits(call, abort.Share, asked, "x-envoy-fault-abort-request-percentage"u8)) return null;
+        if (!asked) return (abort.Http ?? 200, abort.Grpc ?? -1);
+        long http = Number(call, "x-envoy-fault-abort-request"u8);
+        if (http is >= 200 and < 600) return ((int)http, -1);
+        long grpc = Number(call, "x-envoy-fault-abort-grpc-request"u8);
+        return grpc is >= 0 and <= int.MaxValue ? (200, (int)grpc) : null;
+    }
+
+    // What the client says can only lower the share that is configured.
+    private static bool Hits(FilterCall call, Share share, bool asked, ReadOnlySpan<byte> header)
+    {
+        ulong numerator = share.Numerator;
+        if (asked && Number(call, header) is >= 0 and long lower) numerator = Math.Min(numerator, (ulong)lower);
+        return numerator >= share.Denominator || (numerator > 0 && call.Worker.Random.Below(share.Denominator) < numerator);
+    }
+
+    // -1 where there is none, or it is no number.
+    private static long Number(FilterCall call, ReadOnlySpan<byte> header) =>
+        call.Request.TryGet(header, out ReadOnlySpan<byte> text) && Utf8Parser.TryParse(text, out ulong number, out int used) && used == text.Length && number <= long.MaxValue
+            ? (long)number : -1;
+}
+
+internal static class FaultStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Delays = Schema.Counter("delays_injected");
+    public static readonly int Aborts = Schema.Counter("aborts_injected");
+    public static readonly int RateLimits = Schema.Counter("response_rl_injected");
+    public static readonly int Overflow = Schema.Counter("faults_overflow");
+    public static readonly int Active = Schema.Gauge("active_faults");
+}

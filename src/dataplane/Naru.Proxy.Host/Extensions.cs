@@ -1,0 +1,24 @@
+// The extensions of this program, one line each.
+using Naru.Proxy.Config.Extensions;
+using Naru.Proxy.Filters.Http.Cors;
+using Naru.Proxy.Filters.Http.Fault;
+using Naru.Proxy.Filters.Http.GrpcWeb;
+using Naru.Proxy.Filters.Http.HeaderMutation;
+using Naru.Proxy.Filters.Http.HealthCheck;
+using Naru.Proxy.Filters.Http.LocalRateLimit;
+
+namespace Naru.Proxy.Host;
+
+internal static class Extensions
+{
+    /// <summary>Makes them known; before the first configuration is read.</summary>
+    public static void Use() => ExtensionTable.Use(
+    [
+        new CorsExtension(),
+        new FaultExtension(),
+        new GrpcWebExtension(),
+        new HeaderMutationExtension(),
+        new HealthCheckExtension(),
+        new LocalRateLimitExtension(),
+    ]);
+}

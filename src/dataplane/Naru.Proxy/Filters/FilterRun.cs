@@ -1,0 +1,109 @@
+// The filters of one exchange, or of one of its tries: which of a chain are on, what its route says to them, and what they remember.
+// Belongs to the exchange, which keeps it for its next request; beginning sets everything.
+using System.Runtime.CompilerServices;
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+using Naru.Proxy.Upstreams;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Filters;
+
+/// <summary>What one filter remembers of one request.</summary>
+internal struct FilterSlot
+{
+    /// <summary>Anything.</summary>
+    public object? Object;
+
+    /// <summary>A number, or flags.</summary>
+    public long Number;
+}
+
+internal sealed class FilterRun
+{
+    private FilterSlot[] _slots = [];
+
+    /// <summary>The filters that are on, by stage. A route that is chosen later switches none on or off, as in Envoy.</summary>
+    public FilterSteps Steps { get; private set; } = FilterSteps.None;
+
+    /// <summary>What the route says, by slot; follows when another route is chosen.</summary>
+    public object?[] Settings { get; set; } = [];
+
+    /// <summary>Begins with a request.</summary>
+    public void Begin(FilterSteps steps)
+    {
+        Steps = steps;
+        Settings = steps.Settings;
+        if (_slots.Length < steps.Settings.Length) _slots = new FilterSlot[steps.Settings.Length];
+        else Array.Clear(_slots);
+    }
+
+    /// <summary>A filter's own memory.</summary>
+    public ref FilterSlot Slot(int slot) => ref _slots[slot];
+
+    /// <summary>The request passes those that want it, from <paramref name="next"/> on, which becomes the next one's index.</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public async ValueTask<(FilterVerdict Verdict, int Next)> RequestAsync(Exchange x, int next)
+    {
+        FilterStep[] steps = Steps.Request;
+        while (next < steps.Length)
+        {
+            FilterStep step = steps[next++];
+            FilterVerdict verdict = await step.Filter.OnRequestAsync(new FilterCall(x, this, step.Slot));
+            if (x.Abort != AbortReason.None || verdict != FilterVerdict.Go) return (verdict, next);
+        }
+        return (FilterVerdict.Go, next);
+    }
+
+    /// <summary>An answer passes those that want it, the last of the chain first.</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public async ValueTask<bool> ResponseAsync(Exchange x)
+    {
+        foreach (FilterStep step in Steps.Response)
+            if (!await step.Filter.OnResponseAsync(new FilterCall(x, this, step.Slot))) return false;
+        return true;
+    }
+
+    /// <summary>Tells those that want to know that all is over.</summary>
+    public void End(Exchange x)
+    {
+        foreach (FilterStep step in Steps.End) step.Filter.OnEnd(new FilterCall(x, this, step.Slot));
+    }
+}
+
+/// <summary>One filter asked about one request.</summary>
+internal readonly struct FilterCall(Exchange x, FilterRun run, int slot)
+{
+    /// <summary>The exchange; heads are read and changed through the two below only.</summary>
+    public Exchange Exchange => x;
+
+    /// <summary>The worker that all of it happens on.</summary>
+    public Worker Worker => x.Worker;
+
+    /// <summary>The request's head.</summary>
+    public RequestHeaders Request => x.RequestHeaders;
+
+    /// <summary>The answer's head; from <see cref="FilterStages.ResponseHead"/> on.</summary>
+    public ResponseHeaders Response => x.ResponseHeaders;
+
+    /// <summary>What the route says to this filter, merged; null for nothing, or where it is another kind's.</summary>
+    public T? Route<T>() where T : class => run.Settings[slot] as T;
+
+    /// <summary>What the filter remembers of this request; empty at its start.</summary>
+    public ref FilterSlot State => ref run.Slot(slot);
+
+    /// <summary>Answers the request.</summary>
+    /// <param name="reason">Status, flags and details.</param>
+    /// <param name="body">What a client is told.</param>
+    /// <param name="lines">Whole header lines to add.</param>
+    public FilterVerdict Answer(Reason reason, string body = "", string lines = "")
+    {
+        x.FilterAnswer = new FilterAnswer(reason, body, lines);
+        return FilterVerdict.Answer;
+    }
+
+    /// <summary>Waits; false where the exchange was given up meanwhile.</summary>
+    public ValueTask<bool> DelayAsync(long ms) => Delay.RunAsync(x, ms);
+}
+
+/// <summary>How a filter answers.</summary>
+internal sealed record FilterAnswer(Reason Reason, string Body, string Lines);

@@ -1,0 +1,92 @@
+// An HTTP filter, compiled: immutable, shared by all workers, asked at the stages that it wants and at no other. What it must remember of
+// one request it keeps in a slot of that request (FilterCall.State). What it does not wait for costs no allocation.
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Io;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Filters;
+
+/// <summary>Where a filter wants to be asked.</summary>
+[Flags]
+internal enum FilterStages : byte
+{
+    /// <summary>Nowhere.</summary>
+    None = 0,
+
+    /// <summary>The request's head is here; its route is chosen, and nothing of it has gone on.</summary>
+    RequestHead = 1,
+
+    /// <summary>An answer's head is here: an endpoint's, another filter's or the proxy's own.</summary>
+    ResponseHead = 2,
+
+    /// <summary>The exchange is over, whatever became of it.</summary>
+    End = 4,
+}
+
+/// <summary>What becomes of a request after a filter.</summary>
+internal enum FilterVerdict : byte
+{
+    /// <summary>It goes on.</summary>
+    Go,
+
+    /// <summary>It is answered: <see cref="FilterCall.Answer"/> said how.</summary>
+    Answer,
+
+    /// <summary>It goes on, and its route is chosen anew.</summary>
+    RouteAgain,
+}
+
+/// <summary>One filter of a chain.</summary>
+internal abstract class HttpFilter
+{
+    /// <summary>Where it wants to be asked; never changes.</summary>
+    public abstract FilterStages Stages { get; }
+
+    /// <summary>What holds of what the levels of a route say, narrow to wide; at least one. The narrowest, unless a filter has another rule.</summary>
+    public virtual object Merge(ReadOnlySpan<object> narrowToWide) => narrowToWide[0];
+
+    /// <summary>Asked with the request's head.</summary>
+    public virtual ValueTask<FilterVerdict> OnRequestAsync(FilterCall call) => new(FilterVerdict.Go);
+
+    /// <summary>Asked with the answer's head, in the reverse order of the chain; false cuts the exchange short.</summary>
+    public virtual ValueTask<bool> OnResponseAsync(FilterCall call) => new(true);
+
+    /// <summary>Told that the exchange is over.</summary>
+    public virtual void OnEnd(FilterCall call) { }
+}
+
+/// <summary>A kind of filter on the data plane's side: the class that reads its configuration makes filters of it.</summary>
+internal interface IHttpFilterKind
+{
+    /// <summary>A filter of a chain.</summary>
+    HttpFilter Compile(object settings, FilterContext context);
+
+    /// <summary>What a level of a route says, compiled once for all requests.</summary>
+    object CompileRoute(object settings, FilterContext context) => settings;
+}
+
+/// <summary>What filters are made with.</summary>
+/// <param name="Stats">All counters.</param>
+/// <param name="StatPrefix">Of the chain's own: <c>http.NAME</c> or <c>cluster.NAME</c>; empty where routes are compiled, whose chains are not known.</param>
+/// <param name="Clusters">All clusters.</param>
+/// <param name="Node">This proxy.</param>
+internal sealed record FilterContext(StatRegistry Stats, string StatPrefix, ClusterDirectory Clusters, NodeState Node)
+{
+    /// <summary>A block below the chain's prefix.</summary>
+    public StatBlock Block(string name, StatSchema schema) => Stats.Block($"{StatPrefix}.{name}", schema);
+}
+
+/// <summary>Facts of this proxy that filters tell others. Any thread may look.</summary>
+internal sealed class NodeState
+{
+    private volatile bool _healthCheckFailed;
+
+    /// <summary>The name of the cluster that this node is of; empty for none.</summary>
+    public byte[] Cluster { get; init; } = [];
+
+    /// <summary>Its health check is failed on purpose (Envoy: /healthcheck/fail).</summary>
+    public bool HealthCheckFailed { get => _healthCheckFailed; set => _healthCheckFailed = value; }
+
+    /// <summary>A share of all requests, in millionths.</summary>
+    public static bool Chance(Worker worker, int perMillion) => perMillion >= 1_000_000 || (perMillion > 0 && worker.Random.Below(1_000_000) < perMillion);
+}

@@ -1,0 +1,10 @@
+// The proxy's extensions are known before any test reads a configuration.
+using System.Runtime.CompilerServices;
+
+namespace Naru.UnitTests;
+
+internal static class Extensions
+{
+    [ModuleInitializer]
+    internal static void Use() => Naru.Proxy.Host.Extensions.Use();
+}
