@@ -103,6 +103,8 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public ImmutableArray<string> Upgrades { get; init; } = [];
     /// <summary>Lines for each finished request.</summary>
     public ImmutableArray<AccessLogConfig> AccessLogs { get; init; } = [];
+    /// <summary>How answers of our own look (<c>local_reply_config</c>); null leaves them.</summary>
+    public LocalReplyConfig? LocalReplies { get; init; }
 }
 
 /// <summary>What becomes of the upstream's <c>server</c> header.</summary>

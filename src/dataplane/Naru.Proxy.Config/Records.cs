@@ -3,14 +3,9 @@
 // Words, defaults and units are Envoy's v3 API; a comment says where we differ.
 using System.Collections.Immutable;
 using System.Text.RegularExpressions;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Config;
-
-/// <summary>A <c>file</c>, <c>stdout</c> or <c>stderr</c> access logger.</summary>
-/// <param name="Path">A file path, <c>/dev/stdout</c> or <c>/dev/stderr</c>.</param>
-/// <param name="Format">Envoy's command-operator format; null is Envoy's default line.</param>
-/// <param name="Json">Keys and formats of a <c>json_format</c>, in order; empty for text.</param>
-public sealed record AccessLogConfig(string Path, string? Format, ImmutableArray<KeyValuePair<string, string>> Json);
 
 /// <summary><c>envoy.config.route.v3.RouteConfiguration</c>.</summary>
 public sealed record RouteConfigurationConfig
@@ -313,6 +308,8 @@ public sealed record DirectResponseActionConfig(int Status, ImmutableArray<byte>
 {
     /// <summary>The body, shared by all answers: nobody writes to it.</summary>
     public byte[] Bytes { get; } = [.. Body];
+    /// <summary>Makes the body of the request; <see cref="Body"/> is then <c>%LOCAL_REPLY_BODY%</c> in it. Null for the body as it is.</summary>
+    public FormatSource? BodyFormat { get; init; }
 }
 
 /// <summary>How a header is added (<c>HeaderValueOption.append_action</c>).</summary>

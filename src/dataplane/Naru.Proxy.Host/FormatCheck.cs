@@ -43,9 +43,7 @@ internal static class FormatCheck
     {
         for (int i = 0; i < logs.Length; i++)
         {
-            string which = $"{subject}: access_log[{i}]";
-            if (logs[i].Json.Length > 0) AccessLogFormat.CompileJson(logs[i].Json, diagnostics, place, which);
-            else if (logs[i].Format is { } format) AccessLogFormat.Compile(format, diagnostics, FormatUse.LogLine, place, which);
+            if (logs[i].Format is { } format) AccessLogFormat.Compile(format, diagnostics, FormatUse.LogLine, place, $"{subject}: access_log[{i}]");
         }
     }
 

@@ -1,6 +1,7 @@
 // Takes a response apart, has each resource judged, stores the good ones and puts the complaints about the others into the words of
 // a NACK. Runs on the main context; it decides nothing about streams.
 using System.Text;
+using System.Text.RegularExpressions;
 using Envoy.Service.Discovery.V3;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
@@ -14,10 +15,14 @@ namespace Naru.Proxy.Xds;
 public delegate object? ResourceDecoder(ResourceType type, ByteString bytes, Diagnostics diagnostics);
 
 /// <summary>Judges updates.</summary>
-internal sealed class UpdateHandler(ConfigStore store, ResourceDecoder decode, StatRegistry stats, TimeProvider time, Action<LogLevel, string> log)
+internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder decode, StatRegistry stats, TimeProvider time, Action<LogLevel, string> log)
 {
     /// <summary>Most characters of an <c>error_detail</c>.</summary>
     public const int MostErrorDetail = 4096;
+
+    // Messages hold names, so that their kinds have no bound of their own.
+    private const int MostRemarks = 4096;
+    private readonly HashSet<string> _remarks = new(StringComparer.Ordinal);
 
     /// <summary>Handles a state-of-the-world response. Returns null for ACK, or the text of a NACK.</summary>
     public string? Handle(ResourceType type, DiscoveryResponse response)
@@ -164,11 +169,22 @@ internal sealed class UpdateHandler(ConfigStore store, ResourceDecoder decode, S
         return joined.Length > 0 ? joined : "error[NARU-X102]: it cannot be used";
     }
 
+    /// <summary>Logs what is no error. A remark (a field without effect) is told once, whichever resource has it: a control plane sends the
+    /// same one thousands of times a push, and a rejection among them must be seen. Later ones are for the debug level.</summary>
     internal void LogWarnings(string name, Diagnostics diagnostics)
     {
         foreach (Diagnostic diagnostic in diagnostics.Items)
-            if (diagnostic.Severity != Severity.Error) log(diagnostic.Severity == Severity.Warning ? LogLevel.Warning : LogLevel.Info, $"{name}: {diagnostic}");
+        {
+            if (diagnostic.Severity == Severity.Error) continue;
+            LogLevel level = diagnostic.Severity == Severity.Warning ? LogLevel.Warning : IsNew(diagnostic) ? LogLevel.Info : LogLevel.Debug;
+            log(level, $"{name}: {diagnostic}");
+        }
     }
+
+    private bool IsNew(Diagnostic remark) => _remarks.Count < MostRemarks && _remarks.Add($"{remark.Code} {Index().Replace(remark.Message, "[]")}");
+
+    [GeneratedRegex(@"\[[0-9]+\]")]
+    private static partial Regex Index();
 
     private StatBlock? StatsOf(ResourceType type) => type switch
     {

@@ -18,6 +18,7 @@ public sealed class PublishedTests
     private static readonly string[] s_newer =
     [
         "envoy.config.cluster.v3.Cluster.dns_jitter",
+        "envoy.config.route.v3.DirectResponseAction.body_format",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_host_sni",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_sni_san_validation",
         "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.prefer_client_ciphers",

@@ -25,6 +25,16 @@ public sealed class RejectionTests
         Assert.Equal(1, world.Stat("cluster_manager.cds", "update_rejected"));
     }
 
+    [Fact]
+    public void A_remark_is_told_once_and_a_rejection_always()
+    {
+        World world = World.Live();
+        world.Say(s => s.State(ResourceType.Cluster, "1", Resources.Static("a", timeout: 3), Resources.Static("b"), Resources.Static("c", timeout: -1)));
+        world.Say(s => s.State(ResourceType.Cluster, "2", Resources.Static("a", timeout: 4), Resources.Static("b", timeout: 4), Resources.Static("c", timeout: -2)));
+        Assert.Single(world.Lines, l => l.StartsWith("Info: ", StringComparison.Ordinal) && l.Contains("NARU-T003", StringComparison.Ordinal));
+        Assert.Equal(2, world.Lines.Count(l => l.StartsWith("Warning: ", StringComparison.Ordinal) && l.Contains("c: error[NARU-T001]", StringComparison.Ordinal)));
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]

@@ -13,7 +13,7 @@ public sealed class AccessLogFormatTests
     {
         FakeRequest request = new FakeRequest()
             .Header(":method", "GET").Header(":path", "/a/b?x=1&yy=two&empty=&x=3").Header(":authority", "reviews:9080").Header("user-agent", "curl/8")
-            .Header("x-request-id", "id-1").Header("x-envoy-original-path", "/orig?q=1")
+            .Header("content-type", "application/grpc").Header("x-request-id", "id-1").Header("x-envoy-original-path", "/orig?q=1")
             .Header("content-type", "text/plain", HeaderSource.Response).Header("x-envoy-upstream-service-time", "7", HeaderSource.Response)
             .Header("grpc-status", "14", HeaderSource.ResponseTrailer)
             .Set(RequestText.Protocol, "HTTP/1.1").Set(RequestText.UpstreamHost, "10.1.2.3:80").Set(RequestText.UpstreamCluster, "outbound|9080||reviews")
@@ -56,6 +56,12 @@ public sealed class AccessLogFormatTests
     [InlineData("%START_TIME(%a %b %e %I%p %j %y %F %T %D %E*S)%", "Wed Mar  4 05AM 063 26 2026-03-04 05:06:07 03/04/26 07.123456700")]
     [InlineData("%DOWNSTREAM_TLS_VERSION% %REQUESTED_SERVER_NAME% %ROUTE_NAME%", "- - -")]
     [InlineData("100%% %ACCESS_LOG_TYPE%", "100% DownstreamEnd")]
+    [InlineData("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%", "- -")]
+    [InlineData("%QUERY_PARAMS(ORIG)% %QUERY_PARAMS(DECODED)%", "x=1&yy=two&empty=&x=3 x=1&yy=two&empty=&x=3")]
+    [InlineData("%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT(8)% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT(16)% %UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT(8)%", "127.0.0.0/8 ::/16 -")]
+    [InlineData("%COALESCE({\"operators\": [{\"command\": \"REQ\", \"param\": \"none\"}, \"ROUTE_NAME\", {\"command\": \"REQ\", \"param\": \":method\"}]})%", "GET")]
+    [InlineData("%COALESCE({\"operators\": [{\"command\": \"REQ\", \"param\": \"none\"}, {\"command\": \"PROTOCOL\", \"max_length\": 4}]})%", "HTTP")]
+    [InlineData("%COALESCE({\"operators\": [\"ROUTE_NAME\"]})%", "-")]
     [InlineData("no operator", "no operator")]
     public void A_format_prints_what_the_operators_say(string format, string expected) => Assert.Equal(expected, Write(format));
 
@@ -94,6 +100,11 @@ public sealed class AccessLogFormatTests
     [InlineData("%REQ(a?b?c)%", "NARU-L004", "alternative")]
     [InlineData("%DURATION(x)%", "NARU-L004", "no argument")]
     [InlineData("%DURATION:4%", "NARU-L004", "cut")]
+    [InlineData("%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT(129)%", "NARU-L004", "bits")]
+    [InlineData("%QUERY_PARAMS(RAW)%", "NARU-L004", "DECODED")]
+    [InlineData("%COALESCE({\"operators\": []})%", "NARU-L004", "one operator")]
+    [InlineData("%COALESCE({\"operators\": [\"NO_SUCH\"]})%", "NARU-L004", "NO_SUCH")]
+    [InlineData("%COALESCE({\"operators\" []})%", "NARU-L004", "JSON")]
     [InlineData("%START_TIME(%Q)%", "NARU-L004", "%Q")]
     [InlineData("%COMMON_DURATION(DS_RX_BEG:NEVER)%", "NARU-L004", "NEVER")]
     public void What_cannot_be_printed_is_refused_by_name(string format, string code, string says)
@@ -139,19 +150,28 @@ public sealed class AccessLogFormatTests
     [Fact]
     public void A_cut_never_splits_a_character() => Assert.Equal("é", Write("%REQ(x):3%", new FakeRequest().Header("x", "éé")));
 
+    private static string Json(FormatSource source, FakeRequest request)
+    {
+        var diagnostics = new Diagnostics();
+        AccessLogFormat? format = AccessLogFormat.Compile(source, diagnostics);
+        Assert.True(format is not null, string.Join('\n', diagnostics.Items));
+        var buffer = new LineBuffer();
+        format.Write(request, buffer);
+        return Encoding.UTF8.GetString(buffer.Written);
+    }
+
+    private static FormatMap Map(params (string Name, FormatNode Value)[] members) => new([.. members.Select(m => new KeyValuePair<string, FormatNode>(m.Name, m.Value))]);
+
+    private static FormatText Text(string format) => new(format);
+
     [Fact]
     public void Json_keeps_types_and_escapes_everything()
     {
-        var diagnostics = new Diagnostics();
-        AccessLogFormat? format = AccessLogFormat.CompileJson(
-            [
-                new("code", "%RESPONSE_CODE%"), new("ms", "%DURATION%"), new("host", "%UPSTREAM_HOST%"), new("none", "%REQ(none)%"), new("wait", "%REQUEST_TX_DURATION%"),
-                new("mixed", "%PROTOCOL% \"%REQ(evil)%\" %REQ(none)%"), new("k\"ey", "plain"), new("evil", "%REQ(evil)%"),
-            ], diagnostics);
-        Assert.NotNull(format);
-        var buffer = new LineBuffer();
-        format.Write(Request().Header("evil", "a\"}\n{\u2028\u001b\\"), buffer);
-        string line = Encoding.UTF8.GetString(buffer.Written);
+        string line = Json(new FormatSource
+        {
+            Json = Map(("code", Text("%RESPONSE_CODE%")), ("ms", Text("%DURATION%")), ("host", Text("%UPSTREAM_HOST%")), ("none", Text("%REQ(none)%")),
+                ("wait", Text("%REQUEST_TX_DURATION%")), ("mixed", Text("%PROTOCOL% \"%REQ(evil)%\" %REQ(none)%")), ("k\"ey", Text("plain")), ("evil", Text("%REQ(evil)%"))),
+        }, Request().Header("evil", "a\"}\n{\u2028\u001b\\\U0001F600"));
         Assert.Equal(line.Length - 1, line.IndexOf('\n'));
         using JsonDocument document = JsonDocument.Parse(line);
         JsonElement root = document.RootElement;
@@ -160,11 +180,64 @@ public sealed class AccessLogFormatTests
         Assert.Equal("10.1.2.3:80", root.GetProperty("host").GetString());
         Assert.Equal(JsonValueKind.Null, root.GetProperty("none").ValueKind);
         Assert.Equal(JsonValueKind.Null, root.GetProperty("wait").ValueKind);
-        Assert.Equal("HTTP/1.1 \"a\"}\n{\u2028\u001b\\\" -", root.GetProperty("mixed").GetString());
+        Assert.Equal("HTTP/1.1 \"a\"}\n{\u2028\u001b\\\U0001F600\" -", root.GetProperty("mixed").GetString());
         Assert.Equal("plain", root.GetProperty("k\"ey").GetString());
-        Assert.Equal("a\"}\n{\u2028\u001b\\", root.GetProperty("evil").GetString());
+        Assert.Equal("a\"}\n{\u2028\u001b\\\U0001F600", root.GetProperty("evil").GetString());
         Assert.DoesNotContain('\u2028', line);
     }
+
+    [Theory]
+    [InlineData(false,
+        """{"all_gone":{"gone":null,"too":{"more":null}},"code":200,"code_text":"code 200","empty":"","first":200,"flags":"-","half":"1.5","list":["GET",200,3,{"in":null}],"map":{},"none":null,"none_text":"v=-;GET","number":7,"port":8080,"text":"a \"b\" \\","two":"--","yes":true}""")]
+    [InlineData(true, """{"code":200,"code_text":"code 200","empty":"","first":200,"flags":"-","half":"1.5","list":["GET",200,3],"none_text":"v=;GET","number":7,"port":8080,"text":"a \"b\" \\","two":"","yes":true}""")]
+    public void Json_is_sorted_and_nested_and_leaves_out_what_is_asked(bool omit, string expected) => Assert.Equal(expected + "\n", Json(new FormatSource
+    {
+        OmitEmpty = omit,
+        Json = Map(("yes", new FormatLiteral("true")), ("two", Text("%REQ(none)%%RESP(none)%")), ("text", Text("a \"b\" \\")), ("port", Text("%DOWNSTREAM_LOCAL_PORT%")),
+            ("number", FormatNode.Of(7)), ("half", FormatNode.Of(1.5)), ("none_text", Text("v=%REQ(none)%;%REQ(:METHOD)%")), ("none", Text("%REQ(none)%")), ("map", Map()),
+            ("list", new FormatList([Text("%REQ(:METHOD)%"), Text("%RESPONSE_CODE%"), FormatNode.Of(3), Map(("in", Text("%ROUTE_NAME%")))])), ("flags", Text("%RESPONSE_FLAGS%")),
+            ("first", Text("%COALESCE({\"operators\": [{\"command\": \"REQ\", \"param\": \"none\"}, \"RESPONSE_CODE\"]})%")), ("empty", Text("")),
+            ("code_text", Text("code %RESPONSE_CODE%")), ("code", Text("%RESPONSE_CODE%")), ("all_gone", Map(("gone", Text("%REQ(none)%")), ("too", Map(("more", Text("%RESP(none)%"))))))),
+    }, Request()));
+
+    [Fact]
+    public void Json_takes_what_is_no_utf8_for_latin1() => Assert.Equal("{\"x\":\"a\\u0022\\u00e9\"}\n",
+        Json(new FormatSource { Json = Map(("x", Text("%REQ(x)%"))) }, new FakeRequest().Header("x", [(byte)'a', (byte)'"', 0xe9])));
+
+    [Fact]
+    public void A_text_without_what_is_absent() => Assert.Equal("[] 200 () -\n", Json(new FormatSource { OmitEmpty = true, Text = "[%REQ(none)%] %RESPONSE_CODE% (%ROUTE_NAME%) %RESPONSE_FLAGS%\n" }, Request()));
+
+    [Fact]
+    public void A_body_has_values_as_they_are_and_nothing_for_an_empty_body() =>
+        Assert.Equal("<a\"b>-[]", Write("<%REQ(x)%>%REQ(none)%[%LOCAL_REPLY_BODY%]", new FakeRequest().Header("x", "a\"b"), FormatUse.Body));
+
+    [Theory]
+    [InlineData("application/grpc", "5", null, 200, "NotFound")]
+    [InlineData("application/grpc+proto", null, "14", 200, "Unavailable")]
+    [InlineData("application/grpc", null, null, 503, "Unavailable")]
+    [InlineData("application/grpc", null, null, 200, "Unknown")]
+    [InlineData("application/grpc", "99", null, 200, "99")]
+    [InlineData("application/grpc", "x", null, 200, "-1")]
+    [InlineData("text/plain", "5", null, 200, "-")]
+    [InlineData("application/grpc; charset=x", "5", null, 200, "-")]
+    public void A_grpc_status_is_that_of_the_call(string type, string? trailer, string? header, int code, string printed)
+    {
+        FakeRequest request = new FakeRequest().Header("content-type", type);
+        if (trailer is not null) request.Header("grpc-status", trailer, HeaderSource.ResponseTrailer);
+        if (header is not null) request.Header("grpc-status", header, HeaderSource.Response);
+        request.Numbers[RequestNumber.ResponseCode] = code;
+        Assert.Equal(printed, Write("%GRPC_STATUS%", request));
+    }
+
+    [Theory]
+    [InlineData("/?c=%41%20b", "A b")]
+    [InlineData("/?c=%4", "%4")]
+    [InlineData("/?c=%zz%", "%zz%")]
+    [InlineData("/?C=1", "-")]
+    public void A_query_parameter_is_decoded(string path, string printed) => Assert.Equal(printed, Write("%QUERY_PARAM(c)%", new FakeRequest().Header(":path", path)));
+
+    [Fact]
+    public void In_a_header_the_type_of_the_entry_is_not_set() => Assert.Equal("NotSet", Write("%ACCESS_LOG_TYPE%", use: FormatUse.HeaderValue));
 
     [Fact]
     public void An_environment_variable_is_read_once()
@@ -185,7 +258,7 @@ public sealed class AccessLogFormatTests
     {
         FakeRequest request = Request().Header("x-forwarded-for", "ev\"il\n");
         request.Flags = ResponseFlags.UpstreamRequestTimeout;
-        AccessLogFormat json = AccessLogFormat.CompileJson([new("t", "%START_TIME%"), new("p", "%REQ(:PATH)%"), new("d", "%DURATION%")], new Diagnostics())!;
+        AccessLogFormat json = AccessLogFormat.Compile(new FormatSource { Json = Map(("t", Text("%START_TIME%")), ("p", Text("%REQ(:PATH)%")), ("d", Text("%DURATION%"))) }, new Diagnostics())!;
         var buffer = new LineBuffer();
         for (int i = 0; i < 100; i++) Once();
         long before = GC.GetAllocatedBytesForCurrentThread();

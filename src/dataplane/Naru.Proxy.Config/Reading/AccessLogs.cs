@@ -5,7 +5,6 @@ using Envoy.Config.Accesslog.V3;
 using Envoy.Config.Core.V3;
 using Envoy.Extensions.AccessLoggers.File.V3;
 using Envoy.Extensions.AccessLoggers.Stream.V3;
-using Google.Protobuf.WellKnownTypes;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Config.Reading;
@@ -29,12 +28,19 @@ internal static class AccessLogs
     /// <summary>One logger, or null after an error.</summary>
     public static AccessLogConfig? Read(Scope scope, AccessLog log)
     {
+        LogFilterConfig? filter = null;
+        if (log.Filter is { } given && (filter = LogFilters.Read(scope.In("filter", given), given)) is null) return null;
+        return Logger(scope, log) is { } config ? config with { Filter = filter } : null;
+    }
+
+    private static AccessLogConfig? Logger(Scope scope, AccessLog log)
+    {
         if (log.TypedConfig is not { } any)
         {
             switch (log.Name)
             {
-                case "envoy.access_loggers.stdout": return new AccessLogConfig("/dev/stdout", null, []);
-                case "envoy.access_loggers.stderr": return new AccessLogConfig("/dev/stderr", null, []);
+                case "envoy.access_loggers.stdout": return new AccessLogConfig("/dev/stdout");
+                case "envoy.access_loggers.stderr": return new AccessLogConfig("/dev/stderr");
             }
             scope.Error("typed_config", "NARU-C101", $"the access logger \"{log.Name}\" has no typed_config", Known);
             return null;
@@ -59,60 +65,20 @@ internal static class AccessLogs
         if (!Values.Required(scope, "path", log.Path)) return null;
         return log.AccessLogFormatCase switch
         {
-            FileAccessLog.AccessLogFormatOneofCase.Format when log.Format.Length > 0 => Text(scope, "format", log.Path, log.Format),
-            FileAccessLog.AccessLogFormatOneofCase.JsonFormat => Json(scope, "json_format", log.Path, log.JsonFormat),
-            FileAccessLog.AccessLogFormatOneofCase.TypedJsonFormat => Json(scope, "typed_json_format", log.Path, log.TypedJsonFormat),
+            FileAccessLog.AccessLogFormatOneofCase.Format when log.Format.Length > 0 => new AccessLogConfig(log.Path, Formats.Text(scope, "format", log.Format, FormatUse.LogLine)),
+            FileAccessLog.AccessLogFormatOneofCase.JsonFormat => new AccessLogConfig(log.Path, Formats.Json(scope, "json_format", log.JsonFormat, FormatUse.LogLine)),
+            FileAccessLog.AccessLogFormatOneofCase.TypedJsonFormat => new AccessLogConfig(log.Path, Formats.Json(scope, "typed_json_format", log.TypedJsonFormat, FormatUse.LogLine)),
             FileAccessLog.AccessLogFormatOneofCase.LogFormat => Format(scope.In("log_format", log.LogFormat), log.Path, log.LogFormat),
-            _ => new AccessLogConfig(log.Path, null, []),
+            _ => new AccessLogConfig(log.Path),
         };
     }
 
     private static AccessLogConfig? Stream(Scope scope, string path, SubstitutionFormatString? format)
     {
         FieldWalk.Check(scope);
-        return format is null ? new AccessLogConfig(path, null, []) : Format(scope.In("log_format", format), path, format);
+        return format is null ? new AccessLogConfig(path) : Format(scope.In("log_format", format), path, format);
     }
 
-    private static AccessLogConfig? Format(Scope scope, string path, SubstitutionFormatString format)
-    {
-        switch (format.FormatCase)
-        {
-            case SubstitutionFormatString.FormatOneofCase.TextFormat:
-                return Text(scope, "text_format", path, format.TextFormat);
-            case SubstitutionFormatString.FormatOneofCase.TextFormatSource:
-                return Values.Data(scope.In("text_format_source", format.TextFormatSource), format.TextFormatSource) is { } text
-                    ? Text(scope, "text_format_source", path, text.ToStringUtf8())
-                    : null;
-            case SubstitutionFormatString.FormatOneofCase.JsonFormat:
-                return Json(scope, "json_format", path, format.JsonFormat);
-            default:
-                scope.Error("", "NARU-C101", "a log format needs text_format, text_format_source or json_format");
-                return null;
-        }
-    }
-
-    private static AccessLogConfig Text(Scope scope, string field, string path, string format)
-    {
-        scope.CheckFormat(field, format, FormatUse.LogLine);
-        return new AccessLogConfig(path, format, []);
-    }
-
-    private static AccessLogConfig? Json(Scope scope, string field, string path, Struct json)
-    {
-        var fields = ImmutableArray.CreateBuilder<KeyValuePair<string, string>>(json.Fields.Count);
-        foreach ((string key, Value value) in json.Fields)
-        {
-            if (value.KindCase == Value.KindOneofCase.StringValue) scope.CheckFormat(field, value.StringValue, FormatUse.LogLine);
-            switch (value.KindCase)
-            {
-                case Value.KindOneofCase.StringValue: fields.Add(new(key, value.StringValue)); break;
-                case Value.KindOneofCase.NumberValue: fields.Add(new(key, value.NumberValue.ToString(System.Globalization.CultureInfo.InvariantCulture))); break;
-                case Value.KindOneofCase.BoolValue: fields.Add(new(key, value.BoolValue ? "true" : "false")); break;
-                default:
-                    scope.Error(field, "NARU-C113", $"the value of \"{key}\" is not a text", "nested JSON is not supported; give each key one format");
-                    return null;
-            }
-        }
-        return new AccessLogConfig(path, null, fields.ToImmutable());
-    }
+    private static AccessLogConfig? Format(Scope scope, string path, SubstitutionFormatString format) =>
+        Formats.Read(scope, format, FormatUse.LogLine) is { } source ? new AccessLogConfig(path, source) : null;
 }

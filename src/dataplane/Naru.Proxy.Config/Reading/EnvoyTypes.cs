@@ -46,6 +46,7 @@ public static class EnvoyTypes
         Envoy.Extensions.Filters.Network.Echo.V3.EchoReflection.Descriptor,
         Envoy.Extensions.Filters.Network.SniCluster.V3.SniClusterReflection.Descriptor,
         Envoy.Extensions.Filters.Http.UpstreamCodec.V3.UpstreamCodecReflection.Descriptor,
+        Envoy.Extensions.Formatter.ReqWithoutQuery.V3.ReqWithoutQueryReflection.Descriptor,
         Envoy.Extensions.Filters.Udp.UdpProxy.V3.UdpProxyReflection.Descriptor,
         Envoy.Extensions.Network.DnsResolver.Cares.V3.CaresDnsResolverReflection.Descriptor,
         Envoy.Extensions.Network.DnsResolver.Getaddrinfo.V3.GetaddrinfoDnsResolverReflection.Descriptor,

@@ -12,13 +12,13 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
   + common_http_protocol_options always_set_request_id_in_response request_headers_timeout path_with_escaped_slashes_action
   + http2_protocol_options forward_client_cert_details set_current_client_cert_details xff_num_trusted_hops internal_address_config
   + strip_matching_host_port strip_any_host_port append_x_forwarded_port strip_trailing_host_dot stream_error_on_invalid_http_message
+  + local_reply_config
   ~ request_id_extension: request ids are UUIDs
   ~ access_log_flush_interval flush_access_log_on_new_request access_log_options: a request is logged once, when it has ended
   ~ http3_protocol_options: HTTP/3 is not supported
   ~ add_proxy_protocol_connection_state: there is no filter state
   - scoped_routes: use route_config or rds
   - tracing: spans are not exported yet
-  - local_reply_config: local replies have a fixed form
 envoy.extensions.filters.network.http_connection_manager.v3.Rds
   + config_source route_config_name
 envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter
@@ -54,8 +54,44 @@ envoy.config.core.v3.Http2ProtocolOptions
   ~ stream_error_on_invalid_http_messaging override_stream_error_on_invalid_http_message: a malformed message ends its stream only (RFC 9113 8.1.1)
   - custom_settings_parameters: other settings are not sent
 envoy.config.accesslog.v3.AccessLog
-  + name typed_config
-  - filter: every request is logged
+  + name typed_config filter
+envoy.config.accesslog.v3.AccessLogFilter
+  + status_code_filter duration_filter not_health_check_filter traceable_filter runtime_filter and_filter or_filter header_filter
+  + response_flag_filter grpc_status_filter metadata_filter log_type_filter
+  - extension_filter: there are no such extensions; use the filters by status, header and flag
+envoy.config.accesslog.v3.StatusCodeFilter
+  + comparison
+envoy.config.accesslog.v3.DurationFilter
+  + comparison
+envoy.config.accesslog.v3.ComparisonFilter
+  + op value
+envoy.config.core.v3.RuntimeUInt32
+  + default_value
+  ~ runtime_key: values of the runtime are not read yet
+envoy.config.accesslog.v3.NotHealthCheckFilter
+envoy.config.accesslog.v3.TraceableFilter
+envoy.config.accesslog.v3.RuntimeFilter
+  + percent_sampled use_independent_randomness
+  ~ runtime_key: values of the runtime are not read yet
+envoy.config.accesslog.v3.AndFilter
+  + filters
+envoy.config.accesslog.v3.OrFilter
+  + filters
+envoy.config.accesslog.v3.HeaderFilter
+  + header
+envoy.config.accesslog.v3.ResponseFlagFilter
+  + flags
+envoy.config.accesslog.v3.GrpcStatusFilter
+  + statuses exclude
+envoy.config.accesslog.v3.MetadataFilter
+  + match_if_key_not_found
+  ~ matcher: nothing writes dynamic metadata, so that no key is ever found
+envoy.config.accesslog.v3.LogTypeFilter
+  + types exclude
+envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig
+  + mappers body_format
+envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper
+  + filter status_code body body_format_override headers_to_add
 envoy.extensions.access_loggers.file.v3.FileAccessLog
   + path format json_format typed_json_format log_format
 envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
@@ -63,8 +99,9 @@ envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
 envoy.extensions.access_loggers.stream.v3.StderrAccessLog
   + log_format
 envoy.config.core.v3.SubstitutionFormatString
-  + text_format json_format text_format_source
-  ~ content_type json_format_options: a line of a log has no content type, and its keys keep their order
+  + text_format json_format text_format_source omit_empty_values content_type formatters
+  ~ json_format_options: the names of an object are always sorted
+envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery
 envoy.type.v3.Percent
   + value
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig

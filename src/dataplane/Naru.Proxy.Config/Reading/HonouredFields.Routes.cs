@@ -89,7 +89,7 @@ envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
 envoy.config.route.v3.RedirectAction
   + host_redirect path_redirect prefix_rewrite regex_rewrite response_code https_redirect scheme_redirect strip_query port_redirect
 envoy.config.route.v3.DirectResponseAction
-  + status body
+  + status body body_format
 envoy.config.core.v3.HeaderValueOption
   + header append append_action keep_empty_value
 envoy.config.core.v3.HeaderValue

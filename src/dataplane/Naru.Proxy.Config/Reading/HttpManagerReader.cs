@@ -78,6 +78,7 @@ internal static class HttpManagerReader
             Upgrades = Upgrades(scope, manager),
             StreamErrors = manager.StreamErrorOnInvalidHttpMessage ?? false,
             AccessLogs = AccessLogs.All(scope, "access_log", manager.AccessLog),
+            LocalReplies = manager.LocalReplyConfig is { } replies ? LocalReplies.Read(scope.In("local_reply_config", replies), replies) : null,
         };
         foreach ((string field, string value) in new[] { ("server_name", manager.ServerName), ("via", manager.Via) })
         {

@@ -4,6 +4,7 @@ using Envoy.Config.Core.V3;
 using Envoy.Config.Route.V3;
 using Google.Protobuf;
 using RetryPolicy = Envoy.Config.Route.V3.RetryPolicy;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Config.Reading;
 
@@ -235,7 +236,9 @@ internal static class RouteActions
         }
         ByteString? body = action.Body is { } source ? Values.Data(scope.In("body", source), source) : ByteString.Empty;
         if (body is null) return null;
-        if (body.Length <= maxBody) return new DirectResponseActionConfig((int)action.Status, [.. body.Span]);
+        FormatSource? format = null;
+        if (action.BodyFormat is { } given && (format = Formats.Read(scope.In("body_format", given), given, FormatUse.Body)) is null) return null;
+        if (body.Length <= maxBody) return new DirectResponseActionConfig((int)action.Status, [.. body.Span]) { BodyFormat = format };
         scope.Error("body", "NARU-C102", $"the body has {body.Length} bytes; the most is {maxBody}", "raise max_direct_response_body_size_bytes in the route configuration");
         return null;
     }

@@ -74,6 +74,14 @@ internal readonly struct Scope(ResourcePass pass, IMessage message, string path)
         foreach (Diagnostic fault in found.Items) Add(fault.Severity, field, fault.Code, fault.Message, fault.Remedy);
     }
 
+    /// <summary>The same of a format as configuration has it.</summary>
+    public void CheckFormat(string field, FormatSource format, FormatUse use)
+    {
+        var found = new Diagnostics();
+        AccessLogFormat.Compile(format, found, use);
+        foreach (Diagnostic fault in found.Items) Add(fault.Severity, field, fault.Code, fault.Message, fault.Remedy);
+    }
+
     private void Add(Severity severity, string field, string code, string cause, string? remedy)
     {
         string full = field.Length == 0 ? Path : Path.Length == 0 ? field : $"{Path}.{field}";

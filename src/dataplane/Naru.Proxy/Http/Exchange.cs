@@ -33,7 +33,6 @@ internal enum AbortReason : byte
 internal sealed class Exchange : IRequestInfo, IPooled
 {
     bool IPooled.IsRented { get; set; }
-    private static long s_streamIds;
     private byte[] _text = new byte[64];
     private RequestHeaders? _requestHeaders;
     private ResponseHeaders? _responseHeaders;
@@ -131,6 +130,9 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public bool RequestBodyBuffered;
     public bool Continued;
     public bool WantAccessLog;
+
+    /// <summary>It asked how we are: logs may leave it out.</summary>
+    public bool IsHealthCheck;
     public bool BodyPassed;
     public ref bool RequestSent => ref Try.RequestSent;
 
@@ -166,7 +168,6 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public long BytesSent, HeadBytesSent;
     public ref long UpstreamHeadBytes => ref Try.HeadBytes;
     public ref long UpstreamHeadSent => ref Try.HeadSent;
-    public long StreamId;
 
     public ReadOnlySpan<byte> Bytes => HeadBytes;
 
@@ -244,8 +245,8 @@ internal sealed class Exchange : IRequestInfo, IPooled
         WantAccessLog = manager.Logs.Length > 0;
         ResponseHeadCopy.Clear();
         ResponseTrailerCopy.Clear();
-        if (WantAccessLog) Started = DateTime.UtcNow;
-        StreamId = 0;
+        Started = WantAccessLog ? DateTime.UtcNow : default;
+        IsHealthCheck = false;
     }
 
     /// <summary>Starts the reader of this request's body: as soon as it is known how the body is framed, and before anything can answer, so
@@ -423,15 +424,11 @@ internal sealed class Exchange : IRequestInfo, IPooled
         int family = Status / 100;
         if (family is >= 1 and <= 5) shard[HttpStats.Rq1xx + family - 1]++;
         Manager.Stats.HistogramOf(Worker.Index, HttpStats.RqTime).Record(Worker.Milliseconds(StartTicks, ResponseEndTicks));
-        foreach ((AccessLogFormat format, AccessLogSink sink) in Manager.Logs)
-        {
-            Scratch.Clear();
-            format.Write(this, Scratch);
-            sink.Write(Worker.Index, Scratch.Written);
-        }
+        foreach (AccessLog log in Manager.Logs) log.Write(this, this, Scratch, Worker.Index);
     }
 
-    DateTime IRequestInfo.StartTime => Started == default ? DateTime.UtcNow : Started;
+    // Looked up late where no log wants it: formats of headers are rare.
+    DateTime IRequestInfo.StartTime => Started != default ? Started : Started = DateTime.UtcNow - Stopwatch.GetElapsedTime(StartTicks);
 
     ResponseFlags IRequestInfo.Flags => Flags;
 
@@ -479,7 +476,8 @@ internal sealed class Exchange : IRequestInfo, IPooled
             case RequestText.RouteName: return AsText(Route?.Config.Name ?? "");
             case RequestText.UpstreamHost:
             case RequestText.UpstreamRemoteAddress: return Host is null ? default : Host.State.DisplayBytes;
-            case RequestText.UpstreamHostName: return Host is null ? default : Host.Hostname;
+            case RequestText.UpstreamHostName: return Host is null ? default : Host.Hostname is { Length: > 0 } name ? name : Host.State.DisplayBytes;
+            case RequestText.StreamId: return ((IRequestInfo)this).TryGetHeader(HeaderSource.Request, "x-request-id"u8, out ReadOnlySpan<byte> id) ? id : default;
             case RequestText.UpstreamCluster:
                 return Target is null ? default : AsText(Target.Slot.Current?.Config.AltStatName is { Length: > 0 } alt ? alt : Target.Slot.Name);
             case RequestText.UpstreamClusterRaw: return Target is null ? default : AsText(Target.Slot.Name);
@@ -490,7 +488,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
             case RequestText.DownstreamLocalAddress: return AsText(Connection.Local.ToString());
             case RequestText.DownstreamDirectLocalAddress: return AsText(Connection.LocalAddress().ToString());
             case RequestText.FilterChainName: return Connection.Chain!.Name;
-            case RequestText.RequestedServerName: return AsText(Connection.Info?.ServerName is { Length: > 0 } name ? name : Connection.Tls?.Sni ?? "");
+            case RequestText.RequestedServerName: return AsText(Connection.Info?.ServerName is { Length: > 0 } server ? server : Connection.Tls?.Sni ?? "");
             case RequestText.LocalReplyBody: return LocalBody.Span;
             case RequestText.NaruReason: return Reason is null ? default : AsText(LocalReply.Said(this));
             default: return default;
@@ -525,7 +523,6 @@ internal sealed class Exchange : IRequestInfo, IPooled
         RequestNumber.UpstreamWireBytesSent => Attempts > 0 ? UpstreamHeadSent + RequestBodyBytes : 0,
         RequestNumber.UpstreamRequestAttemptCount => Attempts,
         RequestNumber.ConnectionId => Connection.Id,
-        RequestNumber.StreamId => StreamId == 0 ? StreamId = Interlocked.Increment(ref s_streamIds) : StreamId,
         _ => -1,
     };
 

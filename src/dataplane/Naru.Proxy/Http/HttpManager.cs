@@ -30,13 +30,14 @@ internal sealed class HttpManager
         .. new[] { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128" }.Select(r => new AddressRange(System.Net.IPNetwork.Parse(r))),
     ];
 
-    public HttpManager(HttpConnectionManagerConfig config, StatBlock stats, RouteTable? inline, RouteSlot? slot, (AccessLogFormat, AccessLogSink)[] logs)
+    public HttpManager(HttpConnectionManagerConfig config, StatBlock stats, RouteTable? inline, RouteSlot? slot, AccessLog[] logs)
     {
         Config = config;
         Stats = stats;
         _inline = inline;
         _slot = slot;
         Logs = logs;
+        if (config.LocalReplies is { } replies) LocalReplies = new LocalReplies(replies);
         _internal = config.InternalAddresses is not { } own ? [] : own.Ranges.IsEmpty ? s_private : [.. own.Ranges.Select(r => new AddressRange(r))];
         ServerLine = Encoding.ASCII.GetBytes($"server: {config.ServerName}\r\n");
         Via = Encoding.ASCII.GetBytes(config.Via);
@@ -71,6 +72,9 @@ internal sealed class HttpManager
         return false;
     }
 
+    /// <summary>What becomes of answers of our own; null leaves them.</summary>
+    public LocalReplies? LocalReplies { get; }
+
     /// <summary>Clients on this machine are told why the proxy answers itself (<c>--explain</c>).</summary>
     public bool Explains { get; init; }
 
@@ -81,7 +85,7 @@ internal sealed class HttpManager
     public StatBlock Stats { get; }
     public RouteTable? Routes => _inline ?? _slot?.Current;
     public string RouteName => _inline?.Config.Name ?? _slot?.Name ?? "";
-    public (AccessLogFormat Format, AccessLogSink Sink)[] Logs { get; }
+    public AccessLog[] Logs { get; }
     public byte[] ServerLine { get; }
     public byte[] Via { get; }
     public byte[][] Upgrades { get; }

@@ -3,10 +3,12 @@
 // told what, the access log knows.
 using System.Text;
 using Naru.Core;
+using Naru.Http.Headers;
 using Naru.Http.Http1;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Http;
 
@@ -32,6 +34,8 @@ internal static class LocalReply
     {
         Because(x, reason, detail);
         x.Status = reason.Status;
+        // Envoy counts the try for which there was no host.
+        if (reason == Reasons.NoHealthyUpstream && x.Attempts == 0) x.Attempts = 1;
         if (reason == Reasons.Overflow) extra = "x-envoy-overloaded: true\r\n";
         else if (reason == Reasons.Overloaded) extra = "x-envoy-local-overloaded: true\r\n";
         else if (reason == Reasons.EscapedSlash) extra = $"location: {Location(x)}\r\n";
@@ -48,22 +52,49 @@ internal static class LocalReply
     /// <summary>Code and sentence of the exchange's <see cref="Exchange.Reason"/>, in printable ASCII.</summary>
     public static string Said(Exchange x) => $"{x.Reason!.Code} {Clean(Sentence(x, x.Reason, x.ReasonDetail))}";
 
-    private static ValueTask<bool> SendAsync(Exchange x, string said, byte[] body, string contentType, string extra, int grpc)
+    /// <summary>Answers as a route says, with a body made of the request (Envoy: DirectResponseAction.body_format).</summary>
+    public static ValueTask<bool> SendAsync(Exchange x, BodyFormat format, byte[] body, string extra)
     {
-        byte[] reason = Encoding.ASCII.GetBytes(said);
+        // Not even the status is known yet.
+        x.ResponseHeaders.BeginOwn(isLocal: true);
+        return SendAsync(x, "", format.Make(x, body), format.ContentType, extra, -1, formatted: true);
+    }
+
+    // In Envoy's order (prepareLocalReply): the route's headers, the listener's mapper and format, then form and type of the body.
+    private static ValueTask<bool> SendAsync(Exchange x, string said, byte[] body, string contentType, string extra, int grpc, bool formatted = false)
+    {
+        x.LocalBody = body;
+        x.Mutations ??= x.Route?.Headers;
+        ResponseHeaders head = ResponseWriter.BeginLocal(x, said, extra);
+        if (x.Manager.LocalReplies is { } replies)
+        {
+            byte[] before = body;
+            string typeBefore = TypeOf(head);
+            ResponseFlags flags = x.Flags;
+            // What a codec refuses is flagged for the log only.
+            if (x.Reason is { Flags: ResponseFlags.DownstreamProtocolError } && x.Details.StartsWith("http", StringComparison.Ordinal)) x.Flags = ResponseFlags.None;
+            replies.Apply(x, ref body, ref contentType);
+            x.Flags = flags;
+            // A type of the mapper's own stays.
+            formatted = (formatted || !body.AsSpan().SequenceEqual(before)) && TypeOf(head) == typeBefore;
+        }
         switch (ReplyForms.Of(x))
         {
             case ReplyForm.Grpc:
                 // A trailers-only answer (gRPC over HTTP/2, "Responses"), whatever the HTTP status would have been.
-                extra = $"{extra}content-type: application/grpc\r\n{Status(x, grpc)}{Message(body)}";
+                head.Set("content-type"u8, "application/grpc"u8);
+                SetStatus(x, head, grpc, body);
                 x.Status = 200;
-                return WriteAsync(x, reason, [], extra, "");
+                return WriteAsync(x, []);
             case ReplyForm.GrpcWeb:
                 // Envoy's filter keeps the HTTP status, and tells a gRPC one where there is something to say.
-                extra = $"{extra}content-type: {Encoding.ASCII.GetString(GrpcWeb.AnswerType(x))}\r\n{(body.Length > 0 ? Status(x, grpc) + Message(body) : "")}";
-                return WriteAsync(x, reason, [], extra, "");
+                head.Set("content-type"u8, GrpcWeb.AnswerType(x));
+                if (body.Length > 0) SetStatus(x, head, grpc, body);
+                return WriteAsync(x, []);
             default:
-                return WriteAsync(x, reason, body, extra, contentType);
+                if (body.Length == 0) head.Remove("content-type"u8);
+                else if (formatted || !head.Has(KnownHeader.ContentType)) head.Set("content-type"u8, Encoding.Latin1.GetBytes(contentType));
+                return WriteAsync(x, body);
         }
     }
 
@@ -78,25 +109,26 @@ internal static class LocalReply
         return SendAsync(x, "", Encoding.ASCII.GetBytes(answer.Body), "text/plain", answer.Lines, answer.Reason.Grpc);
     }
 
-    private static string Status(Exchange x, int grpc) => $"grpc-status: {(grpc >= 0 ? grpc : ReplyForms.GrpcStatus(x.Status))}\r\n";
+    private static string TypeOf(ResponseHeaders head) => head.TryGet("content-type"u8, out ReadOnlySpan<byte> type) ? Encoding.Latin1.GetString(type) : "";
 
-    private static string Message(byte[] body) => body.Length > 0 ? $"grpc-message: {ReplyForms.GrpcMessage(body)}\r\n" : "";
+    private static void SetStatus(Exchange x, ResponseHeaders head, int grpc, byte[] body)
+    {
+        if (!head.Has("grpc-status"u8)) head.Set("grpc-status"u8, grpc >= 0 ? grpc : ReplyForms.GrpcStatus(x.Status));
+        if (body.Length > 0) head.Set("grpc-message"u8, Encoding.ASCII.GetBytes(ReplyForms.GrpcMessage(body)));
+    }
 
-    private static async ValueTask<bool> WriteAsync(Exchange x, byte[] reason, byte[] body, string extra, string contentType)
+    private static async ValueTask<bool> WriteAsync(Exchange x, byte[] body)
     {
         // What has not been read cannot be told from the next request.
         if (!x.IsRequestRead || x.IsUpgrade) x.KeepAlive = false;
-        x.LocalBody = body;
-        x.Mutations ??= x.Route?.Headers;
         x.UncancelDownstream();
-        ResponseWriter.OpenLocal(x, reason, body, contentType, Encoding.Latin1.GetBytes(extra));
         if (!await FilterWalk.OwnAsync(x))
         {
             x.CutDownstream();
             return false;
         }
         IoBuffer o = x.Worker.Buffers.Rent();
-        ResponseWriter.WriteLocal(x, ref o, body, contentType);
+        ResponseWriter.WriteLocal(x, ref o, body);
         x.ResponseStarted = true;
         bool sent = await x.SendDownstreamAsync(o, (int)x.HeadBytesSent, end: true);
         x.Worker.Buffers.Return(o);

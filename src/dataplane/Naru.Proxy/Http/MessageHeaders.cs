@@ -123,6 +123,9 @@ internal sealed class ResponseHeaders(Exchange x) : HeadEdits
         IsLocal = isLocal;
     }
 
+    /// <summary>What comes from here on sees the status of the answer of our own.</summary>
+    public void KnowStatus() => IsLocal = false;
+
     /// <summary>It was written out.</summary>
     public void End()
     {

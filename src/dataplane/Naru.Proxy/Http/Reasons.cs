@@ -17,8 +17,8 @@ internal sealed record Reason(int Status, string Code, string Sentence, Response
     /// <summary>The gRPC status, where it is not that of the HTTP status; -1.</summary>
     public int Grpc { get; init; } = -1;
 
-    /// <summary>Body of the answer for those who are not told why; Envoy's words. Empty is none, and null stands for the words that belong
-    /// to <see cref="Details"/> (see <see cref="Reasons.Body"/>).</summary>
+    /// <summary>Body of the answer for those who are not told why; Envoy's words. Empty is none, null the status in words; of resets see
+    /// <see cref="Reasons.Body"/>.</summary>
     public string? Body { get; init; } = "";
 
     /// <summary>When it happens, for the reference page.</summary>
@@ -64,28 +64,24 @@ internal static class Reasons
 
     public static readonly Reason ConnectFailure = new(503, "NARU-U504", "upstream connection failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{remote_connection_failure}")
     {
-        Body = null,
         When = "The endpoint refused the connection or could not be reached.",
         Remedy = "Is the service running, and does it listen on that address and port?",
     };
 
     public static readonly Reason UpstreamTls = new(503, "NARU-U508", "TLS with the upstream failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{remote_connection_failure|TLS_error}")
     {
-        Body = null,
         When = "The handshake with the endpoint failed; the sentence says which side refused what.",
         Remedy = "Compare the names, dates and authorities that the sentence gives with the cluster's `UpstreamTlsContext`.",
     };
 
     public static readonly Reason ConnectTimeout = new(503, "NARU-U505", "upstream connection timed out", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{connection_timeout}")
     {
-        Body = null,
         When = "No connection within the cluster's `connect_timeout`.",
         Remedy = "Is a firewall swallowing packets? Raise `connect_timeout` for far endpoints.",
     };
 
     public static readonly Reason UpstreamReset = new(503, "NARU-U506", "the upstream closed the connection before it answered", ResponseFlags.UpstreamConnectionTermination, "upstream_reset_before_response_started{connection_termination}")
     {
-        Body = null,
         When = "The endpoint ended the connection or the stream before the head of its answer was whole.",
         Remedy = "Read the service's log: did it crash, or does it close idle connections sooner than the cluster's `idle_timeout`?",
     };
@@ -106,7 +102,6 @@ internal static class Reasons
 
     public static readonly Reason UpstreamProtocol = new(502, "NARU-U502", "the upstream's answer is not valid HTTP", ResponseFlags.UpstreamProtocolError, "upstream_reset_before_response_started{protocol_error}")
     {
-        Body = null,
         When = "The endpoint's answer breaks the rules of HTTP.",
         Remedy = "Does the endpoint speak the version the cluster says (HTTP/1, HTTP/2, TLS)? Else the service has to be mended.",
     };
@@ -119,7 +114,6 @@ internal static class Reasons
 
     public static readonly Reason Overflow = new(503, "NARU-B503", "circuit breaker open: too many connections, requests or waiters", ResponseFlags.UpstreamOverflow, "upstream_reset_before_response_started{overflow}")
     {
-        Body = null,
         When = "One of the cluster's `circuit_breakers` thresholds is reached.",
         Remedy = "Raise the threshold, add endpoints, or find out why the service has become slow.",
     };
@@ -321,9 +315,8 @@ internal static class Reasons
     /// <param name="retried">The request was sent more than once.</param>
     public static string Body(Reason reason, bool retried)
     {
-        if (reason.Body is { } body) return body;
         const string Reset = "upstream_reset_before_response_started{";
-        if (!reason.Details.StartsWith(Reset, StringComparison.Ordinal)) return Phrase(reason.Status);
+        if (!reason.Details.StartsWith(Reset, StringComparison.Ordinal)) return reason.Body ?? Phrase(reason.Status);
         string why = reason.Details[Reset.Length..].Split('|', '}')[0].Replace('_', ' ');
         return $"upstream connect error or disconnect/reset before headers. {(retried ? "retried and the latest " : "")}reset reason: {why}";
     }

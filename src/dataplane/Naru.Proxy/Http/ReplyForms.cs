@@ -40,8 +40,7 @@ internal static class ReplyForms
     public static bool IsGrpc(Exchange x) => IsGrpc(ContentType(x));
 
     /// <summary>The same of a content type.</summary>
-    public static bool IsGrpc(ReadOnlySpan<byte> type) =>
-        type.Length >= 16 && Ascii.EqualsIgnoreCase(type[..16], "application/grpc"u8) && (type.Length == 16 || type[16] == (byte)'+');
+    public static bool IsGrpc(ReadOnlySpan<byte> type) => GrpcCodes.IsGrpc(type);
 
     /// <summary>The request's content type, or nothing.</summary>
     public static ReadOnlySpan<byte> ContentType(Exchange x)
@@ -90,16 +89,8 @@ internal static class ReplyForms
             + $"\"detail\":\"{detail}\",\"flags\":\"{Encoding.ASCII.GetString(flags.Written)}\"}}\n");
     }
 
-    /// <summary>The gRPC status of an HTTP status (Envoy, as in gRPC's "HTTP to gRPC Status Code Mapping").</summary>
-    public static int GrpcStatus(int status) => status switch
-    {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 or 502 or 503 or 504 => 14,
-        _ => 2,
-    };
+    /// <summary>The gRPC status of an HTTP status.</summary>
+    public static int GrpcStatus(int status) => GrpcCodes.OfHttp(status);
 
     /// <summary>A body percent-encoded as <c>grpc-message</c> is (gRPC over HTTP/2, "Responses"), without the line end at its end.</summary>
     public static string GrpcMessage(ReadOnlySpan<byte> message)

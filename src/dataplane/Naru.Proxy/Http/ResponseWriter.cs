@@ -114,29 +114,26 @@ internal static class ResponseWriter
         o.Append("\r\n"u8);
     }
 
-    /// <summary>Puts the head of an answer of the proxy's own together, for filters to see.</summary>
+    /// <summary>Begins the head of an answer of our own with what the exchange's route says in it; whoever goes on knows its status.</summary>
     /// <param name="x">The exchange; its route mutations are used.</param>
     /// <param name="reason">Content of <c>x-naru-reason</c>, or empty.</param>
-    /// <param name="body">Body; left out for HEAD but still counted.</param>
-    /// <param name="contentType">Of a body.</param>
     /// <param name="extra">Whole header lines to add.</param>
-    public static void OpenLocal(Exchange x, ReadOnlySpan<byte> reason, ReadOnlySpan<byte> body, string contentType, ReadOnlySpan<byte> extra)
+    public static ResponseHeaders BeginLocal(Exchange x, string reason, string extra)
     {
         ResponseHeaders head = x.ResponseHeaders;
         head.BeginOwn(isLocal: true);
-        AddLines(head, extra);
-        if (reason.Length > 0) head.Add("x-naru-reason"u8, reason);
+        AddLines(head, Encoding.Latin1.GetBytes(extra));
+        if (reason.Length > 0) head.Add("x-naru-reason"u8, Encoding.ASCII.GetBytes(reason));
         RouteHeaders.ApplyToAnswer(x);
-        // A route may say what its answer is.
-        if (body.Length > 0 && contentType.Length > 0 && !head.Has(KnownHeader.ContentType)) head.Add("content-type"u8, Encoding.ASCII.GetBytes(contentType));
+        head.KnowStatus();
+        return head;
     }
 
-    /// <summary>Writes an answer of the proxy's own whose head was put together.</summary>
+    /// <summary>Writes an answer of our own whose head was begun.</summary>
     /// <param name="x">The exchange; its status and keep-alive are used.</param>
     /// <param name="o">Out buffer.</param>
     /// <param name="body">Body; left out for HEAD but still counted.</param>
-    /// <param name="contentType">Of a body.</param>
-    public static void WriteLocal(Exchange x, ref IoBuffer o, ReadOnlySpan<byte> body, string contentType)
+    public static void WriteLocal(Exchange x, ref IoBuffer o, ReadOnlySpan<byte> body)
     {
         int start = Begin(x, ref o, body.Length);
         StatusLine(x, o, x.Status, default);

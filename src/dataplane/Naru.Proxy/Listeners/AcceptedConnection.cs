@@ -324,7 +324,7 @@ internal sealed class AcceptedConnection : ListenerConnection
         record.Begin(this);
         record.Ended(reason, "", downstream: why);
         record.End(0, 0, Worker.Ticks);
-        foreach ((AccessLogFormat format, AccessLogSink sink) in tcp.Logs) record.Write(format, sink, Worker.Index);
+        record.Write(tcp.Logs, Worker.Index);
     }
 
     // It is no longer before its chain.

@@ -178,15 +178,14 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
         return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs)) { Explains = options.Explain, Filters = HttpFilterChain.Make(http.HttpFilters, context) };
     }
 
-    private (AccessLogFormat, AccessLogSink)[] Logs(IEnumerable<AccessLogConfig> configured)
+    private AccessLog[] Logs(IEnumerable<AccessLogConfig> configured)
     {
-        var logs = new List<(AccessLogFormat, AccessLogSink)>();
+        var logs = new List<AccessLog>();
         foreach (AccessLogConfig log in options.AccessLog is null ? [] : configured)
         {
             // Formats were compiled once already when the configuration was validated.
-            AccessLogFormat? format = log.Json.Length > 0 ? AccessLogFormat.CompileJson(log.Json, new Diagnostics())
-                : log.Format is { } text ? AccessLogFormat.Compile(text, new Diagnostics()) : AccessLogFormat.Default;
-            if (format is not null) logs.Add((format, options.AccessLog!.Open(log.Path)));
+            AccessLogFormat? format = log.Format is { } source ? AccessLogFormat.Compile(source, new Diagnostics()) : AccessLogFormat.Default;
+            if (format is not null) logs.Add(new AccessLog(format, options.AccessLog!.Open(log.Path), log.Filter is { } filter ? LogFilters.Compile(filter) : null));
         }
         return [.. logs];
     }

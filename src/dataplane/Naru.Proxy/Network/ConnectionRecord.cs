@@ -25,6 +25,11 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
 
     public DateTime StartTime { get; } = DateTime.UtcNow;
     public ResponseFlags Flags { get; private set; }
+
+    /// <summary>At which moment of what it is written.</summary>
+    public byte[] Type { get; init; } = "TcpConnectionEnd"u8.ToArray();
+
+    ReadOnlySpan<byte> IRequestInfo.LogType => Type;
     public string Cluster { get; set; } = "";
 
     public void Begin(ListenerConnection connection)
@@ -72,11 +77,9 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
 
     public void End(long received, long sent, long ticks) => (_received, _sent, _endTicks) = (received, sent, ticks);
 
-    public void Write(AccessLogFormat format, AccessLogSink sink, int worker)
+    public void Write(AccessLog[] logs, int worker)
     {
-        _line.Clear();
-        format.Write(this, _line);
-        sink.Write(worker, _line.Written);
+        foreach (AccessLog log in logs) log.Write(this, null, _line, worker);
     }
 
     private static byte[] Bytes(in SockAddr address) => Encoding.UTF8.GetBytes(address.ToString());

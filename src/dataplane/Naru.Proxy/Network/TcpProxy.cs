@@ -15,7 +15,7 @@ internal sealed class TcpProxy
     private readonly (ClusterSlot Slot, uint Weight)[] _targets;
     private readonly uint _total;
 
-    public TcpProxy(TcpProxyConfig config, StatBlock stats, ClusterDirectory clusters, (AccessLogFormat, AccessLogSink)[] logs)
+    public TcpProxy(TcpProxyConfig config, StatBlock stats, ClusterDirectory clusters, AccessLog[] logs)
     {
         Config = config;
         Stats = stats;
@@ -33,7 +33,7 @@ internal sealed class TcpProxy
     /// <summary>Schema <see cref="TcpStats"/>.</summary>
     public StatBlock Stats { get; }
 
-    public (AccessLogFormat Format, AccessLogSink Sink)[] Logs { get; }
+    public AccessLog[] Logs { get; }
 
     /// <summary>Asks for a way before bytes flow; null does not.</summary>
     public TcpTunnel? Tunnel { get; }

@@ -284,7 +284,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         if (_record is { } record)
         {
             record.End(_upward?.Bytes ?? 0, _downward?.Bytes ?? 0, Worker.Ticks);
-            foreach ((AccessLogFormat format, AccessLogSink sink) in _proxy.Logs) record.Write(format, sink, Worker.Index);
+            record.Write(_proxy.Logs, Worker.Index);
         }
         Close();
     }

@@ -1,13 +1,14 @@
 // udp_proxy compiled: where datagrams go, its limits, its counters (Envoy: UDP proxy).
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.LoadBalancing;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Network;
 
-internal sealed class UdpProxy(UdpProxyConfig config, StatRegistry registry, ClusterDirectory clusters, (AccessLogFormat, AccessLogSink)[] logs)
+internal sealed class UdpProxy(UdpProxyConfig config, StatRegistry registry, ClusterDirectory clusters, AccessLog[] logs)
 {
     public UdpProxyConfig Config { get; } = config;
 
@@ -18,7 +19,7 @@ internal sealed class UdpProxy(UdpProxyConfig config, StatRegistry registry, Clu
     public StatBlock ClusterStats { get; } = registry.Block($"cluster.{config.Cluster}", UdpClusterStats.Schema);
 
     public ClusterSlot Slot { get; } = clusters.GetOrAdd(config.Cluster);
-    public (AccessLogFormat Format, AccessLogSink Sink)[] Logs { get; } = logs;
+    public AccessLog[] Logs { get; } = logs;
 
     private readonly ulong _hashKey = SockAddr.StableHash(System.Text.Encoding.UTF8.GetBytes(config.HashKey));
 

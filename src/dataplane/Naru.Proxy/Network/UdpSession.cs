@@ -35,7 +35,7 @@ internal sealed unsafe class UdpSession : IoHandle, ITimerOwner
         _timer = new TimerNode(this);
         Fd = fd;
         if (proxy.Logs.Length == 0) return;
-        _record = new ConnectionRecord(Interlocked.Increment(ref s_ids), worker.Ticks) { Cluster = proxy.Slot.Name };
+        _record = new ConnectionRecord(Interlocked.Increment(ref s_ids), worker.Ticks) { Cluster = proxy.Slot.Name, Type = "UdpSessionEnd"u8.ToArray() };
         _record.Begin(key.Peer, server.LocalOf(key));
         _record.Attempted(host, 1);
         _record.Connected(Sys.LocalAddress(fd), worker.Ticks);
@@ -129,6 +129,6 @@ internal sealed unsafe class UdpSession : IoHandle, ITimerOwner
         _stats[UdpStats.SessActive]--;
         if (_record is not { } record) return;
         record.End(_received, _sent, _worker.Ticks);
-        foreach ((AccessLogFormat format, AccessLogSink sink) in _proxy.Logs) record.Write(format, sink, _worker.Index);
+        record.Write(_proxy.Logs, _worker.Index);
     }
 }

@@ -62,6 +62,9 @@ internal sealed class HeaderMatcher(HeaderMatcherConfig config)
         return Config.Invert;
     }
 
+    /// <summary>Whether a request without any headers fits.</summary>
+    public bool MatchesNone() => Config.Present is { } present ? (Config.TreatMissingAsEmpty == present) != Config.Invert : Config.TreatMissingAsEmpty && Fits(default) != Config.Invert;
+
     private bool Fits(ReadOnlySpan<byte> value)
     {
         if (Config.Range is { } range) return TryNumber(value, out long number) && number >= range.Start && number < range.End;

@@ -5,6 +5,7 @@ using System.Text;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.Filters;
+using Naru.Proxy.Http;
 
 namespace Naru.Proxy.Routing;
 
@@ -113,10 +114,14 @@ internal sealed class Route
         _query = [.. config.Match.QueryParameters.Select(q => new QueryMatcher(q))];
         Forward = config.Action is ForwardActionConfig forward ? new ForwardAction(this, forward, host, table, clusters, filters, levels) : null;
         Headers = HeaderMutations.Of(table.MostSpecificHeaderMutationsWins, config.Headers, host.Headers, table.Headers);
+        DirectBody = config.Action is DirectResponseActionConfig { BodyFormat: { } format } ? new BodyFormat(format) : null;
         Host = host;
     }
 
     public RouteConfig Config { get; }
+
+    /// <summary>Makes the body of a direct response; null where it is fixed.</summary>
+    public BodyFormat? DirectBody { get; }
     public VirtualHostConfig Host { get; }
     public ForwardAction? Forward { get; }
 

@@ -106,7 +106,8 @@ internal static class Router
                 x.Status = direct.Status;
                 x.Details = "direct_response";
                 // Of a status that speaks of a place, that place is the request's own (Envoy: DirectResponseAction).
-                return LocalReply.SendAsync(x, direct.Bytes, direct.Status is 201 or (>= 300 and < 400) ? $"location: {Redirects.Own(x)}\r\n" : "");
+                string here = direct.Status is 201 or (>= 300 and < 400) ? $"location: {Redirects.Own(x)}\r\n" : "";
+                return x.Route.DirectBody is { } format ? LocalReply.SendAsync(x, format, direct.Bytes, here) : LocalReply.SendAsync(x, direct.Bytes, here);
         }
     }
 

@@ -12,6 +12,8 @@ public enum FormatUse
     LogLine,
     /// <summary>A header value: absent is empty, CR, LF and NUL become spaces.</summary>
     HeaderValue,
+    /// <summary>A body: absent is <c>-</c>, values stand as they are.</summary>
+    Body,
 }
 
 /// <summary>A compiled format. Immutable, shared by all workers.</summary>
@@ -32,23 +34,17 @@ public sealed class AccessLogFormat
         [.. s_grpcNames.Select(n => Encoding.ASCII.GetBytes(n == "OK" ? n : string.Concat(n.Select((c, i) => i > 0 && char.IsUpper(c) ? "_" + c : c.ToString())).ToUpperInvariant()))];
 
     private readonly Operator[] _parts;
-    private readonly (byte[] Before, Operator[] Parts)[] _fields;
+    private readonly JsonNode? _json;
     private readonly FormatUse _use;
-    private readonly bool _json;
+    private readonly bool _omit;
 
-    private AccessLogFormat(Operator[] parts, FormatUse use)
+    private AccessLogFormat(Operator[] parts, JsonNode? json, FormatUse use, bool omit)
     {
         _parts = parts;
-        _fields = [];
+        _json = json;
         _use = use;
-        IsConstant = parts.All(p => p.Kind == OperatorKind.Literal);
-    }
-
-    private AccessLogFormat((byte[] Before, Operator[] Parts)[] fields)
-    {
-        _parts = [];
-        _fields = fields;
-        _json = true;
+        _omit = omit;
+        IsConstant = json is null && parts.All(p => p.Kind == OperatorKind.Literal);
     }
 
     /// <summary>Envoy's default line, ended by a line feed.</summary>
@@ -68,68 +64,95 @@ public sealed class AccessLogFormat
     /// <param name="subject">Its field path.</param>
     /// <returns>Null where anything was wrong.</returns>
     public static AccessLogFormat? Compile(string format, Diagnostics diagnostics, FormatUse use = FormatUse.LogLine, Place place = default, string? subject = null) =>
-        Parse(format, diagnostics, place, subject) is { } parts ? new AccessLogFormat(parts, use) : null;
+        Parse(format, diagnostics, place, subject) is { } parts ? new AccessLogFormat(parts, null, use, omit: false) : null;
 
-    /// <summary>Compiles a JSON format: one object a line, keys in order. A value that is one operator keeps its type (numbers stay numbers,
-    /// absent is null); others are strings.</summary>
-    /// <param name="fields">Keys and formats.</param>
-    /// <param name="diagnostics">As in <see cref="Compile"/>.</param>
+    /// <summary>Compiles a format as configuration has it. JSON is one object a line, its names sorted; a value that is one operator keeps its
+    /// type (numbers stay numbers, absent is null); others are texts.</summary>
+    /// <param name="source">The format.</param>
+    /// <param name="diagnostics">As above.</param>
+    /// <param name="use">What it is for.</param>
     /// <param name="place">Where it was written.</param>
     /// <param name="subject">Its field path.</param>
-    public static AccessLogFormat? CompileJson(IEnumerable<KeyValuePair<string, string>> fields, Diagnostics diagnostics, Place place = default, string? subject = null)
+    public static AccessLogFormat? Compile(FormatSource source, Diagnostics diagnostics, FormatUse use = FormatUse.LogLine, Place place = default, string? subject = null)
     {
-        var made = new List<(byte[], Operator[])>();
-        bool whole = true;
-        var buffer = new LineBuffer();
-        foreach ((string key, string format) in fields)
-        {
-            Operator[]? parts = Parse(format, diagnostics, place, $"{subject}.{key}".TrimStart('.'));
-            whole &= parts is not null;
-            buffer.Clear();
-            buffer.Append((byte)(made.Count == 0 ? '{' : ','));
-            buffer.Append((byte)'"');
-            Escapes.AppendJson(Encoding.UTF8.GetBytes(key), buffer);
-            buffer.Append("\":"u8);
-            made.Add((buffer.Written.ToArray(), parts ?? []));
-        }
-        return whole ? new AccessLogFormat([.. made]) : null;
+        if (source.Json is { } json)
+            return JsonNode.Make(json, source.OmitEmpty, (text, path) => Parse(text, diagnostics, place, $"{subject}{path}".TrimStart('.')), "") is { } root
+                ? new AccessLogFormat([], root, use, source.OmitEmpty)
+                : null;
+        return Parse(source.Text ?? "", diagnostics, place, subject) is { } parts ? new AccessLogFormat(parts, null, use, source.OmitEmpty) : null;
     }
 
     /// <summary>Appends the formatted request. Allocates nothing but what <paramref name="into"/> must grow.</summary>
     public void Write(IRequestInfo request, LineBuffer into)
     {
-        if (_json) { WriteJson(request, into); return; }
+        if (_json is not null)
+        {
+            WriteJson(_json, request, into);
+            into.Append((byte)'\n');
+            return;
+        }
         foreach (Operator part in _parts)
         {
-            if (!WriteValue(part, request, into, json: false) && _use == FormatUse.LogLine) into.Append((byte)'-');
+            if (!WriteValue(part, request, into, json: false) && _use != FormatUse.HeaderValue && !_omit) into.Append((byte)'-');
         }
     }
 
-    private void WriteJson(IRequestInfo request, LineBuffer into)
+    // False where the value is left out.
+    private bool WriteJson(JsonNode node, IRequestInfo request, LineBuffer into)
     {
-        if (_fields.Length == 0) into.Append((byte)'{');
-        foreach ((byte[] before, Operator[] parts) in _fields)
+        switch (node.Kind)
         {
-            into.Append(before);
-            bool single = parts.Length == 1 && parts[0].Kind != OperatorKind.Literal;
-            bool bare = single && parts[0] is { Kind: OperatorKind.Number or OperatorKind.Duration } or { Kind: OperatorKind.GrpcStatus, Style: 2 };
-            int start = into.Length;
-            if (!bare) into.Append((byte)'"');
-            bool any = false;
-            foreach (Operator part in parts)
-            {
-                bool present = WriteValue(part, request, into, json: true);
-                any |= present;
-                if (!present && !single) into.Append((byte)'-');
-            }
-            if (single && !any)
-            {
-                into.Truncate(start);
+            case JsonKind.Constant:
+                into.Append(node.Bytes);
+                return true;
+            case JsonKind.Single:
+                if (WriteSingle(node.Parts[0], request, into)) return true;
+                if (_omit) return false;
                 into.Append("null"u8);
-            }
-            else if (!bare) into.Append((byte)'"');
+                return true;
+            case JsonKind.Text:
+                into.Append((byte)'"');
+                foreach (Operator part in node.Parts)
+                {
+                    if (!WriteValue(part, request, into, json: true) && !_omit) into.Append((byte)'-');
+                }
+                into.Append((byte)'"');
+                return true;
+            default:
+                bool map = node.Kind == JsonKind.Map, any = false;
+                into.Append((byte)(map ? '{' : '['));
+                foreach (JsonNode child in node.Children)
+                {
+                    int before = into.Length;
+                    if (any) into.Append((byte)',');
+                    into.Append(child.Name);
+                    if (WriteJson(child, request, into)) any = true;
+                    else into.Truncate(before);
+                }
+                into.Append((byte)(map ? '}' : ']'));
+                // What is left out leaves no empty object behind, but for the whole.
+                return !_omit || !map || any || node == _json;
         }
-        into.Append("}\n"u8);
+    }
+
+    // One operator, with quotes unless it is a number; false, and nothing written, where it is absent.
+    private bool WriteSingle(Operator part, IRequestInfo request, LineBuffer into)
+    {
+        if (part.Kind == OperatorKind.Coalesce)
+        {
+            foreach (Operator choice in part.Choices) if (WriteSingle(choice, request, into)) return true;
+            return false;
+        }
+        bool bare = part is { Kind: OperatorKind.Number or OperatorKind.Duration } or { Kind: OperatorKind.GrpcStatus, Style: 2 } or { Kind: OperatorKind.Text, Part: AddressPart.Port };
+        int start = into.Length;
+        if (!bare) into.Append((byte)'"');
+        if (!WriteValue(part, request, into, json: true))
+        {
+            into.Truncate(start);
+            return false;
+        }
+        if (!bare) into.Append((byte)'"');
+        return true;
     }
 
     private bool WriteValue(Operator part, IRequestInfo request, LineBuffer into, bool json)
@@ -148,7 +171,20 @@ public sealed class AccessLogFormat
                 return Put(mark < 0 ? value : value[..mark], part, into, json);
             case OperatorKind.Text:
                 value = request.Text(part.Text);
-                return !value.IsEmpty && Put(Cut(value, part.Part), part, into, json);
+                // A body that is empty is there all the same.
+                if (value.IsEmpty) return _use == FormatUse.Body && part.Text == RequestText.LocalReplyBody;
+                if (part.MaskBits >= 0) return AddressMask.Write(Cut(value, AddressPart.WithoutPort), part.MaskBits, into);
+                return Put(Cut(value, part.Part), part, into, json);
+            case OperatorKind.Coalesce:
+                foreach (Operator choice in part.Choices)
+                {
+                    int length = into.Length;
+                    if (WriteValue(choice, request, into, json)) return true;
+                    into.Truncate(length);
+                }
+                return false;
+            case OperatorKind.LogType:
+                return Put(_use == FormatUse.HeaderValue ? "NotSet"u8 : request.LogType, part, into, json);
             case OperatorKind.Tls:
                 value = request.Tls(part.Party, part.Fact);
                 return !value.IsEmpty && Put(value, part, into, json);
@@ -158,9 +194,9 @@ public sealed class AccessLogFormat
                 long from = request.Nanoseconds(part.From), to = request.Nanoseconds(part.To);
                 return from >= 0 && to >= from && PutNumber((to - from) / part.Divisor, into);
             case OperatorKind.Flags:
-                int before = into.Length;
-                ResponseFlagNames.Append(request.Flags, into, part.LongNames);
-                return into.Length > before;
+                if (request.Flags == ResponseFlags.None) into.Append((byte)'-');
+                else ResponseFlagNames.Append(request.Flags, into, part.LongNames);
+                return true;
             case OperatorKind.StartTime:
                 part.Time!.Write(request.StartTime, into);
                 return true;
@@ -168,7 +204,11 @@ public sealed class AccessLogFormat
                 part.Time!.Write(DateTime.UtcNow, into);
                 return true;
             case OperatorKind.QueryParameter:
-                return request.TryGetHeader(HeaderSource.Request, ":path"u8, out value) && QueryParameter(value, part.Name, out value) && Put(value, part, into, json);
+                return request.TryGetHeader(HeaderSource.Request, ":path"u8, out value) && QueryParameter(Query(value), part.Name, out value) && PutDecoded(value, part, into, json);
+            case OperatorKind.QueryParameters:
+                if (!request.TryGetHeader(HeaderSource.Request, ":path"u8, out value)) return false;
+                value = Query(value);
+                return !value.IsEmpty && (part.Style == 1 ? PutDecoded(value, part, into, json) : Put(value, part, into, json));
             case OperatorKind.GrpcStatus:
                 return GrpcStatus(part, request, into, json);
             case OperatorKind.Fixed:
@@ -196,6 +236,7 @@ public sealed class AccessLogFormat
         }
         if (json) Escapes.AppendJson(value, into);
         else if (_use == FormatUse.HeaderValue) Escapes.AppendHeader(value, into);
+        else if (_use == FormatUse.Body) into.Append(value);
         else Escapes.AppendText(value, into);
         return true;
     }
@@ -217,14 +258,18 @@ public sealed class AccessLogFormat
         return host.Length > 1 && host[0] == '[' && host[^1] == ']' ? host[1..^1] : host;
     }
 
-    private static bool QueryParameter(ReadOnlySpan<byte> path, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
+    private static ReadOnlySpan<byte> Query(ReadOnlySpan<byte> path)
+    {
+        int mark = path.IndexOf((byte)'?');
+        if (mark < 0) return default;
+        path = path[(mark + 1)..];
+        int hash = path.IndexOf((byte)'#');
+        return hash < 0 ? path : path[..hash];
+    }
+
+    private static bool QueryParameter(ReadOnlySpan<byte> rest, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
     {
         value = default;
-        int mark = path.IndexOf((byte)'?');
-        if (mark < 0) return false;
-        ReadOnlySpan<byte> rest = path[(mark + 1)..];
-        int hash = rest.IndexOf((byte)'#');
-        if (hash >= 0) rest = rest[..hash];
         while (!rest.IsEmpty)
         {
             int and = rest.IndexOf((byte)'&');
@@ -238,12 +283,40 @@ public sealed class AccessLogFormat
         return false;
     }
 
-    // gRPC over HTTP/2, "Responses": the status is in the trailers, or in the headers of a trailers-only answer.
+    // Percent-encoded bytes stand for themselves (RFC 3986 2.1); what is no such triplet stays.
+    private bool PutDecoded(ReadOnlySpan<byte> value, Operator part, LineBuffer into, bool json)
+    {
+        if (value.IndexOf((byte)'%') < 0) return Put(value, part, into, json);
+        byte[]? rented = value.Length <= 256 ? null : System.Buffers.ArrayPool<byte>.Shared.Rent(value.Length);
+        Span<byte> decoded = rented ?? stackalloc byte[256];
+        int length = 0;
+        for (int i = 0; i < value.Length; i++)
+        {
+            if (value[i] == '%' && i + 2 < value.Length && char.IsAsciiHexDigit((char)value[i + 1]) && char.IsAsciiHexDigit((char)value[i + 2]))
+            {
+                decoded[length++] = (byte)(Hex(value[i + 1]) << 4 | Hex(value[i + 2]));
+                i += 2;
+            }
+            else decoded[length++] = value[i];
+        }
+        Put(decoded[..length], part, into, json);
+        if (rented is not null) System.Buffers.ArrayPool<byte>.Shared.Return(rented);
+        return true;
+
+        static int Hex(byte digit) => digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10;
+    }
+
+    // gRPC over HTTP/2, "Responses": the status is in the trailers, or in the headers of a trailers-only answer; without any, what its
+    // HTTP status stands for. Only gRPC calls have one.
     private bool GrpcStatus(Operator part, IRequestInfo request, LineBuffer into, bool json)
     {
-        if (!request.TryGetHeader(HeaderSource.ResponseTrailer, "grpc-status"u8, out ReadOnlySpan<byte> value) &&
-            !request.TryGetHeader(HeaderSource.Response, "grpc-status"u8, out value)) return false;
-        if (!System.Buffers.Text.Utf8Parser.TryParse(value, out int status, out int used) || used != value.Length) return Put("-1"u8, part, into, json);
+        if (!request.TryGetHeader(HeaderSource.Request, "content-type"u8, out ReadOnlySpan<byte> type)) return false;
+        bool isGrpc = GrpcCodes.IsGrpc(type);
+        // A gRPC-Web call that was translated is known by the status that it got.
+        if (!isGrpc && !(type.Length >= 20 && Ascii.EqualsIgnoreCase(type[..20], "application/grpc-web"u8))) return false;
+        int status = GrpcCodes.Of(request, orHttp: isGrpc);
+        if (status == GrpcCodes.Unreadable) return Put("-1"u8, part, into, json);
+        if (status == GrpcCodes.None) return false;
         if (part.Style == 2 || status < 0 || status >= s_grpcCamel.Length) { into.Append(status); return true; }
         into.Append((part.Style == 0 ? s_grpcCamel : s_grpcSnake)[status]);
         return true;
@@ -296,8 +369,9 @@ public sealed class AccessLogFormat
         name = format[start..i];
         if (i < format.Length && format[i] == '(')
         {
-            int close = format.IndexOf(')', i);
-            if (close < 0) return false;
+            // JSON may hold parentheses in its texts; it ends where the operator can end.
+            int close = name == "COALESCE" ? format.IndexOf("})", i, StringComparison.Ordinal) + 1 : format.IndexOf(')', i);
+            if (close <= 0) return false;
             argument = format[(i + 1)..close];
             i = close + 1;
         }

@@ -1,11 +1,13 @@
 // Envoy's command operators by name: what each reads and which arguments it takes.
 // Stands under AccessLogFormat, which parses the text around them. What the engine cannot know is refused here by name.
+using System.Globalization;
 using System.Text;
+using System.Text.Json;
 using Naru.Core;
 
 namespace Naru.Telemetry;
 
-internal enum OperatorKind { Literal, Header, HeaderWithoutQuery, Text, Number, Duration, Flags, StartTime, EmitTime, Path, QueryParameter, GrpcStatus, Fixed, UniqueId, Tls, Absent }
+internal enum OperatorKind { Literal, Header, HeaderWithoutQuery, Text, Number, Duration, Flags, StartTime, EmitTime, Path, QueryParameter, GrpcStatus, Fixed, UniqueId, Tls, Absent, Coalesce, QueryParameters, LogType }
 
 internal enum AddressPart { Whole, WithoutPort, Port }
 
@@ -28,6 +30,12 @@ internal sealed record Operator(OperatorKind Kind)
     public TlsParty Party { get; init; }
     public TlsFact Fact { get; init; }
     public int Style { get; init; }
+
+    /// <summary>How many bits of an address are shown; -1 for all of it.</summary>
+    public int MaskBits { get; init; } = -1;
+
+    /// <summary>The first that is present is taken.</summary>
+    public Operator[] Choices { get; init; } = [];
 }
 
 internal static class CommandOperators
@@ -78,7 +86,7 @@ internal static class CommandOperators
         Without(all, "RESPONSE_FLAGS_LONG", new Operator(OperatorKind.Flags) { LongNames = true });
         Without(all, "UNIQUE_ID", new Operator(OperatorKind.UniqueId));
         Without(all, "HOSTNAME", new Operator(OperatorKind.Fixed) { Bytes = Encoding.UTF8.GetBytes(Environment.MachineName) });
-        Without(all, "ACCESS_LOG_TYPE", new Operator(OperatorKind.Fixed) { Bytes = "DownstreamEnd"u8.ToArray() });
+        Without(all, "ACCESS_LOG_TYPE", new Operator(OperatorKind.LogType));
         Without(all, "GRPC_STATUS_NUMBER", new Operator(OperatorKind.GrpcStatus) { Style = 2 });
         all["GRPC_STATUS"] = (string a, out string? e) =>
         {
@@ -90,15 +98,64 @@ internal static class CommandOperators
         {
             e = a.Length == 0 ? "wants the name of a variable" : null;
             string? value = e is null ? Environment.GetEnvironmentVariable(a) : null;
-            return value is null ? new Operator(OperatorKind.Absent) : new Operator(OperatorKind.Fixed) { Bytes = Encoding.UTF8.GetBytes(value) };
+            return new Operator(OperatorKind.Fixed) { Bytes = Encoding.UTF8.GetBytes(value ?? "-") };
         };
         all["QUERY_PARAM"] = (string a, out string? e) =>
         {
             e = a.Length == 0 ? "wants the name of a query parameter" : null;
             return new Operator(OperatorKind.QueryParameter) { Name = Encoding.UTF8.GetBytes(a) };
         };
+        all["QUERY_PARAMS"] = (string a, out string? e) =>
+        {
+            e = a is "ORIG" or "DECODED" or "" ? null : "wants ORIG or DECODED";
+            return new Operator(OperatorKind.QueryParameters) { Style = a == "DECODED" ? 1 : 0 };
+        };
         all["PATH"] = CreatePath;
+        all["COALESCE"] = CreateCoalesce;
         return all;
+    }
+
+    // {"operators": ["NAME", {"command": "NAME", "param": "…", "max_length": n}]}
+    private static Operator? CreateCoalesce(string argument, out string? error)
+    {
+        var choices = new List<Operator>();
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(argument);
+            if (document.RootElement.ValueKind != JsonValueKind.Object || !document.RootElement.TryGetProperty("operators", out JsonElement list)
+                || list.ValueKind != JsonValueKind.Array || list.GetArrayLength() == 0)
+            {
+                error = "wants {\"operators\": [...]} with one operator at least";
+                return null;
+            }
+            foreach (JsonElement item in list.EnumerateArray())
+            {
+                string? name = item.ValueKind == JsonValueKind.String ? item.GetString() : Member(item, "command")?.GetString();
+                string? parameter = Member(item, "param")?.GetString();
+                int most = Member(item, "max_length")?.GetInt32() ?? -1;
+                if (name is null or "COALESCE")
+                {
+                    error = name is null ? "an operator is a name, or an object with \"command\"" : "does not hold itself";
+                    return null;
+                }
+                if (Create(name, parameter, out (string Code, string Message, string? Remedy)? wrong) is not { } made)
+                {
+                    error = wrong!.Value.Message;
+                    return null;
+                }
+                made.MaxLength = most;
+                choices.Add(made);
+            }
+        }
+        catch (Exception fault) when (fault is JsonException or InvalidOperationException or FormatException)
+        {
+            error = $"its argument is no such JSON: {fault.Message}";
+            return null;
+        }
+        error = null;
+        return new Operator(OperatorKind.Coalesce) { Choices = [.. choices] };
+
+        static JsonElement? Member(JsonElement item, string name) => item.ValueKind == JsonValueKind.Object && item.TryGetProperty(name, out JsonElement value) ? value : null;
     }
 
     private static void AddHeaders(Dictionary<string, Factory> all)
@@ -147,7 +204,12 @@ internal static class CommandOperators
             })
         {
             Without(all, name + "_ADDRESS", Text(text));
-            Without(all, name + "_ADDRESS_WITHOUT_PORT", Text(text, AddressPart.WithoutPort));
+            all[name + "_ADDRESS_WITHOUT_PORT"] = (string a, out string? e) =>
+            {
+                int bits = -1;
+                e = a.Length == 0 || (int.TryParse(a, NumberStyles.None, CultureInfo.InvariantCulture, out bits) && bits <= 128) ? null : "wants a number of bits, 0 to 128";
+                return Text(text, AddressPart.WithoutPort) with { MaskBits = bits };
+            };
             Without(all, name + "_PORT", Text(text, AddressPart.Port));
         }
         Without(all, "UPSTREAM_HOST", Text(RequestText.UpstreamHost));
@@ -224,7 +286,6 @@ internal static class CommandOperators
                 ("DOWNSTREAM_HEADER_BYTES_SENT", RequestNumber.DownstreamHeaderBytesSent),
                 ("DOWNSTREAM_HEADER_BYTES_RECEIVED", RequestNumber.DownstreamHeaderBytesReceived),
                 ("CONNECTION_ID", RequestNumber.ConnectionId), ("UPSTREAM_CONNECTION_ID", RequestNumber.UpstreamConnectionId),
-                ("STREAM_ID", RequestNumber.StreamId),
             })
         {
             Without(all, name, new Operator(OperatorKind.Number) { Number = number });
@@ -244,6 +305,7 @@ internal static class CommandOperators
                 ("DOWNSTREAM_TRANSPORT_FAILURE_REASON", RequestText.DownstreamTransportFailureReason),
                 ("REQUESTED_SERVER_NAME", RequestText.RequestedServerName), ("LOCAL_REPLY_BODY", RequestText.LocalReplyBody),
                 ("NARU_REASON", RequestText.NaruReason),
+                ("STREAM_ID", RequestText.StreamId),
                 ("FILTER_CHAIN_NAME", RequestText.FilterChainName), ("TRACE_ID", RequestText.TraceId), ("SPAN_ID", RequestText.SpanId),
             })
         {

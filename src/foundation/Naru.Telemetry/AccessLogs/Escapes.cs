@@ -2,6 +2,7 @@
 // Stands under AccessLogFormat. Text uses \xNN as nginx does, so that "..." stays one field; JSON uses RFC 8259.
 using System.Buffers;
 using System.Text;
+using System.Text.Unicode;
 
 namespace Naru.Telemetry;
 
@@ -35,17 +36,25 @@ public static class Escapes
         }
     }
 
-    /// <summary>Appends for the inside of a JSON string. Bytes that are not UTF-8 become U+FFFD.</summary>
+    /// <summary>Appends for the inside of a JSON string (RFC 8259 7). Bytes that are not UTF-8 count as Latin-1, and in such a value everything
+    /// but plain ASCII becomes <c>\u00NN</c> (Envoy).</summary>
     public static void AppendJson(ReadOnlySpan<byte> value, LineBuffer into)
     {
-        while (true)
+        bool valid = true;
+        for (bool first = true; ; first = false)
         {
             int odd = value.IndexOfAnyExcept(s_plain);
             if (odd < 0) { into.Append(value); return; }
             into.Append(value[..odd]);
             value = value[odd..];
-            if (!Next(value, out Rune rune, out int length)) into.Append("\\ufffd"u8);
-            else if (rune.Value is '"' or '\\')
+            if (first) valid = Utf8.IsValid(value);
+            if (!valid || !Next(value, out Rune rune, out int length))
+            {
+                AppendUnicode(value[0], into);
+                value = value[1..];
+                continue;
+            }
+            if (rune.Value is '"' or '\\')
             {
                 into.Append((byte)'\\');
                 into.Append((byte)rune.Value);
@@ -84,7 +93,7 @@ public static class Escapes
         into.Append("0123456789ABCDEF"u8[b & 15]);
     }
 
-    private static void AppendUnicode(int value, LineBuffer into)
+    internal static void AppendUnicode(int value, LineBuffer into)
     {
         into.Append("\\u"u8);
         for (int shift = 12; shift >= 0; shift -= 4) into.Append("0123456789abcdef"u8[value >> shift & 15]);

@@ -60,6 +60,8 @@ public enum RequestText
     LocalReplyBody,
     /// <summary>Code and sentence of an answer that the proxy made itself (ours; docs/reference/reasons.md).</summary>
     NaruReason,
+    /// <summary>Id of the stream: that of the request (<c>x-request-id</c>).</summary>
+    StreamId,
     /// <summary>Name of the filter chain.</summary>
     FilterChainName,
     /// <summary>W3C trace id, 32 hexadecimal digits.</summary>
@@ -105,8 +107,6 @@ public enum RequestNumber
     ConnectionId,
     /// <summary>Upstream connection, unique in the process.</summary>
     UpstreamConnectionId,
-    /// <summary>Request, unique in the process.</summary>
-    StreamId,
 }
 
 /// <summary>Moments in the life of a request (names as in Envoy's <c>COMMON_DURATION</c>).</summary>
@@ -146,6 +146,9 @@ public interface IRequestInfo
 
     /// <summary>What went wrong, if anything did.</summary>
     ResponseFlags Flags { get; }
+
+    /// <summary>At which moment of what an entry is written (Envoy: AccessLogType).</summary>
+    ReadOnlySpan<byte> LogType => "DownstreamEnd"u8;
 
     /// <summary>The first header of that name.</summary>
     /// <param name="source">Which header section.</param>

@@ -33,7 +33,7 @@ public sealed class ConnectionEndTests : IAsyncDisposable
 
     private TcpProxyConfig Proxy(string cluster = "backend") => EngineBench.Proxy(cluster) with
     {
-        AccessLogs = [new AccessLogConfig(Log, "%RESPONSE_FLAGS%|%CONNECTION_TERMINATION_DETAILS%|%DOWNSTREAM_LOCAL_CLOSE_REASON%|%UPSTREAM_TRANSPORT_FAILURE_REASON%|%DOWNSTREAM_TRANSPORT_FAILURE_REASON%\n", [])],
+        AccessLogs = [new AccessLogConfig(Log, new FormatSource { Text = "%RESPONSE_FLAGS%|%CONNECTION_TERMINATION_DETAILS%|%DOWNSTREAM_LOCAL_CLOSE_REASON%|%UPSTREAM_TRANSPORT_FAILURE_REASON%|%DOWNSTREAM_TRANSPORT_FAILURE_REASON%\n" })],
     };
 
     // The line of the log, and that of the debug log.

@@ -254,7 +254,7 @@ public sealed class TcpProxyTests
         {
             TcpProxyConfig proxy = EngineBench.Proxy() with
             {
-                AccessLogs = [new AccessLogConfig(path, "%BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_HOST% %UPSTREAM_CLUSTER% %RESPONSE_FLAGS% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\n", [])],
+                AccessLogs = [new AccessLogConfig(path, new FormatSource { Text = "%BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_HOST% %UPSTREAM_CLUSTER% %RESPONSE_FLAGS% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\n" })],
             };
             bench.Apply(EngineBench.Cluster(backend.Port), EngineBench.Listener(EngineBench.Chain(proxy)));
             using RawClient client = await bench.ConnectAsync();
