@@ -186,7 +186,7 @@ internal sealed class Cluster
     {
         UpstreamProtocol.Http1 => false,
         UpstreamProtocol.Http2 => true,
-        UpstreamProtocol.Downstream => x.Stream is not null,
+        UpstreamProtocol.Downstream => x.SpeaksHttp2,
         _ => pool.AlpnHttp2 == true,
     };
 

@@ -17,7 +17,7 @@ internal sealed partial class BodyReader
     private int _rawStart, _rawLeft;
 
     /// <summary>The current piece's first byte.</summary>
-    public unsafe byte* PieceBytes => (_fromOut ? _out!.Memory : Buffer.Memory) + PieceStart;
+    public unsafe byte* PieceBytes => (_fromOut ? _out!.Memory : _from.Memory) + PieceStart;
 
     /// <summary>Whether pieces are not the bytes that came.</summary>
     public bool IsForWeb => _web != GrpcWebForm.None;
@@ -57,7 +57,7 @@ internal sealed partial class BodyReader
             BodyEvent found = NextRaw();
             if (found == BodyEvent.End && !_base64.IsWhole) return BodyEvent.Refused;
             if (found != BodyEvent.Data) return found;
-            if (!_base64.Decode(new Span<byte>(Buffer.Memory + PieceStart, PieceLength), out int length)) return BodyEvent.Refused;
+            if (!_base64.Decode(new Span<byte>(_from.Memory + PieceStart, PieceLength), out int length)) return BodyEvent.Refused;
             if (Done && !_base64.IsWhole) return BodyEvent.Refused;
             PieceLength = length;
             if (length > 0) return BodyEvent.Data;
@@ -93,7 +93,7 @@ internal sealed partial class BodyReader
     {
         _out ??= _worker.Buffers.Rent();
         int take = Math.Min(_rawLeft, _out.Capacity / 4 * 3);
-        Base64.EncodeToUtf8(new ReadOnlySpan<byte>(Buffer.Memory + _rawStart, take), new Span<byte>(_out.Memory, _out.Capacity), out _, out int written);
+        Base64.EncodeToUtf8(new ReadOnlySpan<byte>(_from.Memory + _rawStart, take), new Span<byte>(_out.Memory, _out.Capacity), out _, out int written);
         _rawStart += take;
         _rawLeft -= take;
         return OutPiece(written);

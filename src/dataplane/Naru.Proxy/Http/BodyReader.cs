@@ -16,6 +16,22 @@ internal enum BodyEvent
     Refused,
 }
 
+/// <summary>What came of taking a whole body in.</summary>
+internal enum BufferResult
+{
+    /// <summary>All of it is here.</summary>
+    Whole,
+
+    /// <summary>It is longer than the limit.</summary>
+    TooLarge,
+
+    /// <summary>The client left, or the exchange was given up.</summary>
+    Gone,
+
+    /// <summary>Its framing is broken.</summary>
+    Refused,
+}
+
 internal enum FillResult
 {
     Filled,
@@ -28,7 +44,7 @@ internal sealed partial class BodyReader
 {
     private const int MaxTrailerBytes = 8 * 1024;
     private const int MaxTrailerFields = 64;
-    private const int MostKept = 4;
+    private const int MostKept = 64 * 1024;
     private TcpSocket _socket = null!;
     private Http2Stream? _stream;
     private Worker _worker = null!;
@@ -39,31 +55,37 @@ internal sealed partial class BodyReader
     private bool _ended;
     private bool _filledUp;
     private IoBuffer? _pinned;
-    // A stream's pieces that were taken and may be wanted again, and how many of them were given out.
+
+    // What was taken and may be wanted again, in buffers of our own; a cursor behind what was given out; how much more may be kept.
     private readonly List<IoBuffer> _kept = [];
-    private int _next;
-    // HTTP/1: while the body is kept, where in the buffer it begins, and how long it is.
-    private int _bodyStart;
-    private long _length;
+    private int _at;
+    private int _offset;
+    private long _room;
     private bool _keeps;
     private bool _touched;
+
+    // The buffer of the current piece.
+    private IoBuffer _from = null!;
 
     /// <summary>The read buffer; whatever follows the body in it belongs to the next message.</summary>
     public IoBuffer Buffer { get; private set; } = null!;
 
-    /// <summary>Offset of the current piece in <see cref="Buffer"/>.</summary>
+    /// <summary>Offset of the current piece in its buffer, see <see cref="PieceBytes"/>.</summary>
     public int PieceStart { get; private set; }
 
     /// <summary>Length of the current piece.</summary>
     public int PieceLength { get; private set; }
 
-    /// <summary>Whether the whole body was seen.</summary>
+    /// <summary>Whether the whole body was given out.</summary>
     public bool Done { get; private set; }
 
     /// <summary>Whether the framing says where the body ends: a connection that ends before is a broken message.</summary>
     public bool EndsItself => _stream is not null || _kind != BodyKind.UntilClose;
 
-    /// <summary>Body bytes seen.</summary>
+    /// <summary>Whether the whole body was taken off its connection; what of it is kept may be given out still, or again.</summary>
+    public bool IsWhole { get; private set; }
+
+    /// <summary>Body bytes taken off the connection.</summary>
     public long Bytes { get; private set; }
 
     /// <summary>Raw bytes received by <see cref="FillAsync"/>.</summary>
@@ -87,14 +109,13 @@ internal sealed partial class BodyReader
         Buffer = buffer;
         _pinned = pinned ? buffer : null;
         _kind = kind;
-        _remaining = _length = length;
-        _bodyStart = buffer.Start;
+        _remaining = length;
         _chunks = default;
         Trailers.StartTrailers();
         _inTrailers = _ended = _filledUp = _touched = _keeps = false;
-        _next = 0;
+        _at = _offset = 0;
         ResetWeb();
-        Done = kind == BodyKind.None;
+        Done = IsWhole = kind == BodyKind.None;
         PieceLength = 0;
         Bytes = Received = 0;
     }
@@ -108,9 +129,9 @@ internal sealed partial class BodyReader
         Buffer = null!;
         Trailers.StartTrailers();
         _inTrailers = _ended = _filledUp = _touched = _keeps = false;
-        _next = 0;
+        _at = _offset = 0;
         ResetWeb();
-        Done = false;
+        Done = IsWhole = false;
         PieceLength = 0;
         Bytes = Received = 0;
     }
@@ -126,43 +147,70 @@ internal sealed partial class BodyReader
         ? new ReadOnlySpan<byte>(buffer.Memory, stream.Trailers.Length)
         : _stream is null && Trailers.Length > 0 ? new ReadOnlySpan<byte>(Buffer.Memory + TrailerStart, Trailers.Length) : default;
 
-    /// <summary>From the first byte on it is kept while it is short, so that it can be begun again; only before anything was taken.</summary>
-    public void Keep() => _keeps = true;
+    /// <summary>From the first byte on it is kept while it is no longer than <paramref name="limit"/> bytes, so that it can be begun again;
+    /// only before anything was taken. What a buffering filter kept already stays.</summary>
+    public void Keep(long limit = MostKept)
+    {
+        if (_keeps) return;
+        _keeps = true;
+        _room = limit;
+    }
 
     /// <summary>Whether all of it that was taken can be had again: it is kept while it is short and no answer has begun, so that a
     /// request whose body comes behind its head (every gRPC call) can be sent anew when nobody has processed it.</summary>
-    public bool MayReplay => !_touched || (_keeps && _stream is null or { IsReset: false });
+    public bool MayReplay => !_touched || (_keeps && !_decodes && (IsWhole || _stream is null or { IsReset: false }));
 
     /// <summary>Begins again at the first byte; only after <see cref="MayReplay"/>.</summary>
     public void Rewind()
     {
         if (!_touched) return;
-        _next = 0;
+        _at = _offset = 0;
         Done = false;
         PieceLength = 0;
-        Bytes = 0;
-        if (_stream is not null) return;
-        Buffer.Start = _bodyStart;
-        _remaining = _length;
-        _chunks = default;
-        _inTrailers = false;
     }
 
-    /// <summary>Nothing will be sent anew: what was kept goes back, but for the piece that may be on its way.</summary>
+    /// <summary>Takes the whole body in before it is given to anybody, who then reads it from the first byte on.</summary>
+    /// <param name="x">Told about progress.</param>
+    /// <param name="limit">Most bytes of it.</param>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public async ValueTask<BufferResult> BufferAsync(Exchange x, long limit)
+    {
+        _keeps = true;
+        _room = limit - Bytes;
+        while (true)
+        {
+            switch (NextRaw())
+            {
+                case BodyEvent.Data:
+                    if (!_keeps) return BufferResult.TooLarge;
+                    break;
+                case BodyEvent.End:
+                    Rewind();
+                    return BufferResult.Whole;
+                case BodyEvent.Refused:
+                    return BufferResult.Refused;
+                default:
+                    if (await FillAsync() != FillResult.Filled) return BufferResult.Gone;
+                    x.Touch();
+                    break;
+            }
+        }
+    }
+
+    /// <summary>Nothing will be sent anew: what was kept goes back, but for what was not given out yet or may be on its way.</summary>
     public void StopKeeping()
     {
         if (!_keeps) return;
         _keeps = false;
-        if (_next < 2) return;
-        ReturnKept(_next - 1);
-        _next = 1;
+        ReturnSpent();
     }
 
-    /// <summary>Nothing is sent any more: pieces that were kept go back.</summary>
+    /// <summary>Nothing is sent any more: what was kept goes back.</summary>
     public void Forget()
     {
         _keeps = false;
         if (_kept.Count > 0) ReturnKept(_kept.Count);
+        _at = _offset = 0;
     }
 
     /// <summary>The exchange is over: what the reader holds goes back, and it knows of no body until it is started again.</summary>
@@ -171,12 +219,12 @@ internal sealed partial class BodyReader
         Forget();
         if (TakeOwn() is { } own) _worker.Buffers.Return(own);
         EndWeb();
-        Done = false;
+        Done = IsWhole = false;
         Bytes = Received = 0;
         Trailers.StartTrailers();
-        _next = 0;
         _stream = null;
         _socket = null!;
+        _from = null!;
         _kind = BodyKind.UntilClose;
     }
 
@@ -186,37 +234,80 @@ internal sealed partial class BodyReader
         _kept.RemoveRange(0, count);
     }
 
-    private IoBuffer? TakePiece(Http2Stream stream)
+    private void ReturnSpent()
     {
-        if (_next < _kept.Count) return _kept[_next++];
-        if (_keeps && _kept.Count == MostKept) StopKeeping();
-        if (!_keeps)
-        {
-            // What was kept last is on its way no more.
-            if (_kept.Count > 0) ReturnKept(_kept.Count);
-            _next = 0;
-            return stream.Take();
-        }
-        if (stream.Detach() is not { } piece) return null;
-        _kept.Add(piece);
-        _next++;
-        return piece;
+        if (_at == 0) return;
+        ReturnKept(_at);
+        _at = 0;
     }
+
+    // What was kept and not given out since the last beginning. The piece given out before is over with this call.
+    private bool GiveKept()
+    {
+        while (_at < _kept.Count)
+        {
+            IoBuffer kept = _kept[_at];
+            if (_offset < kept.Count)
+            {
+                _from = kept;
+                PieceStart = kept.Start + _offset;
+                PieceLength = kept.Count - _offset;
+                _offset = kept.Count;
+                Done = IsWhole && _at == _kept.Count - 1;
+                return true;
+            }
+            if (_at == _kept.Count - 1) break;
+            _at++;
+            _offset = 0;
+        }
+        if (!_keeps && _kept.Count > 0) Forget();
+        return false;
+    }
+
+    // A piece of the read buffer is copied, one of a stream is ours already.
+    private void KeepPiece(int start, int length)
+    {
+        if (length > _room)
+        {
+            StopKeeping();
+            return;
+        }
+        _room -= length;
+        while (length > 0)
+        {
+            if (_kept.Count == 0 || _kept[^1].Room == 0) _kept.Add(_worker.Buffers.Rent());
+            IoBuffer last = _kept[^1];
+            int take = Math.Min(length, last.Room);
+            last.Append(Window(start, take));
+            start += take;
+            length -= take;
+        }
+        _at = _kept.Count - 1;
+        _offset = _kept[^1].Count;
+    }
+
+    private unsafe ReadOnlySpan<byte> Window(int start, int length) => new(Buffer.Memory + start, length);
 
     private BodyEvent NextOfStream(Http2Stream stream)
     {
-        if (TakePiece(stream) is { } piece)
+        IoBuffer? piece = _keeps ? stream.Detach() : stream.Take();
+        if (piece is null)
         {
-            Buffer = piece;
-            Piece(piece.Start, piece.Count);
-            // Known to be the last one: the end can go with it.
-            Done = _next == _kept.Count && stream.EndReceived && !stream.HasPieces;
-            return BodyEvent.Data;
+            PieceLength = 0;
+            return stream.EndReceived ? BodyEvent.End : BodyEvent.NeedMore;
         }
-        PieceLength = 0;
-        if (!stream.EndReceived) return BodyEvent.NeedMore;
-        Done = true;
-        return BodyEvent.End;
+        if (_keeps)
+        {
+            if (piece.Count > _room) StopKeeping();
+            _room -= piece.Count;
+            _kept.Add(piece);
+            _at = _kept.Count - 1;
+            _offset = piece.Count;
+        }
+        Piece(piece, piece.Start, piece.Count);
+        // Known to be the last one: the end can go with it.
+        Done = IsWhole = stream.EndReceived && !stream.HasPieces;
+        return BodyEvent.Data;
     }
 
     /// <summary>The next piece, without waiting.</summary>
@@ -226,25 +317,28 @@ internal sealed partial class BodyReader
     {
         if (Done) return BodyEvent.End;
         _touched = true;
-        if (_stream is not null) return NextOfStream(_stream);
-        switch (_kind)
+        if (_kept.Count > 0 && GiveKept()) return BodyEvent.Data;
+        if (IsWhole)
         {
-            case BodyKind.Length:
-            case BodyKind.UntilClose:
-                int take = _kind == BodyKind.Length ? (int)Math.Min(Buffer.Count, _remaining) : Buffer.Count;
-                if (take == 0)
-                {
-                    if (!_ended || _kind == BodyKind.Length) return BodyEvent.NeedMore;
-                    Done = true;
-                    return BodyEvent.End;
-                }
-                Piece(Buffer.Start, take);
-                Buffer.Start += take;
-                if (_kind == BodyKind.Length && (_remaining -= take) == 0) Done = true;
-                return BodyEvent.Data;
-            default:
-                return NextChunk();
+            PieceLength = 0;
+            Done = true;
+            return BodyEvent.End;
         }
+        BodyEvent found = _stream is not null ? NextOfStream(_stream) : NextOfSocket();
+        if (found == BodyEvent.End) Done = IsWhole = true;
+        else if (found == BodyEvent.Data && _keeps && _stream is null) KeepPiece(PieceStart, PieceLength);
+        return found;
+    }
+
+    private BodyEvent NextOfSocket()
+    {
+        if (_kind == BodyKind.Chunked) return NextChunk();
+        int take = _kind == BodyKind.Length ? (int)Math.Min(Buffer.Count, _remaining) : Buffer.Count;
+        if (take == 0) return _ended && _kind == BodyKind.UntilClose ? BodyEvent.End : BodyEvent.NeedMore;
+        Piece(Buffer, Buffer.Start, take);
+        Buffer.Start += take;
+        if (_kind == BodyKind.Length && (_remaining -= take) == 0) Done = IsWhole = true;
+        return BodyEvent.Data;
     }
 
     private BodyEvent NextChunk()
@@ -256,7 +350,7 @@ internal sealed partial class BodyReader
             switch (found)
             {
                 case ChunkEvent.Data:
-                    Piece(Buffer.Start - data, data);
+                    Piece(Buffer, Buffer.Start - data, data);
                     return BodyEvent.Data;
                 case ChunkEvent.NeedMore:
                     return BodyEvent.NeedMore;
@@ -275,9 +369,7 @@ internal sealed partial class BodyReader
                 return BodyEvent.Refused;
         }
         Buffer.Start += Trailers.Length;
-        if (Underscores != UnderscoreHeaders.Allow && !SiftTrailers()) return BodyEvent.Refused;
-        Done = true;
-        return BodyEvent.End;
+        return Underscores == UnderscoreHeaders.Allow || SiftTrailers() ? BodyEvent.End : BodyEvent.Refused;
     }
 
     private unsafe bool SiftTrailers()
@@ -287,8 +379,9 @@ internal sealed partial class BodyReader
         return moved == 0 || Underscores == UnderscoreHeaders.Drop;
     }
 
-    private void Piece(int start, int length)
+    private void Piece(IoBuffer buffer, int start, int length)
     {
+        _from = buffer;
         PieceStart = start;
         PieceLength = length;
         Bytes += length;
@@ -300,7 +393,6 @@ internal sealed partial class BodyReader
     {
         if (_stream is { } stream)
         {
-            if (_next < _kept.Count) return FillResult.Filled;
             if (!stream.MayRead) await stream.Readable();
             return stream.Cancelled ? FillResult.Cancelled : stream.IsReset && !stream.EndReceived && !stream.HasPieces ? FillResult.Failed : FillResult.Filled;
         }
@@ -327,8 +419,6 @@ internal sealed partial class BodyReader
 
     private void MakeRoom()
     {
-        if (_keeps && !KeepAndMakeRoom()) StopKeeping();
-        if (_keeps) return;
         if (ReferenceEquals(Buffer, _pinned))
         {
             IoBuffer own = Buffer.Count > BufferPool.Small / 2 ? _worker.Buffers.RentLarge() : _worker.Buffers.Rent();
@@ -351,23 +441,6 @@ internal sealed partial class BodyReader
         if (Buffer.Room > 0) return;
         Buffer.Compact();
         if (Buffer.Room == 0) Buffer = _worker.Buffers.Grow(Buffer);
-    }
-
-    // What was read stays before what comes, as long as it is short.
-    private unsafe bool KeepAndMakeRoom()
-    {
-        int kept = Buffer.End - _bodyStart;
-        if (kept >= MostKept * BufferPool.Small) return false;
-        bool pinned = ReferenceEquals(Buffer, _pinned);
-        if (!pinned && Buffer.Room > 0) return true;
-        IoBuffer next = kept > BufferPool.Small / 2 ? _worker.Buffers.RentLarge() : _worker.Buffers.Rent();
-        next.Append(new ReadOnlySpan<byte>(Buffer.Memory + _bodyStart, kept));
-        next.Start = Buffer.Start - _bodyStart;
-        if (pinned) Buffer.Start = Buffer.End;
-        else _worker.Buffers.Return(Buffer);
-        Buffer = next;
-        _bodyStart = 0;
-        return true;
     }
 
     /// <summary>The buffer that the reader rented besides the pinned one, with what it read behind the body; null where there is none.

@@ -55,119 +55,113 @@ internal sealed class Exchange : IRequestInfo, IPooled
         Deadlines = new Deadlines(this);
     }
 
+    /// <summary>The client's side, and the connection that it is (HTTP/1) or rides on.</summary>
+    public IDownstream Down = null!;
     public ListenerConnection Connection = null!;
-
-    /// <summary>Set where HTTP/2 is spoken downstream; else <see cref="Connection"/> is an <see cref="Http1Connection"/>.</summary>
-    public Http2Stream? Stream;
 
     /// <summary>The try under way, or the last one.</summary>
     public AttemptState Try;
 
-    /// <summary>The stream upstream, where HTTP/2 is spoken there.</summary>
-    public ref Http2Stream? UpstreamStream => ref Try.Stream;
-
-    /// <summary><c>:scheme</c> is https: in HTTP/2 as the client says, in HTTP/1 by x-forwarded-proto or a target in absolute form.</summary>
-    public bool IsHttps;
-
-    /// <summary>The target says what the scheme is.</summary>
-    public bool TargetHasScheme;
     public HttpManager Manager = null!;
+
+    /// <summary>Holds the request's head, and what of its body came with it.</summary>
     public IoBuffer In = null!;
 
-    /// <summary>The filters that see the exchange, from the moment its route is looked for; null for none.</summary>
-    public FilterRun? Filters;
+    // Each new with every exchange; see ExchangeState.
+    private RequestFacts _facts;
+    private RouteChoice _choice;
+    private FilterState _filtering;
+    private BodyProgress _body;
+    private Outcome _outcome;
+    private Limits _limits;
 
-    /// <summary>The cluster's filters that see the current try; null for none.</summary>
-    public FilterRun? UpstreamFilters;
+    public long StartTicks => _facts.StartTicks;
+    public ref DateTime Started => ref _facts.Started;
+    public bool WantAccessLog => _facts.WantAccessLog;
+    public ref bool IsHealthCheck => ref _facts.IsHealthCheck;
+    public ref bool IsHttps => ref _facts.IsHttps;
+    public ref bool TargetHasScheme => ref _facts.TargetHasScheme;
+    public ref int HeadOffset => ref _facts.HeadOffset;
+    public ref Http1Framing Framing => ref _facts.Framing;
+    public ref int AuthorityStart => ref _facts.AuthorityStart;
+    public ref int AuthorityLength => ref _facts.AuthorityLength;
+    public ref int PathStart => ref _facts.PathStart;
+    public ref int PathLength => ref _facts.PathLength;
+    public ref int QueryStart => ref _facts.QueryStart;
+    public ref int QueryLength => ref _facts.QueryLength;
+    public ref byte[]? NormalizedPath => ref _facts.NormalizedPath;
+    public ref byte[]? MadeAuthority => ref _facts.MadeAuthority;
+    public ref bool HasQuery => ref _facts.HasQuery;
+    public ref bool IsHead => ref _facts.IsHead;
+    public ref bool IsIdempotent => ref _facts.IsIdempotent;
+    public ref bool IsUpgrade => ref _facts.IsUpgrade;
+    public ref bool IsConnect => ref _facts.IsConnect;
+    public ref GrpcWebForm Web => ref _facts.Web;
+    public ref GrpcWebForm WebAnswer => ref _facts.WebAnswer;
+    public ref SockAddr Client => ref _facts.Client;
+    public ref bool ClientKnown => ref _facts.ClientKnown;
+    public ref bool ClientIsInternal => ref _facts.ClientIsInternal;
 
-    /// <summary>What a filter answered.</summary>
-    public FilterAnswer? FilterAnswer;
+    public ref VirtualHost? VirtualHost => ref _choice.VirtualHost;
+    public ref Route? Route => ref _choice.Route;
+    public ref WeightedTarget? Target => ref _choice.Target;
+    public ref HeaderMutations? Mutations => ref _choice.Mutations;
 
-    // A gRPC-Web call, and how its answer is wanted.
-    public GrpcWebForm Web, WebAnswer;
+    public ref Host? Host => ref _choice.Host;
+    public ref PoolWaiter? Waiter => ref _choice.Waiter;
 
-    /// <summary>The answer is one of gRPC that a gRPC-Web client is to have in its form.</summary>
-    public bool AnswersWeb;
+    public ref FilterRun? Filters => ref _filtering.Chain;
+    public ref FilterRun? UpstreamFilters => ref _filtering.Upstream;
+    public ref FilterAnswer? FilterAnswer => ref _filtering.Answer;
+    public ref bool AnswersWeb => ref _filtering.AnswersWeb;
 
-    // See ClientAddress, which fills them in when somebody asks.
-    public SockAddr Client;
-    public bool ClientKnown, ClientIsInternal;
-    public int HeadOffset;
-    public Http1Framing Framing;
+    public ref bool RequestBodyBuffered => ref _body.Buffered;
+    public ref bool BodyPassed => ref _body.Passed;
+    public ref bool Continued => ref _body.Continued;
 
-    // Offsets within the head, but the path where it was normalized and the authority where it was made.
-    public int AuthorityStart, AuthorityLength;
-    public int PathStart, PathLength;
-    public int QueryStart, QueryLength;
-    public bool HasQuery;
-    public byte[]? NormalizedPath, MadeAuthority;
-    public bool IsHead, IsIdempotent, IsUpgrade, IsConnect;
+    public ref int Status => ref _outcome.Status;
+    public ref int Attempts => ref _outcome.Attempts;
+    public ref int Retried => ref _outcome.Retried;
+    public ref Permit RetryPermit => ref _outcome.RetryPermit;
+    public ref ResponseFlags Flags => ref _outcome.Flags;
+    public ref string Details => ref _outcome.Details;
+    public ref string ReasonDetail => ref _outcome.ReasonDetail;
+    public ref Reason? Reason => ref _outcome.Reason;
+    public ref ReadOnlyMemory<byte> LocalBody => ref _outcome.LocalBody;
+    public ref bool ResponseStarted => ref _outcome.ResponseStarted;
+    public ref bool KeepAlive => ref _outcome.KeepAlive;
+    public ref bool EndsWithClose => ref _outcome.EndsWithClose;
+    public ref bool IsTunnelled => ref _outcome.IsTunnelled;
+    public ref AbortReason Abort => ref _outcome.Abort;
+    public ref long RequestEndTicks => ref _outcome.RequestEndTicks;
+    public ref long ResponseEndTicks => ref _outcome.ResponseEndTicks;
+    public ref long BytesSent => ref _outcome.BytesSent;
+    public ref long HeadBytesSent => ref _outcome.HeadBytesSent;
 
-    public VirtualHost? VirtualHost;
-    public Route? Route;
-    public WeightedTarget? Target;
-    public Host? Host;
+    public ref long TimeoutMs => ref _limits.TimeoutMs;
+    public ref long PerTryMs => ref _limits.PerTryMs;
+    public ref long GrpcTimeoutMs => ref _limits.GrpcTimeoutMs;
+    public ref Config.RetryPolicyConfig? Retry => ref _limits.Retry;
+    public ref bool TimesOutWith204 => ref _limits.TimesOutWith204;
+
     public ref UpstreamConnection? Upstream => ref Try.Connection;
-
-    /// <summary>TLS of the connection that the last try rode on.</summary>
+    public ref Http2Stream? UpstreamStream => ref Try.Stream;
     public ref TlsSession? UpstreamTls => ref Try.Tls;
-    public HeaderMutations? Mutations;
-    public int Attempts;
-
-    public int Status;
-    public ResponseFlags Flags;
-    public string Details = "";
-    public ref byte[]? TransportFailure => ref Try.TransportFailure;
-
-    /// <summary>Why the proxy answered, or cut the answer, itself; null where the answer is another's.</summary>
-    public Reason? Reason;
-    public string ReasonDetail = "";
-    public bool ResponseStarted;
-    public bool KeepAlive;
-
-    /// <summary>Only the end of the connection ends the answer (HTTP/1.0): cut, it must not look like that.</summary>
-    public bool EndsWithClose;
-    public bool RequestBodyBuffered;
-    public bool Continued;
-    public bool WantAccessLog;
-
-    /// <summary>It asked how we are: logs may leave it out.</summary>
-    public bool IsHealthCheck;
-    public bool BodyPassed;
-    public ref bool RequestSent => ref Try.RequestSent;
-
-    /// <summary>A tunnel stands: bytes go both ways, and either side may end first.</summary>
-    public bool IsTunnelled;
-
-    /// <summary>The last try went over HTTP/2.</summary>
     public ref bool UpstreamIsHttp2 => ref Try.IsHttp2;
-    public PoolWaiter? Waiter;
-
-    /// <summary>Retries that were granted.</summary>
-    public int Retried;
-
-    /// <summary>Held from the first retry on.</summary>
-    public Permit RetryPermit;
-    public ReadOnlyMemory<byte> LocalBody;
-
-    // The route's limits, or what the request makes of them (RequestLimits). In ms, 0 is never; GrpcTimeoutMs is -1 where grpc-timeout stays.
-    public long TimeoutMs, PerTryMs, GrpcTimeoutMs;
-    public Config.RetryPolicyConfig? Retry;
-    public bool TimesOutWith204;
-
-    public AbortReason Abort;
-
-    /// <summary>The try's own time is up (<see cref="EndTry"/>).</summary>
+    public ref bool RequestSent => ref Try.RequestSent;
     public ref bool TryTimedOut => ref Try.TimedOut;
-    public long StartTicks;
-    public DateTime Started;
-    public long RequestEndTicks, ResponseEndTicks;
+    public ref byte[]? TransportFailure => ref Try.TransportFailure;
     public ref long UpstreamStartTicks => ref Try.StartTicks;
     public ref long ResponseStartTicks => ref Try.AnswerStartTicks;
     public ref long UpstreamEndTicks => ref Try.AnswerEndTicks;
-    public long BytesSent, HeadBytesSent;
     public ref long UpstreamHeadBytes => ref Try.HeadBytes;
     public ref long UpstreamHeadSent => ref Try.HeadSent;
+
+    /// <summary>The client speaks HTTP/2.</summary>
+    public bool SpeaksHttp2 => Down.SpeaksHttp2;
+
+    /// <summary>The client's stream, where it speaks HTTP/2.</summary>
+    public Http2Stream? Stream => Down as Http2Stream;
 
     public ReadOnlySpan<byte> Bytes => HeadBytes;
 
@@ -200,53 +194,25 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public RequestView View => new() { Headers = RequestHeaders, Path = Path, Query = Query, IsConnect = IsConnect };
 
     /// <summary>Makes it ready for a head that was just parsed.</summary>
-    public void Begin(ListenerConnection connection, HttpManager manager, IoBuffer buffer, int headOffset, long startTicks)
+    public void Begin(IDownstream down, ListenerConnection connection, HttpManager manager, IoBuffer buffer, int headOffset, long startTicks)
     {
+        Down = down;
         Connection = connection;
         Manager = manager;
         In = buffer;
-        HeadOffset = headOffset;
-        NormalizedPath = MadeAuthority = null;
+        _facts = new RequestFacts(connection, headOffset, startTicks, manager.Logs.Length > 0);
+        _choice = default;
+        _filtering = default;
+        _body = default;
+        _outcome = new Outcome();
+        _limits = new Limits();
+        Try = default;
+        Deadlines.Start(manager.StreamIdleMs);
         RequestHeaders.Begin();
         _responseHeaders?.End();
-        Web = WebAnswer = GrpcWebForm.None;
-        Filters = UpstreamFilters = null;
-        FilterAnswer = null;
-        AnswersWeb = false;
-        AuthorityStart = AuthorityLength = PathStart = PathLength = QueryStart = QueryLength = 0;
-        HasQuery = TargetHasScheme = IsHead = IsIdempotent = IsUpgrade = IsConnect = ClientKnown = false;
-        VirtualHost = null;
-        Route = null;
-        Target = null;
-        Host = null;
-        Stream = null;
-        Try = default;
-        Mutations = null;
-        Attempts = 0;
-        Status = 0;
-        Flags = ResponseFlags.None;
-        Details = "";
-        Reason = null;
-        ReasonDetail = "";
-        ResponseStarted = RequestBodyBuffered = Continued = BodyPassed = IsTunnelled = false;
-        Waiter = null;
-        Framing = default;
-        KeepAlive = true;
-        LocalBody = default;
-        Abort = AbortReason.None;
-        StartTicks = startTicks;
-        EndsWithClose = false;
-        Retried = 0;
-        RetryPermit = default;
-        Deadlines.Start(manager.StreamIdleMs);
-        RequestEndTicks = ResponseEndTicks = 0;
-        BytesSent = HeadBytesSent = 0;
         Tried.Clear();
-        WantAccessLog = manager.Logs.Length > 0;
         ResponseHeadCopy.Clear();
         ResponseTrailerCopy.Clear();
-        Started = WantAccessLog ? DateTime.UtcNow : default;
-        IsHealthCheck = false;
     }
 
     /// <summary>Starts the reader of this request's body: as soon as it is known how the body is framed, and before anything can answer, so
@@ -256,8 +222,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     {
         RequestBodyBuffered = Framing.Body == BodyKind.None || (Framing.Body == BodyKind.Length && Framing.ContentLength <= In.Count);
         if (RequestBodyBuffered) RequestBody.Start(Worker, Connection, In, BodyKind.None, 0, pinned: true);
-        else if (Stream is { } stream) RequestBody.Start(Worker, stream);
-        else RequestBody.Start(Worker, Connection, In, Framing.Body, Framing.ContentLength, pinned: true);
+        else Down.StartBody(this, Framing.Body, Framing.ContentLength);
         RequestBody.Underscores = Manager.Underscores;
     }
 
@@ -268,11 +233,20 @@ internal sealed class Exchange : IRequestInfo, IPooled
         ResponseBody.End();
     }
 
+    /// <summary>Takes the request's whole body in before it goes anywhere: for filters that look at it, change its length, or answer instead.</summary>
+    /// <param name="limit">Most bytes of it.</param>
+    public ValueTask<BufferResult> BufferAsync(long limit) => RequestBodyBuffered
+        ? new ValueTask<BufferResult>(Framing.Body == BodyKind.Length && Framing.ContentLength > limit ? BufferResult.TooLarge : BufferResult.Whole)
+        : RequestBody.BufferAsync(this, limit);
+
+    /// <summary>The whole body is here: sending it waits for nobody but the upstream.</summary>
+    public bool IsBodyHere => RequestBodyBuffered || RequestBody.IsWhole;
+
     /// <summary>All of the request was taken in: what follows it on its connection is another one.</summary>
-    public bool IsRequestRead => Framing.Body == BodyKind.None || (RequestBodyBuffered ? BodyPassed : RequestBody.Done);
+    public bool IsRequestRead => Framing.Body == BodyKind.None || (RequestBodyBuffered ? BodyPassed : RequestBody.IsWhole);
 
     /// <summary>The client ended its sending side. As in Envoy that gives up what it waits for (decision 0014), but for a tunnel.</summary>
-    public bool IsDownstreamEnded => Stream is null && !IsTunnelled && Connection.PeerEnded;
+    public bool IsDownstreamEnded => !IsTunnelled && Down.HasEnded;
 
     /// <summary>Says 100 where the client waits for it and that is ours to do: at once, before anything is known of its request (Envoy:
     /// proxy_100_continue); false when the client is gone.</summary>
@@ -280,16 +254,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     {
         if (!Framing.Expect100 || Head.Minor != 1 || Manager.Config.Proxy100Continue) return true;
         Continued = true;
-        ReadOnlySpan<byte> line = "HTTP/1.1 100 Continue\r\n\r\n"u8;
-        // On a connection that is too busy to be told, the client goes on by its own patience (RFC 9110 10.1.1).
-        if (Stream is { } stream) return stream.Session.SendHead(stream, new HeadReader(SectionKind.Response, line), end: false) || !stream.IsReset;
-        return SendContinue(line);
-    }
-
-    // 25 bytes into an empty socket buffer: a partial write would be a client that never read a byte of ours.
-    private unsafe bool SendContinue(ReadOnlySpan<byte> line)
-    {
-        fixed (byte* bytes = line) return Connection.Send(bytes, line.Length) == line.Length;
+        return Down.SendInterim("HTTP/1.1 100 Continue\r\n\r\n"u8);
     }
 
     /// <summary>Body bytes of the request that came in.</summary>
@@ -348,58 +313,25 @@ internal sealed class Exchange : IRequestInfo, IPooled
     }
 
     /// <summary>Ends waits on the client's side.</summary>
-    public void CancelDownstream()
-    {
-        if (Stream is { } stream) stream.Cancel();
-        else Connection.Cancel();
-    }
+    public void CancelDownstream() => Down.Cancel();
 
     /// <summary>Makes waits on the client's side wait again, as far as there is a client.</summary>
-    public void UncancelDownstream()
-    {
-        if (Stream is { } stream) stream.Uncancel();
-        else Connection.Uncancel();
-    }
+    public void UncancelDownstream() => Down.Uncancel();
 
     /// <summary>Nothing of the request's body is lost: it could be sent again.</summary>
     public bool CanReplay => RequestBodyBuffered || RequestBody.MayReplay;
 
-    public bool IsDownstreamOpen => Stream is { } stream ? !stream.IsReset : Connection.Fd >= 0;
+    public bool IsDownstreamOpen => Down.IsOpen;
 
     /// <summary>Ends the answer so that the client sees that it is not whole. What was sent of it still arrives, where its framing shows that.</summary>
     public void CutDownstream()
     {
-        if (Stream is { } stream) stream.Session.Reset(stream, Naru.Http.Http2.Http2ErrorCode.InternalError);
-        else if (EndsWithClose) Connection.Reset();
-        else KeepAlive = false;
+        KeepAlive = false;
+        Down.Cut(EndsWithClose);
     }
 
-    /// <summary>Sends a head or a whole answer that was written as HTTP/1; false when the client is gone or the exchange was given up.</summary>
-    /// <param name="o">The head, then perhaps the body; empty afterwards.</param>
-    /// <param name="headBytes">How many bytes of it are the head.</param>
-    /// <param name="end">Nothing follows.</param>
-    public ValueTask<bool> SendDownstreamAsync(IoBuffer o, int headBytes, bool end) =>
-        Stream is null ? Connection.SendAllAsync(o) : SendToStreamAsync(Stream, o, headBytes, end, UpstreamIsHttp2 ? UpstreamHead : null);
-
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<bool> SendToStreamAsync(Http2Stream stream, IoBuffer o, int headBytes, bool end, Http1Head? marks)
-    {
-        while (!stream.Session.SendHead(stream, new HeadReader(SectionKind.Response, o.Filled[..headBytes]) { IsTunnel = stream.IsTunnel, Marks = marks }, end && headBytes == o.Count))
-        {
-            if (stream.IsReset || stream.Cancelled) return false;
-            await stream.Writable();
-        }
-        o.Start += headBytes;
-        while (!o.IsEmpty)
-        {
-            if (stream.IsReset || stream.Cancelled) return false;
-            o.Start += SendPart(stream, o, end);
-            if (!o.IsEmpty) await stream.Writable();
-        }
-        return true;
-    }
-
-    private static unsafe int SendPart(Http2Stream stream, IoBuffer o, bool end) => stream.Session.SendData(stream, o.Memory + o.Start, o.Count, end);
+    /// <summary>Sends a head or a whole answer that was written as HTTP/1; see <see cref="IDownstream.SendAsync"/>.</summary>
+    public ValueTask<bool> SendDownstreamAsync(IoBuffer o, int headBytes, bool end) => Down.SendAsync(o, headBytes, end);
 
     /// <summary>The chain's filters begin to see the exchange.</summary>
     public FilterRun BeginFilters(FilterSteps steps) => Filters = Begun(ref _filters, steps);
@@ -470,7 +402,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     {
         switch (what)
         {
-            case RequestText.Protocol: return Stream is not null ? "HTTP/2"u8 : Head.Minor == 0 && Head.Length > 0 ? "HTTP/1.0"u8 : "HTTP/1.1"u8;
+            case RequestText.Protocol: return SpeaksHttp2 ? "HTTP/2"u8 : Head.Minor == 0 && Head.Length > 0 ? "HTTP/1.0"u8 : "HTTP/1.1"u8;
             case RequestText.UpstreamProtocol: return Host is null ? default : UpstreamIsHttp2 ? "HTTP/2"u8 : "HTTP/1.1"u8;
             case RequestText.ResponseCodeDetails: return AsText(Details);
             case RequestText.RouteName: return AsText(Route?.Config.Name ?? "");

@@ -12,7 +12,7 @@ using Naru.Telemetry;
 
 namespace Naru.Proxy.Http;
 
-internal sealed class Http1Connection : ListenerConnection
+internal sealed class Http1Connection : ListenerConnection, IDownstream
 {
     private enum Phase : byte { Idle, Head, Exchange, Linger }
 
@@ -81,7 +81,6 @@ internal sealed class Http1Connection : ListenerConnection
                 long startTicks = Worker.Ticks;
                 Exchange x = _exchange = Worker.Cache.RentExchange();
                 x.Head.StartRequest();
-                x.IsHttps = Tls is not null;
                 _phase = Phase.Head;
                 bool timed = false;
                 while (x.Head.Parse(_in.Filled, manager.Config.MaxRequestHeadersBytes, manager.Config.MaxHeadersCount) == HeadStatus.Incomplete)
@@ -101,7 +100,7 @@ internal sealed class Http1Connection : ListenerConnection
                         goto done;
                     }
                 }
-                x.Begin(this, manager, _in, _in.Start, startTicks);
+                x.Begin(this, this, manager, _in, _in.Start, startTicks);
 
                 // 3. Have it answered.
                 _phase = Phase.Exchange;
@@ -162,6 +161,31 @@ internal sealed class Http1Connection : ListenerConnection
         return false;
     }
 
+    bool IDownstream.SpeaksHttp2 => false;
+
+    bool IDownstream.IsOpen => Fd >= 0;
+
+    bool IDownstream.HasEnded => PeerEnded;
+
+    void IDownstream.StartBody(Exchange x, BodyKind kind, long length) => x.RequestBody.Start(Worker, this, x.In, kind, length, pinned: true);
+
+    // Into an empty socket buffer: a partial write would be a client that never read a byte of ours.
+    unsafe bool IDownstream.SendInterim(ReadOnlySpan<byte> head)
+    {
+        fixed (byte* bytes = head) return Send(bytes, head.Length) == head.Length;
+    }
+
+    ValueTask<bool> IDownstream.SendAsync(IoBuffer o, int headBytes, bool end) => SendAllAsync(o);
+
+    ValueTask<PumpResult> IDownstream.PumpAsync(Exchange x, BodyReader from, IoBuffer o, bool chunked) => BodyPump.RunAsync(x, from, BodySink.To(this, o, chunked));
+
+    void IDownstream.EndSending() => ShutdownWrite();
+
+    void IDownstream.Cut(bool endsWithClose)
+    {
+        if (endsWithClose) Reset();
+    }
+
     private void MakeRoom()
     {
         if (_in!.Room > 0) return;
@@ -219,7 +243,7 @@ internal sealed class Http1Connection : ListenerConnection
         return _manager = manager;
     }
 
-    /// <summary>Asked when the answer's head is written: whether the connection will be there for another request.</summary>
+    /// <inheritdoc/>
     public bool GoesOnAfter(Exchange x)
     {
         if (IsDraining)

@@ -22,7 +22,7 @@ internal static class LocalReply
         x.Reason = reason;
         x.ReasonDetail = detail;
         x.Flags |= reason.Flags;
-        x.Details = x.Stream is null ? reason.Details : Reasons.DetailsInHttp2(reason);
+        x.Details = !x.SpeaksHttp2 ? reason.Details : Reasons.DetailsInHttp2(reason);
     }
 
     /// <summary>Answers with a reason; false when the connection must close.</summary>

@@ -19,7 +19,7 @@ internal static class RequestCheck
         // Whatever is not HTTP/1.1 is an older version to whom does not take those (Envoy).
         if (x.Head.Length == 0) return x.Head.Error == Http1Error.Version && !x.Manager.Config.AcceptHttp10 ? Reasons.Http10 : Reasons.Of(x.Head.Error);
         bool closer = x.Manager.LooksCloser;
-        if (closer && x.Stream is null && Underscored(x))
+        if (closer && !x.SpeaksHttp2 && Underscored(x))
         {
             x.Framing.Body = BodyKind.UntilClose;
             return Reasons.Underscore;
@@ -38,7 +38,7 @@ internal static class RequestCheck
         bool http10 = x.Head.Minor == 0;
         x.KeepAlive = http10 ? x.Framing.KeepAlive && !x.Framing.Close : !x.Framing.Close;
         if (http10 && !x.Manager.Config.AcceptHttp10) return Reasons.Http10;
-        if (!x.IsIdempotent && x.Stream is null && !x.Manager.Config.AllowCustomMethods && !IsKnown(method)) return Reasons.UnknownMethod;
+        if (!x.IsIdempotent && !x.SpeaksHttp2 && !x.Manager.Config.AllowCustomMethods && !IsKnown(method)) return Reasons.UnknownMethod;
         if (x.Framing.ConnectionNamesFields && NamesTooMuch(x, bytes)) return Reasons.Nominated;
 
         if (method.SequenceEqual("CONNECT"u8)) return Connect(x, bytes);

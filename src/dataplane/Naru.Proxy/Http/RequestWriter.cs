@@ -27,7 +27,7 @@ internal static class RequestWriter
         if (x.IsUpgrade && !x.IsConnect)
         {
             o.Append("connection: Upgrade\r\n"u8);
-            if (x.Stream is not null && Tunnel.IsWebSocket(x) && !head.Has("sec-websocket-key"u8)) Tunnel.WriteKey(x, o);
+            if (x.SpeaksHttp2 && Tunnel.IsWebSocket(x) && !head.Has("sec-websocket-key"u8)) Tunnel.WriteKey(x, o);
         }
         head.CopyAdded(o);
         o.Append("\r\n"u8);
@@ -90,7 +90,7 @@ internal static class RequestWriter
             if (!MeansNoContent(x.Method)) WriteLength(o, 0);
             return;
         }
-        if (x.Stream is not null) WriteLength(o, x.Framing.Body == BodyKind.Length ? x.Framing.ContentLength : -1);
+        if (x.SpeaksHttp2) WriteLength(o, x.Framing.Body == BodyKind.Length ? x.Framing.ContentLength : -1);
     }
 
     // Of other requests a server must be told that there is none (RFC 9110 8.6), or it may ask for a length (411). As Envoy does.

@@ -23,10 +23,10 @@ internal static class ResponseWriter
         CopyFields(x, o, bytes, framing, body, upgrade);
         if (body == BodyKind.Chunked && framing.Body != BodyKind.Chunked) o.Append("transfer-encoding: chunked\r\n"u8);
         // A stream that ended with its head says so by that; HTTP/1 has to be told.
-        if (body == BodyKind.None && x.UpstreamIsHttp2 && x.Stream is null && framing.ContentLength < 0 && !x.IsHead && head.Status is >= 200 and not (204 or 304))
+        if (body == BodyKind.None && x.UpstreamIsHttp2 && !x.SpeaksHttp2 && framing.ContentLength < 0 && !x.IsHead && head.Status is >= 200 and not (204 or 304))
             o.Append("content-length: 0\r\n"u8);
         // A request that still comes when its answer begins is not waited for; behind a tunnel that was refused may come what was meant for it.
-        if (!upgrade && (x.IsUpgrade || !(x.RequestBodyBuffered || x.RequestBody.Done))) x.KeepAlive = false;
+        if (!upgrade && (x.IsUpgrade || !x.IsBodyHere)) x.KeepAlive = false;
         Finish(x, o, upgrade, start);
     }
 
@@ -139,7 +139,7 @@ internal static class ResponseWriter
         StatusLine(x, o, x.Status, default);
         bool bodyless = x.Status is 204 or 304;
         // HTTP/2 tells by END_STREAM that nothing follows.
-        if (!bodyless && (body.Length > 0 || x.Stream is null))
+        if (!bodyless && (body.Length > 0 || !x.SpeaksHttp2))
         {
             o.Append("content-length: "u8);
             RequestWriter.Number(o, body.Length);
@@ -181,7 +181,7 @@ internal static class ResponseWriter
         head.CopyAdded(o);
         if (x.Manager.Config.ServerHeader != ServerHeaderTransformation.PassThrough && !head.Has(KnownHeader.Server)) o.Append(x.Manager.ServerLine);
         if (!head.Has(KnownHeader.Date)) o.Append(x.Worker.Cache.DateLine(x.Worker.Now));
-        if (x.Stream is null) x.KeepAlive = x.KeepAlive && ((Http1Connection)x.Connection).GoesOnAfter(x);
+        x.KeepAlive = x.KeepAlive && x.Down.GoesOnAfter(x);
         if (upgrade && x.IsConnect) x.KeepAlive = false;
         else if (upgrade) o.Append("connection: Upgrade\r\n"u8);
         else if (!x.KeepAlive) o.Append("connection: close\r\n"u8);

@@ -78,7 +78,7 @@ internal static class TrustedHeaders
         if (proto < 0) head.AddOwn("x-forwarded-proto"u8, scheme, KnownHeader.XForwardedProto);
         else if (DropsForwardedProto(x)) head.Set("x-forwarded-proto"u8, scheme);
         else scheme = head.Value(proto);
-        if (x.Stream is null && !x.TargetHasScheme) x.IsHttps = IsHttps(scheme, x.IsHttps);
+        if (!x.SpeaksHttp2 && !x.TargetHasScheme) x.IsHttps = IsHttps(scheme, x.IsHttps);
         if (manager.KnowsClients) SayClient(x, head, isInternal, addresses > 0);
         else if (addresses > 1) head.Join("x-forwarded-for"u8, default, ","u8);
         bool makeId = config.GenerateRequestId && (requestId < 0 || (edge && !config.PreserveExternalRequestId));

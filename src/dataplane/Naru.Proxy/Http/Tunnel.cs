@@ -33,7 +33,7 @@ internal static class Tunnel
     public static async ValueTask<AttemptEnd> RunAsync(Exchange x, Http2Stream up)
     {
         IoBuffer down = Begin(x);
-        x.Status = x.Stream is null && !x.IsConnect ? 101 : x.UpstreamHead.Status;
+        x.Status = !x.SpeaksHttp2 && !x.IsConnect ? 101 : x.UpstreamHead.Status;
         await FilterWalk.AnswerAsync(x, up.HeadBuffer!, upgrade: true);
         ResponseWriter.WriteAccepted(x, ref down, up.HeadBuffer!);
         x.ResponseBody.Start(x.Worker, up);
@@ -69,19 +69,11 @@ internal static class Tunnel
     private static async ValueTask<AttemptEnd> RelayAsync(Exchange x, IoBuffer down, UpstreamConnection? socket, Http2Stream? stream)
     {
         Worker worker = x.Worker;
-        if (x.Stream is { } from)
-        {
-            x.RequestBody.Start(worker, from);
-            if (!await x.SendDownstreamAsync(down, down.Count, end: false)) x.GiveUp(AbortReason.DownstreamGone);
-        }
-        else
-        {
-            // What the client sent behind its request already belongs to the tunnel.
-            x.RequestBody.Start(worker, x.Connection, x.In, BodyKind.UntilClose, -1, pinned: true);
-        }
+        // What the client sent behind its request already belongs to the tunnel.
+        x.Down.StartBody(x, BodyKind.UntilClose, -1);
         IoBuffer upward = worker.Buffers.Rent();
-        ValueTask<PumpResult> there = OneWayAsync(x, x.RequestBody, stream is null ? BodySink.To(socket!, upward, chunked: false) : BodySink.To(stream));
-        await OneWayAsync(x, x.ResponseBody, x.Stream is null ? BodySink.To(x.Connection, down, chunked: false) : BodySink.To(x.Stream));
+        ValueTask<PumpResult> there = EndedAsync(x, BodyPump.RunAsync(x, x.RequestBody, stream is null ? BodySink.To(socket!, upward, chunked: false) : BodySink.To(stream)), true, socket);
+        await EndedAsync(x, x.Down.PumpAsync(x, x.ResponseBody, down, chunked: false), false, null);
         await there;
 
         x.BytesSent = x.ResponseBody.Bytes;
@@ -97,12 +89,13 @@ internal static class Tunnel
         return new AttemptEnd(AttemptKind.Answered);
     }
 
-    private static async ValueTask<PumpResult> OneWayAsync(Exchange x, BodyReader from, BodySink to)
+    private static async ValueTask<PumpResult> EndedAsync(Exchange x, ValueTask<PumpResult> pump, bool upward, TcpSocket? socket)
     {
-        PumpResult result = await BodyPump.RunAsync(x, from, to);
-        Note(x, ReferenceEquals(from, x.RequestBody), result);
+        PumpResult result = await pump;
+        Note(x, upward, result);
         if (result != PumpResult.Done) x.GiveUp(AbortReason.DownstreamGone);
-        else to.CloseWriting();
+        else if (!upward) x.Down.EndSending();
+        else socket?.ShutdownWrite();
         return result;
     }
 

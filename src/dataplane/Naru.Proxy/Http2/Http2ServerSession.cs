@@ -140,7 +140,7 @@ internal sealed class Http2ServerSession : Http2Session
             stream.Exchange = x;
             stream.Expected = builder.ContentLength;
             stream.IsTunnel = builder.IsExtendedConnect;
-            x.IsHttps = builder.SaysHttps;
+            stream.SaysHttps = builder.SaysHttps;
             if (builder.Fault != SectionFault.None)
             {
                 x.Head.BuiltRefused(builder.Fault == SectionFault.TooLarge ? Http1Error.HeadTooLarge : Http1Error.TooManyFields);
@@ -218,8 +218,8 @@ internal sealed class Http2ServerSession : Http2Session
         try
         {
             UseManager();
-            x.Begin(_connection, _manager, stream.HeadBuffer!, 0, Worker.Ticks);
-            x.Stream = stream;
+            x.Begin(stream, _connection, _manager, stream.HeadBuffer!, 0, Worker.Ticks);
+            x.IsHttps = stream.SaysHttps;
             CountRequest();
             _shard[HttpStats.RqTotal]++;
             _shard[HttpStats.RqHttp2Total]++;

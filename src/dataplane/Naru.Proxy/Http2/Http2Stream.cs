@@ -8,7 +8,7 @@ using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Http2;
 
-internal sealed class Http2Stream : IPooled
+internal sealed partial class Http2Stream : IPooled
 {
     bool IPooled.IsRented { get; set; }
     private readonly Queue<IoBuffer> _pieces = new();
@@ -108,6 +108,9 @@ internal sealed class Http2Stream : IPooled
     /// <summary>The client asked for a tunnel (extended CONNECT).</summary>
     public bool IsTunnel;
 
+    /// <summary>The client says that its scheme is https.</summary>
+    public bool SaysHttps;
+
     /// <summary>What it wants to write next counts against the windows.</summary>
     public bool NeedsWindow;
 
@@ -130,7 +133,7 @@ internal sealed class Http2Stream : IPooled
         Fault = null;
         Interims = NeedsRoom = AdvancedCredit = HeadBytes = 0;
         NeedsWindow = _headWaited = false;
-        HeadSent = HasTrailers = HeadReady = EndReceived = EndSent = Lost = IsReset = ResetByPeer = Refused = Cancelled = IsReady = IsTunnel = false;
+        HeadSent = HasTrailers = HeadReady = EndReceived = EndSent = Lost = IsReset = ResetByPeer = Refused = Cancelled = IsReady = IsTunnel = SaysHttps = false;
         ResetCode = Http2ErrorCode.NoError;
     }
 

@@ -260,7 +260,7 @@ internal static class Attempt
             if (error != Http1Error.None) failure = AttemptKind.Malformed;
             else if (head.Status == 101 && (!x.IsUpgrade || x.IsConnect || !Tunnel.IsAnswered(x, head, rb, framing))) failure = AttemptKind.UpgradeRefused;
             // To a client of HTTP/2 any 2xx would say that its tunnel stands (RFC 8441 5), and content would pass for the tunnel's bytes.
-            else if (head.Status is >= 200 and < 300 && x.IsUpgrade && !x.IsConnect && x.Stream is not null) failure = AttemptKind.UpgradeRefused;
+            else if (head.Status is >= 200 and < 300 && x.IsUpgrade && !x.IsConnect && x.SpeaksHttp2) failure = AttemptKind.UpgradeRefused;
             else if (Retries.Replaces(x, cluster, rb.Filled[..head.Length])) failure = AttemptKind.Replaced;
         }
         if (failure != AttemptKind.Answered)
@@ -344,7 +344,7 @@ internal static class Attempt
             x.ResponseBody.ForWeb(x.WebAnswer);
             body = BodyKind.UntilClose;
         }
-        if (x.Stream is null && body is BodyKind.Chunked or BodyKind.UntilClose)
+        if (!x.SpeaksHttp2 && body is BodyKind.Chunked or BodyKind.UntilClose)
         {
             body = x.Head.Minor == 1 ? BodyKind.Chunked : BodyKind.UntilClose;
             x.EndsWithClose = body == BodyKind.UntilClose;
@@ -480,7 +480,6 @@ internal static class Attempt
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, ForwardAction action, UpstreamConnection up, IoBuffer o)
     {
-        if (!SayContinue(x)) return PumpResult.Cancelled;
         PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, BodySink.To(up, o, x.Framing.Body == BodyKind.Chunked || x.Web == GrpcWebForm.Text));
         RequestPumped(x, action, result);
         return result;
@@ -503,25 +502,6 @@ internal static class Attempt
                 x.GiveUp(AbortReason.DownstreamBroken);
                 break;
         }
-    }
-
-    /// <summary>Answers an expectation of 100 where that is ours to do; false when the client is gone.</summary>
-    public static bool SayContinue(Exchange x)
-    {
-        if (!x.Framing.Expect100 || x.Head.Minor != 1 || x.Manager.Config.Proxy100Continue || !x.In.IsEmpty || x.Continued) return true;
-        x.Continued = true;
-        if (SendContinue(x)) return true;
-        x.GiveUp(AbortReason.DownstreamGone);
-        return false;
-    }
-
-    // 25 bytes into an empty socket buffer: a partial write would be a client that never read a byte of ours.
-    private static unsafe bool SendContinue(Exchange x)
-    {
-        ReadOnlySpan<byte> line = "HTTP/1.1 100 Continue\r\n\r\n"u8;
-        // On a connection that is too busy to be told, the client goes on by its own patience (RFC 9110 10.1.1).
-        if (x.Stream is { } stream) return stream.Session.SendHead(stream, new HeadReader(SectionKind.Response, line), end: false) || !stream.IsReset;
-        fixed (byte* bytes = line) return x.Connection.Send(bytes, line.Length) == line.Length;
     }
 
     /// <summary>Ends the request's pump, which may wait on either side.</summary>

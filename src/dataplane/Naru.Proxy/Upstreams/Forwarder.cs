@@ -147,7 +147,7 @@ internal static class Forwarder
         RouteHeaders.ApplyToRequest(x, action);
         if (x.RequestBodyBuffered) RequestEnded(x, action);
         else if (x.Manager.RequestMs > 0) x.Deadlines.Request = worker.Now + x.Manager.RequestMs;
-        if (x.Web != GrpcWebForm.Text && (x.Stream is not null || x.IsIdempotent || x.Retry is not null)) x.RequestBody.Keep();
+        if (x.Web != GrpcWebForm.Text && (x.SpeaksHttp2 || x.IsIdempotent || x.Retry is not null)) x.RequestBody.Keep();
         if (x.Web == GrpcWebForm.Text && !x.RequestBodyBuffered) x.RequestBody.DecodeBase64();
         if (x.IsDownstreamEnded && x.Abort == AbortReason.None) x.Abort = AbortReason.DownstreamGone;
     }

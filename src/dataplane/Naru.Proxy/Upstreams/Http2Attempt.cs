@@ -279,7 +279,6 @@ internal static class Http2Attempt
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, ForwardAction action, Http2Stream stream)
     {
-        if (!Attempt.SayContinue(x)) return PumpResult.Cancelled;
         PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, BodySink.To(stream));
         Attempt.RequestPumped(x, action, result);
         return result;

@@ -1,0 +1,136 @@
+// What an exchange knows, by lifetime. Each of these is assigned whole, by one statement, when its time begins: a field that is added here
+// is new with every exchange, and nobody has to remember to reset it.
+using Naru.Http.Http1;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
+using Naru.Proxy.Filters;
+using Naru.Proxy.Io;
+using Naru.Proxy.Listeners;
+using Naru.Proxy.Routing;
+using Naru.Proxy.Upstreams;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Http;
+
+/// <summary>Facts of the request: taken from its head when that is looked over, and read by everybody afterwards.</summary>
+internal struct RequestFacts(ListenerConnection connection, int headOffset, long startTicks, bool logged)
+{
+    public readonly long StartTicks = startTicks;
+
+    /// <summary>Known at once only where an access log may ask for it.</summary>
+    public DateTime Started = logged ? DateTime.UtcNow : default;
+    public readonly bool WantAccessLog = logged;
+
+    /// <summary>The client speaks TLS, or a trusted proxy in front says that it does.</summary>
+    public bool IsHttps = connection.Tls is not null;
+
+    /// <summary>The target says what the scheme is.</summary>
+    public bool TargetHasScheme;
+
+    public int HeadOffset = headOffset;
+    public Http1Framing Framing;
+
+    // Offsets within the head, but the path where it was normalized and the authority where it was made.
+    public int AuthorityStart, AuthorityLength;
+    public int PathStart, PathLength;
+    public int QueryStart, QueryLength;
+    public bool HasQuery;
+    public byte[]? NormalizedPath, MadeAuthority;
+    public bool IsHead, IsIdempotent, IsUpgrade, IsConnect;
+
+    // A gRPC-Web call, and how its answer is wanted.
+    public GrpcWebForm Web, WebAnswer;
+
+    // See ClientAddress, which fills them in when somebody asks.
+    public SockAddr Client;
+    public bool ClientKnown, ClientIsInternal;
+
+    /// <summary>It asked how we are: logs may leave it out.</summary>
+    public bool IsHealthCheck;
+}
+
+/// <summary>What was chosen for the request.</summary>
+internal struct RouteChoice
+{
+    public VirtualHost? VirtualHost;
+    public Route? Route;
+    public WeightedTarget? Target;
+    public HeaderMutations? Mutations;
+
+    /// <summary>The endpoint of the try that runs, or ran last.</summary>
+    public Host? Host;
+
+    /// <summary>Where it waits for a connection.</summary>
+    public PoolWaiter? Waiter;
+}
+
+/// <summary>The filters that see it.</summary>
+internal struct FilterState
+{
+    /// <summary>Those of the listener, from the moment its route is looked for; null for none.</summary>
+    public FilterRun? Chain;
+
+    /// <summary>Those of the cluster that see the current try; null for none.</summary>
+    public FilterRun? Upstream;
+
+    /// <summary>What one of them answered.</summary>
+    public FilterAnswer? Answer;
+
+    /// <summary>The answer is one of gRPC that a gRPC-Web client is to have in its form.</summary>
+    public bool AnswersWeb;
+}
+
+/// <summary>How far the request's body has come.</summary>
+internal struct BodyProgress
+{
+    /// <summary>All of it was here when the head was looked over, behind it in the buffer.</summary>
+    public bool Buffered;
+
+    /// <summary>What was buffered is done with: the buffer's window stands behind it.</summary>
+    public bool Passed;
+
+    /// <summary>100 was said.</summary>
+    public bool Continued;
+}
+
+/// <summary>How the exchange went, for logs, statistics and whoever decides what the connection is still good for.</summary>
+internal struct Outcome()
+{
+    public int Status;
+    public ResponseFlags Flags;
+    public string Details = "";
+
+    /// <summary>Why the proxy answered, or cut the answer, itself; null where the answer is another's.</summary>
+    public Reason? Reason;
+    public string ReasonDetail = "";
+    public ReadOnlyMemory<byte> LocalBody;
+    public bool ResponseStarted;
+    public bool KeepAlive = true;
+
+    /// <summary>Only the end of the connection ends the answer (HTTP/1.0): cut, it must not look like that.</summary>
+    public bool EndsWithClose;
+
+    /// <summary>A tunnel stands: bytes go both ways, and either side may end first.</summary>
+    public bool IsTunnelled;
+    public AbortReason Abort;
+    public int Attempts;
+
+    /// <summary>Retries that were granted.</summary>
+    public int Retried;
+
+    /// <summary>Held from the first retry on.</summary>
+    public Permit RetryPermit;
+    public long RequestEndTicks, ResponseEndTicks;
+    public long BytesSent, HeadBytesSent;
+}
+
+/// <summary>The route's limits, or what the request makes of them (RequestLimits). In ms, 0 is never.</summary>
+internal struct Limits()
+{
+    public long TimeoutMs, PerTryMs;
+
+    /// <summary>-1 where grpc-timeout stays as it came.</summary>
+    public long GrpcTimeoutMs = -1;
+    public RetryPolicyConfig? Retry;
+    public bool TimesOutWith204;
+}

@@ -1,0 +1,61 @@
+// A server's stream as the client's side of an exchange.
+using System.Runtime.CompilerServices;
+using Naru.Http.Http1;
+using Naru.Http.Http2;
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Http2;
+
+internal sealed partial class Http2Stream : IDownstream
+{
+    bool IDownstream.SpeaksHttp2 => true;
+
+    bool IDownstream.IsOpen => !IsReset;
+
+    // An end is the end of the request here, and no more.
+    bool IDownstream.HasEnded => false;
+
+    void IDownstream.StartBody(Exchange x, BodyKind kind, long length) => x.RequestBody.Start(Session.Worker, this);
+
+    // On a connection that is too busy to be told, the client goes on by its own patience (RFC 9110 10.1.1).
+    bool IDownstream.SendInterim(ReadOnlySpan<byte> head) => Session.SendHead(this, new HeadReader(SectionKind.Response, head), end: false) || !IsReset;
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    async ValueTask<bool> IDownstream.SendAsync(IoBuffer o, int headBytes, bool end)
+    {
+        Http1Head? marks = Exchange is { UpstreamIsHttp2: true } x ? x.UpstreamHead : null;
+        while (!Session.SendHead(this, new HeadReader(SectionKind.Response, o.Filled[..headBytes]) { IsTunnel = IsTunnel, Marks = marks }, end && headBytes == o.Count))
+        {
+            if (IsReset || Cancelled) return false;
+            await Writable();
+        }
+        o.Start += headBytes;
+        while (!o.IsEmpty)
+        {
+            if (IsReset || Cancelled) return false;
+            o.Start += SendPart(o, end);
+            if (!o.IsEmpty) await Writable();
+        }
+        return true;
+    }
+
+    private unsafe int SendPart(IoBuffer o, bool end) => Session.SendData(this, o.Memory + o.Start, o.Count, end);
+
+    // What is in the buffer is a head.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    async ValueTask<PumpResult> IDownstream.PumpAsync(Exchange x, BodyReader from, IoBuffer o, bool chunked)
+    {
+        if (!o.IsEmpty && !await ((IDownstream)this).SendAsync(o, o.Count, end: false)) return Cancelled && !IsReset ? PumpResult.Cancelled : PumpResult.SinkFailed;
+        return await BodyPump.RunAsync(x, from, BodySink.To(this));
+    }
+
+    // Its last frame says so.
+    void IDownstream.EndSending()
+    {
+    }
+
+    bool IDownstream.GoesOnAfter(Exchange x) => true;
+
+    void IDownstream.Cut(bool endsWithClose) => Session.Reset(this, Http2ErrorCode.InternalError);
+}
