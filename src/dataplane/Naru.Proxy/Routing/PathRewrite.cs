@@ -65,18 +65,10 @@ internal static class PathRewrite
     /// holds an escaped NUL, or escapes that hide in each other.</summary>
     public static byte[]? Normalize(ReadOnlySpan<byte> path, bool normalize, bool mergeSlashes, out bool valid)
     {
-        byte[]? once = Once(path, normalize, mergeSlashes, out valid, out bool hasLone);
-        // A percent sign that was no escape may have become one: who reads the path next must not read another one.
-        if (valid && hasLone && Once(once, normalize, mergeSlashes, out valid, out _) is { } twice) valid &= twice.AsSpan().SequenceEqual(once);
-        return valid ? once : null;
-    }
-
-    private static byte[]? Once(ReadOnlySpan<byte> path, bool normalize, bool mergeSlashes, out bool valid, out bool hasLone)
-    {
         valid = true;
-        hasLone = false;
         if (!NeedsWork(path, normalize, mergeSlashes)) return null;
         var output = new List<byte>(path.Length);
+        var lone = new List<int>();
         for (int i = 0; i < path.Length; i++)
         {
             byte b = path[i];
@@ -96,11 +88,18 @@ internal static class PathRewrite
                     i += 2;
                     continue;
                 }
-                hasLone = true;
+                lone.Add(output.Count);
             }
             if (normalize && b == '\\') b = (byte)'/';
             if (mergeSlashes && b == '/' && output.Count > 0 && output[^1] == '/') continue;
             output.Add(b);
+        }
+        // A percent sign that was no escape may have become one: who reads the path next must not read another one.
+        foreach (int at in lone)
+        {
+            if (at + 2 >= output.Count || !TryHex(output[at + 1], out _) || !TryHex(output[at + 2], out _)) continue;
+            valid = false;
+            return null;
         }
         if (normalize) RemoveDotSegments(output);
         return [.. output];

@@ -13,12 +13,12 @@ public sealed class ScheduleTests
     private static Cluster Of(params uint[] weights)
     {
         var slot = new ClusterSlot("c", workers: 1);
-        ImmutableArray<Host> hosts = [.. weights.Select((weight, i) =>
+        ImmutableArray<Naru.Proxy.Clusters.Host> hosts = [.. weights.Select((weight, i) =>
         {
             var address = new AddressConfig($"10.{i >> 16}.{(i >> 8) & 255}.{i & 255}", 80);
-            return new Host(new EndpointConfig(address) { Weight = weight }, new HostState(slot, SockAddr.From(IPAddress.Parse(address.Host), 80), $"{address.Host}:80", 1), []);
+            return new Naru.Proxy.Clusters.Host(new EndpointConfig(address) { Weight = weight }, new HostState(slot, SockAddr.From(IPAddress.Parse(address.Host), 80), $"{address.Host}:80", 1), []);
         })];
-        return new Cluster(slot, new ClusterConfig { Name = "c" }, hosts);
+        return new Cluster(slot, new ClusterConfig { Name = "c", Type = DiscoveryType.Static }, hosts);
     }
 
     [Theory]
