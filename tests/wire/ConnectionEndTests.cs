@@ -20,7 +20,7 @@ public sealed class ConnectionEndTests
               actions:
               - name: envoy.overload_actions.reject_incoming_connections
                 triggers: [{ name: envoy.resource_monitors.fixed_heap, threshold: { value: 0.5 } }]
-            """);
+            """, new ProxyOptions { Poisoned = false }); // it takes no connection that could give its worker a past
         await Waiting.UntilAsync(async () => await proxy.StatAsync("overload.envoy.overload_actions.reject_incoming_connections.active") == 1, "the action to be active");
         await ConnectAsync(proxy);
         Assert.DoesNotContain("NARU-N529", proxy.Child.Error, StringComparison.Ordinal);

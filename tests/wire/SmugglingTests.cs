@@ -71,8 +71,8 @@ public sealed class SmugglingTests(WireFixture fixture) : IClassFixture<WireFixt
     }
 
     [Theory]
-    [InlineData("/cut", "/")]
-    [InlineData("/cut?q=1", "/?q=1")]
+    [InlineData("/cut", "/cut")]
+    [InlineData("/cut?q=1", "/cut?q=1")]
     [InlineData("/cut/a", "/a")]
     [InlineData("/cuthttp://elsewhere/", "/http://elsewhere/")]
     [InlineData("/cut*", "/*")]
@@ -100,7 +100,7 @@ public sealed class SmugglingTests(WireFixture fixture) : IClassFixture<WireFixt
     [InlineData("/cut.elsewhere/a", "http://x/.elsewhere/a")]
     [InlineData("/cut@elsewhere/a", "http://x/@elsewhere/a")]
     [InlineData("/cut:81/a", "http://x/:81/a")]
-    [InlineData("/cut", "http://x/")]
+    [InlineData("/cut", "http://x")]
     [InlineData("/bare/a", "http://x/bare-a")]
     public async Task A_rewritten_redirect_names_no_other_host(string target, string location)
     {

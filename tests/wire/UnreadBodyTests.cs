@@ -89,9 +89,22 @@ public sealed class UnreadBodyTests(UnreadBodyFixture fixture) : IClassFixture<U
 
     private static readonly Dictionary<string, int> s_reasons = new()
     {
-        ["/none"] = 404, ["/direct"] = 403, ["/redirect"] = 301, ["/unknown"] = 503, ["/empty"] = 503, ["/overflow"] = 503, ["/down"] = 503,
-        ["/dies"] = 503, ["/resets"] = 503, ["/garbage"] = 502, ["/early"] = 413, ["/h2resets"] = 503, ["/h2early"] = 413, ["/h2dies"] = 503,
-        ["/silent"] = 504, ["/silent/try"] = 504,
+        ["/none"] = 404,
+        ["/direct"] = 403,
+        ["/redirect"] = 301,
+        ["/unknown"] = 503,
+        ["/empty"] = 503,
+        ["/overflow"] = 503,
+        ["/down"] = 503,
+        ["/dies"] = 503,
+        ["/resets"] = 503,
+        ["/garbage"] = 502,
+        ["/early"] = 413,
+        ["/h2resets"] = 503,
+        ["/h2early"] = 413,
+        ["/h2dies"] = 503,
+        ["/silent"] = 504,
+        ["/silent/try"] = 504,
     };
 
     // A time for the answer begins when the request is whole, so these two are asked with whole requests only.

@@ -275,10 +275,14 @@ internal static partial class IstioReader
             foreach (string name in names)
             {
                 bool isHost = name.ToLowerInvariant() is ":authority" or "host";
-                if (isHost ? !request || field != "set" : !IsHeaderName(name) || name[0] == ':') r.Error("NARU-C205", $"{path}.{field}: \"{Short(name)}\" is no header that may be changed", r.At(ops, field));
+                bool changes = isHost ? request && field == "set" : IsHeaderName(name) && name[0] != ':' && (field == "remove" || !IsFraming(name.ToLowerInvariant()));
+                if (!changes) r.Error("NARU-C205", $"{path}.{field}: \"{Short(name)}\" is no header that may be changed", r.At(ops, field));
             }
         }
     }
+
+    // What says how a message is framed would stand beside what the message really has: proxies refuse to add it.
+    private static bool IsFraming(string name) => name is "content-length" or "transfer-encoding" or "connection" or "keep-alive" or "proxy-connection" or "upgrade";
 
     // What ends up in a request line or header must not be able to end it.
     private static void CheckText(string text, string path, Place place, Reading r)

@@ -95,7 +95,7 @@ internal static class Resources
     private static ClusterConfig? Read(Cluster cluster, Diagnostics diagnostics)
     {
         if (cluster.ConnectTimeout is { Seconds: < 0 }) diagnostics.Error("NARU-T001", "connect_timeout must be positive", subject: "connect_timeout");
-        diagnostics.Info("NARU-T003", "filters[7]: \"name\" has no effect", subject: cluster.Name);
+        diagnostics.Add(new Diagnostic("NARU-T003", Severity.Info, "filters[7]: \"name\" has no effect", default, cluster.Name, null));
         return new ClusterConfig
         {
             Name = cluster.Name,

@@ -39,9 +39,9 @@ public sealed class AccessLogTests
               direct_response: { status: 200 }
             """, [new TestCluster("backend", [backend.Port]), new TestCluster("dead", [Loopback.FreePort()])],
             Manager(log, """{ text_format_source: { inline_string: "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_CLUSTER% %BYTES_RECEIVED% %REQ(X-MISSING)%\n" } }""")), new ProxyOptions { Concurrency = 1 });
-        using (RawClient client = await proxy.ConnectAsync())
+        foreach (string path in new[] { "/ok?a=b", "/dead", "/unknown", "/direct", "/none" })
         {
-            foreach (string path in new[] { "/ok?a=b", "/dead", "/unknown", "/direct", "/none" })
+            using (RawClient client = await proxy.ConnectAsync())
             {
                 await client.ExchangeAsync($"POST {path} HTTP/1.1\r\nHost: x\r\nX-Target: nobody\r\nContent-Length: 3\r\n\r\nabc");
             }

@@ -72,7 +72,7 @@ public sealed class AccessLogFormatTests
         request.Flags = ResponseFlags.UpstreamConnectionFailure | ResponseFlags.UpstreamRetryLimitExceeded;
         var buffer = new LineBuffer();
         AccessLogFormat.Default.Write(request, buffer);
-        Assert.Equal("[2026-03-04T05:06:07.123Z] \"GET /orig?q=1 HTTP/1.1\" 200 UF,URX 0 1234 12 7 \"-\" \"curl/8\" \"id-1\" \"reviews:9080\" \"10.1.2.3:80\"\n",
+        Assert.Equal("[2026-03-04T05:06:07.123Z] \"GET /orig?q=1 HTTP/1.1\" 200 URX,UF 0 1234 12 7 \"-\" \"curl/8\" \"id-1\" \"reviews:9080\" \"10.1.2.3:80\"\n",
             Encoding.UTF8.GetString(buffer.Written));
     }
 

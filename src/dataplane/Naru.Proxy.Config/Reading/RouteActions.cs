@@ -3,8 +3,8 @@ using System.Collections.Immutable;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Route.V3;
 using Google.Protobuf;
-using RetryPolicy = Envoy.Config.Route.V3.RetryPolicy;
 using Naru.Telemetry;
+using RetryPolicy = Envoy.Config.Route.V3.RetryPolicy;
 
 namespace Naru.Proxy.Config.Reading;
 

@@ -5,6 +5,7 @@ using System.Text;
 using Naru.Core;
 using Naru.Http.Headers;
 using Naru.Http.Http1;
+using Naru.Proxy.Config;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
@@ -38,6 +39,7 @@ internal static class LocalReply
         if (reason == Reasons.NoHealthyUpstream && x.Attempts == 0) x.Attempts = 1;
         if (reason == Reasons.Overflow) extra = "x-envoy-overloaded: true\r\n";
         else if (reason == Reasons.Overloaded) extra = "x-envoy-local-overloaded: true\r\n";
+        else if (MayRepeat(x, reason)) extra = "x-naru-may-repeat: true\r\n";
         else if (reason == Reasons.EscapedSlash) extra = $"location: {Location(x)}\r\n";
         if (!ClientAddress.MayKnow(x)) return SendAsync(x, "", Encoding.ASCII.GetBytes(Reasons.Body(reason, x.Attempts > 1)), "text/plain", extra, reason.Grpc);
         string said = Said(x);
@@ -45,6 +47,13 @@ internal static class LocalReply
             ? SendAsync(x, said, ReplyForms.Problem(x, reason, said), "application/problem+json", extra, reason.Grpc)
             : SendAsync(x, said, Encoding.ASCII.GetBytes($"{said}\n"), "text/plain", extra, reason.Grpc);
     }
+
+    // A sidecar whose own service took no connection, or died with a request that may be repeated by its method, tells the one that asked: to
+    // it that is as good as no connection at all, and it may go to another endpoint though its policy names no status (decision 0008).
+    private static bool MayRepeat(Exchange x, Reason reason) =>
+        x.Connection.Listener.Config.Direction == TrafficDirection.Inbound
+        && ((reason.Flags & ResponseFlags.UpstreamConnectionFailure) != 0 ? x.Attempts == 1 || x.IsIdempotent
+            : (reason.Flags & ResponseFlags.UpstreamConnectionTermination) != 0 && x.IsIdempotent);
 
     /// <summary>Answers as a route says, with the status that the exchange has.</summary>
     public static ValueTask<bool> SendAsync(Exchange x, byte[] body, string extra) => SendAsync(x, "", body, "text/plain", extra, -1);

@@ -49,7 +49,11 @@ internal static class RouteHeaders
         if (!head.IsOpen) head.Begin(from);
         bool clean = !head.Has(KnownHeader.Internal);
         // Only we speak in our name.
-        if (!clean) head.Remove("x-naru-reason"u8);
+        if (!clean)
+        {
+            head.Remove("x-naru-reason"u8);
+            head.Remove("x-naru-may-repeat"u8);
+        }
         if (!upgrade && !x.Manager.Config.SuppressEnvoyHeaders)
         {
             Span<byte> text = stackalloc byte[20];

@@ -19,6 +19,7 @@ internal sealed unsafe class UdpSession : IoHandle, ITimerOwner
     private readonly long[] _clusterStats;
     private readonly TimerNode _timer;
     private readonly ConnectionRecord? _record;
+    private Permit _permit;
     private long _movedAt;
     private long _received;
     private long _sent;
@@ -52,6 +53,7 @@ internal sealed unsafe class UdpSession : IoHandle, ITimerOwner
         }
         var session = new UdpSession(worker, server, proxy, key, host, fd);
         session._pool.Opened();
+        session._permit = Breakers.Enter(proxy.Slot, worker, Resource.Connections);
         session._stats[UdpStats.SessTotal]++;
         session._stats[UdpStats.SessActive]++;
         session._movedAt = worker.Now;
@@ -125,6 +127,7 @@ internal sealed unsafe class UdpSession : IoHandle, ITimerOwner
         _worker.Timers.Remove(_timer);
         _worker.CloseHandle(this);
         _server.Forget(_key);
+        _permit.Dispose();
         _pool.Closed();
         _stats[UdpStats.SessActive]--;
         if (_record is not { } record) return;

@@ -572,38 +572,3 @@ internal static class Attempt
         return worker.Now + ms;
     }
 }
-
-/// <summary>Waits in a pool's queue.</summary>
-internal sealed class PoolWaiter(Action<PoolWaiter> wait) : ICriticalNotifyCompletion
-{
-    private Action? _continuation;
-
-    public PoolWaiter GetAwaiter() => this;
-    public bool IsCompleted => false;
-    public bool IsWaiting => _continuation is not null;
-
-    /// <summary>With whom a connection is wanted; null is for whoever wants to hear of every change.</summary>
-    public UpstreamPeer? Peer { get; init; }
-
-    /// <summary>How the connection failed that it waited for.</summary>
-    public AttemptEnd? Failure { get; set; }
-
-    /// <summary>Why, in words.</summary>
-    public byte[]? Why { get; set; }
-    public void GetResult() { }
-    public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);
-
-    public void UnsafeOnCompleted(Action continuation)
-    {
-        _continuation = continuation;
-        wait(this);
-    }
-
-    /// <summary>Ends the wait; the second call does nothing.</summary>
-    public void Resume()
-    {
-        Action? continuation = _continuation;
-        _continuation = null;
-        continuation?.Invoke();
-    }
-}

@@ -79,6 +79,9 @@ internal static class Retries
     private static bool Wants(Exchange x, RetryPolicyConfig policy, ReadOnlySpan<byte> head)
     {
         if (x.UpstreamHead.IndexOf(head, "x-envoy-ratelimited"u8) >= 0) return (policy.On & RetryOn.EnvoyRateLimited) != 0;
+        // A sidecar there whose service got nothing of it, or may get it twice (LocalReply).
+        if ((policy.On & (NoAnswer | RetryOn.ConnectFailure | RetryOn.ResetBeforeRequest)) != 0 && x.UpstreamHead.Status == 503
+            && x.UpstreamHead.IndexOf(head, "x-naru-may-repeat"u8) >= 0) return true;
         return WantsStatus(policy, x.UpstreamHead.Status) || WantsHeaders(x, policy, head) || (policy.On & GrpcConditions) != 0 && WantsGrpc(x, policy.On, head);
     }
 

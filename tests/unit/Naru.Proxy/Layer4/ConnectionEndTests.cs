@@ -79,7 +79,7 @@ public sealed class ConnectionEndTests : IAsyncDisposable
         Assert.Contains($"[cluster backend, endpoint 127.0.0.1:{port}]", Assert.Single(_bench.Told), StringComparison.Ordinal);
         _bench.Apply(EngineBench.Listener(EngineBench.Chain(Proxy() with { MaxConnectAttempts = 3 })));
         Assert.Equal("", await _bench.AskAsync());
-        Assert.StartsWith("UF,URX|", await EndedAsync("NARU-N505 ", 2));
+        Assert.StartsWith("URX,UF|", await EndedAsync("NARU-N505 ", 2));
     }
 
     [Fact]

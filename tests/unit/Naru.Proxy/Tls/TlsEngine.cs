@@ -21,7 +21,7 @@ internal sealed class TlsEngine : IAsyncDisposable
         Func<HttpConnectionManagerConfig, HttpConnectionManagerConfig>? manager = null)
     {
         Stats = new StatRegistry(2);
-        _engine = new ProxyEngine(new ProxyEngineOptions { Concurrency = 2, Stats = Stats, OnDiagnostic = Reports.Enqueue, OnFault = (where, e) => Faults.Enqueue($"{where}: {e}") });
+        _engine = new ProxyEngine(new ProxyEngineOptions { Concurrency = 2, Explain = true, Stats = Stats, OnDiagnostic = Reports.Enqueue, OnFault = (where, e) => Faults.Enqueue($"{where}: {e}") });
         _engine.Start();
         Assert(_engine.Apply(new ConfigChange
         {
