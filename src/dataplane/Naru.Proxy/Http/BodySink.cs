@@ -142,7 +142,4 @@ internal readonly struct BodySink
         await socket.Writable();
         return PumpResult.Done;
     }
-
-    /// <summary>Says that nothing follows, where the end of the body did not say so (tunnels).</summary>
-    public void CloseWriting() => _socket?.ShutdownWrite();
 }

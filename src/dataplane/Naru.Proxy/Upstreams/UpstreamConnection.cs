@@ -57,9 +57,6 @@ internal sealed class UpstreamConnection : TcpSocket
     /// <summary>What is spoken on it, where that is HTTP/2.</summary>
     public Http2ClientSession? Session { get; set; }
 
-    /// <summary>Whether TLS is spoken on it.</summary>
-    public bool IsTls => Peer.Tls is not null;
-
     /// <summary>Why connecting failed, in one sentence.</summary>
     public string Failure => _failure ?? Sys.Describe(Errno);
 
