@@ -228,6 +228,16 @@ internal sealed partial class BodyReader
         _kind = BodyKind.UntilClose;
     }
 
+    /// <summary>Lets go of where it read from, which goes elsewhere: the read buffer, with what came behind the body, is the caller's from then
+    /// on. What it counted stays.</summary>
+    public IoBuffer? Leave()
+    {
+        IoBuffer? buffer = Buffer;
+        Buffer = _from = null!;
+        _stream = null;
+        return buffer;
+    }
+
     private void ReturnKept(int count)
     {
         for (int i = 0; i < count; i++) _worker.Buffers.Return(_kept[i]);

@@ -1,5 +1,5 @@
 // The times at which an exchange, or its try, ends by itself, and the one timer for all of them. Setting a deadline is all that is ever
-// to be done: the timer follows. It knows nothing of sockets; whoever waits is ended by Exchange.GiveUp and Exchange.EndTry.
+// to be done: the timer follows. It knows nothing of sockets; whoever waits is ended by Exchange.GiveUp and Attempt.TimeOut.
 using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Http;
@@ -104,6 +104,6 @@ internal sealed class Deadlines : ITimerOwner
         if (tryIsOver) _times.Try = TimerNode.Never;
         // Before anybody goes on, who may end the exchange and with it these times.
         Rearm();
-        if (tryIsOver) _x.EndTry();
+        if (tryIsOver) _x.Try.TimeOut();
     }
 }

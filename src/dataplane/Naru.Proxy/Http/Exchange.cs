@@ -41,9 +41,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public readonly Worker Worker;
     public readonly Deadlines Deadlines;
     public readonly Http1Head Head = new();
-    public readonly Http1Head UpstreamHead = new();
     public readonly BodyReader RequestBody = new();
-    public readonly BodyReader ResponseBody = new();
     public readonly LineBuffer Scratch = new();
     public readonly LineBuffer ResponseHeadCopy = new();
     public readonly LineBuffer ResponseTrailerCopy = new();
@@ -53,6 +51,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     {
         Worker = worker;
         Deadlines = new Deadlines(this);
+        Try = new Attempt(this);
     }
 
     /// <summary>The client's side, and the connection that it is (HTTP/1) or rides on.</summary>
@@ -60,7 +59,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ListenerConnection Connection = null!;
 
     /// <summary>The try under way, or the last one.</summary>
-    public AttemptState Try;
+    public readonly Attempt Try;
 
     public HttpManager Manager = null!;
 
@@ -107,7 +106,6 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ref WeightedTarget? Target => ref _choice.Target;
     public ref HeaderMutations? Mutations => ref _choice.Mutations;
 
-    public ref Host? Host => ref _choice.Host;
     public ref PoolWaiter? Waiter => ref _choice.Waiter;
 
     public ref FilterRun? Filters => ref _filtering.Chain;
@@ -144,18 +142,21 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ref Config.RetryPolicyConfig? Retry => ref _limits.Retry;
     public ref bool TimesOutWith204 => ref _limits.TimesOutWith204;
 
-    public ref UpstreamConnection? Upstream => ref Try.Connection;
-    public ref Http2Stream? UpstreamStream => ref Try.Stream;
-    public ref TlsSession? UpstreamTls => ref Try.Tls;
-    public ref bool UpstreamIsHttp2 => ref Try.IsHttp2;
-    public ref bool RequestSent => ref Try.RequestSent;
-    public ref bool TryTimedOut => ref Try.TimedOut;
-    public ref byte[]? TransportFailure => ref Try.TransportFailure;
-    public ref long UpstreamStartTicks => ref Try.StartTicks;
-    public ref long ResponseStartTicks => ref Try.AnswerStartTicks;
-    public ref long UpstreamEndTicks => ref Try.AnswerEndTicks;
-    public ref long UpstreamHeadBytes => ref Try.HeadBytes;
-    public ref long UpstreamHeadSent => ref Try.HeadSent;
+    public Host? Host => Try.State.Host;
+    public Http1Head UpstreamHead => Try.Head;
+    public BodyReader ResponseBody => Try.Body;
+    public ref UpstreamConnection? Upstream => ref Try.State.Connection;
+    public ref Http2Stream? UpstreamStream => ref Try.State.Stream;
+    public ref TlsSession? UpstreamTls => ref Try.State.Tls;
+    public ref bool UpstreamIsHttp2 => ref Try.State.IsHttp2;
+    public ref bool RequestSent => ref Try.State.RequestSent;
+    public ref bool TryTimedOut => ref Try.State.TimedOut;
+    public ref byte[]? TransportFailure => ref Try.State.TransportFailure;
+    public ref long UpstreamStartTicks => ref Try.State.StartTicks;
+    public ref long ResponseStartTicks => ref Try.State.AnswerStartTicks;
+    public ref long UpstreamEndTicks => ref Try.State.AnswerEndTicks;
+    public ref long UpstreamHeadBytes => ref Try.State.HeadBytes;
+    public ref long UpstreamHeadSent => ref Try.State.HeadSent;
 
     /// <summary>The client speaks HTTP/2.</summary>
     public bool SpeaksHttp2 => Down.SpeaksHttp2;
@@ -206,7 +207,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
         _body = default;
         _outcome = new Outcome();
         _limits = new Limits();
-        Try = default;
+        Try.State = default;
         Deadlines.Start(manager.StreamIdleMs);
         RequestHeaders.Begin();
         _responseHeaders?.End();
@@ -276,15 +277,6 @@ internal sealed class Exchange : IRequestInfo, IPooled
         waiter?.Resume();
     }
 
-    /// <summary>Ends the try, whose own time is up, and not the exchange: by then the whole request was sent, so nobody waits for the client.</summary>
-    public void EndTry()
-    {
-        TryTimedOut = true;
-        (UpstreamConnection? upstream, Http2Stream? stream) = (Upstream, UpstreamStream);
-        upstream?.Cancel();
-        stream?.Cancel();
-    }
-
     /// <summary>Waits to be resumed; false when the exchange was given up, before or meanwhile.</summary>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public async ValueTask<bool> WaitAsync(PoolWaiter waiter)
@@ -294,22 +286,6 @@ internal sealed class Exchange : IRequestInfo, IPooled
         await waiter;
         Waiter = null;
         return Abort == AbortReason.None;
-    }
-
-    /// <summary>A try begins, on this endpoint.</summary>
-    public void BeginTry(Host host)
-    {
-        Host = host;
-        Try = default;
-    }
-
-    /// <summary>The try is over. A connection that it still has is one that nobody gave back.</summary>
-    public void EndOfTry()
-    {
-        Deadlines.Try = TimerNode.Never;
-        Upstream?.Close();
-        Upstream = null;
-        UpstreamStream = null;
     }
 
     /// <summary>Ends waits on the client's side.</summary>

@@ -57,9 +57,6 @@ internal struct RouteChoice
     public WeightedTarget? Target;
     public HeaderMutations? Mutations;
 
-    /// <summary>The endpoint of the try that runs, or ran last.</summary>
-    public Host? Host;
-
     /// <summary>Where it waits for a connection.</summary>
     public PoolWaiter? Waiter;
 }

@@ -177,7 +177,8 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
 
     ValueTask<bool> IDownstream.SendAsync(IoBuffer o, int headBytes, bool end) => SendAllAsync(o);
 
-    ValueTask<PumpResult> IDownstream.PumpAsync(Exchange x, BodyReader from, IoBuffer o, bool chunked) => BodyPump.RunAsync(x, from, BodySink.To(this, o, chunked));
+    ValueTask<PumpResult> IDownstream.PumpAsync(Exchange x, BodyReader from, IoBuffer o, bool whole, bool chunked) =>
+        whole && SendNow(o) is true ? new ValueTask<PumpResult>(PumpResult.Done) : BodyPump.RunAsync(x, from, BodySink.To(this, o, chunked));
 
     void IDownstream.EndSending() => ShutdownWrite();
 

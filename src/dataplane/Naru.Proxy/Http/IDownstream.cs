@@ -31,12 +31,13 @@ internal interface IDownstream
     /// <param name="end">Nothing follows.</param>
     ValueTask<bool> SendAsync(IoBuffer o, int headBytes, bool end);
 
-    /// <summary>Passes a body on until it ends or a side fails.</summary>
+    /// <summary>Passes a message on until it ends or a side fails.</summary>
     /// <param name="x">The exchange, told about progress.</param>
-    /// <param name="from">The source.</param>
-    /// <param name="o">What goes out first; empty when it is done.</param>
+    /// <param name="from">The source of its body.</param>
+    /// <param name="o">What goes out first, the head if there is one; empty when it is done.</param>
+    /// <param name="whole">Nothing follows what is in <paramref name="o"/>, over HTTP/2 a head alone.</param>
     /// <param name="chunked">Whether HTTP/1 frames it in chunks.</param>
-    ValueTask<PumpResult> PumpAsync(Exchange x, BodyReader from, IoBuffer o, bool chunked);
+    ValueTask<PumpResult> PumpAsync(Exchange x, BodyReader from, IoBuffer o, bool whole, bool chunked);
 
     /// <summary>Says that nothing more comes, where the body's framing has not said so (tunnels).</summary>
     void EndSending();

@@ -6,13 +6,14 @@ using Naru.Http.Http1;
 using Naru.Proxy.Config;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
+using Naru.Proxy.Upstreams;
 
 namespace Naru.Proxy.Http;
 
 internal static class RequestWriter
 {
-    /// <summary>A buffer with the head in it.</summary>
-    public static IoBuffer Write(Exchange x)
+    /// <summary>A buffer with the head in it, as this try is to send it.</summary>
+    public static IoBuffer Write(Exchange x, Attempt attempt)
     {
         IoBuffer o = x.Worker.Buffers.Rent();
         RequestHeaders head = x.RequestHeaders;
@@ -23,7 +24,7 @@ internal static class RequestWriter
         o.Append(target);
         o.Append(" HTTP/1.1\r\n"u8);
         WriteFields(x, o, head);
-        WriteFraming(x, o);
+        WriteFraming(x, attempt, o);
         if (x.IsUpgrade && !x.IsConnect)
         {
             o.Append("connection: Upgrade\r\n"u8);
@@ -31,7 +32,7 @@ internal static class RequestWriter
         }
         head.CopyAdded(o);
         o.Append("\r\n"u8);
-        x.UpstreamHeadSent = o.Count;
+        attempt.State.HeadSent = o.Count;
         return o;
     }
 
@@ -76,7 +77,7 @@ internal static class RequestWriter
     }
 
     // HTTP/2 needs no framing fields, HTTP/1 does: of HTTP/1 clients they were copied, a Content-Length that a client of HTTP/2 gave is there already.
-    private static void WriteFraming(Exchange x, IoBuffer o)
+    private static void WriteFraming(Exchange x, Attempt attempt, IoBuffer o)
     {
         if (x.Web == GrpcWebForm.Text)
         {
@@ -84,7 +85,7 @@ internal static class RequestWriter
             WriteLength(o, x.RequestBodyBuffered ? Math.Max(0, x.Framing.ContentLength) : -1);
             return;
         }
-        if (x.IsUpgrade || x.UpstreamIsHttp2 || x.Has(KnownHeader.ContentLength)) return;
+        if (x.IsUpgrade || attempt.State.IsHttp2 || x.Has(KnownHeader.ContentLength)) return;
         if (x.Framing.Body == BodyKind.None)
         {
             if (!MeansNoContent(x.Method)) WriteLength(o, 0);

@@ -2,6 +2,7 @@
 // more. Upgrade and 101 of HTTP/1 are extended CONNECT and 200 in HTTP/2 (RFC 8441); the WebSocket handshake, which only HTTP/1
 // has, is completed here where one side speaks HTTP/2.
 using System.Buffers.Text;
+using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using System.Text;
 using Naru.Http.Http1;
@@ -14,45 +15,35 @@ namespace Naru.Proxy.Http;
 
 internal static class Tunnel
 {
-    /// <summary>Passes the 101 on and runs the tunnel; both connections are of no other use afterwards.</summary>
-    public static async ValueTask<AttemptEnd> RunAsync(Exchange x, UpstreamConnection up, IoBuffer rb, Http1Framing framing)
+    /// <summary>Tells the client that its tunnel stands, runs it and finishes its try; both connections are of no other use afterwards.</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public static async ValueTask<bool> RunAsync(Exchange x, Attempt attempt)
     {
-        Worker worker = x.Worker;
+        Answer answer = attempt.Answer;
         IoBuffer down = Begin(x);
-        await FilterWalk.AnswerAsync(x, rb, upgrade: true);
-        ResponseWriter.WriteUpstream(x, ref down, rb, framing, BodyKind.None);
-        rb.Start += x.UpstreamHead.Length;
-        x.ResponseBody.Start(worker, up, rb, BodyKind.UntilClose, -1, pinned: false);
-        AttemptEnd end = await RelayAsync(x, down, up, null);
-        worker.Buffers.Return(x.ResponseBody.Buffer);
-        up.Close();
-        return end;
-    }
-
-    /// <summary>The same on a stream that the upstream accepted with a 2xx.</summary>
-    public static async ValueTask<AttemptEnd> RunAsync(Exchange x, Http2Stream up)
-    {
-        IoBuffer down = Begin(x);
-        x.Status = !x.SpeaksHttp2 && !x.IsConnect ? 101 : x.UpstreamHead.Status;
-        await FilterWalk.AnswerAsync(x, up.HeadBuffer!, upgrade: true);
-        ResponseWriter.WriteAccepted(x, ref down, up.HeadBuffer!);
-        x.ResponseBody.Start(x.Worker, up);
-        return await RelayAsync(x, down, null, up);
-    }
-
-    /// <summary>CONNECT that ends here: the client is told that its tunnel stands, and the endpoint gets the bytes.</summary>
-    public static async ValueTask<AttemptEnd> TerminateAsync(Exchange x, UpstreamConnection up)
-    {
-        Worker worker = x.Worker;
-        IoBuffer down = Begin(x);
-        x.Status = 200;
-        x.Details = "via_upstream";
-        ResponseWriter.WriteEstablished(x, ref down);
-        x.ResponseBody.Start(worker, up, worker.Buffers.Rent(), BodyKind.UntilClose, -1, pinned: false);
-        AttemptEnd end = await RelayAsync(x, down, up, null);
-        worker.Buffers.Return(x.ResponseBody.Buffer);
-        up.Close();
-        return end;
+        if (answer.Head is not { } head)
+        {
+            // CONNECT that ends here: the endpoint gets the bytes and nothing else.
+            x.Status = 200;
+            ResponseWriter.WriteEstablished(x, ref down);
+        }
+        else if (answer.Stream is null)
+        {
+            await FilterWalk.AnswerAsync(x, answer.HeadBuffer, upgrade: true);
+            ResponseWriter.WriteUpstream(x, ref down, answer.HeadBuffer, answer.Framing, BodyKind.None);
+            answer.HeadBuffer.Start += head.Length;
+            answer.Body.Start(x.Worker, attempt.State.Connection!, answer.HeadBuffer, BodyKind.UntilClose, -1, pinned: false);
+        }
+        else
+        {
+            // A 2xx to extended CONNECT is a 101 of HTTP/1 (RFC 8441).
+            x.Status = !x.SpeaksHttp2 && !x.IsConnect ? 101 : head.Status;
+            await FilterWalk.AnswerAsync(x, answer.HeadBuffer, upgrade: true);
+            ResponseWriter.WriteAccepted(x, ref down, answer.HeadBuffer);
+        }
+        await RelayAsync(x, down, attempt.State.Connection, answer.Stream);
+        await attempt.FinishAsync(AnswerUse.Cut);
+        return true;
     }
 
     private static IoBuffer Begin(Exchange x)
@@ -66,14 +57,14 @@ internal static class Tunnel
         return x.Worker.Buffers.Rent();
     }
 
-    private static async ValueTask<AttemptEnd> RelayAsync(Exchange x, IoBuffer down, UpstreamConnection? socket, Http2Stream? stream)
+    private static async ValueTask<bool> RelayAsync(Exchange x, IoBuffer down, UpstreamConnection? socket, Http2Stream? stream)
     {
         Worker worker = x.Worker;
         // What the client sent behind its request already belongs to the tunnel.
         x.Down.StartBody(x, BodyKind.UntilClose, -1);
         IoBuffer upward = worker.Buffers.Rent();
         ValueTask<PumpResult> there = EndedAsync(x, BodyPump.RunAsync(x, x.RequestBody, stream is null ? BodySink.To(socket!, upward, chunked: false) : BodySink.To(stream)), true, socket);
-        await EndedAsync(x, x.Down.PumpAsync(x, x.ResponseBody, down, chunked: false), false, null);
+        await EndedAsync(x, x.Down.PumpAsync(x, x.ResponseBody, down, whole: false, chunked: false), false, null);
         await there;
 
         x.BytesSent = x.ResponseBody.Bytes;
@@ -86,7 +77,7 @@ internal static class Tunnel
         worker.Buffers.Return(down);
         x.Framing.Body = BodyKind.UntilClose;
         x.Manager.Stats.Shard(worker.Index)[HttpStats.CxUpgradesActive]--;
-        return new AttemptEnd(AttemptKind.Answered);
+        return true;
     }
 
     private static async ValueTask<PumpResult> EndedAsync(Exchange x, ValueTask<PumpResult> pump, bool upward, TcpSocket? socket)

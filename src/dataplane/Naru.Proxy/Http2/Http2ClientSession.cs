@@ -74,13 +74,15 @@ internal sealed class Http2ClientSession : Http2Session
     protected override string Description => $"HTTP/2 connection to cluster {_cluster.Config.Name}";
 
     /// <summary>Opens a stream for an exchange.</summary>
-    public Http2Stream Open(Exchange x)
+    /// <param name="x">The exchange.</param>
+    /// <param name="head">Where the answer's head is to be parsed to.</param>
+    public Http2Stream Open(Exchange x, Http1Head head)
     {
         Http2Stream stream = Worker.Cache.RentStream();
         LastId += 2;
         OpenWindows(stream, LastId);
         stream.Exchange = x;
-        stream.Head = x.UpstreamHead;
+        stream.Head = head;
         Streams.Add(LastId, stream);
         _idleSince = TimerNode.Never;
         int most = _cluster.Config.MaxRequestsPerConnection;

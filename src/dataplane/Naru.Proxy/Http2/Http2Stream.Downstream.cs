@@ -44,10 +44,10 @@ internal sealed partial class Http2Stream : IDownstream
 
     // What is in the buffer is a head.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    async ValueTask<PumpResult> IDownstream.PumpAsync(Exchange x, BodyReader from, IoBuffer o, bool chunked)
+    async ValueTask<PumpResult> IDownstream.PumpAsync(Exchange x, BodyReader from, IoBuffer o, bool whole, bool chunked)
     {
-        if (!o.IsEmpty && !await ((IDownstream)this).SendAsync(o, o.Count, end: false)) return Cancelled && !IsReset ? PumpResult.Cancelled : PumpResult.SinkFailed;
-        return await BodyPump.RunAsync(x, from, BodySink.To(this));
+        if (!o.IsEmpty && !await ((IDownstream)this).SendAsync(o, o.Count, whole)) return Cancelled && !IsReset ? PumpResult.Cancelled : PumpResult.SinkFailed;
+        return whole ? PumpResult.Done : await BodyPump.RunAsync(x, from, BodySink.To(this));
     }
 
     // Its last frame says so.

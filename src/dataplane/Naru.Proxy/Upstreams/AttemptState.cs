@@ -1,12 +1,22 @@
 // What is known of one try. A new one is assigned whole when the next try begins, so that nothing of a try that failed is told of the one
 // that answered, and nobody has to remember to reset anything.
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Http;
 using Naru.Proxy.Http2;
+using Naru.Proxy.Io;
 using Naru.Proxy.Tls;
 
 namespace Naru.Proxy.Upstreams;
 
 internal struct AttemptState
 {
+    /// <summary>The endpoint, and the worker's connections to it.</summary>
+    public Host? Host;
+    public HostPool? Pool;
+
+    /// <summary>The cluster as it was when the try began.</summary>
+    public Cluster? Cluster;
+
     /// <summary>The connection over HTTP/1, from taking it until it is given back: what is still here at the try's end is closed.</summary>
     public UpstreamConnection? Connection;
 
@@ -18,6 +28,20 @@ internal struct AttemptState
 
     /// <summary>It went over HTTP/2.</summary>
     public bool IsHttp2;
+
+    /// <summary>The request on its way: what of it was written and not sent, and the pump that sends its body beside the answer.</summary>
+    public IoBuffer? Out;
+    public ValueTask<PumpResult> Pump;
+    public bool IsPumping;
+
+    /// <summary>What was read over HTTP/1, until the body's reader has it.</summary>
+    public IoBuffer? In;
+
+    /// <summary>What it brought, where it brought one.</summary>
+    public Answer Answer;
+
+    /// <summary>Nothing is held any more.</summary>
+    public bool IsFinished;
 
     /// <summary>The whole request went out.</summary>
     public bool RequestSent;

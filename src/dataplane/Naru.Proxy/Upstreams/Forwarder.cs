@@ -60,28 +60,31 @@ internal static class Forwarder
                     return await EndAsync(x, Reasons.NoHealthyUpstream, cluster.WhyNone);
                 }
                 if (cluster.Panic) stats[ClusterStats.LbHealthyPanic]++;
-                HostPool pool = host.State.Pool(worker);
-                x.BeginTry(host);
-                RouteHeaders.ApplyToTry(x, action);
-                // They may change the head, and that is all: what a try sends is decided.
-                if (cluster.Filters is { } filters) await x.BeginUpstreamFilters(filters.Default).RequestAsync(x, 0);
-                pool.ActiveRequests++;
-                AttemptEnd end;
+                Attempt attempt = x.Try;
+                attempt.Begin(cluster, host);
+                AttemptEnd end = default;
                 try
                 {
-                    end = await Attempt.RunAsync(x, action, cluster, pool, fresh);
+                    RouteHeaders.ApplyToTry(x, action);
+                    // They may change the head, and that is all: what a try sends is decided.
+                    if (cluster.Filters is { } filters) await x.BeginUpstreamFilters(filters.Default).RequestAsync(x, 0);
+                    end = await attempt.RunAsync(action, fresh);
+                    if (end.Kind == AttemptKind.Answered)
+                    {
+                        if (!Retries.Replaces(x, cluster, attempt.Answer))
+                        {
+                            bool goesOn = await Delivery.RunAsync(x, attempt);
+                            if (x.Retried > 0 && x.Status < 500) stats[ClusterStats.RqRetrySuccess]++;
+                            CountAnswer(x, slot, stats);
+                            return goesOn;
+                        }
+                        end = end with { Kind = AttemptKind.Replaced };
+                    }
                 }
                 finally
                 {
-                    x.EndOfTry();
-                    pool.ActiveRequests--;
-                }
-
-                if (end.Kind == AttemptKind.Answered)
-                {
-                    if (x.Retried > 0 && x.Status < 500) stats[ClusterStats.RqRetrySuccess]++;
-                    CountAnswer(x, slot, stats);
-                    return end.KeepDownstream;
+                    await attempt.FinishAsync(end.Kind == AttemptKind.Replaced ? AnswerUse.Dropped : AnswerUse.Cut);
+                    x.Deadlines.Try = TimerNode.Never;
                 }
                 if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
 
@@ -145,7 +148,7 @@ internal static class Forwarder
         x.TimesOutWith204 = false;
         if (action.ReadsGrpcTimeout || x.Manager.LooksAtLimits) RequestLimits.Apply(x, action);
         RouteHeaders.ApplyToRequest(x, action);
-        if (x.RequestBodyBuffered) RequestEnded(x, action);
+        if (x.RequestBodyBuffered) RequestEnded(x);
         else if (x.Manager.RequestMs > 0) x.Deadlines.Request = worker.Now + x.Manager.RequestMs;
         if (x.Web != GrpcWebForm.Text && (x.SpeaksHttp2 || x.IsIdempotent || x.Retry is not null)) x.RequestBody.Keep();
         if (x.Web == GrpcWebForm.Text && !x.RequestBodyBuffered) x.RequestBody.DecodeBase64();
@@ -153,7 +156,7 @@ internal static class Forwarder
     }
 
     /// <summary>The whole request is here: from now on the route's timeout runs (Envoy: RouteAction.timeout).</summary>
-    public static void RequestEnded(Exchange x, ForwardAction action)
+    public static void RequestEnded(Exchange x)
     {
         x.RequestEndTicks = x.Worker.Ticks;
         x.Deadlines.Request = TimerNode.Never;
@@ -165,6 +168,25 @@ internal static class Forwarder
     public static void StartTry(Exchange x)
     {
         if (x.PerTryMs > 0 && x.Status == 0) x.Deadlines.Try = x.Worker.Now + x.PerTryMs;
+    }
+
+    /// <summary>The request's body flowed: what that means for the exchange. A broken client ends it.</summary>
+    public static void RequestPumped(Exchange x, Attempt attempt, PumpResult result)
+    {
+        switch (result)
+        {
+            case PumpResult.Done:
+                attempt.State.RequestSent = true;
+                RequestEnded(x);
+                StartTry(x);
+                break;
+            case PumpResult.SourceEnded:
+                x.GiveUp(AbortReason.DownstreamGone);
+                break;
+            case PumpResult.SourceRefused:
+                x.GiveUp(AbortReason.DownstreamBroken);
+                break;
+        }
     }
 
     private static void Again(Exchange x)

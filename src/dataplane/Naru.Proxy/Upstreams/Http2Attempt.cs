@@ -1,29 +1,26 @@
-// One try of a request over HTTP/2: a stream on a shared connection, the request out, the answer back. The same ends as an
-// Attempt over HTTP/1, told in the same values.
+// A try over HTTP/2: a stream of its own on a shared connection, the request out, the answer's head back. The same ends as over HTTP/1.
 using System.Runtime.CompilerServices;
-using System.Text;
 using Naru.Http.Http1;
 using Naru.Http.Http2;
 using Naru.Proxy.Clusters;
-using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
-using Naru.Proxy.Routing;
 
 namespace Naru.Proxy.Upstreams;
 
 internal static class Http2Attempt
 {
+    /// <summary>Finds a connection with room or makes one, sends the request, and waits until the answer's head is here.</summary>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public static async ValueTask<AttemptEnd> RunAsync(Exchange x, ForwardAction action, Cluster cluster, HostPool pool)
+    public static async ValueTask<AttemptEnd> RunAsync(Exchange x, Attempt attempt)
     {
-        UpstreamPeer peer = UpstreamPeer.Of(cluster, x.Host!, pool, x);
+        HostPool pool = attempt.State.Pool!;
+        UpstreamPeer peer = UpstreamPeer.Of(attempt.State.Cluster!, attempt.State.Host!, pool, x);
         Http2ClientSession? session = pool.Http2.Find(peer);
         if (session is null)
         {
-            AttemptEnd? end = await ConnectAsync(x, cluster, pool, peer);
-            if (end is { } failed) return failed;
+            if (await Connect.Http2Async(x, attempt, peer) is { } end) return end;
             session = pool.Http2.Find(peer);
             if (session is null) return new AttemptEnd(AttemptKind.Reset, RequestSent: false);
         }
@@ -38,134 +35,35 @@ internal static class Http2Attempt
             if (!session.HasCapacity) return new AttemptEnd(AttemptKind.Reset, RequestSent: false);
             if (!session.TakesExtendedConnect) return new AttemptEnd(AttemptKind.UpgradeRefused, RequestSent: false);
         }
-        Http2Stream stream = session.Open(x);
-        x.UpstreamStream = stream;
-        x.UpstreamTls = session.Socket.Tls;
-        x.UpstreamIsHttp2 = true;
-        AttemptEnd result;
-        try
-        {
-            result = await ExchangeAsync(x, action, cluster, session, stream);
-        }
-        finally
-        {
-            x.UpstreamStream = null;
-            session.Finish(stream);
-        }
-        return result;
-    }
-
-    /// <summary>Speaks HTTP/2 on a new connection, for all who want to.</summary>
-    public static void Adopt(Worker worker, UpstreamConnection up, Cluster cluster, HostPool pool)
-    {
-        cluster.Slot.Stats!.Shard(worker.Index)[ClusterStats.CxHttp2Total]++;
-        var session = new Http2ClientSession(worker, up, cluster);
-        up.Session = session;
-        pool.Http2.Add(session);
-        session.Start();
-        pool.Http2.Wake();
-    }
-
-    // Null when a connection with room is there.
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<AttemptEnd?> ConnectAsync(Exchange x, Cluster cluster, HostPool pool, UpstreamPeer peer)
-    {
-        if (!Attempt.TryPend(x, cluster, out Permit pending)) return new AttemptEnd(AttemptKind.Overflow, RequestSent: false);
-        using (pending)
-        {
-            Http2Pool sessions = pool.Http2;
-            bool waited = false;
-            while (sessions.Find(peer) is null)
-            {
-                bool full = pool.Connections > 0 && !Breakers.HasRoom(cluster, Resource.Connections);
-                if (full && pool.IdleCount > 0)
-                {
-                    // One of the other version that nobody uses makes room.
-                    pool.CloseIdle();
-                    continue;
-                }
-                if (!sessions.IsConnecting && !full) return await OpenAsync(x, cluster, pool, peer);
-                if (full && !waited) cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.CxOverflow]++;
-                waited = true;
-                var waiter = new PoolWaiter(sessions.Wait) { Peer = peer };
-                if (!await x.WaitAsync(waiter)) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
-                if (pool.Retired) return new AttemptEnd(AttemptKind.Moved, RequestSent: false);
-                if (waiter.Failure is not { } end) continue;
-                x.TransportFailure = waiter.Why;
-                cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.RqPendingFailureEject]++;
-                return end;
-            }
-            return null;
-        }
-    }
-
-    // One connects for all who wait.
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<AttemptEnd?> OpenAsync(Exchange x, Cluster cluster, HostPool pool, UpstreamPeer peer)
-    {
-        Http2Pool sessions = pool.Http2;
-        bool auto = cluster.Config.Protocol == UpstreamProtocol.Auto;
-        var up = new UpstreamConnection(x.Worker, pool, peer);
-        x.Upstream = up;
-        ConnectResult result;
-        sessions.IsConnecting = true;
-        try
-        {
-            result = await up.ConnectAsync(cluster.ConnectMs, auto ? UpstreamProtocol.Auto : UpstreamProtocol.Http2);
-        }
-        finally
-        {
-            sessions.IsConnecting = false;
-            sessions.Wake();
-        }
-        if (result != ConnectResult.Connected)
-        {
-            AttemptEnd failed = Attempt.NotConnected(x, up, result, cluster.Slot.Stats!.Shard(x.Worker.Index));
-            // Those who waited for this connection share its fate: each trying in turn would wait for all before it.
-            if (result != ConnectResult.Cancelled) sessions.Fail(peer, failed, x.TransportFailure);
-            return failed;
-        }
-        if (auto && !up.AgreedOnHttp2)
-        {
-            // The endpoint has changed its mind: told as a refusal, the request goes out anew and over HTTP/1.
-            pool.AlpnHttp2 = false;
-            return new AttemptEnd(AttemptKind.Reset, Reused: true, RequestSent: false);
-        }
-        x.Upstream = null;
-        Adopt(x.Worker, up, cluster, pool);
-        return null;
+        return await ExchangeAsync(x, attempt, session);
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<AttemptEnd> ExchangeAsync(Exchange x, ForwardAction action, Cluster cluster, Http2ClientSession session, Http2Stream stream)
+    private static async ValueTask<AttemptEnd> ExchangeAsync(Exchange x, Attempt attempt, Http2ClientSession session)
     {
         Worker worker = x.Worker;
+        Http2Stream stream = attempt.State.Stream = session.Open(x, attempt.Head);
+        attempt.State.Tls = session.Socket.Tls;
+        attempt.State.IsHttp2 = true;
+        attempt.State.StartTicks = worker.Ticks;
         if (x.RequestBodyBuffered) Forwarder.StartTry(x);
-        long[] stats = cluster.Slot.Stats!.Shard(worker.Index);
+        long[] stats = attempt.State.Cluster!.Slot.Stats!.Shard(worker.Index);
         stats[ClusterStats.RqTotal]++;
-        x.UpstreamStartTicks = worker.Ticks;
         stream.IsTunnel = x.IsUpgrade;
         stream.WaitForHead(true);
         bool hadAnswered = session.HasAnswered;
 
         // The request: its head and what of its body is here at once, the rest by a pump beside the answer.
-        IoBuffer o = RequestWriter.Write(x);
+        IoBuffer o = attempt.State.Out = RequestWriter.Write(x, attempt);
         bool bodyless = x.Framing.Body == BodyKind.None && !x.IsUpgrade;
-        bool buffered = x.RequestBodyBuffered && !x.IsUpgrade;
         bool sent = await SendHeadAsync(x, session, stream, o, end: bodyless);
         worker.Buffers.Return(o);
-        ValueTask<PumpResult> pump = default;
-        bool pumping = false;
-        if (sent && buffered && !bodyless)
+        attempt.State.Out = null;
+        if (sent && !bodyless && !x.IsUpgrade)
         {
-            // Beside the answer where it must wait for window: an answer may come before all of it is wanted.
-            pump = SendBufferedBodyAsync(x, session, stream);
-            pumping = !pump.IsCompleted;
-        }
-        else if (sent && !buffered && !x.IsUpgrade)
-        {
-            pumping = true;
-            pump = RequestAsync(x, action, stream);
+            // Beside the answer also where all of it is here: it may have to wait for window, and an answer may come before it is wanted.
+            attempt.State.Pump = x.RequestBodyBuffered ? SendBufferedBodyAsync(x, attempt, session, stream) : RequestAsync(x, attempt, stream);
+            attempt.State.IsPumping = !x.RequestBodyBuffered || !attempt.State.Pump.IsCompletedSuccessfully;
         }
 
         // The answer's head.
@@ -173,70 +71,38 @@ internal static class Http2Attempt
         {
             if (stream.InterimReady)
             {
-                IoBuffer interim = stream.TakeInterim();
-                var interimHead = new Http1Head();
-                interimHead.StartResponse();
-                interimHead.Parse(interim.Filled, interim.Count, int.MaxValue);
-                bool passed = await Attempt.InterimAsync(x, interimHead, interim);
-                worker.Buffers.Return(interim);
-                if (!passed) break;
+                if (!await InterimAsync(x, stream)) break;
                 continue;
             }
             await stream.Readable();
         }
-        AttemptKind failure = stream.HeadReady && !stream.Cancelled ? AttemptKind.Answered : x.Abort != AbortReason.None || stream.Cancelled ? AttemptKind.Aborted : KindOf(session, stream);
-        Http1Framing framing = default;
-        Http1Head head = x.UpstreamHead;
-        if (failure == AttemptKind.Answered)
-        {
-            stream.WaitForHead(false);
-            x.ResponseStartTicks = worker.Ticks;
-            x.Touch();
-            Http1Error error = Http1Framing.OfResponse(stream.HeadBuffer!.Filled, head, x.IsHead, out framing);
-            bool none = x.IsHead || head.Status is 204 or 304 || (stream.EndReceived && !stream.HasPieces && !stream.HasTrailers);
-            framing.Body = none ? BodyKind.None : framing.ContentLength > 0 && !stream.HasTrailers ? BodyKind.Length : BodyKind.UntilClose;
-            if (error != Http1Error.None) failure = AttemptKind.Malformed;
-            else if (Retries.Replaces(x, cluster, stream.HeadBuffer!.Filled[..head.Length])) failure = AttemptKind.Replaced;
-        }
-        if (failure != AttemptKind.Answered)
-        {
-            if (failure == AttemptKind.Malformed) stats[ClusterStats.CxProtocolError]++;
-            if (stream is { ResetByPeer: true, Lost: false }) stats[ClusterStats.RqRxReset]++;
-            if (pumping) await Attempt.StopPumpAsync(x, stream, pump);
-            if (failure == AttemptKind.Aborted && x.Abort == AbortReason.None && x.TryTimedOut)
-            {
-                stats[ClusterStats.RqPerTryTimeout]++;
-                return new AttemptEnd(AttemptKind.TimedOut);
-            }
-            // Lost with a connection that had worked before: the endpoint closed it as we reached for it. Above its GOAWAY: not processed.
-            bool unseen = stream.Refused && failure == AttemptKind.Reset;
-            return new AttemptEnd(failure, Reused: unseen || (stream.Lost && hadAnswered), RequestSent: !stream.Refused && sent);
-        }
+        if (!stream.HeadReady || stream.Cancelled)
+            return Failed(x, attempt, stats, stream, stream.Cancelled || x.Abort != AbortReason.None ? AttemptKind.Aborted : KindOf(session, stream), hadAnswered, sent);
+        stream.WaitForHead(false);
+        attempt.State.AnswerStartTicks = worker.Ticks;
+        x.Touch();
+        Http1Head head = attempt.Head;
+        Http1Error error = Http1Framing.OfResponse(stream.HeadBuffer!.Filled, head, x.IsHead, out Http1Framing framing);
+        if (error != Http1Error.None) return Failed(x, attempt, stats, stream, AttemptKind.Malformed, hadAnswered, sent);
+        bool none = x.IsHead || head.Status is 204 or 304 || (stream.EndReceived && !stream.HasPieces && !stream.HasTrailers);
+        framing.Body = none ? BodyKind.None : framing.ContentLength > 0 && !stream.HasTrailers ? BodyKind.Length : BodyKind.UntilClose;
+        attempt.Body.Start(worker, stream);
+        attempt.State.Answer = new Answer(head, stream.HeadBuffer!, framing, attempt.Body, stream, x.IsUpgrade && head.Status is >= 200 and < 300);
+        return new AttemptEnd(AttemptKind.Answered, RequestSent: sent);
+    }
 
-        x.Deadlines.Try = TimerNode.Never;
-        x.Status = head.Status;
-        x.Details = "via_upstream";
-        x.UpstreamHeadBytes = head.Length;
-        if (x.IsUpgrade && head.Status is >= 200 and < 300)
+    private static AttemptEnd Failed(Exchange x, Attempt attempt, long[] stats, Http2Stream stream, AttemptKind kind, bool hadAnswered, bool sent)
+    {
+        if (kind == AttemptKind.Malformed) stats[ClusterStats.CxProtocolError]++;
+        if (stream is { ResetByPeer: true, Lost: false }) stats[ClusterStats.RqRxReset]++;
+        if (kind == AttemptKind.Aborted && x.Abort == AbortReason.None && attempt.State.TimedOut)
         {
-            if (pumping) await Attempt.StopPumpAsync(x, stream, pump);
-            return await Tunnel.RunAsync(x, stream);
+            stats[ClusterStats.RqPerTryTimeout]++;
+            return new AttemptEnd(AttemptKind.TimedOut);
         }
-        x.ResponseBody.Start(worker, stream);
-        PumpResult flowed = await Attempt.DeliverAsync(x, stream.HeadBuffer!, framing);
-        x.BytesSent = x.ResponseBody.Bytes;
-        x.UpstreamEndTicks = worker.Ticks;
-        bool requestDone = !pumping || x.RequestBodyBuffered || x.RequestBody.Done;
-        if (pumping)
-        {
-            if (!requestDone) x.Manager.Stats.Shard(worker.Index)[HttpStats.RqResponseBeforeComplete]++;
-            await Attempt.StopPumpAsync(x, stream, pump);
-            requestDone = x.RequestBodyBuffered || (x.RequestBody.Done && x.RequestSent);
-        }
-        if (x.RequestBodyBuffered) Forwarder.PassBody(x);
-        if (flowed == PumpResult.Done) return new AttemptEnd(AttemptKind.Answered, KeepDownstream: x.KeepAlive && requestDone);
-        Attempt.CutShort(x, stats, flowed, stream);
-        return new AttemptEnd(AttemptKind.Answered);
+        // Lost with a connection that had worked before: the endpoint closed it as we reached for it. Above its GOAWAY: not processed.
+        bool unseen = stream.Refused && kind == AttemptKind.Reset;
+        return new AttemptEnd(kind, Reused: unseen || (stream.Lost && hadAnswered), RequestSent: !stream.Refused && sent);
     }
 
     private static AttemptKind KindOf(Http2ClientSession session, Http2Stream stream) =>
@@ -245,6 +111,23 @@ internal static class Http2Attempt
         : stream.ResetCode == Http2ErrorCode.RefusedStream ? AttemptKind.Refused
         : stream.ResetCode == Http2ErrorCode.ProtocolError ? AttemptKind.Malformed
         : AttemptKind.RemoteReset;
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<bool> InterimAsync(Exchange x, Http2Stream stream)
+    {
+        IoBuffer interim = stream.TakeInterim();
+        try
+        {
+            var head = new Http1Head();
+            head.StartResponse();
+            head.Parse(interim.Filled, interim.Count, int.MaxValue);
+            return await Delivery.InterimAsync(x, head, interim);
+        }
+        finally
+        {
+            x.Worker.Buffers.Return(interim);
+        }
+    }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> SendHeadAsync(Exchange x, Http2ClientSession session, Http2Stream stream, IoBuffer o, bool end)
@@ -258,8 +141,9 @@ internal static class Http2Attempt
         return true;
     }
 
+    // From where it lies: it may be needed again.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<PumpResult> SendBufferedBodyAsync(Exchange x, Http2ClientSession session, Http2Stream stream)
+    private static async ValueTask<PumpResult> SendBufferedBodyAsync(Exchange x, Attempt attempt, Http2ClientSession session, Http2Stream stream)
     {
         int length = (int)x.Framing.ContentLength;
         for (int sent = 0; sent < length;)
@@ -269,7 +153,7 @@ internal static class Http2Attempt
             if (stream.IsReset || stream.Cancelled) return PumpResult.Cancelled;
             await stream.Writable();
         }
-        x.RequestSent = true;
+        attempt.State.RequestSent = true;
         return PumpResult.Done;
     }
 
@@ -277,10 +161,10 @@ internal static class Http2Attempt
         session.SendData(stream, x.In.Memory + x.In.Start + from, length - from, end: true);
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<PumpResult> RequestAsync(Exchange x, ForwardAction action, Http2Stream stream)
+    private static async ValueTask<PumpResult> RequestAsync(Exchange x, Attempt attempt, Http2Stream stream)
     {
         PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, BodySink.To(stream));
-        Attempt.RequestPumped(x, action, result);
+        Forwarder.RequestPumped(x, attempt, result);
         return result;
     }
 }

@@ -17,8 +17,8 @@ internal static class Retries
     private const RetryOn NoAnswer = RetryOn.FiveXx | RetryOn.GatewayError | RetryOn.Reset;
 
     /// <summary>Whether another try is to be made in the place of this answer. Then it is granted, and the answer is to be dropped.</summary>
-    public static bool Replaces(Exchange x, Cluster cluster, ReadOnlySpan<byte> head) =>
-        x.Retry is { } policy && Wants(x, policy, head) && x.CanReplay && Grants(x, policy, cluster);
+    public static bool Replaces(Exchange x, Cluster cluster, in Answer answer) =>
+        x.Retry is { } policy && answer.Head is { } head && Wants(policy, head, answer.HeadBytes) && x.CanReplay && Grants(x, policy, cluster);
 
     /// <summary>Whether another try is to be made after one without an answer. Then it is granted.</summary>
     public static bool Follows(Exchange x, Cluster cluster, in AttemptEnd end) =>
@@ -76,23 +76,23 @@ internal static class Retries
         };
     }
 
-    private static bool Wants(Exchange x, RetryPolicyConfig policy, ReadOnlySpan<byte> head)
+    private static bool Wants(RetryPolicyConfig policy, Http1Head head, ReadOnlySpan<byte> bytes)
     {
-        if (x.UpstreamHead.IndexOf(head, "x-envoy-ratelimited"u8) >= 0) return (policy.On & RetryOn.EnvoyRateLimited) != 0;
+        if (head.IndexOf(bytes, "x-envoy-ratelimited"u8) >= 0) return (policy.On & RetryOn.EnvoyRateLimited) != 0;
         // A sidecar there whose service got nothing of it, or may get it twice (LocalReply).
-        if ((policy.On & (NoAnswer | RetryOn.ConnectFailure | RetryOn.ResetBeforeRequest)) != 0 && x.UpstreamHead.Status == 503
-            && x.UpstreamHead.IndexOf(head, "x-naru-may-repeat"u8) >= 0) return true;
-        return WantsStatus(policy, x.UpstreamHead.Status) || WantsHeaders(x, policy, head) || (policy.On & GrpcConditions) != 0 && WantsGrpc(x, policy.On, head);
+        if ((policy.On & (NoAnswer | RetryOn.ConnectFailure | RetryOn.ResetBeforeRequest)) != 0 && head.Status == 503
+            && head.IndexOf(bytes, "x-naru-may-repeat"u8) >= 0) return true;
+        return WantsStatus(policy, head.Status) || WantsHeaders(policy, head, bytes) || (policy.On & GrpcConditions) != 0 && WantsGrpc(policy.On, head, bytes);
     }
 
     private const RetryOn GrpcConditions =
         RetryOn.GrpcCancelled | RetryOn.GrpcDeadlineExceeded | RetryOn.GrpcInternal | RetryOn.GrpcResourceExhausted | RetryOn.GrpcUnavailable;
 
     // Only a status in the headers can be acted on: with trailers the answer is on its way (Envoy: x-envoy-retry-grpc-on).
-    private static bool WantsGrpc(Exchange x, RetryOn on, ReadOnlySpan<byte> head)
+    private static bool WantsGrpc(RetryOn on, Http1Head head, ReadOnlySpan<byte> bytes)
     {
-        int index = x.UpstreamHead.IndexOf(head, "grpc-status"u8);
-        if (index < 0 || !Utf8Parser.TryParse(Http1Head.Value(head, x.UpstreamHead.Fields[index]), out int status, out _)) return false;
+        int index = head.IndexOf(bytes, "grpc-status"u8);
+        if (index < 0 || !Utf8Parser.TryParse(Http1Head.Value(bytes, head.Fields[index]), out int status, out _)) return false;
         RetryOn condition = status switch
         {
             1 => RetryOn.GrpcCancelled,
@@ -105,10 +105,10 @@ internal static class Retries
         return (on & condition) != 0;
     }
 
-    private static bool WantsHeaders(Exchange x, RetryPolicyConfig policy, ReadOnlySpan<byte> head)
+    private static bool WantsHeaders(RetryPolicyConfig policy, Http1Head head, ReadOnlySpan<byte> bytes)
     {
         if ((policy.On & RetryOn.RetriableHeaders) == 0) return false;
-        foreach (string name in policy.RetriableHeaders) if (x.UpstreamHead.IndexOf(head, Encoding.ASCII.GetBytes(name)) >= 0) return true;
+        foreach (string name in policy.RetriableHeaders) if (head.IndexOf(bytes, Encoding.ASCII.GetBytes(name)) >= 0) return true;
         return false;
     }
 

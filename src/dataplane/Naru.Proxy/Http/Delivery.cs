@@ -1,0 +1,183 @@
+// Passes an answer on: how its body is framed for the client, the filters that see it, both bodies at once, and what the client is shown
+// where it cannot be finished.
+using System.Runtime.CompilerServices;
+using Naru.Http.Http1;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Filters;
+using Naru.Proxy.Http2;
+using Naru.Proxy.Io;
+using Naru.Proxy.Upstreams;
+
+namespace Naru.Proxy.Http;
+
+internal static class Delivery
+{
+    /// <summary>Passes an answer on and finishes its try; false when the downstream connection must close.</summary>
+    /// <param name="x">The exchange.</param>
+    /// <param name="attempt">The try that brought it.</param>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public static async ValueTask<bool> RunAsync(Exchange x, Attempt attempt)
+    {
+        Answer answer = attempt.Answer;
+        x.Deadlines.Try = TimerNode.Never;
+        x.Details = "via_upstream";
+        if (answer.Head is { } head)
+        {
+            x.Status = head.Status;
+            x.UpstreamHeadBytes = head.Length;
+        }
+        if (answer.IsTunnel)
+        {
+            await Tunnel.RunAsync(x, attempt);
+            return false;
+        }
+        PumpResult flowed = await PassAsync(x, answer);
+        x.BytesSent = answer.Body.Bytes;
+        x.UpstreamEndTicks = x.Worker.Ticks;
+        // Asked while the stream is ours.
+        UpstreamFault fault = flowed == PumpResult.Done ? default : FaultOf(answer);
+        bool requestDone = await attempt.FinishAsync(flowed == PumpResult.Done ? AnswerUse.Taken : AnswerUse.Cut);
+        if (x.RequestBodyBuffered) Forwarder.PassBody(x);
+        if (flowed == PumpResult.Done) return x.KeepAlive && requestDone;
+        CutShort(x, attempt.State.Cluster!.Slot.Stats!.Shard(x.Worker.Index), flowed, fault);
+        return false;
+    }
+
+    // Its head is at the front of its buffer.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<PumpResult> PassAsync(Exchange x, Answer answer)
+    {
+        (IoBuffer rb, BodyKind body) = (answer.HeadBuffer, answer.Framing.Body);
+        if (!await FilterWalk.AnswerAsync(x, rb, upgrade: false)) return PumpResult.SinkFailed;
+        // How the body is framed downstream.
+        if (x.AnswersWeb && body != BodyKind.None)
+        {
+            answer.Body.ForWeb(x.WebAnswer);
+            body = BodyKind.UntilClose;
+        }
+        if (!x.SpeaksHttp2 && body is BodyKind.Chunked or BodyKind.UntilClose)
+        {
+            body = x.Head.Minor == 1 ? BodyKind.Chunked : BodyKind.UntilClose;
+            x.EndsWithClose = body == BodyKind.UntilClose;
+            if (x.EndsWithClose) x.KeepAlive = false;
+        }
+        else if (body == BodyKind.Chunked)
+        {
+            body = BodyKind.UntilClose;
+        }
+        IoBuffer down = x.Worker.Buffers.Rent();
+        try
+        {
+            ResponseWriter.WriteUpstream(x, ref down, rb, answer.Framing, body);
+            rb.Start += answer.Head!.Length;
+            x.ResponseStarted = true;
+            x.RequestBody.StopKeeping();
+            bool whole = answer.Framing.Body == BodyKind.None || AppendWholeBody(x, down, answer);
+            bool chunked = body == BodyKind.Chunked && !x.IsHead && !whole;
+            return await x.Down.PumpAsync(x, answer.Body, down, whole, chunked);
+        }
+        finally
+        {
+            x.Worker.Buffers.Return(down);
+            answer.Body.EndWeb();
+            x.KeepTrailers();
+        }
+    }
+
+    // The common case: a short answer that came in one piece leaves in one piece, with its head.
+    private static unsafe bool AppendWholeBody(Exchange x, IoBuffer down, in Answer answer)
+    {
+        if (answer.Framing.Body != BodyKind.Length || answer.Stream is not null || x.SpeaksHttp2 || answer.Body.IsForWeb) return false;
+        if (answer.Framing.ContentLength > answer.HeadBuffer.Count || answer.Framing.ContentLength > down.Room) return false;
+        _ = answer.Body.Next();
+        down.Append(new ReadOnlySpan<byte>(answer.HeadBuffer.Memory + answer.Body.PieceStart, answer.Body.PieceLength));
+        return true;
+    }
+
+    // How an endpoint ended an answer that was not whole.
+    private enum UpstreamFault : byte
+    {
+        /// <summary>A message that is framed and ends before its end, or is not what its framing says.</summary>
+        Protocol,
+        Lost,
+        Reset,
+    }
+
+    private static UpstreamFault FaultOf(in Answer answer) => answer.Stream is { } stream
+        ? stream.Lost ? UpstreamFault.Lost : stream.ResetByPeer ? UpstreamFault.Reset : UpstreamFault.Protocol
+        : answer.Body.EndsItself ? UpstreamFault.Protocol : UpstreamFault.Lost;
+
+    // The answer began and cannot be finished: the client gets what there is of it, and must see that it is not whole.
+    private static void CutShort(Exchange x, long[] stats, PumpResult flowed, UpstreamFault fault)
+    {
+        long[] http = x.Manager.Stats.Shard(x.Worker.Index);
+        AbortReason why = x.Abort is AbortReason.None or AbortReason.UpstreamGone ? flowed == PumpResult.SinkFailed ? AbortReason.DownstreamGone : AbortReason.UpstreamGone : x.Abort;
+        switch (why)
+        {
+            case AbortReason.DownstreamGone or AbortReason.DownstreamBroken:
+                Cut(x, Telemetry.ResponseFlags.DownstreamConnectionTermination, "downstream_remote_disconnect");
+                stats[ClusterStats.RqTxReset]++;
+                break;
+            case AbortReason.RouteTimeout:
+                LocalReply.Because(x, Reasons.RouteTimeout);
+                stats[ClusterStats.RqTimeout]++;
+                break;
+            case AbortReason.StreamIdle:
+                LocalReply.Because(x, Reasons.StreamIdle);
+                http[HttpStats.RqIdleTimeout]++;
+                break;
+            case AbortReason.MaxDuration:
+                LocalReply.Because(x, Reasons.MaxDurationUpstream);
+                http[HttpStats.RqMaxDuration]++;
+                break;
+            case AbortReason.RequestTimeout:
+                LocalReply.Because(x, Reasons.RequestTimeout);
+                http[HttpStats.RqTimeout]++;
+                break;
+            default:
+                CutByEndpoint(x, stats, fault);
+                break;
+        }
+        x.CutDownstream();
+    }
+
+    private static void CutByEndpoint(Exchange x, long[] stats, UpstreamFault fault)
+    {
+        switch (fault)
+        {
+            case UpstreamFault.Lost:
+                Cut(x, Telemetry.ResponseFlags.UpstreamConnectionTermination, "upstream_reset_after_response_started{connection_termination}");
+                break;
+            case UpstreamFault.Reset:
+                stats[ClusterStats.RqRxReset]++;
+                Cut(x, Telemetry.ResponseFlags.UpstreamRemoteReset, "upstream_reset_after_response_started{remote_reset}");
+                break;
+            default:
+                if (!x.UpstreamIsHttp2) stats[ClusterStats.CxProtocolError]++;
+                Cut(x, Telemetry.ResponseFlags.UpstreamProtocolError, "upstream_reset_after_response_started{protocol_error}");
+                break;
+        }
+    }
+
+    private static void Cut(Exchange x, Telemetry.ResponseFlags flags, string details)
+    {
+        x.Flags |= flags;
+        x.Details = details;
+    }
+
+    // 100 is ours to answer unless configured otherwise; what else is interim goes through, to clients that know it.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public static async ValueTask<bool> InterimAsync(Exchange x, Http1Head head, IoBuffer rb)
+    {
+        int status = head.Status;
+        bool forward = status == 100 ? x.Manager.Config.Proxy100Continue && x.Framing.Expect100 && !x.Continued : x.Head.Minor == 1;
+        if (!forward) return true;
+        if (status == 100) x.Continued = true;
+        IoBuffer o = x.Worker.Buffers.Rent();
+        ResponseWriter.WriteInterim(x, head, ref o, rb);
+        bool sent = await x.SendDownstreamAsync(o, o.Count, end: false);
+        x.Worker.Buffers.Return(o);
+        if (!sent) x.GiveUp(AbortReason.DownstreamGone);
+        return sent;
+    }
+}
