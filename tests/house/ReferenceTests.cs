@@ -52,6 +52,26 @@ public sealed class ReferenceTests
         Assert.DoesNotContain("Naru.Api", House.Projects.Single(p => p.Name == "Naru.Proxy").References);
     }
 
+    // Below all stops of the path lies what knows none of them; what was written (records) it may read.
+    [Fact]
+    public void Io_knows_nobody_above_it()
+    {
+        const string Folder = "src/dataplane/Naru.Proxy/";
+        string[] others = [.. House.Files.Where(f => f.StartsWith(Folder, StringComparison.Ordinal)).Select(f => f[Folder.Length..].Split('/'))
+            .Where(parts => parts.Length > 1 && parts[0] != "Io").Select(parts => parts[0]).Distinct()];
+        Assert.Contains("Tls", others);
+        foreach (string file in House.Files.Where(f => f.StartsWith(Folder + "Io/", StringComparison.Ordinal)))
+        {
+            string text = House.Read(file);
+            foreach (string other in others)
+            {
+                Assert.False(text.Contains($"using Naru.Proxy.{other}", StringComparison.Ordinal), $"{file} uses Naru.Proxy.{other}");
+                // As a name that begins here: Naru.Proxy.X.Y, Proxy.X.Y or X.Y.
+                Assert.False(System.Text.RegularExpressions.Regex.IsMatch(text, $@"(?<![\w.])(Naru\.)?(Proxy\.)?{other}\.[A-Z]\w*"), $"{file} names something of {other}");
+            }
+        }
+    }
+
     [Fact]
     public void Every_project_is_in_the_solution_and_the_solution_names_no_other()
     {

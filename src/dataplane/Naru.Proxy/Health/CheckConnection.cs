@@ -2,6 +2,7 @@
 using System.Runtime.CompilerServices;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Io;
+using Naru.Proxy.Tls;
 using Naru.Proxy.Upstreams;
 
 namespace Naru.Proxy.Health;
@@ -14,7 +15,7 @@ internal enum CheckProtocol
     Http2,
 }
 
-internal sealed class CheckConnection(Worker worker) : TcpSocket(worker)
+internal sealed class CheckConnection(Worker worker) : SecureSocket(worker)
 {
     private bool _timedOut, _idle;
 

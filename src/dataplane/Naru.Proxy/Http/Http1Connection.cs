@@ -370,7 +370,7 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
     protected override void OnUnexpectedReadable()
     {
         if (_phase != Phase.Exchange || _exchange is not { Abort: AbortReason.None } x) return;
-        if (Dead || (!x.IsTunnelled && (PeerEnded || TlsEnded()))) x.GiveUp(AbortReason.DownstreamGone);
+        if (Dead || (!x.IsTunnelled && (PeerEnded || LayerEnded()))) x.GiveUp(AbortReason.DownstreamGone);
     }
 
     /// <summary>An idle connection ends when it stays idle for the drain timeout; a client about to use it must not lose its request.

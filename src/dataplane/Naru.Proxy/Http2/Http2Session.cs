@@ -5,6 +5,7 @@ using Naru.Http.Hpack;
 using Naru.Http.Http2;
 using Naru.Proxy.Config;
 using Naru.Proxy.Io;
+using Naru.Proxy.Tls;
 
 namespace Naru.Proxy.Http2;
 
@@ -25,7 +26,7 @@ internal abstract partial class Http2Session : ITurnEnd
     private int[]? _ended;
     private uint _endedNext;
 
-    protected Http2Session(Worker worker, TcpSocket socket, Http2OptionsConfig options, bool server, int maxHeadBytes, int maxFields)
+    protected Http2Session(Worker worker, SecureSocket socket, Http2OptionsConfig options, bool server, int maxHeadBytes, int maxFields)
     {
         Worker = worker;
         Socket = socket;
@@ -40,7 +41,7 @@ internal abstract partial class Http2Session : ITurnEnd
     }
 
     public Worker Worker { get; }
-    public TcpSocket Socket { get; }
+    public SecureSocket Socket { get; }
     protected Http2OptionsConfig Options { get; }
     protected int MaxHeadBytes { get; }
     protected int MaxFields { get; }

@@ -1,6 +1,6 @@
 // A non-blocking TCP socket in a worker's loop, and the two things one can wait for on it: bytes to read, room to write.
 // Waits complete on the worker itself; a wait that need not wait costs a flag. Cancel ends all waits at once.
-// With a TLS session the same calls read and write what it protects (TcpSocket.Tls.cs).
+// With a layer above it the same calls read and write through that (TcpSocket.Layer.cs).
 using System.Runtime.CompilerServices;
 
 namespace Naru.Proxy.Io;
@@ -60,10 +60,10 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
         Dead = from.Dead;
         Errno = from.Errno;
         Cancelled = from.Cancelled;
-        _tls = from._tls;
+        _layer = from._layer;
         _readWantsWrite = from._readWantsWrite;
         _writeWantsRead = from._writeWantsRead;
-        from._tls = null;
+        from._layer = null;
     }
 
     protected void Watch(bool writable)
@@ -88,7 +88,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
             _peerClosed = true;
             events |= Sys.EPOLLIN;
         }
-        if (_tls is not null) events = TlsEvents(events);
+        if (_layer is not null) events = LayerEvents(events);
         if ((events & Sys.EPOLLIN) != 0) _readable = true;
         if ((events & Sys.EPOLLOUT) != 0 && !_writable)
         {
@@ -131,7 +131,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     public unsafe int Receive(IoBuffer buffer)
     {
         if (Fd < 0) return Failed;
-        if (_tls is not null) return ReceiveTls(buffer);
+        if (_layer is not null) return ReceiveThrough(buffer);
         int room = buffer.Room;
         nint n = Sys.recv(Fd, buffer.Memory + buffer.End, room, 0);
         if (n > 0)
@@ -172,7 +172,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     public unsafe int Send(byte* bytes, int length)
     {
         if (Fd < 0) return Failed;
-        if (_tls is not null) return SendTls(bytes, length);
+        if (_layer is not null) return SendThrough(bytes, length);
         nint n = Sys.send(Fd, bytes, length, Sys.MSG_NOSIGNAL);
         if (n >= 0)
         {
@@ -204,7 +204,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     /// <summary>Says that no more will be written.</summary>
     public void ShutdownWrite()
     {
-        if (_tls is not null && !SayCloseNotify()) return;
+        if (_layer is not null && !SayEnd()) return;
         if (Fd >= 0) _ = Sys.shutdown(Fd, Sys.SHUT_WR);
     }
 
@@ -225,7 +225,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     {
         if (Fd < 0) return;
         Worker.Timers.Remove(Timer);
-        if (_tls is not null) EndTls();
+        if (_layer is not null) EndLayer();
         Worker.CloseHandle(this);
         Dead = true;
         Cancel();

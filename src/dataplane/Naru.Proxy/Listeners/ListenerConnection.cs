@@ -2,6 +2,7 @@
 // listener's list so that a drain finds it, and the listener's counters.
 using Naru.Proxy.FilterChains;
 using Naru.Proxy.Io;
+using Naru.Proxy.Tls;
 
 namespace Naru.Proxy.Listeners;
 
@@ -12,7 +13,7 @@ internal readonly record struct Arrival(Worker Worker, Listener Listener, Filter
     public Arrival(ListenerConnection from, Worker worker) : this(worker, from.Listener, from.Chain, -1, default, from) { }
 }
 
-internal abstract class ListenerConnection : TcpSocket
+internal abstract class ListenerConnection : SecureSocket
 {
     private static long s_ids;
     private readonly long[] _listenerShard;

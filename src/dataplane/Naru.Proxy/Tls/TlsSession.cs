@@ -9,17 +9,8 @@ using Naru.Telemetry;
 
 namespace Naru.Proxy.Tls;
 
-internal sealed unsafe class TlsSession : IDisposable
+internal sealed unsafe class TlsSession : SocketLayer
 {
-    /// <summary>Goes on when the socket is readable.</summary>
-    public const int WantRead = TcpSocket.WouldBlock;
-
-    /// <summary>Broken; <see cref="Errno"/> says why.</summary>
-    public const int Failed = TcpSocket.Failed;
-
-    /// <summary>Goes on when the socket is writable.</summary>
-    public const int WantWrite = -3;
-
     // 64 KiB hold the rest of a session too.
     private const int MostKept = 60_000;
 
@@ -115,9 +106,6 @@ internal sealed unsafe class TlsSession : IDisposable
     /// <summary>Whether the handshake is done.</summary>
     public bool Established { get; private set; }
 
-    /// <summary>Of the failure.</summary>
-    public int Errno { get; private set; }
-
     /// <summary>Why the handshake failed, in one sentence: which side, which peer, which names and dates. Empty while it did not.</summary>
     public string Failure { get; private set; } = "";
 
@@ -171,7 +159,7 @@ internal sealed unsafe class TlsSession : IDisposable
 
     /// <summary>Reads what was decrypted: bytes, 0 at the peer's orderly end, or a negative constant. An end without close_notify is a
     /// failure: who cuts a connection must not be able to cut an answer unseen (RFC 8446 6.1).</summary>
-    public int Read(byte* into, int length)
+    public override int Read(byte* into, int length)
     {
         if (_ssl == 0 || _broken) return Failed;
         Enter();
@@ -180,7 +168,7 @@ internal sealed unsafe class TlsSession : IDisposable
     }
 
     /// <summary>Like <see cref="Read"/> of one byte that stays where it is; takes in TLS's own messages on the way.</summary>
-    public int Peek()
+    public override int Peek()
     {
         if (_ssl == 0 || _broken) return Failed;
         Enter();
@@ -191,7 +179,7 @@ internal sealed unsafe class TlsSession : IDisposable
 
     /// <summary>Writes at most one record: bytes taken or a negative constant. After <see cref="WantWrite"/> or <see cref="WantRead"/> the next
     /// call must begin with the same bytes: they are encrypted already.</summary>
-    public int Write(byte* bytes, int length)
+    public override int Write(byte* bytes, int length)
     {
         if (_ssl == 0 || _broken) return Failed;
         Enter();
@@ -208,13 +196,13 @@ internal sealed unsafe class TlsSession : IDisposable
 
     /// <summary>Whether nothing is left to be read before the socket is readable again: neither decrypted nor raw bytes are here, and the
     /// socket itself was read empty.</summary>
-    public bool IsEmptied => _emptied && OpenSsl.SSL_has_pending(_ssl) == 0;
+    public override bool IsEmptied => _emptied && OpenSsl.SSL_has_pending(_ssl) == 0;
 
     /// <summary>Whether bytes are here, without asking the socket.</summary>
-    public bool HasPending => OpenSsl.SSL_has_pending(_ssl) != 0;
+    public override bool HasPending => OpenSsl.SSL_has_pending(_ssl) != 0;
 
     /// <summary>Says close_notify. False when the socket has no room for it: to be called again when it has.</summary>
-    public bool Shutdown()
+    public override bool Shutdown()
     {
         if (_ssl == 0 || _broken || !Established) return true;
         Enter();
@@ -405,7 +393,7 @@ internal sealed unsafe class TlsSession : IDisposable
     public int ClientCertHeaderFor { get; set; }
 
     /// <inheritdoc/>
-    public void Dispose()
+    public override void Dispose()
     {
         GC.SuppressFinalize(this);
         Free();

@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
+using Naru.Proxy.Tls;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Upstreams;
@@ -16,7 +17,7 @@ internal enum ConnectResult
     Cancelled,
 }
 
-internal sealed class UpstreamConnection : TcpSocket
+internal sealed class UpstreamConnection : SecureSocket
 {
     private readonly HostPool _pool;
     private readonly StatBlock _stats;

@@ -8,6 +8,7 @@ using Naru.Kit;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
+using Naru.Proxy.Tls;
 using Xunit;
 using static Naru.Kit.Http2Bytes;
 
@@ -46,7 +47,7 @@ public sealed class SessionFaultTests
     }
 
     /// <summary>A socket that .NET made.</summary>
-    private sealed class Handed : TcpSocket
+    private sealed class Handed : SecureSocket
     {
         private readonly Socket _from;
 
@@ -68,7 +69,7 @@ public sealed class SessionFaultTests
         }
     }
 
-    private sealed class FaultySession(Worker worker, TcpSocket socket, string place, TaskCompletionSource ended)
+    private sealed class FaultySession(Worker worker, SecureSocket socket, string place, TaskCompletionSource ended)
         : Http2Session(worker, socket, new Http2OptionsConfig(), server: true, 60 * 1024, 100)
     {
         protected override string Description => "a faulty session";

@@ -80,7 +80,7 @@ internal sealed class TlsBench : IDisposable
         _worker.Stop();
     }
 
-    internal static Outcome OutcomeOf(TcpSocket socket, bool ok) => ok && socket.Tls is { } tls
+    internal static Outcome OutcomeOf(SecureSocket socket, bool ok) => ok && socket.Tls is { } tls
         ? new Outcome(true, "", tls.Sni, tls.Alpn, tls.Version, tls.Reused, tls.Peer, tls.Own)
         : new Outcome(false, socket.TransportFailure, socket.Tls?.Sni ?? "", "", "", false, null, null);
 
@@ -131,7 +131,7 @@ internal sealed class TlsBench : IDisposable
 
         public void Dispose() => _listener.Dispose();
 
-        private sealed class EchoSocket : TcpSocket
+        private sealed class EchoSocket : SecureSocket
         {
             private readonly EchoServer _server;
 
@@ -166,7 +166,7 @@ internal sealed class TlsBench : IDisposable
         }
     }
 
-    private sealed class ClientSocket(Worker worker) : TcpSocket(worker)
+    private sealed class ClientSocket(Worker worker) : SecureSocket(worker)
     {
         public async ValueTask RunAsync(TlsClientSlot slot, int port, string sni, string expected, string line, TaskCompletionSource<(Outcome, string)> done)
         {
