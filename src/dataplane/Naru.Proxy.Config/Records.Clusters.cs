@@ -66,6 +66,34 @@ public enum LoadBalancing
     Random,
 }
 
+/// <summary><c>envoy.config.core.v3.RoutingPriority</c>.</summary>
+public enum RequestPriority : byte
+{
+    /// <summary>DEFAULT.</summary>
+    Default,
+    /// <summary>HIGH.</summary>
+    High,
+}
+
+/// <summary><c>envoy.config.cluster.v3.CircuitBreakers.Thresholds</c>, of one priority.</summary>
+public sealed record ThresholdsConfig
+{
+    /// <summary>What holds where nothing was written.</summary>
+    public static ThresholdsConfig Standard { get; } = new();
+    /// <summary>Most connections.</summary>
+    public int MaxConnections { get; init; } = 1024;
+    /// <summary>Most requests waiting for a connection.</summary>
+    public int MaxPendingRequests { get; init; } = 1024;
+    /// <summary>Most requests at once.</summary>
+    public int MaxRequests { get; init; } = 1024;
+    /// <summary>Most retries at once; does not count with <see cref="RetryBudget"/>.</summary>
+    public int MaxRetries { get; init; } = 3;
+    /// <summary>Most retries as a share (0 to 1) of active and pending requests, and how many there may be in any case.</summary>
+    public (double Share, int Least)? RetryBudget { get; init; }
+    /// <summary>Statistics say how much is left.</summary>
+    public bool TrackRemaining { get; init; }
+}
+
 /// <summary><c>envoy.config.cluster.v3.Cluster</c>.</summary>
 public sealed record ClusterConfig
 {
@@ -114,14 +142,12 @@ public sealed record ClusterConfig
     public TimeSpan? IdleTimeout { get; init; } = TimeSpan.FromSeconds(4);
     /// <summary>Requests after which an upstream connection closes; 0 is any number.</summary>
     public int MaxRequestsPerConnection { get; init; }
-    /// <summary>Circuit breaker: most connections (default 1024).</summary>
-    public int MaxConnections { get; init; } = 1024;
-    /// <summary>Circuit breaker: most requests waiting for a connection (default 1024).</summary>
-    public int MaxPendingRequests { get; init; } = 1024;
-    /// <summary>Circuit breaker: most requests at once (default 1024).</summary>
-    public int MaxRequests { get; init; } = 1024;
-    /// <summary>Circuit breaker: most retries at once (default 3).</summary>
-    public int MaxRetries { get; init; } = 3;
+    /// <summary>Circuit breakers of requests of priority DEFAULT.</summary>
+    public ThresholdsConfig Thresholds { get; init; } = ThresholdsConfig.Standard;
+    /// <summary>Circuit breakers of requests of priority HIGH.</summary>
+    public ThresholdsConfig HighThresholds { get; init; } = ThresholdsConfig.Standard;
+    /// <summary>Most connections to one endpoint (<c>per_host_thresholds</c>).</summary>
+    public int MaxConnectionsPerHost { get; init; } = int.MaxValue;
     /// <summary>Which HTTP version the upstream is spoken to in.</summary>
     public UpstreamProtocol Protocol { get; init; }
     /// <summary>HTTP/2 settings and limits towards the upstream.</summary>
@@ -158,10 +184,16 @@ public sealed record ClusterConfig
 
     /// <summary>Checks that we make ourselves; an endpoint is healthy when all of them say so.</summary>
     public ImmutableArray<HealthCheckConfig> HealthChecks { get; init; } = [];
+    /// <summary>Ejects endpoints that answer badly; null does not.</summary>
+    public OutlierConfig? Outliers { get; init; }
     /// <summary>With checks: endpoints that leave the discovery are gone at once, even those that answer (<c>ignore_health_on_host_removal</c>).</summary>
     public bool IgnoreHealthOnHostRemoval { get; init; }
     /// <summary>Below this share of healthy endpoints all are used (<c>healthy_panic_threshold</c>, 0 to 1, default 0.5); 0 never.</summary>
     public double PanicThreshold { get; init; } = 0.5;
+    /// <summary>Requests for which there are too few healthy endpoints fail (<c>zone_aware_lb_config.fail_traffic_on_panic</c>).</summary>
+    public bool FailTrafficOnPanic { get; init; }
+    /// <summary>Localities get what their weights say (<c>locality_weighted_lb_config</c>).</summary>
+    public bool LocalityWeighted { get; init; }
     /// <summary>Endpoints whose first check is under way do not count for it (<c>ignore_new_hosts_until_first_hc</c>).</summary>
     public bool IgnoreNewHosts { get; init; }
 
@@ -225,14 +257,28 @@ public enum DnsLookupFamily
 }
 
 /// <summary><c>envoy.config.endpoint.v3.ClusterLoadAssignment</c>.</summary>
-public sealed record EndpointsConfig(string ClusterName, ImmutableArray<EndpointConfig> Endpoints);
+public sealed record EndpointsConfig(string ClusterName, ImmutableArray<EndpointConfig> Endpoints)
+{
+    /// <summary>How they are to be balanced.</summary>
+    public EndpointPolicyConfig Policy { get; init; } = EndpointPolicyConfig.Standard;
+}
 
-/// <summary>One endpoint. Priority 0 is used first; a higher one only when none below it is usable.</summary>
+/// <summary><c>envoy.config.endpoint.v3.ClusterLoadAssignment.Policy</c>.</summary>
+/// <param name="OverprovisioningFactor">In percent: so many times what its healthy endpoints would bear is left to a priority or locality
+/// before others get a share.</param>
+/// <param name="WeightedPriorityHealth">Priorities are compared by the weight of their endpoints, not by number.</param>
+public sealed record EndpointPolicyConfig(uint OverprovisioningFactor, bool WeightedPriorityHealth)
+{
+    /// <summary>140 %, by number.</summary>
+    public static EndpointPolicyConfig Standard { get; } = new(140, WeightedPriorityHealth: false);
+}
+
+/// <summary>One endpoint. Priority 0 is used first; others get what its healthy endpoints cannot bear.</summary>
 public sealed record EndpointConfig(AddressConfig Address)
 {
     /// <summary>DNS name, for <c>auto_host_rewrite</c>.</summary>
     public string Hostname { get; init; } = "";
-    /// <summary>Relative weight, at least 1 (endpoint weight × locality weight when both are set).</summary>
+    /// <summary>Relative weight within its locality, at least 1.</summary>
     public uint Weight { get; init; } = 1;
     /// <summary>0 is tried first.</summary>
     public int Priority { get; init; }
@@ -246,6 +292,10 @@ public sealed record EndpointConfig(AddressConfig Address)
     public bool DisableActiveHealthCheck { get; init; }
     /// <summary><c>region/zone/subzone</c> as far as known.</summary>
     public string Locality { get; init; } = "";
+    /// <summary>Weight of its locality; 0 is none. Counts with <see cref="ClusterConfig.LocalityWeighted"/> only.</summary>
+    public uint LocalityWeight { get; init; }
+    /// <summary>Its metadata says <c>envoy.lb: {canary: true}</c>.</summary>
+    public bool IsCanary { get; init; }
     /// <summary>Its metadata under <c>envoy.transport_socket_match</c>, values in canonical JSON.</summary>
     public ImmutableArray<KeyValuePair<string, string>> TransportMetadata { get; init; } = [];
     /// <summary>The same of its locality, which is looked at where its own fits nothing.</summary>

@@ -191,6 +191,8 @@ public sealed record ForwardActionConfig : RouteActionBase
     public TimeSpan? IdleTimeout { get; init; }
     /// <summary>Retries; null is none but the silent resend.</summary>
     public RetryPolicyConfig? RetryPolicy { get; init; }
+    /// <summary>Whose circuit breakers count.</summary>
+    public RequestPriority Priority { get; init; }
     /// <summary>Answer when the cluster does not exist: 503 (default), 404 or 500.</summary>
     public int ClusterNotFoundResponseCode { get; init; } = 503;
     /// <summary>What the route says of an upgrade, before the manager does (<c>upgrade_configs</c>): tokens in lower case, <c>connect</c> is CONNECT.</summary>
@@ -240,6 +242,11 @@ public sealed record RetryPolicyConfig
     public TimeSpan BackOffMax { get; init; } = TimeSpan.FromMilliseconds(250);
     /// <summary><c>envoy.retry_host_predicates.previous_hosts</c>.</summary>
     public bool AvoidPreviousHosts { get; init; }
+    /// <summary><c>envoy.retry_host_predicates.omit_canary_hosts</c>.</summary>
+    public bool OmitCanaryHosts { get; init; }
+    /// <summary><c>envoy.retry_priorities.previous_priorities</c>: retries leave the priorities that were tried, looked at anew after so many
+    /// tries (<c>update_frequency</c>); 0 is off.</summary>
+    public int PreviousPriorities { get; init; }
     /// <summary>How often a host is picked anew to satisfy the predicate (default 1).</summary>
     public int HostSelectionMaxAttempts { get; init; } = 1;
 }

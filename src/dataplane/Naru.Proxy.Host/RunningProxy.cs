@@ -62,7 +62,11 @@ internal sealed class RunningProxy(
     /// <summary>Says that the process is ending.</summary>
     public void BeginDrain() => _draining = true;
 
-    public void RefreshStats() => _serverStats.Refresh(State, Uptime, engine.ActiveConnections);
+    public void RefreshStats()
+    {
+        engine.RefreshStats();
+        _serverStats.Refresh(State, Uptime, engine.ActiveConnections);
+    }
 
     public IReadOnlyList<CertificateStatus> Certificates => engine.Certificates;
 
@@ -186,10 +190,8 @@ internal sealed class RunningProxy(
         ObservabilityName = cluster.Config.AltStatName,
         AddedViaApi = addedViaApi,
         EdsServiceName = cluster.Config.Type == DiscoveryType.Eds ? cluster.Config.EdsServiceName : "",
-        MaxConnections = cluster.Config.MaxConnections,
-        MaxPendingRequests = cluster.Config.MaxPendingRequests,
-        MaxRequests = cluster.Config.MaxRequests,
-        MaxRetries = cluster.Config.MaxRetries,
+        Thresholds = cluster.Config.Thresholds,
+        HighThresholds = cluster.Config.HighThresholds,
         Hosts = [.. cluster.Endpoints.Select(View)],
     };
 
@@ -205,8 +207,11 @@ internal sealed class RunningProxy(
                 EndpointHealth.Degraded => "DEGRADED",
                 _ => "HEALTHY",
             },
-            FailedActiveHealthCheck = endpoint.FailedActiveHealthCheck,
+            Flags = endpoint.Flags,
+            SuccessRate = endpoint.SuccessRate,
+            LocalOriginSuccessRate = endpoint.LocalOriginSuccessRate,
             Weight = endpoint.Config.Weight,
+            Canary = endpoint.Config.IsCanary,
             Priority = endpoint.Config.Priority,
             Region = locality[0],
             Zone = locality.ElementAtOrDefault(1) ?? "",

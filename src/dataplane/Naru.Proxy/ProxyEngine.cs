@@ -12,6 +12,7 @@ using Naru.Proxy.Health;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
+using Naru.Proxy.Outliers;
 using Naru.Proxy.Overload;
 using Naru.Proxy.Routing;
 using Naru.Proxy.Tls;
@@ -65,7 +66,10 @@ public sealed record ProxyEngineOptions
             _ => System.Net.Sockets.AddressFamily.Unspecified,
         }).ConfigureAwait(false), null);
 
-    /// <summary>Told when an endpoint became healthy (true) or failed its checks, in a sentence.</summary>
+    /// <summary>The clock of what happens beside the workers.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>Told when an endpoint became healthy (true), failed its checks or was ejected, in a sentence.</summary>
     public Action<bool, string> OnHealth { get; init; } = static (_, _) => { };
 
     /// <summary>Told why connections ended, where it listens.</summary>
@@ -84,8 +88,14 @@ public sealed record ClusterStatus(string Name, ClusterConfig Config, ImmutableA
 /// <summary>An endpoint as it runs: numbers are sums over workers and slightly stale.</summary>
 public sealed record EndpointStatus(EndpointConfig Config, int ActiveRequests, int Connections, int IdleConnections)
 {
-    /// <summary>Our own checks say that it is not well.</summary>
-    public bool FailedActiveHealthCheck { get; init; }
+    /// <summary>What is held against it.</summary>
+    public HostFlags Flags { get; init; }
+
+    /// <summary>Good answers of the last interval, in percent; -1 where they were too few or nobody counts (Envoy: success_rate).</summary>
+    public double SuccessRate { get; init; } = -1;
+
+    /// <summary>The same of connections.</summary>
+    public double LocalOriginSuccessRate { get; init; } = -1;
 }
 
 /// <summary>The data plane.</summary>
@@ -120,7 +130,7 @@ public sealed class ProxyEngine : IDataPlane
         _compiler = new ChainCompiler(options, _clusters, _tls, _node, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
-        _health = new HealthChecks(_workers, options.Stats, RefreshHealth, options.OnHealth);
+        _health = new HealthChecks(_workers, options.Stats, Refresh, options.OnHealth);
         if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest, Rescale);
     }
 
@@ -182,6 +192,14 @@ public sealed class ProxyEngine : IDataPlane
         slot.Names!.Preresolve(config);
     }
 
+    /// <summary>Brings gauges up to date that nobody keeps current (<c>circuit_breakers.*</c>).</summary>
+    public void RefreshStats()
+    {
+        lock (_gate)
+            foreach (ClusterSlot slot in _clusters.All)
+                if (slot.Current is { } cluster) Breakers.Refresh(cluster, _options.Stats);
+    }
+
     private static string StatPrefix(ClusterConfig config) => $"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}";
 
     private void RefreshMembers(ConfigChange change)
@@ -211,18 +229,35 @@ public sealed class ProxyEngine : IDataPlane
         }
         KeepHealthy(slot, config, hosts, kept);
         _health.Check(slot, config, transports, hosts);
+        Detect(slot, config, hosts);
         // Filters go on where their configuration does, whatever becomes of the endpoints.
         HttpFilterChain? filters = slot.Current is { } old && old.Config.HttpFilters == config.HttpFilters
             ? old.Filters
             : HttpFilterChain.Make(config.HttpFilters, new FilterContext(_options.Stats, StatPrefix(config), _clusters, _node));
-        var compiled = new Cluster(slot, config, hosts.ToImmutable()) { Transports = transports, Filters = filters };
+        var compiled = new Cluster(slot, config, hosts.ToImmutable(), assignment?.Policy) { Transports = transports, Filters = filters };
         slot.Current = compiled;
         slot.Stats!.Set(ClusterStats.MembershipTotal, compiled.Hosts.Length);
         slot.Stats.Set(ClusterStats.MembershipHealthy, compiled.HealthyCount);
+        slot.Stats.Set(ClusterStats.MembershipDegraded, compiled.DegradedCount);
+        slot.Stats.Set(ClusterStats.MembershipExcluded, compiled.ExcludedCount);
         HostState[] gone = [.. slot.Hosts.Where(h => !kept.Contains(h.Key)).Select(h => h.Value)];
         if (gone.Length > 0 || compiled.Hosts.Length != kept.Count) slot.Stats.Add(ClusterStats.MembershipChange);
         if (!config.HealthChecks.IsEmpty) _options.Stats.Block(HealthChecks.StatPrefix(slot), HealthStats.Schema).Set(HealthStats.Healthy, compiled.HealthyCount);
         Retire(slot, gone);
+    }
+
+    private void Detect(ClusterSlot slot, ClusterConfig config, IEnumerable<Host> hosts)
+    {
+        if (slot.Outliers is { } detector && detector.Config != config.Outliers)
+        {
+            detector.Dispose();
+            slot.Outliers = null;
+        }
+        if (config.Outliers is not { } outliers) return;
+        slot.Outliers ??= new OutlierDetector(
+            slot, outliers, _options.Stats.Block($"{slot.Stats!.Prefix}.outlier_detection", OutlierStats.Schema), _workers.Length, _options.Time, new Random(),
+            Refresh, _options.OnHealth);
+        slot.Outliers.SetHosts(hosts.Select(h => h.State));
     }
 
     // Discovery may be wrong, and an endpoint that answers is there (Envoy docs: service discovery, "on eventually consistent service
@@ -231,10 +266,11 @@ public sealed class ProxyEngine : IDataPlane
     {
         if (config.HealthChecks.IsEmpty || config.IgnoreHealthOnHostRemoval || config.Type == DiscoveryType.Static || slot.Current is not { } old) return;
         foreach (Host host in old.Hosts)
-            if (host.State.Health is { Failed: false, Pending: false } && kept.Add(host.State.Address)) hosts.Add(host);
+            if (host.State.Health is { Failed: false, Pending: false } && kept.Add(host.State.Address))
+                hosts.Add(new Host(host.Config, host.State, host.Hostname) { Transport = host.Transport, IsLeaving = true });
     }
 
-    private void RefreshHealth(ClusterSlot slot)
+    private void Refresh(ClusterSlot slot)
     {
         lock (_gate)
             if (slot.Current is { } current) Compile(slot, current.Config, current.Transports);
@@ -263,10 +299,14 @@ public sealed class ProxyEngine : IDataPlane
     {
         if (_clusters.Find(name) is not { Current: not null } slot) return;
         slot.Current = null;
+        slot.Outliers?.Dispose();
+        slot.Outliers = null;
+        _options.Stats.Remove($"{slot.Stats!.Prefix}.outlier_detection");
         Retire(slot, [.. slot.Hosts.Values]);
         // The block itself stays with the slot: requests that are under way still count on it.
         _options.Stats.Remove(slot.Stats!.Prefix);
         _options.Stats.Remove(HealthChecks.StatPrefix(slot));
+        Breakers.Forget(slot, _options.Stats);
     }
 
     private void SetListener(ListenerConfig config, Diagnostics diagnostics)
@@ -486,6 +526,11 @@ public sealed class ProxyEngine : IDataPlane
             connections += pool.Connections;
             idle += pool.IdleCount;
         }
-        return new EndpointStatus(host.Config, active, connections, idle) { FailedActiveHealthCheck = host.State.Health is { Failed: true } };
+        return new EndpointStatus(host.Config, active, connections, idle)
+        {
+            Flags = host.Flags,
+            SuccessRate = (host.State.Listener as HostOutlier)?.SuccessRate ?? -1,
+            LocalOriginSuccessRate = (host.State.Listener as HostOutlier)?.LocalOriginSuccessRate ?? -1,
+        };
     }
 }

@@ -107,6 +107,8 @@ internal static class ClusterStats
     public static readonly int Rq5xx = Schema.Counter("upstream_rq_5xx");
     public static readonly int MembershipTotal = Schema.Gauge("membership_total");
     public static readonly int MembershipHealthy = Schema.Gauge("membership_healthy");
+    public static readonly int MembershipDegraded = Schema.Gauge("membership_degraded");
+    public static readonly int MembershipExcluded = Schema.Gauge("membership_excluded");
     public static readonly int MembershipChange = Schema.Counter("membership_change");
     public static readonly int OriginalDstHostInvalid = Schema.Counter("original_dst_host_invalid");
     public static readonly int LbHealthyPanic = Schema.Counter("lb_healthy_panic");

@@ -68,7 +68,7 @@ public sealed class BootstrapReaderTests
               - name: c
                 connect_timeout: 0s
                 lb_policy: MAGLEV
-                outlier_detection: {}
+                lb_subset_config: {}
             """);
         (string Code, int Line)[] expected =
         [

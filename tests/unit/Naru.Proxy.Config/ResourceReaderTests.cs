@@ -76,11 +76,11 @@ public sealed class ResourceReaderTests
     public void A_resource_is_named_and_the_fields_path_is_in_the_sentence()
     {
         var found = new Diagnostics();
-        var cluster = new Cluster { Name = "reviews", ConnectTimeout = new Duration(), OutlierDetection = new OutlierDetection() };
+        var cluster = new Cluster { Name = "reviews", ConnectTimeout = new Duration(), LbSubsetConfig = new Cluster.Types.LbSubsetConfig() };
         Assert.Null(ResourceReader.Cluster(cluster, found));
         Assert.Equal(2, found.Items.Count);
         Assert.All(found.Items, d => Assert.Equal("Cluster reviews", d.Subject));
-        Assert.Contains(found.Items, d => d.Code == "NARU-C110" && d.Message.StartsWith("outlier_detection: ", StringComparison.Ordinal));
+        Assert.Contains(found.Items, d => d.Code == "NARU-C110" && d.Message.StartsWith("lb_subset_config: ", StringComparison.Ordinal));
     }
 
     [Fact]

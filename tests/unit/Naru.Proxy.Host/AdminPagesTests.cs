@@ -8,9 +8,11 @@ using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
 using Envoy.Extensions.TransportSockets.Tls.V3;
 using Google.Protobuf.WellKnownTypes;
+using Naru.Proxy.Config;
 using Naru.Proxy.Host.Admin;
 using Naru.Telemetry;
 using Xunit;
+using HostFlags = Naru.Proxy.Clusters.HostFlags;
 
 namespace Naru.UnitTests.Proxy.Host;
 
@@ -133,16 +135,13 @@ public sealed class AdminPagesTests
         target.Listeners.Add(new ListenerView(FakeTarget.Evil, [new AddressView("127.0.0.1", 81)]));
         target.Clusters.Add(new ClusterView("reviews")
         {
-            MaxConnections = 1024,
-            MaxPendingRequests = 1024,
-            MaxRequests = 1024,
-            MaxRetries = 3,
+            Thresholds = new ThresholdsConfig { MaxConnections = 1024, MaxPendingRequests = 1024, MaxRequests = 1024, MaxRetries = 3 },
             AddedViaApi = true,
             EdsServiceName = "outbound|9080||reviews",
             Hosts =
             [
                 new HostView(new AddressView("10.0.0.1", 9080), "r1") { Weight = 2, Region = "eu", Zone = "a", Stats = [("cx_active", 4, true), ("rq_total", 9, false)] },
-                new HostView(new AddressView("10.0.0.2", 9080), "") { EdsHealth = "UNHEALTHY", Priority = 1 },
+                new HostView(new AddressView("10.0.0.2", 9080), "") { EdsHealth = "UNHEALTHY", Flags = HostFlags.FailedEdsHealth, Priority = 1 },
             ],
         });
         string listeners = (await AskAsync(target, "/listeners")).Text;

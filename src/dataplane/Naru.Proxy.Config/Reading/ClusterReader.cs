@@ -1,4 +1,4 @@
-// envoy.config.cluster.v3.Cluster as a record. Refuses what the clusters cannot do (outlier detection, hashing balancers), each by name,
+// envoy.config.cluster.v3.Cluster as a record. Refuses what the clusters cannot do (hashing balancers, subsets), each by name,
 // and settings that contradict the type. How HTTP is spoken is read in ClusterProtocols.cs.
 using System.Collections.Immutable;
 using Envoy.Config.Cluster.V3;
@@ -47,6 +47,8 @@ internal static class ClusterReader
         if (cluster.TransportSocketMatches.Count > 0) config = config with { TransportMatches = TransportMatches(scope, cluster) };
         config = DnsResolvers.Read(scope, cluster, config);
         config = HealthCheckReader.Read(scope, cluster, config);
+        if (cluster.OutlierDetection is { } outliers)
+            config = config with { Outliers = OutlierReader.Read(scope.In("outlier_detection", outliers), outliers) };
         config = ClusterProtocols.Read(scope, cluster, config);
         config = Breakers(scope, cluster, config);
         config = Connections(scope, cluster, config);
@@ -204,27 +206,63 @@ internal static class ClusterReader
     {
         if (cluster.CircuitBreakers is not { } breakers) return config;
         Scope at = scope.In("circuit_breakers", breakers);
-        bool seen = false;
+        bool seen = false, seenHigh = false;
         for (int i = 0; i < breakers.Thresholds.Count; i++)
         {
             CircuitBreakers.Types.Thresholds limits = breakers.Thresholds[i];
             Scope limitsAt = at.In("thresholds", i, limits);
-            if (limits.Priority != RoutingPriority.Default)
+            switch (limits.Priority)
             {
-                limitsAt.Info("priority", "NARU-C111", "thresholds of priority HIGH have no effect: every request has priority DEFAULT");
-                continue;
+                case RoutingPriority.Default:
+                    if (seen) limitsAt.Error("", "NARU-C103", "there are two thresholds for priority DEFAULT", "keep one of them");
+                    seen = true;
+                    config = config with { Thresholds = Limits(limitsAt, limits) };
+                    break;
+                case RoutingPriority.High:
+                    if (seenHigh) limitsAt.Error("", "NARU-C103", "there are two thresholds for priority HIGH", "keep one of them");
+                    seenHigh = true;
+                    config = config with { HighThresholds = Limits(limitsAt, limits) };
+                    break;
+                default:
+                    limitsAt.Error("priority", "NARU-C102", $"{(int)limits.Priority} is not a priority");
+                    break;
             }
-            if (seen) limitsAt.Error("", "NARU-C103", "there are two thresholds for priority DEFAULT", "keep one of them");
-            seen = true;
-            config = config with
+        }
+        for (int i = 0; i < breakers.PerHostThresholds.Count; i++)
+        {
+            CircuitBreakers.Types.Thresholds limits = breakers.PerHostThresholds[i];
+            Scope limitsAt = at.In("per_host_thresholds", i, limits);
+            if (limits.MaxPendingRequests is not null || limits.MaxRequests is not null || limits.MaxRetries is not null
+                || limits.MaxConnectionPools is not null || limits.RetryBudget is not null || limits.TrackRemaining)
             {
-                MaxConnections = Values.Count(limitsAt, "max_connections", limits.MaxConnections, 1024),
-                MaxPendingRequests = Values.Count(limitsAt, "max_pending_requests", limits.MaxPendingRequests, 1024),
-                MaxRequests = Values.Count(limitsAt, "max_requests", limits.MaxRequests, 1024),
-                MaxRetries = Values.Count(limitsAt, "max_retries", limits.MaxRetries, 3),
-            };
+                limitsAt.Error("", "NARU-C113", "of an endpoint only \"max_connections\" is limited", "leave the others out");
+            }
+            // Envoy has one limit, which is that of DEFAULT.
+            if (limits.Priority == RoutingPriority.Default && limits.MaxConnections is { } most)
+                config = config with { MaxConnectionsPerHost = (int)Math.Min(most, int.MaxValue) };
         }
         return config;
+    }
+
+    private static ThresholdsConfig Limits(Scope scope, CircuitBreakers.Types.Thresholds limits)
+    {
+        (double, int)? budget = null;
+        if (limits.RetryBudget is { } given)
+        {
+            double percent = given.BudgetPercent?.Value ?? 20;
+            Scope at = scope.In("retry_budget", given);
+            if (percent is not (>= 0 and <= 100)) at.Error("budget_percent", "NARU-C102", $"\"budget_percent\" cannot be {percent}", "it may be 0 to 100");
+            budget = (percent / 100, Values.Count(at, "min_retry_concurrency", given.MinRetryConcurrency, 3));
+        }
+        return new ThresholdsConfig
+        {
+            MaxConnections = Values.Count(scope, "max_connections", limits.MaxConnections, 1024),
+            MaxPendingRequests = Values.Count(scope, "max_pending_requests", limits.MaxPendingRequests, 1024),
+            MaxRequests = Values.Count(scope, "max_requests", limits.MaxRequests, 1024),
+            MaxRetries = Values.Count(scope, "max_retries", limits.MaxRetries, 3),
+            RetryBudget = budget,
+            TrackRemaining = limits.TrackRemaining,
+        };
     }
 
     private static ClusterConfig Endpoints(Scope scope, Cluster cluster, ClusterConfig config)

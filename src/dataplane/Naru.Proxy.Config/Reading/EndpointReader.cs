@@ -1,5 +1,5 @@
-// envoy.config.endpoint.v3.ClusterLoadAssignment as a record: localities are flattened, each endpoint keeps locality and priority.
-// Weights of localities are left out, as Envoy leaves them out of clusters that do not ask for locality-weighted balancing.
+// envoy.config.endpoint.v3.ClusterLoadAssignment as a record: localities are flattened, each endpoint keeps its locality, that one's
+// weight, and its priority.
 using System.Collections.Immutable;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Endpoint.V3;
@@ -25,8 +25,19 @@ internal static class EndpointReader
             LocalityLbEndpoints locality = assignment.Endpoints[i];
             Locality(scope.In("endpoints", i, locality), locality, names, endpoints);
         }
-        return new EndpointsConfig(ofCluster ?? assignment.ClusterName, endpoints.ToImmutable());
+        return new EndpointsConfig(ofCluster ?? assignment.ClusterName, endpoints.ToImmutable()) { Policy = Policy(scope, assignment.Policy) };
     }
+
+    private static EndpointPolicyConfig Policy(Scope scope, ClusterLoadAssignment.Types.Policy? policy)
+    {
+        if (policy is null) return EndpointPolicyConfig.Standard;
+        if (policy.OverprovisioningFactor == 0) scope.In("policy", policy).Error("overprovisioning_factor", "NARU-C102", "\"overprovisioning_factor\" must be at least 1");
+        return new EndpointPolicyConfig(policy.OverprovisioningFactor ?? 140, policy.WeightedPriorityHealth);
+    }
+
+    private static bool IsCanary(LbEndpoint endpoint) =>
+        endpoint.Metadata is { } metadata && metadata.FilterMetadata.TryGetValue("envoy.lb", out Google.Protobuf.WellKnownTypes.Struct? labels)
+        && labels.Fields.TryGetValue("canary", out Google.Protobuf.WellKnownTypes.Value? canary) && canary.BoolValue;
 
     private static void Locality(Scope scope, LocalityLbEndpoints locality, bool names, ImmutableArray<EndpointConfig>.Builder endpoints)
     {
@@ -71,6 +82,8 @@ internal static class EndpointReader
                 HealthCheckHostname = host.HealthCheckConfig?.Hostname ?? "",
                 DisableActiveHealthCheck = host.HealthCheckConfig?.DisableActiveHealthCheck ?? false,
                 Locality = place,
+                LocalityWeight = locality.LoadBalancingWeight ?? 0,
+                IsCanary = IsCanary(endpoint),
                 TransportMetadata = last,
                 LocalityTransportMetadata = ofLocality,
             });

@@ -28,6 +28,8 @@ public static class EnvoyTypes
         RouterReflection.Descriptor,
         HttpConnectionManagerReflection.Descriptor,
         PreviousHostsReflection.Descriptor,
+        Envoy.Extensions.Retry.Host.OmitCanaryHosts.V3.OmitCanaryHostsReflection.Descriptor,
+        Envoy.Extensions.Retry.Priority.PreviousPriorities.V3.PreviousPrioritiesConfigReflection.Descriptor,
         RawBufferReflection.Descriptor,
         TlsReflection.Descriptor,
         TlsSpiffeValidatorConfigReflection.Descriptor,

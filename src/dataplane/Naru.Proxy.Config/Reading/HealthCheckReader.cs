@@ -19,7 +19,13 @@ internal static class HealthCheckReader
             double percent = common.HealthyPanicThreshold?.Value ?? 50;
             if (percent is < 0 or > 100 || double.IsNaN(percent))
                 scope.In("common_lb_config", common).Error("healthy_panic_threshold", "NARU-C102", $"\"healthy_panic_threshold\" cannot be {percent}", "it may be 0 to 100");
-            config = config with { PanicThreshold = percent / 100, IgnoreNewHosts = common.IgnoreNewHostsUntilFirstHc };
+            config = config with
+            {
+                PanicThreshold = percent / 100,
+                IgnoreNewHosts = common.IgnoreNewHostsUntilFirstHc,
+                FailTrafficOnPanic = common.ZoneAwareLbConfig is { FailTrafficOnPanic: true },
+                LocalityWeighted = common.LocalityWeightedLbConfig is not null,
+            };
         }
         if (cluster.HealthChecks.Count == 0) return config;
         if (config.Type is DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy)

@@ -11,14 +11,13 @@ envoy.config.cluster.v3.Cluster
   + typed_extension_protocol_options max_requests_per_connection common_lb_config transport_socket protocol_selection
   + cluster_type original_dst_lb_config cleanup_interval upstream_bind_config upstream_connection_options upstream_http_protocol_options
   + transport_socket_matches respect_dns_ttl dns_failure_refresh_rate dns_resolvers dns_resolution_config typed_dns_resolver_config
-  + use_tcp_for_dns_lookups dns_jitter health_checks ignore_health_on_host_removal
+  + use_tcp_for_dns_lookups dns_jitter health_checks ignore_health_on_host_removal outlier_detection
   ~ metadata: nothing reads it
   ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
   ~ wait_for_warm_on_init: listeners always wait for clusters to warm
   ~ track_timeout_budgets track_cluster_stats lrs_report_endpoint_metrics: there is no such statistic
   ~ preconnect_policy: connections are opened when they are needed
   - close_connections_on_host_health_failure: connections of a failed endpoint end by themselves
-  - outlier_detection: outliers are not ejected yet
   - lb_subset_config: endpoints are not divided into subsets yet
   - lrs_server: load is not reported yet
 envoy.config.cluster.v3.Cluster.TransportSocketMatch
@@ -43,18 +42,20 @@ envoy.config.cluster.v3.Cluster.LeastRequestLbConfig
   + choice_count
 envoy.config.cluster.v3.Cluster.RoundRobinLbConfig
 envoy.config.cluster.v3.Cluster.CommonLbConfig
-  + healthy_panic_threshold ignore_new_hosts_until_first_hc
+  + healthy_panic_threshold ignore_new_hosts_until_first_hc locality_weighted_lb_config zone_aware_lb_config
   ~ update_merge_window: every change is applied at once
-  - locality_weighted_lb_config: weights of localities are not counted yet
   ~ consistent_hashing_lb_config: only hashing balancers use it
-  ~ zone_aware_lb_config: all zones are used alike
+envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig
+envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig
+  + fail_traffic_on_panic
+  ~ routing_enabled min_cluster_size: all zones are used alike
 envoy.config.cluster.v3.CircuitBreakers
-  + thresholds
+  + thresholds per_host_thresholds
 envoy.config.cluster.v3.CircuitBreakers.Thresholds
-  + priority max_connections max_pending_requests max_requests max_retries
-  ~ track_remaining: there is no such statistic
+  + priority max_connections max_pending_requests max_requests max_retries retry_budget track_remaining
   ~ max_connection_pools: a cluster has one pool a worker
-  - retry_budget: use max_retries
+envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget
+  + budget_percent min_retry_concurrency
 envoy.extensions.upstreams.http.v3.HttpProtocolOptions
   + common_http_protocol_options explicit_http_config
   + upstream_http_protocol_options use_downstream_protocol_config auto_config
@@ -62,15 +63,23 @@ envoy.extensions.upstreams.http.v3.HttpProtocolOptions
 envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig
   + http_protocol_options http2_protocol_options
   - http3_protocol_options: HTTP/3 is not supported
+envoy.config.cluster.v3.OutlierDetection
+  + consecutive_5xx interval base_ejection_time max_ejection_percent enforcing_consecutive_5xx enforcing_success_rate
+  + success_rate_minimum_hosts success_rate_request_volume success_rate_stdev_factor consecutive_gateway_failure
+  + enforcing_consecutive_gateway_failure split_external_local_origin_errors consecutive_local_origin_failure
+  + enforcing_consecutive_local_origin_failure enforcing_local_origin_success_rate failure_percentage_threshold
+  + enforcing_failure_percentage enforcing_failure_percentage_local_origin failure_percentage_minimum_hosts
+  + failure_percentage_request_volume max_ejection_time max_ejection_time_jitter successful_active_health_check_uneject_host
+  + always_eject_one_host
+  - monitors: known are those that have fields of their own
 envoy.config.endpoint.v3.ClusterLoadAssignment
   + cluster_name endpoints policy
 envoy.config.endpoint.v3.ClusterLoadAssignment.Policy
-  ~ overprovisioning_factor weighted_priority_health: a priority is left when none of its endpoints is usable
+  + overprovisioning_factor weighted_priority_health
   - drop_overloads: requests are not dropped by category
   - endpoint_stale_after: endpoints do not grow stale
 envoy.config.endpoint.v3.LocalityLbEndpoints
-  + locality lb_endpoints priority metadata
-  ~ load_balancing_weight: only clusters with locality_weighted_lb_config would use it
+  + locality lb_endpoints priority metadata load_balancing_weight
   ~ proximity: nothing reads it
 envoy.config.endpoint.v3.LbEndpoint
   + endpoint health_status load_balancing_weight metadata

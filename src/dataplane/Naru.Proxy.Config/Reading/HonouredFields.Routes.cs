@@ -81,11 +81,17 @@ envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch
   + descriptor_value expect_match query_parameters descriptor_key
 envoy.config.route.v3.RetryPolicy
   + retry_on num_retries per_try_timeout retriable_status_codes retry_back_off retry_host_predicate host_selection_retry_max_attempts
+  + retry_priority
 envoy.config.route.v3.RetryPolicy.RetryBackOff
   + base_interval max_interval
 envoy.config.route.v3.RetryPolicy.RetryHostPredicate
   + name typed_config
+envoy.config.route.v3.RetryPolicy.RetryPriority
+  + name typed_config
 envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
+envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate
+envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig
+  + update_frequency
 envoy.config.route.v3.RedirectAction
   + host_redirect path_redirect prefix_rewrite regex_rewrite response_code https_redirect scheme_redirect strip_query port_redirect
 envoy.config.route.v3.DirectResponseAction

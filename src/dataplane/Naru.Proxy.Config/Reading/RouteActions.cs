@@ -2,6 +2,7 @@
 using System.Collections.Immutable;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Route.V3;
+using Envoy.Extensions.Retry.Priority.PreviousPriorities.V3;
 using Google.Protobuf;
 using Naru.Telemetry;
 using RetryPolicy = Envoy.Config.Route.V3.RetryPolicy;
@@ -11,6 +12,9 @@ namespace Naru.Proxy.Config.Reading;
 /// <summary>Reads actions of routes.</summary>
 internal static class RouteActions
 {
+    private const string PreviousHosts = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
+    private const string OmitCanaryHosts = "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate";
+    private const string PreviousPriorities = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig";
     private static readonly Dictionary<string, RetryOn> s_retryOn = new(StringComparer.Ordinal)
     {
         ["5xx"] = RetryOn.FiveXx,
@@ -54,7 +58,7 @@ internal static class RouteActions
         if (action.PrefixRewrite.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) scope.Error("prefix_rewrite", "NARU-C102", "\"prefix_rewrite\" holds a line end or NUL");
         if (action.HostRewriteLiteral.AsSpan().IndexOfAny('\r', '\n', ' ') >= 0) scope.Error("host_rewrite_literal", "NARU-C102", $"\"{action.HostRewriteLiteral}\" is not a host");
         if (action.HostRewriteHeader.Length > 0) Values.HeaderName(scope, "host_rewrite_header", action.HostRewriteHeader.ToLowerInvariant());
-        if (action.Priority != RoutingPriority.Default) scope.Error("priority", "NARU-C113", "the priority HIGH is not supported yet", "remove it");
+        if (!System.Enum.IsDefined(action.Priority)) scope.Error("priority", "NARU-C102", $"{(int)action.Priority} is not a priority");
         if (action.InternalRedirectAction != 0) scope.Error("internal_redirect_action", "NARU-C113", "redirects are passed on to the client, not followed", "remove it");
         if (action.MaxStreamDuration is not null && action.Timeout is { Seconds: > 0 } or { Nanos: > 0 })
             scope.Info("timeout", "NARU-C111", "\"timeout\" has no effect: max_stream_duration is there");
@@ -82,6 +86,7 @@ internal static class RouteActions
                 RouteAction.Types.ClusterNotFoundResponseCode.InternalServerError => 500,
                 _ => 503,
             },
+            Priority = action.Priority == RoutingPriority.High ? RequestPriority.High : RequestPriority.Default,
             Upgrades = Upgrades(scope, action),
             TerminatesConnect = action.UpgradeConfigs.Any(u => u.ConnectConfig is not null),
             RateLimits = RateLimits.Read(scope, action.RateLimits),
@@ -161,13 +166,19 @@ internal static class RouteActions
             if (status is >= 100 and <= 599) codes.Add((int)status);
             else scope.Error($"retriable_status_codes[{i}]", "NARU-C102", $"{status} is not a status code");
         }
-        bool avoid = false;
+        bool avoid = false, omit = false;
         for (int i = 0; i < policy.RetryHostPredicate.Count; i++)
         {
             RetryPolicy.Types.RetryHostPredicate predicate = policy.RetryHostPredicate[i];
-            string type = predicate.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : "";
-            if (type == "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate" || predicate.Name is "envoy.retry_host_predicates.previous_hosts") avoid = true;
-            else scope.In("retry_host_predicate", i, predicate).Error("", "NARU-C112", $"Naru does not support the predicate {(type.Length > 0 ? type : predicate.Name)} yet", "known here: envoy.retry_host_predicates.previous_hosts");
+            string type = predicate.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : predicate.Name;
+            if (type is PreviousHosts or "envoy.retry_host_predicates.previous_hosts") avoid = true;
+            else if (type is OmitCanaryHosts or "envoy.retry_host_predicates.omit_canary_hosts") omit = true;
+            else
+            {
+                scope.In("retry_host_predicate", i, predicate).Error(
+                    "", "NARU-C112", $"Naru does not support the predicate {type} yet",
+                    "known here: envoy.retry_host_predicates.previous_hosts, envoy.retry_host_predicates.omit_canary_hosts");
+            }
         }
         if (policy.HostSelectionRetryMaxAttempts is < 0 or > 1000) scope.Error("host_selection_retry_max_attempts", "NARU-C102", $"\"host_selection_retry_max_attempts\" cannot be {policy.HostSelectionRetryMaxAttempts}");
         (TimeSpan least, TimeSpan most) = BackOff(scope, policy.RetryBackOff);
@@ -180,8 +191,31 @@ internal static class RouteActions
             BackOffBase = least,
             BackOffMax = most,
             AvoidPreviousHosts = avoid,
+            OmitCanaryHosts = omit,
+            PreviousPriorities = policy.RetryPriority is { } priority ? Priorities(scope.In("retry_priority", priority), priority) : 0,
             HostSelectionMaxAttempts = policy.HostSelectionRetryMaxAttempts > 0 ? (int)policy.HostSelectionRetryMaxAttempts : 1,
         };
+    }
+
+    // 0 where it cannot be used, which was reported.
+    private static int Priorities(Scope scope, RetryPolicy.Types.RetryPriority priority)
+    {
+        string type = priority.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : priority.Name;
+        if (type is not (PreviousPriorities or "envoy.retry_priorities.previous_priorities"))
+        {
+            scope.Error("", "NARU-C112", $"Naru does not support the retry priority {type} yet", "known here: envoy.retry_priorities.previous_priorities");
+            return 0;
+        }
+        if (priority.TypedConfig is null)
+        {
+            scope.Error("typed_config", "NARU-C101", "\"typed_config\" is required");
+            return 0;
+        }
+        if (scope.Pass.Unpack<PreviousPrioritiesConfig>(priority.TypedConfig, scope) is not { } config) return 0;
+        Scope inside = scope.In("typed_config", config);
+        FieldWalk.Check(inside);
+        if (config.UpdateFrequency < 1) inside.Error("update_frequency", "NARU-C102", "\"update_frequency\" must be at least 1");
+        return Math.Max(1, config.UpdateFrequency);
     }
 
     private static (TimeSpan Base, TimeSpan Max) BackOff(Scope scope, RetryPolicy.Types.RetryBackOff? backOff)

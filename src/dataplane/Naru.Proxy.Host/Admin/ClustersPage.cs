@@ -2,11 +2,25 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 
 namespace Naru.Proxy.Host.Admin;
 
 internal static class ClustersPage
 {
+    // What EDS says has a field of its own.
+    private static readonly (string Name, HostFlags Flag)[] s_flags =
+    [
+        ("failed_active_health_check", HostFlags.FailedActiveHealthCheck),
+        ("failed_outlier_check", HostFlags.FailedOutlierCheck),
+        ("failed_active_degraded_check", HostFlags.DegradedActiveHealthCheck),
+        ("pending_dynamic_removal", HostFlags.PendingDynamicRemoval),
+        ("pending_active_hc", HostFlags.PendingActiveHealthCheck),
+        ("excluded_via_immediate_hc_fail", HostFlags.ExcludedViaImmediateHealthCheckFail),
+        ("active_hc_timeout", HostFlags.ActiveHealthCheckTimeout),
+    ];
+
     public static async Task<AdminResponse> Answer(IAdminTarget target, AdminRequest request)
     {
         string format = request.Parameter("format") ?? "text";
@@ -25,12 +39,12 @@ internal static class ClustersPage
     {
         string name = OneLine(cluster.Name);
         Line("observability_name", OneLine(Observable(cluster)));
-        foreach (string priority in new[] { "default_priority", "high_priority" })
+        foreach ((string priority, ThresholdsConfig limits) in new[] { ("default_priority", cluster.Thresholds), ("high_priority", cluster.HighThresholds) })
         {
-            Line($"{priority}::max_connections", Number(cluster.MaxConnections));
-            Line($"{priority}::max_pending_requests", Number(cluster.MaxPendingRequests));
-            Line($"{priority}::max_requests", Number(cluster.MaxRequests));
-            Line($"{priority}::max_retries", Number(cluster.MaxRetries));
+            Line($"{priority}::max_connections", Number(limits.MaxConnections));
+            Line($"{priority}::max_pending_requests", Number(limits.MaxPendingRequests));
+            Line($"{priority}::max_requests", Number(limits.MaxRequests));
+            Line($"{priority}::max_retries", Number(limits.MaxRetries));
         }
         Line("added_via_api", cluster.AddedViaApi ? "true" : "false");
         if (cluster.EdsServiceName.Length > 0) Line("eds_service_name", OneLine(cluster.EdsServiceName));
@@ -39,15 +53,15 @@ internal static class ClustersPage
             string address = OneLine(host.Address.ToString());
             foreach ((string stat, long value, _) in host.Stats) Line($"{address}::{stat}", Number(value));
             Line($"{address}::hostname", OneLine(host.Hostname));
-            Line($"{address}::health_flags", Flags(host));
+            Line($"{address}::health_flags", host.Flags.ToText());
             Line($"{address}::weight", Number(host.Weight));
             Line($"{address}::region", OneLine(host.Region));
             Line($"{address}::zone", OneLine(host.Zone));
             Line($"{address}::sub_zone", OneLine(host.SubZone));
-            Line($"{address}::canary", "false");
+            Line($"{address}::canary", host.Canary ? "true" : "false");
             Line($"{address}::priority", Number(host.Priority));
-            Line($"{address}::success_rate", "-1");
-            Line($"{address}::local_origin_success_rate", "-1");
+            Line($"{address}::success_rate", Rate(host.SuccessRate));
+            Line($"{address}::local_origin_success_rate", Rate(host.LocalOriginSuccessRate));
         }
 
         void Line(string key, string value) => text.Append(name).Append("::").Append(key).Append("::").Append(value).Append('\n');
@@ -67,14 +81,14 @@ internal static class ClustersPage
             json.WriteEndArray();
             json.WriteStartObject("circuit_breakers");
             json.WriteStartArray("thresholds");
-            foreach (bool high in new[] { false, true })
+            foreach ((bool high, ThresholdsConfig limits) in new[] { (false, cluster.Thresholds), (true, cluster.HighThresholds) })
             {
                 json.WriteStartObject();
                 if (high) json.WriteString("priority", "HIGH");
-                json.WriteNumber("max_connections", cluster.MaxConnections);
-                json.WriteNumber("max_pending_requests", cluster.MaxPendingRequests);
-                json.WriteNumber("max_requests", cluster.MaxRequests);
-                json.WriteNumber("max_retries", cluster.MaxRetries);
+                json.WriteNumber("max_connections", limits.MaxConnections);
+                json.WriteNumber("max_pending_requests", limits.MaxPendingRequests);
+                json.WriteNumber("max_requests", limits.MaxRequests);
+                json.WriteNumber("max_retries", limits.MaxRetries);
                 json.WriteEndObject();
             }
             json.WriteEndArray();
@@ -105,7 +119,7 @@ internal static class ClustersPage
         json.WriteEndArray();
         json.WriteStartObject("health_status");
         json.WriteString("eds_health_status", host.EdsHealth);
-        if (host.FailedActiveHealthCheck) json.WriteBoolean("failed_active_health_check", true);
+        foreach ((string name, HostFlags flag) in s_flags) if ((host.Flags & flag) != 0) json.WriteBoolean(name, true);
         json.WriteEndObject();
         json.WriteNumber("weight", host.Weight);
         json.WriteStartObject("locality");
@@ -118,12 +132,7 @@ internal static class ClustersPage
         json.WriteEndObject();
     }
 
-    private static string Flags(HostView host)
-    {
-        string eds = host.EdsHealth switch { "HEALTHY" => "", "DEGRADED" => "/failed_eds_degraded", "DRAINING" => "/eds_status_draining", _ => "/failed_eds_health" };
-        string all = (host.FailedActiveHealthCheck ? "/failed_active_hc" : "") + eds;
-        return all.Length == 0 ? "healthy" : all;
-    }
+    private static string Rate(double rate) => rate.ToString("0.####", CultureInfo.InvariantCulture);
 
     private static string Observable(ClusterView cluster) => cluster.ObservabilityName.Length > 0 ? cluster.ObservabilityName : cluster.Name;
 

@@ -1,6 +1,8 @@
 // What the admin interface shows and may change: the one door between its pages and the running proxy.
 // Stands between Admin/ and Composition.cs, which implements it; tests give a fake.
 using Google.Protobuf;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 using Naru.Proxy.Tls;
 using Naru.Telemetry;
 
@@ -36,7 +38,11 @@ internal sealed record HostView(AddressView Address, string Hostname)
 {
     /// <summary>Envoy's <c>HealthStatus</c> by EDS: HEALTHY, UNHEALTHY, DRAINING, DEGRADED.</summary>
     public string EdsHealth { get; init; } = "HEALTHY";
-    public bool FailedActiveHealthCheck { get; init; }
+    /// <summary>What is held against it, EDS included.</summary>
+    public HostFlags Flags { get; init; }
+    public double SuccessRate { get; init; } = -1;
+    public double LocalOriginSuccessRate { get; init; } = -1;
+    public bool Canary { get; init; }
     public uint Weight { get; init; } = 1;
     public int Priority { get; init; }
     public string Region { get; init; } = "";
@@ -51,10 +57,8 @@ internal sealed record ClusterView(string Name)
     public string ObservabilityName { get; init; } = "";
     public bool AddedViaApi { get; init; }
     public string EdsServiceName { get; init; } = "";
-    public int MaxConnections { get; init; }
-    public int MaxPendingRequests { get; init; }
-    public int MaxRequests { get; init; }
-    public int MaxRetries { get; init; }
+    public ThresholdsConfig Thresholds { get; init; } = ThresholdsConfig.Standard;
+    public ThresholdsConfig HighThresholds { get; init; } = ThresholdsConfig.Standard;
     public IReadOnlyList<HostView> Hosts { get; init; } = [];
 }
 

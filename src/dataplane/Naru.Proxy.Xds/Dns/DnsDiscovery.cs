@@ -184,7 +184,7 @@ internal sealed class DnsDiscovery(
                 return;
             }
             _published = [.. endpoints];
-            _owner.Resolved(Cluster, new EndpointsConfig(Cluster.Name, [.. endpoints]));
+            _owner.Resolved(Cluster, new EndpointsConfig(Cluster.Name, [.. endpoints]) { Policy = Cluster.LoadAssignment!.Policy });
         }
     }
 

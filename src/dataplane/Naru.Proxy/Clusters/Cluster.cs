@@ -2,77 +2,31 @@
 // the slot with its counters and each worker's connections.
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
+using System.Text;
 using Naru.Proxy.Config;
-using Naru.Proxy.Health;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
-using Naru.Proxy.Tls;
+using Naru.Proxy.LoadBalancing;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Clusters;
 
-/// <summary>One endpoint of a compiled cluster.</summary>
-internal sealed class Host(EndpointConfig config, HostState state, byte[] hostname)
-{
-    public EndpointConfig Config { get; } = config;
-    public HostState State { get; } = state;
-    public uint Weight { get; } = Math.Max(1, config.Weight);
-
-    /// <summary>What lies between a connection and it; null, of endpoints that nobody configured, is the cluster's.</summary>
-    public Transport? Transport { get; init; }
-
-    /// <summary>For <c>auto_host_rewrite</c>; empty without a name.</summary>
-    public byte[] Hostname { get; } = hostname;
-
-    /// <summary>Whether the control plane and our own checks let it be used.</summary>
-    public bool IsUsable => Config.Health is EndpointHealth.Healthy or EndpointHealth.Degraded && State.Health is not { Failed: true };
-
-    /// <summary>Whether both say that it is well.</summary>
-    public bool IsHealthy => Config.Health == EndpointHealth.Healthy && State.Health is not { Failed: true };
-}
-
-/// <summary>What of an endpoint outlives configuration: its pools, one per worker.</summary>
-internal sealed class HostState(ClusterSlot slot, SockAddr address, string display, int workers)
-{
-    private readonly HostPool?[] _pools = new HostPool?[workers + 1];
-    private volatile HostHealth? _health;
-
-    public ClusterSlot Slot { get; } = slot;
-    public SockAddr Address { get; } = address;
-
-    /// <summary>What our own checks know of it; null where there are none. Main thread writes.</summary>
-    public HostHealth? Health { get => _health; set => _health = value; }
-
-    /// <summary><c>ip:port</c>.</summary>
-    public string Display { get; } = display;
-    public byte[] DisplayBytes { get; } = System.Text.Encoding.ASCII.GetBytes(display);
-
-    /// <summary>A worker's own connections to it.</summary>
-    public HostPool Pool(Worker worker) => _pools[worker.Index] ??= new HostPool(this, worker);
-
-    public HostPool? ExistingPool(int worker) => _pools[worker];
-
-    /// <summary>Requests in flight over all workers; approximate by nature.</summary>
-    public int ActiveRequests
-    {
-        get
-        {
-            int sum = 0;
-            foreach (HostPool? pool in _pools) sum += pool?.ActiveRequests ?? 0;
-            return sum;
-        }
-    }
-}
-
 /// <summary>A worker's own counters of a cluster.</summary>
 internal sealed class ClusterWorker
 {
-    public uint RoundRobin;
+    private uint[] _turns = new uint[4];
 
-    /// <summary>By <see cref="Resource"/>; see <see cref="Breakers"/>.</summary>
-    public readonly int[] InUse = new int[4];
+    /// <summary>By priority and <see cref="Resource"/>; see <see cref="Breakers"/>.</summary>
+    public readonly int[] InUse = new int[Breakers.Places];
     private DynamicHosts? _dynamic;
+
+    /// <summary>How often a list of endpoints was asked in turn; by its number, so that it goes on where lists are made anew.</summary>
+    public ref uint Turn(int list)
+    {
+        if (list >= _turns.Length) Array.Resize(ref _turns, list + 4);
+        return ref _turns[list];
+    }
 
     /// <summary>Endpoints that connections and requests name.</summary>
     public DynamicHosts Dynamic(ClusterSlot slot, Worker worker) => _dynamic ??= new DynamicHosts(slot, worker);
@@ -100,6 +54,9 @@ internal sealed class ClusterSlot
     /// <summary>Names that requests bring (dynamic forward proxy).</summary>
     public ForwardNames? Names { get; init; }
 
+    /// <summary>Main thread only: ejects endpoints; null does not.</summary>
+    public Outliers.OutlierDetector? Outliers { get; set; }
+
     /// <summary>The compiled cluster; null while no configuration names one.</summary>
     public Cluster? Current { get => _current; set => _current = value; }
 
@@ -108,52 +65,69 @@ internal sealed class ClusterSlot
 
     public ClusterWorker Of(Worker worker) => _workers[worker.Index];
 
+    public ClusterWorker Of(int worker) => _workers[worker];
+
     public ReadOnlySpan<ClusterWorker> Workers => _workers;
 }
 
 /// <summary>All slots by name. Slots are never taken away, so that routes may hold them; any thread may look.</summary>
-internal sealed class ClusterDirectory(int workers, ListenerDirectory listeners, NameLookup lookup)
+internal sealed class ClusterDirectory
 {
-    private readonly ConcurrentDictionary<string, ClusterSlot> _slots = new(StringComparer.Ordinal);
+    // Longer ones, which nobody gives, requests do not find.
+    private const int LongestName = 1024;
+    private readonly ConcurrentDictionary<string, ClusterSlot> _slots;
+    private readonly ConcurrentDictionary<string, ClusterSlot>.AlternateLookup<ReadOnlySpan<char>> _byChars;
+    private readonly int _workers;
+    private readonly ListenerDirectory _listeners;
+    private readonly NameLookup _lookup;
+
+    public ClusterDirectory(int workers, ListenerDirectory listeners, NameLookup lookup)
+    {
+        (_workers, _listeners, _lookup) = (workers, listeners, lookup);
+        _slots = new ConcurrentDictionary<string, ClusterSlot>(StringComparer.Ordinal);
+        _byChars = _slots.GetAlternateLookup<ReadOnlySpan<char>>();
+    }
 
     public ICollection<ClusterSlot> All => _slots.Values;
 
-    public ClusterSlot GetOrAdd(string name) => _slots.GetOrAdd(name, n => new ClusterSlot(n, workers) { Listeners = listeners, Names = new ForwardNames(lookup) });
+    public ClusterSlot GetOrAdd(string name) =>
+        _slots.GetOrAdd(name, n => new ClusterSlot(n, _workers) { Listeners = _listeners, Names = new ForwardNames(_lookup) });
 
     public ClusterSlot? Find(string name) => _slots.GetValueOrDefault(name);
+
+    /// <summary>By the bytes of a name, as requests bring it (UTF-8).</summary>
+    public ClusterSlot? Find(ReadOnlySpan<byte> name)
+    {
+        if (name.Length > LongestName) return null;
+        Span<char> chars = stackalloc char[LongestName];
+        return _byChars.TryGetValue(chars[..Encoding.UTF8.GetChars(name, chars)], out ClusterSlot? slot) ? slot : null;
+    }
 }
 
 /// <summary>A cluster as requests use it.</summary>
 internal sealed class Cluster
 {
-    public Cluster(ClusterSlot slot, ClusterConfig config, ImmutableArray<Host> hosts)
+    /// <param name="slot">What stays.</param>
+    /// <param name="config">What was written.</param>
+    /// <param name="hosts">Its endpoints; empty where requests name them.</param>
+    /// <param name="policy">What came with the endpoints; null is the standard.</param>
+    public Cluster(ClusterSlot slot, ClusterConfig config, ImmutableArray<Host> hosts, EndpointPolicyConfig? policy = null)
     {
         Slot = slot;
         Config = config;
         Hosts = hosts;
-        Host[] level = [];
-        foreach (IGrouping<int, Host> priority in hosts.GroupBy(h => h.Config.Priority).OrderBy(g => g.Key))
+        Balancer = new PriorityBalancer(slot, config, hosts, policy ?? EndpointPolicyConfig.Standard);
+        foreach (HostSet set in Balancer.Sets)
         {
-            Host[] usable = [.. priority.Where(h => h.IsUsable)];
-            if (usable.Length == 0) continue;
-            level = usable;
-            break;
+            HealthyCount += set.Count.Healthy;
+            DegradedCount += set.Count.Degraded;
+            ExcludedCount += set.Count.Excluded;
         }
-        int healthy = hosts.Count(h => h.IsHealthy);
-        // Envoy's panic: with fewer than half healthy, load on the few would kill them too, so all are used.
-        Host[] counted = config.IgnoreNewHosts ? [.. hosts.Where(h => h.State.Health is not { Pending: true })] : [.. hosts];
-        if (counted.Length > 0 && healthy < counted.Length * config.PanicThreshold)
+        if (HealthyCount + DegradedCount == 0 && hosts.FirstOrDefault(h => h.State.Health is { Failed: true }) is { } failed)
         {
-            level = counted;
-            Panic = true;
+            WhyNone = $"{hosts.Count(h => h.State.Health is { Failed: true })} of {hosts.Length} failed their health checks, " +
+                $"{failed.State.Display}: {failed.State.Health!.Why}";
         }
-        HealthyCount = healthy;
-        Usable = level;
-        if (level.Length == 0 && hosts.FirstOrDefault(h => h.State.Health is { Failed: true }) is { } failed)
-            WhyNone = $"{hosts.Count(h => h.State.Health is { Failed: true })} of {hosts.Length} failed their health checks, {failed.State.Display}: {failed.State.Health!.Why}";
-        Weighted = level.Length > 1 && level.Any(h => h.Weight != level[0].Weight);
-        TotalWeight = level.Aggregate(0u, (sum, h) => sum + h.Weight);
-        Schedule = Weighted ? BuildSchedule(level) : null;
         IdleMs = config.IdleTimeout is { } idle ? (long)idle.TotalMilliseconds : long.MaxValue / 4;
         ConnectMs = (long)config.ConnectTimeout.TotalMilliseconds;
     }
@@ -161,11 +135,17 @@ internal sealed class Cluster
     public ClusterSlot Slot { get; }
     public ClusterConfig Config { get; }
     public ImmutableArray<Host> Hosts { get; }
-    public Host[] Usable { get; }
-    public bool Weighted { get; }
-    public bool Panic { get; }
-    public uint TotalWeight { get; }
+
+    /// <summary>Picks one of them.</summary>
+    public PriorityBalancer Balancer { get; }
+
+    /// <summary>How many may be picked.</summary>
+    public int Choices => Balancer.Choices;
     public int HealthyCount { get; }
+    public int DegradedCount { get; }
+
+    /// <summary>Those that do not count where shares of healthy ones are.</summary>
+    public int ExcludedCount { get; }
 
     /// <summary>Why no endpoint may be used, where our own checks say so.</summary>
     public string WhyNone { get; } = "";
@@ -189,34 +169,4 @@ internal sealed class Cluster
         UpstreamProtocol.Downstream => x.SpeaksHttp2,
         _ => pool.AlpnHttp2 == true,
     };
-
-    /// <summary>One full turn of weighted round robin (indexes into <see cref="Usable"/>), or null with equal weights.</summary>
-    public int[]? Schedule { get; }
-
-    // Earliest deadline first: a host of weight w is due at (k + 1/2) / w for k = 0, 1, ..., so each is spread evenly over the turn, in
-    // n log n. Long turns are scaled down.
-    private static int[] BuildSchedule(Host[] hosts)
-    {
-        const int MaxTurn = 4096;
-        uint gcd = hosts.Aggregate(0u, (a, h) => Gcd(a, h.Weight));
-        double total = hosts.Sum(h => (double)h.Weight / gcd);
-        double scale = total > MaxTurn ? MaxTurn / total : 1;
-        long[] weights = [.. hosts.Select(h => Math.Max(1, (long)(h.Weight / gcd * scale)))];
-        var due = new PriorityQueue<int, (double, int)>(hosts.Length);
-        for (int i = 0; i < hosts.Length; i++) due.Enqueue(i, (0.5 / weights[i], i));
-        var schedule = new int[weights.Sum()];
-        var turns = new int[hosts.Length];
-        for (int step = 0; step < schedule.Length; step++)
-        {
-            int host = schedule[step] = due.Peek();
-            due.DequeueEnqueue(host, ((++turns[host] + 0.5) / weights[host], host));
-        }
-        return schedule;
-    }
-
-    private static uint Gcd(uint a, uint b)
-    {
-        while (b != 0) (a, b) = (b, a % b);
-        return a;
-    }
 }

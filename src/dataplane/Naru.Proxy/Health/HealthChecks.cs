@@ -19,6 +19,9 @@ internal sealed class HostHealth(ClusterConfig cluster, HostCheck[] checks)
     /// <summary>Whether a first check is still under way.</summary>
     public bool Pending => Checks.Any(c => c.Pending);
 
+    /// <summary>What is held against the endpoint.</summary>
+    public HostFlags Flags => (Failed ? HostFlags.FailedActiveHealthCheck : 0) | (Cluster.IgnoreNewHosts && Pending ? HostFlags.PendingActiveHealthCheck : 0);
+
     /// <summary>Why it failed.</summary>
     public string Why => Checks.FirstOrDefault(c => c.Failed)?.Why ?? "";
 }

@@ -113,6 +113,7 @@ internal sealed class HostCheck : ITimerOwner
         _failed = _verdict.Failed;
         _pending = false;
         if (first || changed) _owner.Changed(_slot, this, first);
+        if (answer.Outcome == CheckOutcome.Healthy && !_failed) Host.State.Listener?.FoundWell();
         _worker.Timers.Set(_timer, _worker.Now + Wait(), _worker.Now);
         return true;
     }

@@ -6,6 +6,7 @@ using System.Text;
 using Naru.Http.Headers;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
@@ -105,6 +106,9 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ref Route? Route => ref _choice.Route;
     public ref WeightedTarget? Target => ref _choice.Target;
     public ref HeaderMutations? Mutations => ref _choice.Mutations;
+
+    /// <summary>Whose circuit breakers it counts on.</summary>
+    public RequestPriority Priority => _choice.Route?.Forward?.Config.Priority ?? RequestPriority.Default;
 
     public ref PoolWaiter? Waiter => ref _choice.Waiter;
 

@@ -77,15 +77,19 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         List<Host>? tried = null;
         for (int attempt = 1; ; attempt++)
         {
-            if (!Breakers.HasRoom(cluster, Resource.Connections))
+            if (!Breakers.HasRoom(cluster, Resource.Connections, RequestPriority.Default))
             {
                 stats[ClusterStats.CxOverflow]++;
                 Note(ConnectionReasons.Overflow, cluster: slot);
                 return false;
             }
             Host? host = cluster.Config.Type == DiscoveryType.OriginalDst ? OriginalDst.Pick(cluster, Worker, this, null)
-                : _proxy.Config.HashSourceIp && tried is null ? LoadBalancer.PickBy(cluster, Peer.StableHash(withPort: false))
-                : LoadBalancer.Pick(cluster, Worker, tried, cluster.Usable.Length);
+                : cluster.Balancer.Pick(new PickContext(Worker)
+                {
+                    Hash = _proxy.Config.HashSourceIp && tried is null ? Peer.StableHash(withPort: false) : null,
+                    Avoid = tried,
+                    AvoidAttempts = cluster.Choices,
+                });
             if (host is null)
             {
                 stats[ClusterStats.CxNoneHealthy]++;
@@ -100,6 +104,8 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
             pool.ActiveRequests++;
             if (_record is not null) _record.Attempted(host, attempt);
             ConnectResult result = await up.ConnectAsync(cluster.ConnectMs);
+            if (result != ConnectResult.Cancelled)
+                host.State.Report(Worker.Index, new TryOutcome(result switch { ConnectResult.Connected => TryEnd.Connected, ConnectResult.TimedOut => TryEnd.TimedOut, _ => TryEnd.Failed }));
             if (result == ConnectResult.Connected)
             {
                 _record?.Connected(up.LocalAddress(), Worker.Ticks);

@@ -29,9 +29,8 @@ internal sealed class UdpProxy(UdpProxyConfig config, StatRegistry registry, Clu
     /// <summary>An endpoint for a client's datagrams.</summary>
     public Host? Pick(Cluster cluster, Worker worker, in SockAddr client)
     {
-        if (Config.HashSourceIp) return LoadBalancer.PickBy(cluster, client.StableHash(withPort: false));
-        if (Config.HashKey.Length > 0) return LoadBalancer.PickBy(cluster, _hashKey);
-        return LoadBalancer.Pick(cluster, worker, null, 0);
+        ulong? hash = Config.HashSourceIp ? client.StableHash(withPort: false) : Config.HashKey.Length > 0 ? _hashKey : null;
+        return cluster.Balancer.Pick(new PickContext(worker) { Hash = hash });
     }
 }
 

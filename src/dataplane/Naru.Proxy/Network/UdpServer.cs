@@ -1,6 +1,7 @@
 // A worker's own socket of a UDP listener, and its sessions: one for each client (and endpoint, where each datagram picks anew). The
 // kernel gives a client's datagrams always to the same worker, so a session belongs to it alone.
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
 using Naru.Proxy.Upstreams;
@@ -89,7 +90,7 @@ internal sealed unsafe class UdpServer : IoHandle
             if (_sessions.TryGetValue(key, out session)) return session;
         }
         // Whoever forges senders opens no more sessions than the cluster takes connections.
-        if (!Breakers.HasRoom(cluster, Resource.Connections))
+        if (!Breakers.HasRoom(cluster, Resource.Connections, RequestPriority.Default))
         {
             clusterStats[ClusterStats.CxOverflow]++;
             return null;

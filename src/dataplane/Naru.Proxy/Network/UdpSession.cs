@@ -1,5 +1,6 @@
 // One client's datagrams to one endpoint and back: a connected socket of its own, so that what comes back is the client's.
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 using Naru.Proxy.Io;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
@@ -53,7 +54,7 @@ internal sealed unsafe class UdpSession : IoHandle, ITimerOwner
         }
         var session = new UdpSession(worker, server, proxy, key, host, fd);
         session._pool.Opened();
-        session._permit = Breakers.Enter(proxy.Slot, worker, Resource.Connections);
+        session._permit = Breakers.Enter(proxy.Slot, worker, Resource.Connections, RequestPriority.Default);
         session._stats[UdpStats.SessTotal]++;
         session._stats[UdpStats.SessActive]++;
         session._movedAt = worker.Now;

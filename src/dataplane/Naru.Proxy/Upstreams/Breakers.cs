@@ -1,8 +1,9 @@
-// A cluster's circuit breakers: what is in use of each resource, and whether there is room for one more. What was entered is left by
-// disposing the permit, on every path. (Envoy: circuit breaking, CircuitBreakers.Thresholds.)
+// A cluster's circuit breakers: what is in use of each resource by requests of each priority, and whether there is room for one more. What
+// was entered is left by disposing the permit, on every path. (Envoy: circuit breaking, CircuitBreakers.Thresholds.)
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.Io;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Upstreams;
 
@@ -15,58 +16,126 @@ internal enum Resource : byte
     Pending,
     /// <summary><c>max_requests</c>.</summary>
     Requests,
-    /// <summary><c>max_retries</c>.</summary>
+    /// <summary><c>max_retries</c>, or <c>retry_budget</c>.</summary>
     Retries,
 }
 
 internal static class Breakers
 {
+    private const int Resources = 4;
+
+    /// <summary>How many counters a worker has of a cluster.</summary>
+    public const int Places = 2 * Resources;
+
     private static readonly int[] s_active = [ClusterStats.CxActive, ClusterStats.RqPendingActive, ClusterStats.RqActive, ClusterStats.RqRetryActive];
 
     /// <summary>Takes one of a resource, if its threshold leaves room. Thresholds hold for all workers together; counters of others are
     /// read as they are, good to within what is in flight.</summary>
-    public static bool TryEnter(Cluster cluster, Worker worker, Resource resource, out Permit permit)
+    public static bool TryEnter(Cluster cluster, Worker worker, Resource resource, RequestPriority priority, out Permit permit)
     {
-        bool room = HasRoom(cluster, resource);
-        permit = room ? Enter(cluster.Slot, worker, resource) : default;
+        bool room = HasRoom(cluster, resource, priority);
+        permit = room ? Enter(cluster.Slot, worker, resource, priority) : default;
         return room;
     }
 
     /// <summary>Takes one whatever the threshold says.</summary>
-    public static Permit Enter(ClusterSlot slot, Worker worker, Resource resource) => new(slot.Of(worker), slot.Stats!.Shard(worker.Index), s_active[(int)resource], resource);
+    public static Permit Enter(ClusterSlot slot, Worker worker, Resource resource, RequestPriority priority) =>
+        new(slot.Of(worker), slot.Stats!.Shard(worker.Index), s_active[(int)resource], Place(resource, priority));
 
     /// <summary>Whether the threshold leaves room for one more.</summary>
-    public static bool HasRoom(Cluster cluster, Resource resource) => InUse(cluster.Slot, resource) < Most(cluster.Config, resource);
+    public static bool HasRoom(Cluster cluster, Resource resource, RequestPriority priority) =>
+        InUse(cluster.Slot, resource, priority) < Most(cluster, resource, priority);
+
+    /// <summary>Whether one more connection may be made to an endpoint. One without any may have its first all the same, so that others
+    /// do not starve it (Envoy: max_connections).</summary>
+    public static bool MayConnect(Cluster cluster, HostPool pool, RequestPriority priority) =>
+        pool.Connections == 0
+        || (HasRoom(cluster, Resource.Connections, priority)
+            && (cluster.Config.MaxConnectionsPerHost == int.MaxValue || pool.Host.Connections < cluster.Config.MaxConnectionsPerHost));
 
     /// <summary>How many are in use.</summary>
-    public static int InUse(ClusterSlot slot, Resource resource)
+    public static int InUse(ClusterSlot slot, Resource resource, RequestPriority priority)
     {
-        int sum = 0;
-        foreach (ClusterWorker worker in slot.Workers) sum += worker.InUse[(int)resource];
+        int place = Place(resource, priority), sum = 0;
+        foreach (ClusterWorker worker in slot.Workers) sum += worker.InUse[place];
         return sum;
     }
 
-    private static int Most(ClusterConfig config, Resource resource) => resource switch
+    /// <summary>Brings the gauges of a cluster up to date: nobody keeps them current, since they are read more seldom than what they
+    /// speak of changes.</summary>
+    public static void Refresh(Cluster cluster, StatRegistry stats)
     {
-        Resource.Connections => config.MaxConnections,
-        Resource.Pending => config.MaxPendingRequests,
-        Resource.Requests => config.MaxRequests,
-        _ => config.MaxRetries,
-    };
+        foreach (RequestPriority priority in (ReadOnlySpan<RequestPriority>)[RequestPriority.Default, RequestPriority.High])
+        {
+            StatBlock block = stats.Block(StatPrefix(cluster.Slot, priority), BreakerStats.Schema);
+            bool tracks = Of(cluster.Config, priority).TrackRemaining;
+            StatBlock? remaining = tracks ? stats.Block(StatPrefix(cluster.Slot, priority), BreakerStats.Remaining) : null;
+            for (int i = 0; i < Resources; i++)
+            {
+                int left = Most(cluster, (Resource)i, priority) - InUse(cluster.Slot, (Resource)i, priority);
+                block.Set(BreakerStats.Open[i], left <= 0 ? 1 : 0);
+                remaining?.Set(BreakerStats.Left[i], Math.Max(0, left));
+            }
+        }
+    }
+
+    /// <summary>Forgets them, with their cluster.</summary>
+    public static void Forget(ClusterSlot slot, StatRegistry stats)
+    {
+        stats.Remove(StatPrefix(slot, RequestPriority.Default));
+        stats.Remove(StatPrefix(slot, RequestPriority.High));
+    }
+
+    private static string StatPrefix(ClusterSlot slot, RequestPriority priority) =>
+        $"{slot.Stats!.Prefix}.circuit_breakers.{(priority == RequestPriority.High ? "high" : "default")}";
+
+    private static int Place(Resource resource, RequestPriority priority) => (int)priority * Resources + (int)resource;
+
+    private static ThresholdsConfig Of(ClusterConfig config, RequestPriority priority) =>
+        priority == RequestPriority.High ? config.HighThresholds : config.Thresholds;
+
+    private static int Most(Cluster cluster, Resource resource, RequestPriority priority)
+    {
+        ThresholdsConfig limits = Of(cluster.Config, priority);
+        return resource switch
+        {
+            Resource.Connections => limits.MaxConnections,
+            Resource.Pending => limits.MaxPendingRequests,
+            Resource.Requests => limits.MaxRequests,
+            _ => limits.RetryBudget is { } budget
+                ? Math.Max((int)(budget.Share * (InUse(cluster.Slot, Resource.Requests, priority) + InUse(cluster.Slot, Resource.Pending, priority))), budget.Least)
+                : limits.MaxRetries,
+        };
+    }
+}
+
+/// <summary>Stats of one <c>cluster.&lt;name&gt;.circuit_breakers.&lt;priority&gt;</c> (Envoy docs: circuit breakers statistics), by
+/// <see cref="Resource"/>.</summary>
+internal static class BreakerStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int[] Open = [Schema.Gauge("cx_open"), Schema.Gauge("rq_pending_open"), Schema.Gauge("rq_open"), Schema.Gauge("rq_retry_open")];
+
+    // There is no limit to the number of pools.
+    public static readonly int PoolOpen = Schema.Gauge("cx_pool_open");
+
+    public static readonly StatSchema Remaining = new();
+    public static readonly int[] Left =
+        [Remaining.Gauge("remaining_cx"), Remaining.Gauge("remaining_pending"), Remaining.Gauge("remaining_rq"), Remaining.Gauge("remaining_retries")];
 }
 
 /// <summary>One of a resource, until it is disposed; disposing it again does nothing. One owner: a copy must not be disposed too.</summary>
 internal struct Permit : IDisposable
 {
-    private readonly Resource _resource;
+    private readonly int _place;
     private readonly long[] _shard;
     private readonly int _active;
     private ClusterWorker? _owner;
 
-    public Permit(ClusterWorker owner, long[] shard, int active, Resource resource)
+    public Permit(ClusterWorker owner, long[] shard, int active, int place)
     {
-        (_owner, _shard, _active, _resource) = (owner, shard, active, resource);
-        owner.InUse[(int)resource]++;
+        (_owner, _shard, _active, _place) = (owner, shard, active, place);
+        owner.InUse[place]++;
         shard[active]++;
     }
 
@@ -76,7 +145,7 @@ internal struct Permit : IDisposable
     {
         if (_owner is not { } owner) return;
         _owner = null;
-        owner.InUse[(int)_resource]--;
+        owner.InUse[_place]--;
         _shard[_active]--;
     }
 }

@@ -28,7 +28,7 @@ internal static class Connect
                 attempt.State.Connection = idle;
                 return null;
             }
-            var up = new UpstreamConnection(x.Worker, pool, peer) { SpeaksHttp = speaksHttp };
+            var up = new UpstreamConnection(x.Worker, pool, peer) { SpeaksHttp = speaksHttp, Priority = x.Priority };
             attempt.State.Connection = up;
             bool mayBeHttp2 = speaksHttp && cluster.Config.Protocol == UpstreamProtocol.Auto;
             ConnectResult result = await up.ConnectAsync(cluster.ConnectMs, mayBeHttp2 ? UpstreamProtocol.Auto : UpstreamProtocol.Http1);
@@ -50,7 +50,7 @@ internal static class Connect
     private static bool TryPend(Exchange x, Cluster cluster, out Permit pending)
     {
         long[] stats = cluster.Slot.Stats!.Shard(x.Worker.Index);
-        bool room = Breakers.TryEnter(cluster, x.Worker, Resource.Pending, out pending);
+        bool room = Breakers.TryEnter(cluster, x.Worker, Resource.Pending, x.Priority, out pending);
         stats[room ? ClusterStats.RqPendingTotal : ClusterStats.RqPendingOverflow]++;
         return room;
     }
@@ -65,13 +65,12 @@ internal static class Connect
         return new AttemptEnd(up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestSent: false);
     }
 
-    // The breaker on connections: wait for one of this endpoint's. An endpoint without any may have its first one all the same (Envoy:
-    // max_connections).
+    // The breakers on connections: wait for one of this endpoint's.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<AttemptEnd?> WaitForRoomAsync(Exchange x, Cluster cluster, HostPool pool, UpstreamPeer peer, bool fresh)
     {
         bool waited = false;
-        while (pool.Connections > 0 && !Breakers.HasRoom(cluster, Resource.Connections))
+        while (!Breakers.MayConnect(cluster, pool, x.Priority))
         {
             // An idle one that is of no use here makes room.
             if (pool.IdleCount > 0)
@@ -111,7 +110,7 @@ internal static class Connect
             bool waited = false;
             while (sessions.Find(peer) is null)
             {
-                bool full = pool.Connections > 0 && !Breakers.HasRoom(cluster, Resource.Connections);
+                bool full = !Breakers.MayConnect(cluster, pool, x.Priority);
                 if (full && pool.IdleCount > 0)
                 {
                     // One of the other version that nobody uses makes room.
@@ -139,7 +138,7 @@ internal static class Connect
     {
         Http2Pool sessions = pool.Http2;
         bool auto = cluster.Config.Protocol == UpstreamProtocol.Auto;
-        var up = new UpstreamConnection(x.Worker, pool, peer);
+        var up = new UpstreamConnection(x.Worker, pool, peer) { Priority = x.Priority };
         attempt.State.Connection = up;
         ConnectResult result;
         sessions.IsConnecting = true;

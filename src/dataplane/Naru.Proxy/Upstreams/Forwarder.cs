@@ -36,7 +36,7 @@ internal static class Forwarder
             x.RequestBody.Forget();
             return goesOn;
         }
-        if (!Breakers.TryEnter(cluster, worker, Resource.Requests, out Permit request))
+        if (!Breakers.TryEnter(cluster, worker, Resource.Requests, action.Config.Priority, out Permit request))
         {
             x.Attempts = 1;
             bool goesOn = await EndAsync(x, Reasons.Overflow, "max_requests");
@@ -59,7 +59,6 @@ internal static class Forwarder
                     stats[ClusterStats.CxNoneHealthy]++;
                     return await EndAsync(x, Reasons.NoHealthyUpstream, cluster.WhyNone);
                 }
-                if (cluster.Panic) stats[ClusterStats.LbHealthyPanic]++;
                 Attempt attempt = x.Try;
                 attempt.Begin(cluster, host);
                 AttemptEnd end = default;
@@ -69,6 +68,7 @@ internal static class Forwarder
                     // They may change the head, and that is all: what a try sends is decided.
                     if (cluster.Filters is { } filters) await x.BeginUpstreamFilters(filters.Default).RequestAsync(x, 0);
                     end = await attempt.RunAsync(action, fresh);
+                    Report(x, host, attempt, end);
                     if (end.Kind == AttemptKind.Answered)
                     {
                         if (!Retries.Replaces(x, cluster, attempt.Answer))
@@ -104,7 +104,7 @@ internal static class Forwarder
                 {
                     x.Tried.Add(host);
                     // The first retry goes at once where another endpoint can take it; further ones back off.
-                    if (x.Retried > 1 || cluster.Usable.Length < 2) await Delay.RunAsync(x, Retries.BackOff(x.Retry!, x.Retried, worker));
+                    if (x.Retried > 1 || cluster.Choices < 2) await Delay.RunAsync(x, Retries.BackOff(x.Retry!, x.Retried, worker));
                     if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
                 }
                 else
@@ -132,8 +132,25 @@ internal static class Forwarder
         _ => false,
     };
 
+    // Once a try. What a breaker turned away, or a client gave up, says nothing of the endpoint; nor does a pooled connection that was closed
+    // as we reached for it.
+    private static void Report(Exchange x, Host host, Attempt attempt, in AttemptEnd end)
+    {
+        if (host.State.Listener is null) return;
+        TryOutcome? outcome = end.Kind switch
+        {
+            AttemptKind.Answered => new TryOutcome(TryEnd.Answered, attempt.Answer.Head?.Status ?? 200),
+            AttemptKind.TimedOut => new TryOutcome(TryEnd.TimedOut),
+            AttemptKind.Aborted => x.Abort == AbortReason.RouteTimeout ? new TryOutcome(TryEnd.TimedOut) : null,
+            AttemptKind.Moved or AttemptKind.Overflow => null,
+            AttemptKind.Reset when end.Reused => null,
+            _ => new TryOutcome(TryEnd.Failed),
+        };
+        if (outcome is { } known) host.State.Report(x.Worker.Index, known);
+    }
+
     private static Host? Pick(Exchange x, Cluster cluster) =>
-        x.Retry is { AvoidPreviousHosts: true } policy ? LoadBalancer.Pick(cluster, x.Worker, x.Tried, policy.HostSelectionMaxAttempts) : LoadBalancer.Pick(cluster, x.Worker, null, 0);
+        cluster.Balancer.Pick(x.Tried.Count > 0 && x.Retry is { } policy ? Retries.Elsewhere(x, policy) : new PickContext(x.Worker));
 
     private static void Prepare(Exchange x, ForwardAction action)
     {

@@ -8,6 +8,7 @@ using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
+using Naru.Proxy.LoadBalancing;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Upstreams;
@@ -29,11 +30,29 @@ internal static class Retries
 
     /// <summary>Whether <see cref="Follows"/> would say yes; nothing is granted.</summary>
     public static bool WouldFollow(Exchange x, Cluster cluster, in AttemptEnd end) =>
-        Asks(x, end) && x.CanReplay && x.Retried < x.Retry!.NumRetries && (x.RetryPermit.IsHeld || Breakers.HasRoom(cluster, Resource.Retries));
+        Asks(x, end) && x.CanReplay && x.Retried < x.Retry!.NumRetries && (x.RetryPermit.IsHeld || Breakers.HasRoom(cluster, Resource.Retries, x.Priority));
 
     /// <summary>Whether a request that rode on a connection which had died before may go out anew, unasked: it was not sent, or may be
     /// repeated by its method (RFC 9110 9.2.2, RFC 9112 9.3.1).</summary>
     public static bool MayResend(Exchange x, in AttemptEnd end) => x.CanReplay && (x.IsIdempotent || !end.RequestSent);
+
+    /// <summary>What a retry picks from: not those that were tried, where the policy says so (Envoy: retry_host_predicate, retry_priority).</summary>
+    public static PickContext Elsewhere(Exchange x, RetryPolicyConfig policy)
+    {
+        UInt128 left = 0;
+        if (policy.PreviousPriorities > 0)
+        {
+            int looked = x.Tried.Count - x.Tried.Count % policy.PreviousPriorities;
+            for (int i = 0; i < looked; i++) left |= UInt128.One << x.Tried[i].Config.Priority;
+        }
+        return new PickContext(x.Worker)
+        {
+            Avoid = policy.AvoidPreviousHosts ? x.Tried : null,
+            AvoidCanaries = policy.OmitCanaryHosts,
+            AvoidAttempts = policy.HostSelectionMaxAttempts,
+            LeftPriorities = left,
+        };
+    }
 
     /// <summary>How long to wait before a retry, ms: full jitter in [0, (2^n - 1) * base), capped (Envoy: x-envoy-max-retries).</summary>
     public static long BackOff(RetryPolicyConfig policy, int retry, Worker worker)
@@ -52,7 +71,7 @@ internal static class Retries
             return false;
         }
         // One for all retries of an exchange, until its end.
-        if (!x.RetryPermit.IsHeld && !Breakers.TryEnter(cluster, x.Worker, Resource.Retries, out x.RetryPermit))
+        if (!x.RetryPermit.IsHeld && !Breakers.TryEnter(cluster, x.Worker, Resource.Retries, x.Priority, out x.RetryPermit))
         {
             stats[ClusterStats.RqRetryOverflow]++;
             x.Flags |= ResponseFlags.UpstreamOverflow;

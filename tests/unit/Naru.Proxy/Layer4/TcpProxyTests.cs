@@ -203,7 +203,7 @@ public sealed class TcpProxyTests
     {
         await using var backend = new Witness(Echo);
         await using var bench = new EngineBench();
-        bench.Apply(EngineBench.Cluster(backend.Port) with { MaxConnections = 1 }, EngineBench.Tcp());
+        bench.Apply(EngineBench.Cluster(backend.Port) with { Thresholds = new ThresholdsConfig { MaxConnections = 1 } }, EngineBench.Tcp());
         using RawClient first = await bench.ConnectAsync();
         await first.SendAsync("a");
         Assert.Equal("a", await first.TextAsync(1));

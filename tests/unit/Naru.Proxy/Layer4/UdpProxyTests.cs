@@ -182,7 +182,7 @@ public sealed class UdpProxyTests
         bench.Apply(EngineBench.Cluster());
         await first.SendAsync([1]);
         await bench.StatAsync("cluster.backend.upstream_cx_none_healthy", 1);
-        bench.Apply(EngineBench.Cluster(backend.Port) with { MaxConnections = 1 });
+        bench.Apply(EngineBench.Cluster(backend.Port) with { Thresholds = new ThresholdsConfig { MaxConnections = 1 } });
         Assert.Equal(">a", await first.AskAsync("a"));
         using var second = new Client(bench.Address());
         await second.SendAsync([1]);

@@ -52,7 +52,7 @@ internal sealed class HealthCheckFilter(HealthCheckConfig config, NodeState node
     private static int Available(Cluster cluster)
     {
         int available = 0;
-        foreach (Host host in cluster.Hosts) if (host.IsUsable) available++;
+        foreach (Host host in cluster.Hosts) if (host.Flags.IsUsable()) available++;
         return available;
     }
 

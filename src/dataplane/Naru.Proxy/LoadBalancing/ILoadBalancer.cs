@@ -1,0 +1,38 @@
+// What a pick is made from, and who makes it.
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.LoadBalancing;
+
+/// <summary>What a pick is made from.</summary>
+/// <param name="worker">Who picks.</param>
+/// <param name="random">Its chance.</param>
+internal readonly ref struct PickContext(int worker, FastRandom random)
+{
+    public PickContext(Worker worker) : this(worker.Index, worker.Random) { }
+
+    public int Worker { get; } = worker;
+    public FastRandom Random { get; } = random;
+
+    /// <summary>What the same endpoint is to be picked for each time, while endpoints stay; null is any.</summary>
+    public ulong? Hash { get; init; }
+
+    /// <summary>Endpoints to be avoided; null for none.</summary>
+    public List<Host>? Avoid { get; init; }
+
+    /// <summary>How many further picks are made to avoid those; then one of them is taken all the same.</summary>
+    public int AvoidAttempts { get; init; }
+
+    /// <summary>Canaries are avoided, too.</summary>
+    public bool AvoidCanaries { get; init; }
+
+    /// <summary>Priorities that a retry leaves to others, a bit each, as long as others have endpoints.</summary>
+    public UInt128 LeftPriorities { get; init; }
+}
+
+/// <summary>Picks endpoints of one cluster. Immutable, made with it; what turns is the worker's.</summary>
+internal interface ILoadBalancer
+{
+    /// <summary>An endpoint; null when there is none.</summary>
+    Host? Pick(in PickContext context);
+}

@@ -1,0 +1,177 @@
+// Picks a priority, in it a locality where those have weights, and of that an endpoint by the cluster's policy. Policies and their defaults
+// are Envoy's (arch overview: supported load balancers, priority levels, degraded endpoints); busyness is what this worker itself has in
+// flight, since workers share nothing.
+using System.Collections.Immutable;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
+using Policy = Naru.Proxy.Config.LoadBalancing;
+
+namespace Naru.Proxy.LoadBalancing;
+
+internal sealed class PriorityBalancer : ILoadBalancer
+{
+    private readonly ClusterSlot _slot;
+    private readonly ClusterConfig _config;
+    private readonly uint _factor;
+    private readonly HostSet[] _sets;
+    private readonly PriorityLoad[] _loads;
+
+    // Where every request goes; null where there is a choice.
+    private readonly HostList? _only;
+
+    /// <param name="slot">Keeps turns and counts.</param>
+    /// <param name="config">Policy and thresholds.</param>
+    /// <param name="hosts">Of all priorities.</param>
+    /// <param name="policy">Of the endpoints; may be another at every change.</param>
+    public PriorityBalancer(ClusterSlot slot, ClusterConfig config, ImmutableArray<Host> hosts, EndpointPolicyConfig policy)
+    {
+        _slot = slot;
+        _config = config;
+        _factor = policy.OverprovisioningFactor;
+        int priorities = hosts.IsEmpty ? 1 : hosts.Max(h => h.Config.Priority) + 1;
+        int lists = 0;
+        ILookup<int, Host> byPriority = hosts.ToLookup(h => h.Config.Priority);
+        _sets = new HostSet[priorities];
+        for (int i = 0; i < priorities; i++)
+            _sets[i] = HostSet.Of([.. byPriority[i]], _factor, config.LocalityWeighted, policy.WeightedPriorityHealth, ref lists);
+        _loads = new PriorityLoad[priorities];
+        PriorityLoads.ShareOut(Counts(), _factor, config.PanicThreshold * 100, 0, _loads);
+        int only = Array.FindIndex(_loads, l => l is { Healthy: 100, Panics: false });
+        if (only >= 0 && _sets[only].HealthyLocalities is null) _only = _sets[only].Healthy;
+        for (int i = 0; i < priorities; i++)
+        {
+            if (_loads[i].Panics) Choices += _loads[i].Healthy + _loads[i].Degraded > 0 ? _sets[i].All.Hosts.Length : 0;
+            else Choices += (_loads[i].Healthy > 0 ? _sets[i].Healthy.Hosts.Length : 0) + (_loads[i].Degraded > 0 ? _sets[i].Degraded.Hosts.Length : 0);
+        }
+    }
+
+    /// <summary>How many endpoints may be picked.</summary>
+    public int Choices { get; }
+
+    /// <summary>What each priority gets.</summary>
+    public ReadOnlySpan<PriorityLoad> Loads => _loads;
+
+    /// <summary>The endpoints of each priority.</summary>
+    public ReadOnlySpan<HostSet> Sets => _sets;
+
+    public Host? Pick(in PickContext context)
+    {
+        Host? host = PickOnce(context);
+        if (context.Avoid is null && !context.AvoidCanaries) return host;
+        for (int i = 0; i < context.AvoidAttempts && host is not null && Avoids(context, host); i++) host = PickOnce(context);
+        return host;
+    }
+
+    private static bool Avoids(in PickContext context, Host host)
+    {
+        if (context.AvoidCanaries && host.Config.IsCanary) return true;
+        if (context.Avoid is not { } avoid) return false;
+        // By address: the host list may have been replaced between two tries.
+        foreach (Host other in avoid) if (ReferenceEquals(other.State, host.State)) return true;
+        return false;
+    }
+
+    private Host? PickOnce(in PickContext context)
+    {
+        HostList list = _only is { } only && context.LeftPriorities == 0 ? only : ListOf(context);
+        if (list.Hosts.Length < 2) return list.Hosts.Length == 0 ? null : list.Hosts[0];
+        if (context.Hash is { } key) return ByHash(list, key);
+        switch (_config.Lb)
+        {
+            case Policy.RoundRobin:
+                uint turn = _slot.Of(context.Worker).Turn(list.Number)++;
+                return list.Hosts[list.Schedule is { } schedule ? schedule[turn % (uint)schedule.Length] : (int)(turn % (uint)list.Hosts.Length)];
+            case Policy.LeastRequest:
+                Host best = AtRandom(list, context);
+                for (int i = 1; i < _config.LeastRequestChoiceCount; i++)
+                {
+                    Host other = AtRandom(list, context);
+                    if (other.State.ActiveRequestsOf(context.Worker) < best.State.ActiveRequestsOf(context.Worker)) best = other;
+                }
+                return best;
+            default:
+                // Weights do not count (Envoy: random).
+                return list.Hosts[context.Random.Below((uint)list.Hosts.Length)];
+        }
+    }
+
+    // A hash chooses the priority, too, so that it chooses the same endpoint each time.
+    private HostList ListOf(in PickContext context)
+    {
+        ReadOnlySpan<PriorityLoad> loads = _loads;
+        if (context.LeftPriorities != 0)
+        {
+            Span<PriorityLoad> others = stackalloc PriorityLoad[_loads.Length];
+            if (PriorityLoads.ShareOut(Counts(stackalloc PriorityCount[_loads.Length]), _factor, 0, context.LeftPriorities, others))
+                return ListOf(context, others);
+        }
+        return ListOf(context, loads);
+    }
+
+    private HostList ListOf(in PickContext context, ReadOnlySpan<PriorityLoad> loads)
+    {
+        int at = (int)(context.Hash is { } hash ? hash % 100 : context.Random.Below(100));
+        for (int i = 0; i < loads.Length; at -= loads[i].Healthy, i++) if (at < loads[i].Healthy) return ListOf(context, i, loads[i].Panics, degraded: false);
+        for (int i = 0; i < loads.Length; at -= loads[i].Degraded, i++) if (at < loads[i].Degraded) return ListOf(context, i, loads[i].Panics, degraded: true);
+        return _sets[0].Healthy;
+    }
+
+    private HostList ListOf(in PickContext context, int priority, bool panics, bool degraded)
+    {
+        HostSet set = _sets[priority];
+        if (panics)
+        {
+            _slot.Stats!.Shard(context.Worker)[ClusterStats.LbHealthyPanic]++;
+            return _config.FailTrafficOnPanic ? HostList.Empty : set.All;
+        }
+        if ((degraded ? set.DegradedLocalities : set.HealthyLocalities) is not { } split) return degraded ? set.Degraded : set.Healthy;
+        if (context.Hash is { } hash) return split.Lists[split.Schedule[hash / 100 % (uint)split.Schedule.Length]];
+        uint turn = _slot.Of(context.Worker).Turn(split.Number)++;
+        return split.Lists[split.Schedule[turn % (uint)split.Schedule.Length]];
+    }
+
+    // The highest of what key and endpoint give together, so that one endpoint's coming or going moves only the keys that are its own
+    // (rendezvous hashing).
+    private static Host? ByHash(HostList list, ulong key)
+    {
+        Host? best = null;
+        double highest = double.MinValue;
+        foreach (Host host in list.Hosts)
+        {
+            ulong mixed = Mix(key ^ Mix(host.State.Address.StableHash(withPort: true)));
+            double score = -host.Weight / Math.Log(((mixed >> 11) + 0.5) / (1UL << 53));
+            if (score <= highest) continue;
+            highest = score;
+            best = host;
+        }
+        return best;
+    }
+
+    // The finalizer of MurmurHash3: every bit in moves every bit out.
+    private static ulong Mix(ulong x)
+    {
+        x = (x ^ x >> 33) * 0xff51afd7ed558ccd;
+        x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53;
+        return x ^ x >> 33;
+    }
+
+    private static Host AtRandom(HostList list, in PickContext context)
+    {
+        if (list.Schedule is null) return list.Hosts[context.Random.Below((uint)list.Hosts.Length)];
+        uint at = context.Random.Below(list.TotalWeight);
+        foreach (Host host in list.Hosts)
+        {
+            if (at < host.Weight) return host;
+            at -= host.Weight;
+        }
+        return list.Hosts[^1];
+    }
+
+    private PriorityCount[] Counts() => [.. _sets.Select(s => s.Count)];
+
+    private ReadOnlySpan<PriorityCount> Counts(Span<PriorityCount> into)
+    {
+        for (int i = 0; i < into.Length; i++) into[i] = _sets[i].Count;
+        return into;
+    }
+}
