@@ -169,7 +169,7 @@ internal static class LocalReply
             string path = Encoding.Latin1.GetString(x.Path);
             if (path.Length > 128) path = path[..128] + "...";
             return $"no route: virtual host {found.Config.Name} has none for {Encoding.Latin1.GetString(x.Method)} {path}; "
-                + Candidates(path, found.Routes.Select(r => r.Config.Match.Path).Distinct(), found.Routes.Select(Describe));
+                + Candidates(path, found.Routes.Select(r => r.Config.Match.Path).Distinct(), Losers(x, found));
         }
         string host = Encoding.Latin1.GetString(x.Authority);
         string[] domains = [.. x.Manager.Routes?.Hosts.SelectMany(h => h.Config.Domains) ?? []];
@@ -183,8 +183,17 @@ internal static class LocalReply
         return wanted.Length <= 256 && Nearest.Suggestion(wanted, names) is { } suggestion ? $"{suggestion} {have}" : have;
     }
 
-    private static string Describe(Route route) =>
-        $"{route.Config.Match.Kind} {route.Config.Match.Path}{(route.Config.Match.Headers.IsDefaultOrEmpty ? "" : " (with header matches)")}";
+    // Those first that came nearest: they had the path.
+    private static IEnumerable<string> Losers(Exchange x, VirtualHost host)
+    {
+        RequestView request = x.View;
+        var losers = new (Route Route, Mismatch Why)[host.Routes.Length];
+        for (int i = 0; i < losers.Length; i++) losers[i] = (host.Routes[i], host.Routes[i].Test(request, random: 0));
+        return losers.OrderBy(l => l.Why.Kind is MismatchKind.Path or MismatchKind.Connect).Select(l => Describe(l.Route.Config.Match, l.Why));
+    }
+
+    private static string Describe(RouteMatchConfig match, Mismatch why) =>
+        $"{match.Kind}{(match.Path.Length > 0 ? " " : "")}{match.Path} ({why.Describe(match)})";
 
     /// <summary>Printable ASCII only: what goes into headers and bodies of ours.</summary>
     private static string Clean(string text) => string.Create(text.Length, text, static (span, source) =>

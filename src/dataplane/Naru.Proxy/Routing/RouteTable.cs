@@ -1,5 +1,6 @@
 // A route configuration compiled: host to virtual host, virtual host to route. Envoy's order (route.v3.VirtualHost.domains):
 // exact name, then the longest *suffix, then the longest prefix*, then *; inside a host the first route that matches.
+using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using System.Text;
 using Naru.Proxy.Clusters;
@@ -93,7 +94,7 @@ internal sealed class VirtualHost
     /// <summary>The first route that matches, or null.</summary>
     public Route? Match(in RequestView request, uint random)
     {
-        foreach (Route route in Routes) if (route.Matches(request, random)) return route;
+        foreach (Route route in Routes) if (route.Test(request, random).Kind == MismatchKind.None) return route;
         return null;
     }
 }
@@ -131,38 +132,43 @@ internal sealed class Route
     /// <summary>Changes of route, host and table in the order in which they are made; null when there are none.</summary>
     public HeaderMutations? Headers { get; }
 
-    public bool Matches(in RequestView request, uint random)
+    /// <summary>What of the request does not fit, the first thing that does not; <see cref="MismatchKind.None"/> where all does.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="random">Chance, for routes that take a fraction only.</param>
+    public Mismatch Test(in RequestView request, uint random)
     {
         RouteMatchConfig match = Config.Match;
         ReadOnlySpan<byte> path = request.Path;
-        if (request.IsConnect != (match.Kind == PathMatchKind.Connect)) return false;
+        if (request.IsConnect != (match.Kind == PathMatchKind.Connect)) return new Mismatch(MismatchKind.Connect);
         switch (match.Kind)
         {
             case PathMatchKind.Connect:
                 break;
             case PathMatchKind.Prefix:
-                if (!StartsWith(path)) return false;
+                if (!StartsWith(path)) return new Mismatch(MismatchKind.Path);
                 break;
             case PathMatchKind.Exact:
-                if (path.Length != _path.Length || !StartsWith(path)) return false;
+                if (path.Length != _path.Length || !StartsWith(path)) return new Mismatch(MismatchKind.Path);
                 break;
             case PathMatchKind.PathSeparatedPrefix:
-                if (!StartsWith(path) || (path.Length > _path.Length && path[_path.Length] != '/')) return false;
+                if (!StartsWith(path) || (path.Length > _path.Length && path[_path.Length] != '/')) return new Mismatch(MismatchKind.Path);
                 break;
             default:
-                if (!ByteMatcher.RegexMatches(match.Regex!, path)) return false;
+                if (!ByteMatcher.RegexMatches(match.Regex!, path)) return new Mismatch(MismatchKind.Path);
                 break;
         }
-        if (match.RuntimeFractionPerMillion < 1_000_000 && random % 1_000_000 >= match.RuntimeFractionPerMillion) return false;
-        foreach (HeaderMatcher header in _headers) if (!header.Matches(request.Headers)) return false;
-        foreach (QueryMatcher query in _query) if (!query.Matches(request)) return false;
+        if (match.RuntimeFractionPerMillion < 1_000_000 && random % 1_000_000 >= match.RuntimeFractionPerMillion)
+            return new Mismatch(MismatchKind.RuntimeFraction);
+        for (int i = 0; i < _headers.Length; i++) if (!_headers[i].Matches(request.Headers)) return new Mismatch(MismatchKind.Header, i);
+        for (int i = 0; i < _query.Length; i++) if (!_query[i].Matches(request)) return new Mismatch(MismatchKind.QueryParameter, i);
         if (match.Grpc)
         {
             // application/grpc alone or with a +suffix or ;parameter.
-            if (!request.Headers.TryGet("content-type"u8, out ReadOnlySpan<byte> type) || !type.StartsWith("application/grpc"u8)) return false;
-            if (type.Length > 16 && type[16] is not ((byte)'+' or (byte)';')) return false;
+            if (!request.Headers.TryGet("content-type"u8, out ReadOnlySpan<byte> type) || !type.StartsWith("application/grpc"u8))
+                return new Mismatch(MismatchKind.Grpc);
+            if (type.Length > 16 && type[16] is not ((byte)'+' or (byte)';')) return new Mismatch(MismatchKind.Grpc);
         }
-        return true;
+        return default;
     }
 
     private bool StartsWith(ReadOnlySpan<byte> path)
@@ -183,6 +189,9 @@ internal sealed class ForwardAction
     private readonly uint _total;
     private readonly ClusterDirectory _clusters;
     private readonly byte[]? _clusterHeader;
+
+    // Targets that requests named; of clusters that there are, so that requests cannot fill it.
+    private readonly ConcurrentDictionary<ClusterSlot, WeightedTarget> _named = new();
     private readonly byte[]? _hostRewrite;
 
     public ForwardAction(
@@ -241,9 +250,11 @@ internal sealed class ForwardAction
     public WeightedTarget? Pick(in RequestView request, ulong random)
     {
         if (_clusterHeader is { } header)
-            return request.Headers.TryGet(header, out ReadOnlySpan<byte> name) && _clusters.Find(Encoding.Latin1.GetString(name)) is { } slot
-                ? new WeightedTarget(slot, 1, _hostRewrite, null)
+        {
+            return request.Headers.TryGet(header, out ReadOnlySpan<byte> name) && _clusters.Find(name) is { } slot
+                ? _named.GetOrAdd(slot, static (slot, rewrite) => new WeightedTarget(slot, 1, rewrite, null), _hostRewrite)
                 : null;
+        }
         if (_targets.Length == 1) return _targets[0];
         uint at = (uint)(random % _total);
         foreach (WeightedTarget target in _targets)

@@ -1,0 +1,41 @@
+// Why a route does not take a request. Made where the test fails and told in words only where somebody wants to know.
+using Naru.Proxy.Config;
+
+namespace Naru.Proxy.Routing;
+
+/// <summary>What did not fit.</summary>
+internal enum MismatchKind : byte
+{
+    /// <summary>All did.</summary>
+    None,
+    /// <summary>CONNECT goes to routes with <c>connect_matcher</c>, and nothing else does.</summary>
+    Connect,
+    Path,
+    RuntimeFraction,
+    /// <summary>A header; the method and other pseudo headers are among them.</summary>
+    Header,
+    QueryParameter,
+    /// <summary>It is not gRPC.</summary>
+    Grpc,
+}
+
+/// <summary>What of a request did not fit a route.</summary>
+/// <param name="Kind">What kind of thing.</param>
+/// <param name="Index">Which matcher of the route, of those that there are several of.</param>
+internal readonly record struct Mismatch(MismatchKind Kind, int Index = 0)
+{
+    /// <summary>In words, to stand behind the route.</summary>
+    public string Describe(RouteMatchConfig match) => Kind switch
+    {
+        MismatchKind.Connect => match.Kind == PathMatchKind.Connect ? "takes CONNECT only" : "does not take CONNECT",
+        MismatchKind.Path => "another path",
+        MismatchKind.Header => Header(match.Headers[Index]),
+        MismatchKind.QueryParameter => $"query parameter {match.QueryParameters[Index].Name} does not fit",
+        MismatchKind.Grpc => "takes gRPC only",
+        // What fits otherwise was not taken by chance.
+        _ => $"takes {match.RuntimeFractionPerMillion / 10_000.0:0.####} % of requests",
+    };
+
+    private static string Header(HeaderMatcherConfig header) =>
+        header.Name == ":method" ? "another method" : $"header {header.Name} does not fit";
+}
