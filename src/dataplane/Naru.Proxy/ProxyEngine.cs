@@ -357,13 +357,19 @@ public sealed class ProxyEngine : IDataPlane
     {
         listener.IsDraining = true;
         _leaving.Add(listener);
-        foreach (Worker worker in _workers)
+        listener.Ended = gone => ThreadPool.QueueUserWorkItem(_ =>
         {
-            worker.Post(w =>
-            {
-                listener.StopAccepting(w);
-                listener.DrainConnections(w);
-            });
+            lock (_gate) _leaving.Remove(gone);
+        });
+        foreach (Worker worker in _workers) worker.Post(listener.Leave);
+    }
+
+    /// <summary>Listeners that have left and still have connections.</summary>
+    internal int LeavingListeners
+    {
+        get
+        {
+            lock (_gate) return _leaving.Count;
         }
     }
 

@@ -19,6 +19,10 @@ internal sealed class Listener
     private volatile UdpProxy? _udp;
     private volatile bool _draining;
 
+    // By worker: it accepts nobody any more, and has told so. The last one of them ends the listener.
+    private readonly bool[] _left;
+    private int _servers;
+
     public Listener(ListenerConfig config, ChainSet chains, StatBlock stats, int workers, ListenerDirectory directory, Action<string, Exception> onFault)
     {
         Config = config;
@@ -29,6 +33,8 @@ internal sealed class Listener
         _connections = new ListenerConnection?[workers + 1];
         _sockets = new List<AcceptSocket>[workers + 1];
         _udpServers = new List<UdpServer>[workers + 1];
+        _left = new bool[workers + 1];
+        _servers = workers;
         for (int i = 0; i <= workers; i++)
         {
             _sockets[i] = [];
@@ -53,6 +59,9 @@ internal sealed class Listener
 
     /// <summary>How long connections that nobody can end in order may live on when it drains, in ms.</summary>
     public long DrainMs { get; init; }
+
+    /// <summary>Told, on a worker, when it has left and its last connection is closed.</summary>
+    public Action<Listener> Ended { get; set; } = static _ => { };
 
     public bool IsDraining { get => _draining; set => _draining = value; }
 
@@ -167,6 +176,26 @@ internal sealed class Listener
         else if (ReferenceEquals(_connections[worker.Index], connection)) _connections[worker.Index] = connection.Next;
         if (connection.Next is { } next) next.Previous = connection.Previous;
         connection.Next = connection.Previous = null;
+        // Later: it may only go on as another object.
+        if (_left[worker.Index] && _connections[worker.Index] is null) worker.Post(_tellEnd ??= TellEnd);
+    }
+
+    private Action<Worker>? _tellEnd;
+
+    private void TellEnd(Worker worker)
+    {
+        if (!_left[worker.Index] || _connections[worker.Index] is not null) return;
+        _left[worker.Index] = false;
+        if (Interlocked.Decrement(ref _servers) == 0) Ended(this);
+    }
+
+    /// <summary>On the worker: nobody will come any more. It ends with its last connection.</summary>
+    public void Leave(Worker worker)
+    {
+        StopAccepting(worker);
+        DrainConnections(worker);
+        _left[worker.Index] = true;
+        TellEnd(worker);
     }
 
     /// <summary>On the worker: a connection goes on as another object.</summary>
