@@ -72,8 +72,9 @@ internal static class Breakers
             StatBlock? remaining = tracks ? stats.Block(StatPrefix(cluster.Slot, priority), BreakerStats.Remaining) : null;
             for (int i = 0; i < Resources; i++)
             {
-                int left = Most(cluster, (Resource)i, priority) - InUse(cluster.Slot, (Resource)i, priority);
-                block.Set(BreakerStats.Open[i], left <= 0 ? 1 : 0);
+                int used = InUse(cluster.Slot, (Resource)i, priority), left = Most(cluster, (Resource)i, priority) - used;
+                // One that lets nobody in is not open before somebody is in: so it is with Envoy, whose gauges move with what is in use.
+                block.Set(BreakerStats.Open[i], left <= 0 && used > 0 ? 1 : 0);
                 remaining?.Set(BreakerStats.Left[i], Math.Max(0, left));
             }
         }

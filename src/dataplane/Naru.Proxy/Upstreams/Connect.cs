@@ -28,7 +28,7 @@ internal static class Connect
                 attempt.State.Connection = idle;
                 return null;
             }
-            var up = new UpstreamConnection(x.Worker, pool, peer) { SpeaksHttp = speaksHttp, Priority = x.Priority };
+            var up = new UpstreamConnection(x.Worker, pool, peer) { SpeaksHttp = speaksHttp };
             attempt.State.Connection = up;
             bool mayBeHttp2 = speaksHttp && cluster.Config.Protocol == UpstreamProtocol.Auto;
             ConnectResult result = await up.ConnectAsync(cluster.ConnectMs, mayBeHttp2 ? UpstreamProtocol.Auto : UpstreamProtocol.Http1);
@@ -84,6 +84,9 @@ internal static class Connect
             if (!await x.WaitAsync(new PoolWaiter(pool.Wait))) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
             if (pool.Retired) return new AttemptEnd(AttemptKind.Moved, RequestSent: false);
         }
+        // The first connection of an endpoint is made all the same, and counted.
+        if (!waited && pool.Connections == 0 && !Breakers.HasRoom(cluster, Resource.Connections, x.Priority))
+            cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.CxOverflow]++;
         return null;
     }
 
@@ -138,7 +141,7 @@ internal static class Connect
     {
         Http2Pool sessions = pool.Http2;
         bool auto = cluster.Config.Protocol == UpstreamProtocol.Auto;
-        var up = new UpstreamConnection(x.Worker, pool, peer) { Priority = x.Priority };
+        var up = new UpstreamConnection(x.Worker, pool, peer);
         attempt.State.Connection = up;
         ConnectResult result;
         sessions.IsConnecting = true;

@@ -46,9 +46,6 @@ internal sealed class UpstreamConnection : SecureSocket
     /// <summary>Whether HTTP is spoken on it, and offered to TLS; else bytes.</summary>
     public bool SpeaksHttp { get; init; } = true;
 
-    /// <summary>Of whom it was made for: on that one's breaker it counts.</summary>
-    public RequestPriority Priority { get; init; }
-
     /// <summary>Exchanges it has finished; above 0 means that this one rides on a reused connection.</summary>
     public int Served { get; set; }
 
@@ -76,7 +73,7 @@ internal sealed class UpstreamConnection : SecureSocket
         long started = Worker.Now;
         int errno = StartConnect();
         _pool.Opened();
-        _permit = Breakers.Enter(_pool.Host.Slot, Worker, Resource.Connections, Priority);
+        _permit = Breakers.Enter(_pool.Host.Slot, Worker, Resource.Connections, Peer.Priority);
         _shard[ClusterStats.CxTotal]++;
         if (errno == Sys.EINPROGRESS)
         {

@@ -1,7 +1,9 @@
-// Whom a connection to an endpoint is made with: TLS context, server name, the name its certificate must have. Two requests share a
-// connection only where all of that is the same: a certificate checked for one name says nothing about another.
+// Whom a connection to an endpoint is made with, and for whom: TLS context, server name, the name its certificate must have, priority. Two
+// requests share a connection only where all of that is the same: a certificate checked for one name says nothing about another, and
+// what is urgent does not wait behind what is not (Envoy: a connection pool for each priority).
 using System.Net;
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Listeners;
 using Naru.Proxy.Tls;
@@ -9,7 +11,7 @@ using Naru.Proxy.Tls;
 namespace Naru.Proxy.Upstreams;
 
 /// <summary>Plain text is the default value.</summary>
-internal readonly record struct UpstreamPeer(TlsClientSlot? Tls, string? Sni, string? ExpectedName, UpstreamOrigin? Origin = null)
+internal readonly record struct UpstreamPeer(TlsClientSlot? Tls, string? Sni, string? ExpectedName, UpstreamOrigin? Origin = null, RequestPriority Priority = RequestPriority.Default)
 {
     /// <summary>The peer for a request (Envoy: sni, auto_host_sni, auto_sni_san_validation, auto_sni, auto_san_validation).</summary>
     public static UpstreamPeer Of(Cluster cluster, Host host, HostPool pool, Exchange x) => Of(cluster, host, pool, x.Connection, x);
@@ -21,12 +23,14 @@ internal readonly record struct UpstreamPeer(TlsClientSlot? Tls, string? Sni, st
     {
         Transport transport = host.Transport ?? cluster.Transports.Nameless;
         UpstreamOrigin? origin = UpstreamOrigin.Of(transport.ProxyProtocol, connection);
-        if (transport.Tls is not { } tls) return origin is null ? default : new UpstreamPeer(null, null, null, origin);
-        Config.UpstreamTlsConfig config = tls.Config;
+        RequestPriority priority = x?.Priority ?? RequestPriority.Default;
+        if (transport.Tls is not { } tls)
+            return origin is null && priority == RequestPriority.Default ? default : new UpstreamPeer(null, null, null, origin, priority);
+        UpstreamTlsConfig config = tls.Config;
         string sni = config.AutoHostSni && host.Config.Hostname.Length > 0 ? host.Config.Hostname : config.Sni;
         string expected = "";
         // Who goes wherever a request says must find there whom the request means.
-        bool named = cluster.Config.Type == Config.DiscoveryType.DynamicForwardProxy;
+        bool named = cluster.Config.Type == DiscoveryType.DynamicForwardProxy;
         if (x is not null && (named || cluster.Config.AutoSni || cluster.Config.AutoSanValidation))
         {
             string asked = pool.Names.Get(HostOnly(x.Authority));
@@ -35,7 +39,7 @@ internal readonly record struct UpstreamPeer(TlsClientSlot? Tls, string? Sni, st
             if (named || cluster.Config.AutoSanValidation) expected = asked;
         }
         if (config.AutoSniSanValidation && expected.Length == 0) expected = sni;
-        return new UpstreamPeer(tls, sni, expected, origin);
+        return new UpstreamPeer(tls, sni, expected, origin, priority);
     }
 
     private static ReadOnlySpan<byte> HostOnly(ReadOnlySpan<byte> authority)
