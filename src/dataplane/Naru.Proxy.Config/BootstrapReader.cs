@@ -127,6 +127,7 @@ public static class BootstrapReader
             Clusters = clusters,
             Listeners = listeners,
             Secrets = secrets,
+            OutlierLogPath = message.ClusterManager?.OutlierDetection?.EventLogPath ?? "",
             Overload = message.OverloadManager is { } overload ? OverloadReader.Read(scope.In("overload_manager", overload), overload) : null,
         };
         if (message.DynamicResources is { } dynamic)

@@ -389,6 +389,8 @@ public sealed record BootstrapConfig
     public AddressConfig? Admin { get; init; }
     /// <summary><c>overload_manager</c>; null has none.</summary>
     public OverloadConfig? Overload { get; init; }
+    /// <summary>Where ejections are written to (<c>cluster_manager.outlier_detection.event_log_path</c>); empty is nowhere.</summary>
+    public string OutlierLogPath { get; init; } = "";
     /// <summary><c>static_resources.listeners</c>.</summary>
     public ImmutableArray<ListenerConfig> Listeners { get; init; } = [];
     /// <summary><c>static_resources.clusters</c>.</summary>

@@ -45,6 +45,7 @@ internal static class Composition
             Explain = options.Explain,
             Inherited = inherited,
             Lookup = (name, cluster) => names.ByFamilyAsync(name, cluster.DnsLookupFamily, cluster.DnsResolver, CancellationToken.None),
+            OutlierLogPath = config.OutlierLogPath,
             Overload = config.Overload,
             ShrinkHeap = static () => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: false, compacting: true),
             OnHealth = (good, sentence) => log.Write("health", good ? LogLevel.Info : LogLevel.Warning, sentence),

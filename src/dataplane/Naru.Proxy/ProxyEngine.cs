@@ -69,6 +69,9 @@ public sealed record ProxyEngineOptions
     /// <summary>The clock of what happens beside the workers.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
+    /// <summary>Where ejections are written to, through <see cref="AccessLog"/>; empty is nowhere.</summary>
+    public string OutlierLogPath { get; init; } = "";
+
     /// <summary>Told when an endpoint became healthy (true), failed its checks or was ejected, in a sentence.</summary>
     public Action<bool, string> OnHealth { get; init; } = static (_, _) => { };
 
@@ -116,6 +119,7 @@ public sealed class ProxyEngine : IDataPlane
     private readonly ChainCompiler _compiler;
     private readonly Dictionary<string, EndpointsConfig> _endpoints = new(StringComparer.Ordinal);
     private readonly HealthChecks _health;
+    private readonly OutlierLog? _outlierLog;
     private bool _draining;
     private bool _drainingInbound;
     private bool _healthCheckFailed;
@@ -130,6 +134,7 @@ public sealed class ProxyEngine : IDataPlane
         _compiler = new ChainCompiler(options, _clusters, _tls, _node, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
+        if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
         _health = new HealthChecks(_workers, options.Stats, Refresh, options.OnHealth);
         if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest, Rescale);
     }
@@ -256,7 +261,7 @@ public sealed class ProxyEngine : IDataPlane
         if (config.Outliers is not { } outliers) return;
         slot.Outliers ??= new OutlierDetector(
             slot, outliers, _options.Stats.Block($"{slot.Stats!.Prefix}.outlier_detection", OutlierStats.Schema), _workers.Length, _options.Time, new Random(),
-            Refresh, _options.OnHealth);
+            Refresh, _options.OnHealth) { Log = _outlierLog };
         slot.Outliers.SetHosts(hosts.Select(h => h.State));
     }
 

@@ -31,7 +31,12 @@ internal sealed class HostOutlier : IHostListener
 
     // Of the detector, under its lock.
     internal long EjectedAt, Jitter;
+    internal long? BackAt;
     internal int Times;
+
+    /// <summary>How often it was ejected.</summary>
+    public int Ejections { get; private set; }
+
     private Tally _seen = new();
 
     /// <summary>Percent of the last interval, or -1 where there were too few requests.</summary>
@@ -100,11 +105,13 @@ internal sealed class HostOutlier : IHostListener
     internal void Eject(long now, long jitter)
     {
         (EjectedAt, Jitter) = (now, jitter);
+        Ejections++;
         _ejected = true;
     }
 
-    internal void Uneject()
+    internal void Uneject(long now)
     {
+        BackAt = now;
         _ejected = false;
         Clear(ref _serverErrors);
         Clear(ref _gatewayFailures);

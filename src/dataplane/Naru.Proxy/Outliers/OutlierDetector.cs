@@ -42,6 +42,9 @@ internal sealed class OutlierDetector : IDisposable
 
     public OutlierConfig Config { get; }
 
+    /// <summary>Told of ejections and returns; null is nobody.</summary>
+    public OutlierLog? Log { get; init; }
+
     /// <summary>These are the endpoints now: new ones are listened to, those that left are forgotten.</summary>
     public void SetHosts(IEnumerable<HostState> hosts)
     {
@@ -81,7 +84,7 @@ internal sealed class OutlierDetector : IDisposable
         {
             // It may have left, or have been ejected for another reason, on the way here.
             if (host.IsEjected || !_hosts.ContainsKey(host.Host)) return;
-            ejected = Detect(host, kind);
+            ejected = Detect(host, kind, default);
             host.Reset(kind);
         }
         if (ejected) Changed(host, well: false, kind);
@@ -155,16 +158,16 @@ internal sealed class OutlierDetector : IDisposable
             double mean = busy.Average(h => h.Rate);
             double deviation = Math.Sqrt(busy.Average(h => (h.Rate - mean) * (h.Rate - mean)));
             double least = mean - deviation * Config.SuccessRateStdevFactor / 1000;
-            foreach ((HostOutlier host, _, double own) in busy) if (own < least && Detect(host, rate)) ejected.Add((host, rate));
+            foreach ((HostOutlier host, _, double own) in busy) if (own < least && Detect(host, rate, new OutlierRates(own, mean, least))) ejected.Add((host, rate));
         }
         busy = [.. hosts.Where(h => h.Total >= Config.FailurePercentageRequestVolume)];
         if (busy.Length == 0 || busy.Length < Config.FailurePercentageMinimumHosts) return;
         foreach ((HostOutlier host, _, double own) in busy)
-            if (100 - own >= Config.FailurePercentageThreshold && !host.IsEjected && Detect(host, percentage)) ejected.Add((host, percentage));
+            if (100 - own >= Config.FailurePercentageThreshold && !host.IsEjected && Detect(host, percentage, new OutlierRates(own))) ejected.Add((host, percentage));
     }
 
     // Whether it is ejected now.
-    private bool Detect(HostOutlier host, OutlierKind kind)
+    private bool Detect(HostOutlier host, OutlierKind kind, OutlierRates rates)
     {
         _stats.Add(OutlierStats.Detected[(int)kind]);
         bool room = 100.0 * (_active + 1) / _hosts.Count <= Config.MaxEjectionPercent || (Config.AlwaysEjectOneHost && _active == 0);
@@ -176,20 +179,27 @@ internal sealed class OutlierDetector : IDisposable
         _stats.Add(OutlierStats.Total);
         if (kind == OutlierKind.Consecutive5xx) _stats.Add(OutlierStats.Consecutive5xx);
         else if (kind == OutlierKind.SuccessRate) _stats.Add(OutlierStats.SuccessRate);
-        if (_random.Next(100) >= Enforcing(kind)) return false;
+        long? sinceLast = host.BackAt is { } back ? (Now - back) / 1000 : null;
+        if (_random.Next(100) >= Enforcing(kind))
+        {
+            Log?.Ejected(_slot.Name, host, kind, enforced: false, sinceLast, rates);
+            return false;
+        }
         _stats.Add(OutlierStats.EnforcedTotal);
         _stats.Add(OutlierStats.Enforced[(int)kind]);
         Count(1);
         long jitter = Milliseconds(Config.MaxEjectionTimeJitter);
         host.Eject(Now, jitter > 0 ? _random.NextInt64(jitter + 1) : 0);
         if (Milliseconds(Config.BaseEjectionTime) * host.Times < Milliseconds(Config.MaxEjectionTime) + Milliseconds(Config.BaseEjectionTime)) host.Times++;
+        Log?.Ejected(_slot.Name, host, kind, enforced: true, sinceLast, rates);
         return true;
     }
 
     private void Uneject(HostOutlier host)
     {
-        host.Uneject();
+        host.Uneject(Now);
         Count(-1);
+        Log?.Back(_slot.Name, host, (Now - host.EjectedAt) / 1000);
     }
 
     private void Count(int more)
