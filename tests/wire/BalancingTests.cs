@@ -41,6 +41,27 @@ public sealed class BalancingTests
     }
 
     [Fact]
+    public async Task Of_grpc_the_status_in_the_headers_counts()
+    {
+        static WitnessScript Answering(int status) => async c =>
+        {
+            while (await c.RequestAsync() is not null)
+                await c.SendAsync($"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\ngrpc-status: {status}\r\nContent-Length: 0\r\n\r\n");
+        };
+        await using var good = new Witness(Answering(0));
+        await using var bad = new Witness(Answering(14));
+        string bootstrap = Bootstraps.Many("""
+            - match: { prefix: "/" }
+              route: { cluster: backend }
+            """, [new TestCluster("backend", [good.Port, bad.Port], "outlier_detection: { consecutive_5xx: 2, max_ejection_percent: 50, base_ejection_time: 600s }")]);
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(bootstrap, s_oneWorker);
+        using RawClient client = await proxy.ConnectAsync();
+        for (int i = 0; i < 4; i++) await client.ExchangeAsync("POST /a.B/c HTTP/1.1\r\nHost: x\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n");
+        await Waiting.UntilAsync(async () => await proxy.StatAsync("cluster.backend.membership_healthy") == 1, "the endpoint to be left out");
+        Assert.Equal(2, bad.Requests.Count);
+    }
+
+    [Fact]
     public async Task Each_priority_has_breakers_of_its_own()
     {
         var held = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -462,6 +462,8 @@ public sealed class ProxyEngine : IDataPlane
             await Task.Delay(10, CancellationToken.None).ConfigureAwait(false);
         }
         _overload?.Stop();
+        lock (_gate)
+            foreach (ClusterSlot slot in _clusters.All) slot.Outliers?.Dispose();
         foreach (Worker worker in _workers) worker.Stop();
         _tls.Dispose();
     }

@@ -48,7 +48,11 @@ internal static class ClusterReader
         config = DnsResolvers.Read(scope, cluster, config);
         config = HealthCheckReader.Read(scope, cluster, config);
         if (cluster.OutlierDetection is { } outliers)
+        {
             config = config with { Outliers = OutlierReader.Read(scope.In("outlier_detection", outliers), outliers) };
+            if (config.Type is DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy)
+                scope.Info("outlier_detection", "NARU-C111", "\"outlier_detection\" has no effect: endpoints that requests name are not ejected");
+        }
         config = ClusterProtocols.Read(scope, cluster, config);
         config = Breakers(scope, cluster, config);
         config = Connections(scope, cluster, config);

@@ -1,5 +1,6 @@
 // Sends a request to its cluster: picks an endpoint, a connection, tries, and decides whether to try again. Each try is an
 // Attempt; what may be repeated is decided here and nowhere else.
+using System.Buffers.Text;
 using System.Runtime.CompilerServices;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
@@ -139,7 +140,7 @@ internal static class Forwarder
         if (host.State.Listener is null) return;
         TryOutcome? outcome = end.Kind switch
         {
-            AttemptKind.Answered => new TryOutcome(TryEnd.Answered, attempt.Answer.Head?.Status ?? 200),
+            AttemptKind.Answered => new TryOutcome(TryEnd.Answered, StatusOf(x, attempt.Answer)),
             AttemptKind.TimedOut => new TryOutcome(TryEnd.TimedOut),
             AttemptKind.Aborted => x.Abort == AbortReason.RouteTimeout ? new TryOutcome(TryEnd.TimedOut) : null,
             AttemptKind.Moved or AttemptKind.Overflow => null,
@@ -147,6 +148,15 @@ internal static class Forwarder
             _ => new TryOutcome(TryEnd.Failed),
         };
         if (outcome is { } known) host.State.Report(x.Worker.Index, known);
+    }
+
+    // Of gRPC its own status counts, where it comes in headers: trailers are not waited for.
+    private static int StatusOf(Exchange x, in Answer answer)
+    {
+        if (answer.Head is not { } head) return 200;
+        int index = ReplyForms.IsGrpc(x) ? head.IndexOf(answer.HeadBytes, "grpc-status"u8) : -1;
+        return index < 0 ? head.Status
+            : Utf8Parser.TryParse(Http1Head.Value(answer.HeadBytes, head.Fields[index]), out int status, out _) ? Telemetry.GrpcCodes.ToHttp(status) : 500;
     }
 
     private static Host? Pick(Exchange x, Cluster cluster) =>

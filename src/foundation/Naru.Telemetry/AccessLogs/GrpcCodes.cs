@@ -28,6 +28,23 @@ public static class GrpcCodes
         _ => 2,
     };
 
+    /// <summary>The HTTP status of a gRPC status (Envoy, as in gRPC's <c>google.rpc.Code</c>).</summary>
+    public static int ToHttp(int status) => status switch
+    {
+        0 => 200,
+        1 => 499,
+        3 or 9 or 11 => 400,
+        4 => 504,
+        5 => 404,
+        6 or 10 => 409,
+        7 => 403,
+        8 => 429,
+        12 => 501,
+        14 => 503,
+        16 => 401,
+        _ => 500,
+    };
+
     /// <summary>The status of an answer: of its trailers, else of its headers, else (<paramref name="orHttp"/>) what its HTTP status stands for.</summary>
     public static int Of(IRequestInfo request, bool orHttp = true)
     {
