@@ -105,7 +105,7 @@ public sealed record ClusterConfig
     public required DiscoveryType Type { get; init; }
     /// <summary>Balancing.</summary>
     public LoadBalancing Lb { get; init; }
-    /// <summary>Candidates of LEAST_REQUEST (default 2).</summary>
+    /// <summary>Candidates of LEAST_REQUEST (default 2); all of them where that is more than there are endpoints.</summary>
     public int LeastRequestChoiceCount { get; init; } = 2;
     /// <summary>Default 5 s.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);

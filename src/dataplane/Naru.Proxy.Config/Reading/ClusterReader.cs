@@ -23,7 +23,7 @@ internal static class ClusterReader
             Name = cluster.Name,
             AltStatName = cluster.AltStatName,
             Type = type,
-            Lb = Policy(scope, cluster),
+            Lb = cluster.LoadBalancingPolicy is null ? Policy(scope, cluster) : LoadBalancing.RoundRobin,
             ConnectTimeout = Values.Time(scope, "connect_timeout", cluster.ConnectTimeout, mustBePositive: true) ?? TimeSpan.FromSeconds(5),
             DnsRefreshRate = Values.Time(scope, "dns_refresh_rate", cluster.DnsRefreshRate, mustBePositive: true) ?? TimeSpan.FromSeconds(5),
             DnsLookupFamily = (DnsLookupFamily)(int)cluster.DnsLookupFamily,
@@ -53,6 +53,7 @@ internal static class ClusterReader
             if (config.Type is DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy)
                 scope.Info("outlier_detection", "NARU-C111", "\"outlier_detection\" has no effect: endpoints that requests name are not ejected");
         }
+        if (cluster.LoadBalancingPolicy is { } policy) config = BalancingPolicies.Read(scope.In("load_balancing_policy", policy), policy, config);
         config = ClusterProtocols.Read(scope, cluster, config);
         config = Breakers(scope, cluster, config);
         config = Connections(scope, cluster, config);

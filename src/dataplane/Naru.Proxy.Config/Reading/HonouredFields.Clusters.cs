@@ -12,6 +12,7 @@ envoy.config.cluster.v3.Cluster
   + cluster_type original_dst_lb_config cleanup_interval upstream_bind_config upstream_connection_options upstream_http_protocol_options
   + transport_socket_matches respect_dns_ttl dns_failure_refresh_rate dns_resolvers dns_resolution_config typed_dns_resolver_config
   + use_tcp_for_dns_lookups dns_jitter health_checks ignore_health_on_host_removal outlier_detection
+  + load_balancing_policy
   ~ metadata: nothing reads it
   ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
   ~ wait_for_warm_on_init: listeners always wait for clusters to warm
@@ -72,6 +73,27 @@ envoy.config.cluster.v3.OutlierDetection
   + failure_percentage_request_volume max_ejection_time max_ejection_time_jitter successful_active_health_check_uneject_host
   + always_eject_one_host
   - monitors: known are those that have fields of their own
+envoy.config.cluster.v3.LoadBalancingPolicy
+  + policies
+envoy.config.cluster.v3.LoadBalancingPolicy.Policy
+  + typed_extension_config
+envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig
+  + zone_aware_lb_config locality_weighted_lb_config
+envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig
+  + fail_traffic_on_panic
+  ~ routing_enabled min_cluster_size: all zones are used alike
+envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig
+envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin
+  + locality_lb_config
+  - slow_start_config: a new endpoint gets its whole share at once
+envoy.extensions.load_balancing_policies.random.v3.Random
+  + locality_lb_config
+envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest
+  + choice_count locality_lb_config selection_method active_request_bias
+  - slow_start_config: a new endpoint gets its whole share at once
+envoy.config.core.v3.RuntimeDouble
+  + default_value
+  ~ runtime_key: values of the runtime are not read yet
 envoy.config.endpoint.v3.ClusterLoadAssignment
   + cluster_name endpoints policy
 envoy.config.endpoint.v3.ClusterLoadAssignment.Policy

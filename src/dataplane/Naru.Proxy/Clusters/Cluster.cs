@@ -116,8 +116,9 @@ internal sealed class Cluster
         Slot = slot;
         Config = config;
         Hosts = hosts;
-        Balancer = new PriorityBalancer(slot, config, hosts, policy ?? EndpointPolicyConfig.Standard);
-        foreach (HostSet set in Balancer.Sets)
+        var balancer = new PriorityBalancer(slot, config, hosts, policy ?? EndpointPolicyConfig.Standard);
+        Balancer = balancer;
+        foreach (HostSet set in balancer.Sets)
         {
             HealthyCount += set.Count.Healthy;
             DegradedCount += set.Count.Degraded;
@@ -137,7 +138,7 @@ internal sealed class Cluster
     public ImmutableArray<Host> Hosts { get; }
 
     /// <summary>Picks one of them.</summary>
-    public PriorityBalancer Balancer { get; }
+    public ILoadBalancer Balancer { get; }
 
     /// <summary>How many may be picked.</summary>
     public int Choices => Balancer.Choices;

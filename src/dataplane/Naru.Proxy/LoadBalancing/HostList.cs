@@ -13,7 +13,6 @@ internal sealed class HostList
         Hosts = hosts;
         bool weighted = hosts.Length > 1 && hosts.Any(h => h.Weight != hosts[0].Weight);
         Schedule = weighted ? LoadBalancing.Schedule.Of([.. hosts.Select(h => (ulong)h.Weight)]) : null;
-        TotalWeight = weighted ? hosts.Aggregate(0u, (sum, h) => sum + h.Weight) : (uint)hosts.Length;
     }
 
     /// <summary>Nobody.</summary>
@@ -21,9 +20,6 @@ internal sealed class HostList
 
     public int Number { get; }
     public Host[] Hosts { get; }
-
-    /// <summary>Sum of the weights; their number where all weigh the same.</summary>
-    public uint TotalWeight { get; }
 
     /// <summary>One full turn of weighted round robin (indexes into <see cref="Hosts"/>), or null with equal weights.</summary>
     public int[]? Schedule { get; }

@@ -33,6 +33,9 @@ internal readonly ref struct PickContext(int worker, FastRandom random)
 /// <summary>Picks endpoints of one cluster. Immutable, made with it; what turns is the worker's.</summary>
 internal interface ILoadBalancer
 {
+    /// <summary>How many endpoints may be picked.</summary>
+    int Choices { get; }
+
     /// <summary>An endpoint; null when there is none.</summary>
     Host? Pick(in PickContext context);
 }

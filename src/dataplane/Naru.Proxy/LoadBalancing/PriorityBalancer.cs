@@ -10,6 +10,8 @@ namespace Naru.Proxy.LoadBalancing;
 
 internal sealed class PriorityBalancer : ILoadBalancer
 {
+    // More is all of them (selection_method: FULL_SCAN).
+    private const int MostChoices = 1024;
     private readonly ClusterSlot _slot;
     private readonly ClusterConfig _config;
     private readonly uint _factor;
@@ -35,7 +37,7 @@ internal sealed class PriorityBalancer : ILoadBalancer
         for (int i = 0; i < priorities; i++)
             _sets[i] = HostSet.Of([.. byPriority[i]], _factor, config.LocalityWeighted, policy.WeightedPriorityHealth, ref lists);
         _loads = new PriorityLoad[priorities];
-        PriorityLoads.ShareOut(Counts(), _factor, config.PanicThreshold * 100, 0, _loads);
+        PriorityLoads.ShareOut(Counts(), _factor, Math.Round(config.PanicThreshold * 100, 6), 0, _loads);
         int only = Array.FindIndex(_loads, l => l is { Healthy: 100, Panics: false });
         if (only >= 0 && _sets[only].HealthyLocalities is null) _only = _sets[only].Healthy;
         for (int i = 0; i < priorities; i++)
@@ -45,11 +47,7 @@ internal sealed class PriorityBalancer : ILoadBalancer
         }
     }
 
-    /// <summary>How many endpoints may be picked.</summary>
     public int Choices { get; }
-
-    /// <summary>What each priority gets.</summary>
-    public ReadOnlySpan<PriorityLoad> Loads => _loads;
 
     /// <summary>The endpoints of each priority.</summary>
     public ReadOnlySpan<HostSet> Sets => _sets;
@@ -82,17 +80,39 @@ internal sealed class PriorityBalancer : ILoadBalancer
                 uint turn = _slot.Of(context.Worker).Turn(list.Number)++;
                 return list.Hosts[list.Schedule is { } schedule ? schedule[turn % (uint)schedule.Length] : (int)(turn % (uint)list.Hosts.Length)];
             case Policy.LeastRequest:
-                Host best = AtRandom(list, context);
-                for (int i = 1; i < _config.LeastRequestChoiceCount; i++)
-                {
-                    Host other = AtRandom(list, context);
-                    if (other.State.ActiveRequestsOf(context.Worker) < best.State.ActiveRequestsOf(context.Worker)) best = other;
-                }
-                return best;
+                return list.Schedule is { } weighted ? InTurnUnlessBusy(list, weighted, context) : LeastBusy(list, context);
             default:
                 // Weights do not count (Envoy: random).
                 return list.Hosts[context.Random.Below((uint)list.Hosts.Length)];
         }
+    }
+
+    // Of some by chance, or of all.
+    private Host LeastBusy(HostList list, in PickContext context)
+    {
+        Host[] hosts = list.Hosts;
+        bool all = _config.LeastRequestChoiceCount >= hosts.Length && _config.LeastRequestChoiceCount > MostChoices;
+        uint at = context.Random.Below((uint)hosts.Length);
+        Host best = hosts[at];
+        for (int i = 1, count = all ? hosts.Length : _config.LeastRequestChoiceCount; i < count; i++)
+        {
+            Host other = hosts[all ? (at + (uint)i) % (uint)hosts.Length : context.Random.Below((uint)hosts.Length)];
+            if (other.State.ActiveRequestsOf(context.Worker) < best.State.ActiveRequestsOf(context.Worker)) best = other;
+        }
+        return best;
+    }
+
+    // Weights that differ make it a weighted round robin from which the busy fall behind (Envoy: weighted least request).
+    private Host InTurnUnlessBusy(HostList list, int[] schedule, in PickContext context)
+    {
+        uint turn = _slot.Of(context.Worker).Turn(list.Number)++;
+        Host best = list.Hosts[schedule[turn % (uint)schedule.Length]];
+        for (uint i = 1; i < (uint)Math.Min(_config.LeastRequestChoiceCount, schedule.Length); i++)
+        {
+            Host other = list.Hosts[schedule[(turn + i) % (uint)schedule.Length]];
+            if ((ulong)other.State.ActiveRequestsOf(context.Worker) * best.Weight < (ulong)best.State.ActiveRequestsOf(context.Worker) * other.Weight) best = other;
+        }
+        return best;
     }
 
     // A hash chooses the priority, too, so that it chooses the same endpoint each time.
@@ -153,18 +173,6 @@ internal sealed class PriorityBalancer : ILoadBalancer
         x = (x ^ x >> 33) * 0xff51afd7ed558ccd;
         x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53;
         return x ^ x >> 33;
-    }
-
-    private static Host AtRandom(HostList list, in PickContext context)
-    {
-        if (list.Schedule is null) return list.Hosts[context.Random.Below((uint)list.Hosts.Length)];
-        uint at = context.Random.Below(list.TotalWeight);
-        foreach (Host host in list.Hosts)
-        {
-            if (at < host.Weight) return host;
-            at -= host.Weight;
-        }
-        return list.Hosts[^1];
     }
 
     private PriorityCount[] Counts() => [.. _sets.Select(s => s.Count)];

@@ -111,6 +111,25 @@ public sealed class BalancerTests
     }
 
     [Fact]
+    public void Least_request_goes_in_turn_where_weights_differ_and_the_busy_fall_behind()
+    {
+        Cluster cluster = Of(s_standard with { Lb = Policy.LeastRequest }, At(weight: 3), At(weight: 1));
+        Near([75, 25], Shares(cluster));
+        var worker = new Worker(1, static (_, e) => throw e);
+        cluster.Hosts[0].State.Pool(worker).ActiveRequests = 10;
+        Assert.InRange(Shares(cluster)[0], 0, 60);
+    }
+
+    [Fact]
+    public void A_full_scan_finds_the_one_that_is_idle()
+    {
+        Cluster cluster = Of(s_standard with { Lb = Policy.LeastRequest, LeastRequestChoiceCount = int.MaxValue }, [.. Enumerable.Range(0, 8).Select(_ => At())]);
+        var worker = new Worker(1, static (_, e) => throw e);
+        for (int i = 0; i < 8; i++) if (i != 5) cluster.Hosts[i].State.Pool(worker).ActiveRequests = 1;
+        for (int i = 0; i < 100; i++) Assert.Same(cluster.Hosts[5], cluster.Balancer.Pick(new PickContext(1, _random)));
+    }
+
+    [Fact]
     public void A_turn_goes_on_where_the_endpoints_are_made_anew()
     {
         var counts = new int[3];
