@@ -142,6 +142,9 @@ public sealed class ProxyEngine : IDataPlane
     /// <summary>Number of workers.</summary>
     public int Concurrency => _workers.Length;
 
+    /// <summary>For simulations, which run them instead of starting them.</summary>
+    internal ReadOnlySpan<Worker> Workers => _workers;
+
     /// <summary>Ends when every endpoint that is to be checked was checked once (Envoy: cluster warming).</summary>
     public Task HealthSettled => _health.Settled;
 

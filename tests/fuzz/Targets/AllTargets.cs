@@ -26,5 +26,9 @@ internal static class AllTargets
         new DnsTarget(),
         new YamlTarget(),
         new BootstrapTarget(),
+        new Http1ConnectionTarget(),
+        new Http1UpstreamTarget(),
+        new Http2ConnectionTarget(),
+        new Http2UpstreamTarget(),
     ];
 }

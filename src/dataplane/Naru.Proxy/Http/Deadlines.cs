@@ -97,6 +97,9 @@ internal sealed class Deadlines : ITimerOwner
             : AbortReason.None;
         if (due != AbortReason.None)
         {
+            // Whoever ends it may wait for a client that takes nothing, and not for ever: what was due is over, and idleness counts anew.
+            // Before anybody goes on, as below.
+            Start(_times.IdleMs);
             _x.GiveUp(due);
             return;
         }

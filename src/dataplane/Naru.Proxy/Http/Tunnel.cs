@@ -63,8 +63,9 @@ internal static class Tunnel
         // What the client sent behind its request already belongs to the tunnel.
         x.Down.StartBody(x, BodyKind.UntilClose, -1);
         IoBuffer upward = worker.Buffers.Rent();
-        ValueTask<PumpResult> there = EndedAsync(x, BodyPump.RunAsync(x, x.RequestBody, stream is null ? BodySink.To(socket!, upward, chunked: false) : BodySink.To(stream)), true, socket);
-        await EndedAsync(x, x.Down.PumpAsync(x, x.ResponseBody, down, whole: false, chunked: false), false, null);
+        BodySink up = stream is null ? BodySink.To(socket!, upward, chunked: false) : BodySink.To(stream);
+        ValueTask<PumpResult> there = EndedAsync(x, BodyPump.RunAsync(x, x.RequestBody, up), true, socket, stream);
+        await EndedAsync(x, x.Down.PumpAsync(x, x.ResponseBody, down, whole: false, chunked: false), false, null, stream);
         await there;
 
         x.BytesSent = x.ResponseBody.Bytes;
@@ -80,23 +81,32 @@ internal static class Tunnel
         return true;
     }
 
-    private static async ValueTask<PumpResult> EndedAsync(Exchange x, ValueTask<PumpResult> pump, bool upward, TcpSocket? socket)
+    private static async ValueTask<PumpResult> EndedAsync(Exchange x, ValueTask<PumpResult> pump, bool upward, TcpSocket? socket, Http2Stream? stream)
     {
         PumpResult result = await pump;
-        Note(x, upward, result);
-        if (result != PumpResult.Done) x.GiveUp(AbortReason.DownstreamGone);
+        bool died = result == (upward ? PumpResult.SinkFailed : PumpResult.SourceEnded);
+        Note(x, upward, result, died, stream);
+        if (result != PumpResult.Done) x.GiveUp(died ? AbortReason.UpstreamGone : AbortReason.DownstreamGone);
         else if (!upward) x.Down.EndSending();
         else socket?.ShutdownWrite();
         return result;
     }
 
-    // For the log: which side ended first. A tunnel that the client ends is one that it gave up (Envoy: DC).
-    private static void Note(Exchange x, bool upward, PumpResult result)
+    // For the log: which side ended first. A tunnel that the client ends is one that it gave up (Envoy: DC); one whose endpoint died is
+    // that one's end.
+    private static void Note(Exchange x, bool upward, PumpResult result, bool died, Http2Stream? stream)
     {
         bool bySource = result is PumpResult.Done or PumpResult.SourceEnded or PumpResult.SourceRefused;
         bool isFirst = x.Abort == AbortReason.None && !(upward ? x.ResponseBody : x.RequestBody).Done;
-        bool reset = x.Abort == AbortReason.DownstreamGone && upward && result == PumpResult.Cancelled;
-        if (!reset && (!isFirst || bySource != upward)) return;
+        if (isFirst && died)
+        {
+            bool reset = stream is { Lost: false, ResetByPeer: true };
+            x.Flags |= reset ? Telemetry.ResponseFlags.UpstreamRemoteReset : Telemetry.ResponseFlags.UpstreamConnectionTermination;
+            x.Details = reset ? "upstream_reset_after_response_started{remote_reset}" : "upstream_reset_after_response_started{connection_termination}";
+            return;
+        }
+        bool resetByClient = x.Abort == AbortReason.DownstreamGone && upward && result == PumpResult.Cancelled;
+        if (!resetByClient && (!isFirst || bySource != upward)) return;
         x.Flags |= Telemetry.ResponseFlags.DownstreamConnectionTermination;
         x.Details = "downstream_remote_disconnect";
     }

@@ -18,6 +18,8 @@ internal sealed class Http2ServerConnection : ListenerConnection
     private long _pongDue = TimerNode.Never;
     private long _drainDue = TimerNode.Never;
     private bool _drainGently;
+    private long _closeDue = TimerNode.Never;
+    private int _unsent;
 
     /// <summary>Takes the socket of a connection over on which HTTP/2 was recognised, and the bytes read from it.</summary>
     public Http2ServerConnection(Worker worker, HttpManager manager, ListenerConnection from, IoBuffer? first) : base(new Arrival(from, worker))
@@ -70,6 +72,19 @@ internal sealed class Http2ServerConnection : ListenerConnection
         else Rearm();
     }
 
+    /// <summary>It is to end when everything is written. A client that takes nothing more is not waited for (Envoy: delayed_close_timeout).</summary>
+    public void OnEnding()
+    {
+        if (_closeDue == TimerNode.Never) WaitForEnd();
+    }
+
+    private void WaitForEnd()
+    {
+        _unsent = _session.Unsent;
+        _closeDue = Worker.Now + Math.Max(1, (long)_manager.Config.DelayedCloseTimeout.TotalMilliseconds);
+        Rearm();
+    }
+
     /// <summary>Streams on which at least so many bytes wait, upward or downward.</summary>
     public Http2Stream[] StreamsAbove(long bytes) => _session.StreamsAbove(bytes);
 
@@ -92,6 +107,11 @@ internal sealed class Http2ServerConnection : ListenerConnection
     public void Rearm()
     {
         if (Fd < 0 || _lingering) return;
+        if (_closeDue != TimerNode.Never)
+        {
+            Worker.Timers.Set(Timer, _closeDue, Worker.Now);
+            return;
+        }
         long due = Math.Min(Math.Min(_pingDue, _pongDue), Math.Min(_drainDue, _session.BegunDue));
         if (_idleSince != TimerNode.Never && IdleMs > 0) due = Math.Min(due, _idleSince + IdleMs);
         if (_manager.MaxConnectionMs > 0 && !_session.IsEnding) due = Math.Min(due, OpenedAt + _manager.MaxConnectionMs);
@@ -119,6 +139,12 @@ internal sealed class Http2ServerConnection : ListenerConnection
             return;
         }
         long now = Worker.Now;
+        if (_closeDue != TimerNode.Never)
+        {
+            if (now < _closeDue || _session.Unsent < _unsent) WaitForEnd();
+            else _session.Destroy();
+            return;
+        }
         if (now >= _pongDue)
         {
             _shard[HttpStats.Http2KeepaliveTimeout]++;
@@ -180,6 +206,15 @@ internal sealed class Http2ServerConnection : ListenerConnection
         _drainGently = true;
         _drainDue = Worker.Now + Math.Max(1, (long)_manager.Config.DrainTimeout.TotalMilliseconds);
         Rearm();
+    }
+
+    /// <summary>An answer goes out. Whether to drain is asked with each, as in Envoy, so that a failed health check, which nobody else tells
+    /// connections of, ends those that are in use; idle ones wait for their next answer.</summary>
+    public void OnAnswer()
+    {
+        if (!IsDraining || _session.IsEnding || _drainDue != TimerNode.Never) return;
+        _shard[HttpStats.CxDrainClose]++;
+        DrainGently();
     }
 
     public override void Drain()

@@ -70,6 +70,7 @@ internal sealed class Http2ServerSession : Http2Session
     public void EndWhenWritten()
     {
         _endWhenWritten = true;
+        _connection.OnEnding();
         Worker.AtTurnEnd(this);
     }
 
@@ -93,6 +94,9 @@ internal sealed class Http2ServerSession : Http2Session
         _shard[HttpStats.RqHeaderTimeout]++;
         EndUnfinished();
     }
+
+    /// <summary>An answer is about to go out.</summary>
+    public void OnAnswer() => _connection.OnAnswer();
 
     /// <summary>No stream waits for the rest of what the client began.</summary>
     public void OnNoStreams() => NoteUnfinished();

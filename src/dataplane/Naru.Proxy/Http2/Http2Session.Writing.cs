@@ -32,7 +32,7 @@ internal abstract partial class Http2Session
     protected bool PeerTakesConnect { get; private set; }
 
     /// <summary>Bytes that wait for the socket.</summary>
-    protected int Unsent => _out?.Count ?? 0;
+    public int Unsent => _out?.Count ?? 0;
 
     private bool HasRoom => Unsent < HighWater;
 

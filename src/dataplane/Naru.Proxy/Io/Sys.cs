@@ -1,5 +1,7 @@
 // The system calls of the data path, declared and nothing more. Linux only (x64 and arm64, glibc and musl).
 // Constants are those of the kernel's generic ABI; the one difference between the two machines (epoll_event's packing) is in Epoll.
+using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 
 namespace Naru.Proxy.Io;
@@ -17,11 +19,51 @@ internal static unsafe partial class Sys
     public const uint EPOLLIN = 1, EPOLLOUT = 4, EPOLLERR = 8, EPOLLHUP = 0x10, EPOLLRDHUP = 0x2000, EPOLLET = 1u << 31;
     public const int EINTR = 4, EAGAIN = 11, EMFILE = 24, ENFILE = 23, EPIPE = 32, EADDRINUSE = 98, ECONNRESET = 104, ECONNREFUSED = 111, EINPROGRESS = 115;
 
-    [LibraryImport("libc", SetLastError = true)] public static partial int socket(int domain, int type, int protocol);
-    [LibraryImport("libc", SetLastError = true)] public static partial int bind(int fd, byte* address, int length);
-    [LibraryImport("libc", SetLastError = true)] public static partial int listen(int fd, int backlog);
-    [LibraryImport("libc", SetLastError = true)] public static partial int accept4(int fd, byte* address, int* length, int flags);
-    [LibraryImport("libc", SetLastError = true)] public static partial int connect(int fd, byte* address, int length);
+    // What stands in the kernel's place where a simulation runs on this thread; else null. The switch is off in what is published, which
+    // knows then at build time that there is none.
+    [FeatureSwitchDefinition(SimulationSwitch)]
+    private static bool Simulates => s_simulates;
+
+    /// <summary>Set (<see cref="AppContext"/>) by programs that simulate, before anything else is done.</summary>
+    public const string SimulationSwitch = "Naru.Simulation";
+
+    private static readonly bool s_simulates = AppContext.TryGetSwitch(SimulationSwitch, out bool on) && on;
+
+    private static Kernel? Simulated => Simulates ? Kernel.Current : null;
+
+    public static int socket(int domain, int type, int protocol) =>
+        Simulated is { } k ? k.Socket(domain, type) : Native.socket(domain, type, protocol);
+    public static int listen(int fd, int backlog) => Simulated is { } k ? k.Listen(fd) : Native.listen(fd, backlog);
+    public static int accept4(int fd, byte* address, int* length, int flags) =>
+        Simulated is { } k ? k.Accept(fd, address, length) : Native.accept4(fd, address, length, flags);
+    public static nint recv(int fd, byte* buffer, nint length, int flags) =>
+        Simulated is { } k ? k.Receive(fd, buffer, length, flags) : syscall6(s_recvfrom, fd, (nint)buffer, length, flags, 0, 0);
+    public static nint send(int fd, byte* buffer, nint length, int flags) =>
+        Simulated is { } k ? k.Send(fd, buffer, length) : syscall6(s_sendto, fd, (nint)buffer, length, flags, 0, 0);
+    public static int close(int fd) => Simulated is { } k ? k.Close(fd) : Native.close(fd);
+    public static int shutdown(int fd, int how) => Simulated is { } k ? k.Shutdown(fd) : Native.shutdown(fd, how);
+    public static int setsockopt(int fd, int level, int name, int* value, int length) =>
+        Simulated is { } k ? k.SetOption(fd, level, name, value) : Native.setsockopt(fd, level, name, value, length);
+    public static int getsockopt(int fd, int level, int name, int* value, int* length) =>
+        Simulated is { } k ? k.GetOption(fd, level, name, value) : Native.getsockopt(fd, level, name, value, length);
+    public static int getsockname(int fd, byte* address, int* length) =>
+        Simulated is { } k ? k.Name(fd, address, length) : Native.getsockname(fd, address, length);
+    public static int epoll_create1(int flags) => Simulated is { } k ? k.EpollCreate() : Native.epoll_create1(flags);
+    public static int epoll_ctl(int epoll, int operation, int fd, byte* epollEvent) =>
+        Simulated is { } k ? k.EpollControl(operation, fd, epollEvent) : Native.epoll_ctl(epoll, operation, fd, epollEvent);
+    public static int epoll_wait(int epoll, byte* events, int max, int timeoutMs) =>
+        Simulated is { } k ? k.EpollWait(events, max) : (int)syscall_wait(s_epollPwait, epoll, (nint)events, max, timeoutMs, 0, 0);
+    public static int eventfd(uint initial, int flags) => Simulated is { } k ? k.EventFd() : Native.eventfd(initial, flags);
+    public static nint read(int fd, byte* buffer, nint length) =>
+        Simulated is { } k ? k.Receive(fd, buffer, length, 0) : Native.read(fd, buffer, length);
+    public static nint write(int fd, byte* buffer, nint length) =>
+        Simulated is { } k ? k.Send(fd, buffer, length) : Native.write(fd, buffer, length);
+
+    /// <summary>Monotonic milliseconds.</summary>
+    public static long Milliseconds => Simulated is { } k ? k.Milliseconds : Environment.TickCount64;
+
+    /// <summary><see cref="Stopwatch"/> ticks.</summary>
+    public static long Ticks => Simulated is { } k ? k.Milliseconds * (Stopwatch.Frequency / 1000) : Stopwatch.GetTimestamp();
 
     // The two calls of every request. On a non-blocking socket they return at once, so the transition that lets the collector run
     // meanwhile is left out, and so is libc's own wrapper, which prepares for the thread being cancelled: together a tenth of what
@@ -32,22 +74,11 @@ internal static unsafe partial class Sys
     private static readonly nint s_recvfrom = RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 207 : 45;
     private static readonly nint s_sendto = RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 206 : 44;
 
-    public static nint recv(int fd, byte* buffer, nint length, int flags) => syscall6(s_recvfrom, fd, (nint)buffer, length, flags, 0, 0);
-
-    public static nint send(int fd, byte* buffer, nint length, int flags) => syscall6(s_sendto, fd, (nint)buffer, length, flags, 0, 0);
-
-    [LibraryImport("libc", SetLastError = true)] public static partial int close(int fd);
-    [LibraryImport("libc", SetLastError = true)] public static partial int shutdown(int fd, int how);
     [LibraryImport("libc", SetLastError = true)] public static partial int socketpair(int domain, int type, int protocol, int* pair);
     [LibraryImport("libc", SetLastError = true)] public static partial int chmod(byte* path, uint mode);
     [LibraryImport("libc", SetLastError = true)] public static partial int open(byte* path, int flags);
     [LibraryImport("libc", SetLastError = true)] public static partial int fcntl(int fd, int command, int value);
-    [LibraryImport("libc", SetLastError = true)] public static partial int setsockopt(int fd, int level, int name, int* value, int length);
-    [LibraryImport("libc", SetLastError = true)] public static partial int getsockopt(int fd, int level, int name, int* value, int* length);
-    [LibraryImport("libc", SetLastError = true)] public static partial int getsockname(int fd, byte* address, int* length);
     [LibraryImport("libc", SetLastError = true)] public static partial int getpeername(int fd, byte* address, int* length);
-    [LibraryImport("libc", SetLastError = true)] public static partial int epoll_create1(int flags);
-    [LibraryImport("libc", SetLastError = true)] public static partial int epoll_ctl(int epoll, int operation, int fd, byte* epollEvent);
     // libc's own function is a cancellation point, which costs more than all else around the call. epoll_pwait without a mask, which
     // every machine has.
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
@@ -55,12 +86,25 @@ internal static unsafe partial class Sys
 
     private static readonly nint s_epollPwait = RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 22 : 281;
 
-    public static int epoll_wait(int epoll, byte* events, int max, int timeoutMs) =>
-        (int)syscall_wait(s_epollPwait, epoll, (nint)events, max, timeoutMs, 0, 0);
-
-    [LibraryImport("libc", SetLastError = true)] public static partial int eventfd(uint initial, int flags);
-    [LibraryImport("libc", SetLastError = true)] public static partial nint read(int fd, byte* buffer, nint length);
-    [LibraryImport("libc", SetLastError = true)] public static partial nint write(int fd, byte* buffer, nint length);
+    // Those that a simulation has, too.
+    private static partial class Native
+    {
+        [LibraryImport("libc", SetLastError = true)] public static partial int socket(int domain, int type, int protocol);
+        [LibraryImport("libc", SetLastError = true)] public static partial int bind(int fd, byte* address, int length);
+        [LibraryImport("libc", SetLastError = true)] public static partial int listen(int fd, int backlog);
+        [LibraryImport("libc", SetLastError = true)] public static partial int accept4(int fd, byte* address, int* length, int flags);
+        [LibraryImport("libc", SetLastError = true)] public static partial int connect(int fd, byte* address, int length);
+        [LibraryImport("libc", SetLastError = true)] public static partial int close(int fd);
+        [LibraryImport("libc", SetLastError = true)] public static partial int shutdown(int fd, int how);
+        [LibraryImport("libc", SetLastError = true)] public static partial int setsockopt(int fd, int level, int name, int* value, int length);
+        [LibraryImport("libc", SetLastError = true)] public static partial int getsockopt(int fd, int level, int name, int* value, int* length);
+        [LibraryImport("libc", SetLastError = true)] public static partial int getsockname(int fd, byte* address, int* length);
+        [LibraryImport("libc", SetLastError = true)] public static partial int epoll_create1(int flags);
+        [LibraryImport("libc", SetLastError = true)] public static partial int epoll_ctl(int epoll, int operation, int fd, byte* epollEvent);
+        [LibraryImport("libc", SetLastError = true)] public static partial int eventfd(uint initial, int flags);
+        [LibraryImport("libc", SetLastError = true)] public static partial nint read(int fd, byte* buffer, nint length);
+        [LibraryImport("libc", SetLastError = true)] public static partial nint write(int fd, byte* buffer, nint length);
+    }
 
     public const int PROT_READ = 1, PROT_WRITE = 2, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20;
     public const int MADV_DONTNEED = 4, MADV_NOHUGEPAGE = 15;
@@ -77,10 +121,10 @@ internal static unsafe partial class Sys
         return (nint)memory != -1 ? memory : throw new OutOfMemoryException($"no {bytes} bytes for buffers: {Describe(Errno)}");
     }
 
-    public static int Errno => Marshal.GetLastPInvokeError();
+    public static int Errno => Simulated is { } k ? k.Errno : Marshal.GetLastPInvokeError();
 
     /// <summary>After <see cref="recv"/> or <see cref="send"/>.</summary>
-    public static int FastErrno => Marshal.GetLastSystemError();
+    public static int FastErrno => Simulated is { } k ? k.Errno : Marshal.GetLastSystemError();
 
     public static void SetOption(int fd, int level, int name, int value) => _ = setsockopt(fd, level, name, &value, sizeof(int));
 
@@ -88,12 +132,14 @@ internal static unsafe partial class Sys
 
     public static int Bind(int fd, SockAddr address)
     {
-        fixed (byte* named = address.Named) return bind(fd, named is null ? (byte*)&address.Bytes : named, address.Length);
+        if (Simulated is { } k) return k.Bind(fd, address);
+        fixed (byte* named = address.Named) return Native.bind(fd, named is null ? (byte*)&address.Bytes : named, address.Length);
     }
 
     public static int Connect(int fd, SockAddr address)
     {
-        fixed (byte* named = address.Named) return connect(fd, named is null ? (byte*)&address.Bytes : named, address.Length);
+        if (Simulated is { } k) return k.Connect(fd, address);
+        fixed (byte* named = address.Named) return Native.connect(fd, named is null ? (byte*)&address.Bytes : named, address.Length);
     }
 
     /// <summary>Our own end's address.</summary>

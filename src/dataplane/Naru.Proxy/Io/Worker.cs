@@ -65,8 +65,8 @@ internal sealed unsafe class Worker
         _wake = Sys.eventfd(0, Sys.SOCK_NONBLOCK | Sys.SOCK_CLOEXEC);
         if (_epoll < 0 || _wake < 0) throw new InvalidOperationException($"no epoll for worker {index}: {Sys.Describe(Sys.Errno)}");
         _events = (byte*)NativeMemory.Alloc((nuint)(EventBatch * EventSize));
-        Now = Environment.TickCount64;
-        Ticks = Stopwatch.GetTimestamp();
+        Now = Sys.Milliseconds;
+        Ticks = Sys.Ticks;
         Timers = new TimerWheel(Now);
         Buffers = new BufferPool(this);
         Ledger.Add("buffers_active", () => Buffers.Active - Buffers.Kept);
@@ -76,7 +76,7 @@ internal sealed unsafe class Worker
         Ledger.Add("descriptors_watched", () => _handleCount - _freeIndexes.Count);
         Ledger.Add("timers_running", () => Timers.CountRunning());
         Control(Sys.EPOLL_CTL_ADD, _wake, Sys.EPOLLIN | Sys.EPOLLET, ulong.MaxValue);
-        Random = new FastRandom((ulong)Stopwatch.GetTimestamp() ^ ((ulong)(uint)index << 32));
+        Random = new FastRandom((ulong)Ticks ^ ((ulong)(uint)index << 32));
     }
 
     /// <summary>1-based: also the index of its stat shards.</summary>
@@ -208,41 +208,47 @@ internal sealed unsafe class Worker
 
     private void Run()
     {
-        while (!_stopping)
+        while (!_stopping) RunTurn();
+    }
+
+    /// <summary>Whether the next turn has something to do that epoll does not know of.</summary>
+    internal bool HasWork => !_posted.IsEmpty || _again.Count > 0;
+
+    /// <summary>One turn of the loop: for the thread of the worker, or who simulates it.</summary>
+    internal void RunTurn()
+    {
+        int again = _again.Count;
+        int timeout = _posted.IsEmpty && again == 0 ? Timers.UntilNext(Now) : 0;
+        int count = Sys.epoll_wait(_epoll, _events, EventBatch, timeout);
+        Now = Sys.Milliseconds;
+        Ticks = Sys.Ticks;
+        Turn++;
+        if (count > 1) NoteEvents(count);
+        for (int i = 0; i < count; i++)
         {
-            int again = _again.Count;
-            int timeout = _posted.IsEmpty && again == 0 ? Timers.UntilNext(Now) : 0;
-            int count = Sys.epoll_wait(_epoll, _events, EventBatch, timeout);
-            Now = Environment.TickCount64;
-            Ticks = Stopwatch.GetTimestamp();
-            Turn++;
-            if (count > 1) NoteEvents(count);
-            for (int i = 0; i < count; i++)
+            byte* entry = _events + i * EventSize;
+            uint events = *(uint*)entry;
+            ulong data = *(ulong*)(entry + DataOffset);
+            if (data == ulong.MaxValue)
             {
-                byte* entry = _events + i * EventSize;
-                uint events = *(uint*)entry;
-                ulong data = *(ulong*)(entry + DataOffset);
-                if (data == ulong.MaxValue)
-                {
-                    ulong drained;
-                    _ = Sys.read(_wake, (byte*)&drained, sizeof(ulong));
-                    continue;
-                }
-                Tell(data, events);
+                ulong drained;
+                _ = Sys.read(_wake, (byte*)&drained, sizeof(ulong));
+                continue;
             }
-            for (int i = 0; i < again; i++) Tell(_again[i], Sys.EPOLLIN);
-            if (again > 0) _again.RemoveRange(0, again);
-            try
-            {
-                Timers.Advance(Now);
-            }
-            catch (Exception e)
-            {
-                _onFault("timer", e);
-            }
-            if (!_posted.IsEmpty || _wakePending != 0) RunPosted();
-            if (_turnEnd.Count > 0) EndTurn();
+            Tell(data, events);
         }
+        for (int i = 0; i < again; i++) Tell(_again[i], Sys.EPOLLIN);
+        if (again > 0) _again.RemoveRange(0, again);
+        try
+        {
+            Timers.Advance(Now);
+        }
+        catch (Exception e)
+        {
+            _onFault("timer", e);
+        }
+        if (!_posted.IsEmpty || _wakePending != 0) RunPosted();
+        if (_turnEnd.Count > 0) EndTurn();
     }
 
     private void Tell(ulong data, uint events)

@@ -205,11 +205,11 @@ internal sealed class TlsBench : IDisposable
             }
         }
 
-        private unsafe void Connect(int port)
+        private void Connect(int port)
         {
             SockAddr address = SockAddr.From(IPAddress.Loopback, port);
             Fd = Sys.socket(Sys.AF_INET, Sys.SOCK_STREAM | Sys.SOCK_NONBLOCK | Sys.SOCK_CLOEXEC, 0);
-            _ = Sys.connect(Fd, (byte*)&address.Bytes, address.Length);
+            _ = Sys.Connect(Fd, address);
             Watch(writable: false);
         }
     }
