@@ -55,7 +55,12 @@ internal sealed partial class Http2Stream : IDownstream
     {
     }
 
-    bool IDownstream.GoesOnAfter(Exchange x) => true;
+    // The stream ends in any case; what may end with it is the connection.
+    bool IDownstream.GoesOnAfter(Exchange x)
+    {
+        ((Http2ServerSession)Session).OnAnswer();
+        return true;
+    }
 
     void IDownstream.Cut(bool endsWithClose) => Session.Reset(this, Http2ErrorCode.InternalError);
 }
