@@ -22,16 +22,19 @@ public sealed class LimitTests(WireFixture fixture) : IClassFixture<WireFixture>
         Assert.Equal(200, answer?.Status);
     }
 
+    // Waits long for clients that are still sending when they are answered, so that they get the answer and no reset.
+    private Task<ProxyProcess> PatientAsync() => ProxyProcess.StartAsync(Bootstraps.One(fixture.Backend.Port, "delayed_close_timeout: 30s"));
+
     [Theory]
     [InlineData(61)]
     [InlineData(200)]
     [InlineData(5_000)]
     public async Task Headers_beyond_60_KiB_are_refused_with_431(int kib)
     {
-        HttpMessage? answer = await SendAsync($"GET /a HTTP/1.1\r\nHost: x\r\nX-Long: {new string('a', kib * 1024)}\r\n\r\n");
-        // A client that is still sending may meet the reset instead of the answer.
-        Assert.True(answer is null && kib > 1000 || answer?.Status == 431, answer?.ToString() ?? "no answer");
-        await fixture.StillServesAsync();
+        await using ProxyProcess proxy = await PatientAsync();
+        using RawClient client = await proxy.ConnectAsync();
+        await client.TrySendAsync($"GET /a HTTP/1.1\r\nHost: x\r\nX-Long: {new string('a', kib * 1024)}\r\n\r\n");
+        Assert.Equal(431, (await client.ResponseAsync()).Status);
     }
 
     [Fact]
@@ -39,8 +42,10 @@ public sealed class LimitTests(WireFixture fixture) : IClassFixture<WireFixture>
     {
         Assert.Equal(200, (await SendAsync($"GET /a HTTP/1.1\r\nHost: x\r\n{Fields(99)}\r\n"))?.Status);
         Assert.Equal(431, (await SendAsync($"GET /a HTTP/1.1\r\nHost: x\r\n{Fields(100)}\r\n"))?.Status);
-        HttpMessage? many = await SendAsync($"GET /a HTTP/1.1\r\nHost: x\r\n{Fields(10_000)}\r\n");
-        Assert.True(many is null or { Status: 431 }, many?.ToString());
+        await using ProxyProcess proxy = await PatientAsync();
+        using RawClient client = await proxy.ConnectAsync();
+        await client.TrySendAsync($"GET /a HTTP/1.1\r\nHost: x\r\n{Fields(10_000)}\r\n");
+        Assert.Equal(431, (await client.ResponseAsync()).Status);
     }
 
     [Fact]
@@ -48,16 +53,17 @@ public sealed class LimitTests(WireFixture fixture) : IClassFixture<WireFixture>
     {
         Assert.Equal(200, (await SendAsync($"GET /{new string('a', 30_000)} HTTP/1.1\r\nHost: x\r\n\r\n"))?.Status);
         HttpMessage? answer = await SendAsync($"GET /{new string('a', 70_000)} HTTP/1.1\r\nHost: x\r\n\r\n");
-        Assert.True(answer?.Status is 414 or 431, answer?.ToString() ?? "no answer");
+        // RFC 9110 15.5.15.
+        Assert.Equal(414, answer?.Status);
     }
 
     [Fact]
     public async Task Trailers_count_too()
     {
-        using RawClient client = await fixture.Proxy.ConnectAsync();
+        await using ProxyProcess proxy = await PatientAsync();
+        using RawClient client = await proxy.ConnectAsync();
         await client.TrySendAsync($"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n{Fields(5_000)}\r\n");
-        HttpMessage? answer = await client.ResponseOrCloseAsync("POST");
-        Assert.True(answer is null or { Status: >= 400 }, answer?.ToString());
+        Assert.Equal(400, (await client.ResponseAsync("POST")).Status);
         await fixture.StillServesAsync();
     }
 
@@ -164,7 +170,8 @@ public sealed class LimitTests(WireFixture fixture) : IClassFixture<WireFixture>
         await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(fixture.Backend.Port, "stream_idle_timeout: 0.3s"));
         using RawClient client = await proxy.ConnectAsync();
         HttpMessage answer = await client.ExchangeAsync($"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-        Assert.True(answer.Status is 408 or 504, answer.StartLine);
+        // The whole request was here: it is the endpoint that owes (Envoy: stream_idle_timeout).
+        Assert.Equal(504, answer.Status);
     }
 
     [Fact]

@@ -99,8 +99,9 @@ public sealed class PoolTests
         for (int i = 0; i < 8; i++)
         {
             HttpMessage answer = await client.ExchangeAsync(Request("POST", "/pay", $"payment-{i}"));
-            Assert.True(answer.Status is 200 or 503 or 502, answer.ToString());
-            if (answer.Status != 200) Assert.True(answer.Has("x-naru-reason"), answer.ToString());
+            // Every second one meets a connection that dies with it: nobody knows what became of it, so it is not sent again.
+            Assert.Equal(i % 2 == 0 ? 200 : 503, answer.Status);
+            Assert.Equal(i % 2 == 1, answer.Has("x-naru-reason"));
         }
         Assert.Equal(seen.Distinct().Order(), seen.Order());
     }

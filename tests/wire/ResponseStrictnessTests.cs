@@ -118,7 +118,7 @@ public sealed class ResponseStrictnessTests(WireFixture fixture) : IClassFixture
         string echo = backend.Echo();
         using RawClient client = await proxy.ConnectAsync();
         HttpMessage answer = await client.ExchangeAsync($"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-        Assert.True(answer.Status is 200 or 204 or 304 && answer.Text == expected || answer.Status == 502, $"{row}: {answer}");
+        Assert.True(answer.Status == int.Parse(bytes.Split(' ')[1]) && answer.Text == expected, $"{row}: {answer}");
 
         for (int i = 0; i < 3; i++)
         {
@@ -165,17 +165,18 @@ public sealed class ResponseStrictnessTests(WireFixture fixture) : IClassFixture
         HttpMessage answer;
         do answer = await client.ResponseAsync();
         while (answer.Status == 103);
-        Assert.True(answer.Status is 200 or 502, answer.ToString());
+        // More than 16 are no answer.
+        Assert.Equal(502, answer.Status);
         await fixture.StillServesAsync();
     }
 
     [Fact]
-    public async Task A_head_beyond_the_limit_becomes_502_or_503()
+    public async Task A_head_beyond_the_limit_becomes_502()
     {
         string path = fixture.Backend.Answer("HTTP/1.1 200 OK\r\nX-Long: " + new string('a', 2_000_000) + "\r\nContent-Length: 2\r\n\r\nok", thenClose: true);
         using RawClient client = await fixture.Proxy.ConnectAsync();
         HttpMessage answer = await client.ExchangeAsync($"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-        Assert.True(answer.Status is 502 or 503, answer.StartLine);
+        Assert.Equal(502, answer.Status);
         await fixture.StillServesAsync();
     }
 

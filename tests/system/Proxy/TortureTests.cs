@@ -130,7 +130,7 @@ public sealed class TortureTests
             await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(backend.Port, manager), new ProxyOptions { Concurrency = 1 });
             using RawClient client = await proxy.ConnectAsync();
             HttpMessage answer = await client.ExchangeAsync($"GET /a HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n");
-            Assert.True(answer.Status is 200 or 400, answer.ToString());
+            Assert.True(answer.Status == 200, $"{manager}: {answer}");
             await CanaryAsync(proxy);
         }
     }

@@ -83,7 +83,8 @@ public sealed class BoundTests(Http2Fixture fixture) : IClassFixture<Http2Fixtur
         await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(backend.Port, route: "timeout: 0s", cluster: Bootstraps.Http2Cluster));
         using Http2Peer client = await Http2Peer.ConnectAsync(proxy.Address);
         Http2Message answer = await client.ExchangeAsync("GET", path);
-        Assert.InRange(answer.Status, 502, 503);
+        // What is not ended is no answer: a fault of the protocol.
+        Assert.Equal(502, answer.Status);
         (await client.ExchangeAsync("GET", "/next")).Is(200);
         Assert.Equal(2, backend.Connections.Count);
     }

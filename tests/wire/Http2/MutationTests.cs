@@ -135,7 +135,7 @@ public sealed class MutationTests
         await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(backend.Port, cluster: Bootstraps.Http2Cluster), new ProxyOptions { Concurrency = 1 });
         using RawClient client = await proxy.ConnectAsync();
         HttpMessage answer = await client.ExchangeAsync($"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-        Assert.True(answer.Status is 502 or 503, $"{what}: {answer.Status}");
+        Assert.True(answer.Status == 502, $"{what}: {answer.Status}");
         await proxy.StillServesAsync();
     }
 

@@ -136,20 +136,6 @@ internal abstract class HeadEdits
         return removed;
     }
 
-    /// <summary>Takes all fields out whose names begin so, letter case ignored.</summary>
-    public int RemovePrefix(ReadOnlySpan<byte> prefix)
-    {
-        int removed = 0;
-        for (int i = Next(); i >= 0; i = Next(i + 1))
-        {
-            ReadOnlySpan<byte> name = Name(i);
-            if (name.Length < prefix.Length || !Ascii.EqualsIgnoreCase(name[..prefix.Length], prefix)) continue;
-            Drop(i);
-            removed++;
-        }
-        return removed;
-    }
-
     /// <summary>Adds a line, whatever there is. False where no field may be so, and nothing was added.</summary>
     public bool Add(ReadOnlySpan<byte> name, scoped ReadOnlySpan<byte> value)
     {

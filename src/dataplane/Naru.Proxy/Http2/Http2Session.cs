@@ -54,6 +54,9 @@ internal abstract partial class Http2Session : ITurnEnd
     /// <summary>The greatest id of a stream that the peer opened (server) or we opened (client).</summary>
     protected int LastId { get; set; }
 
+    /// <summary>The peer broke a rule for which the connection ends.</summary>
+    public bool HasFaulted { get; private set; }
+
     /// <summary>We said GOAWAY.</summary>
     protected bool GoAwaySent { get; private set; }
 
@@ -131,6 +134,7 @@ internal abstract partial class Http2Session : ITurnEnd
     /// <summary>Ends the connection with an error (RFC 9113 5.4.1).</summary>
     protected bool Fault(Http2ErrorCode code, string why)
     {
+        HasFaulted = true;
         OnProtocolFault(code, why);
         SendGoAway(_server ? LastId : 0, code);
         return false;
@@ -263,8 +267,10 @@ internal abstract partial class Http2Session : ITurnEnd
     {
         foreach (Http2Stream stream in Streams.Values.ToArray())
         {
-            stream.Lost = true;
-            Gone(stream, Http2ErrorCode.InternalError, byPeer: true);
+            // What an endpoint did wrong on the connection is each stream's end as if it had been done there; a client has no use for answers.
+            bool faulted = HasFaulted && !_server;
+            stream.Lost = !faulted;
+            Gone(stream, Http2ErrorCode.InternalError, byPeer: !faulted);
         }
     }
 

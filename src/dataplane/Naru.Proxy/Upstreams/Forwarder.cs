@@ -90,7 +90,7 @@ internal static class Forwarder
                 if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
 
                 // Where one pooled connection had died, others may have too.
-                fresh |= end is { Kind: AttemptKind.Reset, Reused: true };
+                fresh |= end is { Kind: AttemptKind.Reset or AttemptKind.Malformed, Reused: true };
                 if (end.Kind == AttemptKind.Moved)
                 {
                     x.Attempts--;
@@ -128,7 +128,7 @@ internal static class Forwarder
     // endpoint closed it as we reached for it, and what the endpoint did not process. A policy that asks for a retry goes first.
     private static bool IsUnseen(Exchange x, Cluster cluster, in AttemptEnd end, int resent) => end.Kind switch
     {
-        AttemptKind.Reset when end.Reused => resent < (end.RequestSent ? 1 : MostResends) && Retries.MayResend(x, end) && !Retries.WouldFollow(x, cluster, end),
+        AttemptKind.Reset or AttemptKind.Malformed when end.Reused => resent < (end.RequestSent ? 1 : MostResends) && Retries.MayResend(x, end) && !Retries.WouldFollow(x, cluster, end),
         AttemptKind.Refused => resent == 0 && Retries.MayResend(x, end) && !Retries.Asks(x, end),
         _ => false,
     };

@@ -93,16 +93,18 @@ internal static class Http2Attempt
 
     private static AttemptEnd Failed(Exchange x, Attempt attempt, long[] stats, Http2Stream stream, AttemptKind kind, bool hadAnswered, bool sent)
     {
-        if (kind == AttemptKind.Malformed) stats[ClusterStats.CxProtocolError]++;
+        bool faulted = stream.Session.HasFaulted;
+        if (kind == AttemptKind.Malformed && !faulted) stats[ClusterStats.CxProtocolError]++;
         if (stream is { ResetByPeer: true, Lost: false }) stats[ClusterStats.RqRxReset]++;
         if (kind == AttemptKind.Aborted && x.Abort == AbortReason.None && attempt.State.TimedOut)
         {
             stats[ClusterStats.RqPerTryTimeout]++;
             return new AttemptEnd(AttemptKind.TimedOut);
         }
-        // Lost with a connection that had worked before: the endpoint closed it as we reached for it. Above its GOAWAY: not processed.
+        // Lost with a connection that had worked before: the endpoint closed it as we reached for it, or somebody else's answer broke it.
+        // Above its GOAWAY: not processed.
         bool unseen = stream.Refused && kind == AttemptKind.Reset;
-        return new AttemptEnd(kind, Reused: unseen || (stream.Lost && hadAnswered), RequestSent: !stream.Refused && sent);
+        return new AttemptEnd(kind, Reused: unseen || ((stream.Lost || faulted) && hadAnswered), RequestSent: !stream.Refused && sent);
     }
 
     private static AttemptKind KindOf(Http2ClientSession session, Http2Stream stream) =>
