@@ -30,6 +30,8 @@ public sealed class SessionFaultTests
         listener.Listen(1);
         using Http2Peer peer = await Http2Peer.ConnectSilentAsync((IPEndPoint)listener.LocalEndPoint!);
         using Socket accepted = await listener.AcceptAsync().Within("the connection");
+        // A worker never waits in a call.
+        accepted.Blocking = false;
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         worker.Post(w => new FaultySession(w, new Handed(w, accepted), place, ended).Start());
 
