@@ -27,6 +27,8 @@ internal sealed class Attempt(Exchange x)
     /// <summary>What it brought; only of a try that ended as <see cref="AttemptKind.Answered"/>.</summary>
     public ref readonly Answer Answer => ref State.Answer;
 
+    public Exchange Exchange => x;
+
     /// <summary>Begins on an endpoint.</summary>
     public void Begin(Cluster cluster, Host host)
     {
@@ -36,32 +38,29 @@ internal sealed class Attempt(Exchange x)
     }
 
     /// <summary>Runs until the head of an answer is here, or there will be none: at once on a pooled connection, or on a new one.</summary>
-    /// <param name="action">The route's action.</param>
+    /// <param name="action">The route's action; null of a side call.</param>
     /// <param name="fresh">Only a new connection will do.</param>
-    public ValueTask<AttemptEnd> RunAsync(ForwardAction action, bool fresh)
+    public ValueTask<AttemptEnd> RunAsync(ForwardAction? action, bool fresh)
     {
-        (Cluster cluster, HostPool pool) = (State.Cluster!, State.Pool!);
-        return x.IsConnect && action.Config.TerminatesConnect ? TerminateAsync()
-            : cluster.SpeaksHttp2(x, pool) ? Http2Attempt.RunAsync(x, this)
-            : !fresh && pool.TakeIdle(x.Worker.Now, UpstreamPeer.Of(cluster, State.Host!, pool, x)) is { } up
-                ? Http1Attempt.RunAsync(x, this, up)
-                : ConnectAndRunAsync(fresh);
+        Wanted wanted = x.IsConnect && action is { Config.TerminatesConnect: true } ? Wanted.Bytes : State.Cluster!.SpeaksHttp2(x, State.Pool!) ? Wanted.Http2 : Wanted.Http1;
+        UpstreamPeer peer = UpstreamPeer.Of(State.Cluster!, State.Host!, State.Pool!, x);
+        return Connect.TryTake(this, peer, wanted, fresh) ? ExchangeAsync(wanted) : ConnectAndExchangeAsync(peer, wanted, fresh);
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private async ValueTask<AttemptEnd> ConnectAndRunAsync(bool fresh)
-    {
-        if (await Connect.Http1Async(x, this, fresh, speaksHttp: true) is { } end) return end;
-        return State.Connection is { } up ? await Http1Attempt.RunAsync(x, this, up) : await Http2Attempt.RunAsync(x, this);
-    }
+    private async ValueTask<AttemptEnd> ConnectAndExchangeAsync(UpstreamPeer peer, Wanted wanted, bool fresh) =>
+        await Connect.RunAsync(this, peer, wanted, fresh) is { } end ? end : await ExchangeAsync(wanted);
 
-    // CONNECT that ends at this proxy: a connection of its own, bytes and nothing else.
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private async ValueTask<AttemptEnd> TerminateAsync()
+    private ValueTask<AttemptEnd> ExchangeAsync(Wanted wanted) =>
+        State.Session is { } session ? Http2Attempt.RunAsync(x, this, session)
+        : wanted == Wanted.Bytes ? new ValueTask<AttemptEnd>(Establish(State.Connection!))
+        : Http1Attempt.RunAsync(x, this, State.Connection!);
+
+    // CONNECT that ends at this proxy: the endpoint gets the tunnel's bytes and nothing else.
+    private AttemptEnd Establish(UpstreamConnection up)
     {
-        if (await Connect.Http1Async(x, this, fresh: true, speaksHttp: false) is { } end) return end;
         State.Cluster!.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.RqTotal]++;
-        Body.Start(x.Worker, State.Connection!, x.Worker.Buffers.Rent(), BodyKind.UntilClose, -1, pinned: false);
+        Body.Start(x.Worker, up, x.Worker.Buffers.Rent(), BodyKind.UntilClose, -1, pinned: false);
         State.Answer = new Answer(null, Body.Buffer, default, Body, null, IsTunnel: true);
         return new AttemptEnd(AttemptKind.Answered);
     }

@@ -20,7 +20,8 @@ internal struct AttemptState
     /// <summary>The connection over HTTP/1, from taking it until it is given back: what is still here at the try's end is closed.</summary>
     public UpstreamConnection? Connection;
 
-    /// <summary>The stream over HTTP/2, while it is open.</summary>
+    /// <summary>The connection over HTTP/2, which is shared, and the stream while it is open.</summary>
+    public Http2ClientSession? Session;
     public Http2Stream? Stream;
 
     /// <summary>TLS of the connection.</summary>

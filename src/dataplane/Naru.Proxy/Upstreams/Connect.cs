@@ -1,4 +1,5 @@
-// How a try gets its connection: the room that circuit breakers leave, a connection of the pool that became free, or a new one.
+// How a try gets its connection: one of the pool that has room, or a new one where circuit breakers leave room, or whichever becomes free
+// first. One connection of HTTP/1 is taken whole, one of HTTP/2 is shared and made for all who want to share it.
 using System.Runtime.CompilerServices;
 using System.Text;
 using Naru.Proxy.Clusters;
@@ -9,53 +10,114 @@ using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Upstreams;
 
+/// <summary>What a try wants to speak.</summary>
+internal enum Wanted : byte
+{
+    /// <summary>HTTP/1, or what ALPN makes of it where the cluster leaves that open (<c>auto_config</c>).</summary>
+    Http1,
+
+    /// <summary>HTTP/2.</summary>
+    Http2,
+
+    /// <summary>Nothing but bytes, on a connection of its own.</summary>
+    Bytes,
+}
+
 internal static class Connect
 {
-    // A request without a connection is a pending one until it has one (Envoy: max_pending_requests). Null when the exchange has its
-    // connection, or, without one, when HTTP/2 was agreed on.
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public static async ValueTask<AttemptEnd?> Http1Async(Exchange x, Attempt attempt, bool fresh, bool speaksHttp)
+    /// <summary>Takes what is there, without waiting: then the try has its connection or its session.</summary>
+    /// <param name="attempt">The try.</param>
+    /// <param name="peer">With whom.</param>
+    /// <param name="wanted">What is to be spoken.</param>
+    /// <param name="fresh">Only a new connection of HTTP/1 will do.</param>
+    public static bool TryTake(Attempt attempt, in UpstreamPeer peer, Wanted wanted, bool fresh)
     {
-        (Cluster cluster, HostPool pool) = (attempt.State.Cluster!, attempt.State.Pool!);
-        if (!TryPend(x, cluster, out Permit pending)) return new AttemptEnd(AttemptKind.Overflow, RequestSent: false);
+        HostPool pool = attempt.State.Pool!;
+        if (wanted == Wanted.Http2) return (attempt.State.Session = pool.Http2.Find(peer)) is not null;
+        return !fresh && wanted == Wanted.Http1 && (attempt.State.Connection = pool.TakeIdle(attempt.Exchange.Worker.Now, peer)) is not null;
+    }
+
+    /// <summary>Waits for a connection or makes one. Null when the try has one, or its session; else how it ended without. Until then it is a
+    /// pending request (Envoy: max_pending_requests).</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public static async ValueTask<AttemptEnd?> RunAsync(Attempt attempt, UpstreamPeer peer, Wanted wanted, bool fresh)
+    {
+        (Cluster cluster, HostPool pool, Exchange x) = (attempt.State.Cluster!, attempt.State.Pool!, attempt.Exchange);
+        long[] stats = cluster.Slot.Stats!.Shard(x.Worker.Index);
+        bool room = Breakers.TryEnter(cluster, x.Worker, Resource.Pending, x.Priority, out Permit pending);
+        stats[room ? ClusterStats.RqPendingTotal : ClusterStats.RqPendingOverflow]++;
+        if (!room) return new AttemptEnd(AttemptKind.Overflow, RequestSent: false);
         using (pending)
         {
-            long[] stats = cluster.Slot.Stats!.Shard(x.Worker.Index);
-            UpstreamPeer peer = UpstreamPeer.Of(cluster, attempt.State.Host!, pool, x);
-            if (await WaitForRoomAsync(x, cluster, pool, peer, fresh) is { } end) return end;
-            if (!fresh && pool.TakeIdle(x.Worker.Now, peer) is { } idle)
+            bool shared = wanted == Wanted.Http2, waited = false;
+            while (!TryTake(attempt, peer, wanted, fresh))
             {
-                attempt.State.Connection = idle;
-                return null;
-            }
-            var up = new UpstreamConnection(x.Worker, pool, peer) { SpeaksHttp = speaksHttp };
-            attempt.State.Connection = up;
-            bool mayBeHttp2 = speaksHttp && cluster.Config.Protocol == UpstreamProtocol.Auto;
-            ConnectResult result = await up.ConnectAsync(cluster.ConnectMs, mayBeHttp2 ? UpstreamProtocol.Auto : UpstreamProtocol.Http1);
-            if (result != ConnectResult.Connected) return NotConnected(attempt, up, result, stats);
-            if (mayBeHttp2 && (pool.AlpnHttp2 = up.AgreedOnHttp2) == true)
-            {
-                attempt.State.Connection = null;
-                Adopt(x.Worker, up, cluster, pool);
-            }
-            else if (speaksHttp)
-            {
-                stats[ClusterStats.CxHttp1Total]++;
+                bool full = !Breakers.MayConnect(cluster, pool, x.Priority);
+                if (full && pool.IdleCount > 0)
+                {
+                    // Idle ones that are of no use here make room.
+                    pool.CloseIdle();
+                    continue;
+                }
+                // The first connection of an endpoint is made all the same, and counted.
+                if (!waited && (full || (pool.Connections == 0 && !Breakers.HasRoom(cluster, Resource.Connections, x.Priority)))) stats[ClusterStats.CxOverflow]++;
+                if (!full && !(shared && pool.Http2.IsConnecting)) return await OpenAsync(attempt, peer, wanted, stats);
+                waited = true;
+                var waiter = shared ? new PoolWaiter(pool.Http2.Wait) { Peer = peer } : new PoolWaiter(pool.Wait);
+                if (!await x.WaitAsync(waiter)) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+                if (pool.Retired) return new AttemptEnd(AttemptKind.Moved, RequestSent: false);
+                if (waiter.Failure is not { } end) continue;
+                attempt.State.TransportFailure = waiter.Why;
+                stats[ClusterStats.RqPendingFailureEject]++;
+                return end;
             }
             return null;
         }
     }
 
-    /// <summary>Becomes a pending request; false where there are too many.</summary>
-    private static bool TryPend(Exchange x, Cluster cluster, out Permit pending)
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<AttemptEnd?> OpenAsync(Attempt attempt, UpstreamPeer peer, Wanted wanted, long[] stats)
     {
-        long[] stats = cluster.Slot.Stats!.Shard(x.Worker.Index);
-        bool room = Breakers.TryEnter(cluster, x.Worker, Resource.Pending, x.Priority, out pending);
-        stats[room ? ClusterStats.RqPendingTotal : ClusterStats.RqPendingOverflow]++;
-        return room;
+        (Cluster cluster, HostPool pool) = (attempt.State.Cluster!, attempt.State.Pool!);
+        bool open = wanted != Wanted.Bytes && cluster.Config.Protocol == UpstreamProtocol.Auto, shared = wanted == Wanted.Http2;
+        var up = new UpstreamConnection(attempt.Exchange.Worker, pool, peer) { SpeaksHttp = wanted != Wanted.Bytes };
+        attempt.State.Connection = up;
+        ConnectResult result;
+        pool.Http2.IsConnecting |= shared;
+        try
+        {
+            result = await up.ConnectAsync(cluster.ConnectMs, open ? UpstreamProtocol.Auto : shared ? UpstreamProtocol.Http2 : UpstreamProtocol.Http1);
+        }
+        finally
+        {
+            if (shared)
+            {
+                pool.Http2.IsConnecting = false;
+                pool.Http2.Wake();
+            }
+        }
+        if (result != ConnectResult.Connected)
+        {
+            AttemptEnd failed = NotConnected(attempt, up, result, stats);
+            // Those who waited for this connection share its fate: each trying in turn would wait for all before it.
+            if (shared && result != ConnectResult.Cancelled) pool.Http2.Fail(peer, failed, attempt.State.TransportFailure);
+            return failed;
+        }
+        bool http2 = open ? up.AgreedOnHttp2 : shared;
+        // What an endpoint chooses it may choose otherwise the next time.
+        if (open) pool.AlpnHttp2 = http2;
+        if (http2)
+        {
+            attempt.State.Connection = null;
+            attempt.State.Session = Share(attempt.Exchange.Worker, up, cluster, stats);
+        }
+        else if (wanted != Wanted.Bytes)
+        {
+            stats[ClusterStats.CxHttp1Total]++;
+        }
+        return null;
     }
 
-    /// <summary>How a try ended whose connection was not made.</summary>
     private static AttemptEnd NotConnected(Attempt attempt, UpstreamConnection up, ConnectResult result, long[] stats)
     {
         if (result == ConnectResult.Cancelled) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
@@ -65,110 +127,15 @@ internal static class Connect
         return new AttemptEnd(up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestSent: false);
     }
 
-    // The breakers on connections: wait for one of this endpoint's.
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<AttemptEnd?> WaitForRoomAsync(Exchange x, Cluster cluster, HostPool pool, UpstreamPeer peer, bool fresh)
+    // Speaks HTTP/2 on a new connection, for all who want to.
+    private static Http2ClientSession Share(Worker worker, UpstreamConnection up, Cluster cluster, long[] stats)
     {
-        bool waited = false;
-        while (!Breakers.MayConnect(cluster, pool, x.Priority))
-        {
-            // An idle one that is of no use here makes room.
-            if (pool.IdleCount > 0)
-            {
-                if (!fresh && pool.HasIdle(peer)) break;
-                pool.CloseIdle();
-                continue;
-            }
-            if (!waited) cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.CxOverflow]++;
-            waited = true;
-            if (!await x.WaitAsync(new PoolWaiter(pool.Wait))) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
-            if (pool.Retired) return new AttemptEnd(AttemptKind.Moved, RequestSent: false);
-        }
-        // The first connection of an endpoint is made all the same, and counted.
-        if (!waited && pool.Connections == 0 && !Breakers.HasRoom(cluster, Resource.Connections, x.Priority))
-            cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.CxOverflow]++;
-        return null;
-    }
-
-    /// <summary>Speaks HTTP/2 on a new connection, for all who want to.</summary>
-    private static void Adopt(Worker worker, UpstreamConnection up, Cluster cluster, HostPool pool)
-    {
-        cluster.Slot.Stats!.Shard(worker.Index)[ClusterStats.CxHttp2Total]++;
+        stats[ClusterStats.CxHttp2Total]++;
         var session = new Http2ClientSession(worker, up, cluster);
         up.Session = session;
-        pool.Http2.Add(session);
+        up.Pool.Http2.Add(session);
         session.Start();
-        pool.Http2.Wake();
-    }
-
-    // Null when a connection with room is there.
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public static async ValueTask<AttemptEnd?> Http2Async(Exchange x, Attempt attempt, UpstreamPeer peer)
-    {
-        (Cluster cluster, HostPool pool) = (attempt.State.Cluster!, attempt.State.Pool!);
-        if (!TryPend(x, cluster, out Permit pending)) return new AttemptEnd(AttemptKind.Overflow, RequestSent: false);
-        using (pending)
-        {
-            Http2Pool sessions = pool.Http2;
-            bool waited = false;
-            while (sessions.Find(peer) is null)
-            {
-                bool full = !Breakers.MayConnect(cluster, pool, x.Priority);
-                if (full && pool.IdleCount > 0)
-                {
-                    // One of the other version that nobody uses makes room.
-                    pool.CloseIdle();
-                    continue;
-                }
-                if (!sessions.IsConnecting && !full) return await OpenAsync(x, attempt, cluster, pool, peer);
-                if (full && !waited) cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.CxOverflow]++;
-                waited = true;
-                var waiter = new PoolWaiter(sessions.Wait) { Peer = peer };
-                if (!await x.WaitAsync(waiter)) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
-                if (pool.Retired) return new AttemptEnd(AttemptKind.Moved, RequestSent: false);
-                if (waiter.Failure is not { } end) continue;
-                attempt.State.TransportFailure = waiter.Why;
-                cluster.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.RqPendingFailureEject]++;
-                return end;
-            }
-            return null;
-        }
-    }
-
-    // One connects for all who wait.
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<AttemptEnd?> OpenAsync(Exchange x, Attempt attempt, Cluster cluster, HostPool pool, UpstreamPeer peer)
-    {
-        Http2Pool sessions = pool.Http2;
-        bool auto = cluster.Config.Protocol == UpstreamProtocol.Auto;
-        var up = new UpstreamConnection(x.Worker, pool, peer);
-        attempt.State.Connection = up;
-        ConnectResult result;
-        sessions.IsConnecting = true;
-        try
-        {
-            result = await up.ConnectAsync(cluster.ConnectMs, auto ? UpstreamProtocol.Auto : UpstreamProtocol.Http2);
-        }
-        finally
-        {
-            sessions.IsConnecting = false;
-            sessions.Wake();
-        }
-        if (result != ConnectResult.Connected)
-        {
-            AttemptEnd failed = NotConnected(attempt, up, result, cluster.Slot.Stats!.Shard(x.Worker.Index));
-            // Those who waited for this connection share its fate: each trying in turn would wait for all before it.
-            if (result != ConnectResult.Cancelled) sessions.Fail(peer, failed, attempt.State.TransportFailure);
-            return failed;
-        }
-        if (auto && !up.AgreedOnHttp2)
-        {
-            // The endpoint has changed its mind: told as a refusal, the request goes out anew and over HTTP/1.
-            pool.AlpnHttp2 = false;
-            return new AttemptEnd(AttemptKind.Reset, Reused: true, RequestSent: false);
-        }
-        attempt.State.Connection = null;
-        Adopt(x.Worker, up, cluster, pool);
-        return null;
+        up.Pool.Http2.Wake();
+        return session;
     }
 }

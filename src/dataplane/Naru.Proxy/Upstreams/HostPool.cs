@@ -45,13 +45,6 @@ internal sealed class HostPool(HostState host, Worker worker)
         return null;
     }
 
-    /// <summary>Whether an idle connection with the same peer is here.</summary>
-    public bool HasIdle(in UpstreamPeer peer)
-    {
-        for (UpstreamConnection? at = _idleTop; at is not null; at = at.NextIdle) if (at.Peer == peer) return true;
-        return false;
-    }
-
     /// <summary>Puts a connection that finished an exchange back, until <paramref name="reuseUntil"/> (worker ms).</summary>
     public void Return(UpstreamConnection connection, long reuseUntil)
     {

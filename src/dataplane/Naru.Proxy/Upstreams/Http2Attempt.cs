@@ -11,36 +11,19 @@ namespace Naru.Proxy.Upstreams;
 
 internal static class Http2Attempt
 {
-    /// <summary>Finds a connection with room or makes one, sends the request, and waits until the answer's head is here.</summary>
+    /// <summary>Opens a stream, sends the request, and waits until the answer's head is here.</summary>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public static async ValueTask<AttemptEnd> RunAsync(Exchange x, Attempt attempt)
+    public static async ValueTask<AttemptEnd> RunAsync(Exchange x, Attempt attempt, Http2ClientSession session)
     {
-        HostPool pool = attempt.State.Pool!;
-        UpstreamPeer peer = UpstreamPeer.Of(attempt.State.Cluster!, attempt.State.Host!, pool, x);
-        Http2ClientSession? session = pool.Http2.Find(peer);
-        if (session is null)
-        {
-            if (await Connect.Http2Async(x, attempt, peer) is { } end) return end;
-            session = pool.Http2.Find(peer);
-            if (session is null) return new AttemptEnd(AttemptKind.Reset, RequestSent: false);
-        }
         if (x.IsUpgrade && !x.IsConnect)
         {
             // What the peer takes is known when its settings are here.
-            while (!session.KnowsPeer && !session.IsDestroyed && x.Abort == AbortReason.None)
-            {
-                await x.WaitAsync(new PoolWaiter(pool.Http2.Wait));
-            }
+            Http2Pool sessions = attempt.State.Pool!.Http2;
+            while (!session.KnowsPeer && !session.IsDestroyed && x.Abort == AbortReason.None) await x.WaitAsync(new PoolWaiter(sessions.Wait));
             if (x.Abort != AbortReason.None) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
-            if (!session.HasCapacity) return new AttemptEnd(AttemptKind.Reset, RequestSent: false);
-            if (!session.TakesExtendedConnect) return new AttemptEnd(AttemptKind.UpgradeRefused, RequestSent: false);
+            if (session.HasCapacity && !session.TakesExtendedConnect) return new AttemptEnd(AttemptKind.UpgradeRefused, RequestSent: false);
         }
-        return await ExchangeAsync(x, attempt, session);
-    }
-
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<AttemptEnd> ExchangeAsync(Exchange x, Attempt attempt, Http2ClientSession session)
-    {
+        if (!session.HasCapacity) return new AttemptEnd(AttemptKind.Reset, RequestSent: false);
         Worker worker = x.Worker;
         Http2Stream stream = attempt.State.Stream = session.Open(x, attempt.Head);
         attempt.State.Tls = session.Socket.Tls;
