@@ -20,6 +20,8 @@ public sealed record RouteConfigurationConfig
     public bool IgnorePortInHostMatching { get; init; }
     /// <summary>Whether the wider mutations run first, so that the narrower win.</summary>
     public bool MostSpecificHeaderMutationsWins { get; init; }
+    /// <summary>For routes that have none, of virtual hosts that have none.</summary>
+    public ImmutableArray<MirrorPolicyConfig> Mirrors { get; init; } = [];
     /// <summary>Lower-case request headers that only internal clients may send; taken from others before routing.</summary>
     public ImmutableArray<string> InternalOnlyHeaders { get; init; } = [];
     /// <summary>What it says about HTTP filters.</summary>
@@ -45,6 +47,8 @@ public sealed record VirtualHostConfig
     public bool IncludeRequestAttemptCount { get; init; }
     /// <summary>Adds <c>x-envoy-attempt-count</c> downstream.</summary>
     public bool IncludeAttemptCountInResponse { get; init; }
+    /// <summary>For routes that have none; empty leaves it to the table.</summary>
+    public ImmutableArray<MirrorPolicyConfig> Mirrors { get; init; } = [];
     /// <summary>Descriptors for routes that have none, or that include these.</summary>
     public ImmutableArray<RateLimitConfig> RateLimits { get; init; } = [];
     /// <summary>What it says about HTTP filters.</summary>
@@ -197,9 +201,19 @@ public sealed record ForwardActionConfig : RouteActionBase
     public int ClusterNotFoundResponseCode { get; init; } = 503;
     /// <summary>What the route says of an upgrade, before the manager does (<c>upgrade_configs</c>): tokens in lower case, <c>connect</c> is CONNECT.</summary>
     public ImmutableArray<(string Token, bool Enabled)> Upgrades { get; init; } = [];
+    /// <summary>Where copies of its requests go; empty leaves it to the virtual host.</summary>
+    public ImmutableArray<MirrorPolicyConfig> Mirrors { get; init; } = [];
     /// <summary>CONNECT ends here: the endpoint gets the bytes, not the request (<c>upgrade_configs.connect_config</c>).</summary>
     public bool TerminatesConnect { get; init; }
 }
+
+/// <summary><c>envoy.config.route.v3.RouteAction.RequestMirrorPolicy</c>: where copies of requests go, whose answers nobody reads.</summary>
+/// <param name="Cluster">The cluster; empty where a header names it.</param>
+/// <param name="ClusterHeader">The request header, lower case, that names it; null where it has a name.</param>
+/// <param name="PerMillion">Its share of the requests, in millionths.</param>
+/// <param name="HostRewrite">The copy's <c>Host</c>; null leaves it.</param>
+/// <param name="AppendsSuffix">Whether <c>-shadow</c> is put behind the name of the copy's <c>Host</c>.</param>
+public sealed record MirrorPolicyConfig(string Cluster, string? ClusterHeader, int PerMillion, string? HostRewrite, bool AppendsSuffix);
 
 /// <summary><c>envoy.config.route.v3.RouteAction.MaxStreamDuration</c>.</summary>
 public sealed record StreamLimitsConfig

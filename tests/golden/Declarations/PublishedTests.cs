@@ -20,6 +20,8 @@ public sealed class PublishedTests
         "envoy.config.accesslog.v3.ComparisonFilter.Op.NE",
         "envoy.config.cluster.v3.Cluster.dns_jitter",
         "envoy.config.route.v3.DirectResponseAction.body_format",
+        "envoy.config.route.v3.RouteAction.RequestMirrorPolicy.request_headers_mutations",
+        "envoy.config.route.v3.RouteAction.RequestMirrorPolicy.host_rewrite_literal",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_host_sni",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_sni_san_validation",
         "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.prefer_client_ciphers",

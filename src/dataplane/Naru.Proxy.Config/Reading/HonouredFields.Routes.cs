@@ -8,12 +8,13 @@ public static partial class HonouredFields
 envoy.config.route.v3.RouteConfiguration
   + name virtual_hosts request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
   + validate_clusters most_specific_header_mutations_wins ignore_port_in_host_matching max_direct_response_body_size_bytes
-  + internal_only_headers typed_per_filter_config
+  + internal_only_headers typed_per_filter_config request_mirror_policies
   ~ metadata: nothing reads it
   - vhds: virtual hosts are not loaded on demand
 envoy.config.route.v3.VirtualHost
   + name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove retry_policy
   + include_request_attempt_count include_attempt_count_in_response require_tls typed_per_filter_config rate_limits
+  + request_mirror_policies
   ~ metadata: nothing reads it
   ~ virtual_clusters: there are no statistics by virtual cluster
 envoy.config.route.v3.Route
@@ -38,12 +39,15 @@ envoy.config.route.v3.QueryParameterMatcher
 envoy.config.route.v3.RouteAction
   + cluster cluster_header weighted_clusters prefix_rewrite regex_rewrite host_rewrite_literal host_rewrite_header auto_host_rewrite host_rewrite_path_regex
   + append_x_forwarded_host timeout idle_timeout retry_policy cluster_not_found_response_code upgrade_configs max_stream_duration priority
-  + internal_redirect_action max_grpc_timeout grpc_timeout_offset rate_limits include_vh_rate_limits
+  + internal_redirect_action max_grpc_timeout grpc_timeout_offset rate_limits include_vh_rate_limits request_mirror_policies
   ~ hash_policy: only hashing balancers use it
   ~ max_internal_redirects: redirects are passed on
   - metadata_match: endpoints are not divided into subsets yet
-  - request_mirror_policies: requests are not mirrored yet
   - cors: give the policy in typed_per_filter_config of the filter
+envoy.config.route.v3.RouteAction.RequestMirrorPolicy
+  + cluster cluster_header runtime_fraction disable_shadow_host_suffix_append host_rewrite_literal
+  ~ trace_sampled: spans are not exported yet
+  - request_headers_mutations: copies have no header changes of their own; make them in request_headers_to_add of the route
 envoy.config.route.v3.RouteAction.MaxStreamDuration
   + max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset
 envoy.config.route.v3.RouteAction.UpgradeConfig

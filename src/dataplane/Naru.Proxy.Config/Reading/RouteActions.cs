@@ -89,6 +89,7 @@ internal static class RouteActions
             Priority = action.Priority == RoutingPriority.High ? RequestPriority.High : RequestPriority.Default,
             Upgrades = Upgrades(scope, action),
             TerminatesConnect = action.UpgradeConfigs.Any(u => u.ConnectConfig is not null),
+            Mirrors = MirrorPolicies.Read(scope, action.RequestMirrorPolicies),
             RateLimits = RateLimits.Read(scope, action.RateLimits),
             IncludeVirtualHostRateLimits = action.IncludeVhRateLimits ?? false,
         };

@@ -40,6 +40,7 @@ internal static class RouteReader
             IgnorePortInHostMatching = message.IgnorePortInHostMatching,
             MostSpecificHeaderMutationsWins = message.MostSpecificHeaderMutationsWins,
             InternalOnlyHeaders = InternalOnly(scope, message),
+            Mirrors = MirrorPolicies.Read(scope, message.RequestMirrorPolicies),
             Filters = HttpFilters.PerRoute(scope, message.TypedPerFilterConfig),
         };
     }
@@ -61,14 +62,17 @@ internal static class RouteReader
     /// <summary>Every cluster that the routes name, with the place of its name.</summary>
     public static void CheckClusters(Scope scope, RouteConfiguration message, IReadOnlyCollection<string> known)
     {
+        MirrorPolicies.CheckClusters(scope, message.RequestMirrorPolicies, Check);
         for (int h = 0; h < message.VirtualHosts.Count; h++)
         {
             VirtualHost host = message.VirtualHosts[h];
             Scope hostAt = scope.In("virtual_hosts", h, host);
+            MirrorPolicies.CheckClusters(hostAt, host.RequestMirrorPolicies, Check);
             for (int r = 0; r < host.Routes.Count; r++)
             {
                 if (host.Routes[r].Route_ is not { } action) continue;
                 Scope at = hostAt.In("routes", r, host.Routes[r]).In("route", action);
+                MirrorPolicies.CheckClusters(at, action.RequestMirrorPolicies, Check);
                 if (action.ClusterSpecifierCase == RouteAction.ClusterSpecifierOneofCase.Cluster) Check(at, "cluster", action.Cluster);
                 for (int c = 0; c < (action.WeightedClusters?.Clusters.Count ?? 0); c++)
                 {
@@ -121,6 +125,7 @@ internal static class RouteReader
             IncludeAttemptCountInResponse = host.IncludeAttemptCountInResponse,
             Filters = HttpFilters.PerRoute(scope, host.TypedPerFilterConfig),
             RateLimits = RateLimits.Read(scope, host.RateLimits),
+            Mirrors = MirrorPolicies.Read(scope, host.RequestMirrorPolicies),
         };
     }
 

@@ -16,10 +16,10 @@ internal static class OriginalDst
     /// <param name="worker">The worker.</param>
     /// <param name="connection">The downstream connection.</param>
     /// <param name="request">The request, where there is one.</param>
-    public static Host? Pick(Cluster cluster, Worker worker, ListenerConnection connection, IRequestInfo? request)
+    public static Host? Pick(Cluster cluster, Worker worker, ListenerConnection? connection, IRequestInfo? request)
     {
         ClusterConfig config = cluster.Config;
-        SockAddr? address = connection.Info?.Destination;
+        SockAddr? address = connection?.Info?.Destination;
         if (config.OriginalDstHeader is { } header)
         {
             if (request is null || !request.TryGetHeader(HeaderSource.Request, Encoding.ASCII.GetBytes(header), out ReadOnlySpan<byte> value)) return Invalid(cluster, worker);

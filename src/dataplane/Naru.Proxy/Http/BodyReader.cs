@@ -40,6 +40,9 @@ internal enum FillResult
     Cancelled,
 }
 
+/// <summary>Takes bytes that are good for the time of the call.</summary>
+internal delegate void BytesTaker(ReadOnlySpan<byte> bytes);
+
 internal sealed partial class BodyReader
 {
     private const int MaxTrailerBytes = 8 * 1024;
@@ -159,6 +162,15 @@ internal sealed partial class BodyReader
     /// <summary>Whether all of it that was taken can be had again: it is kept while it is short and no answer has begun, so that a
     /// request whose body comes behind its head (every gRPC call) can be sent anew when nobody has processed it.</summary>
     public bool MayReplay => !_touched || (_keeps && !_decodes && (IsWhole || _stream is null or { IsReset: false }));
+
+    /// <summary>The whole body is here and kept.</summary>
+    public bool IsKept => _keeps && IsWhole && !_decodes;
+
+    /// <summary>Hands what is kept out, from the first byte on, without taking it.</summary>
+    public void CopyTo(BytesTaker taker)
+    {
+        foreach (IoBuffer kept in _kept) taker(kept.Filled);
+    }
 
     /// <summary>Begins again at the first byte; only after <see cref="MayReplay"/>.</summary>
     public void Rewind()

@@ -71,7 +71,7 @@ internal static class Delivery
             ResponseWriter.WriteUpstream(x, ref down, rb, answer.Framing, body);
             rb.Start += answer.Head!.Length;
             x.ResponseStarted = true;
-            x.RequestBody.StopKeeping();
+            if (x.Mirrors.Count == 0) x.RequestBody.StopKeeping();
             bool whole = answer.Framing.Body == BodyKind.None || AppendWholeBody(x, down, answer);
             bool chunked = body == BodyKind.Chunked && !x.IsHead && !whole;
             return await x.Down.PumpAsync(x, answer.Body, down, whole, chunked);

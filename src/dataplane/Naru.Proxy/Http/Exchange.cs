@@ -48,6 +48,9 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public readonly LineBuffer ResponseTrailerCopy = new();
     public readonly List<Host> Tried = [];
 
+    /// <summary>Copies of it that wait for its body.</summary>
+    public readonly List<Mirror> Mirrors = [];
+
     public Exchange(Worker worker)
     {
         Worker = worker;
@@ -55,7 +58,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
         Try = new Attempt(this);
     }
 
-    /// <summary>The client's side, and the connection that it is (HTTP/1) or rides on.</summary>
+    /// <summary>The client's side, and the connection that it is (HTTP/1) or rides on; none of a side call.</summary>
     public IDownstream Down = null!;
     public ListenerConnection Connection = null!;
 
@@ -199,10 +202,10 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public RequestView View => new() { Headers = RequestHeaders, Path = Path, Query = Query, IsConnect = IsConnect };
 
     /// <summary>Makes it ready for a head that was just parsed.</summary>
-    public void Begin(IDownstream down, ListenerConnection connection, HttpManager manager, IoBuffer buffer, int headOffset, long startTicks)
+    public void Begin(IDownstream down, ListenerConnection? connection, HttpManager manager, IoBuffer buffer, int headOffset, long startTicks)
     {
         Down = down;
-        Connection = connection;
+        Connection = connection!;
         Manager = manager;
         In = buffer;
         _facts = new RequestFacts(connection, headOffset, startTicks, manager.Logs.Length > 0);

@@ -13,7 +13,7 @@ using Naru.Telemetry;
 namespace Naru.Proxy.Http;
 
 /// <summary>Facts of the request: taken from its head when that is looked over, and read by everybody afterwards.</summary>
-internal struct RequestFacts(ListenerConnection connection, int headOffset, long startTicks, bool logged)
+internal struct RequestFacts(ListenerConnection? connection, int headOffset, long startTicks, bool logged)
 {
     public readonly long StartTicks = startTicks;
 
@@ -22,7 +22,7 @@ internal struct RequestFacts(ListenerConnection connection, int headOffset, long
     public readonly bool WantAccessLog = logged;
 
     /// <summary>The client speaks TLS, or a trusted proxy in front says that it does.</summary>
-    public bool IsHttps = connection.Tls is not null;
+    public bool IsHttps = connection?.Tls is not null;
 
     /// <summary>The target says what the scheme is.</summary>
     public bool TargetHasScheme;

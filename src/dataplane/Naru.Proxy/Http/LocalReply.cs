@@ -51,7 +51,7 @@ internal static class LocalReply
     // A sidecar whose own service took no connection, or died with a request that may be repeated by its method, tells the one that asked: to
     // it that is as good as no connection at all, and it may go to another endpoint though its policy names no status (decision 0008).
     private static bool MayRepeat(Exchange x, Reason reason) =>
-        x.Connection.Listener.Config.Direction == TrafficDirection.Inbound
+        x.Connection is { Listener.Config.Direction: TrafficDirection.Inbound }
         && ((reason.Flags & ResponseFlags.UpstreamConnectionFailure) != 0 ? x.Attempts == 1 || x.IsIdempotent
             : (reason.Flags & ResponseFlags.UpstreamConnectionTermination) != 0 && x.IsIdempotent);
 

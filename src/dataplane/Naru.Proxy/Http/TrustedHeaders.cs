@@ -102,7 +102,7 @@ internal static class TrustedHeaders
         if (config.UseRemoteAddress && !config.SkipXffAppend)
         {
             SockAddr peer = x.Connection.Peer;
-            byte[]? machine = ClientAddress.IsLoopback(peer) ? s_machine.Value : null;
+            byte[]? machine = ClientAddress.IsLoopback(peer) ? Machine : null;
             head.Join("x-forwarded-for"u8, machine ?? text[..peer.FormatAddress(text)], ","u8);
         }
         else if (hasAddresses)
@@ -121,7 +121,9 @@ internal static class TrustedHeaders
         if (certificate.Length > 0) head.Join("x-forwarded-client-cert"u8, certificate, ","u8);
     }
 
-    // An address of this machine that others may know it by: a peer on loopback is told by it (Envoy: x-forwarded-for). Null for none.
+    /// <summary>An address of this machine that others may know it by: a peer on loopback is told by it (Envoy: x-forwarded-for). Null for none.</summary>
+    public static byte[]? Machine => s_machine.Value;
+
     private static readonly Lazy<byte[]?> s_machine = new(static () => NetworkInterface.GetAllNetworkInterfaces()
         .Where(i => i.OperationalStatus == OperationalStatus.Up && i.NetworkInterfaceType != NetworkInterfaceType.Loopback)
         .SelectMany(i => i.GetIPProperties().UnicastAddresses)

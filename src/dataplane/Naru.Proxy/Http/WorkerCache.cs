@@ -4,6 +4,7 @@ using System.Runtime.CompilerServices;
 using System.Text;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
+using Naru.Proxy.Upstreams;
 
 namespace Naru.Proxy.Http;
 
@@ -16,6 +17,7 @@ internal sealed class WorkerCache
     private readonly Pool<Exchange> _exchanges;
     private readonly byte[] _date = Encoding.ASCII.GetBytes("date: Thu, 01 Jan 1970 00:00:00 GMT\r\n");
     private readonly Pool<Http2Stream> _streams = new(() => new Http2Stream());
+    private readonly Pool<SideCall> _sideCalls;
     private IoBuffer? _scratch;
     private long _dateValidUntil;
 
@@ -23,6 +25,8 @@ internal sealed class WorkerCache
     {
         _worker = worker;
         _exchanges = new Pool<Exchange>(() => new Exchange(worker));
+        _sideCalls = new Pool<SideCall>(() => new SideCall(worker));
+        worker.Ledger.Add("side_calls_active", () => _sideCalls.Active);
         worker.Ledger.Add("exchanges_active", () => _exchanges.Active);
         worker.Ledger.Add("exchanges_returned_twice", () => _exchanges.Refused);
         worker.Ledger.Add("streams_active", () => _streams.Active);
@@ -46,6 +50,10 @@ internal sealed class WorkerCache
 
     /// <summary>Counts an exchange as returned and gives it to nobody any more.</summary>
     public void Drop(Exchange x) => _exchanges.Drop(x);
+
+    public SideCall RentSideCall() => _sideCalls.Rent();
+
+    public void Return(SideCall call, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) => _sideCalls.Return(call, file, line);
 
     public Http2Stream RentStream() => _streams.Rent();
 

@@ -2,11 +2,13 @@
 // exact name, then the longest *suffix, then the longest prefix*, then *; inside a host the first route that matches.
 using System.Collections.Concurrent;
 using System.Collections.Frozen;
+using System.Collections.Immutable;
 using System.Text;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Http;
+using Naru.Proxy.Upstreams;
 
 namespace Naru.Proxy.Routing;
 
@@ -214,6 +216,8 @@ internal sealed class ForwardAction
         RateLimits = [.. config.RateLimits.Select(l => new RateLimitPolicy(l))];
         VirtualHostRateLimits = [.. host.RateLimits.Select(l => new RateLimitPolicy(l))];
         Retry = config.RetryPolicy ?? host.RetryPolicy;
+        ImmutableArray<MirrorPolicyConfig> mirrors = !config.Mirrors.IsEmpty ? config.Mirrors : !host.Mirrors.IsEmpty ? host.Mirrors : table.Mirrors;
+        Mirrors = mirrors.IsEmpty ? null : [.. mirrors.Select(m => new MirrorPolicy(m, clusters))];
         PrefixRewrite = config.PrefixRewrite is { } rewrite ? Encoding.UTF8.GetBytes(PathRewrite.Rooted(rewrite)) : null;
         TimeoutMs = config.StreamLimits is null && config.Timeout is { } timeout ? (long)timeout.TotalMilliseconds : 0;
         PerTryMs = Retry?.PerTryTimeout is { } perTry ? (long)perTry.TotalMilliseconds : 0;
@@ -227,6 +231,9 @@ internal sealed class ForwardAction
     public RetryPolicyConfig? Retry { get; }
     public byte[]? PrefixRewrite { get; }
     public byte[]? HostRewriteHeader { get; }
+
+    /// <summary>Where copies of its requests go; null for nowhere.</summary>
+    public MirrorPolicy[]? Mirrors { get; }
 
     /// <summary>Its own descriptors for rate limits.</summary>
     public RateLimitPolicy[] RateLimits { get; }

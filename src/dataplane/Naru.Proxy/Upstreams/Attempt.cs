@@ -42,7 +42,8 @@ internal sealed class Attempt(Exchange x)
     /// <param name="fresh">Only a new connection will do.</param>
     public ValueTask<AttemptEnd> RunAsync(ForwardAction? action, bool fresh)
     {
-        Wanted wanted = x.IsConnect && action is { Config.TerminatesConnect: true } ? Wanted.Bytes : State.Cluster!.SpeaksHttp2(x, State.Pool!) ? Wanted.Http2 : Wanted.Http1;
+        Wanted wanted = x.IsConnect && action is { Config.TerminatesConnect: true } ? Wanted.Bytes
+            : State.Cluster!.SpeaksHttp2(x, State.Pool!) ? Wanted.Http2 : Wanted.Http1;
         UpstreamPeer peer = UpstreamPeer.Of(State.Cluster!, State.Host!, State.Pool!, x);
         return Connect.TryTake(this, peer, wanted, fresh) ? ExchangeAsync(wanted) : ConnectAndExchangeAsync(peer, wanted, fresh);
     }
@@ -65,7 +66,7 @@ internal sealed class Attempt(Exchange x)
         return new AttemptEnd(AttemptKind.Answered);
     }
 
-    /// <summary>Its own time is up: it ends, and the exchange does not. By then the whole request was sent, so nobody waits for the client.</summary>
+    /// <summary>Its own time is up: it ends, not the exchange. By then the whole request was sent, so nobody waits for the client.</summary>
     public void TimeOut()
     {
         State.TimedOut = true;
@@ -80,12 +81,14 @@ internal sealed class Attempt(Exchange x)
         connection?.Cancel();
     }
 
-    /// <summary>Ends what it still does and gives everything back: the request's pump, its buffers, its connection or its stream. The second
-    /// call does nothing.</summary>
+    /// <summary>Ends what it still does and gives everything back: the request's pump, its buffers, its connection or its stream. The
+    /// second call does nothing.</summary>
     /// <param name="use">What became of the answer.</param>
     /// <returns>Whether the whole request went out.</returns>
     public ValueTask<bool> FinishAsync(AnswerUse use) =>
-        State.IsFinished ? new ValueTask<bool>(false) : State.IsPumping ? StopAndReleaseAsync(use) : new ValueTask<bool>(Release(use, requestDone: true));
+        State.IsFinished ? new ValueTask<bool>(false)
+        : State.IsPumping ? StopAndReleaseAsync(use)
+        : new ValueTask<bool>(Release(use, requestDone: true));
 
     // The pump may wait on either side; nothing that it uses goes back before it has ended.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
@@ -94,7 +97,8 @@ internal sealed class Attempt(Exchange x)
         State.IsPumping = false;
         // A request that is still on its way when its answer is complete is not waited for.
         bool buffered = x.RequestBodyBuffered;
-        if (use == AnswerUse.Taken && !buffered && !x.RequestBody.Done) x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.RqResponseBeforeComplete]++;
+        if (use == AnswerUse.Taken && !buffered && !x.RequestBody.Done)
+            x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.RqResponseBeforeComplete]++;
         bool requestDone = false;
         try
         {
@@ -145,7 +149,8 @@ internal sealed class Attempt(Exchange x)
     private bool MayReuse(UpstreamConnection up)
     {
         Http1Framing framing = State.Answer.Framing;
-        if (framing.Close || framing.Body == BodyKind.UntilClose || (Head.Minor == 0 && !framing.KeepAlive) || x.Abort != AbortReason.None) return false;
+        if (framing.Close || framing.Body == BodyKind.UntilClose || (Head.Minor == 0 && !framing.KeepAlive)) return false;
+        if (x.Abort != AbortReason.None) return false;
         int most = State.Cluster!.Config.MaxRequestsPerConnection;
         return most == 0 || up.Served + 1 < most;
     }

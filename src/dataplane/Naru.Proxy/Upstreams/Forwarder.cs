@@ -18,26 +18,41 @@ internal static class Forwarder
     private const int MostResends = 4;
 
     /// <summary>Answers the request from its cluster; false when the downstream connection must close.</summary>
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public static async ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action, Cluster cluster)
+    public static ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action, Cluster cluster)
     {
-        Worker worker = x.Worker;
-        ClusterSlot slot = cluster.Slot;
-        long[] stats = slot.Stats!.Shard(worker.Index);
-
         Prepare(x, action);
         if (x.Web == GrpcWebForm.Text && x.RequestBodyBuffered && x.Framing.Body == BodyKind.Length && !GrpcWeb.Decode(x))
         {
             PassBody(x);
-            return await LocalReply.SendAsync(x, Reasons.BadBase64);
+            return LocalReply.SendAsync(x, Reasons.BadBase64);
         }
+        return TryAsync(x, action, cluster);
+    }
+
+    /// <summary>Has a request of our own answered, which is all here: no route has a say in it.</summary>
+    /// <param name="x">Its exchange.</param>
+    /// <param name="cluster">Who is asked.</param>
+    /// <param name="timeoutMs">Time for all of it; 0 is no bound.</param>
+    public static ValueTask<bool> AskAsync(Exchange x, Cluster cluster, long timeoutMs)
+    {
+        x.TimeoutMs = timeoutMs;
+        RequestEnded(x);
+        return TryAsync(x, null, cluster);
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<bool> TryAsync(Exchange x, ForwardAction? action, Cluster cluster)
+    {
+        Worker worker = x.Worker;
+        ClusterSlot slot = cluster.Slot;
+        long[] stats = slot.Stats!.Shard(worker.Index);
         if (x.Abort != AbortReason.None)
         {
             bool goesOn = await AbortedAsync(x, stats);
             x.RequestBody.Forget();
             return goesOn;
         }
-        if (!Breakers.TryEnter(cluster, worker, Resource.Requests, action.Config.Priority, out Permit request))
+        if (!Breakers.TryEnter(cluster, worker, Resource.Requests, x.Priority, out Permit request))
         {
             x.Attempts = 1;
             bool goesOn = await EndAsync(x, Reasons.Overflow, "max_requests");
@@ -48,6 +63,7 @@ internal static class Forwarder
         {
             int resent = 0;
             bool fresh = false;
+            if (action is { Mirrors: { } mirrors }) Mirrors.Begin(x, mirrors);
             while (true)
             {
                 // A cluster that was removed meanwhile serves to the end those who found it.
@@ -65,7 +81,7 @@ internal static class Forwarder
                 AttemptEnd end = default;
                 try
                 {
-                    RouteHeaders.ApplyToTry(x, action);
+                    if (action is not null) RouteHeaders.ApplyToTry(x, action);
                     // They may change the head, and that is all: what a try sends is decided.
                     if (cluster.Filters is { } filters) await x.BeginUpstreamFilters(filters.Default).RequestAsync(x, 0);
                     end = await attempt.RunAsync(action, fresh);
@@ -117,6 +133,7 @@ internal static class Forwarder
         }
         finally
         {
+            if (x.Mirrors.Count > 0) Mirrors.End(x);
             x.RequestBody.Forget();
             request.Dispose();
             x.RetryPermit.Dispose();
@@ -177,7 +194,8 @@ internal static class Forwarder
         RouteHeaders.ApplyToRequest(x, action);
         if (x.RequestBodyBuffered) RequestEnded(x);
         else if (x.Manager.RequestMs > 0) x.Deadlines.Request = worker.Now + x.Manager.RequestMs;
-        if (x.Web != GrpcWebForm.Text && (x.SpeaksHttp2 || x.IsIdempotent || x.Retry is not null)) x.RequestBody.Keep();
+        if (action.Mirrors is not null) x.RequestBody.Keep(Mirrors.MostKept);
+        else if (x.Web != GrpcWebForm.Text && (x.SpeaksHttp2 || x.IsIdempotent || x.Retry is not null)) x.RequestBody.Keep();
         if (x.Web == GrpcWebForm.Text && !x.RequestBodyBuffered) x.RequestBody.DecodeBase64();
         if (x.IsDownstreamEnded && x.Abort == AbortReason.None) x.Abort = AbortReason.DownstreamGone;
     }
@@ -206,6 +224,7 @@ internal static class Forwarder
                 attempt.State.RequestSent = true;
                 RequestEnded(x);
                 StartTry(x);
+                Mirrors.BodyCame(x);
                 break;
             case PumpResult.SourceEnded:
                 x.GiveUp(AbortReason.DownstreamGone);

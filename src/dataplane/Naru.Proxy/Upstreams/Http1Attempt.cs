@@ -32,7 +32,8 @@ internal static class Http1Attempt
             bool ok = up.SendNow(o) ?? await up.SendAllAsync(o);
             sent = o.Count < bytes;
             if (ok && !whole) ok = await SendBufferedBodyAsync(x, up);
-            if (!ok && (x.Abort != AbortReason.None || attempt.State.TimedOut || !up.MayRead)) return Failed(x, attempt, stats, AttemptKind.Reset, reused, sent);
+            if (!ok && (x.Abort != AbortReason.None || attempt.State.TimedOut || !up.MayRead))
+                return Failed(x, attempt, stats, AttemptKind.Reset, reused, sent);
             worker.Buffers.Return(o);
             attempt.State.Out = null;
         }
@@ -74,15 +75,20 @@ internal static class Http1Attempt
                 x.Touch();
             }
             // Half a head is no answer, and not nothing.
-            else if (n != TcpSocket.WouldBlock) return Failed(x, attempt, stats, rb.IsEmpty ? AttemptKind.Reset : AttemptKind.Malformed, reused, sent);
+            else if (n != TcpSocket.WouldBlock)
+            {
+                return Failed(x, attempt, stats, rb.IsEmpty ? AttemptKind.Reset : AttemptKind.Malformed, reused, sent);
+            }
         }
 
         Http1Error error = Http1Framing.OfResponse(rb.Filled[..head.Length], head, x.IsHead, out Http1Framing framing);
         if (error != Http1Error.None) return Failed(x, attempt, stats, AttemptKind.Malformed, reused, sent);
-        if (head.Status == 101 && (!x.IsUpgrade || x.IsConnect || !Tunnel.IsAnswered(x, head, rb, framing))) return Failed(x, attempt, stats, AttemptKind.UpgradeRefused, reused, sent);
+        if (head.Status == 101 && (!x.IsUpgrade || x.IsConnect || !Tunnel.IsAnswered(x, head, rb, framing)))
+            return Failed(x, attempt, stats, AttemptKind.UpgradeRefused, reused, sent);
         // To a client of HTTP/2 any 2xx would say that its tunnel stands (RFC 8441 5), and content would pass for the tunnel's bytes.
         bool good = head.Status is >= 200 and < 300;
-        if (good && x.IsUpgrade && !x.IsConnect && x.SpeaksHttp2) return Failed(x, attempt, stats, AttemptKind.UpgradeRefused, reused, sent);
+        if (good && x.IsUpgrade && !x.IsConnect && x.SpeaksHttp2)
+            return Failed(x, attempt, stats, AttemptKind.UpgradeRefused, reused, sent);
         attempt.State.In = null;
         attempt.Body.Start(worker, up, rb, framing.Body, framing.ContentLength, pinned: false);
         attempt.State.Answer = new Answer(head, rb, framing, attempt.Body, null, head.Status == 101 || (x.IsConnect && good));
@@ -128,12 +134,14 @@ internal static class Http1Attempt
         return true;
     }
 
-    private static unsafe int SendPart(Exchange x, UpstreamConnection up, int from, int length) => up.Send(x.In.Memory + x.In.Start + from, length);
+    private static unsafe int SendPart(Exchange x, UpstreamConnection up, int from, int length) =>
+        up.Send(x.In.Memory + x.In.Start + from, length);
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, Attempt attempt, UpstreamConnection up, IoBuffer o)
     {
-        PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, BodySink.To(up, o, x.Framing.Body == BodyKind.Chunked || x.Web == GrpcWebForm.Text));
+        bool chunked = x.Framing.Body == BodyKind.Chunked || x.Web == GrpcWebForm.Text;
+        PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, BodySink.To(up, o, chunked));
         Forwarder.RequestPumped(x, attempt, result);
         return result;
     }

@@ -12,9 +12,13 @@ namespace Naru.Proxy.Upstreams;
 /// <param name="Source">How its address becomes the connection's; null does not.</param>
 internal sealed record UpstreamOrigin(int ProxyVersion, SockAddr Client, SockAddr Destination, OriginalSrcConfig? Source)
 {
+    // Of requests that no client made.
+    private static readonly UpstreamOrigin?[] s_unknown = [null, new(1, default, default, null), new(2, default, default, null)];
+
     /// <summary>Null, as nearly always: the endpoint sees us.</summary>
-    public static UpstreamOrigin? Of(int proxyVersion, ListenerConnection connection)
+    public static UpstreamOrigin? Of(int proxyVersion, ListenerConnection? connection)
     {
+        if (connection is null) return proxyVersion == 0 ? null : s_unknown[proxyVersion];
         OriginalSrcConfig? source = connection.Info?.OriginalSource;
         if (proxyVersion == 0 && source is null) return null;
         if (connection.Origin is { } made && made.ProxyVersion == proxyVersion) return made;

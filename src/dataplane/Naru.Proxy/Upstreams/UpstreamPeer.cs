@@ -19,7 +19,7 @@ internal readonly record struct UpstreamPeer(TlsClientSlot? Tls, string? Sni, st
     /// <summary>The peer for a connection (layer 4).</summary>
     public static UpstreamPeer Of(Cluster cluster, Host host, HostPool pool, ListenerConnection connection) => Of(cluster, host, pool, connection, null);
 
-    private static UpstreamPeer Of(Cluster cluster, Host host, HostPool pool, ListenerConnection connection, Exchange? x)
+    private static UpstreamPeer Of(Cluster cluster, Host host, HostPool pool, ListenerConnection? connection, Exchange? x)
     {
         Transport transport = host.Transport ?? cluster.Transports.Nameless;
         UpstreamOrigin? origin = UpstreamOrigin.Of(transport.ProxyProtocol, connection);

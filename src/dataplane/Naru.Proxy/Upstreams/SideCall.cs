@@ -1,0 +1,232 @@
+// A request of the proxy's own, or a copy of one: the same attempt on the same pools and breakers as everybody's, with nobody downstream.
+// It is its exchange's client itself: it takes the answer in, up to a limit, or only past. Rented from the worker.
+using System.Runtime.CompilerServices;
+using Naru.Http.Http1;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+using Naru.Proxy.Routing;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Upstreams;
+
+/// <summary>How a side call ended.</summary>
+internal enum SideEnd : byte
+{
+    /// <summary>An endpoint answered, and all of it was taken.</summary>
+    Answered,
+
+    /// <summary>None did; see the reason.</summary>
+    NoAnswer,
+
+    /// <summary>The answer ended before its end.</summary>
+    Cut,
+
+    /// <summary>It is longer than wanted.</summary>
+    TooLarge,
+}
+
+/// <summary>What came of a side call.</summary>
+/// <param name="End">How it ended.</param>
+/// <param name="Status">The answer's status; what a client would have been told where there was none.</param>
+/// <param name="Why">Why there was no answer.</param>
+internal readonly record struct SideAnswer(SideEnd End, int Status, Reason? Why);
+
+internal sealed class SideCall(Worker worker) : IDownstream, IPooled
+{
+    private const int MaxHeadBytes = 1024 * 1024, MaxFields = 10_000;
+
+    // Of no listener: what the connection manager adds to messages of clients is not added here, and nothing is counted for anybody.
+    private static readonly WorkerLocal<HttpManager> s_manager = new(static worker => new HttpManager(
+        new HttpConnectionManagerConfig
+        {
+            StatPrefix = "side",
+            ServerHeader = ServerHeaderTransformation.PassThrough,
+            AllowCustomMethods = true,
+            SuppressEnvoyHeaders = true,
+            StreamIdleTimeout = null,
+        },
+        new StatRegistry(worker.Index).Block("http.side", HttpStats.Schema), null, null, []));
+
+    private readonly LineBuffer _head = new(), _body = new(), _trailers = new();
+    private IoBuffer _request = null!;
+    private int _most;
+    private bool _keeps, _cut, _tooLarge;
+
+    bool IPooled.IsRented { get; set; }
+
+    /// <summary>One to be filled; <see cref="Return"/> gives it back.</summary>
+    /// <param name="worker">Whose.</param>
+    public static SideCall Rent(Worker worker)
+    {
+        SideCall call = worker.Cache.RentSideCall();
+        call._request = worker.Buffers.Rent();
+        call.SpeaksHttp2 = true;
+        return call;
+    }
+
+    /// <summary>Gives it back, and what it holds.</summary>
+    public void Return()
+    {
+        worker.Buffers.Return(_request);
+        _request = null!;
+        worker.Cache.Return(this);
+    }
+
+    /// <summary>Whether a cluster that speaks what its clients speak is to speak HTTP/2.</summary>
+    public bool SpeaksHttp2 { get; set; } = true;
+
+    /// <summary>The answer's head as HTTP/1 has it, without what belonged to its connection.</summary>
+    public ReadOnlySpan<byte> Head => _head.Written;
+
+    /// <summary>The answer's body, where it was to be kept.</summary>
+    public ReadOnlySpan<byte> Body => _body.Written;
+
+    /// <summary>Looks up a field of the answer's head, or of its trailers; <paramref name="name"/> in lower case.</summary>
+    public bool TryGet(ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value) =>
+        ResponseWriter.FindHeader(_head.Written, name, out value) || ResponseWriter.FindHeader(_trailers.Written, name, out value);
+
+    /// <summary>Adds to the request: its head as HTTP/1 has it, with <c>content-length</c> where it has a body, and then all of that.</summary>
+    public void Append(ReadOnlySpan<byte> bytes)
+    {
+        if (_request.Room < bytes.Length) _request = worker.Buffers.Grow(_request, bytes.Length);
+        _request.Append(bytes);
+    }
+
+    /// <summary>Asks, and takes the answer.</summary>
+    /// <param name="target">The cluster.</param>
+    /// <param name="timeoutMs">Time for all of it; 0 is no bound.</param>
+    /// <param name="most">Most bytes of the answer's body.</param>
+    /// <param name="keeps">Whether its body is wanted.</param>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public async ValueTask<SideAnswer> RunAsync(WeightedTarget target, long timeoutMs, int most, bool keeps)
+    {
+        (_most, _keeps, _cut, _tooLarge) = (most, keeps, false, false);
+        _head.Clear();
+        _body.Clear();
+        _trailers.Clear();
+        Exchange x = worker.Cache.RentExchange();
+        bool sound = false;
+        try
+        {
+            x.Head.StartRequest();
+            x.Head.Parse(_request.Filled, MaxHeadBytes, MaxFields);
+            x.Begin(this, null, s_manager.Of(worker), _request, _request.Start, worker.Ticks);
+            SideAnswer answer;
+            if (RequestCheck.Refusal(x) is { } refusal)
+            {
+                answer = new SideAnswer(SideEnd.NoAnswer, refusal.Status, refusal);
+            }
+            else if (target.Slot.Current is not { } cluster)
+            {
+                answer = new SideAnswer(SideEnd.NoAnswer, Reasons.NoCluster.Status, Reasons.NoCluster);
+            }
+            else
+            {
+                _request.Start += x.Head.Length;
+                x.StartRequestBody();
+                x.Target = target;
+                await Forwarder.AskAsync(x, cluster, timeoutMs);
+                answer = new SideAnswer(EndOf(x), x.Status, x.Reason);
+            }
+            sound = true;
+            return answer;
+        }
+        finally
+        {
+            x.End();
+            if (sound) worker.Cache.Return(x);
+            else worker.Cache.Drop(x);
+        }
+    }
+
+    private SideEnd EndOf(Exchange x) =>
+        _tooLarge ? SideEnd.TooLarge : _cut ? SideEnd.Cut : x.Reason is not null ? SideEnd.NoAnswer : SideEnd.Answered;
+
+    bool IDownstream.IsOpen => true;
+
+    bool IDownstream.HasEnded => false;
+
+    // The whole request is here from the start.
+    void IDownstream.StartBody(Exchange x, BodyKind kind, long length) =>
+        throw new InvalidOperationException("a side call has no tunnel and no body that comes later");
+
+    bool IDownstream.SendInterim(ReadOnlySpan<byte> head) => true;
+
+    // What is not the end is an interim head.
+    ValueTask<bool> IDownstream.SendAsync(IoBuffer o, int headBytes, bool end)
+    {
+        if (end) Take(o, headBytes);
+        return new ValueTask<bool>(!_tooLarge);
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    async ValueTask<PumpResult> IDownstream.PumpAsync(Exchange x, BodyReader from, IoBuffer o, bool whole, bool chunked)
+    {
+        Take(o, (int)x.HeadBytesSent);
+        while (!whole && !_tooLarge)
+        {
+            switch (from.Next())
+            {
+                case BodyEvent.Data:
+                    Take(from);
+                    break;
+                case BodyEvent.NeedMore:
+                    switch (await from.FillAsync())
+                    {
+                        case FillResult.Filled: x.Touch(); break;
+                        case FillResult.Cancelled: return PumpResult.Cancelled;
+                        default: return PumpResult.SourceEnded;
+                    }
+                    break;
+                case BodyEvent.End:
+                    TakeTrailers(from);
+                    return PumpResult.Done;
+                default:
+                    return PumpResult.SourceRefused;
+            }
+        }
+        return _tooLarge ? PumpResult.SinkFailed : PumpResult.Done;
+    }
+
+    private void Take(IoBuffer o, int headBytes)
+    {
+        _head.Append(o.Filled[..headBytes]);
+        TakeBody(o.Filled[headBytes..]);
+        o.Clear();
+    }
+
+    private unsafe void Take(BodyReader from) => TakeBody(new ReadOnlySpan<byte>(from.PieceBytes, from.PieceLength));
+
+    private void TakeBody(ReadOnlySpan<byte> bytes)
+    {
+        _most -= bytes.Length;
+        _tooLarge = _most < 0;
+        if (_keeps && !_tooLarge) _body.Append(bytes);
+    }
+
+    private void TakeTrailers(BodyReader from)
+    {
+        if (!_keeps || from.ReceivedTrailers.Count == 0) return;
+        _trailers.Append("\r\n"u8);
+        _trailers.Append(from.TrailerBytes);
+    }
+
+    void IDownstream.EndSending()
+    {
+    }
+
+    bool IDownstream.GoesOnAfter(Exchange x) => true;
+
+    // Nothing is waited for on this side.
+    void IDownstream.Cancel()
+    {
+    }
+
+    void IDownstream.Uncancel()
+    {
+    }
+
+    void IDownstream.Cut(bool endsWithClose) => _cut = true;
+}
