@@ -1,6 +1,7 @@
 // A connection that only checks: no pool, no circuit breaker, no statistics of traffic. One deadline for all that is done on it.
 using System.Runtime.CompilerServices;
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 using Naru.Proxy.Tls;
 using Naru.Proxy.Upstreams;
@@ -15,7 +16,7 @@ internal enum CheckProtocol
     Http2,
 }
 
-internal sealed class CheckConnection(Worker worker) : SecureSocket(worker)
+internal sealed class CheckConnection(Worker worker) : SecureSocket(worker), IHttp2Owner
 {
     private bool _timedOut, _idle;
 
@@ -107,6 +108,23 @@ internal sealed class CheckConnection(Worker worker) : SecureSocket(worker)
         if (IsOpen && !Dead && IsQuiet()) return true;
         Close();
         return false;
+    }
+
+    // One deadline bounds all that a session could wait for.
+    void IHttp2Owner.SetTimer(long due)
+    {
+    }
+
+    bool IHttp2Owner.IsRetired => false;
+
+    int IHttp2Owner.AssumedStreams { get; set; } = 1;
+
+    void IHttp2Owner.OnRoom()
+    {
+    }
+
+    void IHttp2Owner.OnEnding(Http2ClientSession session)
+    {
     }
 
     protected override void OnUnexpectedReadable()

@@ -20,6 +20,7 @@ internal sealed class HostCheck : ITimerOwner
     private readonly CheckVerdict _verdict;
     private readonly CheckHead? _head;
     private readonly byte[] _request = [];
+    private readonly byte[]? _message;
     private readonly bool _http2;
     private CheckConnection? _connection;
     private volatile bool _failed = true, _pending = true, _stopped;
@@ -42,7 +43,8 @@ internal sealed class HostCheck : ITimerOwner
         if (config.Http is { } http) _head = new CheckHead(http, asked.Length > 0 ? asked : http.Host.Length > 0 ? http.Host : cluster, config.ReuseConnection);
         if (config.Grpc is { } grpc) _head = new CheckHead(grpc, asked.Length > 0 ? asked : grpc.Authority.Length > 0 ? grpc.Authority : cluster);
         _http2 = config.Grpc is not null || config.Http is { Http2: true };
-        if (_head is not null) _request = _http2 ? Http2Check.Request(_head, transport.Tls is not null, config.Grpc?.ServiceName) : Http1Check.Request(_head);
+        if (_head is not null) _request = _http2 ? Http2Check.Head(_head) : Http1Check.Request(_head);
+        if (config.Grpc is { } call) _message = Http2Check.Message(call.ServiceName);
     }
 
     public Host Host { get; }
@@ -143,7 +145,7 @@ internal sealed class HostCheck : ITimerOwner
     private async ValueTask<CheckAnswer> AskAsync(CheckConnection connection)
     {
         CheckAnswer answer = _config.Tcp is { } tcp ? await TcpCheck.RunAsync(connection, _worker, tcp)
-            : _http2 ? await Http2Check.RunAsync(connection, _worker, _request, _head!, _config.Grpc is not null)
+            : _http2 ? await Http2Check.RunAsync(connection, _worker, _slot.Name, _head!, _request, _message)
             : await Http1Check.RunAsync(connection, _worker, _request, _head!);
         if (connection.IsOpen) connection.Rest();
         return answer;

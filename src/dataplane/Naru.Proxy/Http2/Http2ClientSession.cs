@@ -3,11 +3,42 @@ using System.Runtime.CompilerServices;
 using Naru.Http.Http1;
 using Naru.Http.Http2;
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
+using Naru.Proxy.Tls;
 using Naru.Proxy.Upstreams;
 
 namespace Naru.Proxy.Http2;
+
+/// <summary>Whose connection it is: a pool's, or that of one who only wants to know how an endpoint is.</summary>
+internal interface IHttp2Owner
+{
+    /// <summary>Sets the one timer of the connection (worker ms, <see cref="TimerNode.Never"/> for none).</summary>
+    void SetTimer(long due);
+
+    /// <summary>No stream is to be opened any more: the endpoint has left its cluster.</summary>
+    bool IsRetired { get; }
+
+    /// <summary>Streams that a peer takes until it has said so.</summary>
+    int AssumedStreams { get; set; }
+
+    /// <summary>Something changed: there may be room for another stream, or settings are here.</summary>
+    void OnRoom();
+
+    /// <summary>It takes no new streams.</summary>
+    void OnEnding(Http2ClientSession session);
+}
+
+/// <param name="Name">Of the cluster, for the log.</param>
+/// <param name="Options">Settings and limits.</param>
+/// <param name="IdleMs">How long it may be without a stream.</param>
+/// <param name="MaxRequests">Streams it may carry in all; 0 is no bound.</param>
+internal readonly record struct Http2ClientTraits(string Name, Http2OptionsConfig Options, long IdleMs, int MaxRequests)
+{
+    public static Http2ClientTraits Of(Cluster cluster) =>
+        new(cluster.Config.Name, cluster.Config.Http2Options, cluster.IdleMs, cluster.Config.MaxRequestsPerConnection);
+}
 
 internal sealed class Http2ClientSession : Http2Session
 {
@@ -17,33 +48,37 @@ internal sealed class Http2ClientSession : Http2Session
 
     // What an endpoint began, a frame or a field section, must end in this time: nothing else can come before it does.
     private const long MaxUnitMs = 15_000;
-    private readonly UpstreamConnection _connection;
-    private readonly Cluster _cluster;
+    private readonly IHttp2Owner _owner;
+    private readonly Http2ClientTraits _traits;
     private readonly long[] _stats;
     private long _idleSince;
     private long _pingDue = TimerNode.Never;
     private long _pongDue = TimerNode.Never;
     private int _opened;
 
-    public Http2ClientSession(Worker worker, UpstreamConnection connection, Cluster cluster)
-        : base(worker, connection, cluster.Config.Http2Options, server: false, MaxResponseHeadBytes, MaxResponseFields)
+    /// <param name="worker">Its worker.</param>
+    /// <param name="socket">A connection on which nothing was said yet.</param>
+    /// <param name="owner">Whose it is.</param>
+    /// <param name="traits">What its cluster says.</param>
+    /// <param name="stats">Where it is counted, by <see cref="ClusterStats"/>.</param>
+    public Http2ClientSession(Worker worker, SecureSocket socket, IHttp2Owner owner, in Http2ClientTraits traits, long[] stats)
+        : base(worker, socket, traits.Options, server: false, MaxResponseHeadBytes, MaxResponseFields)
     {
-        _connection = connection;
-        _cluster = cluster;
-        _stats = cluster.Slot.Stats!.Shard(worker.Index);
+        _owner = owner;
+        _traits = traits;
+        _stats = stats;
         LastId = -1;
     }
 
     /// <summary>No new streams: the peer or we are about to end the connection.</summary>
     public bool IsEnding { get; private set; }
 
-    public UpstreamPeer Peer => _connection.Peer;
-
     /// <summary>Streams under way.</summary>
     public int Active => Streams.Count;
 
     /// <summary>Whether another stream may be opened.</summary>
-    public bool HasCapacity => !IsEnding && !IsDestroyed && Streams.Count < Math.Min(KnowsPeer ? PeerMaxStreams : _connection.Pool.Http2.AssumedStreams, Options.MaxConcurrentStreams);
+    public bool HasCapacity =>
+        !IsEnding && !IsDestroyed && Streams.Count < Math.Min(KnowsPeer ? PeerMaxStreams : _owner.AssumedStreams, Options.MaxConcurrentStreams);
 
     /// <summary>The peer has answered a request before: it is one that works.</summary>
     public bool HasAnswered { get; private set; }
@@ -71,21 +106,23 @@ internal sealed class Http2ClientSession : Http2Session
         return true;
     }
 
-    protected override string Description => $"HTTP/2 connection to cluster {_cluster.Config.Name}";
+    protected override string Description => $"HTTP/2 connection to cluster {_traits.Name}";
 
-    /// <summary>Opens a stream for an exchange.</summary>
-    /// <param name="x">The exchange.</param>
+    /// <summary>Opens a stream.</summary>
+    /// <param name="x">The exchange it is for, if it is for one.</param>
     /// <param name="head">Where the answer's head is to be parsed to.</param>
-    public Http2Stream Open(Exchange x, Http1Head head)
+    /// <param name="toHead">The request is HEAD: what its answer says of a length is not true of it.</param>
+    public Http2Stream Open(Exchange? x, Http1Head head, bool toHead)
     {
         Http2Stream stream = Worker.Cache.RentStream();
         LastId += 2;
         OpenWindows(stream, LastId);
         stream.Exchange = x;
         stream.Head = head;
+        stream.ToHead = toHead;
         Streams.Add(LastId, stream);
         _idleSince = TimerNode.Never;
-        int most = _cluster.Config.MaxRequestsPerConnection;
+        int most = _traits.MaxRequests;
         if ((most > 0 && ++_opened >= most) || LastId > MaxStreamId - 4)
         {
             if (most > 0) _stats[ClusterStats.CxMaxRequests]++;
@@ -99,7 +136,7 @@ internal sealed class Http2ClientSession : Http2Session
     {
         if (IsEnding) return;
         IsEnding = true;
-        _connection.Pool.Http2.Forget(this);
+        _owner.OnEnding(this);
         if (Streams.Count == 0) Socket.Cancel();
     }
 
@@ -142,7 +179,7 @@ internal sealed class Http2ClientSession : Http2Session
         stream.HeadBuffer = builder.Buffer;
         stream.HeadReady = true;
         HasAnswered = true;
-        bool bodyless = stream.Exchange is { IsHead: true } || head.Status is 204 or 304;
+        bool bodyless = stream.ToHead || head.Status is 204 or 304;
         stream.Expected = bodyless ? 0 : builder.ContentLength;
         Ready(stream);
         return !end || EndOf(stream);
@@ -160,15 +197,15 @@ internal sealed class Http2ClientSession : Http2Session
     protected override void OnSettings()
     {
         KnowsPeer = true;
-        _connection.Pool.Http2.AssumedStreams = PeerMaxStreams;
-        _connection.Pool.Http2.Wake();
+        _owner.AssumedStreams = PeerMaxStreams;
+        _owner.OnRoom();
     }
 
     protected override void OnGoAway(int lastId)
     {
         _stats[ClusterStats.CxCloseNotify]++;
         IsEnding = true;
-        _connection.Pool.Http2.Forget(this);
+        _owner.OnEnding(this);
         RefuseAbove(lastId);
         if (Streams.Count == 0) Socket.Cancel();
     }
@@ -177,7 +214,7 @@ internal sealed class Http2ClientSession : Http2Session
     {
         if (Streams.Count == 0)
         {
-            if (IsEnding || _connection.Pool.Retired)
+            if (IsEnding || _owner.IsRetired)
             {
                 Retire();
                 // What was said last must still leave.
@@ -188,7 +225,7 @@ internal sealed class Http2ClientSession : Http2Session
             NoteUnfinished();
             Rearm();
         }
-        _connection.Pool.Http2.Wake();
+        _owner.OnRoom();
     }
 
     protected override long UnitMs => MaxUnitMs;
@@ -198,8 +235,8 @@ internal sealed class Http2ClientSession : Http2Session
     private void Rearm()
     {
         long due = Math.Min(Math.Min(_pingDue, _pongDue), UnitDue);
-        if (_idleSince != TimerNode.Never) due = Math.Min(due, _idleSince + _cluster.IdleMs);
-        _connection.SetTimer(due);
+        if (_idleSince != TimerNode.Never) due = Math.Min(due, _idleSince + _traits.IdleMs);
+        _owner.SetTimer(due);
     }
 
     /// <summary>The connection's timer.</summary>
@@ -230,7 +267,7 @@ internal sealed class Http2ClientSession : Http2Session
             EndUnfinished();
             return;
         }
-        if (_idleSince != TimerNode.Never && now >= _idleSince + _cluster.IdleMs)
+        if (_idleSince != TimerNode.Never && now >= _idleSince + _traits.IdleMs)
         {
             _stats[ClusterStats.CxIdleTimeout]++;
             SendGoAway(0, Http2ErrorCode.NoError);
@@ -257,14 +294,14 @@ internal sealed class Http2ClientSession : Http2Session
     protected override void OnDestroyed()
     {
         IsEnding = true;
-        _connection.Pool.Http2.Forget(this);
+        _owner.OnEnding(this);
     }
 }
 
 /// <summary>A worker's HTTP/2 connections to one endpoint, and those who wait for one.</summary>
 internal sealed class Http2Pool(Worker worker)
 {
-    private readonly List<Http2ClientSession> _sessions = [];
+    private readonly List<(Http2ClientSession Session, UpstreamPeer Peer)> _sessions = [];
     private readonly Queue<PoolWaiter> _waiting = new();
 
     /// <summary>A connection is being made; others wait for it.</summary>
@@ -280,21 +317,21 @@ internal sealed class Http2Pool(Worker worker)
     public Http2ClientSession? Find(in UpstreamPeer peer)
     {
         Http2ClientSession? best = null;
-        foreach (Http2ClientSession session in _sessions)
-            if (session.HasCapacity && session.Peer == peer && (best is null || session.Active > best.Active)) best = session;
+        foreach ((Http2ClientSession session, UpstreamPeer with) in _sessions)
+            if (session.HasCapacity && with == peer && (best is null || session.Active > best.Active)) best = session;
         return best;
     }
 
-    public void Add(Http2ClientSession session) => _sessions.Add(session);
+    public void Add(Http2ClientSession session, in UpstreamPeer peer) => _sessions.Add((session, peer));
 
     public void Forget(Http2ClientSession session)
     {
-        if (_sessions.Remove(session)) Wake();
+        if (_sessions.RemoveAll(s => ReferenceEquals(s.Session, session)) > 0) Wake();
     }
 
     public void RetireAll()
     {
-        foreach (Http2ClientSession session in _sessions.ToArray()) session.Retire();
+        foreach ((Http2ClientSession session, _) in _sessions.ToArray()) session.Retire();
     }
 
     public void Wait(PoolWaiter waiter) => _waiting.Enqueue(waiter);

@@ -105,6 +105,9 @@ internal sealed partial class Http2Stream : IPooled
     /// <summary>In the session's list of those to be resumed.</summary>
     public bool IsReady;
 
+    /// <summary>It carries HEAD: its answer has no body, whatever length it speaks of (client).</summary>
+    public bool ToHead;
+
     /// <summary>The client asked for a tunnel (extended CONNECT).</summary>
     public bool IsTunnel;
 
@@ -133,7 +136,7 @@ internal sealed partial class Http2Stream : IPooled
         Fault = null;
         Interims = NeedsRoom = AdvancedCredit = HeadBytes = 0;
         NeedsWindow = _headWaited = false;
-        HeadSent = HasTrailers = HeadReady = EndReceived = EndSent = Lost = IsReset = ResetByPeer = Refused = Cancelled = IsReady = IsTunnel = SaysHttps = false;
+        HeadSent = HasTrailers = HeadReady = EndReceived = EndSent = Lost = IsReset = ResetByPeer = Refused = Cancelled = IsReady = IsTunnel = ToHead = SaysHttps = false;
         ResetCode = Http2ErrorCode.NoError;
     }
 

@@ -33,7 +33,11 @@ internal sealed class Attempt(Exchange x)
     public void Begin(Cluster cluster, Host host)
     {
         HostPool pool = host.State.Pool(x.Worker);
-        State = new AttemptState { Cluster = cluster, Host = host, Pool = pool };
+        // New in place: an initializer would be made beside it and copied.
+        State = default;
+        State.Cluster = cluster;
+        State.Host = host;
+        State.Pool = pool;
         pool.ActiveRequests++;
     }
 

@@ -34,11 +34,12 @@ internal static class Connect
     {
         HostPool pool = attempt.State.Pool!;
         if (wanted == Wanted.Http2) return (attempt.State.Session = pool.Http2.Find(peer)) is not null;
-        return !fresh && wanted == Wanted.Http1 && (attempt.State.Connection = pool.TakeIdle(attempt.Exchange.Worker.Now, peer)) is not null;
+        if (fresh || wanted == Wanted.Bytes) return false;
+        return (attempt.State.Connection = pool.TakeIdle(attempt.Exchange.Worker.Now, peer)) is not null;
     }
 
-    /// <summary>Waits for a connection or makes one. Null when the try has one, or its session; else how it ended without. Until then it is a
-    /// pending request (Envoy: max_pending_requests).</summary>
+    /// <summary>Waits for a connection or makes one. Null when the try has one, or its session; else how it ended without. Until then it
+    /// is a pending request (Envoy: max_pending_requests).</summary>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public static async ValueTask<AttemptEnd?> RunAsync(Attempt attempt, UpstreamPeer peer, Wanted wanted, bool fresh)
     {
@@ -86,7 +87,8 @@ internal static class Connect
         pool.Http2.IsConnecting |= shared;
         try
         {
-            result = await up.ConnectAsync(cluster.ConnectMs, open ? UpstreamProtocol.Auto : shared ? UpstreamProtocol.Http2 : UpstreamProtocol.Http1);
+            UpstreamProtocol offered = open ? UpstreamProtocol.Auto : shared ? UpstreamProtocol.Http2 : UpstreamProtocol.Http1;
+            result = await up.ConnectAsync(cluster.ConnectMs, offered);
         }
         finally
         {
@@ -131,9 +133,9 @@ internal static class Connect
     private static Http2ClientSession Share(Worker worker, UpstreamConnection up, Cluster cluster, long[] stats)
     {
         stats[ClusterStats.CxHttp2Total]++;
-        var session = new Http2ClientSession(worker, up, cluster);
+        var session = new Http2ClientSession(worker, up, up, Http2ClientTraits.Of(cluster), stats);
         up.Session = session;
-        up.Pool.Http2.Add(session);
+        up.Pool.Http2.Add(session, up.Peer);
         session.Start();
         up.Pool.Http2.Wake();
         return session;

@@ -19,13 +19,14 @@ internal static class Http2Attempt
         {
             // What the peer takes is known when its settings are here.
             Http2Pool sessions = attempt.State.Pool!.Http2;
-            while (!session.KnowsPeer && !session.IsDestroyed && x.Abort == AbortReason.None) await x.WaitAsync(new PoolWaiter(sessions.Wait));
+            while (!session.KnowsPeer && !session.IsDestroyed && x.Abort == AbortReason.None)
+                await x.WaitAsync(new PoolWaiter(sessions.Wait));
             if (x.Abort != AbortReason.None) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
             if (session.HasCapacity && !session.TakesExtendedConnect) return new AttemptEnd(AttemptKind.UpgradeRefused, RequestSent: false);
         }
         if (!session.HasCapacity) return new AttemptEnd(AttemptKind.Reset, RequestSent: false);
         Worker worker = x.Worker;
-        Http2Stream stream = attempt.State.Stream = session.Open(x, attempt.Head);
+        Http2Stream stream = attempt.State.Stream = session.Open(x, attempt.Head, x.IsHead);
         attempt.State.Tls = session.Socket.Tls;
         attempt.State.IsHttp2 = true;
         attempt.State.StartTicks = worker.Ticks;
@@ -44,8 +45,10 @@ internal static class Http2Attempt
         attempt.State.Out = null;
         if (sent && !bodyless && !x.IsUpgrade)
         {
-            // Beside the answer also where all of it is here: it may have to wait for window, and an answer may come before it is wanted.
-            attempt.State.Pump = x.RequestBodyBuffered ? SendBufferedBodyAsync(x, attempt, session, stream) : RequestAsync(x, attempt, stream);
+            // Beside the answer also where all of it is here: it may have to wait for window, and an answer may come before that.
+            attempt.State.Pump = x.RequestBodyBuffered
+                ? SendBufferedBodyAsync(x, attempt, session, stream)
+                : RequestAsync(x, attempt, stream);
             attempt.State.IsPumping = !x.RequestBodyBuffered || !attempt.State.Pump.IsCompletedSuccessfully;
         }
 
@@ -60,7 +63,10 @@ internal static class Http2Attempt
             await stream.Readable();
         }
         if (!stream.HeadReady || stream.Cancelled)
-            return Failed(x, attempt, stats, stream, stream.Cancelled || x.Abort != AbortReason.None ? AttemptKind.Aborted : KindOf(session, stream), hadAnswered, sent);
+        {
+            AttemptKind kind = stream.Cancelled || x.Abort != AbortReason.None ? AttemptKind.Aborted : KindOf(session, stream);
+            return Failed(x, attempt, stats, stream, kind, hadAnswered, sent);
+        }
         stream.WaitForHead(false);
         attempt.State.AnswerStartTicks = worker.Ticks;
         x.Touch();
@@ -70,11 +76,13 @@ internal static class Http2Attempt
         bool none = x.IsHead || head.Status is 204 or 304 || (stream.EndReceived && !stream.HasPieces && !stream.HasTrailers);
         framing.Body = none ? BodyKind.None : framing.ContentLength > 0 && !stream.HasTrailers ? BodyKind.Length : BodyKind.UntilClose;
         attempt.Body.Start(worker, stream);
-        attempt.State.Answer = new Answer(head, stream.HeadBuffer!, framing, attempt.Body, stream, x.IsUpgrade && head.Status is >= 200 and < 300);
+        bool tunnel = x.IsUpgrade && head.Status is >= 200 and < 300;
+        attempt.State.Answer = new Answer(head, stream.HeadBuffer!, framing, attempt.Body, stream, tunnel);
         return new AttemptEnd(AttemptKind.Answered, RequestSent: sent);
     }
 
-    private static AttemptEnd Failed(Exchange x, Attempt attempt, long[] stats, Http2Stream stream, AttemptKind kind, bool hadAnswered, bool sent)
+    private static AttemptEnd Failed(
+        Exchange x, Attempt attempt, long[] stats, Http2Stream stream, AttemptKind kind, bool hadAnswered, bool sent)
     {
         bool faulted = stream.Session.HasFaulted;
         if (kind == AttemptKind.Malformed && !faulted) stats[ClusterStats.CxProtocolError]++;
@@ -117,7 +125,7 @@ internal static class Http2Attempt
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> SendHeadAsync(Exchange x, Http2ClientSession session, Http2Stream stream, IoBuffer o, bool end)
     {
-        while (!session.SendHead(stream, new HeadReader(SectionKind.Request, o.Filled) { IsHttps = x.IsHttps, IsTunnel = x.IsUpgrade && !x.IsConnect, Marks = x.Head }, end))
+        while (!SendHead(x, session, stream, o, end))
         {
             if (stream.IsReset || stream.Cancelled) return false;
             await stream.Writable();
@@ -126,9 +134,16 @@ internal static class Http2Attempt
         return true;
     }
 
+    private static bool SendHead(Exchange x, Http2ClientSession session, Http2Stream stream, IoBuffer o, bool end)
+    {
+        bool tunnel = x.IsUpgrade && !x.IsConnect;
+        return session.SendHead(stream, new HeadReader(SectionKind.Request, o.Filled) { IsHttps = x.IsHttps, IsTunnel = tunnel, Marks = x.Head }, end);
+    }
+
     // From where it lies: it may be needed again.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<PumpResult> SendBufferedBodyAsync(Exchange x, Attempt attempt, Http2ClientSession session, Http2Stream stream)
+    private static async ValueTask<PumpResult> SendBufferedBodyAsync(
+        Exchange x, Attempt attempt, Http2ClientSession session, Http2Stream stream)
     {
         int length = (int)x.Framing.ContentLength;
         for (int sent = 0; sent < length;)

@@ -17,7 +17,7 @@ internal enum ConnectResult
     Cancelled,
 }
 
-internal sealed class UpstreamConnection : SecureSocket
+internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
 {
     private readonly HostPool _pool;
     private readonly StatBlock _stats;
@@ -181,6 +181,14 @@ internal sealed class UpstreamConnection : SecureSocket
         if (due == TimerNode.Never || due > long.MaxValue / 8) TimerWheel.Stop(Timer);
         else Worker.Timers.Set(Timer, due, Worker.Now);
     }
+
+    bool IHttp2Owner.IsRetired => _pool.Retired;
+
+    int IHttp2Owner.AssumedStreams { get => _pool.Http2.AssumedStreams; set => _pool.Http2.AssumedStreams = value; }
+
+    void IHttp2Owner.OnRoom() => _pool.Http2.Wake();
+
+    void IHttp2Owner.OnEnding(Http2ClientSession session) => _pool.Http2.Forget(session);
 
     public override void OnTimer(TimerNode timer)
     {
