@@ -57,7 +57,8 @@ public sealed class ReferenceTests
     public void Io_knows_nobody_above_it()
     {
         const string Folder = "src/dataplane/Naru.Proxy/";
-        string[] others = [.. House.Files.Where(f => f.StartsWith(Folder, StringComparison.Ordinal)).Select(f => f[Folder.Length..].Split('/'))
+        string[] others = [.. House.Files.Where(f => f.StartsWith(Folder, StringComparison.Ordinal))
+            .Select(f => f[Folder.Length..].Split('/'))
             .Where(parts => parts.Length > 1 && parts[0] != "Io").Select(parts => parts[0]).Distinct()];
         Assert.Contains("Tls", others);
         foreach (string file in House.Files.Where(f => f.StartsWith(Folder + "Io/", StringComparison.Ordinal)))
@@ -67,7 +68,8 @@ public sealed class ReferenceTests
             {
                 Assert.False(text.Contains($"using Naru.Proxy.{other}", StringComparison.Ordinal), $"{file} uses Naru.Proxy.{other}");
                 // As a name that begins here: Naru.Proxy.X.Y, Proxy.X.Y or X.Y.
-                Assert.False(System.Text.RegularExpressions.Regex.IsMatch(text, $@"(?<![\w.])(Naru\.)?(Proxy\.)?{other}\.[A-Z]\w*"), $"{file} names something of {other}");
+                Assert.False(System.Text.RegularExpressions.Regex.IsMatch(text, $@"(?<![\w.])(Naru\.)?(Proxy\.)?{other}\.[A-Z]\w*"),
+                    $"{file} names something of {other}");
             }
         }
     }

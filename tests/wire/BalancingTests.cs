@@ -1,4 +1,5 @@
-// Endpoints on the wire: who is ejected and comes not again, whose breakers count, which cluster a header names, and why a route did not fit.
+// Endpoints on the wire: who is ejected and comes not again, whose breakers count, which cluster a header names, and why a route did not
+// fit.
 using Naru.Kit;
 using Xunit;
 
@@ -23,14 +24,17 @@ public sealed class BalancingTests
         string bootstrap = Bootstraps.Many("""
             - match: { prefix: "/" }
               route: { cluster: backend }
-            """, [new TestCluster("backend", [good.Port, bad.Port], "outlier_detection: { consecutive_5xx: 3, max_ejection_percent: 50, base_ejection_time: 600s }")]);
+            """, [new TestCluster("backend", [good.Port, bad.Port],
+                "outlier_detection: { consecutive_5xx: 3, max_ejection_percent: 50, base_ejection_time: 600s }")]);
         await using ProxyProcess proxy = await ProxyProcess.StartAsync(bootstrap, s_oneWorker);
         IReadOnlyDictionary<string, long> before = await proxy.LedgerAsync();
         using (RawClient client = await proxy.ConnectAsync())
         {
             for (int i = 0; i < 6; i++) await client.ExchangeAsync(Get("/"));
-            await Waiting.UntilAsync(async () => await proxy.StatAsync("cluster.backend.outlier_detection.ejections_active") == 1, "the ejection");
-            await Waiting.UntilAsync(async () => await proxy.StatAsync("cluster.backend.membership_healthy") == 1, "the endpoint to be left out");
+            await Waiting.UntilAsync(async () =>
+                await proxy.StatAsync("cluster.backend.outlier_detection.ejections_active") == 1, "the ejection");
+            await Waiting.UntilAsync(async () =>
+                await proxy.StatAsync("cluster.backend.membership_healthy") == 1, "the endpoint to be left out");
             for (int i = 0; i < 6; i++) Assert.Equal("good", (await client.ExchangeAsync(Get("/"))).Text);
         }
         Assert.Equal(3, bad.Requests.Count);
@@ -53,11 +57,14 @@ public sealed class BalancingTests
         string bootstrap = Bootstraps.Many("""
             - match: { prefix: "/" }
               route: { cluster: backend }
-            """, [new TestCluster("backend", [good.Port, bad.Port], "outlier_detection: { consecutive_5xx: 2, max_ejection_percent: 50, base_ejection_time: 600s }")]);
+            """, [new TestCluster("backend", [good.Port, bad.Port],
+                "outlier_detection: { consecutive_5xx: 2, max_ejection_percent: 50, base_ejection_time: 600s }")]);
         await using ProxyProcess proxy = await ProxyProcess.StartAsync(bootstrap, s_oneWorker);
         using RawClient client = await proxy.ConnectAsync();
-        for (int i = 0; i < 4; i++) await client.ExchangeAsync("POST /a.B/c HTTP/1.1\r\nHost: x\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n");
-        await Waiting.UntilAsync(async () => await proxy.StatAsync("cluster.backend.membership_healthy") == 1, "the endpoint to be left out");
+        for (int i = 0; i < 4; i++)
+            await client.ExchangeAsync("POST /a.B/c HTTP/1.1\r\nHost: x\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n");
+        await Waiting.UntilAsync(async () =>
+            await proxy.StatAsync("cluster.backend.membership_healthy") == 1, "the endpoint to be left out");
         Assert.Equal(2, bad.Requests.Count);
     }
 
@@ -127,7 +134,8 @@ public sealed class BalancingTests
         await first.SendAsync(Get("/1"));
         await Waiting.UntilAsync(() => witness.Requests.Count == 1, "the first request to arrive");
         await second.SendAsync(Get("/2"));
-        await Waiting.UntilAsync(async () => await proxy.StatAsync("cluster.backend.upstream_cx_overflow") == 1, "the second request to wait");
+        await Waiting.UntilAsync(async () =>
+            await proxy.StatAsync("cluster.backend.upstream_cx_overflow") == 1, "the second request to wait");
         held.SetResult();
         Assert.Equal("/1", (await first.ResponseAsync()).Text);
         Assert.Equal("/2", (await second.ResponseAsync()).Text);

@@ -258,8 +258,8 @@ public sealed record RetryPolicyConfig
     public bool AvoidPreviousHosts { get; init; }
     /// <summary><c>envoy.retry_host_predicates.omit_canary_hosts</c>.</summary>
     public bool OmitCanaryHosts { get; init; }
-    /// <summary><c>envoy.retry_priorities.previous_priorities</c>: retries leave the priorities that were tried, looked at anew after so many
-    /// tries (<c>update_frequency</c>); 0 is off.</summary>
+    /// <summary><c>envoy.retry_priorities.previous_priorities</c>: retries leave the priorities that were tried, looked at anew after so
+    /// many tries (<c>update_frequency</c>); 0 is off.</summary>
     public int PreviousPriorities { get; init; }
     /// <summary>How often a host is picked anew to satisfy the predicate (default 1).</summary>
     public int HostSelectionMaxAttempts { get; init; } = 1;

@@ -262,9 +262,10 @@ public sealed class ProxyEngine : IDataPlane
             slot.Outliers = null;
         }
         if (config.Outliers is not { } outliers) return;
+        StatBlock stats = _options.Stats.Block($"{slot.Stats!.Prefix}.outlier_detection", OutlierStats.Schema);
         slot.Outliers ??= new OutlierDetector(
-            slot, outliers, _options.Stats.Block($"{slot.Stats!.Prefix}.outlier_detection", OutlierStats.Schema), _workers.Length, _options.Time, new Random(),
-            Refresh, _options.OnHealth) { Log = _outlierLog };
+            slot, outliers, stats, _workers.Length, _options.Time, new Random(), Refresh, _options.OnHealth)
+        { Log = _outlierLog };
         slot.Outliers.SetHosts(hosts.Select(h => h.State));
     }
 

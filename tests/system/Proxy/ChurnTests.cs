@@ -25,7 +25,8 @@ public sealed class ChurnTests
         """;
 
     // "main" stays and is another one every time; "side" comes and goes.
-    private static string Listeners(TempFolder folder, int round) => "resources:\n" + Listener(folder, "main", round) + (round % 2 == 1 ? Listener(folder, "side", round) : "");
+    private static string Listeners(TempFolder folder, int round) =>
+        "resources:\n" + Listener(folder, "main", round) + (round % 2 == 1 ? Listener(folder, "side", round) : "");
 
     private static string Listener(TempFolder folder, string name, int round) => $$"""
         - "@type": {{Type}}listener.v3.Listener
@@ -155,7 +156,8 @@ public sealed class ChurnTests
         IReadOnlyDictionary<string, long> before = await proxy.LedgerAsync();
         IPEndPoint address = proxy.Address;
         var traffic = new Traffic();
-        Task[] clients = [.. Enumerable.Range(0, 6).Select(i => Task.Run(() => i % 2 == 0 ? Http1Async(address, traffic) : Http2Async(address, traffic)))];
+        Task[] clients = [.. Enumerable.Range(0, 6).Select(i =>
+            Task.Run(() => i % 2 == 0 ? Http1Async(address, traffic) : Http2Async(address, traffic)))];
 
         for (int round = 1; round <= Rounds; round++)
         {

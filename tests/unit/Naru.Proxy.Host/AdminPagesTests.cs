@@ -141,7 +141,8 @@ public sealed class AdminPagesTests
             Hosts =
             [
                 new HostView(new AddressView("10.0.0.1", 9080), "r1") { Weight = 2, Region = "eu", Zone = "a", Stats = [("cx_active", 4, true), ("rq_total", 9, false)] },
-                new HostView(new AddressView("10.0.0.2", 9080), "") { EdsHealth = "UNHEALTHY", Flags = HostFlags.FailedEdsHealth, Priority = 1 },
+                new HostView(new AddressView("10.0.0.2", 9080), "") { EdsHealth = "UNHEALTHY", Flags = HostFlags.FailedEdsHealth,
+                    Priority = 1 },
             ],
         });
         string listeners = (await AskAsync(target, "/listeners")).Text;

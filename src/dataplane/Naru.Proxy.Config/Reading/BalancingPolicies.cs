@@ -35,7 +35,8 @@ internal static class BalancingPolicies
             string type = EnvoyTypes.NameOf(any);
             if (One(inside, type, any, config) is { } read) return read;
             if (type.StartsWith(Package, StringComparison.Ordinal))
-                inside.Warning("typed_config", "NARU-C112", $"Naru does not support the policy {type} yet; the next one is looked at", $"known here: {Known}");
+                inside.Warning("typed_config", "NARU-C112", $"Naru does not support the policy {type} yet; the next one is looked at",
+                    $"known here: {Known}");
         }
         scope.Error("policies", "NARU-C112", "none of the policies is known here", $"known here: {Known}");
         return config;
@@ -58,7 +59,8 @@ internal static class BalancingPolicies
                 if (scope.Pass.Unpack<LeastRequest>(any, scope) is not { } least) return config;
                 Scope leastAt = scope.In("typed_config", least);
                 FieldWalk.Check(leastAt);
-                if (least.ActiveRequestBias is { } bias && bias.DefaultValue != 1) leastAt.Error("active_request_bias", "NARU-C113", "a bias other than 1 is not supported", "remove it");
+                if (least.ActiveRequestBias is { } bias && bias.DefaultValue != 1)
+                    leastAt.Error("active_request_bias", "NARU-C113", "a bias other than 1 is not supported", "remove it");
                 return Localities(least.LocalityLbConfig, config with
                 {
                     Lb = LoadBalancing.LeastRequest,

@@ -51,9 +51,11 @@ internal static class ClusterReader
         {
             config = config with { Outliers = OutlierReader.Read(scope.In("outlier_detection", outliers), outliers) };
             if (config.Type is DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy)
-                scope.Info("outlier_detection", "NARU-C111", "\"outlier_detection\" has no effect: endpoints that requests name are not ejected");
+                scope.Info("outlier_detection", "NARU-C111",
+                    "\"outlier_detection\" has no effect: endpoints that requests name are not ejected");
         }
-        if (cluster.LoadBalancingPolicy is { } policy) config = BalancingPolicies.Read(scope.In("load_balancing_policy", policy), policy, config);
+        if (cluster.LoadBalancingPolicy is { } policy)
+            config = BalancingPolicies.Read(scope.In("load_balancing_policy", policy), policy, config);
         config = ClusterProtocols.Read(scope, cluster, config);
         config = Breakers(scope, cluster, config);
         config = Connections(scope, cluster, config);
@@ -256,7 +258,8 @@ internal static class ClusterReader
         {
             double percent = given.BudgetPercent?.Value ?? 20;
             Scope at = scope.In("retry_budget", given);
-            if (percent is not (>= 0 and <= 100)) at.Error("budget_percent", "NARU-C102", $"\"budget_percent\" cannot be {percent}", "it may be 0 to 100");
+            if (percent is not (>= 0 and <= 100))
+                at.Error("budget_percent", "NARU-C102", $"\"budget_percent\" cannot be {percent}", "it may be 0 to 100");
             budget = (percent / 100, Values.Count(at, "min_retry_concurrency", given.MinRetryConcurrency, 3));
         }
         return new ThresholdsConfig

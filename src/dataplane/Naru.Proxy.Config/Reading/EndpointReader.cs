@@ -25,18 +25,21 @@ internal static class EndpointReader
             LocalityLbEndpoints locality = assignment.Endpoints[i];
             Locality(scope.In("endpoints", i, locality), locality, names, endpoints);
         }
-        return new EndpointsConfig(ofCluster ?? assignment.ClusterName, endpoints.ToImmutable()) { Policy = Policy(scope, assignment.Policy) };
+        string name = ofCluster ?? assignment.ClusterName;
+        return new EndpointsConfig(name, endpoints.ToImmutable()) { Policy = Policy(scope, assignment.Policy) };
     }
 
     private static EndpointPolicyConfig Policy(Scope scope, ClusterLoadAssignment.Types.Policy? policy)
     {
         if (policy is null) return EndpointPolicyConfig.Standard;
-        if (policy.OverprovisioningFactor == 0) scope.In("policy", policy).Error("overprovisioning_factor", "NARU-C102", "\"overprovisioning_factor\" must be at least 1");
+        if (policy.OverprovisioningFactor == 0)
+            scope.In("policy", policy).Error("overprovisioning_factor", "NARU-C102", "\"overprovisioning_factor\" must be at least 1");
         return new EndpointPolicyConfig(policy.OverprovisioningFactor ?? 140, policy.WeightedPriorityHealth);
     }
 
     private static bool IsCanary(LbEndpoint endpoint) =>
-        endpoint.Metadata is { } metadata && metadata.FilterMetadata.TryGetValue("envoy.lb", out Google.Protobuf.WellKnownTypes.Struct? labels)
+        endpoint.Metadata is { } metadata
+            && metadata.FilterMetadata.TryGetValue("envoy.lb", out Google.Protobuf.WellKnownTypes.Struct? labels)
         && labels.Fields.TryGetValue("canary", out Google.Protobuf.WellKnownTypes.Value? canary) && canary.BoolValue;
 
     private static void Locality(Scope scope, LocalityLbEndpoints locality, bool names, ImmutableArray<EndpointConfig>.Builder endpoints)

@@ -10,7 +10,8 @@ internal static class OutlierReader
     public static OutlierConfig Read(Scope scope, OutlierDetection detection)
     {
         var standard = new OutlierConfig();
-        TimeSpan @base = Values.Time(scope, "base_ejection_time", detection.BaseEjectionTime, mustBePositive: true) ?? standard.BaseEjectionTime;
+        TimeSpan @base = Values.Time(scope, "base_ejection_time", detection.BaseEjectionTime, mustBePositive: true)
+            ?? standard.BaseEjectionTime;
         TimeSpan most = Values.Time(scope, "max_ejection_time", detection.MaxEjectionTime, mustBePositive: true)
             ?? (@base > standard.MaxEjectionTime ? @base : standard.MaxEjectionTime);
         if (most < @base) scope.Error("max_ejection_time", "NARU-C102", "\"max_ejection_time\" is less than \"base_ejection_time\"");
@@ -30,11 +31,13 @@ internal static class OutlierReader
             SplitLocalOrigin = detection.SplitExternalLocalOriginErrors,
             HealthCheckUnejects = detection.SuccessfulActiveHealthCheckUnejectHost ?? true,
             EnforcingConsecutive5xx = Percent("enforcing_consecutive_5xx", detection.EnforcingConsecutive5Xx, 100),
-            EnforcingConsecutiveGatewayFailure = Percent("enforcing_consecutive_gateway_failure", detection.EnforcingConsecutiveGatewayFailure, 0),
+            EnforcingConsecutiveGatewayFailure = Percent("enforcing_consecutive_gateway_failure",
+                detection.EnforcingConsecutiveGatewayFailure, 0),
             EnforcingConsecutiveLocalOriginFailure = Percent(
                 "enforcing_consecutive_local_origin_failure", detection.EnforcingConsecutiveLocalOriginFailure, 100),
             EnforcingSuccessRate = Percent("enforcing_success_rate", detection.EnforcingSuccessRate, 100),
-            EnforcingLocalOriginSuccessRate = Percent("enforcing_local_origin_success_rate", detection.EnforcingLocalOriginSuccessRate, 100),
+            EnforcingLocalOriginSuccessRate = Percent(
+                "enforcing_local_origin_success_rate", detection.EnforcingLocalOriginSuccessRate, 100),
             SuccessRateMinimumHosts = Values.Count(scope, "success_rate_minimum_hosts", detection.SuccessRateMinimumHosts, 5),
             SuccessRateRequestVolume = Values.Count(scope, "success_rate_request_volume", detection.SuccessRateRequestVolume, 100),
             SuccessRateStdevFactor = Values.Count(scope, "success_rate_stdev_factor", detection.SuccessRateStdevFactor, 1900),
@@ -42,8 +45,10 @@ internal static class OutlierReader
             EnforcingFailurePercentage = Percent("enforcing_failure_percentage", detection.EnforcingFailurePercentage, 0),
             EnforcingFailurePercentageLocalOrigin = Percent(
                 "enforcing_failure_percentage_local_origin", detection.EnforcingFailurePercentageLocalOrigin, 0),
-            FailurePercentageMinimumHosts = Values.Count(scope, "failure_percentage_minimum_hosts", detection.FailurePercentageMinimumHosts, 5),
-            FailurePercentageRequestVolume = Values.Count(scope, "failure_percentage_request_volume", detection.FailurePercentageRequestVolume, 50),
+            FailurePercentageMinimumHosts = Values.Count(scope, "failure_percentage_minimum_hosts",
+                detection.FailurePercentageMinimumHosts, 5),
+            FailurePercentageRequestVolume = Values.Count(scope, "failure_percentage_request_volume",
+                detection.FailurePercentageRequestVolume, 50),
         };
 
         int Percent(string field, uint? given, int usual) => Values.Count(scope, field, given, usual, 0, 100);

@@ -204,7 +204,8 @@ internal static class RouteActions
         string type = priority.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : priority.Name;
         if (type is not (PreviousPriorities or "envoy.retry_priorities.previous_priorities"))
         {
-            scope.Error("", "NARU-C112", $"Naru does not support the retry priority {type} yet", "known here: envoy.retry_priorities.previous_priorities");
+            scope.Error("", "NARU-C112", $"Naru does not support the retry priority {type} yet",
+                "known here: envoy.retry_priorities.previous_priorities");
             return 0;
         }
         if (priority.TypedConfig is null)

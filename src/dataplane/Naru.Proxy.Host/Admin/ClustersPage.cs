@@ -39,7 +39,8 @@ internal static class ClustersPage
     {
         string name = OneLine(cluster.Name);
         Line("observability_name", OneLine(Observable(cluster)));
-        foreach ((string priority, ThresholdsConfig limits) in new[] { ("default_priority", cluster.Thresholds), ("high_priority", cluster.HighThresholds) })
+        foreach ((string priority, ThresholdsConfig limits) in new[] { ("default_priority", cluster.Thresholds),
+            ("high_priority", cluster.HighThresholds) })
         {
             Line($"{priority}::max_connections", Number(limits.MaxConnections));
             Line($"{priority}::max_pending_requests", Number(limits.MaxPendingRequests));

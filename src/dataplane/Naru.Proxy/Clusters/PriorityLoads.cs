@@ -28,7 +28,8 @@ internal static class PriorityLoads
     /// <param name="left">Priorities that a retry leaves, a bit each; nobody is in panic then.</param>
     /// <param name="loads">By priority, as many as <paramref name="counts"/>.</param>
     /// <returns>False where every priority that is not left has nobody.</returns>
-    public static bool ShareOut(ReadOnlySpan<PriorityCount> counts, uint factor, double panicThreshold, UInt128 left, Span<PriorityLoad> loads)
+    public static bool ShareOut(ReadOnlySpan<PriorityCount> counts, uint factor, double panicThreshold, UInt128 left,
+        Span<PriorityLoad> loads)
     {
         Span<int> healthy = stackalloc int[counts.Length], degraded = stackalloc int[counts.Length];
         int sum = 0;
@@ -122,7 +123,8 @@ internal static class PriorityLoads
         int counted = count.All - count.Excluded;
         if (counted <= 0) return 0;
         if (count.Weights is { } weights)
-            return weights.All == 0 ? 0 : (int)UInt128.Min(100, (UInt128)factor * (ofDegraded ? weights.Degraded : weights.Healthy) / weights.All);
+            return weights.All == 0 ? 0
+                : (int)UInt128.Min(100, (UInt128)factor * (ofDegraded ? weights.Degraded : weights.Healthy) / weights.All);
         return (int)Math.Min(100, (ulong)factor * (ulong)(ofDegraded ? count.Degraded : count.Healthy) / (ulong)counted);
     }
 

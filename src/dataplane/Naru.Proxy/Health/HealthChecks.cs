@@ -20,7 +20,8 @@ internal sealed class HostHealth(ClusterConfig cluster, HostCheck[] checks)
     public bool Pending => Checks.Any(c => c.Pending);
 
     /// <summary>What is held against the endpoint.</summary>
-    public HostFlags Flags => (Failed ? HostFlags.FailedActiveHealthCheck : 0) | (Cluster.IgnoreNewHosts && Pending ? HostFlags.PendingActiveHealthCheck : 0);
+    public HostFlags Flags =>
+        (Failed ? HostFlags.FailedActiveHealthCheck : 0) | (Cluster.IgnoreNewHosts && Pending ? HostFlags.PendingActiveHealthCheck : 0);
 
     /// <summary>Why it failed.</summary>
     public string Why => Checks.FirstOrDefault(c => c.Failed)?.Why ?? "";

@@ -189,7 +189,8 @@ internal static class LocalReply
         RequestView request = x.View;
         var losers = new (Route Route, Mismatch Why)[host.Routes.Length];
         for (int i = 0; i < losers.Length; i++) losers[i] = (host.Routes[i], host.Routes[i].Test(request, random: 0));
-        return losers.OrderBy(l => l.Why.Kind is MismatchKind.Path or MismatchKind.Connect).Select(l => Describe(l.Route.Config.Match, l.Why));
+        return losers.OrderBy(l => l.Why.Kind is MismatchKind.Path or MismatchKind.Connect)
+            .Select(l => Describe(l.Route.Config.Match, l.Why));
     }
 
     private static string Describe(RouteMatchConfig match, Mismatch why) =>

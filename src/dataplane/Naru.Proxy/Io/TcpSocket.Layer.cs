@@ -19,7 +19,8 @@ internal abstract partial class TcpSocket
     /// <summary>Waits to write wait.</summary>
     protected void NoRoomToWrite() => _writable = false;
 
-    /// <summary>Whether nothing but the layer's own messages (TLS: session tickets) is there to read: such a connection may be used again.</summary>
+    /// <summary>Whether nothing but the layer's own messages (TLS: session tickets) is there to read: such a connection may be used
+    /// again.</summary>
     public bool IsQuiet()
     {
         if (!_readable) return (UntoldEvents & ~Sys.EPOLLOUT) == 0;

@@ -43,7 +43,8 @@ internal sealed class PriorityBalancer : ILoadBalancer
         for (int i = 0; i < priorities; i++)
         {
             if (_loads[i].Panics) Choices += _loads[i].Healthy + _loads[i].Degraded > 0 ? _sets[i].All.Hosts.Length : 0;
-            else Choices += (_loads[i].Healthy > 0 ? _sets[i].Healthy.Hosts.Length : 0) + (_loads[i].Degraded > 0 ? _sets[i].Degraded.Hosts.Length : 0);
+            else Choices += (_loads[i].Healthy > 0 ? _sets[i].Healthy.Hosts.Length : 0)
+                + (_loads[i].Degraded > 0 ? _sets[i].Degraded.Hosts.Length : 0);
         }
     }
 
@@ -78,7 +79,8 @@ internal sealed class PriorityBalancer : ILoadBalancer
         {
             case Policy.RoundRobin:
                 uint turn = _slot.Of(context.Worker).Turn(list.Number)++;
-                return list.Hosts[list.Schedule is { } schedule ? schedule[turn % (uint)schedule.Length] : (int)(turn % (uint)list.Hosts.Length)];
+                if (list.Schedule is { } schedule) return list.Hosts[schedule[turn % (uint)schedule.Length]];
+                return list.Hosts[turn % (uint)list.Hosts.Length];
             case Policy.LeastRequest:
                 return list.Schedule is { } weighted ? InTurnUnlessBusy(list, weighted, context) : LeastBusy(list, context);
             default:
@@ -110,7 +112,8 @@ internal sealed class PriorityBalancer : ILoadBalancer
         for (uint i = 1; i < (uint)Math.Min(_config.LeastRequestChoiceCount, schedule.Length); i++)
         {
             Host other = list.Hosts[schedule[(turn + i) % (uint)schedule.Length]];
-            if ((ulong)other.State.ActiveRequestsOf(context.Worker) * best.Weight < (ulong)best.State.ActiveRequestsOf(context.Worker) * other.Weight) best = other;
+            ulong ours = (ulong)other.State.ActiveRequestsOf(context.Worker), theirs = (ulong)best.State.ActiveRequestsOf(context.Worker);
+            if (ours * best.Weight < theirs * other.Weight) best = other;
         }
         return best;
     }
@@ -131,8 +134,10 @@ internal sealed class PriorityBalancer : ILoadBalancer
     private HostList ListOf(in PickContext context, ReadOnlySpan<PriorityLoad> loads)
     {
         int at = (int)(context.Hash is { } hash ? hash % 100 : context.Random.Below(100));
-        for (int i = 0; i < loads.Length; at -= loads[i].Healthy, i++) if (at < loads[i].Healthy) return ListOf(context, i, loads[i].Panics, degraded: false);
-        for (int i = 0; i < loads.Length; at -= loads[i].Degraded, i++) if (at < loads[i].Degraded) return ListOf(context, i, loads[i].Panics, degraded: true);
+        for (int i = 0; i < loads.Length; at -= loads[i].Healthy, i++)
+            if (at < loads[i].Healthy) return ListOf(context, i, loads[i].Panics, degraded: false);
+        for (int i = 0; i < loads.Length; at -= loads[i].Degraded, i++)
+            if (at < loads[i].Degraded) return ListOf(context, i, loads[i].Panics, degraded: true);
         return _sets[0].Healthy;
     }
 

@@ -105,7 +105,14 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
             if (_record is not null) _record.Attempted(host, attempt);
             ConnectResult result = await up.ConnectAsync(cluster.ConnectMs);
             if (result != ConnectResult.Cancelled)
-                host.State.Report(Worker.Index, new TryOutcome(result switch { ConnectResult.Connected => TryEnd.Connected, ConnectResult.TimedOut => TryEnd.TimedOut, _ => TryEnd.Failed }));
+            {
+                host.State.Report(Worker.Index, new TryOutcome(result switch
+                {
+                    ConnectResult.Connected => TryEnd.Connected,
+                    ConnectResult.TimedOut => TryEnd.TimedOut,
+                    _ => TryEnd.Failed,
+                }));
+            }
             if (result == ConnectResult.Connected)
             {
                 _record?.Connected(up.LocalAddress(), Worker.Ticks);

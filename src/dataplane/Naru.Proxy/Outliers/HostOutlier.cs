@@ -52,7 +52,8 @@ internal sealed class HostOutlier : IHostListener
         if (!config.SplitLocalOrigin)
         {
             // What an answer would have said that the endpoint did not give.
-            TakeStatus(config, tally, outcome.End switch { TryEnd.Failed => 503, TryEnd.TimedOut => 504, TryEnd.Connected => 200, _ => outcome.Status });
+            TakeStatus(config, tally,
+                outcome.End switch { TryEnd.Failed => 503, TryEnd.TimedOut => 504, TryEnd.Connected => 200, _ => outcome.Status });
             return;
         }
         tally.LocalTotal++;
@@ -78,7 +79,8 @@ internal sealed class HostOutlier : IHostListener
             Clear(ref _gatewayFailures);
             return;
         }
-        if (status is 502 or 503 or 504) Raise(ref _gatewayFailures, config.ConsecutiveGatewayFailure, OutlierKind.ConsecutiveGatewayFailure);
+        if (status is 502 or 503 or 504)
+            Raise(ref _gatewayFailures, config.ConsecutiveGatewayFailure, OutlierKind.ConsecutiveGatewayFailure);
         else Clear(ref _gatewayFailures);
         Raise(ref _serverErrors, config.Consecutive5xx, OutlierKind.Consecutive5xx);
     }

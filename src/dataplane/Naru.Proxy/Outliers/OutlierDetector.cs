@@ -1,5 +1,5 @@
-// Ejects endpoints of one cluster that answer badly, and lets them come back (Envoy docs: outlier detection). Hears of tries on the workers;
-// decides elsewhere, one decision at a time.
+// Ejects endpoints of one cluster that answer badly, and lets them come back (Envoy docs: outlier detection). Hears of tries on the
+// workers; decides elsewhere, one decision at a time.
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Telemetry;
@@ -120,7 +120,7 @@ internal sealed class OutlierDetector : IDisposable
                     // A quiet interval makes the next ejection shorter again.
                     if (host.Times > 0) host.Times--;
                 }
-                else if (now - host.EjectedAt >= Math.Min(Milliseconds(Config.BaseEjectionTime) * host.Times, Milliseconds(Config.MaxEjectionTime)) + host.Jitter)
+                else if (now - host.EjectedAt >= Length(host))
                 {
                     Uneject(host);
                     back.Add(host);
@@ -140,7 +140,8 @@ internal sealed class OutlierDetector : IDisposable
         {
             Tally tally = host.TakeInterval();
             host.SuccessRate = tally.Total > 0 && tally.Total >= Config.SuccessRateRequestVolume ? 100.0 * tally.Good / tally.Total : -1;
-            host.LocalOriginSuccessRate = tally.LocalTotal > 0 && tally.LocalTotal >= Config.SuccessRateRequestVolume ? 100.0 * tally.LocalGood / tally.LocalTotal : -1;
+            host.LocalOriginSuccessRate = tally.LocalTotal > 0 && tally.LocalTotal >= Config.SuccessRateRequestVolume
+                ? 100.0 * tally.LocalGood / tally.LocalTotal : -1;
             if (host.IsEjected) continue;
             if (tally.Total > 0) external.Add((host, tally.Total, 100.0 * tally.Good / tally.Total));
             if (tally.LocalTotal > 0) local.Add((host, tally.LocalTotal, 100.0 * tally.LocalGood / tally.LocalTotal));
@@ -150,7 +151,8 @@ internal sealed class OutlierDetector : IDisposable
     }
 
     private void Compare(
-        List<(HostOutlier Host, long Total, double Rate)> hosts, OutlierKind rate, OutlierKind percentage, List<(HostOutlier, OutlierKind)> ejected)
+        List<(HostOutlier Host, long Total, double Rate)> hosts, OutlierKind rate, OutlierKind percentage,
+        List<(HostOutlier, OutlierKind)> ejected)
     {
         (HostOutlier Host, long Total, double Rate)[] busy = [.. hosts.Where(h => h.Total >= Config.SuccessRateRequestVolume)];
         if (busy.Length > 0 && busy.Length >= Config.SuccessRateMinimumHosts)
@@ -158,12 +160,14 @@ internal sealed class OutlierDetector : IDisposable
             double mean = busy.Average(h => h.Rate);
             double deviation = Math.Sqrt(busy.Average(h => (h.Rate - mean) * (h.Rate - mean)));
             double least = mean - deviation * Config.SuccessRateStdevFactor / 1000;
-            foreach ((HostOutlier host, _, double own) in busy) if (own < least && Detect(host, rate, new OutlierRates(own, mean, least))) ejected.Add((host, rate));
+            foreach ((HostOutlier host, _, double own) in busy)
+                if (own < least && Detect(host, rate, new OutlierRates(own, mean, least))) ejected.Add((host, rate));
         }
         busy = [.. hosts.Where(h => h.Total >= Config.FailurePercentageRequestVolume)];
         if (busy.Length == 0 || busy.Length < Config.FailurePercentageMinimumHosts) return;
         foreach ((HostOutlier host, _, double own) in busy)
-            if (100 - own >= Config.FailurePercentageThreshold && !host.IsEjected && Detect(host, percentage, new OutlierRates(own))) ejected.Add((host, percentage));
+            if (100 - own >= Config.FailurePercentageThreshold && !host.IsEjected && Detect(host, percentage, new OutlierRates(own)))
+                ejected.Add((host, percentage));
     }
 
     // Whether it is ejected now.
@@ -190,10 +194,14 @@ internal sealed class OutlierDetector : IDisposable
         Count(1);
         long jitter = Milliseconds(Config.MaxEjectionTimeJitter);
         host.Eject(Now, jitter > 0 ? _random.NextInt64(jitter + 1) : 0);
-        if (Milliseconds(Config.BaseEjectionTime) * host.Times < Milliseconds(Config.MaxEjectionTime) + Milliseconds(Config.BaseEjectionTime)) host.Times++;
+        if (Config.BaseEjectionTime * host.Times < Config.MaxEjectionTime + Config.BaseEjectionTime) host.Times++;
         Log?.Ejected(_slot.Name, host, kind, enforced: true, sinceLast, rates);
         return true;
     }
+
+    // How long it lasts, ms.
+    private long Length(HostOutlier host) =>
+        Math.Min(Milliseconds(Config.BaseEjectionTime) * host.Times, Milliseconds(Config.MaxEjectionTime)) + host.Jitter;
 
     private void Uneject(HostOutlier host)
     {
@@ -210,7 +218,8 @@ internal sealed class OutlierDetector : IDisposable
 
     private void Changed(HostOutlier host, bool well, OutlierKind kind = default)
     {
-        _told(well, well ? $"cluster {_slot.Name}: {host.Host.Display} is back" : $"cluster {_slot.Name}: {host.Host.Display} was ejected ({kind})");
+        _told(well, well ? $"cluster {_slot.Name}: {host.Host.Display} is back"
+            : $"cluster {_slot.Name}: {host.Host.Display} was ejected ({kind})");
         _refresh(_slot);
     }
 

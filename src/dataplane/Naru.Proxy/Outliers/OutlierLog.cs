@@ -1,4 +1,5 @@
-// Ejections and returns as lines of JSON, one object each (Envoy: data.cluster.v3.OutlierDetectionEvent, fields in the order of their numbers).
+// Ejections and returns as lines of JSON, one object each (Envoy: data.cluster.v3.OutlierDetectionEvent, fields in the order of their
+// numbers).
 using System.Buffers;
 using System.Globalization;
 using System.Text.Json;
@@ -55,16 +56,19 @@ internal sealed class OutlierLog(AccessLogSink sink, TimeProvider time)
     /// <param name="cluster">Its cluster.</param>
     /// <param name="host">It.</param>
     /// <param name="sinceLast">Seconds since it was ejected.</param>
-    public void Back(string cluster, HostOutlier host, long sinceLast) => Write(cluster, host, s_types[0], "UNEJECT", enforced: false, sinceLast, static _ => { });
+    public void Back(string cluster, HostOutlier host, long sinceLast) =>
+        Write(cluster, host, s_types[0], "UNEJECT", enforced: false, sinceLast, static _ => { });
 
-    private void Write(string cluster, HostOutlier host, string type, string action, bool enforced, long? sinceLast, Action<Utf8JsonWriter> more)
+    private void Write(string cluster, HostOutlier host, string type, string action, bool enforced, long? sinceLast,
+        Action<Utf8JsonWriter> more)
     {
         var line = new ArrayBufferWriter<byte>();
         using (var json = new Utf8JsonWriter(line))
         {
             json.WriteStartObject();
             json.WriteString("type", type);
-            json.WriteString("timestamp", time.GetUtcNow().UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture));
+            json.WriteString("timestamp",
+                time.GetUtcNow().UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture));
             if (sinceLast is { } seconds) json.WriteString("secs_since_last_action", seconds.ToString(CultureInfo.InvariantCulture));
             json.WriteString("cluster_name", cluster);
             json.WriteString("upstream_url", host.Host.Display);

@@ -9,10 +9,12 @@ internal abstract class SecureSocket(Worker worker) : TcpSocket(worker)
     /// <summary>The TLS session; null on a plain connection. Its <see cref="TlsSession.Failure"/> says why a handshake failed.</summary>
     public TlsSession? Tls => (TlsSession?)Layer;
 
-    /// <summary>Why the last handshake failed, in one sentence for logs and <c>%…TRANSPORT_FAILURE_REASON%</c>; empty where none did.</summary>
+    /// <summary>Why the last handshake failed, in one sentence for logs and <c>%…TRANSPORT_FAILURE_REASON%</c>; empty where none
+    /// did.</summary>
     public string TransportFailure { get; private set; } = "";
 
-    /// <summary>Does the server's handshake. The caller has set a timer that calls <see cref="Cancel"/>. False: <see cref="TransportFailure"/>
+    /// <summary>Does the server's handshake. The caller has set a timer that calls <see cref="Cancel"/>. False:
+    /// <see cref="TransportFailure"/>
     /// says why, and the socket is only good for closing.</summary>
     public ValueTask<bool> AcceptTlsAsync(TlsServerSlot slot)
     {

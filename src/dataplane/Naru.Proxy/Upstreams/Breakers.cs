@@ -95,6 +95,9 @@ internal static class Breakers
     private static ThresholdsConfig Of(ClusterConfig config, RequestPriority priority) =>
         priority == RequestPriority.High ? config.HighThresholds : config.Thresholds;
 
+    private static int Busy(ClusterSlot slot, RequestPriority priority) =>
+        InUse(slot, Resource.Requests, priority) + InUse(slot, Resource.Pending, priority);
+
     private static int Most(Cluster cluster, Resource resource, RequestPriority priority)
     {
         ThresholdsConfig limits = Of(cluster.Config, priority);
@@ -104,7 +107,7 @@ internal static class Breakers
             Resource.Pending => limits.MaxPendingRequests,
             Resource.Requests => limits.MaxRequests,
             _ => limits.RetryBudget is { } budget
-                ? Math.Max((int)(budget.Share * (InUse(cluster.Slot, Resource.Requests, priority) + InUse(cluster.Slot, Resource.Pending, priority))), budget.Least)
+                ? Math.Max((int)(budget.Share * Busy(cluster.Slot, priority)), budget.Least)
                 : limits.MaxRetries,
         };
     }
@@ -115,14 +118,16 @@ internal static class Breakers
 internal static class BreakerStats
 {
     public static readonly StatSchema Schema = new();
-    public static readonly int[] Open = [Schema.Gauge("cx_open"), Schema.Gauge("rq_pending_open"), Schema.Gauge("rq_open"), Schema.Gauge("rq_retry_open")];
+    public static readonly int[] Open = [Schema.Gauge("cx_open"), Schema.Gauge("rq_pending_open"), Schema.Gauge("rq_open"),
+        Schema.Gauge("rq_retry_open")];
 
     // There is no limit to the number of pools.
     public static readonly int PoolOpen = Schema.Gauge("cx_pool_open");
 
     public static readonly StatSchema Remaining = new();
     public static readonly int[] Left =
-        [Remaining.Gauge("remaining_cx"), Remaining.Gauge("remaining_pending"), Remaining.Gauge("remaining_rq"), Remaining.Gauge("remaining_retries")];
+        [Remaining.Gauge("remaining_cx"), Remaining.Gauge("remaining_pending"), Remaining.Gauge("remaining_rq"),
+            Remaining.Gauge("remaining_retries")];
 }
 
 /// <summary>One of a resource, until it is disposed; disposing it again does nothing. One owner: a copy must not be disposed too.</summary>

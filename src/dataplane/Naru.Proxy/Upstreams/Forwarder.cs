@@ -150,8 +150,8 @@ internal static class Forwarder
         _ => false,
     };
 
-    // Once a try. What a breaker turned away, or a client gave up, says nothing of the endpoint; nor does a pooled connection that was closed
-    // as we reached for it.
+    // Once a try. What a breaker turned away, or a client gave up, says nothing of the endpoint; nor does a pooled connection that was
+    // closed as we reached for it.
     private static void Report(Exchange x, Host host, Attempt attempt, in AttemptEnd end)
     {
         if (host.State.Listener is null) return;
@@ -173,7 +173,8 @@ internal static class Forwarder
         if (answer.Head is not { } head) return 200;
         int index = ReplyForms.IsGrpc(x) ? head.IndexOf(answer.HeadBytes, "grpc-status"u8) : -1;
         return index < 0 ? head.Status
-            : Utf8Parser.TryParse(Http1Head.Value(answer.HeadBytes, head.Fields[index]), out int status, out _) ? Telemetry.GrpcCodes.ToHttp(status) : 500;
+            : Utf8Parser.TryParse(Http1Head.Value(answer.HeadBytes, head.Fields[index]), out int status, out _)
+                ? Telemetry.GrpcCodes.ToHttp(status) : 500;
     }
 
     private static Host? Pick(Exchange x, Cluster cluster) =>

@@ -30,13 +30,15 @@ internal static class Retries
 
     /// <summary>Whether <see cref="Follows"/> would say yes; nothing is granted.</summary>
     public static bool WouldFollow(Exchange x, Cluster cluster, in AttemptEnd end) =>
-        Asks(x, end) && x.CanReplay && x.Retried < x.Retry!.NumRetries && (x.RetryPermit.IsHeld || Breakers.HasRoom(cluster, Resource.Retries, x.Priority));
+        Asks(x, end) && x.CanReplay && x.Retried < x.Retry!.NumRetries
+            && (x.RetryPermit.IsHeld || Breakers.HasRoom(cluster, Resource.Retries, x.Priority));
 
     /// <summary>Whether a request that rode on a connection which had died before may go out anew, unasked: it was not sent, or may be
     /// repeated by its method (RFC 9110 9.2.2, RFC 9112 9.3.1).</summary>
     public static bool MayResend(Exchange x, in AttemptEnd end) => x.CanReplay && (x.IsIdempotent || !end.RequestSent);
 
-    /// <summary>What a retry picks from: not those that were tried, where the policy says so (Envoy: retry_host_predicate, retry_priority).</summary>
+    /// <summary>What a retry picks from: not those that were tried, where the policy says so (Envoy: retry_host_predicate,
+    /// retry_priority).</summary>
     public static PickContext Elsewhere(Exchange x, RetryPolicyConfig policy)
     {
         UInt128 left = 0;

@@ -11,7 +11,8 @@ using Naru.Proxy.Tls;
 namespace Naru.Proxy.Upstreams;
 
 /// <summary>Plain text is the default value.</summary>
-internal readonly record struct UpstreamPeer(TlsClientSlot? Tls, string? Sni, string? ExpectedName, UpstreamOrigin? Origin = null, RequestPriority Priority = RequestPriority.Default)
+internal readonly record struct UpstreamPeer(TlsClientSlot? Tls, string? Sni, string? ExpectedName, UpstreamOrigin? Origin = null,
+    RequestPriority Priority = RequestPriority.Default)
 {
     /// <summary>The peer for a request (Envoy: sni, auto_host_sni, auto_sni_san_validation, auto_sni, auto_san_validation).</summary>
     public static UpstreamPeer Of(Cluster cluster, Host host, HostPool pool, Exchange x) => Of(cluster, host, pool, x.Connection, x);

@@ -86,7 +86,8 @@ public sealed class ConnectionEndTests : IAsyncDisposable
     public async Task A_circuit_breaker()
     {
         await using var backend = new Witness(c => c.Reader.SomeAsync(new byte[1]).AsTask());
-        _bench.Apply(EngineBench.Cluster(backend.Port) with { Thresholds = new ThresholdsConfig { MaxConnections = 0 } }, EngineBench.Listener(EngineBench.Chain(Proxy())));
+        ClusterConfig none = EngineBench.Cluster(backend.Port) with { Thresholds = new ThresholdsConfig { MaxConnections = 0 } };
+        _bench.Apply(none, EngineBench.Listener(EngineBench.Chain(Proxy())));
         Assert.Equal("", await _bench.AskAsync());
         Assert.Equal("UO|upstream_overflow|upstream_overflow|-|-", await EndedAsync("NARU-N507 "));
     }

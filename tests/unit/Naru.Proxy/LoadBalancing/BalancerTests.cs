@@ -19,15 +19,19 @@ public sealed class BalancerTests
     private readonly ClusterSlot _slot = new("c", workers: 1) { Stats = new StatRegistry(1).Block("cluster.c", ClusterStats.Schema) };
     private readonly FastRandom _random = new(12345);
     private static readonly ClusterConfig s_standard = new() { Name = "c", Type = DiscoveryType.Static };
+    private static readonly ClusterConfig s_weighted = s_standard with { LocalityWeighted = true };
 
     private Cluster Of(ClusterConfig config, params EndpointConfig[] endpoints)
     {
-        ImmutableArray<Endpoint> hosts = [.. endpoints.Select((e, i) => new Endpoint(e, new HostState(_slot, SockAddr.From(IPAddress.Loopback, 1000 + i), $"h{i}", 1), []))];
+        ImmutableArray<Endpoint> hosts = [.. endpoints.Select((e, i) =>
+            new Endpoint(e, new HostState(_slot, SockAddr.From(IPAddress.Loopback, 1000 + i), $"h{i}", 1), []))];
         return new Cluster(_slot, config, hosts);
     }
 
-    private static EndpointConfig At(int priority = 0, EndpointHealth health = EndpointHealth.Healthy, uint weight = 1, string locality = "", uint localityWeight = 0) =>
-        new(new AddressConfig("127.0.0.1", 1)) { Priority = priority, Health = health, Weight = weight, Locality = locality, LocalityWeight = localityWeight };
+    private static EndpointConfig At(int priority = 0, EndpointHealth health = EndpointHealth.Healthy, uint weight = 1,
+        string locality = "", uint localityWeight = 0) =>
+        new(new AddressConfig("127.0.0.1", 1)) { Priority = priority, Health = health, Weight = weight, Locality = locality,
+            LocalityWeight = localityWeight };
 
     // Picks of each endpoint, in percent.
     private int[] Shares(Cluster cluster)
@@ -64,7 +68,8 @@ public sealed class BalancerTests
         // What drains does not count.
         Near([100, 0, 0], Shares(Of(s_standard, At(), At(health: EndpointHealth.Unhealthy), At(health: EndpointHealth.Draining))));
         Assert.Equal(0, _slot.Stats!.Read(ClusterStats.LbHealthyPanic));
-        Near([25, 25, 25, 25], Shares(Of(s_standard, At(), At(health: EndpointHealth.Unhealthy), At(health: EndpointHealth.Unhealthy), At(health: EndpointHealth.Unhealthy))));
+        EndpointConfig down = At(health: EndpointHealth.Unhealthy);
+        Near([25, 25, 25, 25], Shares(Of(s_standard, At(), down, down, down)));
         Assert.Equal(Picks, _slot.Stats!.Read(ClusterStats.LbHealthyPanic));
     }
 
@@ -73,18 +78,20 @@ public sealed class BalancerTests
     {
         ClusterConfig config = s_standard with { FailTrafficOnPanic = true };
         Assert.Null(Of(config, At(health: EndpointHealth.Unhealthy)).Balancer.Pick(new PickContext(1, _random)));
-        Assert.Null(Of(s_standard with { PanicThreshold = 0 }, At(health: EndpointHealth.Unhealthy)).Balancer.Pick(new PickContext(1, _random)));
+        config = s_standard with { PanicThreshold = 0 };
+        Assert.Null(Of(config, At(health: EndpointHealth.Unhealthy)).Balancer.Pick(new PickContext(1, _random)));
         Assert.Null(Of(s_standard).Balancer.Pick(new PickContext(1, _random)));
     }
 
     [Fact]
     public void Localities_get_what_they_weigh_whatever_their_number_of_endpoints() =>
-        Near([20, 40, 40], Shares(Of(s_standard with { LocalityWeighted = true }, At(locality: "a", localityWeight: 1), At(locality: "b", localityWeight: 4), At(locality: "b", localityWeight: 4))));
+        Near([20, 40, 40], Shares(Of(
+            s_weighted, At(locality: "a", localityWeight: 1), At(locality: "b", localityWeight: 4), At(locality: "b", localityWeight: 4))));
 
     [Fact]
     public void A_locality_that_is_half_down_gets_seventy_parts_of_a_hundred() =>
         Near([41, 0, 29, 29], Shares(Of(
-            s_standard with { LocalityWeighted = true }, At(locality: "a", localityWeight: 1), At(health: EndpointHealth.Unhealthy, locality: "a", localityWeight: 1),
+            s_weighted, At(locality: "a", localityWeight: 1), At(health: EndpointHealth.Unhealthy, locality: "a", localityWeight: 1),
             At(locality: "b", localityWeight: 1), At(locality: "b", localityWeight: 1))));
 
     [Fact]
@@ -99,7 +106,7 @@ public sealed class BalancerTests
     public void Each_locality_goes_around_by_itself()
     {
         // Turn about, with two endpoints each: were there one turn for both, each locality would stay with one endpoint.
-        Cluster cluster = Of(s_standard with { LocalityWeighted = true }, [.. Enumerable.Range(0, 4).Select(i => At(locality: i < 2 ? "a" : "b", localityWeight: 1))]);
+        Cluster cluster = Of(s_weighted, [.. Enumerable.Range(0, 4).Select(i => At(locality: i < 2 ? "a" : "b", localityWeight: 1))]);
         Near([25, 25, 25, 25], Shares(cluster));
     }
 
@@ -123,7 +130,8 @@ public sealed class BalancerTests
     [Fact]
     public void A_full_scan_finds_the_one_that_is_idle()
     {
-        Cluster cluster = Of(s_standard with { Lb = Policy.LeastRequest, LeastRequestChoiceCount = int.MaxValue }, [.. Enumerable.Range(0, 8).Select(_ => At())]);
+        ClusterConfig config = s_standard with { Lb = Policy.LeastRequest, LeastRequestChoiceCount = int.MaxValue };
+        Cluster cluster = Of(config, [.. Enumerable.Range(0, 8).Select(_ => At())]);
         var worker = new Worker(1, static (_, e) => throw e);
         for (int i = 0; i < 8; i++) if (i != 5) cluster.Hosts[i].State.Pool(worker).ActiveRequests = 1;
         for (int i = 0; i < 100; i++) Assert.Same(cluster.Hosts[5], cluster.Balancer.Pick(new PickContext(1, _random)));
@@ -150,7 +158,8 @@ public sealed class BalancerTests
         for (ulong key = 0; key < 2000; key++)
         {
             ulong hash = key * 0x9E3779B97F4A7C15;
-            Endpoint before = all.Balancer.Pick(new PickContext(1, _random) { Hash = hash })!, after = fewer.Balancer.Pick(new PickContext(1, _random) { Hash = hash })!;
+            Endpoint before = all.Balancer.Pick(new PickContext(1, _random) { Hash = hash })!,
+                after = fewer.Balancer.Pick(new PickContext(1, _random) { Hash = hash })!;
             Assert.Same(before, all.Balancer.Pick(new PickContext(1, _random) { Hash = hash }));
             if (before == after) continue;
             Assert.Same(all.Hosts[2], before);
@@ -165,7 +174,8 @@ public sealed class BalancerTests
         Cluster cluster = Of(s_standard, At(), At(), At(1));
         for (int i = 0; i < 100; i++)
         {
-            Assert.Same(cluster.Hosts[1], cluster.Balancer.Pick(new PickContext(1, _random) { Avoid = [cluster.Hosts[0]], AvoidAttempts = 10 }));
+            Assert.Same(cluster.Hosts[1],
+                cluster.Balancer.Pick(new PickContext(1, _random) { Avoid = [cluster.Hosts[0]], AvoidAttempts = 10 }));
             Assert.Same(cluster.Hosts[2], cluster.Balancer.Pick(new PickContext(1, _random) { LeftPriorities = 1 }));
             // Where all were tried, it goes as if none had been.
             Assert.NotSame(cluster.Hosts[2], cluster.Balancer.Pick(new PickContext(1, _random) { LeftPriorities = 3 }));

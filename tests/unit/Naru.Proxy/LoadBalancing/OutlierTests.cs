@@ -43,7 +43,8 @@ public sealed class OutlierTests
         }
     }
 
-    private static readonly OutlierConfig s_config = new() { MaxEjectionPercent = 100, Interval = TimeSpan.FromSeconds(10), BaseEjectionTime = TimeSpan.FromSeconds(30) };
+    private static readonly OutlierConfig s_config = new() { MaxEjectionPercent = 100, Interval = TimeSpan.FromSeconds(10),
+        BaseEjectionTime = TimeSpan.FromSeconds(30) };
     private readonly Clock _clock = new();
     private readonly ClusterSlot _slot = new("c", workers: 2);
     private readonly StatBlock _stats = new StatRegistry(2).Block("cluster.c.outlier_detection", OutlierStats.Schema);
@@ -52,8 +53,10 @@ public sealed class OutlierTests
 
     private HostState[] Watch(OutlierConfig config, int hosts, out OutlierDetector detector)
     {
-        HostState[] states = [.. Enumerable.Range(0, hosts).Select(i => new HostState(_slot, SockAddr.From(IPAddress.Loopback, 1000 + i), $"h{i}", 2))];
-        detector = new OutlierDetector(_slot, config, _stats, 2, _clock, new Random(1), _ => _refreshed++, (_, sentence) => _told.Add(sentence), static action => action());
+        HostState[] states = [.. Enumerable.Range(0, hosts).Select(i =>
+            new HostState(_slot, SockAddr.From(IPAddress.Loopback, 1000 + i), $"h{i}", 2))];
+        detector = new OutlierDetector(_slot, config, _stats, 2, _clock, new Random(1), _ => _refreshed++,
+            (_, sentence) => _told.Add(sentence), static action => action());
         detector.SetHosts(states);
         return states;
     }
@@ -202,7 +205,8 @@ public sealed class OutlierTests
     [Fact]
     public void One_that_mostly_fails_is_ejected_where_that_is_asked_for()
     {
-        HostState[] hosts = Watch(s_config with { Consecutive5xx = 1000, EnforcingSuccessRate = 0, EnforcingFailurePercentage = 100, FailurePercentageMinimumHosts = 2 }, 2);
+        OutlierConfig config = s_config with { Consecutive5xx = 1000, EnforcingSuccessRate = 0, EnforcingFailurePercentage = 100 };
+        HostState[] hosts = Watch(config with { FailurePercentageMinimumHosts = 2 }, 2);
         Answer(hosts[0], 200, 50);
         Answer(hosts[1], 500, 50);
         _clock.Tick();

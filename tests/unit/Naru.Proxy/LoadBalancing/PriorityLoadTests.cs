@@ -13,7 +13,8 @@ public sealed class PriorityLoadTests
         return loads;
     }
 
-    private static PriorityCount Of(int healthy, int degraded = 0, int all = 100, int excluded = 0) => new(all, excluded, healthy, degraded);
+    private static PriorityCount Of(int healthy, int degraded = 0, int all = 100, int excluded = 0) =>
+        new(all, excluded, healthy, degraded);
 
     [Theory]
     [InlineData(100, 100, 100, 0)]
@@ -63,7 +64,8 @@ public sealed class PriorityLoadTests
     [InlineData(25, 25, true, true)]
     [InlineData(50, 10, false, true)]
     [InlineData(5, 65, true, false)]
-    public void A_priority_panics_below_the_threshold_while_all_together_cannot_bear_the_load(int healthy0, int healthy1, bool panics0, bool panics1) =>
+    public void A_priority_panics_below_the_threshold_while_all_together_cannot_bear_the_load(int healthy0, int healthy1, bool panics0,
+        bool panics1) =>
         Assert.Equal([panics0, panics1], Loads([Of(healthy0), Of(healthy1)]).Select(l => l.Panics));
 
     [Fact]
