@@ -6,10 +6,28 @@ namespace Naru.Proxy.Config;
 
 /// <summary>One filter of a chain.</summary>
 /// <param name="Name">What it is called here; routes speak of it by this name.</param>
-/// <param name="Extension">Its kind.</param>
+/// <param name="Extension">Its kind; null where that is still to come.</param>
 /// <param name="Settings">What its configuration says, as its kind reads it.</param>
 /// <param name="Disabled">Off, unless a route switches it on.</param>
-public sealed record HttpFilterConfig(string Name, HttpFilterExtension Extension, object Settings, bool Disabled);
+public sealed record HttpFilterConfig(string Name, HttpFilterExtension? Extension, object Settings, bool Disabled)
+{
+    /// <summary>Where its configuration comes from; then kind and settings are those of the default that holds until it comes. Null where
+    /// it stands in the chain.</summary>
+    public FilterDiscoveryConfig? Discovery { get; init; }
+}
+
+/// <summary>A filter whose configuration is discovered (<c>HttpFilter.config_discovery</c>).</summary>
+/// <param name="Source">Where from.</param>
+/// <param name="Types">Full names of the messages that it may be.</param>
+/// <param name="WithoutWarming">Its listener does not wait for it: the default holds at once.</param>
+public sealed record FilterDiscoveryConfig(ConfigSourceConfig Source, ImmutableArray<string> Types, bool WithoutWarming);
+
+/// <summary>What discovery brought for the filters of this name (ECDS: <c>envoy.config.core.v3.TypedExtensionConfig</c>).</summary>
+/// <param name="Name">Of the filters.</param>
+/// <param name="Type">Full name of its message.</param>
+/// <param name="Extension">Its kind.</param>
+/// <param name="Settings">What it says.</param>
+public sealed record DiscoveredFilterConfig(string Name, string Type, HttpFilterExtension Extension, object Settings);
 
 /// <summary>How a request makes one descriptor for rate limits (<c>envoy.config.route.v3.RateLimit</c>): all actions in turn, or none where one finds nothing.</summary>
 /// <param name="Stage">For which filters it is: those of the same stage.</param>

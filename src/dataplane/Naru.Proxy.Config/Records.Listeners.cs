@@ -91,6 +91,10 @@ public sealed record ListenerConfig
     /// <summary>Every secret that its chains name.</summary>
     public IEnumerable<SecretReferenceConfig> SecretReferences => AllChains.SelectMany(c => c.Tls?.SecretReferences ?? []);
 
+    /// <summary>Every HTTP filter in its chains whose configuration is discovered.</summary>
+    public IEnumerable<HttpFilterConfig> DiscoveredFilters =>
+        HttpManagers.SelectMany(m => m.HttpFilters).Where(f => f.Discovery is not null);
+
     /// <summary>Every connection manager in its chains.</summary>
     public IEnumerable<HttpConnectionManagerConfig> HttpManagers => AllChains.Select(c => c.Terminal).OfType<HttpConnectionManagerConfig>();
 }

@@ -436,6 +436,10 @@ public sealed record ConfigChange
     public ImmutableArray<ListenerConfig> Listeners { get; init; } = [];
     /// <summary>Listeners to drain and close.</summary>
     public ImmutableArray<string> RemovedListeners { get; init; } = [];
+    /// <summary>Configurations of HTTP filters that ECDS brought: new or changed.</summary>
+    public ImmutableArray<DiscoveredFilterConfig> Filters { get; init; } = [];
+    /// <summary>Those that nobody refers to any more.</summary>
+    public ImmutableArray<string> RemovedFilters { get; init; } = [];
     /// <summary>Certificates, validation contexts and ticket keys that SDS brought: new or rotated.</summary>
     public ImmutableArray<SecretConfig> Secrets { get; init; } = [];
 }

@@ -1,6 +1,7 @@
 // The door between Envoy's resources and the engine: a protobuf message goes in, a validated record comes out, or nothing and the
 // reasons. Used for bootstraps, files and xDS alike; knows where a field stood only where the message was read from a file.
 using Envoy.Config.Cluster.V3;
+using Envoy.Config.Core.V3;
 using Envoy.Config.Endpoint.V3;
 using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
@@ -49,7 +50,18 @@ public static class ResourceReader
     public static SecretConfig? Secret(Secret message, Diagnostics diagnostics, ProtoPlaces? places = null, string? subject = null) =>
         Read(message, diagnostics, places, subject ?? $"Secret {message.Name}", scope => TlsContexts.Secret(scope, message));
 
-    /// <summary>Any of the five: the record, or null where there was an error or the message is none of them. See <see cref="Listener"/>.</summary>
+    /// <summary>ECDS: an HTTP filter's configuration (<c>envoy.config.core.v3.TypedExtensionConfig</c>). See <see cref="Listener"/> for the
+    /// parameters.</summary>
+    public static DiscoveredFilterConfig? Filter(
+        TypedExtensionConfig message, Diagnostics diagnostics, ProtoPlaces? places = null, string? subject = null) =>
+        Read(message, diagnostics, places, subject ?? $"TypedExtensionConfig {message.Name}", scope =>
+        {
+            FieldWalk.Check(scope);
+            return HttpFilters.Discovered(scope, message);
+        });
+
+    /// <summary>Any of the six: the record, or null where there was an error or the message is none of them. See
+    /// <see cref="Listener"/>.</summary>
     public static object? Read(IMessage message, Diagnostics diagnostics, ProtoPlaces? places = null) => message switch
     {
         Listener listener => Listener(listener, diagnostics, places),
@@ -57,10 +69,11 @@ public static class ResourceReader
         RouteConfiguration routes => RouteConfiguration(routes, diagnostics, places),
         ClusterLoadAssignment endpoints => ClusterLoadAssignment(endpoints, diagnostics, places),
         Secret secret => Secret(secret, diagnostics, places),
+        TypedExtensionConfig filter => Filter(filter, diagnostics, places),
         _ => null,
     };
 
-    /// <summary>The resource name of any of the five; empty for another message.</summary>
+    /// <summary>The resource name of any of the six; empty for another message.</summary>
     public static string NameOf(IMessage message) => message switch
     {
         Listener listener => listener.Name,
@@ -68,6 +81,7 @@ public static class ResourceReader
         RouteConfiguration routes => routes.Name,
         ClusterLoadAssignment endpoints => endpoints.ClusterName,
         Secret secret => secret.Name,
+        TypedExtensionConfig filter => filter.Name,
         _ => "",
     };
 

@@ -1,5 +1,6 @@
 // The extensions of this program, one line each.
 using Naru.Proxy.Config.Extensions;
+using Naru.Proxy.Filters.Http.Buffer;
 using Naru.Proxy.Filters.Http.Cors;
 using Naru.Proxy.Filters.Http.Fault;
 using Naru.Proxy.Filters.Http.GrpcWeb;
@@ -14,6 +15,7 @@ internal static class Extensions
     /// <summary>Makes them known; before the first configuration is read.</summary>
     public static void Use() => ExtensionTable.Use(
     [
+        new BufferExtension(),
         new CorsExtension(),
         new FaultExtension(),
         new GrpcWebExtension(),

@@ -4,6 +4,7 @@ using System.Diagnostics;
 using System.Net;
 using Envoy.Config.Bootstrap.V3;
 using Envoy.Config.Cluster.V3;
+using Envoy.Config.Core.V3;
 using Envoy.Config.Endpoint.V3;
 using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
@@ -95,6 +96,7 @@ internal sealed class RunningProxy(
                 ResourceType.Endpoints => DumpKind.Endpoint,
                 ResourceType.Listener => DumpKind.Listener,
                 ResourceType.Secret => DumpKind.Secret,
+                ResourceType.Filter => DumpKind.Filter,
                 _ => DumpKind.Route,
             };
             DumpState state = resource.State switch
@@ -161,6 +163,7 @@ internal sealed class RunningProxy(
         (ResourceType.Listener, { } bytes) => Listener.Parser.ParseFrom(bytes),
         (ResourceType.Secret, { } bytes) => Secret.Parser.ParseFrom(bytes),
         (ResourceType.Secret, null) => bootstrap.StaticResources?.Secrets.FirstOrDefault(s => s.Name == resource.Name),
+        (ResourceType.Filter, { } bytes) => TypedExtensionConfig.Parser.ParseFrom(bytes),
         (_, { } bytes) => RouteConfiguration.Parser.ParseFrom(bytes),
         (ResourceType.Cluster, null) => bootstrap.StaticResources?.Clusters.FirstOrDefault(c => c.Name == resource.Name),
         (ResourceType.Listener, null) => StaticListener(resource.Name),

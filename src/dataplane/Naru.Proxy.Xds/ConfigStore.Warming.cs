@@ -62,6 +62,8 @@ internal sealed partial class ConfigStore
         var change = new ConfigChange
         {
             Secrets = DirtySecrets(),
+            Filters = DirtyFilters(),
+            RemovedFilters = DropUnusedFilters(),
             Clusters = clusters.ToImmutable(),
             Endpoints = endpoints.ToImmutable(),
             RouteConfigurations = routes.ToImmutable(),
@@ -76,7 +78,8 @@ internal sealed partial class ConfigStore
     }
 
     private static bool IsEmpty(ConfigChange change) =>
-        change.Secrets.IsEmpty && change.Clusters.IsEmpty && change.Endpoints.IsEmpty && change.RouteConfigurations.IsEmpty && change.Listeners.IsEmpty
+        change.Secrets.IsEmpty && change.Filters.IsEmpty && change.RemovedFilters.IsEmpty && change.Clusters.IsEmpty
+        && change.Endpoints.IsEmpty && change.RouteConfigurations.IsEmpty && change.Listeners.IsEmpty
         && change.RemovedListeners.IsEmpty && change.RemovedRouteConfigurations.IsEmpty && change.RemovedClusters.IsEmpty;
 
     private IReadOnlyList<Diagnostic> Hand(ConfigChange change)
@@ -151,7 +154,8 @@ internal sealed partial class ConfigStore
     {
         if (entry.Warming is not { } config || _phase < Phase.Listeners) return false;
         foreach (HttpConnectionManagerConfig http in config.HttpManagers) if (!IsWarm(entry, http, now)) return false;
-        return HasSecrets(config.SecretReferences, $"listener {entry.Name}", entry.WarmingSince, entry.Active is null, now);
+        return HasFilters(entry, config, now)
+            && HasSecrets(config.SecretReferences, $"listener {entry.Name}", entry.WarmingSince, entry.Active is null, now);
     }
 
     private bool IsWarm(ListenerEntry entry, HttpConnectionManagerConfig http, long now)
@@ -295,6 +299,7 @@ internal sealed partial class ConfigStore
         _interests.SubscribeNames(ResourceType.Endpoints, eds);
         _interests.SubscribeNames(ResourceType.Route, rds);
         _interests.SubscribeNames(ResourceType.Secret, WantedSecrets());
+        _interests.SubscribeNames(ResourceType.Filter, WantedFilters());
         _interests.ResolveNames(dns);
     }
 
@@ -340,6 +345,8 @@ internal sealed partial class ConfigStore
         {
             if (entry.Warming is null || _phase < Phase.Listeners) continue;
             if (entry.Active is null) foreach (SecretReferenceConfig secret in entry.Warming.SecretReferences) Consider(entry.WarmingSince, LimitOf(secret.Source));
+            foreach (HttpFilterConfig filter in entry.Warming.DiscoveredFilters)
+                if (!filter.Discovery!.WithoutWarming) Consider(entry.WarmingSince, LimitOf(filter.Discovery.Source));
             foreach (HttpConnectionManagerConfig http in entry.Warming.HttpManagers)
             {
                 if (http.RouteConfig is not null) Consider(entry.WarmingSince, HoldLimit);
@@ -386,7 +393,7 @@ internal sealed partial class ConfigStore
     public ConfigDump Dump()
     {
         var resources = new List<ResourceDump>();
-        for (var type = ResourceType.Cluster; type <= ResourceType.Secret; type++)
+        for (var type = ResourceType.Cluster; type <= ResourceType.Filter; type++)
         {
             List<ResourceDump> ofType = Entries(type).Select(e => Show(type, e)).ToList();
             ofType.AddRange(_neverAccepted.Where(p => p.Key.Item1 == type && Find(type, p.Key.Item2) is null)
@@ -404,7 +411,8 @@ internal sealed partial class ConfigStore
             ClusterEntry { RemovedAt: not null } => ResourceState.Draining,
             ClusterEntry { Warming: not null } or ListenerEntry { Warming: not null } or RouteEntry { Pending: not null } => ResourceState.Warming,
             ListenerEntry { Active: null } => ResourceState.Failed,
-            EndpointsEntry { Latest: null } or SecretEntry { Latest: null } or RouteEntry { Active: null } => ResourceState.Warming,
+            EndpointsEntry { Latest: null } or SecretEntry { Latest: null } or FilterEntry { Latest: null } or
+                RouteEntry { Active: null } => ResourceState.Warming,
             _ => ResourceState.Active,
         };
         return new ResourceDump(type, entry.Name, entry.IsStatic, state, entry.Version, entry.Updated, entry.IsStatic ? null : entry.Bytes, entry.Failure);

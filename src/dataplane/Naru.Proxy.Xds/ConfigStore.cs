@@ -1,5 +1,6 @@
-// Keeps every accepted resource and decides when it is fit to serve: a cluster waits for its endpoints, a listener for its routes,
-// both for the secrets they name (ConfigStore.Secrets.cs), routes for the clusters they name, a removed cluster for the routes that still name it. Then the data plane gets one whole change.
+// Keeps every accepted resource and decides when it is fit to serve: a cluster waits for its endpoints, a listener for its routes and the
+// filters that are discovered (ConfigStore.Filters.cs), both for the secrets they name (ConfigStore.Secrets.cs), routes for the clusters
+// they name, a removed cluster for the routes that still name it. Then the data plane gets one whole change.
 // Runs on the main context only; reads no file, opens no socket; it hears of the world through Accept and tells IInterests what it wants.
 using System.Collections.Immutable;
 using Naru.Core;
@@ -128,6 +129,7 @@ internal sealed partial class ConfigStore
             case ResourceType.Endpoints: AcceptEndpoints(batch); break;
             case ResourceType.Listener: AcceptListeners(batch, refused); break;
             case ResourceType.Secret: AcceptSecrets(batch, refused); break;
+            case ResourceType.Filter: AcceptFilters(batch, refused); break;
             default: AcceptRoutes(batch); break;
         }
         DateTimeOffset at = _time.GetUtcNow();
@@ -303,13 +305,26 @@ internal sealed partial class ConfigStore
             foreach (RejectedResource bad in batch.Rejected)
                 foreach (HttpConnectionManagerConfig user in users[bad.Name]) Add(RouteStats(user), SubscriptionStats.Attempt, SubscriptionStats.Rejected, -1, "");
         }
-
         else if (batch.Type == ResourceType.Secret)
         {
             foreach (AcceptedResource good in batch.Accepted)
                 if (_secrets.ContainsKey(good.Name)) Add(SecretStats(good.Name), SubscriptionStats.Attempt, SubscriptionStats.Success, SubscriptionStats.Version, good.Version);
             foreach (RejectedResource bad in batch.Rejected)
                 if (_secrets.ContainsKey(bad.Name)) Add(SecretStats(bad.Name), SubscriptionStats.Attempt, SubscriptionStats.Rejected, -1, "");
+        }
+        else if (batch.Type == ResourceType.Filter)
+        {
+            foreach (AcceptedResource good in batch.Accepted)
+            {
+                if (!_filters.ContainsKey(good.Name)) continue;
+                StatBlock block = FilterStats(good.Name);
+                Add(block, FilterDiscoveryStats.Attempt, FilterDiscoveryStats.Success, FilterDiscoveryStats.Version, good.Version);
+            }
+            foreach (RejectedResource bad in batch.Rejected)
+            {
+                if (!_filters.ContainsKey(bad.Name)) continue;
+                Add(FilterStats(bad.Name), FilterDiscoveryStats.Attempt, FilterDiscoveryStats.Rejected, -1, "");
+            }
         }
 
         static void Add(StatBlock block, int attempt, int outcome, int versionGauge, string version)
@@ -338,6 +353,7 @@ internal sealed partial class ConfigStore
         ResourceType.Endpoints => _endpoints.GetValueOrDefault(name),
         ResourceType.Listener => _listeners.GetValueOrDefault(name),
         ResourceType.Secret => _secrets.GetValueOrDefault(name),
+        ResourceType.Filter => _filters.GetValueOrDefault(name),
         _ => _routes.GetValueOrDefault(name),
     };
 
@@ -347,6 +363,7 @@ internal sealed partial class ConfigStore
         ResourceType.Endpoints => _endpoints.Values,
         ResourceType.Listener => _listeners.Values,
         ResourceType.Secret => _secrets.Values,
+        ResourceType.Filter => _filters.Values,
         _ => _routes.Values,
     };
 

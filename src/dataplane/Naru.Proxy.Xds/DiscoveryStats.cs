@@ -26,6 +26,21 @@ internal static class SubscriptionStats
     }
 }
 
+/// <summary>One filter of ECDS: <c>extension_config_discovery.http_filter.&lt;name&gt;</c>. A conflict is with other listeners that refer
+/// to the name, and none of ours apply one where others do not.</summary>
+internal static class FilterDiscoveryStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Reload = Schema.Counter("config_reload");
+    public static readonly int Fail = Schema.Counter("config_fail");
+    public static readonly int Conflict = Schema.Counter("config_conflict");
+    public static readonly int Attempt = Schema.Counter("update_attempt");
+    public static readonly int Success = Schema.Counter("update_success");
+    public static readonly int Rejected = Schema.Counter("update_rejected");
+    public static readonly int InitFetchTimeout = Schema.Counter("init_fetch_timeout");
+    public static readonly int Version = Schema.Gauge("version");
+}
+
 /// <summary><c>cluster_manager</c>.</summary>
 internal static class ClusterManagerStats
 {

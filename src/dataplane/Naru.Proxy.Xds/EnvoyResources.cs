@@ -1,6 +1,7 @@
 // Envoy's resources as Naru.Proxy.Config reads them, in the shape that discovery wants: one function for bytes, one for files.
 using System.Collections.Immutable;
 using Envoy.Config.Cluster.V3;
+using Envoy.Config.Core.V3;
 using Envoy.Config.Endpoint.V3;
 using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
@@ -22,6 +23,7 @@ public static class EnvoyResources
         ResourceType.Endpoints => Read(ClusterLoadAssignment.Parser.ParseFrom(bytes), diagnostics, null),
         ResourceType.Listener => Read(Listener.Parser.ParseFrom(bytes), diagnostics, null),
         ResourceType.Secret => Read(Secret.Parser.ParseFrom(bytes), diagnostics, null),
+        ResourceType.Filter => Read(TypedExtensionConfig.Parser.ParseFrom(bytes), diagnostics, null),
         _ => Read(RouteConfiguration.Parser.ParseFrom(bytes), diagnostics, null),
     };
 
@@ -56,6 +58,7 @@ public static class EnvoyResources
         Listener listener => ResourceReader.Listener(listener, diagnostics, places),
         RouteConfiguration routes => ResourceReader.RouteConfiguration(routes, diagnostics, places),
         Secret secret => ResourceReader.Secret(secret, diagnostics, places),
+        TypedExtensionConfig filter => ResourceReader.Filter(filter, diagnostics, places),
         _ => null,
     };
 
@@ -66,6 +69,7 @@ public static class EnvoyResources
         Listener => ResourceType.Listener,
         RouteConfiguration => ResourceType.Route,
         Secret => ResourceType.Secret,
+        TypedExtensionConfig => ResourceType.Filter,
         _ => null,
     };
 
@@ -76,6 +80,7 @@ public static class EnvoyResources
         Listener listener => listener.Name,
         RouteConfiguration routes => routes.Name,
         Secret secret => secret.Name,
+        TypedExtensionConfig filter => filter.Name,
         _ => "",
     };
 }

@@ -9,7 +9,7 @@ internal interface IInterests
     /// <summary>Everything of this type from this source (CDS, LDS).</summary>
     void SubscribeAll(ResourceType type, ConfigSourceConfig source);
 
-    /// <summary>Exactly these names from these sources (EDS, RDS, SDS); replaces what was said before.</summary>
+    /// <summary>Exactly these names from these sources (EDS, RDS, SDS, ECDS); replaces what was said before.</summary>
     void SubscribeNames(ResourceType type, IReadOnlyDictionary<ConfigSourceConfig, HashSet<string>> names);
 
     /// <summary>Exactly these clusters' names are to be resolved; replaces what was said before.</summary>

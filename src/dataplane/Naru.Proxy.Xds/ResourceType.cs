@@ -1,4 +1,4 @@
-// The five kinds of resources this proxy subscribes to, with their names on the wire (xDS transport protocol, type URLs).
+// The six kinds of resources this proxy subscribes to, with their names on the wire (xDS transport protocol, type URLs).
 using Google.Protobuf;
 
 namespace Naru.Proxy.Xds;
@@ -20,6 +20,9 @@ public enum ResourceType
 
     /// <summary>SDS.</summary>
     Secret,
+
+    /// <summary>ECDS, of HTTP filters.</summary>
+    Filter,
 }
 
 /// <summary>Names of <see cref="ResourceType"/> on the wire.</summary>
@@ -32,7 +35,7 @@ public static class ResourceTypes
     public const string WrapperUrl = UrlPrefix + "envoy.service.discovery.v3.Resource";
 
     /// <summary>How many kinds there are.</summary>
-    public const int Count = 5;
+    public const int Count = 6;
 
     private static readonly string[] Urls =
     [
@@ -41,6 +44,7 @@ public static class ResourceTypes
         UrlPrefix + "envoy.config.listener.v3.Listener",
         UrlPrefix + "envoy.config.route.v3.RouteConfiguration",
         UrlPrefix + "envoy.extensions.transport_sockets.tls.v3.Secret",
+        UrlPrefix + "envoy.config.core.v3.TypedExtensionConfig",
     ];
 
     private static readonly string[] Services =
@@ -50,16 +54,17 @@ public static class ResourceTypes
         "envoy.service.listener.v3.ListenerDiscoveryService",
         "envoy.service.route.v3.RouteDiscoveryService",
         "envoy.service.secret.v3.SecretDiscoveryService",
+        "envoy.service.extension.v3.ExtensionConfigDiscoveryService",
     ];
 
-    private static readonly string[] Plurals = ["Clusters", "Endpoints", "Listeners", "Routes", "Secrets"];
+    private static readonly string[] Plurals = ["Clusters", "Endpoints", "Listeners", "Routes", "Secrets", "ExtensionConfigs"];
 
-    private static readonly string[] Short = ["CDS", "EDS", "LDS", "RDS", "SDS"];
+    private static readonly string[] Short = ["CDS", "EDS", "LDS", "RDS", "SDS", "ECDS"];
 
     /// <summary>The v3 type URL.</summary>
     public static string Url(this ResourceType type) => Urls[(int)type];
 
-    /// <summary>CDS, EDS, LDS, RDS or SDS.</summary>
+    /// <summary>CDS, EDS, LDS, RDS, SDS or ECDS.</summary>
     public static string Abbreviation(this ResourceType type) => Short[(int)type];
 
     /// <summary>Whether a state-of-the-world response is the full state, so that absence removes (true for CDS and LDS).</summary>
@@ -79,7 +84,8 @@ public static class ResourceTypes
         return index >= 0;
     }
 
-    /// <summary>The resource's name without decoding it: in all five messages it is field 1. Null where the bytes are not a message.</summary>
+    /// <summary>The resource's name without decoding it: in all six messages it is field 1. Null where the bytes are not a
+    /// message.</summary>
     public static string? PeekName(ByteString value)
     {
         try

@@ -91,6 +91,17 @@ internal sealed class SecretEntry(string name) : StoreEntry(name)
     public bool Dirty { get; set; }
 }
 
+internal sealed class FilterEntry(string name) : StoreEntry(name)
+{
+    public DiscoveredFilterConfig? Latest { get; set; }
+
+    /// <summary>Whether the source has said anything, be it that there is nothing.</summary>
+    public bool Answered { get; set; }
+
+    /// <summary>Newer than what the data plane has.</summary>
+    public bool Dirty { get; set; }
+}
+
 internal sealed class RouteEntry(string name) : StoreEntry(name)
 {
     /// <summary>As the data plane has it.</summary>

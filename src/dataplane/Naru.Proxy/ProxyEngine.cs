@@ -115,6 +115,7 @@ public sealed class ProxyEngine : IDataPlane
     private readonly List<Listener> _leaving = [];
     private readonly TlsContextStore _tls;
     private readonly NodeState _node;
+    private readonly DiscoveredFilters _discovered = new();
     private readonly ListenerDirectory _directory = new();
     private readonly ChainCompiler _compiler;
     private readonly Dictionary<string, EndpointsConfig> _endpoints = new(StringComparer.Ordinal);
@@ -131,7 +132,7 @@ public sealed class ProxyEngine : IDataPlane
         _tls = new TlsContextStore(options.OnDiagnostic);
         _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster) };
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup);
-        _compiler = new ChainCompiler(options, _clusters, _tls, _node, Routes);
+        _compiler = new ChainCompiler(options, _clusters, _tls, _node, _discovered, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
@@ -171,6 +172,7 @@ public sealed class ProxyEngine : IDataPlane
         lock (_gate)
         {
             foreach (SecretConfig secret in change.Secrets) _tls.SetSecret(secret, diagnostics);
+            _discovered.Change(change.Filters, change.RemovedFilters);
             foreach (EndpointsConfig endpoints in change.Endpoints) _endpoints[endpoints.ClusterName] = endpoints;
             foreach (ClusterConfig cluster in change.Clusters) SetCluster(cluster, diagnostics);
             RefreshMembers(change);

@@ -14,14 +14,19 @@ public sealed class PublishedTests
     // Files of ours that the package does not carry; each would need another oracle. There is none at present.
     private static readonly string[] s_withoutOracle = [];
 
-    // Fields and values that Envoy added after the package was made.
+    // Messages, fields and values that Envoy added after the package was made.
     private static readonly string[] s_newer =
     [
         "envoy.config.accesslog.v3.ComparisonFilter.Op.NE",
         "envoy.config.cluster.v3.Cluster.dns_jitter",
+        "envoy.config.core.v3.KeyValuePair",
+        "envoy.config.core.v3.KeyValueAppend.record",
         "envoy.config.route.v3.DirectResponseAction.body_format",
         "envoy.config.route.v3.RouteAction.RequestMirrorPolicy.request_headers_mutations",
         "envoy.config.route.v3.RouteAction.RequestMirrorPolicy.host_rewrite_literal",
+        "envoy.extensions.filters.http.header_mutation.v3.Mutations.query_parameter_mutations",
+        "envoy.extensions.filters.http.header_mutation.v3.Mutations.response_trailers_mutations",
+        "envoy.extensions.filters.http.header_mutation.v3.Mutations.request_trailers_mutations",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_host_sni",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_sni_san_validation",
         "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.prefer_client_ciphers",
@@ -66,6 +71,7 @@ public sealed class PublishedTests
     private static void Compare(MessageDescriptor message, List<string> differences)
     {
         if (message.GetOptions()?.MapEntry == true) return;
+        if (s_newer.Contains(message.FullName)) return;
         if (!s_published.Value.GetProperty("messages").TryGetProperty(message.FullName, out JsonElement published))
         {
             differences.Add($"message {message.FullName} is not published");

@@ -34,6 +34,14 @@ public sealed class FilterReaderTests
     [InlineData("header_mutation.v3.HeaderMutation", "mutations: { request_mutations: [{ remove: \":path\" }] }", "NARU-C108 remove")]
     [InlineData("header_mutation.v3.HeaderMutation", "mutations: { request_mutations: [{}] }", "NARU-C101 request_mutations[0]")]
     [InlineData("header_mutation.v3.HeaderMutation", "mutations: { request_mutations: [{ append: { header: { key: \":path\", value: x } } }] }", "NARU-C108 key")]
+    [InlineData("header_mutation.v3.HeaderMutation", "mutations: { query_parameter_mutations: [{}] }", "NARU-C101 query_parameter_mutations[0]")]
+    [InlineData("header_mutation.v3.HeaderMutation", "mutations: { query_parameter_mutations: [{ append: {} }] }", "NARU-C101 record")]
+    [InlineData("header_mutation.v3.HeaderMutation", "mutations: { query_parameter_mutations: [{ append: { record: { key: a, value: 1 } } }] }", "NARU-C102 value")]
+    [InlineData("header_mutation.v3.HeaderMutation", "mutations: { response_trailers_mutations: [{ remove: \":status\" }] }", "NARU-C108 remove")]
+    [InlineData("buffer.v3.Buffer", "", "NARU-C101 max_request_bytes")]
+    [InlineData("buffer.v3.Buffer", "max_request_bytes: 0", "NARU-C102 max_request_bytes")]
+    [InlineData("fault.v3.HTTPFault", "response_rate_limit: { fixed_limit: { limit_kbps: 0 } }", "NARU-C102 limit_kbps")]
+    [InlineData("fault.v3.HTTPFault", "response_rate_limit: { percentage: { numerator: 1 } }", "NARU-C101 response_rate_limit")]
     public void What_is_wrong_with_a_filter_is_said(string type, string fields, string error) => Assert.Equal(error, Read.Bad(Bootstrap(One(type, fields))));
 
     [Theory]
@@ -44,6 +52,10 @@ public sealed class FilterReaderTests
     [InlineData("f: { \"@type\": type.googleapis.com/made.up.v1.Route }", "NARU-C112")]
     [InlineData("f: { \"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: c }", "NARU-C112")]
     [InlineData($"f: {{ \"@type\": {Http}local_ratelimit.v3.LocalRateLimit, stat_prefix: s }}", "NARU-C101")]
+    [InlineData($"f: {{ \"@type\": {Http}buffer.v3.BufferPerRoute }}", "NARU-C101")]
+    [InlineData($"f: {{ \"@type\": {Http}buffer.v3.BufferPerRoute, disabled: false }}", "NARU-C102")]
+    [InlineData($"f: {{ \"@type\": {Http}buffer.v3.BufferPerRoute, buffer: {{}} }}", "NARU-C101")]
+    [InlineData($"f: {{ \"@type\": {Http}buffer.v3.Buffer, max_request_bytes: 1 }}", "NARU-C113")]
     public void What_is_wrong_with_an_entry_of_a_route_is_said(string entry, string code) => Assert.StartsWith(code, Read.Bad(Bootstrap(One("header_mutation.v3.HeaderMutation", ""), entry)));
 
     [Fact]

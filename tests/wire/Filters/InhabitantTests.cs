@@ -167,4 +167,120 @@ public sealed class InhabitantTests
         Assert.Equal((200, "1", false), (answer.Status, answer.Header("x-cluster"), answer.Has("x-removed")));
         Assert.Equal([["1"], ["1", "2"]], seen);
     }
+
+    [Theory]
+    [InlineData("?drop=1&keep=%26%20x&drop=3", "?keep=%26%20x&added=a%26b")]
+    [InlineData("?%64rop=1&a=b=c", "?a=b=c&added=a%26b")]
+    [InlineData("", "?added=a%26b")]
+    [InlineData("?drop", "?added=a%26b")]
+    [InlineData("?added=0&over=1&over=2", "?added=0&added=a%26b&over=new")]
+    [InlineData("?there=1", "?there=1&added=a%26b")]
+    public async Task Parameters_of_a_query_are_changed_and_the_others_stay_letter_by_letter(string query, string seen)
+    {
+        await using var backend = new Cases();
+        string path = backend.Echo();
+        const string Absent = "{ append: { record: { key: there, value: no }, action: ADD_IF_ABSENT } }, ";
+        string mutations = "{ remove: drop }, { append: { record: { key: added, value: \"a&b\" } } }, "
+            + "{ append: { record: { key: over, value: new }, action: OVERWRITE_IF_EXISTS } }, "
+            + (query.Contains("there", StringComparison.Ordinal) ? Absent : "") + "{ remove: no-such }";
+        await using ProxyProcess proxy = await StartAsync(
+            backend, Yaml.Filter("m", "header_mutation.v3.HeaderMutation", $"mutations: {{ query_parameter_mutations: [{mutations}] }}"));
+        Assert.Equal($"GET {path}{seen} HTTP/1.1", (await AskAsync(proxy, path + query)).Text.Split('\n')[0]);
+    }
+
+    [Fact]
+    public async Task An_answer_is_slowed_down_and_comes_whole()
+    {
+        await using var backend = new Cases();
+        string path = backend.Answer($"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n{new string('x', 30_000)}");
+        const string Limit = "response_rate_limit: { header_limit: {}, percentage: { numerator: 100 } }, max_active_faults: 1";
+        await using ProxyProcess proxy = await StartAsync(backend, Yaml.Filter("f", "fault.v3.HTTPFault", Limit), workers: 1);
+        using RawClient slow = await proxy.ConnectAsync();
+        // So slow that it does not end while this test looks.
+        await slow.SendAsync($"GET {path} HTTP/1.1\r\nHost: x\r\nx-envoy-fault-throughput-response: 1\r\n\r\n");
+        Assert.NotEmpty(await slow.TextAsync(1));
+        Assert.Equal(1, await proxy.StatAsync("http.test.fault.active_faults"));
+        // No second one at once; others are not slowed.
+        Assert.Equal(30_000, (await AskAsync(proxy, path, "x-envoy-fault-throughput-response: 1\r\n")).Body.Length);
+        Assert.Equal(30_000, (await AskAsync(proxy, path)).Body.Length);
+        slow.Reset();
+        await Waiting.UntilAsync(async () => await proxy.StatAsync("http.test.fault.active_faults") == 0, "the fault has ended");
+        Assert.Equal(30_000, (await AskAsync(proxy, path, "x-envoy-fault-throughput-response: 100000\r\n")).Body.Length);
+        Assert.Equal(2, await proxy.StatAsync("http.test.fault.response_rl_injected"));
+        Assert.Equal(1, await proxy.StatAsync("http.test.fault.faults_overflow"));
+    }
+
+    [Theory]
+    [InlineData("Content-Length: 101\r\n\r\n", 413, true)]
+    [InlineData("Transfer-Encoding: chunked\r\n\r\n65\r\n", 413, true)]
+    [InlineData("Content-Length: 100\r\n\r\n", 200, false)]
+    [InlineData("Transfer-Encoding: chunked\r\n\r\n64\r\n", 200, false)]
+    public async Task A_request_is_taken_in_whole_before_anybody_hears_of_it(string framing, int status, bool tooLong)
+    {
+        await using var backend = new Cases();
+        string path = backend.Echo();
+        await using ProxyProcess proxy = await StartAsync(backend, Yaml.Filter("b", "buffer.v3.Buffer", "max_request_bytes: 100"), workers: 1);
+        using RawClient client = await proxy.ConnectAsync();
+        await client.SendAsync($"POST {path} HTTP/1.1\r\nHost: x\r\n{framing}{new string('x', 50)}");
+        if (!tooLong) await Waiting.UntilAsync(async () => await proxy.StatAsync("http.test.downstream_rq_active") == 1, "the request has begun");
+        Assert.Equal(0, await proxy.StatAsync("cluster.backend.upstream_rq_total"));
+        bool chunked = framing.Contains("chunked", StringComparison.Ordinal);
+        await client.TrySendAsync(new string('x', tooLong ? 51 : 50) + (chunked ? "\r\n0\r\n\r\n" : ""));
+        HttpMessage answer = await client.ResponseAsync("POST");
+        Assert.Equal((status, tooLong ? "close" : null), (answer.Status, answer.Header("connection")));
+        if (tooLong) Assert.Equal(1, await proxy.StatAsync("http.test.downstream_rq_too_large"));
+        else Assert.Contains("content-length: 100\n", answer.Text.ToLowerInvariant());
+        Assert.Equal(tooLong ? 0 : 1, backend.Seen(path).Count);
+    }
+
+    [Fact]
+    public async Task A_client_that_leaves_while_its_request_is_taken_in_leaves_nothing()
+    {
+        await using var backend = new Cases();
+        string path = backend.Echo();
+        await using ProxyProcess proxy = await StartAsync(backend, Yaml.Filter("b", "buffer.v3.Buffer", "max_request_bytes: 100000"), workers: 1);
+        var before = await proxy.LedgerAsync();
+        using (RawClient client = await proxy.ConnectAsync())
+        {
+            await client.SendAsync($"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{new string('x', 60_000)}");
+            await Waiting.UntilAsync(async () => await proxy.StatAsync("http.test.downstream_rq_active") == 1, "the request has begun");
+            client.Reset();
+        }
+        await Waiting.UntilAsync(async () => await proxy.StatAsync("http.test.downstream_rq_active") == 0, "the request has ended");
+        await proxy.SettleAsync(before);
+        Assert.Equal(0, await proxy.StatAsync("cluster.backend.upstream_rq_total"));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Trailers_are_changed_where_there_are_any(int up)
+    {
+        await using var old = new Cases();
+        await using var backend = new Http2Backend();
+        string with = up == 1
+            ? old.Answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: abc\r\nx-drop: 1\r\n\r\n")
+            : backend.Answer([(":status", "200")], "ok"u8.ToArray(), [("x-sum", "abc"), ("x-drop", "1")]);
+        string without = up == 1
+            ? old.Answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            : backend.Answer([(":status", "200")], "ok"u8.ToArray());
+        const string Changes = "[{ remove: x-drop }, { append: { header: { key: x-sum, value: def } } }, "
+            + "{ append: { header: { key: x-none, value: \"%RESP(x-none)%\" } } }]";
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.Many(
+            Route, [new TestCluster("backend", [up == 1 ? old.Port : backend.Port], up == 2 ? Bootstraps.Http2Cluster : "")],
+            filters: Yaml.Filter(
+                "m", "header_mutation.v3.HeaderMutation", $"mutations: {{ response_trailers_mutations: {Changes}, request_trailers_mutations: {Changes} }}")));
+        using Http2Peer peer = await Http2Peer.ConnectAsync(proxy.Address);
+        Http2Message answer = await peer.ExchangeAsync("GET", with);
+        Assert.Equal(("ok", "x-sum:abc,x-sum:def"), (answer.Text, string.Join(',', answer.Trailers!.Select(t => $"{t.Name}:{t.Value}"))));
+        Assert.Null((await peer.ExchangeAsync("GET", without)).Trailers);
+        using RawClient client = await proxy.ConnectAsync();
+        HttpMessage plain = await client.ExchangeAsync($"GET {with} HTTP/1.1\r\nHost: x\r\n\r\n");
+        Assert.Equal(("ok", "abc,def"), (plain.Text, string.Join(',', plain.Trailers.Where(t => t.Name == "x-sum").Select(t => t.Value))));
+        if (up == 1) return;
+        int id = await peer.OpenAsync("POST", "/echo", end: false);
+        await peer.BodyAsync(id, "hello"u8.ToArray(), end: false);
+        await peer.HeadersAsync(id, [("x-drop", "1"), ("x-keep", "2")], end: true);
+        Assert.EndsWith("\n\nhello\nx-keep: 2\nx-sum: def", (await peer.EndAsync(id)).Text);
+    }
 }

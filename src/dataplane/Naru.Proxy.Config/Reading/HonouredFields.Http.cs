@@ -22,8 +22,11 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
 envoy.extensions.filters.network.http_connection_manager.v3.Rds
   + config_source route_config_name
 envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter
-  + name typed_config is_optional disabled
-  - config_discovery: extensions are not discovered
+  + name typed_config is_optional disabled config_discovery
+envoy.config.core.v3.ExtensionConfigSource
+  + config_source default_config apply_default_config_without_warming type_urls
+envoy.config.core.v3.TypedExtensionConfig
+  + name typed_config
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig
   + upgrade_type enabled
 envoy.extensions.filters.http.router.v3.Router

@@ -1,6 +1,7 @@
 // HTTP filters: a chain that ends in the router (or, at a cluster, in the codec), and what routes say about its filters.
 // The type of a configuration says which filter it is; a filter that is not known is refused by name.
 using System.Collections.Immutable;
+using Envoy.Config.Core.V3;
 using Envoy.Config.Route.V3;
 using Envoy.Extensions.Filters.Http.Router.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
@@ -51,7 +52,11 @@ internal static class HttpFilters
             HttpFilter filter = filters[i];
             Scope at = scope.In("http_filters", i, filter);
             Values.Required(at, "name", filter.Name);
-            if (filter.ConfigTypeCase == HttpFilter.ConfigTypeOneofCase.ConfigDiscovery) continue;
+            if (filter.ConfigTypeCase == HttpFilter.ConfigTypeOneofCase.ConfigDiscovery)
+            {
+                if (Discovery(at, filter, upstream) is { } discovered) chain.Add(discovered);
+                continue;
+            }
             string type = filter.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : "";
             if (type == lastType || (type.Length == 0 && filter.Name == lastName))
             {
@@ -67,6 +72,71 @@ internal static class HttpFilters
         }
         if (missing) scope.Error("http_filters", "NARU-C106", $"the last HTTP filter must be {last}", $"end http_filters with {lastName}");
         return chain.ToImmutable();
+    }
+
+    // Found by its name; what holds until it comes stands here.
+    private static HttpFilterConfig? Discovery(Scope filterAt, HttpFilter filter, bool upstream)
+    {
+        ExtensionConfigSource written = filter.ConfigDiscovery;
+        Scope at = filterAt.In("config_discovery", written);
+        if (upstream)
+        {
+            filterAt.Error("config_discovery", "NARU-C113", "the filters of a cluster are not discovered", "write typed_config");
+            return null;
+        }
+        string[] types = [.. written.TypeUrls.Select(u => u[(u.LastIndexOf('/') + 1)..])];
+        if (types.Length == 0)
+            at.Error("type_urls", "NARU-C101", "\"type_urls\" is required", "name the messages that the configuration may be");
+        for (int i = 0; i < types.Length; i++)
+        {
+            if (ExtensionTable.HttpFilter(types[i], "") is not null) continue;
+            at.Error($"type_urls[{i}]", "NARU-C112", $"Naru does not support the HTTP filter \"{types[i]}\" yet", Known());
+        }
+        ConfigSourceConfig? source = ConfigSources.Read(at, "config_source", written.ConfigSource);
+        HttpFilterConfig? standard = null;
+        if (written.DefaultConfig is { } any)
+        {
+            string type = EnvoyTypes.NameOf(any);
+            if (!types.Contains(type)) at.Error("default_config", "NARU-C113", $"type_urls does not name {type}", "add it there");
+            else if (Settings(at, "default_config", any) is { } read)
+                standard = new HttpFilterConfig(filter.Name, read.Extension, read.Settings, filter.Disabled);
+        }
+        else if (written.ApplyDefaultConfigWithoutWarming)
+        {
+            at.Error("default_config", "NARU-C101", "\"default_config\" is required where it holds at once");
+        }
+        if (source is null) return null;
+        return (standard ?? new HttpFilterConfig(filter.Name, null, filter.Name, filter.Disabled)) with
+        {
+            Discovery = new FilterDiscoveryConfig(source, [.. types], written.ApplyDefaultConfigWithoutWarming),
+        };
+    }
+
+    /// <summary>What discovery brought.</summary>
+    public static DiscoveredFilterConfig? Discovered(Scope scope, TypedExtensionConfig message)
+    {
+        if (message.TypedConfig is not { } any)
+        {
+            scope.Error("typed_config", "NARU-C101", "\"typed_config\" is required");
+            return null;
+        }
+        return Settings(scope, "typed_config", any) is { } read
+            ? new DiscoveredFilterConfig(message.Name, EnvoyTypes.NameOf(any), read.Extension, read.Settings)
+            : null;
+    }
+
+    private static (HttpFilterExtension Extension, object Settings)? Settings(Scope at, string field, Any any)
+    {
+        string type = EnvoyTypes.NameOf(any);
+        if (ExtensionTable.HttpFilter(type, "") is not { } extension)
+        {
+            at.Error(field, "NARU-C112", $"Naru does not support the HTTP filter {type} yet", Known());
+            return null;
+        }
+        if (at.Pass.Unpack(extension.Message, any, at) is not { } message) return null;
+        Scope inside = at.In(field, message);
+        FieldWalk.Check(inside);
+        return (extension, extension.Read(inside, message));
     }
 
     private static HttpFilterConfig? One(Scope at, HttpFilter filter, string type, bool upstream)

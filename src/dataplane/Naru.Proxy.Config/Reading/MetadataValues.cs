@@ -28,7 +28,8 @@ internal static class MetadataValues
     public static ImmutableArray<KeyValuePair<string, string>> Canonical(Struct? labels)
     {
         if (labels is null || labels.Fields.Count == 0) return [];
-        return [.. labels.Fields.OrderBy(f => f.Key, StringComparer.Ordinal).Select(f => KeyValuePair.Create(f.Key, Text(f.Value)))];
+        IEnumerable<KeyValuePair<string, Value>> ordered = labels.Fields.OrderBy(f => f.Key, StringComparer.Ordinal);
+        return [.. ordered.Select(f => new KeyValuePair<string, string>(f.Key, Text(f.Value)))];
     }
 
     private static string Text(Value value)

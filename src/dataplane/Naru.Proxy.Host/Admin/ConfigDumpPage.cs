@@ -17,7 +17,7 @@ internal static class ConfigDumpPage
     private static readonly string[] s_resources =
         ["bootstrap", "static_clusters", "dynamic_active_clusters", "dynamic_warming_clusters", "static_endpoint_configs", "dynamic_endpoint_configs",
             "static_listeners", "dynamic_listeners", "static_route_configs", "dynamic_route_configs",
-            "static_secrets", "dynamic_active_secrets", "dynamic_warming_secrets"];
+            "static_secrets", "dynamic_active_secrets", "dynamic_warming_secrets", "ecds_filters"];
 
     public static string[] Parameters { get; } = ["include_eds", "resource", "mask", "name_regex"];
 
@@ -81,7 +81,14 @@ internal static class ConfigDumpPage
             Raw("\n  }");
             Part("SecretsConfigDump", ref first);
             foreach (bool more in Fields("static_secrets", "dynamic_active_secrets", "dynamic_warming_secrets")) yield return more;
-            Raw("\n  }\n ]\n}\n");
+            Raw("\n  }");
+            if (dump.Resources.Any(r => r.Kind == DumpKind.Filter))
+            {
+                Part("EcdsConfigDump", ref first);
+                foreach (bool more in Fields("ecds_filters")) yield return more;
+                Raw("\n  }");
+            }
+            Raw("\n ]\n}\n");
             yield return true;
         }
 
@@ -148,7 +155,15 @@ internal static class ConfigDumpPage
 
         private void Entry(DumpedResource entry, string indent)
         {
-            string key = entry.Kind switch { DumpKind.Cluster => "cluster", DumpKind.Endpoint => "endpoint_config", DumpKind.Route => "route_config", DumpKind.Secret => "secret", _ => "listener" };
+            string key = entry.Kind switch
+            {
+                DumpKind.Cluster => "cluster",
+                DumpKind.Endpoint => "endpoint_config",
+                DumpKind.Route => "route_config",
+                DumpKind.Secret => "secret",
+                DumpKind.Filter => "ecds_filter",
+                _ => "listener",
+            };
             if (entry.Kind == DumpKind.Listener && !entry.IsStatic)
             {
                 // DynamicListener has a state of each life instead of fields of its own.
@@ -232,6 +247,7 @@ internal static class ConfigDumpPage
         (DumpKind.Route, true) => "static_route_configs",
         (DumpKind.Secret, true) => "static_secrets",
         (DumpKind.Secret, false) => entry.State == DumpState.Warming ? "dynamic_warming_secrets" : "dynamic_active_secrets",
+        (DumpKind.Filter, _) => "ecds_filters",
         _ => "dynamic_route_configs",
     };
 
@@ -246,6 +262,7 @@ internal static class ConfigDumpPage
         "static_route_configs" => "RoutesConfigDump.StaticRouteConfig",
         "static_secrets" => "SecretsConfigDump.StaticSecret",
         "dynamic_active_secrets" or "dynamic_warming_secrets" => "SecretsConfigDump.DynamicSecret",
+        "ecds_filters" => "EcdsConfigDump.EcdsFilterConfig",
         _ => "RoutesConfigDump.DynamicRouteConfig",
     };
 

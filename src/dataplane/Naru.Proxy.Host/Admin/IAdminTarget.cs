@@ -63,7 +63,7 @@ internal sealed record ClusterView(string Name)
 }
 
 /// <summary>The four kinds of resources.</summary>
-internal enum DumpKind { Cluster, Endpoint, Listener, Route, Secret }
+internal enum DumpKind { Cluster, Endpoint, Listener, Route, Secret, Filter }
 
 /// <summary>Where a dumped resource stands.</summary>
 internal enum DumpState { Active, Warming, Draining, Failed }

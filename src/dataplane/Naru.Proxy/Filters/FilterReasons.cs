@@ -18,9 +18,32 @@ internal static class FilterReasons
         Remedy = "Use `/healthcheck/ok`, or look at `/clusters`; the details of the access log say which of the two it is.",
     };
 
+    public static readonly Reason NoConfiguration = new(
+        500, "NARU-F501", "an HTTP filter's configuration has not arrived", ResponseFlags.NoFilterConfigFound, "filter_config_not_found")
+    {
+        When = "A filter takes its configuration from ECDS, has no `default_config`, and nothing that may be used was received.",
+        Remedy = "Look at `/config_dump` and at the control plane: is an extension configuration of that name sent?",
+    };
+
     public static readonly Reason LocalRateLimited = new(429, "NARU-F429", "the local rate limit is used up", ResponseFlags.RateLimited, "local_rate_limited")
     {
         When = "The token bucket of `envoy.filters.http.local_ratelimit` that the request is for is empty; the status may be configured.",
         Remedy = "Send less, or raise `max_tokens` or `tokens_per_fill`.",
+    };
+
+    public static readonly Reason RequestTooLarge = new(
+        413, "NARU-F413", "the request's body is longer than a filter may hold", ResponseFlags.None, "request_payload_too_large")
+    {
+        Body = "Payload Too Large",
+        When = "`envoy.filters.http.buffer` takes in the body before it lets the request on, and it is longer than `max_request_bytes`.",
+        Remedy = "Send less, raise the limit, or switch the filter off at the route.",
+    };
+
+    public static readonly Reason ResponseTooLarge = new(
+        500, "NARU-F500", "the answer's body is longer than a filter may hold", ResponseFlags.None, "response_payload_too_large")
+    {
+        Body = "Internal Server Error",
+        When = "A filter holds back an answer, and it is longer than 1 MiB.",
+        Remedy = "Answer with less, or leave the filter out at the route.",
     };
 }

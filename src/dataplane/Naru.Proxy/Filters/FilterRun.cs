@@ -1,6 +1,7 @@
 // The filters of one exchange, or of one of its tries: which of a chain are on, what its route says to them, and what they remember.
 // Belongs to the exchange, which keeps it for its next request; beginning sets everything.
 using System.Runtime.CompilerServices;
+using Naru.Http.Http1;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Upstreams;
@@ -16,6 +17,9 @@ internal struct FilterSlot
 
     /// <summary>A number, or flags.</summary>
     public long Number;
+
+    /// <summary>What of the bodies it wants to see (<see cref="FilterCall.Want"/>).</summary>
+    internal FilterStages Wants;
 }
 
 internal sealed class FilterRun
@@ -28,9 +32,17 @@ internal sealed class FilterRun
     /// <summary>What the route says, by slot; follows when another route is chosen.</summary>
     public object?[] Settings { get; set; } = [];
 
+    /// <summary>They are a cluster's, and see one try.</summary>
+    public bool IsUpstream { get; private set; }
+
+    /// <summary>Any of them wants something of the answer's body.</summary>
+    public bool WantsResponseBody { get; private set; }
+
     /// <summary>Begins with a request.</summary>
-    public void Begin(FilterSteps steps)
+    public void Begin(FilterSteps steps, bool isUpstream)
     {
+        IsUpstream = isUpstream;
+        WantsResponseBody = false;
         Steps = steps;
         Settings = steps.Settings;
         if (_slots.Length < steps.Settings.Length) _slots = new FilterSlot[steps.Settings.Length];
@@ -48,7 +60,7 @@ internal sealed class FilterRun
         while (next < steps.Length)
         {
             FilterStep step = steps[next++];
-            FilterVerdict verdict = await step.Filter.OnRequestAsync(new FilterCall(x, this, step.Slot));
+            FilterVerdict verdict = await step.Filter.OnRequestAsync(new FilterCall(x, this, step));
             if (x.Abort != AbortReason.None || verdict != FilterVerdict.Go) return (verdict, next);
         }
         return (FilterVerdict.Go, next);
@@ -59,19 +71,41 @@ internal sealed class FilterRun
     public async ValueTask<bool> ResponseAsync(Exchange x)
     {
         foreach (FilterStep step in Steps.Response)
-            if (!await step.Filter.OnResponseAsync(new FilterCall(x, this, step.Slot))) return false;
+            if (!await step.Filter.OnResponseAsync(new FilterCall(x, this, step))) return false;
         return true;
     }
 
     /// <summary>Tells those that want to know that all is over.</summary>
     public void End(Exchange x)
     {
-        foreach (FilterStep step in Steps.End) step.Filter.OnEnd(new FilterCall(x, this, step.Slot));
+        foreach (FilterStep step in Steps.End) step.Filter.OnEnd(new FilterCall(x, this, step));
+    }
+
+    /// <summary>A filter wants to see a body, of which nothing has gone on yet. A request without one has nothing to show.</summary>
+    public void Want(Exchange x, in FilterStep step, FilterStages stages)
+    {
+        _slots[step.Slot].Wants |= stages;
+        WantsResponseBody |= (stages & (FilterStages.ResponseBody | FilterStages.ResponseTrailers)) != 0;
+        if ((stages & (FilterStages.RequestBody | FilterStages.RequestTrailers)) == 0) return;
+        if (x.Framing.Body == BodyKind.None || x.IsUpgrade) return;
+        BodyPipe pipe = IsUpstream ? x.FilterTry() : x.FilterRequest();
+        pipe.Add(this, step, (stages & FilterStages.RequestBody) != 0, (stages & FilterStages.RequestTrailers) != 0);
+    }
+
+    /// <summary>Adds those that want to see the answer's body.</summary>
+    public void AddResponse(BodyPipe pipe)
+    {
+        foreach (FilterStep step in Steps.ResponseBody)
+        {
+            FilterStages wants = _slots[step.Slot].Wants;
+            if ((wants & (FilterStages.ResponseBody | FilterStages.ResponseTrailers)) == 0) continue;
+            pipe.Add(this, step, (wants & FilterStages.ResponseBody) != 0, (wants & FilterStages.ResponseTrailers) != 0);
+        }
     }
 }
 
 /// <summary>One filter asked about one request.</summary>
-internal readonly struct FilterCall(Exchange x, FilterRun run, int slot)
+internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
 {
     /// <summary>The exchange; heads are read and changed through the two below only.</summary>
     public Exchange Exchange => x;
@@ -86,10 +120,30 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, int slot)
     public ResponseHeaders Response => x.ResponseHeaders;
 
     /// <summary>What the route says to this filter, merged; null for nothing, or where it is another kind's.</summary>
-    public T? Route<T>() where T : class => run.Settings[slot] as T;
+    public T? Route<T>() where T : class => run.Settings[step.Slot] as T;
 
     /// <summary>What the filter remembers of this request; empty at its start.</summary>
-    public ref FilterSlot State => ref run.Slot(slot);
+    public ref FilterSlot State => ref run.Slot(step.Slot);
+
+    /// <summary>Wants to see bodies of this exchange: a request's, said in <see cref="HttpFilter.OnRequestAsync"/>; an answer's, said there
+    /// or in <see cref="HttpFilter.OnResponseAsync"/>. Body and trailers of a message are asked for at once.</summary>
+    public void Want(FilterStages stages) => run.Want(x, step, stages);
+
+    /// <summary>The length of the request's body will not be what was told; said before its head went on.</summary>
+    public void ChangesRequestLength() => x.RequestLength = Exchange.UnknownLength;
+
+    /// <summary>The length of the answer's body will not be what was told; said before its head went on.</summary>
+    public void ChangesResponseLength() => x.ChangesResponseLength = true;
+
+    /// <summary>Takes the request's whole body in, as it comes out of the filters before, while its head waits.</summary>
+    /// <param name="limit">Most bytes of it.</param>
+    public ValueTask<BufferResult> BufferAsync(long limit) => x.BufferAsync(limit);
+
+    /// <summary>The request's trailers; in their stage.</summary>
+    public TrailerEdits RequestTrailers => (run.IsUpstream ? x.SentBody : x.RequestBody).TrailerEdits;
+
+    /// <summary>The answer's trailers; in their stage.</summary>
+    public TrailerEdits ResponseTrailers => x.ResponseBody.TrailerEdits;
 
     /// <summary>Answers the request.</summary>
     /// <param name="reason">Status, flags and details.</param>
@@ -101,9 +155,16 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, int slot)
         return FilterVerdict.Answer;
     }
 
+    /// <summary>Answers the request with a reason in its own words.</summary>
+    public FilterVerdict Refuse(Reason reason)
+    {
+        x.FilterAnswer = new FilterAnswer(reason);
+        return FilterVerdict.Answer;
+    }
+
     /// <summary>Waits; false where the exchange was given up meanwhile.</summary>
     public ValueTask<bool> DelayAsync(long ms) => Delay.RunAsync(x, ms);
 }
 
 /// <summary>How a filter answers.</summary>
-internal sealed record FilterAnswer(Reason Reason, string Body, string Lines);
+internal sealed record FilterAnswer(Reason Reason, string? Body = null, string Lines = "");

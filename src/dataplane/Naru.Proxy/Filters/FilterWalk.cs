@@ -24,6 +24,41 @@ internal static class FilterWalk
         return await OwnAsync(x);
     }
 
+    /// <summary>The answer's body is about to go on: those that want to see it stand in its way.</summary>
+    public static void BeginBody(Exchange x)
+    {
+        if (x.Filters is not { WantsResponseBody: true } && x.UpstreamFilters is not { WantsResponseBody: true }) return;
+        BodyPipe pipe = x.ResponseBody.Filter(x, isRequest: false);
+        x.UpstreamFilters?.AddResponse(pipe);
+        x.Filters?.AddResponse(pipe);
+    }
+
+    /// <summary>The body of an answer of the proxy's own as those leave it that want to see it; null where one cuts it short.</summary>
+    public static ValueTask<byte[]?> OwnBodyAsync(Exchange x, byte[] body) =>
+        body.Length == 0 || x.Filters is not { WantsResponseBody: true } run ? new ValueTask<byte[]?>(body) : OwnBodyAsync(x, run, body);
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<byte[]?> OwnBodyAsync(Exchange x, FilterRun run, byte[] body)
+    {
+        BodyReader to = x.ResponseBody;
+        to.StartOwn(x.Worker);
+        BodyPipe pipe = to.Filter(x, isRequest: false, isOwn: true);
+        run.AddResponse(pipe);
+        bool goesOn = true;
+        for (int at = 0; goesOn && at < body.Length;)
+        {
+            IoBuffer piece = x.Worker.Buffers.Rent();
+            int take = Math.Min(piece.Room, body.Length - at);
+            piece.Append(body.AsSpan(at, take));
+            at += take;
+            goesOn = await pipe.PassAsync(piece, at == body.Length);
+            while (goesOn && pipe.TryPass(out ValueTask<bool> passing)) goesOn = await passing;
+        }
+        byte[]? passed = goesOn ? to.TakePassed() : null;
+        to.End();
+        return passed;
+    }
+
     /// <summary>An answer of the proxy's own is put together and about to be written; false cuts it short.</summary>
     public static ValueTask<bool> OwnAsync(Exchange x) => x.Filters is { Steps.Response.Length: > 0 } run ? run.ResponseAsync(x) : new ValueTask<bool>(true);
 }

@@ -7,6 +7,8 @@ using Naru.Telemetry;
 namespace Naru.Proxy.Filters;
 
 /// <summary>Where a filter wants to be asked.</summary>
+/// <remarks>What concerns bodies is asked for anew with each request (<see cref="FilterCall.Want"/>): here stands what a filter may
+/// want.</remarks>
 [Flags]
 internal enum FilterStages : byte
 {
@@ -21,6 +23,18 @@ internal enum FilterStages : byte
 
     /// <summary>The exchange is over, whatever became of it.</summary>
     End = 4,
+
+    /// <summary>Pieces of the request's body, the last of which is the end.</summary>
+    RequestBody = 8,
+
+    /// <summary>The end of a request's body, with trailers or without; comes behind the body.</summary>
+    RequestTrailers = 16,
+
+    /// <summary>Pieces of the answer's body, an own one's too.</summary>
+    ResponseBody = 32,
+
+    /// <summary>The end of an endpoint's answer, with trailers or without; comes behind the body.</summary>
+    ResponseTrailers = 64,
 }
 
 /// <summary>What becomes of a request after a filter.</summary>
@@ -50,6 +64,18 @@ internal abstract class HttpFilter
 
     /// <summary>Asked with the answer's head, in the reverse order of the chain; false cuts the exchange short.</summary>
     public virtual ValueTask<bool> OnResponseAsync(FilterCall call) => new(true);
+
+    /// <summary>Asked with a piece of the request's body. It goes on as the filter leaves it.</summary>
+    public virtual ValueTask<BodyVerdict> OnRequestBodyAsync(FilterCall call, BodyPiece piece) => new(BodyVerdict.Go);
+
+    /// <summary>Told that the request's body ended. What <paramref name="last"/> becomes goes on as the last piece of the body.</summary>
+    public virtual ValueTask OnRequestTrailersAsync(FilterCall call, BodyPiece last) => default;
+
+    /// <summary>Asked with a piece of the answer's body, in the reverse order of the chain.</summary>
+    public virtual ValueTask<BodyVerdict> OnResponseBodyAsync(FilterCall call, BodyPiece piece) => new(BodyVerdict.Go);
+
+    /// <summary>Told that the answer's body ended. What <paramref name="last"/> becomes goes on as the last piece of the body.</summary>
+    public virtual ValueTask OnResponseTrailersAsync(FilterCall call, BodyPiece last) => default;
 
     /// <summary>Told that the exchange is over.</summary>
     public virtual void OnEnd(FilterCall call) { }

@@ -14,25 +14,38 @@ internal readonly record struct FilterStep(HttpFilter Filter, int Slot);
 /// <summary>The filters of a chain that are on, stage by stage.</summary>
 /// <param name="Request">In order.</param>
 /// <param name="Response">In reverse.</param>
+/// <param name="ResponseBody">Those that may want the answer's body or trailers, in reverse.</param>
 /// <param name="End">In order.</param>
 /// <param name="Settings">What the route says, by place in the chain.</param>
-internal sealed record FilterSteps(FilterStep[] Request, FilterStep[] Response, FilterStep[] End, object?[] Settings)
+internal sealed record FilterSteps(
+    FilterStep[] Request, FilterStep[] Response, FilterStep[] ResponseBody, FilterStep[] End, object?[] Settings)
 {
-    public static FilterSteps None { get; } = new([], [], [], []);
+    public static FilterSteps None { get; } = new([], [], [], [], []);
 }
 
 internal sealed class HttpFilterChain
 {
-    private readonly (string Name, HttpFilterExtension Extension, HttpFilter Filter, bool Disabled)[] _filters;
+    private readonly (HttpFilterConfig Config, HttpFilter Filter)[] _filters;
 
-    private HttpFilterChain(ImmutableArray<HttpFilterConfig> configs, FilterContext context)
+    private HttpFilterChain(ImmutableArray<HttpFilterConfig> configs, FilterContext context, HttpFilterChain? before)
     {
-        _filters = [.. configs.Select(c => (c.Name, c.Extension, ((IHttpFilterKind)c.Extension).Compile(c.Settings, context), c.Disabled))];
+        _filters = [.. configs.Select((c, i) => (c, before?.Of(i, c) ?? Compile(c, context)))];
         Default = Resolve([]);
     }
 
+    private HttpFilter? Of(int slot, HttpFilterConfig config) =>
+        ReferenceEquals(_filters[slot].Config.Settings, config.Settings) ? _filters[slot].Filter : null;
+
+    private static HttpFilter Compile(HttpFilterConfig config, FilterContext context) =>
+        config.Extension is IHttpFilterKind kind ? kind.Compile(config.Settings, context) : MissingFilter.Instance;
+
     /// <summary>Null where there are no filters.</summary>
-    public static HttpFilterChain? Make(ImmutableArray<HttpFilterConfig> configs, FilterContext context) => configs.IsEmpty ? null : new HttpFilterChain(configs, context);
+    public static HttpFilterChain? Make(ImmutableArray<HttpFilterConfig> configs, FilterContext context) =>
+        configs.IsEmpty ? null : new HttpFilterChain(configs, context, null);
+
+    /// <summary>The same in the place of another one, whose filters go on where their configuration does.</summary>
+    public static HttpFilterChain Make(ImmutableArray<HttpFilterConfig> configs, FilterContext context, HttpFilterChain before) =>
+        new(configs, context, before);
 
     /// <summary>What holds where no route says anything.</summary>
     public FilterSteps Default { get; }
@@ -48,7 +61,8 @@ internal sealed class HttpFilterChain
         var on = new List<FilterStep>();
         for (int slot = 0; slot < _filters.Length; slot++)
         {
-            (string name, HttpFilterExtension extension, HttpFilter filter, bool disabled) = _filters[slot];
+            (HttpFilterConfig config, HttpFilter filter) = _filters[slot];
+            (string name, HttpFilterExtension? extension, bool disabled) = (config.Name, config.Extension, config.Disabled);
             bool decided = false;
             var own = new List<object>();
             foreach (RouteFilter[] level in levels)
@@ -67,8 +81,19 @@ internal sealed class HttpFilterChain
         return new FilterSteps(
             [.. on.Where(s => s.Filter.Stages.HasFlag(FilterStages.RequestHead))],
             [.. on.Where(s => s.Filter.Stages.HasFlag(FilterStages.ResponseHead)).Reverse()],
+            [.. on.Where(s => (s.Filter.Stages & (FilterStages.ResponseBody | FilterStages.ResponseTrailers)) != 0).Reverse()],
             [.. on.Where(s => s.Filter.Stages.HasFlag(FilterStages.End))], settings);
     }
+}
+
+/// <summary>Stands for a filter whose configuration has not come: nobody is let past it.</summary>
+internal sealed class MissingFilter : HttpFilter
+{
+    public static readonly MissingFilter Instance = new();
+
+    public override FilterStages Stages => FilterStages.RequestHead;
+
+    public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call) => new(call.Refuse(FilterReasons.NoConfiguration));
 }
 
 /// <summary>One entry of one level, compiled.</summary>

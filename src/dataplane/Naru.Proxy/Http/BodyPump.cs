@@ -12,6 +12,9 @@ internal enum PumpResult
     Done,
     SourceEnded,
     SourceRefused,
+
+    /// <summary>A filter on the way answered, or cut the answer short.</summary>
+    SourceAnswered,
     SinkFailed,
     Cancelled,
 }
@@ -48,6 +51,7 @@ internal static class BodyPump
                     {
                         case FillResult.Filled: x.Touch(); break;
                         case FillResult.Cancelled: return PumpResult.Cancelled;
+                        case FillResult.Answered: return PumpResult.SourceAnswered;
                         default: return PumpResult.SourceEnded;
                     }
                     break;

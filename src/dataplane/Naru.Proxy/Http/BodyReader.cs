@@ -30,6 +30,9 @@ internal enum BufferResult
 
     /// <summary>Its framing is broken.</summary>
     Refused,
+
+    /// <summary>A filter that saw it first answered.</summary>
+    Answered,
 }
 
 internal enum FillResult
@@ -38,6 +41,9 @@ internal enum FillResult
     Ended,
     Failed,
     Cancelled,
+
+    /// <summary>A filter answered, or cut the answer short: <see cref="Exchange.FilterAnswer"/> says why.</summary>
+    Answered,
 }
 
 /// <summary>Takes bytes that are good for the time of the call.</summary>
@@ -50,6 +56,7 @@ internal sealed partial class BodyReader
     private const int MostKept = 64 * 1024;
     private TcpSocket _socket = null!;
     private Http2Stream? _stream;
+    private BodyReader? _inner;
     private Worker _worker = null!;
     private BodyKind _kind;
     private long _remaining;
@@ -83,7 +90,7 @@ internal sealed partial class BodyReader
     public bool Done { get; private set; }
 
     /// <summary>Whether the framing says where the body ends: a connection that ends before is a broken message.</summary>
-    public bool EndsItself => _stream is not null || _kind != BodyKind.UntilClose;
+    public bool EndsItself => _stream is not null || _inner is not null || _kind != BodyKind.UntilClose;
 
     /// <summary>Whether the whole body was taken off its connection; what of it is kept may be given out still, or again.</summary>
     public bool IsWhole { get; private set; }
@@ -106,65 +113,81 @@ internal sealed partial class BodyReader
     /// bytes that must stay (the head): further bytes go to a buffer of the reader's own.</summary>
     public void Start(Worker worker, TcpSocket socket, IoBuffer buffer, BodyKind kind, long length, bool pinned)
     {
-        _worker = worker;
+        Begin(worker, kind);
         _socket = socket;
-        _stream = null;
         Buffer = buffer;
         _pinned = pinned ? buffer : null;
-        _kind = kind;
         _remaining = length;
-        _chunks = default;
-        Trailers.StartTrailers();
-        _inTrailers = _ended = _filledUp = _touched = _keeps = false;
-        _at = _offset = 0;
-        ResetWeb();
-        Done = IsWhole = kind == BodyKind.None;
-        PieceLength = 0;
-        Bytes = Received = 0;
     }
 
     /// <summary>Starts on the body of an HTTP/2 stream.</summary>
     public void Start(Worker worker, Http2Stream stream)
     {
-        _worker = worker;
+        Begin(worker, BodyKind.Chunked);
         _stream = stream;
+    }
+
+    /// <summary>Starts on what another reader gives out: the filters of a try see it again.</summary>
+    public void Start(Worker worker, BodyReader inner)
+    {
+        Begin(worker, BodyKind.Chunked);
+        _inner = inner;
+    }
+
+    private void Begin(Worker worker, BodyKind kind)
+    {
+        EndFilters();
+        _worker = worker;
+        _socket = null!;
+        _stream = null;
+        _inner = null;
         _pinned = null;
         Buffer = null!;
+        _kind = kind;
+        _chunks = default;
         Trailers.StartTrailers();
         _inTrailers = _ended = _filledUp = _touched = _keeps = false;
         _at = _offset = 0;
-        ResetWeb();
-        Done = IsWhole = false;
+        Done = IsWhole = kind == BodyKind.None;
         PieceLength = 0;
         Bytes = Received = 0;
     }
 
-    /// <summary>The fields to be sent behind the body, once it ended; none where there were none, or where they went with the body.</summary>
-    public Http1Head TrailerFields => IsForWeb ? s_noTrailers : ReceivedTrailers;
-
     /// <summary>The fields that came behind the body, once it ended; none where there were none.</summary>
-    public Http1Head ReceivedTrailers => _stream is { HasTrailers: true } stream ? stream.Trailers : Trailers;
+    public Http1Head ReceivedTrailers =>
+        _inner is { } inner ? inner.TrailerFields : _stream is { HasTrailers: true } stream ? stream.Trailers : Trailers;
 
     /// <summary>The bytes that <see cref="ReceivedTrailers"/> speak of.</summary>
-    public unsafe ReadOnlySpan<byte> TrailerBytes => _stream is { HasTrailers: true, TrailerBuffer: { } buffer } stream
-        ? new ReadOnlySpan<byte>(buffer.Memory, stream.Trailers.Length)
+    public unsafe ReadOnlySpan<byte> ReceivedTrailerBytes => _inner is { } inner ? inner.TrailerBytes
+        : _stream is { HasTrailers: true, TrailerBuffer: { } buffer } stream ? new ReadOnlySpan<byte>(buffer.Memory, stream.Trailers.Length)
         : _stream is null && Trailers.Length > 0 ? new ReadOnlySpan<byte>(Buffer.Memory + TrailerStart, Trailers.Length) : default;
 
     /// <summary>From the first byte on it is kept while it is no longer than <paramref name="limit"/> bytes, so that it can be begun again;
     /// only before anything was taken. What a buffering filter kept already stays.</summary>
     public void Keep(long limit = MostKept)
     {
-        if (_keeps) return;
+        if (_keeps || _touched) return;
         _keeps = true;
         _room = limit;
     }
 
     /// <summary>Whether all of it that was taken can be had again: it is kept while it is short and no answer has begun, so that a
     /// request whose body comes behind its head (every gRPC call) can be sent anew when nobody has processed it.</summary>
-    public bool MayReplay => !_touched || (_keeps && !_decodes && (IsWhole || _stream is null or { IsReset: false }));
+    public bool MayReplay => !_touched || (_keeps && (IsWhole || _stream is null or { IsReset: false }));
 
-    /// <summary>The whole body is here and kept.</summary>
-    public bool IsKept => _keeps && IsWhole && !_decodes;
+    /// <summary>The whole body is here and kept, as the filters left it.</summary>
+    public bool IsKept => _keeps && (IsFiltered ? HasPassed : IsWhole);
+
+    /// <summary>Bytes of the body that are kept.</summary>
+    public long KeptBytes
+    {
+        get
+        {
+            long bytes = 0;
+            foreach (IoBuffer kept in _kept) bytes += kept.Count;
+            return bytes;
+        }
+    }
 
     /// <summary>Hands what is kept out, from the first byte on, without taking it.</summary>
     public void CopyTo(BytesTaker taker)
@@ -179,13 +202,17 @@ internal sealed partial class BodyReader
         _at = _offset = 0;
         Done = false;
         PieceLength = 0;
+        _given = 0;
     }
 
     /// <summary>Takes the whole body in before it is given to anybody, who then reads it from the first byte on.</summary>
     /// <param name="x">Told about progress.</param>
     /// <param name="limit">Most bytes of it.</param>
+    public ValueTask<BufferResult> BufferAsync(Exchange x, long limit) =>
+        IsFiltered ? BufferFilteredAsync(limit) : BufferRawAsync(x, limit);
+
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public async ValueTask<BufferResult> BufferAsync(Exchange x, long limit)
+    private async ValueTask<BufferResult> BufferRawAsync(Exchange x, long limit)
     {
         _keeps = true;
         _room = limit - Bytes;
@@ -230,11 +257,12 @@ internal sealed partial class BodyReader
     {
         Forget();
         if (TakeOwn() is { } own) _worker.Buffers.Return(own);
-        EndWeb();
+        EndFilters();
         Done = IsWhole = false;
         Bytes = Received = 0;
         Trailers.StartTrailers();
         _stream = null;
+        _inner = null;
         _socket = null!;
         _from = null!;
         _kind = BodyKind.UntilClose;
@@ -275,7 +303,7 @@ internal sealed partial class BodyReader
                 PieceStart = kept.Start + _offset;
                 PieceLength = kept.Count - _offset;
                 _offset = kept.Count;
-                Done = IsWhole && _at == _kept.Count - 1;
+                Done = (IsFiltered ? HasPassed : IsWhole) && _at == _kept.Count - 1;
                 return true;
             }
             if (_at == _kept.Count - 1) break;
@@ -312,13 +340,17 @@ internal sealed partial class BodyReader
 
     private BodyEvent NextOfStream(Http2Stream stream)
     {
-        IoBuffer? piece = _keeps ? stream.Detach() : stream.Take();
+        IoBuffer? piece = _keeps || IsFiltered ? stream.Detach() : stream.Take();
         if (piece is null)
         {
             PieceLength = 0;
             return stream.EndReceived ? BodyEvent.End : BodyEvent.NeedMore;
         }
-        if (_keeps)
+        if (IsFiltered)
+        {
+            _owned = piece;
+        }
+        else if (_keeps)
         {
             if (piece.Count > _room) StopKeeping();
             _room -= piece.Count;
@@ -333,7 +365,7 @@ internal sealed partial class BodyReader
     }
 
     /// <summary>The next piece, without waiting.</summary>
-    public BodyEvent Next() => _web != GrpcWebForm.None ? NextForWeb() : _decodes ? NextDecoded() : NextRaw();
+    public BodyEvent Next() => IsFiltered ? NextFiltered() : NextRaw();
 
     private BodyEvent NextRaw()
     {
@@ -346,9 +378,21 @@ internal sealed partial class BodyReader
             Done = true;
             return BodyEvent.End;
         }
-        BodyEvent found = _stream is not null ? NextOfStream(_stream) : NextOfSocket();
+        BodyEvent found = NextOfSource();
         if (found == BodyEvent.End) Done = IsWhole = true;
         else if (found == BodyEvent.Data && _keeps && _stream is null) KeepPiece(PieceStart, PieceLength);
+        return found;
+    }
+
+    private BodyEvent NextOfSource() =>
+        _stream is not null ? NextOfStream(_stream) : _inner is not null ? NextOfInner(_inner) : NextOfSocket();
+
+    private BodyEvent NextOfInner(BodyReader inner)
+    {
+        BodyEvent found = inner.Next();
+        if (found != BodyEvent.Data) return found;
+        Piece(inner._from, inner.PieceStart, inner.PieceLength);
+        Done = IsWhole = inner.Done;
         return found;
     }
 
@@ -410,9 +454,12 @@ internal sealed partial class BodyReader
     }
 
     /// <summary>Waits for more bytes. Earlier pieces are invalid afterwards.</summary>
+    public ValueTask<FillResult> FillAsync() => IsFiltered ? FillFilteredAsync() : FillRawAsync();
+
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public async ValueTask<FillResult> FillAsync()
+    private async ValueTask<FillResult> FillRawAsync()
     {
+        if (_inner is { } inner) return await inner.FillAsync();
         if (_stream is { } stream)
         {
             if (!stream.MayRead) await stream.Readable();

@@ -32,7 +32,7 @@ internal static class Delivery
             return false;
         }
         PumpResult flowed = await PassAsync(x, answer);
-        x.BytesSent = answer.Body.Bytes;
+        x.BytesSent = answer.Body.BytesGiven;
         x.UpstreamEndTicks = x.Worker.Ticks;
         // Asked while the stream is ours.
         UpstreamFault fault = flowed == PumpResult.Done ? default : FaultOf(answer);
@@ -50,10 +50,10 @@ internal static class Delivery
         (IoBuffer rb, BodyKind body) = (answer.HeadBuffer, answer.Framing.Body);
         if (!await FilterWalk.AnswerAsync(x, rb, upgrade: false)) return PumpResult.SinkFailed;
         // How the body is framed downstream.
-        if (x.AnswersWeb && body != BodyKind.None)
+        if (body != BodyKind.None)
         {
-            answer.Body.ForWeb(x.WebAnswer);
-            body = BodyKind.UntilClose;
+            FilterWalk.BeginBody(x);
+            if (x.ChangesResponseLength) body = BodyKind.UntilClose;
         }
         if (!x.SpeaksHttp2 && body is BodyKind.Chunked or BodyKind.UntilClose)
         {
@@ -79,7 +79,6 @@ internal static class Delivery
         finally
         {
             x.Worker.Buffers.Return(down);
-            answer.Body.EndWeb();
             x.KeepTrailers();
         }
     }
@@ -87,7 +86,7 @@ internal static class Delivery
     // The common case: a short answer that came in one piece leaves in one piece, with its head.
     private static unsafe bool AppendWholeBody(Exchange x, IoBuffer down, in Answer answer)
     {
-        if (answer.Framing.Body != BodyKind.Length || answer.Stream is not null || x.SpeaksHttp2 || answer.Body.IsForWeb) return false;
+        if (answer.Framing.Body != BodyKind.Length || answer.Stream is not null || x.SpeaksHttp2 || answer.Body.IsFiltered) return false;
         if (answer.Framing.ContentLength > answer.HeadBuffer.Count || answer.Framing.ContentLength > down.Room) return false;
         _ = answer.Body.Next();
         down.Append(new ReadOnlySpan<byte>(answer.HeadBuffer.Memory + answer.Body.PieceStart, answer.Body.PieceLength));
@@ -111,12 +110,16 @@ internal static class Delivery
     private static void CutShort(Exchange x, long[] stats, PumpResult flowed, UpstreamFault fault)
     {
         long[] http = x.Manager.Stats.Shard(x.Worker.Index);
+        if (flowed == PumpResult.SourceAnswered && x.Abort == AbortReason.None) x.Abort = AbortReason.FilterAnswered;
         AbortReason why = x.Abort is AbortReason.None or AbortReason.UpstreamGone ? flowed == PumpResult.SinkFailed ? AbortReason.DownstreamGone : AbortReason.UpstreamGone : x.Abort;
         switch (why)
         {
             case AbortReason.DownstreamGone or AbortReason.DownstreamBroken:
                 Cut(x, Telemetry.ResponseFlags.DownstreamConnectionTermination, "downstream_remote_disconnect");
                 stats[ClusterStats.RqTxReset]++;
+                break;
+            case AbortReason.FilterAnswered:
+                LocalReply.Because(x, x.FilterAnswer!.Reason);
                 break;
             case AbortReason.RouteTimeout:
                 LocalReply.Because(x, Reasons.RouteTimeout);

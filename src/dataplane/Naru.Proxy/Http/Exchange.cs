@@ -24,6 +24,9 @@ internal enum AbortReason : byte
     None,
     DownstreamGone,
     DownstreamBroken,
+
+    /// <summary>A filter that saw a body answered, or cut the answer short; see <see cref="Exchange.FilterAnswer"/>.</summary>
+    FilterAnswered,
     UpstreamGone,
     RouteTimeout,
     StreamIdle,
@@ -38,6 +41,13 @@ internal sealed class Exchange : IRequestInfo, IPooled
     private RequestHeaders? _requestHeaders;
     private ResponseHeaders? _responseHeaders;
     private FilterRun? _filters, _upstreamFilters;
+    private BodyReader? _tryBody;
+
+    /// <summary>Of <see cref="RequestLength"/>: the body is as long as it was told, or not told.</summary>
+    public const long SameLength = -2;
+
+    /// <summary>The same: nobody knows yet.</summary>
+    public const long UnknownLength = -1;
 
     public readonly Worker Worker;
     public readonly Deadlines Deadlines;
@@ -118,7 +128,8 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ref FilterRun? Filters => ref _filtering.Chain;
     public ref FilterRun? UpstreamFilters => ref _filtering.Upstream;
     public ref FilterAnswer? FilterAnswer => ref _filtering.Answer;
-    public ref bool AnswersWeb => ref _filtering.AnswersWeb;
+    public ref long RequestLength => ref _filtering.RequestLength;
+    public ref bool ChangesResponseLength => ref _filtering.ChangesResponseLength;
 
     public ref bool RequestBodyBuffered => ref _body.Buffered;
     public ref bool BodyPassed => ref _body.Passed;
@@ -210,7 +221,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
         In = buffer;
         _facts = new RequestFacts(connection, headOffset, startTicks, manager.Logs.Length > 0);
         _choice = default;
-        _filtering = default;
+        _filtering = new FilterState();
         _body = default;
         _outcome = new Outcome();
         _limits = new Limits();
@@ -234,6 +245,43 @@ internal sealed class Exchange : IRequestInfo, IPooled
         RequestBody.Underscores = Manager.Underscores;
     }
 
+    /// <summary>The request's body goes through filters from here on, also where all of it came with its head.</summary>
+    public BodyPipe FilterRequest()
+    {
+        ReadRequestBody();
+        return RequestBody.Filter(this, isRequest: true);
+    }
+
+    /// <summary>The same for this try.</summary>
+    public BodyPipe FilterTry()
+    {
+        if (Try.State.Sends is null)
+        {
+            ReadRequestBody();
+            _tryBody ??= new BodyReader();
+            _tryBody.Start(Worker, RequestBody);
+            Try.State.Sends = _tryBody;
+        }
+        return Try.State.Sends.Filter(this, isRequest: true);
+    }
+
+    private void ReadRequestBody()
+    {
+        if (!RequestBodyBuffered) return;
+        RequestBodyBuffered = false;
+        RequestBody.Start(Worker, null!, In, BodyKind.Length, Framing.ContentLength, pinned: true);
+    }
+
+    /// <summary>What of the request's body a try sends.</summary>
+    public BodyReader SentBody => Try.State.Sends ?? RequestBody;
+
+    /// <summary>The length that the request's head tells upstream, bytes; -1 for none.</summary>
+    public long ToldRequestLength =>
+        RequestLength != SameLength ? RequestLength : Framing.Body == BodyKind.Length ? Framing.ContentLength : -1;
+
+    /// <summary>The request's body goes upstream in chunks, where that speaks HTTP/1.</summary>
+    public bool SendsChunks => RequestLength == SameLength ? Framing.Body == BodyKind.Chunked : RequestLength == UnknownLength;
+
     /// <summary>The exchange is over: nothing of its bodies is left in it for the one that gets this object next.</summary>
     public void End()
     {
@@ -243,9 +291,25 @@ internal sealed class Exchange : IRequestInfo, IPooled
 
     /// <summary>Takes the request's whole body in before it goes anywhere: for filters that look at it, change its length, or answer instead.</summary>
     /// <param name="limit">Most bytes of it.</param>
-    public ValueTask<BufferResult> BufferAsync(long limit) => RequestBodyBuffered
-        ? new ValueTask<BufferResult>(Framing.Body == BodyKind.Length && Framing.ContentLength > limit ? BufferResult.TooLarge : BufferResult.Whole)
-        : RequestBody.BufferAsync(this, limit);
+    public ValueTask<BufferResult> BufferAsync(long limit) =>
+        RequestLength == SameLength && Framing.Body == BodyKind.Length && Framing.ContentLength > limit
+            ? new ValueTask<BufferResult>(BufferResult.TooLarge)
+        : RequestBodyBuffered ? new ValueTask<BufferResult>(BufferResult.Whole)
+        : TakeBodyAsync(limit);
+
+    // Who is gone, or broke the framing, is told to nobody twice.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<BufferResult> TakeBodyAsync(long limit)
+    {
+        BufferResult result = await RequestBody.BufferAsync(this, limit);
+        if (result == BufferResult.Whole) Deadlines.Request = TimerNode.Never;
+        else if (result == BufferResult.Gone) GiveUp(AbortReason.DownstreamGone);
+        else if (result == BufferResult.Refused) GiveUp(AbortReason.DownstreamBroken);
+        return result;
+    }
+
+    /// <summary>Bytes of a body that was taken in whole.</summary>
+    public long BytesBuffered => RequestBodyBuffered ? Math.Max(0, Framing.ContentLength) : RequestBody.BytesBuffered;
 
     /// <summary>The whole body is here: sending it waits for nobody but the upstream.</summary>
     public bool IsBodyHere => RequestBodyBuffered || RequestBody.IsWhole;
@@ -281,7 +345,12 @@ internal sealed class Exchange : IRequestInfo, IPooled
         CancelDownstream();
         upstream?.Cancel();
         stream?.Cancel();
-        waiter?.Resume();
+        while (waiter is not null)
+        {
+            PoolWaiter? other = waiter.Other;
+            waiter.Resume();
+            waiter = other;
+        }
     }
 
     /// <summary>Waits to be resumed; false when the exchange was given up, before or meanwhile.</summary>
@@ -289,10 +358,21 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public async ValueTask<bool> WaitAsync(PoolWaiter waiter)
     {
         if (Abort != AbortReason.None) return false;
+        waiter.Other = Waiter;
         Waiter = waiter;
         await waiter;
-        Waiter = null;
+        Forget(waiter);
         return Abort == AbortReason.None;
+    }
+
+    private void Forget(PoolWaiter waiter)
+    {
+        if (Waiter == waiter)
+        {
+            Waiter = waiter.Other;
+            return;
+        }
+        for (PoolWaiter? at = Waiter; at is not null; at = at.Other) if (at.Other == waiter) at.Other = waiter.Other;
     }
 
     /// <summary>Ends waits on the client's side.</summary>
@@ -317,15 +397,15 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ValueTask<bool> SendDownstreamAsync(IoBuffer o, int headBytes, bool end) => Down.SendAsync(o, headBytes, end);
 
     /// <summary>The chain's filters begin to see the exchange.</summary>
-    public FilterRun BeginFilters(FilterSteps steps) => Filters = Begun(ref _filters, steps);
+    public FilterRun BeginFilters(FilterSteps steps) => Filters = Begun(ref _filters, steps, false);
 
     /// <summary>The cluster's filters begin to see a try.</summary>
-    public FilterRun BeginUpstreamFilters(FilterSteps steps) => UpstreamFilters = Begun(ref _upstreamFilters, steps);
+    public FilterRun BeginUpstreamFilters(FilterSteps steps) => UpstreamFilters = Begun(ref _upstreamFilters, steps, true);
 
-    private static FilterRun Begun(ref FilterRun? kept, FilterSteps steps)
+    private static FilterRun Begun(ref FilterRun? kept, FilterSteps steps, bool isUpstream)
     {
         kept ??= new FilterRun();
-        kept.Begin(steps);
+        kept.Begin(steps, isUpstream);
         return kept;
     }
 
@@ -372,9 +452,9 @@ internal sealed class Exchange : IRequestInfo, IPooled
     /// <summary>Keeps the trailers for the log, which is written when their buffer is gone.</summary>
     public void KeepTrailers()
     {
-        Http1Head trailers = ResponseBody.ReceivedTrailers;
+        Http1Head trailers = ResponseBody.LoggedTrailers;
         if (!WantAccessLog || !ResponseBody.Done || trailers.Count == 0) return;
-        ReadOnlySpan<byte> bytes = ResponseBody.TrailerBytes;
+        ReadOnlySpan<byte> bytes = ResponseBody.LoggedTrailerBytes;
         // As a head without a first line.
         ResponseTrailerCopy.Append("\r\n"u8);
         foreach (ref readonly HeaderField field in trailers.Fields) ResponseTrailerCopy.Append(bytes[field.NameStart..field.LineEnd]);

@@ -62,7 +62,7 @@ internal struct RouteChoice
 }
 
 /// <summary>The filters that see it.</summary>
-internal struct FilterState
+internal struct FilterState()
 {
     /// <summary>Those of the listener, from the moment its route is looked for; null for none.</summary>
     public FilterRun? Chain;
@@ -73,8 +73,11 @@ internal struct FilterState
     /// <summary>What one of them answered.</summary>
     public FilterAnswer? Answer;
 
-    /// <summary>The answer is one of gRPC that a gRPC-Web client is to have in its form.</summary>
-    public bool AnswersWeb;
+    /// <summary>Bytes of the request's body as it goes on, where that is not what came.</summary>
+    public long RequestLength = Exchange.SameLength;
+
+    /// <summary>The answer's body will not have the length that was told.</summary>
+    public bool ChangesResponseLength;
 }
 
 /// <summary>How far the request's body has come.</summary>

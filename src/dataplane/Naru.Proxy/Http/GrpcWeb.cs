@@ -1,11 +1,8 @@
 // gRPC-Web (gRPC: PROTOCOL-WEB): browsers cannot read trailers, so their calls carry them as a last frame of the body, and as base64
 // where they cannot read bytes. Translated to gRPC for the upstream and back; what is no gRPC answer passes as it is.
-using System.Buffers;
-using System.Buffers.Text;
 using System.Text;
 using Naru.Http.Headers;
 using Naru.Http.Http1;
-using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Http;
 
@@ -44,19 +41,6 @@ internal static class GrpcWeb
         x.WebAnswer = wanted == GrpcWebForm.None ? x.Web : wanted;
     }
 
-    /// <summary>A buffered body in base64 becomes the bytes it stands for, at the end of its place; false when it is none.</summary>
-    public static unsafe bool Decode(Exchange x)
-    {
-        int length = (int)x.Framing.ContentLength;
-        var body = new Span<byte>(x.In.Memory + x.In.Start, length);
-        Base64Stream stream = default;
-        if (!stream.Decode(body, out int decoded) || !stream.IsWhole) return false;
-        body[..decoded].CopyTo(body[(length - decoded)..]);
-        x.In.Start += length - decoded;
-        x.Framing.ContentLength = decoded;
-        return true;
-    }
-
     /// <summary>Tells the upstream of a gRPC call.</summary>
     public static void SetRequestType(Exchange x)
     {
@@ -69,17 +53,15 @@ internal static class GrpcWeb
     /// <summary>The content type for the client.</summary>
     public static ReadOnlySpan<byte> AnswerType(Exchange x) => x.WebAnswer == GrpcWebForm.Text ? "application/grpc-web-text+proto"u8 : "application/grpc-web+proto"u8;
 
-    /// <summary>Bytes of the last frame at most, before base64.</summary>
-    public static int TrailerFrameSize(Http1Head trailers, ReadOnlySpan<byte> bytes) => bytes.Length + trailers.Count * 4 + 5;
-
-    /// <summary>The last frame: flag 0x80, length, and the trailers as lines with lower-case names.</summary>
-    public static int WriteTrailerFrame(Http1Head trailers, ReadOnlySpan<byte> bytes, Span<byte> into)
+    /// <summary>The last frame: flag 0x80, length, and the trailers as lines with lower-case names. Its length; it fits where
+    /// <see cref="HeadEdits"/> says how much its lines need, and 5 bytes more.</summary>
+    public static int WriteTrailerFrame(HeadEdits trailers, Span<byte> into)
     {
         int at = 5;
-        foreach (ref readonly HeaderField field in trailers.Fields)
+        for (int i = trailers.Next(); i >= 0; i = trailers.Next(i + 1))
         {
-            if (!BodyPump.IsTrailer(bytes, field)) continue;
-            ReadOnlySpan<byte> name = Http1Head.Name(bytes, field), value = Http1Head.Value(bytes, field);
+            ReadOnlySpan<byte> name = trailers.Name(i), value = trailers.Value(i);
+            if (!BodyPump.IsTrailer(trailers.Id(i), name)) continue;
             Ascii.ToLower(name, into[at..], out _);
             at += name.Length;
             ":"u8.CopyTo(into[at..]);
@@ -101,6 +83,13 @@ internal struct Base64Stream
     private uint _bits;
     private int _count;
     private bool _padded;
+
+    /// <summary>What it remembers, as a number and back.</summary>
+    public long State
+    {
+        readonly get => _bits | (long)_count << 32 | (_padded ? 1L << 40 : 0);
+        set => (_bits, _count, _padded) = ((uint)value, (int)(value >> 32) & 7, value >> 40 != 0);
+    }
 
     /// <summary>Whether it may end here.</summary>
     public readonly bool IsWhole => _count == 0;

@@ -79,7 +79,10 @@ internal sealed class HttpManager
     public bool Explains { get; init; }
 
     /// <summary>Its filters before the router; null for none.</summary>
-    public HttpFilterChain? Filters { get; init; }
+    public HttpFilterSet? FilterSet { private get; init; }
+
+    /// <summary>The same as they are now. A request takes them once.</summary>
+    public HttpFilterChain? Filters => FilterSet?.Current;
 
     public HttpConnectionManagerConfig Config { get; }
     public StatBlock Stats { get; }

@@ -110,6 +110,7 @@ internal static class LocalReply
     /// <summary>Answers as a filter says.</summary>
     public static ValueTask<bool> SendAsync(Exchange x, FilterAnswer answer)
     {
+        if (answer.Body is null) return SendAsync(x, answer.Reason, extra: answer.Lines);
         // An answer without a code is one that was asked for.
         if (answer.Reason.Code.Length > 0) Because(x, answer.Reason);
         x.Flags |= answer.Reason.Flags;
@@ -136,8 +137,14 @@ internal static class LocalReply
             x.CutDownstream();
             return false;
         }
+        byte[]? passed = x.IsHead ? body : await FilterWalk.OwnBodyAsync(x, body);
+        if (passed is null)
+        {
+            x.CutDownstream();
+            return false;
+        }
         IoBuffer o = x.Worker.Buffers.Rent();
-        ResponseWriter.WriteLocal(x, ref o, body);
+        ResponseWriter.WriteLocal(x, ref o, passed);
         x.ResponseStarted = true;
         bool sent = await x.SendDownstreamAsync(o, (int)x.HeadBytesSent, end: true);
         x.Worker.Buffers.Return(o);

@@ -25,6 +25,7 @@ internal static class RequestWriter
         o.Append(" HTTP/1.1\r\n"u8);
         WriteFields(x, o, head);
         WriteFraming(x, attempt, o);
+        x.SentBody.Declare(x.ToldRequestLength);
         if (x.IsUpgrade && !x.IsConnect)
         {
             o.Append("connection: Upgrade\r\n"u8);
@@ -50,7 +51,7 @@ internal static class RequestWriter
             bool drop = field.Id switch
             {
                 KnownHeader.Host or KnownHeader.Connection or KnownHeader.KeepAlive or KnownHeader.ProxyConnection => true,
-                KnownHeader.ContentLength or KnownHeader.TransferEncoding => x.Web == GrpcWebForm.Text,
+                KnownHeader.ContentLength or KnownHeader.TransferEncoding => x.RequestLength != Exchange.SameLength,
                 KnownHeader.Te => head.IsDropped(i) || !Ascii.EqualsIgnoreCase(Http1Head.Value(bytes, field), "trailers"u8),
                 // Only the one that was looked at: a second could ask for what is not allowed (h2c).
                 KnownHeader.Upgrade => !x.IsUpgrade || i != x.Framing.Upgrade,
@@ -79,10 +80,9 @@ internal static class RequestWriter
     // HTTP/2 needs no framing fields, HTTP/1 does: of HTTP/1 clients they were copied, a Content-Length that a client of HTTP/2 gave is there already.
     private static void WriteFraming(Exchange x, Attempt attempt, IoBuffer o)
     {
-        if (x.Web == GrpcWebForm.Text)
+        if (x.RequestLength != Exchange.SameLength)
         {
-            // Of the bytes that the base64 stands for.
-            WriteLength(o, x.RequestBodyBuffered ? Math.Max(0, x.Framing.ContentLength) : -1);
+            if (x.RequestLength >= 0 || !attempt.State.IsHttp2) WriteLength(o, x.RequestLength);
             return;
         }
         if (x.IsUpgrade || attempt.State.IsHttp2 || x.Has(KnownHeader.ContentLength)) return;

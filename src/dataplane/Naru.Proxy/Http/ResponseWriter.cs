@@ -21,6 +21,7 @@ internal static class ResponseWriter
         // A filter may have changed the status; the phrase of the old one would lie.
         StatusLine(x, o, x.Status, x.Status == head.Status ? bytes.Slice(head.ReasonStart, head.ReasonLength) : default);
         CopyFields(x, o, bytes, framing, body, upgrade);
+        x.ResponseBody.Declare(framing.Body == BodyKind.Length && !x.ChangesResponseLength ? framing.ContentLength : -1);
         if (body == BodyKind.Chunked && framing.Body != BodyKind.Chunked) o.Append("transfer-encoding: chunked\r\n"u8);
         // A stream that ended with its head says so by that; HTTP/1 has to be told.
         if (body == BodyKind.None && x.UpstreamIsHttp2 && !x.SpeaksHttp2 && framing.ContentLength < 0 && !x.IsHead && head.Status is >= 200 and not (204 or 304))
@@ -55,7 +56,7 @@ internal static class ResponseWriter
                     drop = body != BodyKind.Chunked && !(x.IsHead && x.Head.Minor == 1 && head.Status != 204);
                     break;
                 case KnownHeader.ContentLength:
-                    drop = body == BodyKind.Chunked || head.Status is 204 or 101 || (upgrade && x.IsConnect) || x.ResponseBody.IsForWeb;
+                    drop = body == BodyKind.Chunked || head.Status is 204 or 101 || (upgrade && x.IsConnect) || x.ChangesResponseLength;
                     break;
                 case KnownHeader.Other when !drop:
                     drop = framing.ConnectionNamesFields && IsNamedByConnection(head, bytes, Http1Head.Name(bytes, field));
@@ -189,7 +190,7 @@ internal static class ResponseWriter
         o.Append("\r\n"u8);
         head.End();
         x.HeadBytesSent = o.End - start;
-        if (x.WantAccessLog) x.ResponseHeadCopy.Append(o.Filled[(start - o.Start)..]);
+        if (x.WantAccessLog || x.ResponseBody.IsFiltered) x.ResponseHeadCopy.Append(o.Filled[(start - o.Start)..]);
     }
 
     private static void StatusLine(Exchange x, IoBuffer o, int status, ReadOnlySpan<byte> reason)

@@ -13,7 +13,9 @@ using Naru.Telemetry;
 
 namespace Naru.Proxy.Listeners;
 
-internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory clusters, TlsContextStore tls, NodeState node, Func<string, RouteSlot> routes)
+internal sealed class ChainCompiler(
+    ProxyEngineOptions options, ClusterDirectory clusters, TlsContextStore tls, NodeState node, DiscoveredFilters discovered,
+    Func<string, RouteSlot> routes)
 {
     /// <summary>The chains, and what is to be done when they are put in place; null after an error.</summary>
     /// <param name="config">The listener.</param>
@@ -175,7 +177,11 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
         RouteTable? inline = http.RouteConfig is { } given ? new RouteTable(given, clusters, new FilterContext(options.Stats, "", clusters, node)) : null;
         RouteSlot? slot = inline is null ? routes(http.RouteConfigName ?? "") : null;
         var context = new FilterContext(options.Stats, stats.Prefix, clusters, node);
-        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs)) { Explains = options.Explain, Filters = HttpFilterChain.Make(http.HttpFilters, context) };
+        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs))
+        {
+            Explains = options.Explain,
+            FilterSet = HttpFilterSet.Make(http.HttpFilters, context, discovered),
+        };
     }
 
     private AccessLog[] Logs(IEnumerable<AccessLogConfig> configured)

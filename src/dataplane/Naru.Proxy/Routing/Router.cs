@@ -42,6 +42,7 @@ internal static class Router
     private static async ValueTask<bool> FilterAsync(Exchange x, HttpFilterChain chain, RouteTable table)
     {
         FilterRun run = x.BeginFilters(chain.At(Said(x)));
+        if (!x.IsBodyHere && x.Manager.RequestMs > 0) x.Deadlines.Request = x.Worker.Now + x.Manager.RequestMs;
         int next = 0;
         while (true)
         {
@@ -69,6 +70,8 @@ internal static class Router
             case AbortReason.MaxDuration:
                 stats[HttpStats.RqMaxDuration]++;
                 return LocalReply.SendAsync(x, Reasons.MaxDuration);
+            case AbortReason.DownstreamBroken:
+                return LocalReply.SendAsync(x, Reasons.BadBody);
             default:
                 x.Flags |= Telemetry.ResponseFlags.DownstreamConnectionTermination;
                 x.Details = "downstream_remote_disconnect";

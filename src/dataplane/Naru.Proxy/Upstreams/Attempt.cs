@@ -129,6 +129,8 @@ internal sealed class Attempt(Exchange x)
         BufferPool buffers = x.Worker.Buffers;
         if (State.Out is { } o) buffers.Return(o);
         State.Out = null;
+        State.Sends?.End();
+        State.Sends = null;
         if (State.Stream is { } stream)
         {
             State.Stream = null;

@@ -35,6 +35,9 @@ internal struct AttemptState
     public ValueTask<PumpResult> Pump;
     public bool IsPumping;
 
+    /// <summary>What it sends, where the cluster's filters look at the body; null where it sends what all tries do.</summary>
+    public BodyReader? Sends;
+
     /// <summary>What was read over HTTP/1, until the body's reader has it.</summary>
     public IoBuffer? In;
 

@@ -5,6 +5,7 @@ using System.Runtime.CompilerServices;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.LoadBalancing;
@@ -21,11 +22,6 @@ internal static class Forwarder
     public static ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action, Cluster cluster)
     {
         Prepare(x, action);
-        if (x.Web == GrpcWebForm.Text && x.RequestBodyBuffered && x.Framing.Body == BodyKind.Length && !GrpcWeb.Decode(x))
-        {
-            PassBody(x);
-            return LocalReply.SendAsync(x, Reasons.BadBase64);
-        }
         return TryAsync(x, action, cluster);
     }
 
@@ -82,8 +78,13 @@ internal static class Forwarder
                 try
                 {
                     if (action is not null) RouteHeaders.ApplyToTry(x, action);
-                    // They may change the head, and that is all: what a try sends is decided.
-                    if (cluster.Filters is { } filters) await x.BeginUpstreamFilters(filters.Default).RequestAsync(x, 0);
+                    if (cluster.Filters is { } filters)
+                    {
+                        (FilterVerdict verdict, _) = await x.BeginUpstreamFilters(filters.Default).RequestAsync(x, 0);
+                        if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
+                        if (verdict == FilterVerdict.Answer) return await FilterAnsweredAsync(x);
+                        KeepBody(x);
+                    }
                     end = await attempt.RunAsync(action, fresh);
                     Report(x, host, attempt, end);
                     if (end.Kind == AttemptKind.Answered)
@@ -193,12 +194,17 @@ internal static class Forwarder
         x.TimesOutWith204 = false;
         if (action.ReadsGrpcTimeout || x.Manager.LooksAtLimits) RequestLimits.Apply(x, action);
         RouteHeaders.ApplyToRequest(x, action);
-        if (x.RequestBodyBuffered) RequestEnded(x);
-        else if (x.Manager.RequestMs > 0) x.Deadlines.Request = worker.Now + x.Manager.RequestMs;
+        if (x.IsBodyHere) RequestEnded(x);
+        else if (x.Manager.RequestMs > 0 && x.Deadlines.Request == TimerNode.Never) x.Deadlines.Request = worker.Now + x.Manager.RequestMs;
         if (action.Mirrors is not null) x.RequestBody.Keep(Mirrors.MostKept);
-        else if (x.Web != GrpcWebForm.Text && (x.SpeaksHttp2 || x.IsIdempotent || x.Retry is not null)) x.RequestBody.Keep();
-        if (x.Web == GrpcWebForm.Text && !x.RequestBodyBuffered) x.RequestBody.DecodeBase64();
+        else KeepBody(x);
         if (x.IsDownstreamEnded && x.Abort == AbortReason.None) x.Abort = AbortReason.DownstreamGone;
+    }
+
+    // What a retry or a resend may want again.
+    private static void KeepBody(Exchange x)
+    {
+        if (x.SpeaksHttp2 || x.IsIdempotent || x.Retry is not null) x.RequestBody.Keep();
     }
 
     /// <summary>The whole request is here: from now on the route's timeout runs (Envoy: RouteAction.timeout).</summary>
@@ -232,6 +238,9 @@ internal static class Forwarder
                 break;
             case PumpResult.SourceRefused:
                 x.GiveUp(AbortReason.DownstreamBroken);
+                break;
+            case PumpResult.SourceAnswered:
+                x.GiveUp(AbortReason.FilterAnswered);
                 break;
         }
     }
@@ -276,6 +285,9 @@ internal static class Forwarder
                 return EndAsync(x, x.RequestBody.Done ? Reasons.MaxDurationUpstream : Reasons.MaxDuration);
             case AbortReason.DownstreamBroken:
                 return EndAsync(x, Reasons.BadBody);
+            case AbortReason.FilterAnswered:
+                x.Abort = AbortReason.None;
+                return FilterAnsweredAsync(x);
             default:
                 x.Flags |= Telemetry.ResponseFlags.DownstreamConnectionTermination;
                 x.Details = "downstream_remote_disconnect";
@@ -283,6 +295,16 @@ internal static class Forwarder
                 http[HttpStats.CxDestroyRemoteActiveRq]++;
                 return ValueTask.FromResult(false);
         }
+    }
+
+    // A filter answered that saw the body, or one of the cluster's (Envoy: the chain's see that answer, the cluster's do not).
+    private static ValueTask<bool> FilterAnsweredAsync(Exchange x)
+    {
+        FilterAnswer answer = x.FilterAnswer!;
+        if (x.ResponseStarted) return EndAsync(x, answer.Reason);
+        if (x.RequestBodyBuffered) PassBody(x);
+        CountOwnAnswer(x, answer.Reason.Status);
+        return LocalReply.SendAsync(x, answer);
     }
 
     // Our own answer, unless one is on its way already: then the only honest end is to cut it.

@@ -140,8 +140,7 @@ internal static class Http1Attempt
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, Attempt attempt, UpstreamConnection up, IoBuffer o)
     {
-        bool chunked = x.Framing.Body == BodyKind.Chunked || x.Web == GrpcWebForm.Text;
-        PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, BodySink.To(up, o, chunked));
+        PumpResult result = await BodyPump.RunAsync(x, x.SentBody, BodySink.To(up, o, x.SendsChunks));
         Forwarder.RequestPumped(x, attempt, result);
         return result;
     }

@@ -163,7 +163,7 @@ internal static class Http2Attempt
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, Attempt attempt, Http2Stream stream)
     {
-        PumpResult result = await BodyPump.RunAsync(x, x.RequestBody, BodySink.To(stream));
+        PumpResult result = await BodyPump.RunAsync(x, x.SentBody, BodySink.To(stream));
         Forwarder.RequestPumped(x, attempt, result);
         return result;
     }

@@ -163,7 +163,7 @@ internal static class Mirrors
     public static void BodyCame(Exchange x)
     {
         if (x.Mirrors.Count == 0 || !x.RequestBody.IsKept) return;
-        foreach (Mirror mirror in x.Mirrors) mirror.Start(x.RequestBody.Bytes, call => x.RequestBody.CopyTo(call.Append));
+        foreach (Mirror mirror in x.Mirrors) mirror.Start(x.RequestBody.KeptBytes, call => x.RequestBody.CopyTo(call.Append));
         x.Mirrors.Clear();
     }
 

@@ -12,6 +12,9 @@ internal sealed class PoolWaiter(Action<PoolWaiter> wait) : ICriticalNotifyCompl
     public bool IsCompleted => false;
     public bool IsWaiting => _continuation is not null;
 
+    /// <summary>Who else waits for the same exchange: its two bodies may be waited for at once.</summary>
+    public PoolWaiter? Other { get; set; }
+
     /// <summary>With whom a connection is wanted; null is for whoever wants to hear of every change.</summary>
     public UpstreamPeer? Peer { get; init; }
 

@@ -177,6 +177,7 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
                     {
                         case FillResult.Filled: x.Touch(); break;
                         case FillResult.Cancelled: return PumpResult.Cancelled;
+                        case FillResult.Answered: return PumpResult.SourceAnswered;
                         default: return PumpResult.SourceEnded;
                     }
                     break;

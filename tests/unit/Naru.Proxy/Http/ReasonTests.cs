@@ -30,14 +30,14 @@ public sealed class ReasonTests
         "http1.invalid_transfer_encoding", "grpc_base_64_decode_failed", "http1.invalid_url", "http1.too_many_headers", "http1.unexpected_underscore",
         "http1.connection_header_rejected", "http1.https_url_on_plaintext_connection", "filter_chain_not_found", "over_connection_limit", "local_ratelimit_close_over_limit", "tcp_session_idle_timeout", "max_connection_duration_reached",
         "remote_connection_failure", "connection_timeout", "downstream_remote_disconnect", "upstream_overflow",
-        "fault_filter_abort", "health_check_failed", "local_rate_limited",
+        "fault_filter_abort", "health_check_failed", "local_rate_limited", "request_payload_too_large", "response_payload_too_large",
     ];
 
     // Ends that Envoy does not have.
     private static readonly string[] s_ours =
     [
         "max_forwards_reached", "listener_filter_refused", "listener_filters_timeout", "transport_socket_failure", "transport_socket_timeout", "tunnel_refused",
-        "tunnel_failed", "drain_timeout", "upstream_remote_disconnect",
+        "tunnel_failed", "drain_timeout", "upstream_remote_disconnect", "filter_config_not_found",
     ];
 
     [Theory]

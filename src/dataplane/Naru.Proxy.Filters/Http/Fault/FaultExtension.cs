@@ -29,11 +29,10 @@ public sealed class FaultExtension : HttpFilterExtension, IHttpFilterKind
     /// <inheritdoc/>
     public override string Fields => """
         envoy.extensions.filters.http.fault.v3.HTTPFault
-          + delay abort upstream_cluster headers downstream_nodes max_active_faults
+          + delay abort upstream_cluster headers downstream_nodes max_active_faults response_rate_limit
           ~ delay_percent_runtime abort_percent_runtime delay_duration_runtime abort_http_status_runtime max_active_faults_runtime: values of the runtime are not read yet
           ~ response_rate_limit_percent_runtime abort_grpc_status_runtime: values of the runtime are not read yet
           ~ disable_downstream_cluster_stats: there are no statistics by calling cluster
-          - response_rate_limit: answers are not slowed down yet
           - filter_metadata: there is no dynamic metadata yet
         envoy.extensions.filters.http.fault.v3.FaultAbort
           + http_status grpc_status header_abort percentage
@@ -41,6 +40,11 @@ public sealed class FaultExtension : HttpFilterExtension, IHttpFilterKind
         envoy.extensions.filters.common.fault.v3.FaultDelay
           + fixed_delay header_delay percentage
         envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay
+        envoy.extensions.filters.common.fault.v3.FaultRateLimit
+          + fixed_limit header_limit percentage
+        envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit
+          + limit_kbps
+        envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit
 
         """;
 
@@ -53,6 +57,7 @@ public sealed class FaultExtension : HttpFilterExtension, IHttpFilterKind
         {
             Delay = fault.Delay is { } delay ? Delay(scope.In("delay", delay), delay) : null,
             Abort = fault.Abort is { } abort ? Abort(scope.In("abort", abort), abort) : null,
+            RateLimit = fault.ResponseRateLimit is { } limit ? RateLimit(scope.In("response_rate_limit", limit), limit) : null,
             UpstreamCluster = fault.UpstreamCluster,
             Headers = headers.ToImmutable(),
             DownstreamNodes = [.. fault.DownstreamNodes],
@@ -93,6 +98,23 @@ public sealed class FaultExtension : HttpFilterExtension, IHttpFilterKind
         }
     }
 
+    private static FaultRateConfig? RateLimit(Scope scope, FaultRateLimit limit)
+    {
+        switch (limit.LimitTypeCase)
+        {
+            case FaultRateLimit.LimitTypeOneofCase.FixedLimit:
+                Scope at = scope.In("fixed_limit", limit.FixedLimit);
+                if (limit.FixedLimit.LimitKbps == 0)
+                    at.Error("limit_kbps", "NARU-C102", "\"limit_kbps\" cannot be 0", "it is KiB a second, 1 or more");
+                return new FaultRateConfig((long)Math.Min(limit.FixedLimit.LimitKbps, FaultLevel.MostKbps), Share(limit.Percentage));
+            case FaultRateLimit.LimitTypeOneofCase.HeaderLimit:
+                return new FaultRateConfig(null, Share(limit.Percentage));
+            default:
+                scope.Error("", "NARU-C101", "a rate limit says how fast", "write fixed_limit, or header_limit: {}");
+                return null;
+        }
+    }
+
     private static Share Share(FractionalPercent? percentage) => percentage is null ? new Share(0, 100) : new Share(percentage.Numerator, percentage.Denominator switch
     {
         FractionalPercent.Types.DenominatorType.TenThousand => 10_000,
@@ -115,6 +137,8 @@ internal sealed record FaultConfig
     public DelayConfig? Delay { get; init; }
     /// <summary>Null for none.</summary>
     public AbortConfig? Abort { get; init; }
+    /// <summary>How fast answers go at most; null for no limit.</summary>
+    public FaultRateConfig? RateLimit { get; init; }
     /// <summary>Only requests to this cluster; empty for all.</summary>
     public string UpstreamCluster { get; init; } = "";
     /// <summary>Only requests that match all.</summary>
@@ -127,6 +151,9 @@ internal sealed record FaultConfig
 
 /// <summary>A delay in ms; null where the client says it.</summary>
 internal sealed record DelayConfig(long? Ms, Share Share);
+
+/// <summary>KiB a second; null where the client says it.</summary>
+internal sealed record FaultRateConfig(long? Kbps, Share Share);
 
 /// <summary>A status, HTTP's or gRPC's; both null where the client says it.</summary>
 internal sealed record AbortConfig(int? Http, int? Grpc, Share Share);

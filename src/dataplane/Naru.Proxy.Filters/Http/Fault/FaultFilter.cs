@@ -1,5 +1,5 @@
-// Delays requests, or answers them, as configured: for all, for a share, or where the client asks for it by headers, which go on to the
-// endpoint. A delay comes first and is no part of the route's timeout; it ends early where the client leaves.
+// Delays requests, answers them, or slows their answers down, as configured: for all, for a share, or where the client asks for it by
+// headers, which go on to the endpoint. A delay comes first and is no part of the route's timeout; it ends early where the client leaves.
 using System.Buffers.Text;
 using System.Runtime.CompilerServices;
 using System.Text;
@@ -14,12 +14,18 @@ internal sealed class FaultFilter(FaultLevel own, StatBlock stats) : HttpFilter
     private const string Text = "fault filter abort";
     private long _active;
 
-    public override FilterStages Stages => FilterStages.RequestHead | FilterStages.End;
+    public override FilterStages Stages => FilterStages.RequestHead | FilterStages.ResponseBody | FilterStages.End;
 
     public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call)
     {
         FaultLevel level = call.Route<FaultLevel>() ?? own;
         if (!level.Concerns(call)) return new ValueTask<FilterVerdict>(FilterVerdict.Go);
+        if (level.Kbps(call) is > 0 and long kbps && Enter(call, level))
+        {
+            stats.Shard(call.Worker.Index)[FaultStats.RateLimits]++;
+            call.State.Object = new ResponseRate(kbps);
+            call.Want(FilterStages.ResponseBody);
+        }
         long delay = level.Delay(call);
         return delay > 0 && Enter(call, level) ? DelayAsync(call, level, delay) : new ValueTask<FilterVerdict>(Abort(call, level));
     }
@@ -30,6 +36,20 @@ internal sealed class FaultFilter(FaultLevel own, StatBlock stats) : HttpFilter
         stats.Shard(call.Worker.Index)[FaultStats.Delays]++;
         call.Exchange.Flags |= ResponseFlags.DelayInjected;
         return await call.DelayAsync(ms) ? Abort(call, level) : FilterVerdict.Go;
+    }
+
+    // What may not go yet stays here, and nothing behind it is read.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public override async ValueTask<BodyVerdict> OnResponseBodyAsync(FilterCall call, BodyPiece piece)
+    {
+        if (call.State.Object is not ResponseRate rate || piece.Bytes.IsEmpty) return BodyVerdict.Go;
+        int take;
+        while ((take = rate.Take(call.Worker.Now, piece.Bytes.Length)) == 0)
+        {
+            if (!await call.DelayAsync(ResponseRate.SliceMs)) return BodyVerdict.Go;
+        }
+        piece.Split(take);
+        return BodyVerdict.Go;
     }
 
     private FilterVerdict Abort(FilterCall call, FaultLevel level)
@@ -74,7 +94,7 @@ internal sealed class FaultLevel(FaultConfig config)
     /// <summary>Whether a request is one of those that faults are for.</summary>
     public bool Concerns(FilterCall call)
     {
-        if (config.Delay is null && config.Abort is null) return false;
+        if (config is { Delay: null, Abort: null, RateLimit: null }) return false;
         if (config.UpstreamCluster.Length > 0 && call.Exchange.Target?.Slot.Name != config.UpstreamCluster) return false;
         if (_nodes.Length > 0 && !FromNode(call)) return false;
         foreach (HeaderMatcher header in _headers) if (!header.Matches(call.Request)) return false;
@@ -94,6 +114,18 @@ internal sealed class FaultLevel(FaultConfig config)
         if (config.Delay is not { } delay) return 0;
         long ms = delay.Ms ?? Number(call, "x-envoy-fault-delay-request"u8);
         return ms > 0 && Hits(call, delay.Share, delay.Ms is null, "x-envoy-fault-delay-request-percentage"u8) ? ms : 0;
+    }
+
+    /// <summary>Most that a client may ask for: any more is no limit.</summary>
+    public const long MostKbps = 1 << 30;
+
+    /// <summary>How fast this request's answer may go, KiB a second; 0 for any.</summary>
+    public long Kbps(FilterCall call)
+    {
+        if (config.RateLimit is not { } limit) return 0;
+        long kbps = limit.Kbps ?? Number(call, "x-envoy-fault-throughput-response"u8);
+        bool hit = kbps > 0 && Hits(call, limit.Share, limit.Kbps is null, "x-envoy-fault-throughput-response-percentage"u8);
+        return hit ? Math.Min(kbps, MostKbps) : 0;
     }
 
     /// <summary>With which status this request is answered; gRPC's is -1 for none. Null for not.</summary>
@@ -121,6 +153,31 @@ internal sealed class FaultLevel(FaultConfig config)
     private static long Number(FilterCall call, ReadOnlySpan<byte> header) =>
         call.Request.TryGet(header, out ReadOnlySpan<byte> text) && Utf8Parser.TryParse(text, out ulong number, out int used) && used == text.Length && number <= long.MaxValue
             ? (long)number : -1;
+}
+
+/// <summary>How much of an answer may go on: a slice each 63 ms, and what a second of silence left (Envoy: StreamRateLimiter).</summary>
+internal sealed class ResponseRate(long kbps)
+{
+    /// <summary>Milliseconds of a slice.</summary>
+    public const int SliceMs = 63;
+
+    // Slices of a second.
+    private const int Slices = 16;
+    private readonly long _slice = kbps * 1024 / Slices;
+    private double _slices = 1;
+    private long _at = -1;
+
+    /// <summary>How many of so many bytes may go now; 0 for none yet.</summary>
+    /// <param name="now">Worker milliseconds.</param>
+    /// <param name="bytes">How many there are.</param>
+    public int Take(long now, int bytes)
+    {
+        if (_at >= 0) _slices = Math.Min(Slices, _slices + (now - _at) * Slices / 1000.0);
+        _at = now;
+        long take = Math.Min((long)_slices, (bytes + _slice - 1) / _slice);
+        _slices -= take;
+        return (int)Math.Min(bytes, take * _slice);
+    }
 }
 
 internal static class FaultStats

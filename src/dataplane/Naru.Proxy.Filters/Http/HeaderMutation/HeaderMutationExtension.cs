@@ -34,7 +34,13 @@ public sealed class HeaderMutationExtension : HttpFilterExtension, IHttpFilterKi
         envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute
           + mutations
         envoy.extensions.filters.http.header_mutation.v3.Mutations
-          + request_mutations response_mutations
+          + request_mutations response_mutations query_parameter_mutations request_trailers_mutations response_trailers_mutations
+        envoy.config.core.v3.KeyValueMutation
+          + append remove
+        envoy.config.core.v3.KeyValueAppend
+          + record action
+        envoy.config.core.v3.KeyValuePair
+          + key value
         envoy.config.common.mutation_rules.v3.HeaderMutation
           + remove append
 
@@ -50,9 +56,54 @@ public sealed class HeaderMutationExtension : HttpFilterExtension, IHttpFilterKi
 
     private static MutationsConfig Level(Scope scope, Mutations? mutations)
     {
-        if (mutations is null) return new MutationsConfig([], []);
+        if (mutations is null) return new MutationsConfig();
         Scope at = scope.In("mutations", mutations);
-        return new MutationsConfig(All(at, "request_mutations", mutations.RequestMutations), All(at, "response_mutations", mutations.ResponseMutations));
+        return new MutationsConfig
+        {
+            Request = All(at, "request_mutations", mutations.RequestMutations),
+            Response = All(at, "response_mutations", mutations.ResponseMutations),
+            Query = Parameters(at, mutations.QueryParameterMutations),
+            RequestTrailers = All(at, "request_trailers_mutations", mutations.RequestTrailersMutations),
+            ResponseTrailers = All(at, "response_trailers_mutations", mutations.ResponseTrailersMutations),
+        };
+    }
+
+    private static ImmutableArray<MutationConfig> Parameters(Scope scope, RepeatedField<KeyValueMutation> mutations)
+    {
+        var read = ImmutableArray.CreateBuilder<MutationConfig>(mutations.Count);
+        for (int i = 0; i < mutations.Count; i++)
+        {
+            Scope at = scope.In("query_parameter_mutations", i, mutations[i]);
+            bool removes = mutations[i].Remove.Length > 0;
+            if (removes == mutations[i].Append is not null)
+                at.Error("", "NARU-C101", "a mutation says what it does, and one thing", "write append or remove");
+            else if (removes)
+                read.Add(new MutationConfig(mutations[i].Remove, null));
+            else if (Parameter(at.In("append", mutations[i].Append), mutations[i].Append) is { } added)
+                read.Add(new MutationConfig(added.Name, added));
+        }
+        return read.ToImmutable();
+    }
+
+    private static HeaderValueConfig? Parameter(Scope scope, KeyValueAppend append)
+    {
+        var action = (HeaderAppendAction)(int)append.Action;
+        if (!System.Enum.IsDefined(action)) scope.Error("action", "NARU-C102", $"{(int)append.Action} is not an action");
+        if (append.Record is not { } record)
+        {
+            scope.Error("record", "NARU-C101", "\"record\" is required");
+            return null;
+        }
+        Scope at = scope.In("record", record);
+        if (!Values.Required(at, "key", record.Key)) return null;
+        if (record.Value is not { KindCase: Google.Protobuf.WellKnownTypes.Value.KindOneofCase.StringValue } value)
+        {
+            at.Error("value", "NARU-C102", "\"value\" is a text", "put it into quotes");
+            return null;
+        }
+        if (value.StringValue.Contains('%', StringComparison.Ordinal))
+            at.CheckFormat("value", value.StringValue, Telemetry.FormatUse.HeaderValue);
+        return new HeaderValueConfig(record.Key, value.StringValue, action) { KeepEmptyValue = true };
     }
 
     private static ImmutableArray<MutationConfig> All(Scope scope, string field, RepeatedField<WrittenMutation> mutations)
@@ -86,13 +137,28 @@ public sealed class HeaderMutationExtension : HttpFilterExtension, IHttpFilterKi
 }
 
 /// <summary>One change.</summary>
-/// <param name="Name">Lower case.</param>
+/// <param name="Name">Lower case, but that of a parameter.</param>
 /// <param name="Added">What is added; null removes all of the name.</param>
 internal sealed record MutationConfig(string Name, HeaderValueConfig? Added);
 
 /// <summary>The changes of one level.</summary>
-internal sealed record MutationsConfig(ImmutableArray<MutationConfig> Request, ImmutableArray<MutationConfig> Response)
+internal sealed record MutationsConfig
 {
+    /// <summary>Of the request's head.</summary>
+    public ImmutableArray<MutationConfig> Request { get; init; } = [];
+
+    /// <summary>Of the answer's.</summary>
+    public ImmutableArray<MutationConfig> Response { get; init; } = [];
+
+    /// <summary>Of the parameters in the request's path, after its head; names as they are decoded.</summary>
+    public ImmutableArray<MutationConfig> Query { get; init; } = [];
+
+    /// <summary>Of the request's trailers, where it has any.</summary>
+    public ImmutableArray<MutationConfig> RequestTrailers { get; init; } = [];
+
+    /// <summary>Of the answer's trailers, where it has any.</summary>
+    public ImmutableArray<MutationConfig> ResponseTrailers { get; init; } = [];
+
     /// <summary>Of several levels the narrowest is last.</summary>
     public bool MostSpecificWins { get; init; }
 }

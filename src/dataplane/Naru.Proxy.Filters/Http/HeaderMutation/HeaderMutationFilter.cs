@@ -1,5 +1,5 @@
-// Changes heads one change after the other, each seeing what those before it left: the filter's own first, then those of all levels of the
-// route. The route itself is not chosen again for it.
+// Changes heads, and trailers where there are any, one change after the other, each seeing what those before it left: the filter's own
+// first, then those of all levels of the route. The route itself is not chosen again for it.
 using System.Text;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http;
@@ -11,7 +11,8 @@ internal sealed class HeaderMutationFilter(MutationsConfig config) : HttpFilter
 {
     private readonly MutationLevel _own = MutationLevel.Of(config);
 
-    public override FilterStages Stages => FilterStages.RequestHead | FilterStages.ResponseHead;
+    public override FilterStages Stages =>
+        FilterStages.RequestHead | FilterStages.ResponseHead | FilterStages.RequestTrailers | FilterStages.ResponseTrailers;
 
     public override object Merge(ReadOnlySpan<object> narrowToWide)
     {
@@ -23,8 +24,17 @@ internal sealed class HeaderMutationFilter(MutationsConfig config) : HttpFilter
 
     public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call)
     {
-        Apply(_own.Request, call.Request, call);
-        if (call.Route<MutationLevels>() is { } levels) foreach (MutationLevel level in levels.All) Apply(level.Request, call.Request, call);
+        FilterStages trailers = _own.Trailers;
+        ApplyToRequest(_own, call);
+        if (call.Route<MutationLevels>() is { } levels)
+        {
+            foreach (MutationLevel level in levels.All)
+            {
+                ApplyToRequest(level, call);
+                trailers |= level.Trailers;
+            }
+        }
+        if (trailers != FilterStages.None) call.Want(trailers);
         return new ValueTask<FilterVerdict>(FilterVerdict.Go);
     }
 
@@ -33,6 +43,32 @@ internal sealed class HeaderMutationFilter(MutationsConfig config) : HttpFilter
         Apply(_own.Response, call.Response, call);
         if (call.Route<MutationLevels>() is { } levels) foreach (MutationLevel level in levels.All) Apply(level.Response, call.Response, call);
         return new ValueTask<bool>(true);
+    }
+
+    private static void ApplyToRequest(MutationLevel level, FilterCall call)
+    {
+        Apply(level.Request, call.Request, call);
+        if (level.Query.Length > 0) QueryMutations.Apply(level.Query, call);
+    }
+
+    public override ValueTask OnRequestTrailersAsync(FilterCall call, BodyPiece last)
+    {
+        TrailerEdits trailers = call.RequestTrailers;
+        if (trailers.Next() < 0) return default;
+        Apply(_own.RequestTrailers, trailers, call);
+        if (call.Route<MutationLevels>() is not { } levels) return default;
+        foreach (MutationLevel level in levels.All) Apply(level.RequestTrailers, trailers, call);
+        return default;
+    }
+
+    public override ValueTask OnResponseTrailersAsync(FilterCall call, BodyPiece last)
+    {
+        TrailerEdits trailers = call.ResponseTrailers;
+        if (trailers.Next() < 0) return default;
+        Apply(_own.ResponseTrailers, trailers, call);
+        if (call.Route<MutationLevels>() is not { } levels) return default;
+        foreach (MutationLevel level in levels.All) Apply(level.ResponseTrailers, trailers, call);
+        return default;
     }
 
     private static void Apply(Mutation[] mutations, HeadEdits head, FilterCall call)
@@ -69,11 +105,20 @@ internal sealed class HeaderMutationFilter(MutationsConfig config) : HttpFilter
 internal sealed record Mutation(byte[] Name, HeaderAddition? Added);
 
 /// <summary>One level, compiled.</summary>
-internal sealed record MutationLevel(Mutation[] Request, Mutation[] Response)
+internal sealed record MutationLevel(
+    Mutation[] Request, Mutation[] Response, Mutation[] Query, Mutation[] RequestTrailers, Mutation[] ResponseTrailers)
 {
-    public static MutationLevel Of(MutationsConfig config) => new([.. config.Request.Select(One)], [.. config.Response.Select(One)]);
+    public static MutationLevel Of(MutationsConfig config) =>
+        new(All(config.Request), All(config.Response), All(config.Query), All(config.RequestTrailers), All(config.ResponseTrailers));
 
-    private static Mutation One(MutationConfig config) => new(Encoding.ASCII.GetBytes(config.Name), config.Added is { } added ? HeaderAddition.Of(added) : null);
+    private static Mutation[] All(IEnumerable<MutationConfig> configs) => [.. configs.Select(One)];
+
+    /// <summary>Which trailers it changes.</summary>
+    public FilterStages Trailers { get; } =
+        (RequestTrailers.Length > 0 ? FilterStages.RequestTrailers : 0) | (ResponseTrailers.Length > 0 ? FilterStages.ResponseTrailers : 0);
+
+    private static Mutation One(MutationConfig config) =>
+        new(Encoding.UTF8.GetBytes(config.Name), config.Added is { } added ? HeaderAddition.Of(added) : null);
 }
 
 /// <summary>The levels of a route in the order in which they are made.</summary>
