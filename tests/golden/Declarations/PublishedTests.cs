@@ -19,6 +19,7 @@ public sealed class PublishedTests
     [
         "envoy.config.accesslog.v3.ComparisonFilter.Op.NE",
         "envoy.config.cluster.v3.Cluster.dns_jitter",
+        "envoy.config.core.v3.Http1ProtocolOptions.ignore_http_11_upgrade",
         "envoy.config.route.v3.DirectResponseAction.body_format",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_host_sni",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_sni_san_validation",

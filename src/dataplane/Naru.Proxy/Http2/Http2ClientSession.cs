@@ -66,7 +66,7 @@ internal sealed class Http2ClientSession : Http2Session
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool> ServeAsync()
     {
-        await RunAsync(null);
+        if (await RunAsync(null)) _stats[ClusterStats.CxDestroyLocal]++;
         Destroy();
         return true;
     }
@@ -226,7 +226,6 @@ internal sealed class Http2ClientSession : Http2Session
         }
         if (now >= UnitDue)
         {
-            _stats[ClusterStats.CxDestroyLocal]++;
             EndUnfinished();
             return;
         }

@@ -175,7 +175,14 @@ internal sealed class ChainCompiler(ProxyEngineOptions options, ClusterDirectory
         RouteTable? inline = http.RouteConfig is { } given ? new RouteTable(given, clusters, new FilterContext(options.Stats, "", clusters, node)) : null;
         RouteSlot? slot = inline is null ? routes(http.RouteConfigName ?? "") : null;
         var context = new FilterContext(options.Stats, stats.Prefix, clusters, node);
-        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs)) { Explains = options.Explain, Filters = HttpFilterChain.Make(http.HttpFilters, context) };
+        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs))
+        {
+            Explains = options.Explain,
+            Filters = HttpFilterChain.Make(http.HttpFilters, context),
+            ProxyStatus = http.ProxyStatus is { } status ? new ProxyStatus(status, http.ServerName, options.NodeId) : null,
+            Codecs = new CodecBlocks(options.Stats.Block("http1", CodecStats.Http1), options.Stats.Block("http2", CodecStats.Http2)),
+            Node = node,
+        };
     }
 
     private AccessLog[] Logs(IEnumerable<AccessLogConfig> configured)
