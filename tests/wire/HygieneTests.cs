@@ -181,7 +181,7 @@ public sealed class HygieneTests(WireFixture fixture) : IClassFixture<WireFixtur
         using RawClient client = await fixture.Proxy.ConnectAsync();
         HttpMessage answer = await client.ExchangeAsync($"{line}\r\nHost: x\r\n\r\n");
         Assert.Equal(400, answer.Status);
-        Assert.StartsWith("NARU-D404", answer.Header("x-naru-reason"));
+        Assert.StartsWith(line.Contains('#') ? "NARU-D404" : "NARU-D413", answer.Header("x-naru-reason"));
     }
 }
 

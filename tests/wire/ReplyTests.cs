@@ -132,7 +132,7 @@ public sealed class ReplyTests(ReplyFixture fixture) : IClassFixture<ReplyFixtur
     [Theory]
     [InlineData("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: a\r\n\r\n", "NARU-D400", "Content-Length")]
     [InlineData("GET /#f HTTP/1.1\r\nHost: x\r\n\r\n", "NARU-D404", "")]
-    [InlineData("GET http:/// HTTP/1.1\r\nHost: x\r\n\r\n", "NARU-D404", "")]
+    [InlineData("GET http:/// HTTP/1.1\r\nHost: x\r\n\r\n", "NARU-D413", "")]
     [InlineData("GET / HTTP/1.1\r\n\r\n", "NARU-D402", "")]
     [InlineData("GET / HTTP/1.1\nHost: x\r\n\r\n", "NARU-D400", "CRLF")]
     public async Task What_cannot_be_read_is_refused_with_its_reason(string request, string code, string about)

@@ -167,6 +167,10 @@ public sealed record ClusterConfig
     public bool AutoSni { get; init; }
     /// <summary>The certificate must name the request's host (<c>auto_san_validation</c>).</summary>
     public bool AutoSanValidation { get; init; }
+    /// <summary>Request lines of HTTP/1 hold scheme and host (<c>send_fully_qualified_url</c>).</summary>
+    public bool SendsFullyQualifiedUrl { get; init; }
+    /// <summary>Names of headers go to endpoints of HTTP/1 with capitals (<c>header_key_format.proper_case_words</c>).</summary>
+    public bool ProperCaseWords { get; init; }
     /// <summary>Source address for upstream connections (<c>upstream_bind_config</c>).</summary>
     public AddressConfig? BindSource { get; init; }
     /// <summary>Socket options of upstream connections.</summary>

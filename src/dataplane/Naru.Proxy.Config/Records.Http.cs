@@ -33,6 +33,22 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public bool RespectExpectedTimeout { get; init; }
     /// <summary>Whether the router says nothing of its own in <c>x-envoy-*</c> headers (the router's <c>suppress_envoy_headers</c>); attempts are counted all the same.</summary>
     public bool SuppressEnvoyHeaders { get; init; }
+    /// <summary><c>x-envoy-*</c> headers of internal clients that must be readable (the router's <c>strict_check_headers</c>), lower case.</summary>
+    public ImmutableArray<string> StrictChecks { get; init; } = [];
+    /// <summary>Where the client's address is looked for, one after the other (<c>original_ip_detection_extensions</c>); none is as the other fields say.</summary>
+    public ImmutableArray<AddressDetectionConfig> AddressDetections { get; init; } = [];
+    /// <summary>Changes of a request's headers before all else (<c>early_header_mutation_extensions</c>), in order.</summary>
+    public ImmutableArray<HeaderMutationConfig> EarlyMutations { get; init; } = [];
+    /// <summary><c>http</c> or <c>https</c> in the place of whatever came (<c>scheme_header_transformation</c>); empty leaves it.</summary>
+    public string SchemeToOverwrite { get; init; } = "";
+    /// <summary>Whether <c>:scheme</c> is that of the connection to the endpoint (<c>scheme_header_transformation.match_upstream</c>).</summary>
+    public bool SchemeMatchesUpstream { get; init; }
+    /// <summary>Says the node's cluster and name in <c>x-envoy-downstream-service-*</c>, and as <c>user-agent</c> where there is none.</summary>
+    public bool AddUserAgent { get; init; }
+    /// <summary>What <c>Proxy-Status</c> says (RFC 9209); null says nothing.</summary>
+    public ProxyStatusConfig? ProxyStatus { get; init; }
+    /// <summary>There is a <c>tracing</c>: decorators of routes are told. Spans are not exported.</summary>
+    public bool HasTracing { get; init; }
     /// <summary>Makes <c>x-request-id</c> where there is none (default true).</summary>
     public bool GenerateRequestId { get; init; } = true;
     /// <summary>Keeps a request id that came from outside even with <see cref="UseRemoteAddress"/>.</summary>
@@ -96,6 +112,14 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public bool AcceptHttp10 { get; init; }
     /// <summary><c>http_protocol_options.allow_custom_methods</c> (default false): else HTTP/1 has the methods that IANA and HTTP parsers know.</summary>
     public bool AllowCustomMethods { get; init; }
+    /// <summary><c>http_protocol_options.allow_absolute_url</c> (default true): else a target in absolute form finds no route.</summary>
+    public bool AllowAbsoluteUrl { get; init; } = true;
+    /// <summary><c>http_protocol_options.allow_chunked_length</c> (default false): of a length beside chunks the chunks are taken.</summary>
+    public bool AllowChunkedLength { get; init; }
+    /// <summary>Names of headers go to clients of HTTP/1 with capitals (<c>header_key_format.proper_case_words</c>).</summary>
+    public bool ProperCaseWords { get; init; }
+    /// <summary>Upgrades that are left out of requests instead of refused (<c>http_protocol_options.ignore_http_11_upgrade</c>).</summary>
+    public ImmutableArray<StringMatcherConfig> IgnoredUpgrades { get; init; } = [];
     /// <summary>A malformed request of HTTP/1 whose end is known leaves its connection open (<c>stream_error_on_invalid_http_message</c>,
     /// <c>http_protocol_options.override_stream_error_on_invalid_http_message</c>; default false).</summary>
     public bool StreamErrors { get; init; }
@@ -103,8 +127,53 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public ImmutableArray<string> Upgrades { get; init; } = [];
     /// <summary>Lines for each finished request.</summary>
     public ImmutableArray<AccessLogConfig> AccessLogs { get; init; } = [];
+    /// <summary>When else a request is logged (<c>access_log_options</c>).</summary>
+    public LogMomentsConfig LogMoments { get; init; } = LogMomentsConfig.EndOnly;
     /// <summary>How answers of our own look (<c>local_reply_config</c>); null leaves them.</summary>
     public LocalReplyConfig? LocalReplies { get; init; }
+}
+
+/// <summary>A place where the client's address is looked for.</summary>
+public abstract record AddressDetectionConfig;
+
+/// <summary><c>XffConfig</c>.</summary>
+/// <param name="Hops">So many entries from the right are those of trusted proxies.</param>
+public sealed record XffDetectionConfig(int Hops) : AddressDetectionConfig;
+
+/// <summary><c>CustomHeaderConfig</c>.</summary>
+/// <param name="Name">Lower case.</param>
+/// <param name="IsTrusted">Whether such a client may be an internal one.</param>
+/// <param name="RejectStatus">Answer to requests without it; null goes on.</param>
+public sealed record HeaderDetectionConfig(string Name, bool IsTrusted, int? RejectStatus) : AddressDetectionConfig;
+
+/// <summary><c>access_log_options</c>: entries beside the one at the end.</summary>
+/// <param name="Interval">One each so often while a request goes on; null for none.</param>
+/// <param name="OnStart">One when its route is known.</param>
+/// <param name="OnTunnel">One when its tunnel stands.</param>
+public sealed record LogMomentsConfig(TimeSpan? Interval, bool OnStart, bool OnTunnel)
+{
+    /// <summary>None.</summary>
+    public static LogMomentsConfig EndOnly { get; } = new(null, false, false);
+}
+
+/// <summary>One change of headers.</summary>
+/// <param name="Name">Lower case.</param>
+/// <param name="Added">What is added; null removes all of the name.</param>
+public sealed record HeaderMutationConfig(string Name, HeaderValueConfig? Added);
+
+/// <summary><c>proxy_status_config</c>.</summary>
+public sealed record ProxyStatusConfig
+{
+    /// <summary><c>literal_proxy_name</c>; empty for the node's id or the server's name.</summary>
+    public string Name { get; init; } = "";
+    /// <summary><c>use_node_id</c>.</summary>
+    public bool UsesNodeId { get; init; }
+    /// <summary>Unless <c>remove_details</c>.</summary>
+    public bool HasDetails { get; init; }
+    /// <summary>Unless <c>remove_response_flags</c>.</summary>
+    public bool HasResponseFlags { get; init; }
+    /// <summary><c>set_recommended_response_code</c>: the status that RFC 9209 names for the error.</summary>
+    public bool SetsRecommendedCode { get; init; }
 }
 
 /// <summary>What becomes of the upstream's <c>server</c> header.</summary>

@@ -53,7 +53,14 @@ public sealed record VirtualHostConfig
     public ImmutableArray<RateLimitConfig> RateLimits { get; init; } = [];
     /// <summary>What it says about HTTP filters.</summary>
     public ImmutableArray<RouteFilterConfig> Filters { get; init; } = [];
+    /// <summary>Requests that are counted together; the first that fits has them.</summary>
+    public ImmutableArray<VirtualClusterConfig> VirtualClusters { get; init; } = [];
 }
+
+/// <summary><c>envoy.config.route.v3.VirtualCluster</c>.</summary>
+/// <param name="Name">What its statistics are called.</param>
+/// <param name="Headers">All must fit.</param>
+public sealed record VirtualClusterConfig(string Name, ImmutableArray<HeaderMatcherConfig> Headers);
 
 /// <summary><c>envoy.config.route.v3.Route</c>.</summary>
 public sealed record RouteConfig
@@ -68,6 +75,10 @@ public sealed record RouteConfig
     public HeaderMutationsConfig Headers { get; init; } = HeaderMutationsConfig.None;
     /// <summary>What it says about HTTP filters.</summary>
     public ImmutableArray<RouteFilterConfig> Filters { get; init; } = [];
+    /// <summary>Name of the operation, told in <c>x-envoy-decorator-operation</c> where the manager traces; empty for none.</summary>
+    public string Operation { get; init; } = "";
+    /// <summary>Whether the operation is told (default true).</summary>
+    public bool PropagatesOperation { get; init; } = true;
 }
 
 /// <summary>How a path is compared.</summary>

@@ -39,6 +39,7 @@ internal static class Composition
         {
             Concurrency = options.Concurrency,
             NodeCluster = config.NodeCluster,
+            NodeId = config.NodeId,
             Stats = stats,
             AccessLog = accessLogs,
             DrainTime = options.DrainTime,

@@ -30,6 +30,9 @@ public sealed record ProxyEngineOptions
     /// <summary>The cluster that this node is of (<c>node.cluster</c>); empty for none.</summary>
     public string NodeCluster { get; init; } = "";
 
+    /// <summary>The name of this node (<c>node.id</c>); empty for none.</summary>
+    public string NodeId { get; init; } = "";
+
     /// <summary>Counters; made for the same number of workers.</summary>
     public required StatRegistry Stats { get; init; }
 
@@ -130,7 +133,7 @@ public sealed class ProxyEngine : IDataPlane
     {
         _options = options;
         _tls = new TlsContextStore(options.OnDiagnostic);
-        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster) };
+        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId) };
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup);
         _compiler = new ChainCompiler(options, _clusters, _tls, _node, _discovered, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];

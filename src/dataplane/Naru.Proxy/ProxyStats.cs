@@ -50,6 +50,7 @@ internal static class HttpStats
     public static readonly int RqResponseBeforeComplete = Schema.Counter("downstream_rq_response_before_rq_complete");
     public static readonly int RqNonRelativePath = Schema.Counter("downstream_rq_non_relative_path");
     public static readonly int RqFailedPathNormalization = Schema.Counter("downstream_rq_failed_path_normalization");
+    public static readonly int RqRedirectedWithNormalizedPath = Schema.Counter("downstream_rq_redirected_with_normalized_path");
     public static readonly int RqUpgradeRefused = Schema.Counter("downstream_rq_ws_on_non_ws_route");
     public static readonly int NoRoute = Schema.Counter("no_route");
     public static readonly int NoCluster = Schema.Counter("no_cluster");
@@ -133,6 +134,45 @@ internal static class ClusterStats
         foreach (int code in Codes) index[code] = Schema.Counter($"upstream_rq_{code}");
         return index;
     }
+}
+
+/// <summary>What codecs towards clients count, all listeners together (Envoy: <c>http1.*</c>, <c>http2.*</c>).</summary>
+internal static class CodecStats
+{
+    public static readonly StatSchema Http1 = new();
+    public static readonly int DroppedUnderscores = Http1.Counter("dropped_headers_with_underscores");
+    public static readonly int RejectedUnderscores = Http1.Counter("requests_rejected_with_underscores_in_headers");
+
+    public static readonly StatSchema Http2 = new();
+    public static readonly int Http2DroppedUnderscores = Http2.Counter("dropped_headers_with_underscores");
+    public static readonly int Http2RejectedUnderscores = Http2.Counter("requests_rejected_with_underscores_in_headers");
+    public static readonly int HeaderOverflow = Http2.Counter("header_overflow");
+    public static readonly int EmptyFramesFlood = Http2.Counter("inbound_empty_frames_flood");
+    public static readonly int PriorityFramesFlood = Http2.Counter("inbound_priority_frames_flood");
+    public static readonly int WindowUpdateFramesFlood = Http2.Counter("inbound_window_update_frames_flood");
+    public static readonly int OutboundControlFlood = Http2.Counter("outbound_control_flood");
+}
+
+/// <summary>The blocks of <see cref="CodecStats"/>.</summary>
+internal sealed record CodecBlocks(StatBlock Http1, StatBlock Http2);
+
+/// <summary>Stats of one <c>vhost.&lt;virtual host&gt;.vcluster.&lt;virtual cluster&gt;</c>.</summary>
+internal static class VirtualClusterStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int RqTotal = Schema.Counter("upstream_rq_total");
+    public static readonly int RqCompleted = Schema.Counter("upstream_rq_completed");
+    public static readonly int RqTimeout = Schema.Counter("upstream_rq_timeout");
+    public static readonly int RqRetry = Schema.Counter("upstream_rq_retry");
+    public static readonly int RqRetrySuccess = Schema.Counter("upstream_rq_retry_success");
+    public static readonly int RqRetryLimitExceeded = Schema.Counter("upstream_rq_retry_limit_exceeded");
+    public static readonly int RqRetryOverflow = Schema.Counter("upstream_rq_retry_overflow");
+    public static readonly int Rq1xx = Schema.Counter("upstream_rq_1xx");
+    public static readonly int Rq2xx = Schema.Counter("upstream_rq_2xx");
+    public static readonly int Rq3xx = Schema.Counter("upstream_rq_3xx");
+    public static readonly int Rq4xx = Schema.Counter("upstream_rq_4xx");
+    public static readonly int Rq5xx = Schema.Counter("upstream_rq_5xx");
+    public static readonly int RqTime = Schema.Histogram("upstream_rq_time");
 }
 
 /// <summary>Stats of one <c>listener.&lt;address&gt;</c>.</summary>

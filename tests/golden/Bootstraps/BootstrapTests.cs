@@ -99,8 +99,9 @@ public sealed class BootstrapTests
                 text.Append(indent).Append(property.Name).Append(":\n");
                 foreach (object item in all)
                 {
-                    text.Append(indent).Append("- ").Append(item.GetType().Name).Append('\n');
-                    Print(text, item, depth + 1);
+                    (string key, object shown) = Member(item);
+                    text.Append(indent).Append("- ").Append(key).Append(Text(shown) ?? shown.GetType().Name).Append('\n');
+                    if (Text(shown) is null) Print(text, shown, depth + 1);
                 }
                 continue;
             }
@@ -109,6 +110,11 @@ public sealed class BootstrapTests
             Print(text, value, depth + 1);
         }
     }
+
+    // A member of a map by its name.
+    private static (string Key, object Value) Member(object item) => item.GetType() is { IsGenericType: true } type && type.GetGenericTypeDefinition() == typeof(KeyValuePair<,>)
+        ? ($"{type.GetProperty("Key")!.GetValue(item)}: ", type.GetProperty("Value")!.GetValue(item)!)
+        : ("", item);
 
     private static bool IsDefault(object value) => value.GetType() is { IsGenericType: true } type && type.Name.StartsWith("ImmutableArray", StringComparison.Ordinal)
         && (bool)type.GetProperty("IsDefault")!.GetValue(value)!;

@@ -21,6 +21,7 @@ public sealed class PublishedTests
         "envoy.config.cluster.v3.Cluster.dns_jitter",
         "envoy.config.core.v3.KeyValuePair",
         "envoy.config.core.v3.KeyValueAppend.record",
+        "envoy.config.core.v3.Http1ProtocolOptions.ignore_http_11_upgrade",
         "envoy.config.route.v3.DirectResponseAction.body_format",
         "envoy.config.route.v3.RouteAction.RequestMirrorPolicy.request_headers_mutations",
         "envoy.config.route.v3.RouteAction.RequestMirrorPolicy.host_rewrite_literal",

@@ -16,7 +16,7 @@ internal static class ClusterProtocols
     public static ClusterConfig Read(Scope scope, Cluster cluster, ClusterConfig config)
     {
         if (cluster.CommonHttpProtocolOptions is { } common) config = Common(scope.In("common_http_protocol_options", common), common, config);
-        if (cluster.HttpProtocolOptions is { } http1) Http1(scope.In("http_protocol_options", http1), http1);
+        if (cluster.HttpProtocolOptions is { } http1) config = Http1(scope.In("http_protocol_options", http1), http1, config);
         if (cluster.Http2ProtocolOptions is { } http2) config = config with { Protocol = UpstreamProtocol.Http2, Http2Options = Http2Options.Read(scope.In("http2_protocol_options", http2), http2, new Http2OptionsConfig()) };
         if (cluster.ProtocolSelection == Cluster.Types.ClusterProtocolSelection.UseDownstreamProtocol) config = config with { Protocol = UpstreamProtocol.Downstream };
         if (cluster.UpstreamHttpProtocolOptions is { } tls) config = FromRequest(scope.In("upstream_http_protocol_options", tls), tls, config);
@@ -66,7 +66,7 @@ internal static class ClusterProtocols
 
     private static ClusterConfig Both(Scope at, Http1ProtocolOptions? http1, Http2ProtocolOptions? http2, ClusterConfig config)
     {
-        if (http1 is not null) Http1(at.In("http_protocol_options", http1), http1);
+        if (http1 is not null) config = Http1(at.In("http_protocol_options", http1), http1, config);
         return http2 is null ? config : config with { Http2Options = Http2Options.Read(at.In("http2_protocol_options", http2), http2, new Http2OptionsConfig()) };
     }
 
@@ -92,9 +92,18 @@ internal static class ClusterProtocols
         };
     }
 
-    private static void Http1(Scope scope, Http1ProtocolOptions options)
+    private static ClusterConfig Http1(Scope scope, Http1ProtocolOptions options, ClusterConfig config)
     {
+        if (options.AllowChunkedLength) OfClients("allow_chunked_length");
+        if (options.IgnoreHttp11Upgrade.Count > 0) OfClients("ignore_http_11_upgrade");
         if (options.AcceptHttp10) scope.Error("accept_http_10", "NARU-C110", "\"accept_http_10\" is for clients", "set it at the HTTP connection manager");
         if (options.DefaultHostForHttp10.Length > 0) scope.Error("default_host_for_http_10", "NARU-C110", "\"default_host_for_http_10\" is for clients", "set it at the HTTP connection manager");
+        return config with
+        {
+            SendsFullyQualifiedUrl = options.SendFullyQualifiedUrl,
+            ProperCaseWords = options.HeaderKeyFormat?.ProperCaseWords is not null,
+        };
+
+        void OfClients(string field) => scope.Error(field, "NARU-C110", $"\"{field}\" is for clients", "set it at the HTTP connection manager");
     }
 }

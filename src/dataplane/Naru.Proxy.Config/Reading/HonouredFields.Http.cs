@@ -12,13 +12,28 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
   + common_http_protocol_options always_set_request_id_in_response request_headers_timeout path_with_escaped_slashes_action
   + http2_protocol_options forward_client_cert_details set_current_client_cert_details xff_num_trusted_hops internal_address_config
   + strip_matching_host_port strip_any_host_port append_x_forwarded_port strip_trailing_host_dot stream_error_on_invalid_http_message
-  + local_reply_config
+  + local_reply_config original_ip_detection_extensions early_header_mutation_extensions scheme_header_transformation add_user_agent
+  + proxy_status_config tracing access_log_flush_interval flush_access_log_on_new_request access_log_options
   ~ request_id_extension: request ids are UUIDs
-  ~ access_log_flush_interval flush_access_log_on_new_request access_log_options: a request is logged once, when it has ended
   ~ http3_protocol_options: HTTP/3 is not supported
   ~ add_proxy_protocol_connection_state: there is no filter state
   - scoped_routes: use route_config or rds
-  - tracing: spans are not exported yet
+envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing
+  ~ client_sampling random_sampling overall_sampling verbose max_path_tag_length custom_tags spawn_upstream_span: without a provider no span is made
+  - provider: spans are not exported yet
+envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig
+  + remove_details remove_response_flags set_recommended_response_code use_node_id literal_proxy_name
+  ~ remove_connection_termination_details: answers are made before a connection is terminated
+envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions
+  + access_log_flush_interval flush_access_log_on_new_request flush_log_on_tunnel_successfully_established
+envoy.config.core.v3.SchemeHeaderTransformation
+  + scheme_to_overwrite match_upstream
+envoy.extensions.http.original_ip_detection.xff.v3.XffConfig
+  + xff_num_trusted_hops
+envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig
+  + header_name allow_extension_to_set_address_as_trusted reject_with_status
+envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation
+  + mutations
 envoy.extensions.filters.network.http_connection_manager.v3.Rds
   + config_source route_config_name
 envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter
@@ -30,7 +45,7 @@ envoy.config.core.v3.TypedExtensionConfig
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig
   + upgrade_type enabled
 envoy.extensions.filters.http.router.v3.Router
-  + respect_expected_rq_timeout suppress_envoy_headers
+  + respect_expected_rq_timeout suppress_envoy_headers strict_check_headers
   ~ dynamic_stats: statistics are always kept
   ~ start_child_span: spans are not exported yet
   ~ suppress_grpc_request_failure_code_stats: there is no such statistic
@@ -38,13 +53,14 @@ envoy.extensions.filters.http.router.v3.Router
 envoy.config.core.v3.HttpProtocolOptions
   + idle_timeout max_headers_count max_connection_duration max_stream_duration headers_with_underscores_action max_requests_per_connection
 envoy.config.core.v3.Http1ProtocolOptions
-  + accept_http_10 allow_absolute_url header_key_format default_host_for_http_10 allow_custom_methods
-  + override_stream_error_on_invalid_http_message
+  + accept_http_10 allow_absolute_url header_key_format default_host_for_http_10 allow_custom_methods allow_chunked_length
+  + override_stream_error_on_invalid_http_message ignore_http_11_upgrade send_fully_qualified_url
   ~ enable_trailers: trailers are always passed on
   ~ use_balsa_parser: the parser is our own
 envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat
+  + proper_case_words
   ~ stateful_formatter: header names keep the case in which they came
-  - proper_case_words: header names keep the case in which they came
+envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords
 envoy.config.core.v3.Http2ProtocolOptions
   + hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size
   + max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream

@@ -14,17 +14,21 @@ envoy.config.route.v3.RouteConfiguration
 envoy.config.route.v3.VirtualHost
   + name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove retry_policy
   + include_request_attempt_count include_attempt_count_in_response require_tls typed_per_filter_config rate_limits
-  + request_mirror_policies
+  + request_mirror_policies virtual_clusters
   ~ metadata: nothing reads it
-  ~ virtual_clusters: there are no statistics by virtual cluster
 envoy.config.route.v3.Route
   + name match route redirect direct_response request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
   ~ metadata: nothing reads it
-  ~ decorator tracing: spans are not exported yet
+  + decorator
+  ~ tracing: spans are not exported yet
   ~ stat_prefix: there are no statistics by route
   - filter_action: there is no filter that takes it
   - non_forwarding_action: that is for gRPC servers, not for a proxy
   + typed_per_filter_config
+envoy.config.route.v3.Decorator
+  + operation propagate
+envoy.config.route.v3.VirtualCluster
+  + name headers
 envoy.config.route.v3.FilterConfig
   + config is_optional disabled
 envoy.config.route.v3.RouteMatch

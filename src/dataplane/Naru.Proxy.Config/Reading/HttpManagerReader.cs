@@ -41,6 +41,7 @@ internal static class HttpManagerReader
             HttpFilters = filters,
             RespectExpectedTimeout = router?.RespectExpectedRqTimeout ?? false,
             SuppressEnvoyHeaders = router?.SuppressEnvoyHeaders ?? false,
+            StrictChecks = StrictChecks(scope, router),
             AppendXForwardedPort = manager.AppendXForwardedPort,
             EscapedSlashes = manager.PathWithEscapedSlashesAction switch
             {
@@ -84,6 +85,7 @@ internal static class HttpManagerReader
         {
             if (value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) scope.Error(field, "NARU-C108", $"\"{field}\" holds a line end or NUL");
         }
+        config = HttpManagerEdge.Read(scope, manager, config);
         if (manager.CommonHttpProtocolOptions is { } common) config = Common(scope.In("common_http_protocol_options", common), common, config);
         if (manager.HttpProtocolOptions is { } http1) config = Http1(scope.In("http_protocol_options", http1), http1, config);
         return Routes(scope, manager, config);
@@ -145,7 +147,6 @@ internal static class HttpManagerReader
 
     private static HttpConnectionManagerConfig Http1(Scope scope, Http1ProtocolOptions options, HttpConnectionManagerConfig config)
     {
-        if (options.AllowAbsoluteUrl == false) scope.Error("allow_absolute_url", "NARU-C113", "a target in absolute form is always taken, as RFC 9112 asks", "remove it");
         string host = options.DefaultHostForHttp10;
         if (host.Any(c => !char.IsAsciiLetterOrDigit(c) && !"-._:[]".Contains(c))) scope.Error("default_host_for_http_10", "NARU-C102", $"\"{host}\" is not a host", "give a name or an address, with a port or without");
         return config with
@@ -153,8 +154,41 @@ internal static class HttpManagerReader
             DefaultHostForHttp10 = host,
             AcceptHttp10 = options.AcceptHttp10,
             AllowCustomMethods = options.AllowCustomMethods,
+            AllowAbsoluteUrl = options.AllowAbsoluteUrl ?? true,
+            AllowChunkedLength = options.AllowChunkedLength,
+            ProperCaseWords = options.HeaderKeyFormat?.ProperCaseWords is not null,
+            IgnoredUpgrades = Ignored(scope, options),
             StreamErrors = options.OverrideStreamErrorOnInvalidHttpMessage ?? config.StreamErrors,
         };
+    }
+
+    private static ImmutableArray<StringMatcherConfig> Ignored(Scope scope, Http1ProtocolOptions options)
+    {
+        var all = ImmutableArray.CreateBuilder<StringMatcherConfig>(options.IgnoreHttp11Upgrade.Count);
+        for (int i = 0; i < options.IgnoreHttp11Upgrade.Count; i++)
+        {
+            Envoy.Type.Matcher.V3.StringMatcher given = options.IgnoreHttp11Upgrade[i];
+            if (Values.Match(scope.In("ignore_http_11_upgrade", i, given), given) is { } matcher) all.Add(matcher);
+        }
+        return all.ToImmutable();
+    }
+
+    private static readonly string[] s_strict =
+    [
+        "x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms", "x-envoy-max-retries", "x-envoy-retry-on", "x-envoy-retry-grpc-on",
+    ];
+
+    // Of the router, which reads them.
+    private static ImmutableArray<string> StrictChecks(Scope scope, Router? router)
+    {
+        var all = ImmutableArray.CreateBuilder<string>();
+        foreach (string name in router?.StrictCheckHeaders ?? [])
+        {
+            string lower = name.ToLowerInvariant();
+            if (s_strict.Contains(lower)) all.Add(lower);
+            else scope.Error("http_filters", "NARU-C102", $"\"{name}\" is not a header that \"strict_check_headers\" of the router knows", string.Join(", ", s_strict));
+        }
+        return all.ToImmutable();
     }
 
     private static HttpConnectionManagerConfig Routes(Scope scope, HttpConnectionManager manager, HttpConnectionManagerConfig config)

@@ -126,7 +126,26 @@ internal static class RouteReader
             Filters = HttpFilters.PerRoute(scope, host.TypedPerFilterConfig),
             RateLimits = RateLimits.Read(scope, host.RateLimits),
             Mirrors = MirrorPolicies.Read(scope, host.RequestMirrorPolicies),
+            VirtualClusters = VirtualClusters(scope, host),
         };
+    }
+
+    private static ImmutableArray<VirtualClusterConfig> VirtualClusters(Scope scope, VirtualHost host)
+    {
+        var all = ImmutableArray.CreateBuilder<VirtualClusterConfig>(host.VirtualClusters.Count);
+        for (int i = 0; i < host.VirtualClusters.Count; i++)
+        {
+            VirtualCluster given = host.VirtualClusters[i];
+            Scope at = scope.In("virtual_clusters", i, given);
+            if (given.Headers.Count == 0) at.Error("headers", "NARU-C101", "\"headers\" is required", "write headers: [{name: \":path\", string_match: {prefix: /}}]");
+            var headers = ImmutableArray.CreateBuilder<HeaderMatcherConfig>(given.Headers.Count);
+            for (int h = 0; h < given.Headers.Count; h++)
+            {
+                if (Header(at.In("headers", h, given.Headers[h]), given.Headers[h]) is { } header) headers.Add(header);
+            }
+            if (Values.Required(at, "name", given.Name)) all.Add(new VirtualClusterConfig(given.Name, headers.ToImmutable()));
+        }
+        return all.ToImmutable();
     }
 
     private static bool DomainIsValid(Scope scope, string field, string domain)
@@ -155,8 +174,18 @@ internal static class RouteReader
         }
         HeaderMutationsConfig headers = Values.Headers(scope, route.RequestHeadersToAdd, route.RequestHeadersToRemove, route.ResponseHeadersToAdd, route.ResponseHeadersToRemove);
         ImmutableArray<RouteFilterConfig> filters = HttpFilters.PerRoute(scope, route.TypedPerFilterConfig);
+        if (route.Decorator is { } decorator) Values.Required(scope.In("decorator", decorator), "operation", decorator.Operation);
         if (match is null || action is null) return null;
-        return new RouteConfig { Name = route.Name, Match = match, Action = action, Headers = headers, Filters = filters };
+        return new RouteConfig
+        {
+            Name = route.Name,
+            Match = match,
+            Action = action,
+            Headers = headers,
+            Filters = filters,
+            Operation = route.Decorator?.Operation ?? "",
+            PropagatesOperation = route.Decorator?.Propagate ?? true,
+        };
     }
 
     private static RouteMatchConfig? Match(Scope scope, RouteMatch match)

@@ -110,6 +110,9 @@ internal sealed class NodeState
     /// <summary>The name of the cluster that this node is of; empty for none.</summary>
     public byte[] Cluster { get; init; } = [];
 
+    /// <summary>The name of this node; empty for none.</summary>
+    public byte[] Id { get; init; } = [];
+
     /// <summary>Its health check is failed on purpose (Envoy: /healthcheck/fail).</summary>
     public bool HealthCheckFailed { get => _healthCheckFailed; set => _healthCheckFailed = value; }
 

@@ -37,7 +37,7 @@ internal static class LogFilters
             case StatusCodeFilterConfig status:
                 return (info, _) => Compare(status.Op, info.Number(RequestNumber.ResponseCode), status.Value);
             case DurationFilterConfig duration:
-                return (info, _) => info.Nanoseconds(TimePoint.DownstreamTxEnd) is >= 0 and var ns && Compare(duration.Op, ns / 1_000_000, duration.Value);
+                return (info, x) => Lasted(info, x) is >= 0 and var ms && Compare(duration.Op, ms, duration.Value);
             case NotHealthCheckFilterConfig:
                 return static (_, x) => x is not { IsHealthCheck: true };
             case TraceableFilterConfig:
@@ -67,6 +67,10 @@ internal static class LogFilters
                 throw new ArgumentException($"{config.GetType().Name} is no filter of log entries");
         }
     }
+
+    // In ms; of what goes on, until now.
+    private static long Lasted(IRequestInfo info, Exchange? x) =>
+        info.Nanoseconds(TimePoint.DownstreamTxEnd) is >= 0 and var ns ? ns / 1_000_000 : x?.AgeMs ?? -1;
 
     private static bool Named(byte[][] names, ReadOnlySpan<byte> name)
     {

@@ -45,8 +45,39 @@ internal static class ClientAddress
 
     private static bool IsHere(in SockAddr address) => IsLoopback(address) || address.IsUnix;
 
+    /// <summary>Why a request is refused in whose head the client's address had to be; null for no reason.</summary>
+    public static Reason? Refusal(Exchange x)
+    {
+        // Headers will be changed: what they say now is what counts.
+        if (x.Manager.EarlyMutations is not null) Of(x);
+        return x.Manager.Detections.Length == 0 ? null : Detect(x);
+    }
+
+    private static Reason? Detect(Exchange x)
+    {
+        x.ClientKnown = true;
+        x.Client = x.Connection.Peer;
+        if (x.Head.Length == 0) return null;
+        foreach (AddressDetection detection in x.Manager.Detections)
+        {
+            if (detection.Find(x, out SockAddr address, out bool isTrusted, out int rejectStatus))
+            {
+                x.Client = address;
+                x.ClientIsInternal = isTrusted && x.Manager.IsInternal(address);
+                return null;
+            }
+            if (rejectStatus > 0) return Reasons.AddressNotDetected with { Status = rejectStatus };
+        }
+        return null;
+    }
+
     private static void Find(Exchange x)
     {
+        if (x.Manager.Detections.Length > 0)
+        {
+            Detect(x);
+            return;
+        }
         HttpConnectionManagerConfig config = x.Manager.Config;
         SockAddr peer = x.Connection.Peer;
         SockAddr forwarded = default;
@@ -64,31 +95,38 @@ internal static class ClientAddress
         x.ClientKnown = true;
     }
 
-    // The entry so many places from the right, over all fields of the name.
-    private static bool FromHeader(Exchange x, int fromRight, out SockAddr address, out bool any, out bool single)
+    /// <summary>The entry of <c>x-forwarded-for</c> so many places from the right, over all fields of the name.</summary>
+    public static bool FromHeader(Exchange x, int fromRight, out SockAddr address, out bool any, out bool single)
     {
         address = default;
         any = single = false;
         int seen = 0;
         bool found = false;
-        ReadOnlySpan<byte> bytes = x.Bytes;
-        ReadOnlySpan<HeaderField> fields = x.Head.Fields;
-        for (int i = fields.Length - 1; i >= 0; i--)
+        int entries = 0;
+        for (int i = Next(x, 0); i >= 0; i = Next(x, i + 1)) entries += Value(x, i).Count((byte)',') + 1;
+        int wanted = entries - 1 - fromRight;
+        for (int i = Next(x, 0); i >= 0; i = Next(x, i + 1))
         {
-            if (fields[i].Id != KnownHeader.XForwardedFor) continue;
-            ReadOnlySpan<byte> rest = Http1Head.Value(bytes, fields[i]);
-            while (true)
-            {
-                int comma = rest.LastIndexOf((byte)',');
-                if (seen++ == fromRight) found = TryParse(Http1Framing.Trim(rest[(comma + 1)..]), out address);
-                if (comma < 0) break;
-                rest = rest[..comma];
-            }
+            ReadOnlySpan<byte> value = Value(x, i);
+            foreach (Range range in value.Split((byte)','))
+                if (seen++ == wanted) found = TryParse(Http1Framing.Trim(value[range]), out address);
         }
         any = seen > 0;
         single = seen == 1;
         return found;
     }
+
+    // As the client sent them, or as early mutations left them; what we add ourselves is not meant.
+    private static int Next(Exchange x, int from)
+    {
+        if (x.Manager.EarlyMutations is not null) return x.RequestHeaders.Next(KnownHeader.XForwardedFor, from);
+        ReadOnlySpan<HeaderField> fields = x.Head.Fields;
+        while (from < fields.Length && fields[from].Id != KnownHeader.XForwardedFor) from++;
+        return from < fields.Length ? from : -1;
+    }
+
+    private static ReadOnlySpan<byte> Value(Exchange x, int index) =>
+        x.Manager.EarlyMutations is not null ? x.RequestHeaders.Value(index) : Http1Head.Value(x.Bytes, x.Head.Fields[index]);
 
     /// <summary>An address as headers have it: four decimal numbers, or an IPv6 address without brackets; no port.</summary>
     public static bool TryParse(ReadOnlySpan<byte> text, out SockAddr address)

@@ -13,7 +13,7 @@ internal sealed class Deadlines : ITimerOwner
     // Everything of one exchange, so that the next one begins with one assignment.
     private struct Times
     {
-        public long Route, Try, Request, Stream, IdleMs, LastActivity;
+        public long Route, Try, Request, Stream, IdleMs, LastActivity, Log, LogMs;
     }
 
     public Deadlines(Exchange x)
@@ -45,11 +45,12 @@ internal sealed class Deadlines : ITimerOwner
         }
     }
 
-    /// <summary>Begins anew, with nothing but an idle time.</summary>
-    public void Start(long idleMs)
+    /// <summary>Begins anew, with nothing but an idle time, and perhaps one after which it is logged again and again.</summary>
+    public void Start(long idleMs, long logMs)
     {
-        long never = TimerNode.Never;
-        _times = new Times { Route = never, Try = never, Request = never, Stream = never, IdleMs = idleMs, LastActivity = _x.Worker.Now };
+        long never = TimerNode.Never, now = _x.Worker.Now;
+        _times = new Times { Route = never, Try = never, Request = never, Stream = never, IdleMs = idleMs, LastActivity = now, Log = never, LogMs = logMs };
+        if (logMs > 0) _times.Log = now + logMs;
         Rearm();
     }
 
@@ -85,7 +86,8 @@ internal sealed class Deadlines : ITimerOwner
         return idle > 0 ? _times.LastActivity + idle : TimerNode.Never;
     }
 
-    private long Next() => Math.Min(Math.Min(Math.Min(_times.Route, _times.Try), Math.Min(_times.Request, _times.Stream)), Idle());
+    private long Next() =>
+        Math.Min(Math.Min(Math.Min(_times.Route, _times.Try), Math.Min(_times.Request, _times.Stream)), Math.Min(Idle(), _times.Log));
 
     void ITimerOwner.OnTimer(TimerNode timer)
     {
@@ -105,6 +107,11 @@ internal sealed class Deadlines : ITimerOwner
         }
         bool tryIsOver = now >= _times.Try;
         if (tryIsOver) _times.Try = TimerNode.Never;
+        if (now >= _times.Log)
+        {
+            _times.Log = now + _times.LogMs;
+            _x.LogNow(LogMoment.Periodic);
+        }
         // Before anybody goes on, who may end the exchange and with it these times.
         Rearm();
         if (tryIsOver) _x.Try.TimeOut();

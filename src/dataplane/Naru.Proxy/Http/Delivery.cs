@@ -115,7 +115,7 @@ internal static class Delivery
         switch (why)
         {
             case AbortReason.DownstreamGone or AbortReason.DownstreamBroken:
-                Cut(x, Telemetry.ResponseFlags.DownstreamConnectionTermination, "downstream_remote_disconnect");
+                x.NoteDownstreamGone();
                 stats[ClusterStats.RqTxReset]++;
                 break;
             case AbortReason.FilterAnswered:

@@ -34,6 +34,15 @@ internal enum AbortReason : byte
     MaxDuration,
 }
 
+/// <summary>When an entry of an access log is written (Envoy: AccessLogType).</summary>
+internal enum LogMoment : byte
+{
+    End,
+    Start,
+    Periodic,
+    Tunnel,
+}
+
 internal sealed class Exchange : IRequestInfo, IPooled
 {
     bool IPooled.IsRented { get; set; }
@@ -119,6 +128,8 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ref Route? Route => ref _choice.Route;
     public ref WeightedTarget? Target => ref _choice.Target;
     public ref HeaderMutations? Mutations => ref _choice.Mutations;
+    public string Operation { get => _choice.Operation ?? ""; set => _choice.Operation = value; }
+    public ref VirtualCluster? VirtualCluster => ref _choice.VirtualCluster;
 
     /// <summary>Whose circuit breakers it counts on.</summary>
     public RequestPriority Priority => _choice.Route?.Forward?.Config.Priority ?? RequestPriority.Default;
@@ -226,7 +237,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
         _outcome = new Outcome();
         _limits = new Limits();
         Try.State = default;
-        Deadlines.Start(manager.StreamIdleMs);
+        Deadlines.Start(manager.StreamIdleMs, manager.LogMs);
         RequestHeaders.Begin();
         _responseHeaders?.End();
         Tried.Clear();
@@ -378,6 +389,15 @@ internal sealed class Exchange : IRequestInfo, IPooled
     /// <summary>Ends waits on the client's side.</summary>
     public void CancelDownstream() => Down.Cancel();
 
+    /// <summary>Notes that the client gave its request up: by leaving, or by resetting its stream (Envoy: DC, DR).</summary>
+    public void NoteDownstreamGone()
+    {
+        bool reset = Stream is { ResetByPeer: true, Lost: false };
+        Flags |= reset ? ResponseFlags.DownstreamRemoteReset : ResponseFlags.DownstreamConnectionTermination;
+        Details = reset ? "http2.remote_reset" : "downstream_remote_disconnect";
+        Manager.Stats.Shard(Worker.Index)[HttpStats.RqRxReset]++;
+    }
+
     /// <summary>Makes waits on the client's side wait again, as far as there is a client.</summary>
     public void UncancelDownstream() => Down.Uncancel();
 
@@ -421,6 +441,25 @@ internal sealed class Exchange : IRequestInfo, IPooled
         Manager.Stats.HistogramOf(Worker.Index, HttpStats.RqTime).Record(Worker.Milliseconds(StartTicks, ResponseEndTicks));
         foreach (AccessLog log in Manager.Logs) log.Write(this, this, Scratch, Worker.Index);
     }
+
+    /// <summary>Writes its log lines before its end.</summary>
+    public void LogNow(LogMoment moment)
+    {
+        _outcome.Moment = moment;
+        foreach (AccessLog log in Manager.Logs) log.Write(this, this, Scratch, Worker.Index);
+        _outcome.Moment = LogMoment.End;
+    }
+
+    /// <summary>How long it has been going on, ms.</summary>
+    public long AgeMs => (long)Stopwatch.GetElapsedTime(StartTicks).TotalMilliseconds;
+
+    ReadOnlySpan<byte> IRequestInfo.LogType => _outcome.Moment switch
+    {
+        LogMoment.Start => "DownstreamStart"u8,
+        LogMoment.Periodic => "DownstreamPeriodic"u8,
+        LogMoment.Tunnel => "DownstreamTunnelSuccessfullyEstablished"u8,
+        _ => "DownstreamEnd"u8,
+    };
 
     // Looked up late where no log wants it: formats of headers are rare.
     DateTime IRequestInfo.StartTime => Started != default ? Started : Started = DateTime.UtcNow - Stopwatch.GetElapsedTime(StartTicks);
@@ -468,6 +507,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
             case RequestText.Protocol: return SpeaksHttp2 ? "HTTP/2"u8 : Head.Minor == 0 && Head.Length > 0 ? "HTTP/1.0"u8 : "HTTP/1.1"u8;
             case RequestText.UpstreamProtocol: return Host is null ? default : UpstreamIsHttp2 ? "HTTP/2"u8 : "HTTP/1.1"u8;
             case RequestText.ResponseCodeDetails: return AsText(Details);
+            case RequestText.VirtualClusterName: return VirtualCluster is { Name.Length: > 0 } counted ? AsText(counted.Name) : default;
             case RequestText.RouteName: return AsText(Route?.Config.Name ?? "");
             case RequestText.UpstreamHost:
             case RequestText.UpstreamRemoteAddress: return Host is null ? default : Host.State.DisplayBytes;
@@ -508,7 +548,8 @@ internal sealed class Exchange : IRequestInfo, IPooled
         RequestNumber.ResponseCode => _responseHeaders is { IsLocal: true } ? 0 : Status,
         RequestNumber.BytesReceived => RequestBodyBytes,
         RequestNumber.BytesSent => BytesSent,
-        RequestNumber.RequestHeadersBytes or RequestNumber.DownstreamHeaderBytesReceived => Head.Length,
+        RequestNumber.RequestHeadersBytes => RequestFieldBytes(),
+        RequestNumber.DownstreamHeaderBytesReceived => Head.Length,
         RequestNumber.ResponseHeadersBytes or RequestNumber.DownstreamHeaderBytesSent => HeadBytesSent,
         RequestNumber.DownstreamWireBytesReceived => Head.Length + RequestBodyBytes,
         RequestNumber.DownstreamWireBytesSent => HeadBytesSent + BytesSent,
@@ -520,6 +561,16 @@ internal sealed class Exchange : IRequestInfo, IPooled
         RequestNumber.ConnectionId => Connection.Id,
         _ => -1,
     };
+
+    // Names and values as they are now, pseudo headers with them (Envoy: %REQUEST_HEADERS_BYTES%).
+    private long RequestFieldBytes()
+    {
+        if (Head.Length == 0) return 0;
+        long bytes = RequestHeaders.FieldBytes() + ":method:path:scheme:authority".Length + Method.Length + Path.Length + (HasQuery ? Query.Length + 1 : 0)
+            + (IsHttps ? 5 : 4) + Authority.Length;
+        // Host is a pseudo header here, whatever came.
+        return Framing.Host >= 0 ? bytes - 4 - Head.Fields[Framing.Host].ValueLength : bytes;
+    }
 
     long IRequestInfo.Nanoseconds(TimePoint point)
     {

@@ -57,6 +57,12 @@ internal struct RouteChoice
     public WeightedTarget? Target;
     public HeaderMutations? Mutations;
 
+    /// <summary>What the client is told that the route is about (x-envoy-decorator-operation); null or empty for nothing.</summary>
+    public string? Operation;
+
+    /// <summary>Where the request is counted besides its cluster; null for nowhere.</summary>
+    public VirtualCluster? VirtualCluster;
+
     /// <summary>Where it waits for a connection.</summary>
     public PoolWaiter? Waiter;
 }
@@ -105,6 +111,9 @@ internal struct Outcome()
     public string ReasonDetail = "";
     public ReadOnlyMemory<byte> LocalBody;
     public bool ResponseStarted;
+
+    /// <summary>Which entry of the log is being written.</summary>
+    public LogMoment Moment;
     public bool KeepAlive = true;
 
     /// <summary>Only the end of the connection ends the answer (HTTP/1.0): cut, it must not look like that.</summary>

@@ -175,6 +175,21 @@ internal abstract class HeadEdits
         return true;
     }
 
+    /// <summary>Adds a value at once, as the action says.</summary>
+    public void Apply(ReadOnlySpan<byte> name, scoped ReadOnlySpan<byte> value, HeaderAppendAction action)
+    {
+        if (action == HeaderAppendAction.AppendIfExistsOrAdd) Append(name, value);
+        else if (action == HeaderAppendAction.OverwriteIfExistsOrAdd || Has(name) == (action == HeaderAppendAction.OverwriteIfExists)) Set(name, value);
+    }
+
+    /// <summary>Bytes of names and values of all fields.</summary>
+    public int FieldBytes()
+    {
+        int bytes = 0;
+        for (int i = Next(); i >= 0; i = Next(i + 1)) bytes += Name(i).Length + Value(i).Length;
+        return bytes;
+    }
+
     /// <summary>The same with a number.</summary>
     public void Set(ReadOnlySpan<byte> name, long value)
     {

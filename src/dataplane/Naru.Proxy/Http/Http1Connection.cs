@@ -214,9 +214,10 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
         }
         if (RequestCheck.Refusal(x) is not { } refusal) return null;
         if (refusal.Status == 431) _shard[HttpStats.RqTooLarge]++;
-        if (refusal.Status is 400 or 431 or 414 or 505 or 501) _shard[HttpStats.CxProtocolError]++;
+        // Of what the codec understands and the manager refuses the connection is none the worse.
+        if (refusal.Details.StartsWith("http1.", StringComparison.Ordinal) || refusal == Reasons.Http10) _shard[HttpStats.CxProtocolError]++;
         // Behind what was malformed nobody knows what is a request, unless it was understood but for what it asks.
-        x.KeepAlive = x.KeepAlive && (refusal == Reasons.EscapedSlash || (x.Manager.Config.StreamErrors && (refusal == Reasons.MissingHost || refusal == Reasons.BadPath)));
+        x.KeepAlive = x.KeepAlive && (refusal == Reasons.EscapedSlash || refusal == Reasons.NoRoute || (x.Manager.Config.StreamErrors && (refusal == Reasons.MissingHost || refusal == Reasons.BadPath)));
         return refusal;
     }
 

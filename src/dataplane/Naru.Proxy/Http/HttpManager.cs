@@ -38,6 +38,9 @@ internal sealed class HttpManager
         _slot = slot;
         Logs = logs;
         if (config.LocalReplies is { } replies) LocalReplies = new LocalReplies(replies);
+        if (!config.EarlyMutations.IsEmpty) EarlyMutations = new EarlyMutations(config.EarlyMutations);
+        Detections = [.. config.AddressDetections.Select(d => new AddressDetection(d))];
+        IgnoredUpgrades = [.. config.IgnoredUpgrades.Select(u => new ByteMatcher(u))];
         _internal = config.InternalAddresses is not { } own ? [] : own.Ranges.IsEmpty ? s_private : [.. own.Ranges.Select(r => new AddressRange(r))];
         ServerLine = Encoding.ASCII.GetBytes($"server: {config.ServerName}\r\n");
         Via = Encoding.ASCII.GetBytes(config.Via);
@@ -49,6 +52,7 @@ internal sealed class HttpManager
         RequestMs = Ms(config.RequestTimeout);
         MaxConnectionMs = Ms(config.MaxConnectionDuration);
         MaxStreamMs = Ms(config.MaxStreamDuration);
+        LogMs = logs.Length > 0 ? Ms(config.LogMoments.Interval) : 0;
         LooksAtPaths = config.NormalizePath || config.MergeSlashes || config.EscapedSlashes != EscapedSlashes.KeepUnchanged;
         LooksCloser = LooksAtPaths || config.UnderscoreHeaders != UnderscoreHeaders.Allow || config.StripAnyHostPort || config.StripMatchingHostPort
             || config.StripTrailingHostDot;
@@ -74,6 +78,24 @@ internal sealed class HttpManager
 
     /// <summary>What becomes of answers of our own; null leaves them.</summary>
     public LocalReplies? LocalReplies { get; }
+
+    /// <summary>Changes of requests before all else; null for none.</summary>
+    public EarlyMutations? EarlyMutations { get; }
+
+    /// <summary>Where the client's address is looked for; empty for where the other fields say.</summary>
+    public AddressDetection[] Detections { get; }
+
+    /// <summary>Upgrades that are left out of requests.</summary>
+    public ByteMatcher[] IgnoredUpgrades { get; }
+
+    /// <summary>Says what went wrong in <c>Proxy-Status</c>; null says nothing.</summary>
+    public ProxyStatus? ProxyStatus { get; init; }
+
+    /// <summary>What all codecs of HTTP/1 and HTTP/2 towards clients count; null where nobody looks.</summary>
+    public CodecBlocks? Codecs { get; init; }
+
+    /// <summary>Whose node this is (<c>add_user_agent</c>).</summary>
+    public NodeState? Node { get; init; }
 
     /// <summary>Clients on this machine are told why the proxy answers itself (<c>--explain</c>).</summary>
     public bool Explains { get; init; }
@@ -116,6 +138,9 @@ internal sealed class HttpManager
     public long RequestMs { get; }
     public long MaxConnectionMs { get; }
     public long MaxStreamMs { get; }
+
+    /// <summary>How often a request is logged while it goes on.</summary>
+    public long LogMs { get; }
 
     public static long Ms(TimeSpan? span) => span is { } value && value > TimeSpan.Zero ? Math.Max(1, (long)value.TotalMilliseconds) : 0;
 }

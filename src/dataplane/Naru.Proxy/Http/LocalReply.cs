@@ -40,12 +40,24 @@ internal static class LocalReply
         if (reason == Reasons.Overflow) extra = "x-envoy-overloaded: true\r\n";
         else if (reason == Reasons.Overloaded) extra = "x-envoy-local-overloaded: true\r\n";
         else if (MayRepeat(x, reason)) extra = "x-naru-may-repeat: true\r\n";
-        else if (reason == Reasons.EscapedSlash) extra = $"location: {Location(x)}\r\n";
+        else if (reason == Reasons.EscapedSlash)
+        {
+            extra = $"location: {Location(x)}\r\n";
+            x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.RqRedirectedWithNormalizedPath]++;
+        }
         if (!ClientAddress.MayKnow(x)) return SendAsync(x, "", Encoding.ASCII.GetBytes(Reasons.Body(reason, x.Attempts > 1)), "text/plain", extra, reason.Grpc);
         string said = Said(x);
         return ReplyForms.WantsProblem(x)
             ? SendAsync(x, said, ReplyForms.Problem(x, reason, said), "application/problem+json", extra, reason.Grpc)
             : SendAsync(x, said, Encoding.ASCII.GetBytes($"{said}\n"), "text/plain", extra, reason.Grpc);
+    }
+
+    /// <summary>The same with a body of its own.</summary>
+    public static ValueTask<bool> SayAsync(Exchange x, Reason reason, string body)
+    {
+        Because(x, reason);
+        x.Status = reason.Status;
+        return SendAsync(x, "", Encoding.Latin1.GetBytes(body), "text/plain", "", reason.Grpc);
     }
 
     // A sidecar whose own service took no connection, or died with a request that may be repeated by its method, tells the one that asked: to

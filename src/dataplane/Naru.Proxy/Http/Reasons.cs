@@ -185,8 +185,27 @@ internal static class Reasons
 
     public static readonly Reason BadTarget = new(400, "NARU-D404", "the request target is malformed", ResponseFlags.DownstreamProtocolError, "http1.invalid_url")
     {
-        When = "The target is no path, no absolute `http` or `https` URL and not `*` for OPTIONS, or holds a fragment.",
+        When = "The target holds a fragment.",
         Remedy = "Mend the client; fragments are never sent.",
+    };
+
+    public static readonly Reason InvalidUrl = new(400, "NARU-D413", "the request target is no path, URL or authority", ResponseFlags.DownstreamProtocolError, "http1.invalid_url")
+    {
+        Body = null,
+        When = "The target is no path, no absolute `http` or `https` URL with a host and not `*` for OPTIONS; of CONNECT, no host with a port.",
+        Remedy = "Mend the client.",
+    };
+
+    public static readonly Reason AddressNotDetected = new(403, "NARU-D415", "the client's address is not in the header that names it", ResponseFlags.None, "rejecting_because_detection_failed")
+    {
+        When = "`original_ip_detection_extensions` has a `custom_header` with `reject_with_status`, and the request has no address in it.",
+        Remedy = "Have the proxy in front set the header, or take `reject_with_status` out.",
+    };
+
+    public static readonly Reason InvalidRequestHeader = new(400, "NARU-D416", "an x-envoy header of the request cannot be read", ResponseFlags.InvalidEnvoyRequestHeaders, "request_headers_failed_strict_check")
+    {
+        When = "The router's `strict_check_headers` names a header whose value is none.",
+        Remedy = "Mend the client: the details name the header.",
     };
 
     public static readonly Reason HttpsInPlaintext = new(403, "NARU-D412", "the target is an https URL on a connection without TLS", ResponseFlags.DownstreamProtocolError, "http1.https_url_on_plaintext_connection")
@@ -330,7 +349,7 @@ internal static class Reasons
         Http1Error.Version => Version,
         Http1Error.TransferEncoding => Encoding,
         Http1Error.Host => MissingHost,
-        Http1Error.Target => BadTarget,
+        Http1Error.Target => InvalidUrl,
         Http1Error.LengthAndEncoding => Because(error) with { Details = "http1.content_length_and_chunked_not_allowed" },
         Http1Error.FieldLine or Http1Error.FieldValue => Because(error) with { Details = "http1.invalid_characters" },
         _ => Because(error),

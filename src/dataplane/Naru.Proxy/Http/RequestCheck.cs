@@ -21,6 +21,7 @@ internal static class RequestCheck
         bool closer = x.Manager.LooksCloser;
         if (closer && !x.SpeaksHttp2 && Underscored(x))
         {
+            Count(x, CodecStats.RejectedUnderscores);
             x.Framing.Body = BodyKind.UntilClose;
             return Reasons.Underscore;
         }
@@ -30,6 +31,13 @@ internal static class RequestCheck
         x.IsIdempotent = IsIdempotent(method);
 
         Http1Error error = Http1Framing.OfRequest(bytes, x.Head, out x.Framing);
+        if (error == Http1Error.LengthAndEncoding && x.Manager.Config.AllowChunkedLength && x.Head.Minor == 1)
+        {
+            DropLength(x);
+            bytes = x.Bytes;
+            method = x.Method;
+            error = Http1Framing.OfRequest(bytes, x.Head, out x.Framing);
+        }
         if (error != Http1Error.None)
         {
             x.Framing.Body = BodyKind.UntilClose;
@@ -42,7 +50,14 @@ internal static class RequestCheck
         if (x.Framing.ConnectionNamesFields && NamesTooMuch(x, bytes)) return Reasons.Nominated;
 
         if (method.SequenceEqual("CONNECT"u8)) return Connect(x, bytes);
-        if (!Target(x, bytes, method)) return Reasons.BadTarget;
+        if (!Target(x, bytes, method))
+            return bytes.Slice(x.Head.TargetStart, x.Head.TargetLength).Contains((byte)'#') ? Reasons.BadTarget : Reasons.InvalidUrl;
+        // Taken for a path, it would begin with no slash: there is no route for it (Envoy: allow_absolute_url).
+        if (x.TargetHasScheme && !x.Manager.Config.AllowAbsoluteUrl)
+        {
+            x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.NoRoute]++;
+            return Reasons.NoRoute;
+        }
         // At the edge only TLS makes a request a secure one.
         if (x.TargetHasScheme && x.IsHttps && x.Connection.Tls is null && x.Manager.Config is { UseRemoteAddress: true, XffNumTrustedHops: 0 }) return Reasons.HttpsInPlaintext;
         if (!Host(x, bytes, http10)) return Reasons.MissingHost;
@@ -56,8 +71,31 @@ internal static class RequestCheck
         }
         // Whether it is allowed is known with the route. h2c is a wish that nobody has to grant (RFC 9113 3.1 took it back).
         x.IsUpgrade = !http10 && x.Framing.ConnectionUpgrade && x.Framing.Upgrade >= 0
-            && !Ascii.EqualsIgnoreCase(Http1Head.Value(bytes, x.Head.Fields[x.Framing.Upgrade]), "h2c"u8);
+            && !IsIgnored(x, Http1Head.Value(bytes, x.Head.Fields[x.Framing.Upgrade]));
         return null;
+    }
+
+    private static bool IsIgnored(Exchange x, ReadOnlySpan<byte> upgrade)
+    {
+        if (Ascii.EqualsIgnoreCase(upgrade, "h2c"u8)) return true;
+        if (x.SpeaksHttp2) return false;
+        foreach (ByteMatcher ignored in x.Manager.IgnoredUpgrades) if (ignored.Matches(upgrade)) return true;
+        return false;
+    }
+
+    // Of a length beside chunks the chunks are meant (RFC 9112 6.3): nobody behind us sees the length (Envoy: allow_chunked_length).
+    private static unsafe void DropLength(Exchange x)
+    {
+        int moved = x.Head.RemoveNamed(new Span<byte>(x.In.Memory + x.HeadOffset, x.Head.Length), s_length);
+        x.HeadOffset += moved;
+        x.In.Start += moved;
+    }
+
+    private static readonly byte[][] s_length = ["content-length"u8.ToArray()];
+
+    private static void Count(Exchange x, int stat)
+    {
+        if (x.Manager.Codecs is { } codecs) codecs.Http1.Shard(x.Worker.Index)[stat]++;
     }
 
     /// <summary>Looks a request over once more whose head has lost fields; it was good, and is.</summary>
@@ -76,8 +114,8 @@ internal static class RequestCheck
         x.KeepAlive = false;
         ReadOnlySpan<byte> target = bytes.Slice(x.Head.TargetStart, x.Head.TargetLength);
         int colon = target.LastIndexOf((byte)':');
-        if (!IsHost(target) || colon <= 0 || !IsPort(target[(colon + 1)..])) return Reasons.BadTarget;
-        if (x.Framing.Body != BodyKind.None) return Reasons.BadTarget;
+        if (!IsHost(target) || colon <= 0 || !IsPort(target[(colon + 1)..])) return Reasons.InvalidUrl;
+        if (x.Framing.Body != BodyKind.None) return Reasons.InvalidUrl;
         x.AuthorityStart = x.PathStart = x.Head.TargetStart;
         x.AuthorityLength = x.PathLength = x.Head.TargetLength;
         x.IsConnect = x.IsUpgrade = true;
@@ -100,6 +138,8 @@ internal static class RequestCheck
                 foreach (ref readonly HeaderField field in x.Head.Fields) if (Http1Head.Name(bytes, field).Contains((byte)'_')) return true;
                 return false;
             case UnderscoreHeaders.Drop:
+                foreach (ref readonly HeaderField field in x.Head.Fields)
+                    if (Http1Head.Name(x.Bytes, field).Contains((byte)'_')) Count(x, CodecStats.DroppedUnderscores);
                 int moved = x.Head.RemoveUnderscored(new Span<byte>(x.In.Memory + x.HeadOffset, x.Head.Length));
                 x.HeadOffset += moved;
                 x.In.Start += moved;

@@ -215,6 +215,26 @@ internal static class RequestLimits
 
     private static bool Field(Exchange x, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value) => x.RequestHeaders.TryGet(name, out value);
 
+    /// <summary>Whether one of the headers that <c>strict_check_headers</c> may name can be read (Envoy: Router.strict_check_headers).</summary>
+    public static bool IsReadable(string name, ReadOnlySpan<byte> value) => name switch
+    {
+        "x-envoy-retry-on" => AllKnown(value, s_conditions),
+        "x-envoy-retry-grpc-on" => AllKnown(value, s_grpcConditions),
+        _ => TryNumber(value, out _),
+    };
+
+    private static bool AllKnown(ReadOnlySpan<byte> list, (byte[] Token, RetryOn On)[] known)
+    {
+        foreach (Range range in list.Split((byte)','))
+        {
+            ReadOnlySpan<byte> token = Http1Framing.Trim(list[range]);
+            bool found = token.IsEmpty || token.SequenceEqual("http3-post-connect-failure"u8);
+            foreach ((byte[] name, _) in known) found |= token.SequenceEqual(name);
+            if (!found) return false;
+        }
+        return true;
+    }
+
     // Digits alone; what is longer than any number we take counts as the largest.
     private static bool TryNumber(ReadOnlySpan<byte> text, out long value)
     {

@@ -18,9 +18,15 @@ internal static class RequestWriter
         IoBuffer o = x.Worker.Buffers.Rent();
         RequestHeaders head = x.RequestHeaders;
         ReadOnlySpan<byte> target = x.PathAndQuery;
-        Ensure(x, ref o, x.Bytes.Length + target.Length + x.Authority.Length + head.AddedBytes + 512);
+        Ensure(x, ref o, x.Bytes.Length + target.Length + 2 * x.Authority.Length + head.AddedBytes + 512);
+        ClusterConfig? cluster = attempt.State.IsHttp2 ? null : attempt.State.Cluster?.Config;
         o.Append(x.Method);
         o.Append(" "u8);
+        if (cluster is { SendsFullyQualifiedUrl: true } && !x.IsConnect)
+        {
+            o.Append(x.IsHttps ? "https://"u8 : "http://"u8);
+            o.Append(x.Authority);
+        }
         o.Append(target);
         o.Append(" HTTP/1.1\r\n"u8);
         WriteFields(x, o, head);
@@ -33,6 +39,7 @@ internal static class RequestWriter
         }
         head.CopyAdded(o);
         o.Append("\r\n"u8);
+        if (cluster is { ProperCaseWords: true }) ProperCase.Apply(o.Filled);
         attempt.State.HeadSent = o.Count;
         return o;
     }
@@ -61,6 +68,9 @@ internal static class RequestWriter
             if (!drop) continue;
             o.Append(bytes[kept..field.NameStart]);
             kept = field.LineEnd;
+            // Of all that it may say we can do this one thing.
+            bool takesTrailers = field.Id == KnownHeader.Te && !head.IsDropped(i) && Http1Framing.ListHas(Http1Head.Value(bytes, field), "trailers"u8);
+            if (takesTrailers) o.Append("te: trailers\r\n"u8);
             if (field.Id != KnownHeader.Host) continue;
             hasHost = true;
             WriteHost(o, Http1Head.Name(bytes, field), x.Authority);

@@ -18,8 +18,7 @@ internal static class ResponseWriter
         if (!x.ResponseHeaders.IsOpen) RouteHeaders.BeginAnswer(x, from, upgrade);
         int start = Begin(x, ref o, head.Length);
         ReadOnlySpan<byte> bytes = from.Filled[..head.Length];
-        // A filter may have changed the status; the phrase of the old one would lie.
-        StatusLine(x, o, x.Status, x.Status == head.Status ? bytes.Slice(head.ReasonStart, head.ReasonLength) : default);
+        StatusLine(x, o, x.Status);
         CopyFields(x, o, bytes, framing, body, upgrade);
         x.ResponseBody.Declare(framing.Body == BodyKind.Length && !x.ChangesResponseLength ? framing.ContentLength : -1);
         if (body == BodyKind.Chunked && framing.Body != BodyKind.Chunked) o.Append("transfer-encoding: chunked\r\n"u8);
@@ -75,7 +74,7 @@ internal static class ResponseWriter
         x.ResponseHeaders.BeginOwn(isLocal: false);
         RouteHeaders.ApplyToAnswer(x);
         int start = Begin(x, ref o, 0);
-        StatusLine(x, o, 200, "OK"u8);
+        StatusLine(x, o, 200);
         Finish(x, o, upgrade: true, start);
     }
 
@@ -85,9 +84,11 @@ internal static class ResponseWriter
         Http1Head head = x.UpstreamHead;
         ResponseHeaders edits = x.ResponseHeaders;
         if (!edits.IsOpen) RouteHeaders.BeginAnswer(x, from, upgrade: true);
+        // The endpoint never saw the key (RFC 8441 5): its answer to it would be a second one.
+        if (x.Status == 101 && Tunnel.IsWebSocket(x)) edits.Remove("sec-websocket-accept"u8);
         int start = Begin(x, ref o, head.Length);
         ReadOnlySpan<byte> bytes = from.Filled[..head.Length];
-        StatusLine(x, o, x.Status, x.Status == 101 ? "Switching Protocols"u8 : default);
+        StatusLine(x, o, x.Status);
         for (int i = 0; i < head.Count; i++)
         {
             ref readonly HeaderField field = ref head.Fields[i];
@@ -109,7 +110,7 @@ internal static class ResponseWriter
     {
         ReadOnlySpan<byte> bytes = from.Filled[..head.Length];
         RequestWriter.Ensure(x, ref o, bytes.Length + 64);
-        StatusLine(x, o, head.Status, bytes.Slice(head.ReasonStart, head.ReasonLength));
+        StatusLine(x, o, head.Status);
         foreach (ref readonly HeaderField field in head.Fields)
             if (field.Id is KnownHeader.Other or KnownHeader.Date or KnownHeader.Server && !IsNamedByConnection(head, bytes, Http1Head.Name(bytes, field))) o.Append(bytes[field.NameStart..field.LineEnd]);
         o.Append("\r\n"u8);
@@ -137,7 +138,7 @@ internal static class ResponseWriter
     public static void WriteLocal(Exchange x, ref IoBuffer o, ReadOnlySpan<byte> body)
     {
         int start = Begin(x, ref o, body.Length);
-        StatusLine(x, o, x.Status, default);
+        StatusLine(x, o, x.Status);
         bool bodyless = x.Status is 204 or 304;
         // HTTP/2 tells by END_STREAM that nothing follows.
         if (!bodyless && (body.Length > 0 || !x.SpeaksHttp2))
@@ -171,6 +172,8 @@ internal static class ResponseWriter
         bool server = head.Has(KnownHeader.Server);
         if (server && manager.Config.ServerHeader == ServerHeaderTransformation.Overwrite) head.Remove("server"u8);
         if (manager.Via.Length > 0) head.Join("via"u8, manager.Via, ", "u8);
+        if (manager.Config.HasTracing) Decorators.OnAnswer(x);
+        manager.ProxyStatus?.Say(x);
         if (manager.Config.AlwaysSetRequestIdInResponse && x.RequestHeaders.TryGet("x-request-id"u8, out ReadOnlySpan<byte> id)) head.Set("x-request-id"u8, id);
         RequestWriter.Ensure(x, ref o, more + head.AddedBytes + manager.ServerLine.Length + 512);
         return o.End;
@@ -188,20 +191,20 @@ internal static class ResponseWriter
         else if (!x.KeepAlive) o.Append("connection: close\r\n"u8);
         else if (x.Head.Minor == 0) o.Append("connection: keep-alive\r\n"u8);
         o.Append("\r\n"u8);
+        if (x.Manager.Config.ProperCaseWords && !x.SpeaksHttp2) ProperCase.Apply(o.Filled[(start - o.Start)..]);
         head.End();
         x.HeadBytesSent = o.End - start;
         if (x.WantAccessLog || x.ResponseBody.IsFiltered) x.ResponseHeadCopy.Append(o.Filled[(start - o.Start)..]);
     }
 
-    private static void StatusLine(Exchange x, IoBuffer o, int status, ReadOnlySpan<byte> reason)
+    // The phrase is ours, as Envoy's is its own: what an endpoint has to say there nobody reads, and HTTP/2 has none.
+    private static void StatusLine(Exchange x, IoBuffer o, int status)
     {
         // A client of HTTP/1.0 that is served is spoken to in its version (Envoy: accept_http_10).
         o.Append(x.Head.Minor == 0 && x.Head.Length > 0 && x.Manager.Config.AcceptHttp10 ? "HTTP/1.0 "u8 : "HTTP/1.1 "u8);
         RequestWriter.Number(o, status);
         o.Append(" "u8);
-        // HTTP/2 has no reason phrases; some HTTP/1 clients do not see a status without one.
-        if (reason.IsEmpty && Reasons.Phrase(status) is { Length: > 0 } phrase) o.End += Encoding.ASCII.GetBytes(phrase, o.Free);
-        else o.Append(reason);
+        o.End += Encoding.ASCII.GetBytes(Reasons.Phrase(status), o.Free);
         o.Append("\r\n"u8);
     }
 

@@ -31,6 +31,8 @@ internal static class RouteHeaders
     public static void ApplyToTry(Exchange x, ForwardAction action)
     {
         RequestHeaders head = x.RequestHeaders;
+        if (x.Manager.Config.SchemeMatchesUpstream)
+            x.IsHttps = (x.Host!.Transport ?? x.Target!.Slot.Current?.Transports.Nameless) is { Tls: not null };
         if (x.Attempts > 1)
         {
             if (x.Route!.Host.IncludeRequestAttemptCount) head.Set("x-envoy-attempt-count"u8, x.Attempts);

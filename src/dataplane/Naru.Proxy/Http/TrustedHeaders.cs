@@ -7,6 +7,7 @@ using System.Text;
 using Naru.Http.Headers;
 using Naru.Http.Http1;
 using Naru.Proxy.Config;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Http;
@@ -38,18 +39,20 @@ internal static class TrustedHeaders
         int proto = -1, requestId = -1, addresses = 0, vias = 0;
         ReadOnlySpan<byte> bytes = x.Bytes;
         ReadOnlySpan<HeaderField> fields = x.Head.Fields;
-        for (int i = 0; i < fields.Length; i++)
+        // Early mutations have changed the head already: what they left is looked at, wherever it stands.
+        bool early = manager.EarlyMutations is not null;
+        for (int i = early ? head.Next() : 0; early ? i >= 0 : i < fields.Length; i = early ? head.Next(i + 1) : i + 1)
         {
-            ref readonly HeaderField field = ref fields[i];
-            switch (field.Id)
+            KnownHeader id = early ? head.Id(i) : fields[i].Id;
+            switch (id)
             {
                 case KnownHeader.Other:
                     if (!looksAtOthers) continue;
-                    ReadOnlySpan<byte> name = Http1Head.Name(bytes, field);
+                    ReadOnlySpan<byte> name = head.Name(i);
                     if ((x.Framing.ConnectionNamesFields && IsNamedByConnection(x, bytes, name)) || (edge && IsTwin(name))) head.Drop(i);
                     break;
                 case KnownHeader.Internal:
-                    if (edge || IsForInternal(Http1Head.Name(bytes, field), isInternal)) head.Drop(i);
+                    if (edge || IsForInternal(head.Name(i), isInternal)) head.Drop(i);
                     break;
                 case KnownHeader.XForwardedProto:
                     proto = i;
@@ -70,7 +73,7 @@ internal static class TrustedHeaders
                     vias++;
                     break;
                 case KnownHeader.XRequestId:
-                    if (field.ValueLength > 0) requestId = i;
+                    if (head.Value(i).Length > 0) requestId = i;
                     break;
             }
         }
@@ -78,7 +81,9 @@ internal static class TrustedHeaders
         if (proto < 0) head.AddOwn("x-forwarded-proto"u8, scheme, KnownHeader.XForwardedProto);
         else if (DropsForwardedProto(x)) head.Set("x-forwarded-proto"u8, scheme);
         else scheme = head.Value(proto);
-        if (!x.SpeaksHttp2 && !x.TargetHasScheme) x.IsHttps = IsHttps(scheme, x.IsHttps);
+        if (config.SchemeToOverwrite.Length > 0) OverwriteScheme(x, head, config.SchemeToOverwrite);
+        else if (!x.SpeaksHttp2 && !x.TargetHasScheme) x.IsHttps = IsHttps(scheme, x.IsHttps);
+        if (config.AddUserAgent) SayNode(head, manager.Node!);
         if (manager.KnowsClients) SayClient(x, head, isInternal, addresses > 0);
         else if (addresses > 1) head.Join("x-forwarded-for"u8, default, ","u8);
         bool makeId = config.GenerateRequestId && (requestId < 0 || (edge && !config.PreserveExternalRequestId));
@@ -86,6 +91,21 @@ internal static class TrustedHeaders
         if (manager.Via.Length == 0) return;
         if (vias == 0) head.AddOwn("via"u8, manager.Via, KnownHeader.Via);
         else head.Join("via"u8, manager.Via, ", "u8);
+    }
+
+    // Envoy: scheme_header_transformation.
+    private static void OverwriteScheme(Exchange x, RequestHeaders head, string scheme)
+    {
+        x.IsHttps = scheme.Length == 5;
+        head.Set("x-forwarded-proto"u8, x.IsHttps ? "https"u8 : "http"u8);
+    }
+
+    // Envoy: add_user_agent.
+    private static void SayNode(RequestHeaders head, NodeState node)
+    {
+        head.Set("x-envoy-downstream-service-cluster"u8, node.Cluster);
+        if (!head.TryGet("user-agent"u8, out ReadOnlySpan<byte> agent) || agent.IsEmpty) head.Set("user-agent"u8, node.Cluster);
+        if (node.Id.Length > 0) head.Set("x-envoy-downstream-service-node"u8, node.Id);
     }
 
     // What is no scheme leaves the connection's own.

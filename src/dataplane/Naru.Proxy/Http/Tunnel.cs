@@ -60,6 +60,7 @@ internal static class Tunnel
     private static async ValueTask<bool> RelayAsync(Exchange x, IoBuffer down, UpstreamConnection? socket, Http2Stream? stream)
     {
         Worker worker = x.Worker;
+        if (x.Manager.Config.LogMoments.OnTunnel) x.LogNow(LogMoment.Tunnel);
         // What the client sent behind its request already belongs to the tunnel.
         x.Down.StartBody(x, BodyKind.UntilClose, -1);
         IoBuffer upward = worker.Buffers.Rent();

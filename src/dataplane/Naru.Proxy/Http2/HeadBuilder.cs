@@ -26,6 +26,8 @@ internal enum SectionFault : byte
     Malformed,
     TooLarge,
     TooMany,
+    /// <summary>A name with an underscore where none is wanted: well formed, and refused all the same.</summary>
+    Underscore,
 }
 
 /// <summary>Takes fields as HPACK decodes them. Reusable: <see cref="Start"/> begins anew.</summary>
@@ -63,6 +65,9 @@ internal struct HeadBuilder : IHpackSink
 
     /// <summary>Who decodes: knows which fields must enter no table.</summary>
     public HpackDecoder? Decoder { private get; set; }
+
+    /// <summary>How many fields with underscores were left out.</summary>
+    public int Dropped { get; private set; }
 
     /// <summary>What was wrong, for logs.</summary>
     public string Why { get; private set; }
@@ -210,7 +215,11 @@ internal struct HeadBuilder : IHpackSink
     private bool Add(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, KnownHeader id)
     {
         if (UnderscoreHeaders != UnderscoreHeaders.Allow && name.Contains((byte)'_'))
-            return UnderscoreHeaders == UnderscoreHeaders.Drop || Malformed("a field name has an underscore");
+        {
+            if (UnderscoreHeaders != UnderscoreHeaders.Drop) return Refuse(SectionFault.Underscore, "a field name has an underscore");
+            Dropped++;
+            return true;
+        }
         if (DropsTwins && id == KnownHeader.Other && TrustedHeaders.IsTwin(name)) return true;
         switch (id)
         {

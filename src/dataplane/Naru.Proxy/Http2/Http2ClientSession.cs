@@ -101,7 +101,7 @@ internal sealed class Http2ClientSession : Http2Session
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool> ServeAsync()
     {
-        await RunAsync(null);
+        if (await RunAsync(null)) _stats[ClusterStats.CxDestroyLocal]++;
         Destroy();
         return true;
     }
@@ -263,7 +263,6 @@ internal sealed class Http2ClientSession : Http2Session
         }
         if (now >= UnitDue)
         {
-            _stats[ClusterStats.CxDestroyLocal]++;
             EndUnfinished();
             return;
         }

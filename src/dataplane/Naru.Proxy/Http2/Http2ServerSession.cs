@@ -134,7 +134,8 @@ internal sealed class Http2ServerSession : Http2Session
             head = Worker.Buffers.Rent();
         }
         room = room && MayHoldHead(head);
-        if (goOn && taken && room && builder.Fault != SectionFault.Malformed)
+        Count(builder);
+        if (goOn && taken && room && builder.Fault is not (SectionFault.Malformed or SectionFault.Underscore))
         {
             Skip(id);
             LastId = id;
@@ -167,7 +168,31 @@ internal sealed class Http2ServerSession : Http2Session
         }
         Skip(id);
         LastId = id;
+        // Well formed, and refused as Envoy refuses it.
+        if (builder.Fault == SectionFault.Underscore) return StreamFault(id, Http2ErrorCode.InternalError, builder.Why);
         return room ? StreamFault(id, Http2ErrorCode.ProtocolError, builder.Why) : StreamFault(id, Http2ErrorCode.RefusedStream, "too many streams, or bytes of their heads");
+    }
+
+    private void Count(in HeadBuilder head)
+    {
+        if (head is { Dropped: 0, Fault: SectionFault.None } || _manager.Codecs is not { } codecs) return;
+        long[] stats = codecs.Http2.Shard(Worker.Index);
+        stats[CodecStats.Http2DroppedUnderscores] += head.Dropped;
+        if (head.Fault == SectionFault.Underscore) stats[CodecStats.Http2RejectedUnderscores]++;
+        if (head.Fault == SectionFault.TooLarge) stats[CodecStats.HeaderOverflow]++;
+    }
+
+    protected override void OnAbuse(Http2Abuse abuse)
+    {
+        int stat = abuse switch
+        {
+            Http2Abuse.EmptyFrameFlood => CodecStats.EmptyFramesFlood,
+            Http2Abuse.PriorityFlood => CodecStats.PriorityFramesFlood,
+            Http2Abuse.WindowUpdateFlood => CodecStats.WindowUpdateFramesFlood,
+            Http2Abuse.ControlFlood or Http2Abuse.OutboundControlFlood => CodecStats.OutboundControlFlood,
+            _ => -1,
+        };
+        if (stat >= 0 && _manager.Codecs is { } codecs) codecs.Http2.Shard(Worker.Index)[stat]++;
     }
 
     // Ids that a client passed over can't be used any more (RFC 9113 5.1.1). Honest ones pass over none, so few are remembered.
@@ -231,9 +256,7 @@ internal sealed class Http2ServerSession : Http2Session
             if (stream.IsReset)
             {
                 // Reset before anything was done for it: nothing is.
-                x.Flags |= Telemetry.ResponseFlags.DownstreamConnectionTermination;
-                x.Details = "downstream_remote_disconnect";
-                _shard[HttpStats.RqRxReset]++;
+                x.NoteDownstreamGone();
             }
             else
             {

@@ -122,6 +122,7 @@ internal abstract partial class Http2Session
         o = null!;
         if (_meter.OnControlQueued() != Http2Abuse.None || Out(FrameHead + payload) is not { } room)
         {
+            OnAbuse(Http2Abuse.OutboundControlFlood);
             OnProtocolFault(Http2ErrorCode.EnhanceYourCalm, "the peer does not read the answers to its control frames");
             Post(Destroy);
             return false;

@@ -63,6 +63,9 @@ internal abstract partial class Http2Session : ITurnEnd
     /// <summary>The peer said GOAWAY.</summary>
     protected bool GoAwayReceived { get; private set; }
 
+    /// <summary>The peer does something without bound: the connection ends.</summary>
+    protected virtual void OnAbuse(Http2Abuse abuse) { }
+
     // Counted from what the peer may not do without bound; the owner sees to it that the connection ends.
     protected virtual void OnProtocolFault(Http2ErrorCode code, string why) { }
 
@@ -141,7 +144,13 @@ internal abstract partial class Http2Session : ITurnEnd
     }
 
     // What a peer does without bound ends the connection (RFC 9113 10.5).
-    private bool Permits(Http2Abuse abuse) => abuse == Http2Abuse.None || Fault(Http2ErrorCode.EnhanceYourCalm, s_abuses[(int)abuse]);
+    private bool Permits(Http2Abuse abuse) => abuse == Http2Abuse.None || Ends(abuse);
+
+    private bool Ends(Http2Abuse abuse)
+    {
+        OnAbuse(abuse);
+        return Fault(Http2ErrorCode.EnhanceYourCalm, s_abuses[(int)abuse]);
+    }
 
     /// <summary>A frame came on a stream that is gone: it may have crossed its end, but not without bound.</summary>
     protected bool Late() => Permits(_meter.OnLate());

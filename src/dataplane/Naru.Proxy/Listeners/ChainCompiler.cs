@@ -181,6 +181,9 @@ internal sealed class ChainCompiler(
         {
             Explains = options.Explain,
             FilterSet = HttpFilterSet.Make(http.HttpFilters, context, discovered),
+            ProxyStatus = http.ProxyStatus is { } status ? new ProxyStatus(status, http.ServerName, options.NodeId) : null,
+            Codecs = new CodecBlocks(options.Stats.Block("http1", CodecStats.Http1), options.Stats.Block("http2", CodecStats.Http2)),
+            Node = node,
         };
     }
 

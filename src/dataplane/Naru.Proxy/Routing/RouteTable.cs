@@ -88,7 +88,11 @@ internal sealed class VirtualHost
         Config = config;
         RouteFilter[] own = RouteFilter.Of(config.Filters, filters);
         Routes = [.. config.Routes.Select(r => new Route(r, config, parent, clusters, filters, [own, ofTable]))];
+        VirtualClusters = VirtualCluster.Of(config, filters);
     }
+
+    /// <summary>Where its requests are counted besides their clusters.</summary>
+    public VirtualCluster[] VirtualClusters { get; }
 
     public VirtualHostConfig Config { get; }
     public Route[] Routes { get; }

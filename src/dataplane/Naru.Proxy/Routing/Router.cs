@@ -24,8 +24,12 @@ internal static class Router
         RouteTable? table = x.Manager.Routes;
         if (table is null) return LocalReply.SendAsync(x, Reasons.NoRouteTable, x.Manager.RouteName);
         if (table.InternalOnly is { } names && !ClientAddress.IsInternal(x)) TakeInternalOnly(x, names);
+        x.Manager.EarlyMutations?.Apply(x);
+        if (ClientAddress.Refusal(x) is { } refusal) return LocalReply.SendAsync(x, refusal);
         TrustedHeaders.Clean(x);
         Choose(x, table);
+        if (x.Manager.Config.HasTracing) Decorators.OnRequest(x);
+        if (x.Manager.Config.LogMoments.OnStart) x.LogNow(LogMoment.Start);
         return x.Manager.Filters is { } filters ? FilterAsync(x, filters, table) : ActAsync(x);
     }
 
@@ -73,9 +77,7 @@ internal static class Router
             case AbortReason.DownstreamBroken:
                 return LocalReply.SendAsync(x, Reasons.BadBody);
             default:
-                x.Flags |= Telemetry.ResponseFlags.DownstreamConnectionTermination;
-                x.Details = "downstream_remote_disconnect";
-                stats[HttpStats.RqRxReset]++;
+                x.NoteDownstreamGone();
                 stats[HttpStats.CxDestroyRemoteActiveRq]++;
                 return ValueTask.FromResult(false);
         }
@@ -117,6 +119,14 @@ internal static class Router
     private static ValueTask<bool> Forward(Exchange x, ForwardAction action, long[] stats)
     {
         stats[HttpStats.RqRouted]++;
+        foreach (VirtualCluster counted in x.VirtualHost!.VirtualClusters)
+        {
+            if (!counted.Matches(x.RequestHeaders)) continue;
+            x.VirtualCluster = counted;
+            break;
+        }
+        if (!x.Manager.Config.StrictChecks.IsEmpty && StrictChecks.Refusal(x, out string body) is { } unreadable)
+            return LocalReply.SayAsync(x, unreadable, body);
         // A tunnel has no body before it: with one, the request is an ordinary one (RFC 9110 7.8: a server may ignore Upgrade).
         if (x.Framing.Body != BodyKind.None) x.IsUpgrade = false;
         if (x.Target?.Slot.Current is not { } cluster)

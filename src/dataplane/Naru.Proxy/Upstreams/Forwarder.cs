@@ -75,6 +75,7 @@ internal static class Forwarder
                 Attempt attempt = x.Try;
                 attempt.Begin(cluster, host);
                 AttemptEnd end = default;
+                if (x.VirtualCluster is { } counted) counted.Shard(worker.Index)[VirtualClusterStats.RqTotal]++;
                 try
                 {
                     if (action is not null) RouteHeaders.ApplyToTry(x, action);
@@ -273,6 +274,7 @@ internal static class Forwarder
         {
             case AbortReason.RouteTimeout:
                 stats[ClusterStats.RqTimeout]++;
+                if (x.VirtualCluster is { } counted) counted.Shard(x.Worker.Index)[VirtualClusterStats.RqTimeout]++;
                 return EndAsync(x, RequestLimits.Answer(x, Reasons.RouteTimeout), $"{x.TimeoutMs} ms");
             case AbortReason.StreamIdle:
                 http[HttpStats.RqIdleTimeout]++;
@@ -289,9 +291,7 @@ internal static class Forwarder
                 x.Abort = AbortReason.None;
                 return FilterAnsweredAsync(x);
             default:
-                x.Flags |= Telemetry.ResponseFlags.DownstreamConnectionTermination;
-                x.Details = "downstream_remote_disconnect";
-                http[HttpStats.RqRxReset]++;
+                x.NoteDownstreamGone();
                 http[HttpStats.CxDestroyRemoteActiveRq]++;
                 return ValueTask.FromResult(false);
         }
@@ -338,9 +338,17 @@ internal static class Forwarder
         Count(x.Status, stats);
         slot.Stats!.HistogramOf(x.Worker.Index, ClusterStats.RqTime)
             .Record(Worker.Milliseconds(x.UpstreamStartTicks, x.UpstreamEndTicks));
+        if (x.VirtualCluster is not { } counted) return;
+        counted.OnAnswer(x.Worker.Index, x.Status);
+        counted.OnTime(x.Worker.Index, Worker.Milliseconds(x.UpstreamStartTicks, x.UpstreamEndTicks));
+        if (x.Retried > 0 && x.Status < 500) counted.Shard(x.Worker.Index)[VirtualClusterStats.RqRetrySuccess]++;
     }
 
-    private static void CountOwnAnswer(Exchange x, int status) => Count(status, x.Target!.Slot.Stats!.Shard(x.Worker.Index));
+    private static void CountOwnAnswer(Exchange x, int status)
+    {
+        Count(status, x.Target!.Slot.Stats!.Shard(x.Worker.Index));
+        x.VirtualCluster?.OnAnswer(x.Worker.Index, status);
+    }
 
     private static void Count(int status, long[] stats)
     {

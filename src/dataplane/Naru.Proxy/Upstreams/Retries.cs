@@ -69,6 +69,7 @@ internal static class Retries
         if (x.Retried >= policy.NumRetries)
         {
             stats[ClusterStats.RqRetryLimitExceeded]++;
+            Count(x, VirtualClusterStats.RqRetryLimitExceeded);
             x.Flags |= ResponseFlags.UpstreamRetryLimitExceeded;
             return false;
         }
@@ -76,12 +77,19 @@ internal static class Retries
         if (!x.RetryPermit.IsHeld && !Breakers.TryEnter(cluster, x.Worker, Resource.Retries, x.Priority, out x.RetryPermit))
         {
             stats[ClusterStats.RqRetryOverflow]++;
+            Count(x, VirtualClusterStats.RqRetryOverflow);
             x.Flags |= ResponseFlags.UpstreamOverflow;
             return false;
         }
         x.Retried++;
         stats[ClusterStats.RqRetry]++;
+        Count(x, VirtualClusterStats.RqRetry);
         return true;
+    }
+
+    private static void Count(Exchange x, int stat)
+    {
+        if (x.VirtualCluster is { } counted) counted.Shard(x.Worker.Index)[stat]++;
     }
 
     private static bool Wants(RetryPolicyConfig policy, in AttemptEnd end)

@@ -22,6 +22,7 @@ internal sealed class HealthCheckFilter(HealthCheckConfig config, NodeState node
     {
         foreach (HeaderMatcher header in _headers) if (!header.Matches(call.Request)) return new ValueTask<FilterVerdict>(FilterVerdict.Go);
         call.State.Number = 1;
+        call.Exchange.IsHealthCheck = true;
         return new ValueTask<FilterVerdict>(Check(call));
     }
 
