@@ -101,7 +101,9 @@ internal sealed class Deadlines : ITimerOwner
         {
             // Whoever ends it may wait for a client that takes nothing, and not for ever: what was due is over, and idleness counts anew.
             // Before anybody goes on, as below.
-            Start(_times.IdleMs);
+            long never = TimerNode.Never;
+            _times = _times with { Route = never, Try = never, Request = never, Stream = never, LastActivity = now };
+            Rearm();
             _x.GiveUp(due);
             return;
         }
