@@ -178,7 +178,7 @@ public sealed class EdgeOptionTests(WireFixture fixture) : IClassFixture<WireFix
     public async Task A_request_with_an_unreadable_header_of_the_router_is_refused_and_a_strangers_is_not_looked_at()
     {
         string manager = Inside + "use_remote_address: true";
-        string Strict(string text) => text.Replace(".v3.Router\n", ".v3.Router\n          strict_check_headers: [ x-envoy-max-retries, x-envoy-retry-on ]\n", StringComparison.Ordinal);
+        string Strict(string text) => text.Replace(".v3.Router\n", ".v3.Router\n              strict_check_headers: [ x-envoy-max-retries, x-envoy-retry-on ]\n", StringComparison.Ordinal);
         await using (ProxyProcess proxy = await ProxyProcess.StartAsync(Strict(Bootstraps.One(fixture.Backend.Port, manager)), new ProxyOptions { Explain = false }))
         {
             Assert.Equal("invalid header 'x-envoy-max-retries' with value '-1'", (await AskAsync(proxy, "X-Envoy-Max-Retries: 1\r\nX-Envoy-Max-Retries: -1\r\n")).Text);

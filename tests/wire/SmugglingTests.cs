@@ -121,7 +121,7 @@ public sealed class SmugglingTests(WireFixture fixture) : IClassFixture<WireFixt
         using RawClient client = await fixture.Proxy.ConnectAsync();
         await client.SendAsync($"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         string all = await client.RestAsync();
-        Assert.StartsWith("HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n", all);
+        Assert.StartsWith("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n", all);
     }
 
     [Theory]

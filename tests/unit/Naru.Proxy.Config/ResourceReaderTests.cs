@@ -76,8 +76,12 @@ public sealed class ResourceReaderTests
     public void A_resource_is_named_and_the_fields_path_is_in_the_sentence()
     {
         var found = new Diagnostics();
-        var cluster = new Cluster { Name = "reviews", ConnectTimeout = new Duration(),
-            LbSubsetConfig = new Cluster.Types.LbSubsetConfig() };
+        var cluster = new Cluster
+        {
+            Name = "reviews",
+            ConnectTimeout = new Duration(),
+            LbSubsetConfig = new Cluster.Types.LbSubsetConfig()
+        };
         Assert.Null(ResourceReader.Cluster(cluster, found));
         Assert.Equal(2, found.Items.Count);
         Assert.All(found.Items, d => Assert.Equal("Cluster reviews", d.Subject));

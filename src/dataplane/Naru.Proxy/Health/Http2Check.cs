@@ -118,7 +118,7 @@ internal static class Http2Check
 
     // Of a stream without an answer: what the endpoint did, or its connection.
     private static CheckAnswer Ended(CheckConnection connection, Http2Stream stream) =>
-        stream.Fault is not null ? CheckAnswer.Unreadable
+        stream.Fault is not null || stream.Session.HasFaulted ? CheckAnswer.Unreadable
         : stream.Refused ? new CheckAnswer(CheckOutcome.Network, "GOAWAY")
         : stream is { ResetByPeer: true, Lost: false } ? new CheckAnswer(CheckOutcome.Network, "the stream was reset")
         : CheckAnswer.Broken(connection);

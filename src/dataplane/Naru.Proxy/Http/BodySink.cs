@@ -140,6 +140,6 @@ internal readonly struct BodySink
         if (socket.Dead) return PumpResult.SinkFailed;
         if (socket.Cancelled) return PumpResult.Cancelled;
         await socket.Writable();
-        return PumpResult.Done;
+        return socket.Cancelled && !socket.Dead ? PumpResult.Cancelled : PumpResult.Done;
     }
 }

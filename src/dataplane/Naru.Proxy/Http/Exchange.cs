@@ -502,6 +502,9 @@ internal sealed class Exchange : IRequestInfo, IPooled
 
     ReadOnlySpan<byte> IRequestInfo.Text(RequestText what)
     {
+        // A request of the proxy's own came over no connection.
+        if (Down is Upstreams.SideCall && what is (RequestText.DownstreamRemoteAddress or RequestText.DownstreamDirectRemoteAddress
+            or RequestText.DownstreamLocalAddress or RequestText.DownstreamDirectLocalAddress or RequestText.FilterChainName or RequestText.RequestedServerName)) return default;
         switch (what)
         {
             case RequestText.Protocol: return SpeaksHttp2 ? "HTTP/2"u8 : Head.Minor == 0 && Head.Length > 0 ? "HTTP/1.0"u8 : "HTTP/1.1"u8;
@@ -538,6 +541,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
 
     ReadOnlySpan<byte> IRequestInfo.Tls(TlsParty whose, TlsFact what)
     {
+        if (Down is Upstreams.SideCall && whose is (TlsParty.DownstreamPeer or TlsParty.DownstreamLocal)) return default;
         TlsSession? session = whose is TlsParty.DownstreamPeer or TlsParty.DownstreamLocal ? Connection.Tls : UpstreamTls;
         return session is null ? default : session.Fact(whose is TlsParty.DownstreamPeer or TlsParty.UpstreamPeer, what);
     }
@@ -558,7 +562,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
         RequestNumber.UpstreamWireBytesReceived => UpstreamHeadBytes + ResponseBody.Bytes,
         RequestNumber.UpstreamWireBytesSent => Attempts > 0 ? UpstreamHeadSent + RequestBodyBytes : 0,
         RequestNumber.UpstreamRequestAttemptCount => Attempts,
-        RequestNumber.ConnectionId => Connection.Id,
+        RequestNumber.ConnectionId => Down is Upstreams.SideCall ? -1 : Connection.Id,
         _ => -1,
     };
 

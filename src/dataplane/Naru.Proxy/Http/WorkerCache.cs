@@ -49,7 +49,7 @@ internal sealed class WorkerCache
     }
 
     /// <summary>Counts an exchange as returned and gives it to nobody any more.</summary>
-    public void Drop(Exchange x) => _exchanges.Drop(x);
+    public void Drop(Exchange x) => _exchanges.Drop(Ended(x));
 
     public SideCall RentSideCall() => _sideCalls.Rent();
 

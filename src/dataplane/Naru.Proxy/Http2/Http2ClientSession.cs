@@ -121,6 +121,8 @@ internal sealed class Http2ClientSession : Http2Session
         stream.Head = head;
         stream.ToHead = toHead;
         Streams.Add(LastId, stream);
+        // Of a connection that is gone already nobody else would tell it.
+        stream.IsReset = stream.Lost = IsDestroyed;
         _idleSince = TimerNode.Never;
         int most = _traits.MaxRequests;
         if ((most > 0 && ++_opened >= most) || LastId > MaxStreamId - 4)

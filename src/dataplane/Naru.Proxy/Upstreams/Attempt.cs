@@ -156,7 +156,8 @@ internal sealed class Attempt(Exchange x)
     {
         Http1Framing framing = State.Answer.Framing;
         if (framing.Close || framing.Body == BodyKind.UntilClose || (Head.Minor == 0 && !framing.KeepAlive)) return false;
-        if (x.Abort != AbortReason.None) return false;
+        // Who stopped a wait on it never takes that back.
+        if (x.Abort != AbortReason.None || up.Cancelled) return false;
         int most = State.Cluster!.Config.MaxRequestsPerConnection;
         return most == 0 || up.Served + 1 < most;
     }

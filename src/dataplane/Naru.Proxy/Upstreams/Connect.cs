@@ -61,7 +61,8 @@ internal static class Connect
                     continue;
                 }
                 // The first connection of an endpoint is made all the same, and counted.
-                if (!waited && (full || (pool.Connections == 0 && !Breakers.HasRoom(cluster, Resource.Connections, x.Priority)))) stats[ClusterStats.CxOverflow]++;
+                bool over = full || (pool.Connections == 0 && !Breakers.HasRoom(cluster, Resource.Connections, x.Priority));
+                if (over && !waited) stats[ClusterStats.CxOverflow]++;
                 if (!full && !(shared && pool.Http2.IsConnecting)) return await OpenAsync(attempt, peer, wanted, stats);
                 waited = true;
                 var waiter = shared ? new PoolWaiter(pool.Http2.Wait) { Peer = peer } : new PoolWaiter(pool.Wait);

@@ -106,6 +106,8 @@ internal static class Forwarder
                     x.Deadlines.Try = TimerNode.Never;
                 }
                 if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
+                // While its request was being stopped, more of the body may have gone than is kept.
+                if (end.Kind == AttemptKind.Replaced && !x.CanReplay) return await EndAsync(x, Reasons.UpstreamReset);
 
                 // Where one pooled connection had died, others may have too.
                 fresh |= end is { Kind: AttemptKind.Reset or AttemptKind.Malformed, Reused: true };

@@ -66,6 +66,7 @@ internal sealed class Mirror
             _call.Append("\r\n"u8);
         }
         _call.Append("\r\n"u8);
+        _call.Reserve(length);
         body?.Invoke(_call);
         _worker.Post(_ => Unawaited.Run(RunAsync()));
     }
@@ -155,16 +156,28 @@ internal static class Mirrors
             if (policy.Pick(x) is { } target) x.Mirrors.Add(new Mirror(x, policy, target));
         if (x.Mirrors.Count == 0 || !x.RequestBodyBuffered) return;
         long length = Math.Max(0, x.Framing.Body == BodyKind.None ? 0 : x.Framing.ContentLength);
-        foreach (Mirror mirror in x.Mirrors) mirror.Start(length, length == 0 ? null : call => call.Append(x.In.Filled[..(int)length]));
-        x.Mirrors.Clear();
+        while (Next(x) is { } mirror) mirror.Start(length, length == 0 ? null : call => call.Append(x.In.Filled[..(int)length]));
     }
 
     /// <summary>The request's body is whole.</summary>
     public static void BodyCame(Exchange x)
     {
-        if (x.Mirrors.Count == 0 || !x.RequestBody.IsKept) return;
-        foreach (Mirror mirror in x.Mirrors) mirror.Start(x.RequestBody.KeptBytes, call => x.RequestBody.CopyTo(call.Append));
-        x.Mirrors.Clear();
+        if (x.Mirrors.Count > 0 && x.RequestBody.IsKept) Send(x);
+    }
+
+    // Apart, since what it captures is allocated where the method begins.
+    private static void Send(Exchange x)
+    {
+        while (Next(x) is { } mirror) mirror.Start(x.RequestBody.KeptBytes, call => x.RequestBody.CopyTo(call.Append));
+    }
+
+    // From here on it is its own: whatever goes wrong with it, it is not dropped by the exchange as well.
+    private static Mirror? Next(Exchange x)
+    {
+        if (x.Mirrors.Count == 0) return null;
+        Mirror mirror = x.Mirrors[0];
+        x.Mirrors.RemoveAt(0);
+        return mirror;
     }
 
     /// <summary>The exchange is over: what is no whole request by now has no copies.</summary>

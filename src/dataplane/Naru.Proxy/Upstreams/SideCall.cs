@@ -45,7 +45,6 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
             ServerHeader = ServerHeaderTransformation.PassThrough,
             AllowCustomMethods = true,
             SuppressEnvoyHeaders = true,
-            StreamIdleTimeout = null,
         },
         new StatRegistry(worker.Index).Block("http.side", HttpStats.Schema), null, null, []));
 
@@ -90,8 +89,14 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
     /// <summary>Adds to the request: its head as HTTP/1 has it, with <c>content-length</c> where it has a body, and then all of that.</summary>
     public void Append(ReadOnlySpan<byte> bytes)
     {
-        if (_request.Room < bytes.Length) _request = worker.Buffers.Grow(_request, bytes.Length);
+        Reserve(bytes.Length);
         _request.Append(bytes);
+    }
+
+    /// <summary>Makes room for bytes that are to be added.</summary>
+    public void Reserve(long bytes)
+    {
+        if (_request.Room < bytes) _request = worker.Buffers.Grow(_request, (int)bytes);
     }
 
     /// <summary>Asks, and takes the answer.</summary>

@@ -30,8 +30,14 @@ public sealed class BalancerTests
 
     private static EndpointConfig At(int priority = 0, EndpointHealth health = EndpointHealth.Healthy, uint weight = 1,
         string locality = "", uint localityWeight = 0) =>
-        new(new AddressConfig("127.0.0.1", 1)) { Priority = priority, Health = health, Weight = weight, Locality = locality,
-            LocalityWeight = localityWeight };
+        new(new AddressConfig("127.0.0.1", 1))
+        {
+            Priority = priority,
+            Health = health,
+            Weight = weight,
+            Locality = locality,
+            LocalityWeight = localityWeight
+        };
 
     // Picks of each endpoint, in percent.
     private int[] Shares(Cluster cluster)

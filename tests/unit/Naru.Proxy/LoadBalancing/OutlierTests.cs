@@ -43,8 +43,12 @@ public sealed class OutlierTests
         }
     }
 
-    private static readonly OutlierConfig s_config = new() { MaxEjectionPercent = 100, Interval = TimeSpan.FromSeconds(10),
-        BaseEjectionTime = TimeSpan.FromSeconds(30) };
+    private static readonly OutlierConfig s_config = new()
+    {
+        MaxEjectionPercent = 100,
+        Interval = TimeSpan.FromSeconds(10),
+        BaseEjectionTime = TimeSpan.FromSeconds(30)
+    };
     private readonly Clock _clock = new();
     private readonly ClusterSlot _slot = new("c", workers: 2);
     private readonly StatBlock _stats = new StatRegistry(2).Block("cluster.c.outlier_detection", OutlierStats.Schema);
