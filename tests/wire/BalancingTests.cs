@@ -106,11 +106,11 @@ public sealed class BalancingTests
             Assert.Equal("/high/x", (await third.ExchangeAsync(Get("/high/x"))).Text);
             Assert.Equal(1, await proxy.StatAsync("cluster.backend.circuit_breakers.default.rq_open"));
             Assert.Equal(0, await proxy.StatAsync("cluster.backend.circuit_breakers.default.remaining_rq"));
-            Assert.Equal(0, await proxy.StatAsync("cluster.backend.circuit_breakers.high.rq_open"));
+            await Waiting.UntilAsync(async () => await proxy.StatAsync("cluster.backend.circuit_breakers.high.rq_open") == 0, "the permit of HIGH to be back");
             held.SetResult();
             Assert.Equal("/hold", (await first.ResponseAsync()).Text);
             Assert.Equal("/high/hold", (await second.ResponseAsync()).Text);
-            Assert.Equal(1, await proxy.StatAsync("cluster.backend.circuit_breakers.default.remaining_rq"));
+            await Waiting.UntilAsync(async () => await proxy.StatAsync("cluster.backend.circuit_breakers.default.remaining_rq") == 1, "the permit to be back");
         }
         await proxy.SettleAsync(before);
     }
