@@ -96,18 +96,6 @@ internal sealed partial class ConfigStore
         return wanted;
     }
 
-    private ImmutableArray<DiscoveredFilterConfig> DirtyFilters()
-    {
-        var filters = ImmutableArray.CreateBuilder<DiscoveredFilterConfig>();
-        foreach (FilterEntry entry in _filters.Values)
-        {
-            if (!entry.Dirty) continue;
-            entry.Dirty = false;
-            if (entry.Latest is not null) filters.Add(entry.Latest);
-        }
-        return filters.ToImmutable();
-    }
-
     private ImmutableArray<string> DropUnusedFilters()
     {
         if (_filters.Count == 0) return [];

@@ -86,18 +86,6 @@ internal sealed partial class ConfigStore
         }
     }
 
-    private ImmutableArray<SecretConfig> DirtySecrets()
-    {
-        var secrets = ImmutableArray.CreateBuilder<SecretConfig>();
-        foreach (SecretEntry entry in _secrets.Values)
-        {
-            if (!entry.Dirty) continue;
-            entry.Dirty = false;
-            if (entry.Latest is not null) secrets.Add(entry.Latest);
-        }
-        return secrets.ToImmutable();
-    }
-
     /// <summary>The data plane could not use a secret: whatever came before goes on, and the same bytes count as new when they come again.</summary>
     private bool IsUnusableSecret(Diagnostic complaint, ConfigChange change)
     {

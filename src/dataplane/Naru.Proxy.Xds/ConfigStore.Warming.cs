@@ -61,8 +61,8 @@ internal sealed partial class ConfigStore
         ImmutableArray<string> removedClusters = DropUnusedClusters(now);
         var change = new ConfigChange
         {
-            Secrets = DirtySecrets(),
-            Filters = DirtyFilters(),
+            Secrets = Newer<SecretEntry, SecretConfig>(_secrets),
+            Filters = Newer<FilterEntry, DiscoveredFilterConfig>(_filters),
             RemovedFilters = DropUnusedFilters(),
             Clusters = clusters.ToImmutable(),
             Endpoints = endpoints.ToImmutable(),
@@ -75,6 +75,19 @@ internal sealed partial class ConfigStore
         _removedListeners.Clear();
         if (IsEmpty(change)) return;
         Settle(Hand(change), change, predecessors, refused);
+    }
+
+    // What the data plane has not yet got of what others refer to by name.
+    private static ImmutableArray<T> Newer<TEntry, T>(Dictionary<string, TEntry> entries) where TEntry : ReferencedEntry<T> where T : class
+    {
+        var newer = ImmutableArray.CreateBuilder<T>();
+        foreach (TEntry entry in entries.Values)
+        {
+            if (!entry.Dirty) continue;
+            entry.Dirty = false;
+            if (entry.Latest is not null) newer.Add(entry.Latest);
+        }
+        return newer.ToImmutable();
     }
 
     private static bool IsEmpty(ConfigChange change) =>

@@ -288,54 +288,58 @@ internal sealed partial class ConfigStore
     /// <summary>Endpoints and routes are counted with those who refer to them, as Envoy does it.</summary>
     private void Count(ResourceBatch batch)
     {
-        if (batch.Type == ResourceType.Endpoints)
+        switch (batch.Type)
         {
-            ILookup<string, ClusterConfig> users = _clusters.Values.Select(c => c.Latest).Where(c => c.Type == DiscoveryType.Eds).ToLookup(ServiceOf);
-            foreach (AcceptedResource good in batch.Accepted)
-                foreach (ClusterConfig user in users[good.Name]) Add(UpdateStatsOf(user), ClusterUpdateStats.Attempt, ClusterUpdateStats.Success, ClusterUpdateStats.Version, good.Version);
-            foreach (RejectedResource bad in batch.Rejected)
-                foreach (ClusterConfig user in users[bad.Name]) Add(UpdateStatsOf(user), ClusterUpdateStats.Attempt, ClusterUpdateStats.Rejected, -1, "");
+            case ResourceType.Endpoints:
+                ILookup<string, ClusterConfig> clusters =
+                    _clusters.Values.Select(c => c.Latest).Where(c => c.Type == DiscoveryType.Eds).ToLookup(ServiceOf);
+                Count(
+                    batch, n => clusters[n].Select(UpdateStatsOf),
+                    ClusterUpdateStats.Attempt, ClusterUpdateStats.Success, ClusterUpdateStats.Rejected, ClusterUpdateStats.Version);
+                break;
+            case ResourceType.Route:
+                ILookup<string?, HttpConnectionManagerConfig> managers =
+                    _listeners.Values.SelectMany(l => (l.Warming ?? l.Active)?.HttpManagers ?? []).ToLookup(h => h.RouteConfigName);
+                CountSubscription(batch, n => managers[n].Select(RouteStats));
+                break;
+            case ResourceType.Secret:
+                CountSubscription(batch, n => _secrets.ContainsKey(n) ? [SecretStats(n)] : []);
+                break;
+            case ResourceType.Filter:
+                Count(
+                    batch, n => _filters.ContainsKey(n) ? [FilterStats(n)] : [],
+                    FilterDiscoveryStats.Attempt, FilterDiscoveryStats.Success, FilterDiscoveryStats.Rejected, FilterDiscoveryStats.Version);
+                break;
         }
-        else if (batch.Type == ResourceType.Route)
-        {
-            ILookup<string?, HttpConnectionManagerConfig> users =
-                _listeners.Values.SelectMany(l => (l.Warming ?? l.Active)?.HttpManagers ?? []).ToLookup(h => h.RouteConfigName);
-            foreach (AcceptedResource good in batch.Accepted)
-                foreach (HttpConnectionManagerConfig user in users[good.Name]) Add(RouteStats(user), SubscriptionStats.Attempt, SubscriptionStats.Success, SubscriptionStats.Version, good.Version);
-            foreach (RejectedResource bad in batch.Rejected)
-                foreach (HttpConnectionManagerConfig user in users[bad.Name]) Add(RouteStats(user), SubscriptionStats.Attempt, SubscriptionStats.Rejected, -1, "");
-        }
-        else if (batch.Type == ResourceType.Secret)
-        {
-            foreach (AcceptedResource good in batch.Accepted)
-                if (_secrets.ContainsKey(good.Name)) Add(SecretStats(good.Name), SubscriptionStats.Attempt, SubscriptionStats.Success, SubscriptionStats.Version, good.Version);
-            foreach (RejectedResource bad in batch.Rejected)
-                if (_secrets.ContainsKey(bad.Name)) Add(SecretStats(bad.Name), SubscriptionStats.Attempt, SubscriptionStats.Rejected, -1, "");
-        }
-        else if (batch.Type == ResourceType.Filter)
-        {
-            foreach (AcceptedResource good in batch.Accepted)
-            {
-                if (!_filters.ContainsKey(good.Name)) continue;
-                StatBlock block = FilterStats(good.Name);
-                Add(block, FilterDiscoveryStats.Attempt, FilterDiscoveryStats.Success, FilterDiscoveryStats.Version, good.Version);
-            }
-            foreach (RejectedResource bad in batch.Rejected)
-            {
-                if (!_filters.ContainsKey(bad.Name)) continue;
-                Add(FilterStats(bad.Name), FilterDiscoveryStats.Attempt, FilterDiscoveryStats.Rejected, -1, "");
-            }
-        }
-
-        static void Add(StatBlock block, int attempt, int outcome, int versionGauge, string version)
-        {
-            block.Add(attempt);
-            block.Add(outcome);
-            if (versionGauge >= 0) block.Set(versionGauge, SubscriptionStats.Number(version));
-        }
-
-        StatBlock RouteStats(HttpConnectionManagerConfig user) => _stats.Block(RouteStatPrefix(user), SubscriptionStats.Schema);
     }
+
+    private static void CountSubscription(ResourceBatch batch, Func<string, IEnumerable<StatBlock>> users) =>
+        Count(batch, users, SubscriptionStats.Attempt, SubscriptionStats.Success, SubscriptionStats.Rejected, SubscriptionStats.Version);
+
+    // With everybody who refers to a resource, in the places of the schema that they have.
+    private static void Count(
+        ResourceBatch batch, Func<string, IEnumerable<StatBlock>> users, int attempt, int success, int rejected, int version)
+    {
+        foreach (AcceptedResource good in batch.Accepted)
+        {
+            foreach (StatBlock block in users(good.Name))
+            {
+                block.Add(attempt);
+                block.Add(success);
+                block.Set(version, SubscriptionStats.Number(good.Version));
+            }
+        }
+        foreach (RejectedResource bad in batch.Rejected)
+        {
+            foreach (StatBlock block in users(bad.Name))
+            {
+                block.Add(attempt);
+                block.Add(rejected);
+            }
+        }
+    }
+
+    private StatBlock RouteStats(HttpConnectionManagerConfig user) => _stats.Block(RouteStatPrefix(user), SubscriptionStats.Schema);
 
     private static string StaticNameTaken(string kind, string name) =>
         $"error[NARU-X101]: {kind} \"{name}\" is defined in the bootstrap, which dynamic configuration cannot override; help: give it another name";

@@ -80,9 +80,10 @@ internal sealed class EndpointsEntry(string name) : StoreEntry(name)
     public bool Dirty { get; set; }
 }
 
-internal sealed class SecretEntry(string name) : StoreEntry(name)
+/// <summary>What others refer to by name, and which goes to the data plane alone when there is a newer one.</summary>
+internal abstract class ReferencedEntry<T>(string name) : StoreEntry(name) where T : class
 {
-    public SecretConfig? Latest { get; set; }
+    public T? Latest { get; set; }
 
     /// <summary>Whether the source has said anything, be it that there is nothing.</summary>
     public bool Answered { get; set; }
@@ -91,16 +92,9 @@ internal sealed class SecretEntry(string name) : StoreEntry(name)
     public bool Dirty { get; set; }
 }
 
-internal sealed class FilterEntry(string name) : StoreEntry(name)
-{
-    public DiscoveredFilterConfig? Latest { get; set; }
+internal sealed class SecretEntry(string name) : ReferencedEntry<SecretConfig>(name);
 
-    /// <summary>Whether the source has said anything, be it that there is nothing.</summary>
-    public bool Answered { get; set; }
-
-    /// <summary>Newer than what the data plane has.</summary>
-    public bool Dirty { get; set; }
-}
+internal sealed class FilterEntry(string name) : ReferencedEntry<DiscoveredFilterConfig>(name);
 
 internal sealed class RouteEntry(string name) : StoreEntry(name)
 {

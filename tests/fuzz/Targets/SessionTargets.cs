@@ -17,6 +17,18 @@ internal abstract class SessionTarget : FuzzTarget
     public override int Replayed => 250;
 
     /// <summary>A proxy with limits that end soon what will not end by itself.</summary>
+    // An endpoint's bytes, with a pause at the cut where there is one.
+    protected static async Task SendAsync(SimWorld world, SimSocket socket, byte[] bytes, int cut)
+    {
+        if (cut >= 0)
+        {
+            socket.Send(bytes.AsSpan(0, cut));
+            await world.PauseAsync().ConfigureAwait(false);
+            bytes = bytes[cut..];
+        }
+        socket.Send(bytes);
+    }
+
     protected static SimWorld World(bool http2) => new(SimWorld.Manager() with { UseRemoteAddress = true }, SimWorld.Cluster(http2));
 
     /// <summary>Where an input is cut, besides nowhere: two places that follow from it.</summary>
@@ -236,14 +248,7 @@ internal sealed class Http1UpstreamTarget : SessionTarget
                     socket.Send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond");
                     continue;
                 }
-                byte[] bytes = input[1..];
-                if (cut >= 0)
-                {
-                    socket.Send(bytes.AsSpan(0, cut));
-                    await world.PauseAsync().ConfigureAwait(false);
-                    bytes = bytes[cut..];
-                }
-                socket.Send(bytes);
+                await SendAsync(world, socket, input[1..], cut).ConfigureAwait(false);
             }
         });
         string got = http2 ? AskHttp2(world, method) : AskHttp1(world, method);
@@ -454,14 +459,7 @@ internal sealed class Http2UpstreamTarget : SessionTarget
                     socket.Send(Http2Bytes.Data(request.Id, "second"u8, true));
                     continue;
                 }
-                byte[] frames = input[1..];
-                if (cut >= 0)
-                {
-                    socket.Send(frames.AsSpan(0, cut));
-                    await world.PauseAsync().ConfigureAwait(false);
-                    frames = frames[cut..];
-                }
-                socket.Send(frames);
+                await SendAsync(world, socket, input[1..], cut).ConfigureAwait(false);
                 await peer.UntilAsync(() => false).ConfigureAwait(false);
             }
         });

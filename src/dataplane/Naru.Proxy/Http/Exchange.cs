@@ -500,10 +500,12 @@ internal sealed class Exchange : IRequestInfo, IPooled
         ResponseTrailerCopy.Append("\r\n"u8);
     }
 
+    private bool IsOwn => Down is Upstreams.SideCall;
+
     ReadOnlySpan<byte> IRequestInfo.Text(RequestText what)
     {
         // A request of the proxy's own came over no connection.
-        if (Down is Upstreams.SideCall && what is (RequestText.DownstreamRemoteAddress or RequestText.DownstreamDirectRemoteAddress
+        if (IsOwn && what is (RequestText.DownstreamRemoteAddress or RequestText.DownstreamDirectRemoteAddress
             or RequestText.DownstreamLocalAddress or RequestText.DownstreamDirectLocalAddress or RequestText.FilterChainName or RequestText.RequestedServerName)) return default;
         switch (what)
         {
@@ -541,7 +543,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
 
     ReadOnlySpan<byte> IRequestInfo.Tls(TlsParty whose, TlsFact what)
     {
-        if (Down is Upstreams.SideCall && whose is (TlsParty.DownstreamPeer or TlsParty.DownstreamLocal)) return default;
+        if (IsOwn && whose is (TlsParty.DownstreamPeer or TlsParty.DownstreamLocal)) return default;
         TlsSession? session = whose is TlsParty.DownstreamPeer or TlsParty.DownstreamLocal ? Connection.Tls : UpstreamTls;
         return session is null ? default : session.Fact(whose is TlsParty.DownstreamPeer or TlsParty.UpstreamPeer, what);
     }
@@ -562,7 +564,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
         RequestNumber.UpstreamWireBytesReceived => UpstreamHeadBytes + ResponseBody.Bytes,
         RequestNumber.UpstreamWireBytesSent => Attempts > 0 ? UpstreamHeadSent + RequestBodyBytes : 0,
         RequestNumber.UpstreamRequestAttemptCount => Attempts,
-        RequestNumber.ConnectionId => Down is Upstreams.SideCall ? -1 : Connection.Id,
+        RequestNumber.ConnectionId => IsOwn ? -1 : Connection.Id,
         _ => -1,
     };
 
