@@ -133,11 +133,43 @@ public sealed class Http2AbuseMeterTests
     {
         var meter = new Http2AbuseMeter(Http2AbuseLimits.Default);
         Assert.Equal(1001, Until(() => meter.OnControlQueued(), Http2Abuse.OutboundControlFlood));
-        meter.OnAllWritten();
-        for (int i = 0; i < 5000; i++)
+        meter.OnWritten(17_017, left: 0);
+        Assert.Equal(1001, Until(() => meter.OnControlQueued(), Http2Abuse.OutboundControlFlood));
+    }
+
+    [Fact]
+    public void Answers_that_are_read_are_forgotten_though_the_queue_is_never_empty()
+    {
+        var meter = new Http2AbuseMeter(Http2AbuseLimits.Default);
+        // A queue of 60 KiB, mostly of other things; 17 bytes of it in 1700 are such an answer.
+        for (int i = 0; i < 50_000; i++)
         {
             Assert.Equal(Http2Abuse.None, meter.OnControlQueued());
-            meter.OnControlWritten(1);
+            meter.OnWritten(1700, left: 60 * 1024);
         }
+        // Of those that do not get out there is a bound all the same.
+        Assert.InRange(Until(() => meter.OnControlQueued(), Http2Abuse.OutboundControlFlood), 900, 1001);
+    }
+
+    [Fact]
+    public void What_was_on_its_way_when_we_reset_its_stream_is_the_peers_right()
+    {
+        var meter = new Http2AbuseMeter(Http2AbuseLimits.Default);
+        for (int stream = 0; stream < 100; stream++)
+        {
+            meter.OnStreamOpened();
+            meter.OnResetSent(65_535);
+            for (int sent = 0; sent + 5 <= 65_535; sent += 5) Assert.Equal(Http2Abuse.None, meter.OnLateData(5, now: 0));
+        }
+        Assert.Equal(1201, Until(() => meter.OnLateData(5, now: 0), Http2Abuse.ControlFlood));
+    }
+
+    [Fact]
+    public void Late_frames_are_forgiven_with_time()
+    {
+        var meter = new Http2AbuseMeter(Http2AbuseLimits.Default);
+        for (long now = 0; now < 10_000_000; now += 20) Assert.Equal(Http2Abuse.None, meter.OnLate(now));
+        long t = 20_000_000;
+        Assert.InRange(Until(() => meter.OnLate(t += 5), Http2Abuse.ControlFlood), 1500, 3000);
     }
 }

@@ -135,6 +135,25 @@ public sealed class InhabitantTests
         Assert.Equal(2, asked);
     }
 
+    // Its own answers say nothing of the service: given again they would renew themselves, and a dead service be healthy for ever.
+    [Fact]
+    public async Task An_answer_of_the_proxys_own_to_a_health_check_is_not_given_again()
+    {
+        await using var backend = new Cases();
+        int asked = 0;
+        backend.At("/health", async (connection, head) =>
+        {
+            if (Interlocked.Increment(ref asked) == 1) connection.Close();
+            else await connection.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        });
+        await using ProxyProcess proxy = await StartAsync(
+            backend, Yaml.Filter("h", "health_check.v3.HealthCheck", "pass_through_mode: true, cache_time: 3600s, headers: [{ name: \":path\", string_match: { exact: /health } }]"));
+        Assert.Equal(503, (await AskAsync(proxy, "/health")).Status);
+        Assert.Equal((200, "ok"), ((await AskAsync(proxy, "/health")) is var answer ? (answer.Status, answer.Text) : default));
+        Assert.Equal((200, ""), ((await AskAsync(proxy, "/health")) is var again ? (again.Status, again.Text) : default));
+        Assert.Equal(2, asked);
+    }
+
     [Fact]
     public async Task Filters_of_a_cluster_run_once_a_try_on_the_same_head()
     {

@@ -161,6 +161,8 @@ internal sealed class BodyPipe
             IsRead |= end;
             // An empty one carries the end.
             if (buffer.IsEmpty && !end) _x.Worker.Buffers.Return(buffer);
+            else if (_waiting.Count > 0 && _waiting[^1] is { IsRead: true } last && last.From == at && _x.Worker.Buffers.TryMerge(last.Buffer, buffer))
+                _waiting[^1] = last with { End = end };
             else _waiting.Add(new Waiting(buffer, at, end, IsRead: true));
             return true;
         }
@@ -177,7 +179,8 @@ internal sealed class BodyPipe
             return Answered(buffer);
         }
         _held += buffer.Count;
-        (_steps[at].Held ??= []).Add(buffer);
+        List<IoBuffer> held = _steps[at].Held ??= [];
+        if (held.Count == 0 || !_x.Worker.Buffers.TryMerge(held[^1], buffer)) held.Add(buffer);
         return true;
     }
 

@@ -129,8 +129,12 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
     /// or in <see cref="HttpFilter.OnResponseAsync"/>. Body and trailers of a message are asked for at once.</summary>
     public void Want(FilterStages stages) => run.Want(x, step, stages);
 
-    /// <summary>The length of the request's body will not be what was told; said before its head went on.</summary>
-    public void ChangesRequestLength() => x.RequestLength = Exchange.UnknownLength;
+    /// <summary>The length of the request's body will not be what was told; said before its head went on. Where there is none nobody may be
+    /// told of one: what came next on the connection would be taken for it.</summary>
+    public void ChangesRequestLength()
+    {
+        if (x.Framing.Body != BodyKind.None) x.RequestLength = Exchange.UnknownLength;
+    }
 
     /// <summary>The length of the answer's body will not be what was told; said before its head went on.</summary>
     public void ChangesResponseLength() => x.ChangesResponseLength = true;

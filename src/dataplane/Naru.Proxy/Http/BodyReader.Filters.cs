@@ -98,7 +98,7 @@ internal sealed partial class BodyReader
         {
             if (_keeps && buffer.Count > _room) StopKeeping();
             _room -= buffer.Count;
-            _kept.Add(buffer);
+            if (_kept.Count == 0 || !_worker.Buffers.TryMerge(_kept[^1], buffer)) _kept.Add(buffer);
             _passed++;
         }
         if (!end || _edits is not { IsChanged: true } edits || _trailersWent) return;

@@ -51,8 +51,8 @@ internal delegate void BytesTaker(ReadOnlySpan<byte> bytes);
 
 internal sealed partial class BodyReader
 {
-    private const int MaxTrailerBytes = 8 * 1024;
-    private const int MaxTrailerFields = 64;
+    private const int MaxTrailerBytes = Upstreams.Attempt.MaxHeadBytes;
+    private const int MaxTrailerFields = Upstreams.Attempt.MaxFields;
     private const int MostKept = 64 * 1024;
     private TcpSocket _socket = null!;
     private Http2Stream? _stream;
@@ -159,7 +159,7 @@ internal sealed partial class BodyReader
 
     /// <summary>The bytes that <see cref="ReceivedTrailers"/> speak of.</summary>
     public unsafe ReadOnlySpan<byte> ReceivedTrailerBytes => _inner is { } inner ? inner.TrailerBytes
-        : _stream is { HasTrailers: true, TrailerBuffer: { } buffer } stream ? new ReadOnlySpan<byte>(buffer.Memory, stream.Trailers.Length)
+        : _stream is { HasTrailers: true, TrailerBuffer: { } buffer } stream ? buffer.Filled[..stream.Trailers.Length]
         : _stream is null && Trailers.Length > 0 ? new ReadOnlySpan<byte>(Buffer.Memory + TrailerStart, Trailers.Length) : default;
 
     /// <summary>From the first byte on it is kept while it is no longer than <paramref name="limit"/> bytes, so that it can be begun again;
@@ -346,19 +346,21 @@ internal sealed partial class BodyReader
             PieceLength = 0;
             return stream.EndReceived ? BodyEvent.End : BodyEvent.NeedMore;
         }
+        int count = piece.Count;
         if (IsFiltered)
         {
             _owned = piece;
         }
         else if (_keeps)
         {
-            if (piece.Count > _room) StopKeeping();
-            _room -= piece.Count;
-            _kept.Add(piece);
+            if (count > _room) StopKeeping();
+            _room -= count;
+            if (_kept.Count > 0 && _worker.Buffers.TryMerge(_kept[^1], piece)) piece = _kept[^1];
+            else _kept.Add(piece);
             _at = _kept.Count - 1;
             _offset = piece.Count;
         }
-        Piece(piece, piece.Start, piece.Count);
+        Piece(piece, piece.End - count, count);
         // Known to be the last one: the end can go with it.
         Done = IsWhole = stream.EndReceived && !stream.HasPieces;
         return BodyEvent.Data;

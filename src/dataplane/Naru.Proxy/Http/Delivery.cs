@@ -49,8 +49,12 @@ internal static class Delivery
     {
         (IoBuffer rb, BodyKind body) = (answer.HeadBuffer, answer.Framing.Body);
         if (!await FilterWalk.AnswerAsync(x, rb, upgrade: false)) return PumpResult.SinkFailed;
-        // How the body is framed downstream.
-        if (body != BodyKind.None)
+        // How the body is framed downstream. A status that was changed on the way may have none (RFC 9110 6.4.1), whatever came.
+        if (Http1Framing.IsContentless(x.Status))
+        {
+            body = BodyKind.None;
+        }
+        else if (body != BodyKind.None)
         {
             FilterWalk.BeginBody(x);
             if (x.ChangesResponseLength) body = BodyKind.UntilClose;
@@ -72,7 +76,7 @@ internal static class Delivery
             rb.Start += answer.Head!.Length;
             x.ResponseStarted = true;
             if (x.Mirrors.Count == 0) x.RequestBody.StopKeeping();
-            bool whole = answer.Framing.Body == BodyKind.None || AppendWholeBody(x, down, answer);
+            bool whole = body == BodyKind.None || AppendWholeBody(x, down, answer);
             bool chunked = body == BodyKind.Chunked && !x.IsHead && !whole;
             return await x.Down.PumpAsync(x, answer.Body, down, whole, chunked);
         }

@@ -287,8 +287,8 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public BodyReader SentBody => Try.State.Sends ?? RequestBody;
 
     /// <summary>The length that the request's head tells upstream, bytes; -1 for none.</summary>
-    public long ToldRequestLength =>
-        RequestLength != SameLength ? RequestLength : Framing.Body == BodyKind.Length ? Framing.ContentLength : -1;
+    public long ToldRequestLength => RequestLength != SameLength ? RequestLength
+        : Framing.Body == BodyKind.Length ? Framing.ContentLength : Framing.Body == BodyKind.None && !IsUpgrade ? 0 : -1;
 
     /// <summary>The request's body goes upstream in chunks, where that speaks HTTP/1.</summary>
     public bool SendsChunks => RequestLength == SameLength ? Framing.Body == BodyKind.Chunked : RequestLength == UnknownLength;
@@ -551,7 +551,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     long IRequestInfo.Number(RequestNumber what) => what switch
     {
         // Envoy formats the headers of its own answers before they have a status.
-        RequestNumber.ResponseCode => _responseHeaders is { IsLocal: true } ? 0 : Status,
+        RequestNumber.ResponseCode => _responseHeaders is { KnowsStatus: false } ? 0 : Status,
         RequestNumber.BytesReceived => RequestBodyBytes,
         RequestNumber.BytesSent => BytesSent,
         RequestNumber.RequestHeadersBytes => RequestFieldBytes(),

@@ -77,11 +77,11 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
 
                 // 2. Read the head.
                 HttpManager manager = UseManager();
+                _phase = Phase.Head;
                 if (!_counted && await IsHttp2Async(manager)) return true;
                 long startTicks = Worker.Ticks;
                 Exchange x = _exchange = Worker.Cache.RentExchange();
                 x.Head.StartRequest();
-                _phase = Phase.Head;
                 bool timed = false;
                 while (x.Head.Parse(_in.Filled, manager.Config.MaxRequestHeadersBytes, manager.Config.MaxHeadersCount) == HeadStatus.Incomplete)
                 {
@@ -178,7 +178,8 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
     ValueTask<bool> IDownstream.SendAsync(IoBuffer o, int headBytes, bool end) => SendAllAsync(o);
 
     ValueTask<PumpResult> IDownstream.PumpAsync(Exchange x, BodyReader from, IoBuffer o, bool whole, bool chunked) =>
-        whole && SendNow(o) is true ? new ValueTask<PumpResult>(PumpResult.Done) : BodyPump.RunAsync(x, from, BodySink.To(this, o, chunked));
+        !whole ? BodyPump.RunAsync(x, from, BodySink.To(this, o, chunked))
+        : SendNow(o) is true ? new ValueTask<PumpResult>(PumpResult.Done) : BodySink.To(this, o, chunked: false).RoomAsync(x);
 
     void IDownstream.EndSending() => ShutdownWrite();
 

@@ -47,8 +47,8 @@ internal sealed class HttpManager
         if (config.DefaultHostForHttp10.Length > 0) DefaultHost = Encoding.ASCII.GetBytes(config.DefaultHostForHttp10);
         Upgrades = [.. config.Upgrades.Select(u => Encoding.ASCII.GetBytes(u.ToLowerInvariant()))];
         IdleMs = Ms(config.IdleTimeout);
-        HeadMs = Ms(config.RequestHeadersTimeout);
         StreamIdleMs = Ms(config.StreamIdleTimeout);
+        HeadMs = Ms(config.RequestHeadersTimeout) is > 0 and long ms ? ms : StreamIdleMs;
         RequestMs = Ms(config.RequestTimeout);
         MaxConnectionMs = Ms(config.MaxConnectionDuration);
         MaxStreamMs = Ms(config.MaxStreamDuration);

@@ -96,8 +96,11 @@ internal sealed class ResponseHeaders(Exchange x) : HeadEdits
     /// <summary>The answer is being put together.</summary>
     public bool IsOpen { get; private set; }
 
-    /// <summary>It is being put together and is not the upstream's: formats know no status of it yet.</summary>
+    /// <summary>The answer is the proxy's own, not an endpoint's.</summary>
     public bool IsLocal { get; private set; }
+
+    /// <summary>Formats know its status: of an answer of our own only once its first fields are there.</summary>
+    public bool KnowsStatus { get; private set; } = true;
 
     protected override Http1Head Head => _from is null ? s_none : x.UpstreamHead;
 
@@ -110,7 +113,7 @@ internal sealed class ResponseHeaders(Exchange x) : HeadEdits
     {
         Clear();
         _from = from;
-        IsOpen = true;
+        IsOpen = KnowsStatus = true;
         IsLocal = false;
     }
 
@@ -121,16 +124,18 @@ internal sealed class ResponseHeaders(Exchange x) : HeadEdits
         _from = null;
         IsOpen = true;
         IsLocal = isLocal;
+        KnowsStatus = !isLocal;
     }
 
     /// <summary>What comes from here on sees the status of the answer of our own.</summary>
-    public void KnowStatus() => IsLocal = false;
+    public void KnowStatus() => KnowsStatus = true;
 
     /// <summary>It was written out.</summary>
     public void End()
     {
         _from = null;
         IsOpen = IsLocal = false;
+        KnowsStatus = true;
     }
 
     protected override bool TryGetPseudo(ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)

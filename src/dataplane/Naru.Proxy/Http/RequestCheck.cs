@@ -101,10 +101,13 @@ internal static class RequestCheck
     /// <summary>Looks a request over once more whose head has lost fields; it was good, and is.</summary>
     public static void Again(Exchange x)
     {
+        // What was found out of its body stays: a stream of HTTP/2 says it, not its head, and a head may have lost the field that did.
+        (BodyKind body, long length, bool keepAlive) = (x.Framing.Body, x.Framing.ContentLength, x.KeepAlive);
         x.AuthorityStart = x.AuthorityLength = x.PathStart = x.PathLength = x.QueryStart = x.QueryLength = 0;
         x.HasQuery = false;
         x.NormalizedPath = x.MadeAuthority = null;
         Refusal(x);
+        (x.Framing.Body, x.Framing.ContentLength, x.KeepAlive) = (body, length, keepAlive);
     }
 
     // Authority form only (RFC 9112 3.2.3): host and port, no path. Bytes behind the head belong to the tunnel, and where there is none
@@ -285,10 +288,10 @@ internal static class RequestCheck
         ReadOnlySpan<byte> authority = end < 0 ? rest : rest[..end];
         if (!IsHost(authority) || authority.IsEmpty) return false;
         x.IsHttps = scheme == 5;
+        if (!x.TargetHasScheme) x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.RqNonRelativePath]++;
         x.TargetHasScheme = true;
         x.AuthorityStart = start + scheme + 3;
         x.AuthorityLength = authority.Length;
-        x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.RqNonRelativePath]++;
         if (end >= 0 && rest[end] == '/')
         {
             Split(x, x.AuthorityStart + end, rest[end..]);

@@ -87,7 +87,7 @@ internal static class RequestWriter
         o.Append("\r\n"u8);
     }
 
-    // HTTP/2 needs no framing fields, HTTP/1 does: of HTTP/1 clients they were copied, a Content-Length that a client of HTTP/2 gave is there already.
+    // HTTP/2 needs no framing fields, HTTP/1 does: those of the client were copied, where it gave any and nobody took them away.
     private static void WriteFraming(Exchange x, Attempt attempt, IoBuffer o)
     {
         if (x.RequestLength != Exchange.SameLength)
@@ -95,13 +95,13 @@ internal static class RequestWriter
             if (x.RequestLength >= 0 || !attempt.State.IsHttp2) WriteLength(o, x.RequestLength);
             return;
         }
-        if (x.IsUpgrade || attempt.State.IsHttp2 || x.Has(KnownHeader.ContentLength)) return;
+        if (x.IsUpgrade || attempt.State.IsHttp2 || x.Has(KnownHeader.ContentLength) || x.Has(KnownHeader.TransferEncoding)) return;
         if (x.Framing.Body == BodyKind.None)
         {
             if (!MeansNoContent(x.Method)) WriteLength(o, 0);
             return;
         }
-        if (x.SpeaksHttp2) WriteLength(o, x.Framing.Body == BodyKind.Length ? x.Framing.ContentLength : -1);
+        WriteLength(o, x.Framing.Body == BodyKind.Length ? x.Framing.ContentLength : -1);
     }
 
     // Of other requests a server must be told that there is none (RFC 9110 8.6), or it may ask for a length (411). As Envoy does.

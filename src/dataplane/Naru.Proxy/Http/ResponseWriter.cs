@@ -22,8 +22,10 @@ internal static class ResponseWriter
         CopyFields(x, o, bytes, framing, body, upgrade);
         x.ResponseBody.Declare(framing.Body == BodyKind.Length && !x.ChangesResponseLength ? framing.ContentLength : -1);
         if (body == BodyKind.Chunked && framing.Body != BodyKind.Chunked) o.Append("transfer-encoding: chunked\r\n"u8);
-        // A stream that ended with its head says so by that; HTTP/1 has to be told.
-        if (body == BodyKind.None && x.UpstreamIsHttp2 && !x.SpeaksHttp2 && framing.ContentLength < 0 && !x.IsHead && head.Status is >= 200 and not (204 or 304))
+        // A stream that ended with its head says so by that; HTTP/1 has to be told. So is whoever gets a status with content for one without.
+        bool unsaid = x.UpstreamIsHttp2 && !x.SpeaksHttp2 && framing.ContentLength < 0;
+        if (body == BodyKind.None && !x.IsHead && head.Status >= 200 && !Http1Framing.IsContentless(x.Status)
+            && (unsaid || Http1Framing.IsContentless(head.Status)))
             o.Append("content-length: 0\r\n"u8);
         // A request that still comes when its answer begins is not waited for; behind a tunnel that was refused may come what was meant for it.
         if (!upgrade && (x.IsUpgrade || !x.IsBodyHere)) x.KeepAlive = false;
@@ -55,7 +57,9 @@ internal static class ResponseWriter
                     drop = body != BodyKind.Chunked && !(x.IsHead && x.Head.Minor == 1 && head.Status != 204);
                     break;
                 case KnownHeader.ContentLength:
-                    drop = body == BodyKind.Chunked || head.Status is 204 or 101 || (upgrade && x.IsConnect) || x.ChangesResponseLength;
+                    drop = body == BodyKind.Chunked || x.Status == 204 || head.Status is 204 or 101
+                        || Http1Framing.IsContentless(head.Status) != Http1Framing.IsContentless(x.Status) || (upgrade && x.IsConnect)
+                        || (x.ChangesResponseLength && (body != BodyKind.None || x.IsHead));
                     break;
                 case KnownHeader.Other when !drop:
                     drop = framing.ConnectionNamesFields && IsNamedByConnection(head, bytes, Http1Head.Name(bytes, field));

@@ -147,7 +147,8 @@ internal sealed class Http2ClientSession : Http2Session
         Streams.TryGetValue(id, out Http2Stream? stream);
         if (stream is null && ((id & 1) == 0 || id > LastId)) return Fault(Http2ErrorCode.ProtocolError, "HEADERS on a stream that was never opened");
         bool trailers = stream is { HeadReady: true };
-        Http1Head head = stream is null ? s_dropped : trailers ? stream.Trailers : stream.Head!;
+        // Behind the end of a stream nothing is said of it any more: what is known of its sections stays, since somebody may be reading them.
+        Http1Head head = stream is null or { EndReceived: true } ? s_dropped : trailers ? stream.Trailers : stream.Head!;
         HeadBuilder builder = default;
         builder.Start(trailers ? SectionKind.Trailers : SectionKind.Response, Worker.Buffers.Rent(), Worker.Cache.Scratch(Worker.Buffers), head, Worker.Buffers, MaxHeadBytes, MaxFields);
         bool goOn = Decode(block, ref builder);
@@ -186,11 +187,6 @@ internal sealed class Http2ClientSession : Http2Session
         Ready(stream);
         return !end || EndOf(stream);
     }
-
-    [ThreadStatic]
-    private static Http1Head? t_dropped;
-
-    private static Http1Head s_dropped => t_dropped ??= new Http1Head();
 
     protected override void OnProtocolFault(Http2ErrorCode code, string why) => _stats[ClusterStats.CxProtocolError]++;
 
@@ -286,7 +282,7 @@ internal sealed class Http2ClientSession : Http2Session
         Rearm();
     }
 
-    protected override void OnPong()
+    protected override void OnPong(ReadOnlySpan<byte> payload)
     {
         _pongDue = TimerNode.Never;
         Rearm();
@@ -303,7 +299,7 @@ internal sealed class Http2ClientSession : Http2Session
 internal sealed class Http2Pool(Worker worker)
 {
     private readonly List<(Http2ClientSession Session, UpstreamPeer Peer)> _sessions = [];
-    private readonly Queue<PoolWaiter> _waiting = new();
+    private readonly WaitQueue _waiting = new();
 
     /// <summary>A connection is being made; others wait for it.</summary>
     public bool IsConnecting { get; set; }
@@ -355,7 +351,7 @@ internal sealed class Http2Pool(Worker worker)
             if (waiter.Failure is null && waiter.Peer is { } peer && (peer == stuck || (IsConnecting && Find(peer) is null)))
             {
                 stuck = peer;
-                _waiting.Enqueue(waiter);
+                _waiting.Requeue(waiter);
                 continue;
             }
             waiter.Resume();
@@ -372,7 +368,7 @@ internal sealed class Http2Pool(Worker worker)
                 waiter.Failure = failure;
                 waiter.Why = why;
             }
-            _waiting.Enqueue(waiter);
+            _waiting.Requeue(waiter);
         }
         Wake();
     }

@@ -184,11 +184,12 @@ internal sealed class Http2ServerConnection : ListenerConnection
     }
 
     /// <summary>A PING was answered.</summary>
-    public void OnPong()
+    /// <param name="knowsEnd">The one behind the first GOAWAY.</param>
+    public void OnPong(bool knowsEnd)
     {
         _pongDue = TimerNode.Never;
         // The client has seen the first GOAWAY, so what it opened before it did is here (RFC 9113 6.8).
-        if (_drainDue != TimerNode.Never && !_drainGently)
+        if (knowsEnd && _drainDue != TimerNode.Never && !_drainGently)
         {
             _drainDue = TimerNode.Never;
             _session.EndGracefully();

@@ -44,13 +44,16 @@ internal sealed class Http2ServerSession : Http2Session
         foreach (Http2Stream stream in Streams.Values) stream.Exchange?.Deadlines.Rearm();
     }
 
+    // Told apart by what they carry: the answer to an earlier PING says nothing of what was sent since.
+    private static ReadOnlySpan<byte> EndPing => "naruends"u8;
+
     public void Ping() => SendPing("naruping"u8, ack: false);
 
     /// <summary>Says that an end is near; streams that are opened meanwhile are still served.</summary>
     public void AnnounceEnd()
     {
         SayGoAway();
-        Ping();
+        SendPing(EndPing, ack: false);
     }
 
     /// <summary>The same without asking whether it was heard.</summary>
@@ -106,7 +109,7 @@ internal sealed class Http2ServerSession : Http2Session
         if (_endWhenWritten && Unsent == 0 && _serving == 0 && !IsDestroyed) Socket.Cancel();
     }
 
-    protected override void OnPong() => _connection.OnPong();
+    protected override void OnPong(ReadOnlySpan<byte> payload) => _connection.OnPong(knowsEnd: payload.SequenceEqual(EndPing));
 
     protected override void OnProtocolFault(Http2ErrorCode code, string why) => _shard[HttpStats.CxProtocolError]++;
 
@@ -211,7 +214,7 @@ internal sealed class Http2ServerSession : Http2Session
     private bool OnTrailers(Http2Stream stream, ReadOnlySpan<byte> block, bool end)
     {
         HeadBuilder builder = default;
-        builder.Start(SectionKind.Trailers, Worker.Buffers.Rent(), Worker.Cache.Scratch(Worker.Buffers), stream.Trailers, Worker.Buffers, MaxHeadBytes, MaxFields);
+        builder.Start(SectionKind.Trailers, Worker.Buffers.Rent(), Worker.Cache.Scratch(Worker.Buffers), stream.EndReceived ? s_dropped : stream.Trailers, Worker.Buffers, MaxHeadBytes, MaxFields);
         builder.UnderscoreHeaders = _manager.Underscores;
         builder.DropsTwins = _manager.Config.UseRemoteAddress;
         bool goOn = Decode(block, ref builder);

@@ -251,7 +251,7 @@ internal abstract partial class Http2Session
             if (IsIdle(id)) return Fault(Http2ErrorCode.ProtocolError, "DATA on a stream that was never opened");
             // Closed by a reset of ours that crossed it: the bytes count and are dropped. A peer that ended it itself knows better.
             if (EndedByPeer(id)) return StreamFault(id, Http2ErrorCode.StreamClosed, "DATA on a closed stream");
-            return length >= PaysForItself || Late();
+            return length >= PaysForItself || Permits(_meter.OnLateData(length, Worker.Now));
         }
         if (_dataStream.EndReceived)
         {
@@ -346,7 +346,7 @@ internal abstract partial class Http2Session
                 if ((flags & Http2Flags.Ack) != 0 && _pingsSent > 0)
                 {
                     _pingsSent--;
-                    OnPong();
+                    OnPong(payload);
                     return true;
                 }
                 // An answer that nobody asked for is a PING like any other, and ignored.

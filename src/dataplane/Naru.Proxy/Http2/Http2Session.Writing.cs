@@ -291,8 +291,7 @@ internal abstract partial class Http2Session
     public void Flush()
     {
         if (_draining || IsDestroyed || _out is null) return;
-        int n = Socket.SendFrom(_out);
-        if (n == TcpSocket.Failed)
+        if (Send(_out) == TcpSocket.Failed)
         {
             Post(Destroy);
             return;
@@ -331,11 +330,17 @@ internal abstract partial class Http2Session
     /// <summary>What had to wait for the socket is written.</summary>
     protected virtual void OnWritten() { }
 
+    private int Send(IoBuffer o)
+    {
+        int n = Socket.SendFrom(o);
+        if (n > 0) _meter.OnWritten(n, o.Count);
+        return n;
+    }
+
     private void ReleaseOut()
     {
         Worker.Buffers.Return(_out!);
         _out = null;
-        _meter.OnAllWritten();
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
@@ -360,7 +365,7 @@ internal abstract partial class Http2Session
         {
             await Socket.Writable();
             if (IsDestroyed || Socket.Cancelled) break;
-            if (Socket.SendFrom(_out) == TcpSocket.Failed)
+            if (Send(_out) == TcpSocket.Failed)
             {
                 _draining = false;
                 Destroy();

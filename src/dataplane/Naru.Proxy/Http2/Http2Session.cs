@@ -2,6 +2,7 @@
 // Reading stands in Http2Session.Reading.cs, writing in Http2Session.Writing.cs. What a new stream or a head means is for the two
 // kinds of session to say. Frames are taken in batches: nobody is resumed before a batch is read, so no reader is ever re-entered.
 using Naru.Http.Hpack;
+using Naru.Http.Http1;
 using Naru.Http.Http2;
 using Naru.Proxy.Config;
 using Naru.Proxy.Io;
@@ -82,7 +83,7 @@ internal abstract partial class Http2Session : ITurnEnd
     protected virtual void OnStreamClosed(Http2Stream stream) { }
 
     /// <summary>A PING of ours was answered.</summary>
-    protected virtual void OnPong() { }
+    protected virtual void OnPong(ReadOnlySpan<byte> payload) { }
 
     /// <summary>The connection is over; streams have been told.</summary>
     protected abstract void OnDestroyed();
@@ -153,7 +154,13 @@ internal abstract partial class Http2Session : ITurnEnd
     }
 
     /// <summary>A frame came on a stream that is gone: it may have crossed its end, but not without bound.</summary>
-    protected bool Late() => Permits(_meter.OnLate());
+    protected bool Late() => Permits(_meter.OnLate(Worker.Now));
+
+    /// <summary>Where the fields of sections go that nobody wants.</summary>
+    protected static Http1Head s_dropped => t_dropped ??= new Http1Head();
+
+    [ThreadStatic]
+    private static Http1Head? t_dropped;
 
     private static readonly string[] s_abuses = [.. Enum.GetNames<Http2Abuse>()];
 
@@ -173,6 +180,8 @@ internal abstract partial class Http2Session : ITurnEnd
     {
         if (stream.IsReset || IsDestroyed) return;
         if (!(stream.EndSent && stream.EndReceived)) SendReset(stream.Id, code);
+        // What the peer sends until it has seen that is no fault of its own (RFC 9113 5.1).
+        if (!stream.EndReceived) _meter.OnResetSent(stream.ReceiveWindow);
         Gone(stream, code, byPeer: false);
     }
 

@@ -63,6 +63,18 @@ internal sealed unsafe class BufferPool : ITimerOwner
 
     public IoBuffer RentLarge([CallerFilePath] string file = "", [CallerLineNumber] int line = 0) => Given(_large.Take(), file, line);
 
+    /// <summary>Puts a small piece behind another one, where it fits, and takes its buffer back: what is kept in buffers is bounded in bytes, and
+    /// pieces of a byte each would hold a whole buffer each.</summary>
+    /// <param name="last">Stays where it is; grows.</param>
+    /// <param name="piece">The pool's where the answer is true.</param>
+    public bool TryMerge(IoBuffer last, IoBuffer piece)
+    {
+        if (piece.Count > last.Room || piece.Count > piece.Capacity / 2) return false;
+        last.Append(piece.Filled);
+        Return(piece);
+        return true;
+    }
+
     private IoBuffer RentLarger(int size, string file, int line)
     {
         var slab = new BufferSlab(this, size, 1);

@@ -51,9 +51,9 @@ internal sealed unsafe class AcceptSocket : IoHandle, ITimerOwner
                 continue;
             }
             int errno = Sys.Errno;
-            if (errno is Sys.EMFILE or Sys.ENFILE)
+            if (errno is Sys.EMFILE or Sys.ENFILE or Sys.ENOBUFS or Sys.ENOMEM)
             {
-                // Out of descriptors: a level-triggered socket would spin. Those who wait are served when some are free again.
+                // Out of descriptors or memory: a level-triggered socket would spin. Those who wait are served when there is some again.
                 _listener.Stats.Shard(_worker.Index)[ListenerStats.CxOverflow]++;
                 _worker.Remove(this);
                 _worker.Timers.Set(_pause, _worker.Now + PauseMs, _worker.Now);

@@ -156,6 +156,8 @@ internal sealed class Attempt(Exchange x)
     {
         Http1Framing framing = State.Answer.Framing;
         if (framing.Close || framing.Body == BodyKind.UntilClose || (Head.Minor == 0 && !framing.KeepAlive)) return false;
+        // What nobody wanted of its body would be read as the next answer.
+        if (!Body.IsWhole) return false;
         // Who stopped a wait on it never takes that back.
         if (x.Abort != AbortReason.None || up.Cancelled) return false;
         int most = State.Cluster!.Config.MaxRequestsPerConnection;

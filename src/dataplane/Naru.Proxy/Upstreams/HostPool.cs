@@ -8,7 +8,7 @@ namespace Naru.Proxy.Upstreams;
 
 internal sealed class HostPool(HostState host, Worker worker)
 {
-    private readonly Queue<PoolWaiter> _waiting = new();
+    private readonly WaitQueue _waiting = new();
     private UpstreamConnection? _idleTop;
 
     public HostState Host { get; } = host;

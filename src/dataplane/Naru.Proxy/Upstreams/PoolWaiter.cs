@@ -1,4 +1,5 @@
 // Waits for a connection in a pool. Whoever ends the wait says how the connection failed, where it did.
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 
 namespace Naru.Proxy.Upstreams;
@@ -38,5 +39,40 @@ internal sealed class PoolWaiter(Action<PoolWaiter> wait) : ICriticalNotifyCompl
         Action? continuation = _continuation;
         _continuation = null;
         continuation?.Invoke();
+    }
+}
+
+/// <summary>Those who wait for a pool, first come first served. Who gave up in the meantime stays until his turn comes, or until they may be
+/// as many as those who still wait: an endpoint whose connections are never given back must not collect them.</summary>
+internal sealed class WaitQueue
+{
+    private const int Least = 32;
+    private readonly Queue<PoolWaiter> _queue = new();
+    private int _sweepAt = Least;
+
+    /// <summary>Who waits, and some who gave up.</summary>
+    public int Count => _queue.Count;
+
+    /// <summary>Waits behind all others.</summary>
+    public void Enqueue(PoolWaiter waiter)
+    {
+        if (_queue.Count >= _sweepAt) Sweep();
+        _queue.Enqueue(waiter);
+    }
+
+    /// <summary>Waits on, behind all others.</summary>
+    public void Requeue(PoolWaiter waiter) => _queue.Enqueue(waiter);
+
+    /// <summary>Who is first, whether he still waits or not.</summary>
+    public bool TryDequeue([NotNullWhen(true)] out PoolWaiter? waiter) => _queue.TryDequeue(out waiter);
+
+    private void Sweep()
+    {
+        for (int n = _queue.Count; n > 0; n--)
+        {
+            PoolWaiter waiter = _queue.Dequeue();
+            if (waiter.IsWaiting) _queue.Enqueue(waiter);
+        }
+        _sweepAt = Math.Max(Least, 2 * _queue.Count);
     }
 }

@@ -54,6 +54,9 @@ public struct Http1Framing
         return Http1Error.None;
     }
 
+    /// <summary>Whether final answers with this status have no content (RFC 9110 15.3.5, 15.4.5).</summary>
+    public static bool IsContentless(int status) => status is 204 or 304;
+
     /// <summary>Reads a response's framing (RFC 9112 6.3), given whether it answers HEAD.</summary>
     public static Http1Error OfResponse(ReadOnlySpan<byte> bytes, Http1Head head, bool toHead, out Http1Framing framing)
     {

@@ -64,12 +64,16 @@ public struct Http2AbuseMeter(Http2AbuseLimits limits)
     private long _windowUpdates;
     private long _dataSent;
     private long _controlsAt;
-    private int _controls;
+    private long _controls;
     private long _late;
+    private long _lateAt;
+    private long _lateBytes;
     private int _empty;
     private int _continuations;
     private int _blockBytes;
     private int _outboundControls;
+    private int _controlsToMark;
+    private int _bytesToMark;
 
     /// <summary>A request stream was opened.</summary>
     public void OnStreamOpened() => _streamsOpened++;
@@ -155,22 +159,37 @@ public struct Http2AbuseMeter(Http2AbuseLimits limits)
     /// <summary>PING, SETTINGS (with or without ACK), GOAWAY or a frame of an unknown type came.</summary>
     public Http2Abuse OnControl(long now)
     {
-        if (_controls > 0)
-        {
-            long forgiven = (now - _controlsAt) * _limits.ControlPerSecond / 1000;
-            if (forgiven > 0)
-            {
-                _controls = (int)Math.Max(0, _controls - forgiven);
-                _controlsAt = now;
-            }
-        }
-        else _controlsAt = now;
+        Forgive(ref _controls, ref _controlsAt, now);
         return ++_controls > _limits.ControlBurst ? Http2Abuse.ControlFlood : Http2Abuse.None;
+    }
+
+    private readonly void Forgive(ref long count, ref long at, long now)
+    {
+        long forgiven = count == 0 ? 0 : (now - at) * _limits.ControlPerSecond / 1000;
+        if (count > 0 && forgiven == 0) return;
+        count = Math.Max(0, count - forgiven);
+        at = now;
     }
 
     /// <summary>HEADERS or RST_STREAM came on a stream that is gone: each stream may have as many as it has trailers and resets, and
     /// those that were opened behind our GOAWAY are within the burst.</summary>
-    public Http2Abuse OnLate() => ++_late > _limits.ControlBurst + 2 * _streamsOpened ? Http2Abuse.ControlFlood : Http2Abuse.None;
+    public Http2Abuse OnLate(long now)
+    {
+        Forgive(ref _late, ref _lateAt, now);
+        return ++_late > _limits.ControlBurst + 2 * _streamsOpened ? Http2Abuse.ControlFlood : Http2Abuse.None;
+    }
+
+    /// <summary>We reset a stream that the peer had not ended: as much as its window allows may be on its way.</summary>
+    public void OnResetSent(long window) => _lateBytes += Math.Max(0, window);
+
+    /// <summary>A DATA frame of so many bytes came on a stream that is gone.</summary>
+    public Http2Abuse OnLateData(int bytes, long now)
+    {
+        long cost = Math.Max(1, bytes);
+        if (_lateBytes < cost) return OnLate(now);
+        _lateBytes -= cost;
+        return Http2Abuse.None;
+    }
 
     // Messages pay for the pings by which gRPC peers measure the line.
     private void Pay()
@@ -181,9 +200,16 @@ public struct Http2AbuseMeter(Http2AbuseLimits limits)
     /// <summary>A PING, SETTINGS or RST_STREAM frame was queued for the peer.</summary>
     public Http2Abuse OnControlQueued() => ++_outboundControls > _limits.OutboundControlFrames ? Http2Abuse.OutboundControlFlood : Http2Abuse.None;
 
-    /// <summary>So many queued frames of that kind were written out.</summary>
-    public void OnControlWritten(int frames) => _outboundControls -= frames;
-
-    /// <summary>Everything that was queued was written out.</summary>
-    public void OnAllWritten() => _outboundControls = 0;
+    /// <summary>Bytes of what is queued were written out. Which of them were frames of that kind is not told: those count as read that were
+    /// queued when the last mark was set, once all that was queued then is out. A connection whose queue never empties is read all the same.</summary>
+    /// <param name="bytes">How many.</param>
+    /// <param name="left">Bytes still queued.</param>
+    public void OnWritten(int bytes, int left)
+    {
+        _bytesToMark -= bytes;
+        if (_bytesToMark > 0 && left > 0) return;
+        _outboundControls = left > 0 ? _outboundControls - _controlsToMark : 0;
+        _controlsToMark = _outboundControls;
+        _bytesToMark = left;
+    }
 }

@@ -43,7 +43,7 @@ internal sealed class GrpcWebFilter : HttpFilter
     // What is no gRPC answer passes as it is; answers of our own have their form already.
     public override ValueTask<bool> OnResponseAsync(FilterCall call)
     {
-        if (call.Exchange.Web == GrpcWebForm.None || call.Response.IsLocal || !IsGrpc(call.Response)) return new ValueTask<bool>(true);
+        if (call.Exchange.Web == GrpcWebForm.None || !IsGrpc(call.Response)) return new ValueTask<bool>(true);
         call.Response.Set("content-type"u8, Web.AnswerType(call.Exchange));
         call.ChangesResponseLength();
         call.Want(call.Exchange.WebAnswer == GrpcWebForm.Text ? Answer : FilterStages.ResponseTrailers);
