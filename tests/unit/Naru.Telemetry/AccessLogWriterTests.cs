@@ -73,6 +73,16 @@ public sealed class AccessLogWriterTests
     }
 
     [Fact]
+    public async Task A_pipe_that_nobody_reads_is_refused_and_not_waited_for()
+    {
+        using var folder = new TempFolder();
+        string path = folder.At("pipe");
+        Assert.Equal(0, (await ChildProcess.RunAsync("mkfifo", [path])).ExitCode);
+        using var writer = new AccessLogWriter(s_unused, 1);
+        Assert.Contains(path, Assert.Throws<IOException>(() => writer.Open(path)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_path_that_cannot_be_opened_says_why()
     {
         using var writer = new AccessLogWriter(s_unused, 1);

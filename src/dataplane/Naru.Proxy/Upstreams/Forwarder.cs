@@ -364,6 +364,8 @@ internal static class Forwarder
 /// <summary>Waits on the worker for a time, or until the exchange is given up.</summary>
 internal sealed class Delay : ITimerOwner
 {
+    // Some 24 days: beyond it a time that a client names would be one that has been.
+    private const long MostMs = int.MaxValue;
     private PoolWaiter? _waiter;
 
     /// <summary>False when the exchange was given up.</summary>
@@ -375,7 +377,7 @@ internal sealed class Delay : ITimerOwner
         if (ms <= 0) return x.Abort == AbortReason.None;
         var delay = new Delay();
         var timer = new TimerNode(delay);
-        x.Worker.Timers.Set(timer, x.Worker.Now + ms, x.Worker.Now);
+        x.Worker.Timers.Set(timer, x.Worker.Now + Math.Min(ms, MostMs), x.Worker.Now);
         bool goesOn = await x.WaitAsync(new PoolWaiter(waiter => delay._waiter = waiter));
         x.Worker.Timers.Remove(timer);
         return goesOn;
