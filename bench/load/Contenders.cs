@@ -30,13 +30,13 @@ public sealed class Contenders(Options options, string folder, string row = Row.
     public Task<Running> StartAsync(string name, int backend, CancellationToken stop)
     {
         int port = Running.FreePort();
-        int admin = name == "naru" ? Running.FreePort() : 0;
+        int admin = name is "naru" or Options.Before ? Running.FreePort() : 0;
         (string, string)[] environment = [];
         string[] command;
         switch (name)
         {
-            case "naru":
-                command = [Path.Combine(built, "naru-proxy", "naru-proxy"), "-c", Write("naru.yaml", port, backend, admin), "--concurrency", "1"];
+            case "naru" or Options.Before:
+                command = [Executable(name), "-c", Write("naru.yaml", port, backend, admin), "--concurrency", "1"];
                 break;
             case "nginx":
                 command = ["nginx", "-p", folder, "-c", Write("nginx.conf", port, backend, 0)];
@@ -55,11 +55,13 @@ public sealed class Contenders(Options options, string folder, string row = Row.
     /// <summary>What each program calls itself.</summary>
     public string Version(string name) => name switch
     {
-        "naru" => FirstLine(Path.Combine(built, "naru-proxy", "naru-proxy"), "--version"),
+        "naru" or Options.Before => FirstLine(Executable(name), "--version"),
         "nginx" => FirstLine("nginx", "-v"),
         "haproxy" => FirstLine("haproxy", "-v"),
         _ => $"YARP on {System.Runtime.InteropServices.RuntimeInformation.FrameworkDescription}",
     };
+
+    private string Executable(string name) => name == Options.Before ? options.BeforePath : Path.Combine(built, "naru-proxy", "naru-proxy");
 
     private string Write(string template, int port, int backend, int admin)
     {

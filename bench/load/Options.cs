@@ -15,6 +15,7 @@ public sealed record Options
           --seconds N       seconds of each turn (2)
           --connections N   kept-alive connections of the load generator (64), row http1 only
           --only A,B        of naru, nginx, haproxy, yarp
+          --before PATH     a naru-proxy built from another state takes part as "before": nothing may have become slower by more than 2 %
           --proxy-cpu N     the CPU of the measured proxy (the last one)
           --load-cpu N      the CPU of load generator and backend (the first one)
           --wrk             load by wrk and a backend by nginx, as a cross-check: row http1 at full load only
@@ -23,7 +24,10 @@ public sealed record Options
         """;
 
     /// <summary>The contenders, in order of a round.</summary>
-    public static readonly string[] All = ["naru", "nginx", "haproxy", "yarp"];
+    public static readonly string[] All = ["naru", Before, "nginx", "haproxy", "yarp"];
+
+    /// <summary>Another state of naru-proxy.</summary>
+    public const string Before = "before";
 
     /// <summary>Every row, in their order.</summary>
     public static readonly string[] AllRows = [Row.Http1, .. Row.All.Select(r => r.Name)];
@@ -39,7 +43,9 @@ public sealed record Options
     /// <summary>Connections of the load generator.</summary>
     public int Connections { get; init; } = 64;
     /// <summary>Who takes part.</summary>
-    public IReadOnlyList<string> Only { get; init; } = All;
+    public IReadOnlyList<string> Only { get; init; } = [.. All.Where(n => n != Before)];
+    /// <summary>The executable of <see cref="Before"/>; empty where it takes no part.</summary>
+    public string BeforePath { get; init; } = "";
     /// <summary>CPU of the proxies.</summary>
     public int ProxyCpu { get; init; } = Environment.ProcessorCount - 1;
     /// <summary>CPU of everything else.</summary>
@@ -76,6 +82,7 @@ public sealed record Options
                 "--proxy-cpu" => o with { ProxyCpu = Number(0) },
                 "--load-cpu" => o with { LoadCpu = Number(0) },
                 "--only" => o with { Only = Names(Next()) },
+                "--before" => o with { BeforePath = Existing(Next()) },
                 _ => throw new ArgumentException($"there is no option \"{name}\""),
             };
 
@@ -87,15 +94,19 @@ public sealed record Options
         }
         if (rows.Count > 0)
             o = o with { Rows = rows };
+        if (o.BeforePath.Length > 0)
+            o = o with { Only = [.. All.Where(n => n == Before || o.Only.Contains(n))] };
         if (o.ProxyCpu == o.LoadCpu)
             throw new ArgumentException("the proxies need a CPU of their own: --proxy-cpu and --load-cpu are the same");
         return o;
     }
 
+    private static string Existing(string path) => File.Exists(path) ? path : throw new ArgumentException($"there is no \"{path}\"");
+
     private static string[] Names(string list)
     {
         string[] names = list.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
-        string? unknown = names.FirstOrDefault(n => !All.Contains(n));
+        string? unknown = names.FirstOrDefault(n => !All.Contains(n) || n == Before);
         if (unknown is not null || names.Length == 0)
             throw new ArgumentException($"--only takes {string.Join(", ", All)}, not \"{unknown}\"");
         return [.. All.Where(names.Contains)];

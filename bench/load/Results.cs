@@ -83,6 +83,7 @@ public sealed record Budget(string What, double Limit, Spread Measured, string U
             if (contenders.FirstOrDefault(c => c.Name == name) is { } peer)
                 budgets.Add(new Budget($"CPU per request, naru / {name}", limit, Ratio(naru.Full, peer.Full, s => s.CpuMicroseconds), ""));
         }
+        budgets.AddRange(AgainstBefore("CPU per request", naru, contenders));
         if (contenders.FirstOrDefault(c => c.Name == "haproxy") is { Paced.Count: > 0 } haproxy)
             budgets.Add(new Budget("p99 at 30 % load, naru / haproxy", 1.1, Ratio(naru.Paced, haproxy.Paced, s => s.P99Microseconds), ""));
         budgets.Add(new Budget("resident memory, idle", 20, Spread.Of([naru.IdleBytes / 1048576.0]), "MB"));
@@ -99,9 +100,21 @@ public sealed record Budget(string What, double Limit, Spread Measured, string U
     {
         if (contenders.FirstOrDefault(c => c.Name == "naru") is not { } naru)
             return [];
-        return [.. contenders.Where(c => row.Limits.ContainsKey(c.Name)).Select(peer => new Budget(
-            $"{row.Name}: CPU per {row.Unit}, naru / {peer.Name}", row.Limits[peer.Name], Ratio(naru.Full, peer.Full, s => s.CpuMicroseconds), ""))];
+        string what = $"{row.Name}: CPU per {row.Unit}";
+        return
+        [
+            .. contenders.Where(c => row.Limits.ContainsKey(c.Name)).Select(c =>
+                new Budget($"{what}, naru / {c.Name}", row.Limits[c.Name], Ratio(naru.Full, c.Full, s => s.CpuMicroseconds), "")),
+            .. AgainstBefore(what, naru, contenders),
+        ];
     }
+
+    // What was won may not be lost again.
+    private const double MostSlower = 1.02;
+
+    private static IEnumerable<Budget> AgainstBefore(string what, Contender naru, IReadOnlyList<Contender> contenders) =>
+        contenders.Where(c => c.Name == Options.Before)
+            .Select(c => new Budget($"{what}, naru / {c.Name}", MostSlower, Ratio(naru.Full, c.Full, s => s.CpuMicroseconds), ""));
 
     // Within a round, so that what disturbs the machine disturbs both.
     private static Spread Ratio(List<Sample> ours, List<Sample> theirs, Func<Sample, double> value) =>

@@ -43,6 +43,7 @@ internal static class Http1Check
                 body.Start(worker, connection, buffer, framing.Body, framing.ContentLength, pinned: false);
                 reusable = await DrainAsync(body) && body.Buffer.IsEmpty;
                 buffer = body.Buffer;
+                body.End();
             }
         }
         finally

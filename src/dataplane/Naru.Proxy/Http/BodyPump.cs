@@ -28,20 +28,25 @@ internal static class BodyPump
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public static async ValueTask<PumpResult> RunAsync(Exchange x, BodyReader reader, BodySink to)
     {
+        if (to.EndsWithData) reader.ReadLittle();
         while (true)
         {
             switch (reader.Next())
             {
                 case BodyEvent.Data:
                     bool end = to.EndsWithData && reader.Done && reader.TrailerFields.Count == 0;
+                    bool waited = false;
                     for (int sent = 0; sent < reader.PieceLength;)
                     {
                         int taken = to.Take(reader, sent, end);
                         sent += taken;
                         if (to.IsGone) return PumpResult.SinkFailed;
                         if (taken >= to.LeastProgress || sent == reader.PieceLength) x.Touch();
-                        if (sent < reader.PieceLength && await to.RoomAsync(x) is not PumpResult.Done and var failure) return failure;
+                        if (sent == reader.PieceLength) break;
+                        waited |= sent > 0 || !to.Holds;
+                        if (await to.RoomAsync(x) is not PumpResult.Done and var failure) return failure;
                     }
+                    reader.Taken(waited);
                     if (end) return PumpResult.Done;
                     break;
 

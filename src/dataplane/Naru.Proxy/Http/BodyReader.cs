@@ -54,6 +54,12 @@ internal sealed partial class BodyReader
     private const int MaxTrailerBytes = Upstreams.Attempt.MaxHeadBytes;
     private const int MaxTrailerFields = Upstreams.Attempt.MaxFields;
     private const int MostKept = 64 * 1024;
+
+    // So much of the body still to come makes a read of its own.
+    private const int BulkLeast = 64 * 1024;
+
+    // Such a read asks for a little more than the body: whether the socket is drained can be known from a short read alone.
+    private const int BulkBehind = 512;
     private TcpSocket _socket = null!;
     private Http2Stream? _stream;
     private BodyReader? _inner;
@@ -63,8 +69,12 @@ internal sealed partial class BodyReader
     private ChunkedDecoder _chunks;
     private bool _inTrailers;
     private bool _ended;
-    private bool _filledUp;
     private IoBuffer? _pinned;
+
+    // Bytes of the body and nothing else, read past the buffer that a message shares with what follows it: the body is known to be long, or
+    // came faster than it was read. Held until they are taken.
+    private IoBuffer? _bulk;
+    private FlowSize _size;
 
     // What was taken and may be wanted again, in buffers of our own; a cursor behind what was given out; how much more may be kept.
     private readonly List<IoBuffer> _kept = [];
@@ -88,6 +98,9 @@ internal sealed partial class BodyReader
 
     /// <summary>Whether the whole body was given out.</summary>
     public bool Done { get; private set; }
+
+    /// <summary>Whether another piece may be here already; else the next one comes off the socket.</summary>
+    public bool MayGiveMore => _stream is not null || _inner is not null || _kind == BodyKind.Chunked || _kept.Count > 0 || IsFiltered;
 
     /// <summary>Whether the framing says where the body ends: a connection that ends before is a broken message.</summary>
     public bool EndsItself => _stream is not null || _inner is not null || _kind != BodyKind.UntilClose;
@@ -118,6 +131,7 @@ internal sealed partial class BodyReader
         Buffer = buffer;
         _pinned = pinned ? buffer : null;
         _remaining = length;
+        _size.Start(kind == BodyKind.Length ? length - buffer.Count : 0);
     }
 
     /// <summary>Starts on the body of an HTTP/2 stream.</summary>
@@ -137,6 +151,7 @@ internal sealed partial class BodyReader
     private void Begin(Worker worker, BodyKind kind)
     {
         EndFilters();
+        ReturnBulk();
         _worker = worker;
         _socket = null!;
         _stream = null;
@@ -146,7 +161,7 @@ internal sealed partial class BodyReader
         _kind = kind;
         _chunks = default;
         Trailers.StartTrailers();
-        _inTrailers = _ended = _filledUp = _touched = _keeps = false;
+        _inTrailers = _ended = _touched = _keeps = false;
         _at = _offset = 0;
         Done = IsWhole = kind == BodyKind.None;
         PieceLength = 0;
@@ -272,6 +287,7 @@ internal sealed partial class BodyReader
     /// on. What it counted stays.</summary>
     public IoBuffer? Leave()
     {
+        ReturnBulk();
         IoBuffer? buffer = Buffer;
         Buffer = _from = null!;
         _stream = null;
@@ -336,7 +352,7 @@ internal sealed partial class BodyReader
         _offset = _kept[^1].Count;
     }
 
-    private unsafe ReadOnlySpan<byte> Window(int start, int length) => new(Buffer.Memory + start, length);
+    private unsafe ReadOnlySpan<byte> Window(int start, int length) => new(_from.Memory + start, length);
 
     private BodyEvent NextOfStream(Http2Stream stream)
     {
@@ -400,11 +416,22 @@ internal sealed partial class BodyReader
 
     private BodyEvent NextOfSocket()
     {
+        if (_bulk is { IsEmpty: false } bulk) return NextOfBulk(bulk);
         if (_kind == BodyKind.Chunked) return NextChunk();
         int take = _kind == BodyKind.Length ? (int)Math.Min(Buffer.Count, _remaining) : Buffer.Count;
         if (take == 0) return _ended && _kind == BodyKind.UntilClose ? BodyEvent.End : BodyEvent.NeedMore;
         Piece(Buffer, Buffer.Start, take);
         Buffer.Start += take;
+        if (_kind == BodyKind.Length && (_remaining -= take) == 0) Done = IsWhole = true;
+        return BodyEvent.Data;
+    }
+
+    private BodyEvent NextOfBulk(IoBuffer bulk)
+    {
+        int take = bulk.Count;
+        if (_kind == BodyKind.Chunked) _ = _chunks.Next(bulk.Filled, out _, out take);
+        Piece(bulk, bulk.Start, take);
+        bulk.Start += take;
         if (_kind == BodyKind.Length && (_remaining -= take) == 0) Done = IsWhole = true;
         return BodyEvent.Data;
     }
@@ -467,15 +494,18 @@ internal sealed partial class BodyReader
             if (!stream.MayRead) await stream.Readable();
             return stream.Cancelled ? FillResult.Cancelled : stream.IsReset && !stream.EndReceived && !stream.HasPieces ? FillResult.Failed : FillResult.Filled;
         }
+        ReturnBulk();
         MakeRoom();
+        long ahead = Buffer.IsEmpty ? Ahead : 0;
         while (true)
         {
             if (!_socket.MayRead) await _socket.Readable();
             if (_socket.Cancelled) return FillResult.Cancelled;
-            int n = _socket.Receive(Buffer);
+            int n = ahead >= BulkLeast ? ReceiveBulk(ahead) : _socket.Receive(Buffer);
             if (n > 0)
             {
-                _filledUp = Buffer.Room == 0;
+                if (_kind == BodyKind.UntilClose && n < BufferPool.Small) _size.Reset();
+                else if (_kind == BodyKind.Chunked && Buffer.Room == 0) _size.Widen();
                 Received += n;
                 return FillResult.Filled;
             }
@@ -486,6 +516,51 @@ internal sealed partial class BodyReader
             }
             if (n == TcpSocket.Failed) return FillResult.Failed;
         }
+    }
+
+    // How many of the next bytes are body for certain. Of a body without a length all are, and what fills a small buffer has more of them.
+    private long Ahead => _kind switch
+    {
+        BodyKind.Length => _remaining,
+        BodyKind.Chunked => _inTrailers ? 0 : _chunks.Ahead,
+        _ => _size.Bytes == BufferPool.Small ? 0 : int.MaxValue,
+    };
+
+    // What came behind the body goes where it would have come otherwise.
+    private int ReceiveBulk(long ahead)
+    {
+        IoBuffer bulk = _size.Rent(_worker.Buffers);
+        int most = (int)Math.Min(bulk.Capacity, ahead + BulkBehind);
+        int n = _socket.Receive(bulk, most);
+        if (n <= 0)
+        {
+            _worker.Buffers.Return(bulk);
+            return n;
+        }
+        if (n > ahead)
+        {
+            Buffer.Append(bulk.Filled[(int)ahead..]);
+            bulk.End = bulk.Start + (int)ahead;
+        }
+        _bulk = bulk;
+        return n;
+    }
+
+    /// <summary>Whoever took the last piece whole says whether it had to wait for its other side on the way.</summary>
+    public void Taken(bool waited)
+    {
+        if (_rawLeft == 0) ReturnBulk();
+        if (waited) _size.Narrow();
+        else if (PieceLength == _from.Capacity) _size.Widen();
+    }
+
+    /// <summary>Whoever takes it opens its window as it likes: how much is read at a time is found out from a small read on.</summary>
+    public void ReadLittle() => _size.Reset();
+
+    private void ReturnBulk()
+    {
+        if (_bulk is { } bulk) _worker.Buffers.Return(bulk);
+        _bulk = null;
     }
 
     private void MakeRoom()
@@ -501,12 +576,10 @@ internal sealed partial class BodyReader
         if (Buffer.IsEmpty)
         {
             Buffer.Clear();
-            // A socket that fills a small buffer has more: larger reads make fewer calls.
-            if (_filledUp && Buffer.Capacity == BufferPool.Small)
-            {
-                _worker.Buffers.Return(Buffer);
-                Buffer = _worker.Buffers.RentLarge();
-            }
+            // Chunks and their framing come mixed: what fills a small buffer has more, and larger reads make fewer calls.
+            if (_kind != BodyKind.Chunked || Buffer.Capacity == _size.Bytes) return;
+            _worker.Buffers.Return(Buffer);
+            Buffer = _size.Rent(_worker.Buffers);
             return;
         }
         if (Buffer.Room > 0) return;
@@ -518,6 +591,7 @@ internal sealed partial class BodyReader
     /// The caller owns it from then on.</summary>
     public IoBuffer? TakeOwn()
     {
+        ReturnBulk();
         IoBuffer? own = _pinned is not null && _stream is null && !ReferenceEquals(Buffer, _pinned) ? Buffer : null;
         _pinned = null;
         Buffer = null!;

@@ -14,7 +14,7 @@ internal struct BodyEnd
     public int Field, Written;
 }
 
-internal readonly struct BodySink
+internal struct BodySink
 {
     private const int Direct = 4096;
     private const int ChunkOverhead = 12;
@@ -22,6 +22,9 @@ internal readonly struct BodySink
     private readonly IoBuffer? _out;
     private readonly bool _chunked;
     private readonly Http2Stream? _stream;
+
+    // Bytes of the current chunk that were announced and not yet written.
+    private int _open;
 
     private BodySink(TcpSocket? socket, IoBuffer? o, bool chunked, Http2Stream? stream) => (_socket, _out, _chunked, _stream) = (socket, o, chunked, stream);
 
@@ -32,17 +35,17 @@ internal readonly struct BodySink
     public static BodySink To(Http2Stream stream) => new(null, null, false, stream);
 
     /// <summary>Whether the end can go with the last byte.</summary>
-    public bool EndsWithData => _stream is not null;
+    public readonly bool EndsWithData => _stream is not null;
 
     /// <summary>Bytes taken at once that count as progress: a peer that opens its window byte by byte must not keep a stream alive for ever
     /// by that.</summary>
-    public int LeastProgress => _stream is not null ? 1024 : 1;
+    public readonly int LeastProgress => _stream is not null ? 1024 : 1;
 
     /// <summary>Nothing can be written any more.</summary>
-    public bool IsGone => _stream is { } stream ? stream.IsReset : _socket!.Dead;
+    public readonly bool IsGone => _stream is { } stream ? stream.IsReset : _socket!.Dead;
 
     /// <summary>Bytes wait to be flushed.</summary>
-    public bool Holds => _out is { IsEmpty: false };
+    public readonly bool Holds => _out is { IsEmpty: false };
 
     /// <summary>Takes of the reader's piece what it can: how many bytes, 0 when it has to wait.</summary>
     /// <param name="reader">The source.</param>
@@ -54,28 +57,72 @@ internal readonly struct BodySink
         int length = reader.PieceLength - from;
         if (_stream is { } stream) return stream.Session.SendData(stream, bytes, length, end);
         IoBuffer o = _out!;
-        if (_chunked)
-        {
-            if (o.Room <= ChunkOverhead) return 0;
-            int chunk = Math.Min(length, o.Room - ChunkOverhead);
-            chunk.TryFormat(o.Free, out int digits, "x");
-            o.End += digits;
-            o.Append("\r\n"u8);
-            o.Append(new ReadOnlySpan<byte>(bytes, chunk));
-            o.Append("\r\n"u8);
-            return chunk;
-        }
-        if (length < Direct && length <= o.Room)
+        // Over TLS each write is a record: what goes before goes with it.
+        bool isSecure = _socket!.HasLayer;
+        if (_chunked && _open == 0 && (isSecure || length + ChunkOverhead <= o.Room)) return Gather(o, bytes, length);
+        if (_chunked) return SendChunk(o, bytes, length);
+        if (length <= o.Room && ((length < Direct && reader.MayGiveMore) || (isSecure && !o.IsEmpty)))
         {
             o.Append(new ReadOnlySpan<byte>(bytes, length));
             return length;
         }
-        // Straight from where it lies, once what goes before is out.
-        return o.IsEmpty ? Math.Max(0, _socket!.Send(bytes, length)) : 0;
+        // Straight from where it lies, behind what goes before.
+        return o.IsEmpty ? Math.Max(0, _socket.Send(bytes, length)) : SendBehind(o, bytes, length, 0);
+    }
+
+    private static unsafe int Gather(IoBuffer o, byte* bytes, int length)
+    {
+        if (o.Room <= ChunkOverhead) return 0;
+        int chunk = Math.Min(length, o.Room - ChunkOverhead);
+        Announce(o, chunk);
+        o.Append(new ReadOnlySpan<byte>(bytes, chunk));
+        o.Append("\r\n"u8);
+        return chunk;
+    }
+
+    private static void Announce(IoBuffer o, int chunk)
+    {
+        chunk.TryFormat(o.Free, out int digits, "x");
+        o.End += digits;
+        o.Append("\r\n"u8);
+    }
+
+    // What does not fit the buffer becomes one chunk and, where the socket has room, one write with what was gathered before.
+    private unsafe int SendChunk(IoBuffer o, byte* bytes, int length)
+    {
+        if (_open == 0)
+        {
+            if (o.Room <= ChunkOverhead) return 0;
+            Announce(o, length);
+            _open = length;
+        }
+        int taken = SendBehind(o, bytes, length, 2);
+        _open = Math.Max(0, _open - taken);
+        // Of the line's end behind the chunk may be left what the socket had no room for.
+        if (taken >= length) o.Append("\r\n"u8[(taken - length)..]);
+        return Math.Min(taken, length);
+    }
+
+    // What waits in the buffer, the piece, and the end of a line: how much of the piece and of what follows it was written.
+    private readonly unsafe int SendBehind(IoBuffer o, byte* bytes, int length, int lineEnd)
+    {
+        Sys.Vector* parts = stackalloc Sys.Vector[3];
+        int sent;
+        fixed (byte* line = "\r\n"u8)
+        {
+            parts[0] = new Sys.Vector { Bytes = o.Memory + o.Start, Length = o.Count };
+            parts[1] = new Sys.Vector { Bytes = bytes, Length = length };
+            parts[2] = new Sys.Vector { Bytes = line, Length = lineEnd };
+            sent = Math.Max(0, _socket!.Send(parts, lineEnd > 0 ? 3 : 2));
+        }
+        int before = Math.Min(sent, o.Count);
+        o.Start += before;
+        if (o.IsEmpty) o.Clear();
+        return sent - before;
     }
 
     /// <summary>Takes the end of the body, trailers included; false when it has to wait, to be called again with the same mark.</summary>
-    public bool TakeEnd(BodyReader reader, ref BodyEnd at)
+    public readonly bool TakeEnd(BodyReader reader, ref BodyEnd at)
     {
         if (_stream is { } stream) return stream.EndSent || SendEnd(stream, reader);
         if (!_chunked) return true;
@@ -118,18 +165,20 @@ internal readonly struct BodySink
     }
 
     /// <summary>Waits until more can be taken; Done, or why that will not be.</summary>
+    public readonly ValueTask<PumpResult> RoomAsync(Exchange x) => RoomAsync(x, _socket, _out, _stream);
+
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public async ValueTask<PumpResult> RoomAsync(Exchange x)
+    private static async ValueTask<PumpResult> RoomAsync(Exchange x, TcpSocket? plain, IoBuffer? gathered, Http2Stream? stream)
     {
-        if (_stream is { } stream)
+        if (stream is not null)
         {
             if (stream.IsReset) return PumpResult.SinkFailed;
             if (stream.Cancelled) return PumpResult.Cancelled;
             await stream.Writable();
             return stream.Cancelled ? PumpResult.Cancelled : PumpResult.Done;
         }
-        TcpSocket socket = _socket!;
-        if (_out is { IsEmpty: false } o)
+        TcpSocket socket = plain!;
+        if (gathered is { IsEmpty: false } o)
         {
             bool sent = await socket.SendAllAsync(o);
             x.Touch();

@@ -6,14 +6,19 @@ using System.Runtime.InteropServices;
 
 namespace Naru.Proxy.Io;
 
-/// <summary>Two sizes of buffers, kept while they are in use; what is larger is mapped when it is wanted, and unmapped when it comes back.</summary>
+/// <summary>Three sizes of buffers, kept while they are in use; what is larger is mapped when it is wanted, and unmapped when it is
+/// given back.</summary>
 internal sealed unsafe class BufferPool : ITimerOwner
 {
     /// <summary>Fits nearly every head and is a good unit for streaming.</summary>
     public const int Small = 16 * 1024;
 
-    /// <summary>Fits the largest head that may be configured (96 KiB, Envoy's own ceiling), and bulk bodies.</summary>
+    /// <summary>Fits the largest head that may be configured (96 KiB, Envoy's own ceiling).</summary>
     public const int Large = 128 * 1024;
+
+    /// <summary>One read and one write of a flow that has more to come: what a receive buffer holds is taken at once, and the memory of a
+    /// buffer that all flows of a worker use in turn stays in the processor's cache (docs/decisions/0023-large-bodies.md).</summary>
+    public const int Bulk = 256 * 1024;
 
     /// <summary>How often idle buffers are looked at, ms. Those that nobody wanted since the last look lose their memory.</summary>
     public const int TrimMs = 500;
@@ -29,6 +34,7 @@ internal sealed unsafe class BufferPool : ITimerOwner
     private readonly TimerNode _timer;
     private readonly BufferShelf _small;
     private readonly BufferShelf _large;
+    private readonly BufferShelf _bulk;
     private readonly ConcurrentQueue<(nint Memory, BufferSlab Slab)> _lost = new();
     private long _lostTotal;
     private bool _timerSet;
@@ -40,6 +46,7 @@ internal sealed unsafe class BufferPool : ITimerOwner
         _timer = new TimerNode(this);
         _small = new BufferShelf(this, Small, 64);
         _large = new BufferShelf(this, Large, 8);
+        _bulk = new BufferShelf(this, Bulk, 4);
     }
 
     /// <summary>Rented and not given back.</summary>
@@ -55,13 +62,15 @@ internal sealed unsafe class BufferPool : ITimerOwner
     public long LostTotal => Interlocked.Read(ref _lostTotal);
 
     /// <summary>Bytes that may be resident: rented, or idle and not yet given back.</summary>
-    public long Bytes => _small.Bytes + _large.Bytes + LargerBytes;
+    public long Bytes => _small.Bytes + _large.Bytes + _bulk.Bytes + LargerBytes;
 
     internal long LargerBytes { get; private set; }
 
     public IoBuffer Rent([CallerFilePath] string file = "", [CallerLineNumber] int line = 0) => Given(_small.Take(), file, line);
 
     public IoBuffer RentLarge([CallerFilePath] string file = "", [CallerLineNumber] int line = 0) => Given(_large.Take(), file, line);
+
+    public IoBuffer RentBulk([CallerFilePath] string file = "", [CallerLineNumber] int line = 0) => Given(_bulk.Take(), file, line);
 
     /// <summary>Puts a small piece behind another one, where it fits, and takes its buffer back: what is kept in buffers is bounded in bytes, and
     /// pieces of a byte each would hold a whole buffer each.</summary>
@@ -77,7 +86,7 @@ internal sealed unsafe class BufferPool : ITimerOwner
 
     private IoBuffer RentLarger(int size, string file, int line)
     {
-        var slab = new BufferSlab(this, size, 1);
+        var slab = new BufferSlab(this, null, size, 1);
         LargerBytes += size;
         return Given(slab.Make(slab.Memory), file, line);
     }
@@ -103,11 +112,17 @@ internal sealed unsafe class BufferPool : ITimerOwner
         Active--;
         buffer.Clear();
         if (Pools.Strict) buffer = Replace(buffer, new Place(file, line));
-        if (buffer.Capacity == Small) _small.Put(buffer);
-        else if (buffer.Capacity == Large) _large.Put(buffer);
-        else Unmap(buffer);
-        if (!_timerSet && (_small.Idle > KeepSmall || _large.Idle > KeepLarge)) SetTimer();
+        Put(buffer);
+        if (!_timerSet && HasSurplus) SetTimer();
     }
+
+    private void Put(IoBuffer buffer)
+    {
+        if (buffer.Slab.Shelf is { } shelf) shelf.Put(buffer);
+        else Unmap(buffer);
+    }
+
+    private bool HasSurplus => _small.Idle > KeepSmall || _large.Idle > KeepLarge || _bulk.Idle > 0;
 
     // The memory goes on in a new object; the old one is of no use to whoever kept it.
     private static IoBuffer Replace(IoBuffer buffer, Place place)
@@ -148,14 +163,15 @@ internal sealed unsafe class BufferPool : ITimerOwner
     {
         _timerSet = false;
         Trim();
-        if (_small.Idle > KeepSmall || _large.Idle > KeepLarge) SetTimer();
+        if (HasSurplus) SetTimer();
     }
 
     /// <summary>Gives back what was idle since the last call, but for what an idle worker keeps.</summary>
     public void Trim()
     {
         TakeLost();
-        int left = _large.Trim(KeepLarge, TrimBytes);
+        int left = _bulk.Trim(0, TrimBytes);
+        left = _large.Trim(KeepLarge, left);
         _ = _small.Trim(KeepSmall, left);
     }
 
@@ -172,10 +188,7 @@ internal sealed unsafe class BufferPool : ITimerOwner
         while (_lost.TryDequeue(out (nint Memory, BufferSlab Slab) lost))
         {
             Active--;
-            IoBuffer buffer = lost.Slab.Make((byte*)lost.Memory);
-            if (buffer.Capacity == Small) _small.Put(buffer);
-            else if (buffer.Capacity == Large) _large.Put(buffer);
-            else Unmap(buffer);
+            Put(lost.Slab.Make((byte*)lost.Memory));
         }
     }
 }
@@ -222,7 +235,7 @@ internal sealed unsafe class BufferShelf(BufferPool pool, int size, int perSlab)
         if (_withCold.Count > 0) slab = _withCold[^1];
         else
         {
-            slab = new BufferSlab(pool, size, perSlab);
+            slab = new BufferSlab(pool, this, size, perSlab);
             _slabs.Add(slab);
             _withCold.Add(slab);
         }
@@ -264,6 +277,7 @@ internal sealed unsafe class BufferShelf(BufferPool pool, int size, int perSlab)
 internal sealed unsafe class BufferSlab
 {
     public readonly BufferPool Pool;
+    public readonly BufferShelf? Shelf;
     public readonly int Size;
     public readonly byte* Memory;
     private readonly int _total;
@@ -271,9 +285,14 @@ internal sealed unsafe class BufferSlab
     private int _made;
 
     /// <exception cref="OutOfMemoryException">The kernel has no more for us.</exception>
-    public BufferSlab(BufferPool pool, int size, int total)
+    /// <param name="pool">Whose it is.</param>
+    /// <param name="shelf">Where its buffers go when they come back; without one they are unmapped.</param>
+    /// <param name="size">Bytes of a buffer.</param>
+    /// <param name="total">Buffers.</param>
+    public BufferSlab(BufferPool pool, BufferShelf? shelf, int size, int total)
     {
         Pool = pool;
+        Shelf = shelf;
         Size = size;
         _total = total;
         Memory = Sys.Map((nuint)size * (nuint)total);

@@ -1,4 +1,5 @@
-// Datagrams: one system call takes a datagram with its sender and, where a socket is bound to every address, the address it came to.
+// What goes with a message header: several pieces in one write, and datagrams, where one system call takes a datagram with its sender and,
+// where a socket is bound to every address, the address it came to.
 using System.Runtime.InteropServices;
 
 namespace Naru.Proxy.Io;
@@ -25,11 +26,35 @@ internal static unsafe partial class Sys
         public int Flags;
     }
 
+    /// <summary>A piece of memory.</summary>
     [StructLayout(LayoutKind.Sequential)]
-    private struct Vector
+    public struct Vector
     {
         public byte* Bytes;
         public nint Length;
+    }
+
+    /// <summary>Like the other <c>send</c>, of several pieces one behind the other.</summary>
+    public static nint send(int fd, Vector* pieces, int count, int flags)
+    {
+        if (Simulated is { } kernel) return SendEach(kernel, fd, pieces, count);
+        var message = new Message { Vectors = pieces, VectorCount = count };
+        return syscall6(s_sendmsg, fd, (nint)(&message), flags, 0, 0, 0);
+    }
+
+    // As one call: what went before a piece that cannot go is what was written.
+    private static nint SendEach(Kernel kernel, int fd, Vector* pieces, int count)
+    {
+        nint total = 0;
+        for (int i = 0; i < count; i++)
+        {
+            if (pieces[i].Length == 0) continue;
+            nint n = kernel.Send(fd, pieces[i].Bytes, pieces[i].Length);
+            if (n < 0) return total > 0 ? total : n;
+            total += n;
+            if (n < pieces[i].Length) break;
+        }
+        return total;
     }
 
     /// <summary>Has datagrams tell which address they were sent to.</summary>

@@ -13,6 +13,9 @@ internal abstract partial class TcpSocket
     /// <summary>What bytes go through; null is nothing. Owned by the socket once it is set, and ended with it.</summary>
     protected SocketLayer? Layer { get => _layer; set => _layer = value; }
 
+    /// <summary>Whether bytes go through a layer, which makes something of each write of its own.</summary>
+    public bool HasLayer => _layer is not null;
+
     /// <summary>Waits to read wait: what there was is read.</summary>
     protected void NothingToRead() => _readable = _peerClosed;
 
@@ -32,18 +35,19 @@ internal abstract partial class TcpSocket
     /// <summary>Whether the peer ended the layer (TLS: close_notify), with nothing before that to be read; looks into what came.</summary>
     protected bool LayerEnded() => _layer?.Peek() is 0 or SocketLayer.Failed;
 
-    private unsafe int ReceiveThrough(IoBuffer buffer)
+    private unsafe int ReceiveThrough(IoBuffer buffer, int room)
     {
         SocketLayer layer = _layer!;
         int total = 0;
-        while (buffer.Room > 0)
+        while (total < room)
         {
-            int n = layer.Read(buffer.Memory + buffer.End, buffer.Room);
+            int n = layer.Read(buffer.Memory + buffer.End, room - total);
             if (n > 0)
             {
                 buffer.End += n;
                 total += n;
-                if (layer.HasPending) continue;
+                // A large buffer gathers what comes in records: whoever reads so much writes it in one piece.
+                if (layer.HasPending || (room > BufferPool.Small && !layer.IsEmptied)) continue;
                 if (layer.IsEmptied && !_peerClosed) _readable = false;
                 else CountRead();
                 return total;

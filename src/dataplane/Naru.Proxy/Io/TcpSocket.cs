@@ -128,11 +128,13 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     public void Uncancel() => Cancelled = false;
 
     /// <summary>Reads into the buffer's room: bytes read, 0 at the end, or a negative constant.</summary>
-    public unsafe int Receive(IoBuffer buffer)
+    /// <param name="buffer">Gets the bytes at its end.</param>
+    /// <param name="most">No more than so many.</param>
+    public unsafe int Receive(IoBuffer buffer, int most = int.MaxValue)
     {
         if (Fd < 0) return Failed;
-        if (_layer is not null) return ReceiveThrough(buffer);
-        int room = buffer.Room;
+        int room = Math.Min(buffer.Room, most);
+        if (_layer is not null) return ReceiveThrough(buffer, room);
         nint n = Sys.recv(Fd, buffer.Memory + buffer.End, room, 0);
         if (n > 0)
         {
@@ -150,7 +152,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
             _readable = false;
             return WouldBlock;
         }
-        if (errno == Sys.EINTR) return Receive(buffer);
+        if (errno == Sys.EINTR) return Receive(buffer, most);
         return Fail(errno);
     }
 
@@ -173,20 +175,32 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     {
         if (Fd < 0) return Failed;
         if (_layer is not null) return SendThrough(bytes, length);
-        nint n = Sys.send(Fd, bytes, length, Sys.MSG_NOSIGNAL);
+        return Sent(Sys.send(Fd, bytes, length, Sys.MSG_NOSIGNAL), length);
+    }
+
+    /// <summary>Writes what it can of several parts, one behind the other: bytes written of all of them, or a negative constant.</summary>
+    public unsafe int Send(Sys.Vector* parts, int count)
+    {
+        if (Fd < 0) return Failed;
+        if (_layer is not null) return SendThrough(parts->Bytes, (int)parts->Length);
+        nint length = 0;
+        for (int i = 0; i < count; i++) length += parts[i].Length;
+        return Sent(Sys.send(Fd, parts, count, Sys.MSG_NOSIGNAL), length);
+    }
+
+    private int Sent(nint n, nint length)
+    {
         if (n >= 0)
         {
             if (n < length) _writable = false;
             return (int)n;
         }
         int errno = Sys.FastErrno;
-        if (errno == Sys.EAGAIN)
-        {
-            _writable = false;
-            return WouldBlock;
-        }
-        if (errno == Sys.EINTR) return Send(bytes, length);
-        return Fail(errno);
+        // Interrupted before anything was written: the caller, who has to come again anyway, is told so.
+        if (errno == Sys.EINTR) return 0;
+        if (errno != Sys.EAGAIN) return Fail(errno);
+        _writable = false;
+        return WouldBlock;
     }
 
     private int Fail(int errno)

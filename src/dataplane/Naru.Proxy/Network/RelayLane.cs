@@ -49,57 +49,55 @@ internal sealed class RelayLane
     public async ValueTask<RelayEnd> RunAsync(IoBuffer? first = null)
     {
         IoBuffer? buffer = first;
-        bool large = false;
+        FlowSize size = default;
         int turn = 0;
         try
         {
             while (true)
             {
+                bool full = buffer is { Room: 0 };
+                bool waited = false;
                 while (buffer is { IsEmpty: false })
                 {
                     int sent = _to.SendFrom(buffer);
+                    if (sent == TcpSocket.Failed) return RelayEnd.SinkFailed;
                     if (sent > 0)
                     {
                         Bytes += sent;
                         turn += sent;
                         _owner.OnMoved(this, sent);
-                        continue;
+                        if (buffer.IsEmpty) break;
                     }
-                    if (sent == TcpSocket.Failed) return RelayEnd.SinkFailed;
                     if (_to.Cancelled) return RelayEnd.Cancelled;
+                    waited = true;
                     await _to.Writable();
                     if (_to.Cancelled) return RelayEnd.Cancelled;
                 }
+                if (waited) size.Narrow();
+                else if (full) size.Widen();
                 if (turn >= TurnBytes)
                 {
                     turn = 0;
                     await new NextTurn(this);
                 }
-                if (!_from.MayRead)
+                if (buffer is not null && (!_from.MayRead || buffer.Capacity != size.Bytes))
                 {
                     // Whoever waits holds no memory.
-                    if (buffer is not null) _worker.Buffers.Return(buffer);
+                    _worker.Buffers.Return(buffer);
                     buffer = null;
+                }
+                if (!_from.MayRead)
+                {
                     turn = 0;
                     await _from.Readable();
                 }
                 if (_from.Cancelled) return RelayEnd.Cancelled;
-                buffer ??= large ? _worker.Buffers.RentLarge() : _worker.Buffers.Rent();
+                buffer ??= size.Rent(_worker.Buffers);
                 buffer.Clear();
                 int n = _from.Receive(buffer);
                 if (n == 0) return RelayEnd.Ended;
                 if (n == TcpSocket.Failed) return RelayEnd.SourceFailed;
-                // A source that fills a small buffer is bulk, until it no longer does.
-                bool full = n == buffer.Capacity;
-                if (full && !large)
-                {
-                    large = true;
-                    buffer = _worker.Buffers.Grow(buffer);
-                }
-                else if (large && n > 0 && n < BufferPool.Small)
-                {
-                    large = false;
-                }
+                if (n is > 0 and < BufferPool.Small) size.Reset();
             }
         }
         finally

@@ -29,6 +29,9 @@ public struct ChunkedDecoder
     /// <summary>Bytes left of the current chunk.</summary>
     public long Remaining { get; private set; }
 
+    /// <summary>How many of the next bytes are body for certain; 0 inside of framing.</summary>
+    public readonly long Ahead => _state == State.Data ? Remaining : 0;
+
     /// <summary>Looks at <paramref name="input"/>; <paramref name="consumed"/> bytes are done with, of which the last
     /// <paramref name="data"/> are body when the answer is <see cref="ChunkEvent.Data"/>.</summary>
     public ChunkEvent Next(ReadOnlySpan<byte> input, out int consumed, out int data)

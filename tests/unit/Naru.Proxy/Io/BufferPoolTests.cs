@@ -59,17 +59,25 @@ public sealed class BufferPoolTests
     [Theory]
     [InlineData(BufferPool.Small)]
     [InlineData(BufferPool.Large)]
+    [InlineData(BufferPool.Bulk)]
     public void Memory_of_a_peak_comes_back_when_it_is_over(int size)
     {
         var pool = new BufferPool();
-        IoBuffer[] peak = [.. Enumerable.Range(0, Many).Select(_ => size == BufferPool.Small ? pool.Rent() : pool.RentLarge())];
+        IoBuffer[] peak = [.. Enumerable.Range(0, Many).Select(_ => Rent(pool, size))];
         Assert.Equal((long)Many * size, pool.Bytes);
         foreach (IoBuffer buffer in peak) pool.Return(buffer);
         for (int i = 0; i < 10; i++) pool.Trim();
         Assert.InRange(pool.Bytes, 0, 512 * 1024);
         // And what is rented again is zero or poison, never somebody's bytes; it can be written everywhere.
-        foreach (IoBuffer buffer in peak.Select(_ => size == BufferPool.Small ? pool.Rent() : pool.RentLarge())) Full(buffer);
+        foreach (IoBuffer buffer in peak.Select(_ => Rent(pool, size))) Full(buffer);
     }
+
+    private static IoBuffer Rent(BufferPool pool, int size) => size switch
+    {
+        BufferPool.Small => pool.Rent(),
+        BufferPool.Large => pool.RentLarge(),
+        _ => pool.RentBulk(),
+    };
 
     [Fact]
     public void What_is_in_use_between_two_looks_keeps_its_memory()
