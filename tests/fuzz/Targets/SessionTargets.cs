@@ -183,6 +183,8 @@ internal sealed class Http1ConnectionTarget : SessionTarget
         while (true)
         {
             string method = answers < asked.Count ? asked[answers].Method : "GET";
+            // A head that is refused before it is understood is nobody's: the refusal has a body whatever word stood first, and is the last.
+            if (method == "HEAD" && RefusesAtEnd(received.AsSpan((int)stream.Position - reader.Buffered))) return answers + 1;
             HttpMessage? answer;
             try
             {
@@ -197,6 +199,13 @@ internal sealed class Http1ConnectionTarget : SessionTarget
             if (answer is null) return answers;
             if (answer.Status >= 200) answers++;
         }
+    }
+
+    private static bool RefusesAtEnd(ReadOnlySpan<byte> received)
+    {
+        string rest = Text(received);
+        return rest.StartsWith("HTTP/1.1 400 ", StringComparison.Ordinal) && rest.Contains("\r\nconnection: close\r\n", StringComparison.Ordinal)
+            && rest.EndsWith("\r\n\r\nBad Request", StringComparison.Ordinal);
     }
 }
 
