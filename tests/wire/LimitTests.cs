@@ -70,10 +70,10 @@ public sealed class LimitTests(WireFixture fixture) : IClassFixture<WireFixture>
     [Fact]
     public async Task Empty_lines_before_a_request_are_not_passed_over_for_ever()
     {
-        using RawClient client = await fixture.Proxy.ConnectAsync();
+        await using ProxyProcess proxy = await PatientAsync();
+        using RawClient client = await proxy.ConnectAsync();
         await client.TrySendAsync(string.Concat(Enumerable.Repeat("\r\n", 100_000)) + "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
-        HttpMessage? answer = await client.ResponseOrCloseAsync();
-        Assert.True(answer is null or { Status: 400 or 431 or 200 }, answer?.ToString());
+        Assert.Equal(400, (await client.ResponseAsync()).Status);
         await fixture.StillServesAsync();
     }
 
@@ -145,8 +145,7 @@ public sealed class LimitTests(WireFixture fixture) : IClassFixture<WireFixture>
         await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(fixture.Backend.Port, "request_headers_timeout: 2s"));
         using RawClient client = await proxy.ConnectAsync();
         await client.SendAsync("GET /a HTTP/1.1\r\nHost: x\r\nX-Slow: ");
-        HttpMessage? answer = await client.ResponseOrCloseAsync();
-        Assert.True(answer is null or { Status: 408 }, answer?.ToString());
+        Assert.Equal(408, (await client.ResponseAsync()).Status);
         Assert.Equal("", await client.RestAsync());
         using RawClient next = await proxy.ConnectAsync();
         Assert.Equal(200, (await next.ExchangeAsync("GET /a HTTP/1.1\r\nHost: x\r\n\r\n")).Status);

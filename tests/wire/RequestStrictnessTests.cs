@@ -14,7 +14,7 @@ public sealed class RequestStrictnessTests(WireFixture fixture) : IClassFixture<
 
     private const string Chunked = Post + "Transfer-Encoding: chunked\r\n\r\n";
 
-    /// <summary>Refused before anything is forwarded: 400-class answer, then the connection ends.</summary>
+    /// <summary>Refused before anything is forwarded with 400, or what <see cref="Refusal"/> says; then the connection ends.</summary>
     public static TheoryData<string, string> Heads => new()
     {
         // Length and coding together, lengths repeated or odd (attack class 1).
@@ -142,7 +142,18 @@ public sealed class RequestStrictnessTests(WireFixture fixture) : IClassFixture<
         { "NUL in a trailer", Chunked + "4\r\nabcd\r\n0\r\nX: a\0b\r\n\r\n" },
     };
 
-    /// <summary>Unusual and legal, or left to us: refuse, or forward exactly one message that everybody reads alike.</summary>
+    // A coding we lack is 501 (RFC 9112 6.1), a version we lack 505 (RFC 9110 15.6.6); everything else is malformed.
+    private static int Refusal(string row) => row switch
+    {
+        "TE then CL" or "TE then CL 0" or "TE VT chunked" or "TE chunked NUL" or "TE VT colon" => 400,
+        "version 1" or "version 1.10" => 400,
+        "no target" or "no version" or "nearly an HTTP/2 preface" => 505,
+        _ when row.StartsWith("TE ", StringComparison.Ordinal) => 501,
+        _ when row.StartsWith("version ", StringComparison.Ordinal) => 505,
+        _ => 400,
+    };
+
+    /// <summary>Unusual and legal, or left to us: refused as <see cref="Said"/> says, or forwarded as one message that everybody reads alike.</summary>
     public static TheoryData<string, string> Alike => new()
     {
         { "TE CHUNKED", Post + "Transfer-Encoding: CHUNKED\r\n\r\n4\r\nabcd\r\n0\r\n\r\n" },
@@ -174,6 +185,18 @@ public sealed class RequestStrictnessTests(WireFixture fixture) : IClassFixture<
         { "TRACE", "TRACE /row HTTP/1.1\r\nHost: x\r\n\r\n" },
     };
 
+    // Answers to the row and to the marked request behind it; the first refusal of a malformed one is the last.
+    private static string Said(string row) => row switch
+    {
+        "8-bit target" or "fragment in the target" or "empty Host" or "user in Host" or "lower-case method" => "400",
+        "size of 16 digits, small" or "long extension" => "400",
+        "version 1.2" => "505",
+        // No route takes it, and its connection is one it alone may use.
+        "CONNECT" => "404",
+        "OPTIONS *" => "404 200",
+        _ => "200 200",
+    };
+
     [Theory]
     [MemberData(nameof(Heads))]
     public async Task An_ambiguous_head_is_refused_and_the_connection_ends(string row, string bytes)
@@ -183,7 +206,7 @@ public sealed class RequestStrictnessTests(WireFixture fixture) : IClassFixture<
         await client.TrySendAsync(bytes + Marker);
         HttpMessage? answer = await client.ResponseOrCloseAsync();
 
-        Assert.True(answer is { Status: 400 or 405 or 426 or 501 or 505 }, $"{row}: {answer?.ToString() ?? "closed without an answer"}");
+        Assert.True(answer?.Status == Refusal(row), $"{row}: {answer?.ToString() ?? "closed without an answer"}");
         Assert.Equal("", await client.RestAsync());
         (int strictAfter, int sloppyAfter, string? fault) = await fixture.Backend.Witness.CountAsync();
         Assert.Equal((strict, sloppy, null), (strictAfter, sloppyAfter, fault));
@@ -200,7 +223,7 @@ public sealed class RequestStrictnessTests(WireFixture fixture) : IClassFixture<
         await client.TrySendAsync(bytes + Marker);
         HttpMessage? answer = await client.ResponseOrCloseAsync();
 
-        Assert.True(answer is null or { Status: >= 400 and < 600 }, $"{row}: {answer}");
+        Assert.True(answer is { Status: 400 }, $"{row}: {answer?.ToString() ?? "closed without an answer"}");
         Assert.Equal("", await client.RestAsync());
         Assert.Empty(witness.Requests);
         Assert.All(witness.Connections, c => Assert.DoesNotContain("marker", Encoding.Latin1.GetString(c.Received)));
@@ -213,12 +236,12 @@ public sealed class RequestStrictnessTests(WireFixture fixture) : IClassFixture<
         (int strict, int sloppy, _) = await fixture.Backend.Witness.CountAsync();
         using RawClient client = await fixture.Proxy.ConnectAsync();
         await client.TrySendAsync(bytes + Marker);
-        int served = 0;
+        var said = new List<int>();
         string method = bytes.Split(' ')[0];
         while (await client.ResponseOrCloseAsync(method) is { } answer)
         {
             method = "GET";
-            if (answer.Status == 200) served++;
+            said.Add(answer.Status);
             if (answer.Text.Contains("\nX-Marker: yes\n", StringComparison.Ordinal))
             {
                 Assert.StartsWith("GET /marker HTTP/1.1\n", answer.Text);
@@ -228,6 +251,8 @@ public sealed class RequestStrictnessTests(WireFixture fixture) : IClassFixture<
 
         (int strictAfter, int sloppyAfter, string? fault) = await fixture.Backend.Witness.CountAsync();
         Assert.Null(fault);
+        Assert.Equal(Said(row), string.Join(' ', said));
+        int served = said.Count(s => s == 200);
         Assert.True(strictAfter - strict == served && sloppyAfter - sloppy == served, $"{row}: answered {served}, strict {strictAfter - strict}, sloppy {sloppyAfter - sloppy}");
         await fixture.StillServesAsync();
     }
@@ -243,7 +268,7 @@ public sealed class RequestStrictnessTests(WireFixture fixture) : IClassFixture<
             using RawClient client = await fixture.Proxy.ConnectAsync();
             HttpMessage answer = await client.ExchangeAsync($"GET {path} HTTP/1.1\r\nHost: x\r\nX-Byte: a{c}b\r\n\r\n");
             if (c < ' ' && c != '\t' || b == 127) Assert.True(answer.Status == 400, $"byte {b:x2}: {answer.Status}");
-            else Assert.True(answer.Status == 400 && b >= 128 || fixture.Backend.Seen(path).Single().Header("X-Byte") == $"a{c}b", $"byte {b:x2}");
+            else Assert.True(answer.Status == 200 && fixture.Backend.Seen(path).Single().Header("X-Byte") == $"a{c}b", $"byte {b:x2}");
         }
     }
 

@@ -95,15 +95,11 @@ public sealed class ResponseStrictnessTests(WireFixture fixture) : IClassFixture
     {
         using RawClient client = await fixture.Proxy.ConnectAsync();
         await client.SendAsync($"GET {fixture.Backend.Answer(bytes)} HTTP/1.1\r\nHost: x\r\n\r\n");
-        try
-        {
-            HttpMessage? answer = await client.ResponseOrCloseAsync();
-            Assert.True(answer is null or { Status: 502 }, $"{row}: {answer}");
-        }
-        catch (HttpFormatException)
-        {
-            // Cut short, and the client can tell.
-        }
+        // What there is of it, head first, and then the end: no answer of our own can take the place of one that began (Envoy).
+        HttpMessage head = (await client.Reader.HeadAsync())!;
+        Assert.Equal((200, "chunked"), (head.Status, head.Header("transfer-encoding")));
+        string rest = await client.RestAsync();
+        Assert.Equal((row, row.Contains("trailer", StringComparison.Ordinal) || row.StartsWith("LF after the last", StringComparison.Ordinal) || row.StartsWith("no CRLF", StringComparison.Ordinal) ? "2\r\nok\r\n" : ""), (row, rest));
         await fixture.StillServesAsync();
     }
 
@@ -181,17 +177,19 @@ public sealed class ResponseStrictnessTests(WireFixture fixture) : IClassFixture
     }
 
     [Theory]
-    [InlineData("HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok")]
-    [InlineData("HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok")]
-    [InlineData("HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok")]
-    [InlineData("HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\nok")]
-    [InlineData("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok")]
-    [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: CHUNKED\r\n\r\n2;x=y\r\nok\r\n0\r\n\r\n")]
-    public async Task Careless_but_harmless_answers_are_repaired_or_refused(string bytes)
+    [InlineData("HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", 200)]
+    [InlineData("HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok", 200)]
+    [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: CHUNKED\r\n\r\n2;x=y\r\nok\r\n0\r\n\r\n", 200)]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok", 502)]
+    [InlineData("HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\nok", 502)]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", 502)]
+    public async Task A_careless_answer_is_repaired_where_it_has_one_meaning_and_refused_where_readers_differ(string bytes, int status)
     {
         using RawClient client = await fixture.Proxy.ConnectAsync();
         HttpMessage answer = await client.ExchangeAsync($"GET {fixture.Backend.Answer(bytes)} HTTP/1.1\r\nHost: x\r\n\r\n");
-        Assert.True(answer is { Status: 200, Text: "ok" } or { Status: 502 }, answer.ToString());
+        Assert.Equal(status, answer.Status);
+        if (status == 200) Assert.Equal("ok", answer.Text);
+        else Assert.StartsWith("NARU-U502", answer.Header("x-naru-reason"));
         await fixture.StillServesAsync();
     }
 

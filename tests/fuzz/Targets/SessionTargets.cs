@@ -156,17 +156,22 @@ internal sealed class Http1ConnectionTarget : SessionTarget
     private static (List<HttpMessage> Requests, bool Understood) Requests(byte[] input)
     {
         var requests = new List<HttpMessage>();
-        using var stream = new MemoryStream(input);
-        var reader = new HttpReader(memory => new ValueTask<int>(stream.Read(memory.Span)));
         try
         {
-            while (reader.RequestAsync().AsTask().GetAwaiter().GetResult() is { } request)
+            for (int at = 0; ;)
             {
+                // One empty line before a request is passed over (RFC 9112 2.2); by itself it is a request that does not come.
+                bool blank = input.AsSpan(at).StartsWith("\r\n"u8);
+                if (blank) at += 2;
+                if (at == input.Length) return (requests, !blank);
+                using var stream = new MemoryStream(input, at, input.Length - at);
+                var reader = new HttpReader(memory => new ValueTask<int>(stream.Read(memory.Span)));
+                if (reader.RequestAsync().AsTask().GetAwaiter().GetResult() is not { } request) return (requests, true);
                 // The reader does not look at targets.
                 if (request.Target.Length == 0) return (requests, false);
                 requests.Add(request);
+                at += (int)stream.Position - reader.Buffered;
             }
-            return (requests, true);
         }
         catch (Exception e) when (e is HttpFormatException or IndexOutOfRangeException)
         {
@@ -183,6 +188,8 @@ internal sealed class Http1ConnectionTarget : SessionTarget
         while (true)
         {
             string method = answers < asked.Count ? asked[answers].Method : "GET";
+            // A head that is refused before it is understood is nobody's: the refusal has a body whatever word stood first, and is the last.
+            if (method == "HEAD" && RefusesAtEnd(received.AsSpan((int)stream.Position - reader.Buffered))) return answers + 1;
             HttpMessage? answer;
             try
             {
@@ -197,6 +204,13 @@ internal sealed class Http1ConnectionTarget : SessionTarget
             if (answer is null) return answers;
             if (answer.Status >= 200) answers++;
         }
+    }
+
+    private static bool RefusesAtEnd(ReadOnlySpan<byte> received)
+    {
+        string rest = Text(received);
+        return rest.StartsWith("HTTP/1.1 400 ", StringComparison.Ordinal) && rest.Contains("\r\nconnection: close\r\n", StringComparison.Ordinal)
+            && rest.EndsWith("\r\n\r\nBad Request", StringComparison.Ordinal);
     }
 }
 

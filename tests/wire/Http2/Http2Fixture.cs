@@ -23,6 +23,12 @@ public class Http2Fixture : IAsyncLifetime
     /// <summary>In front of <see cref="Http2"/>.</summary>
     public ProxyProcess ToHttp2 { get; private set; } = null!;
 
+    /// <summary>In front of <see cref="Http1"/>, and slow to close on clients that still send.</summary>
+    public async Task<ProxyProcess> PatientAsync() =>
+        _patient ??= await ProxyProcess.StartAsync(Bootstraps.One(Http1.Port, Manager + "\ndelayed_close_timeout: 30s", route: "timeout: 0s"));
+
+    private ProxyProcess? _patient;
+
     // Everything that a mix of versions needs.
     private const string Manager = "upgrade_configs: [{ upgrade_type: websocket }]\nhttp_protocol_options: { accept_http_10: true }";
 
@@ -38,6 +44,7 @@ public class Http2Fixture : IAsyncLifetime
     {
         await ToHttp1.DisposeAsync();
         await ToHttp2.DisposeAsync();
+        if (_patient is not null) await _patient.DisposeAsync();
         await Http1.DisposeAsync();
         await Http2.DisposeAsync();
         GC.SuppressFinalize(this);

@@ -116,7 +116,7 @@ internal abstract partial class Http2Session
     /// <summary>Looks whether the peer owes the rest of something.</summary>
     protected void NoteUnfinished()
     {
-        bool open = !_settingsSeen || _blockStream != 0 || (_dataLeft > 0 || _padLeft > 0 ? _dataStream is null or { IsReset: true } : _in is { IsEmpty: false });
+        bool open = !_settingsSeen || _blockStream != 0 || (_dataLeft > 0 || _padLeft > 0 ? DataStream is null : _in is { IsEmpty: false });
         if (!open) UnitDue = TimerNode.Never;
         if (!open || UnitDue != TimerNode.Never || UnitMs <= 0) return;
         UnitDue = Worker.Now + UnitMs;
@@ -274,12 +274,17 @@ internal abstract partial class Http2Session
         return true;
     }
 
+    // Whose content the frame under way is. Streams are pooled: one that ended before its frame may carry another message by now, on another
+    // connection and under the same number even.
+    private Http2Stream? DataStream =>
+        _dataStream is { IsReset: false } stream && ReferenceEquals(stream.Session, this) && stream.Id == _dataStreamId ? stream : null;
+
     private bool TakeData(IoBuffer b)
     {
         int take = Math.Min(_dataLeft, b.Count);
         if (take > 0)
         {
-            if (_dataStream is { IsReset: false } stream && ReferenceEquals(stream.Session, this) && stream.Id == _dataStreamId)
+            if (DataStream is { } stream)
             {
                 if (stream.Expected >= 0 && stream.Expected < take)
                 {
@@ -314,9 +319,9 @@ internal abstract partial class Http2Session
 
     private bool EndData()
     {
-        Http2Stream? stream = _dataStream;
+        Http2Stream? stream = DataStream;
         _dataStream = null;
-        if (!_dataEnd || stream is null || stream.IsReset || stream.Id != _dataStreamId) return true;
+        if (!_dataEnd || stream is null) return true;
         _dataEnd = false;
         return EndOf(stream);
     }
