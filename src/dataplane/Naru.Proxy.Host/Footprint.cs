@@ -15,6 +15,17 @@ internal static partial class Footprint
     private static long s_allocatedThen;
     private static long s_heapThen;
 
+    // Of a peak that has gone the garbage stays, since nothing is allocated that would have it collected. So it is looked at when little was
+    // allocated for an interval; when that frees little, the memory is in use, and the next look comes later.
+    private const long Quiet = 1 << 20;
+    private const long WorthLooking = 16 << 20;
+    private const long LeastWaitMs = 20_000;
+    private const long MostWaitMs = 3_600_000;
+    private static long s_heapAtStart;
+    private static long s_allocatedAtTick;
+    private static long s_waitMs = LeastWaitMs;
+    private static long s_nextLook;
+
     /// <summary>Collects everything, compacts, and drops clean file pages. Costs a few milliseconds; called when the process has just become
     /// LIVE, and once more when that has settled.
     /// Under the JIT it does nothing: there the pages hold code that is still being compiled.</summary>
@@ -22,7 +33,7 @@ internal static partial class Footprint
     {
         if (RuntimeFeature.IsDynamicCodeSupported) return;
         GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
-        s_heapThen = GC.GetTotalMemory(false);
+        s_heapThen = s_heapAtStart = GC.GetTotalMemory(false);
         Interlocked.Exchange(ref s_allocatedThen, GC.GetTotalAllocatedBytes());
         try
         {
@@ -49,6 +60,7 @@ internal static partial class Footprint
             while (await timer.WaitForNextTickAsync(stop).ConfigureAwait(false))
             {
                 Settle();
+                GiveBackPeak();
                 heap.Look(connections());
             }
         }
@@ -70,6 +82,19 @@ internal static partial class Footprint
         if (GC.GetTotalMemory(false) <= 2 * s_heapThen) return;
         GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
         s_heapThen = GC.GetTotalMemory(false);
+    }
+
+    private static void GiveBackPeak()
+    {
+        if (RuntimeFeature.IsDynamicCodeSupported) return;
+        long allocated = GC.GetTotalAllocatedBytes(), heap = GC.GetTotalMemory(false);
+        bool isQuiet = allocated - s_allocatedAtTick < Quiet;
+        s_allocatedAtTick = allocated;
+        if (!isQuiet || heap < s_heapAtStart + WorthLooking || Environment.TickCount64 < s_nextLook) return;
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        s_heapThen = GC.GetTotalMemory(false);
+        s_waitMs = s_heapThen < heap / 4 * 3 ? LeastWaitMs : Math.Min(2 * s_waitMs, MostWaitMs);
+        s_nextLook = Environment.TickCount64 + s_waitMs;
     }
 
     // A private file mapping that cannot be written and holds no anonymous page is the file itself: dropping its pages loses nothing, and

@@ -169,7 +169,7 @@ internal static class Values
             Scope headerAt = at.In("header", header);
             string name = header.Key.ToLowerInvariant();
             if (!HeaderName(headerAt, "key", name)) continue;
-            if (name[0] == ':' || name == "host")
+            if (name is ":path" or ":method" or ":scheme" or ":authority" or "host")
             {
                 headerAt.Error("key", "NARU-C108", $"\"{header.Key}\" cannot be changed here", "use prefix_rewrite, regex_rewrite or host_rewrite_literal");
                 continue;

@@ -375,6 +375,11 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
         if (Dead || (!x.IsTunnelled && (PeerEnded || LayerEnded()))) x.GiveUp(AbortReason.DownstreamGone);
     }
 
+    public override void GiveUp()
+    {
+        if (_phase == Phase.Exchange && _exchange is { Abort: AbortReason.None } x) x.GiveUp(AbortReason.DownstreamGone);
+    }
+
     /// <summary>An idle connection ends when it stays idle for the drain timeout; a client about to use it must not lose its request.
     /// Busy ones end with their answer, which says so.</summary>
     public override void Drain()

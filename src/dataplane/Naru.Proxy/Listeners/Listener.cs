@@ -155,11 +155,12 @@ internal sealed class Listener
     }
 
     /// <summary>On the worker: a connection is here whose chain is known.</summary>
-    public void Serve(in Arrival arrival)
+    public ListenerConnection Serve(in Arrival arrival)
     {
         ListenerConnection connection = arrival.Chain!.Serve(arrival);
         Add(connection, arrival.Worker);
         connection.Start();
+        return connection;
     }
 
     private void Add(ListenerConnection connection, Worker worker)

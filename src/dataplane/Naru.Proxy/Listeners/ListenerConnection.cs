@@ -77,6 +77,9 @@ internal abstract class ListenerConnection : SecureSocket
     /// <summary>Starts serving: the first thing called after it was made.</summary>
     public abstract void Start();
 
+    /// <summary>Its other end is gone, where the socket cannot say so: what is under way is given up.</summary>
+    public virtual void GiveUp() { }
+
     /// <summary>The listener drains: an idle connection ends soon, a busy one with what it does.</summary>
     public abstract void Drain();
 

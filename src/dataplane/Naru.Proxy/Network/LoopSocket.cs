@@ -7,6 +7,8 @@ namespace Naru.Proxy.Network;
 
 internal sealed class LoopSocket : TcpSocket
 {
+    private ListenerConnection? _inner;
+
     private LoopSocket(Worker worker) : base(worker) { }
 
     /// <summary>Null where the system gives no sockets. The other end is served on the same worker when this turn is over.</summary>
@@ -21,7 +23,7 @@ internal sealed class LoopSocket : TcpSocket
         var socket = new LoopSocket(worker) { Fd = pair[0] };
         socket.Watch(writable: true);
         int other = pair[1];
-        worker.Post(w => listener.Serve(new Arrival(w, listener, chain, other, peer)));
+        worker.Post(w => socket._inner = listener.Serve(new Arrival(w, listener, chain, other, peer)));
         return socket;
     }
 
@@ -30,6 +32,15 @@ internal sealed class LoopSocket : TcpSocket
     {
         if (ms > 0) Worker.Timers.Set(Timer, Worker.Now + ms, Worker.Now);
         else TimerWheel.Stop(Timer);
+    }
+
+    /// <summary>Closes this end. The other one cannot tell that from the end of what this one had to say, and would wait for the rest of an
+    /// answer: where that was not all, it is told.</summary>
+    public void End(bool isWhole)
+    {
+        Close();
+        if (!isWhole) _inner?.GiveUp();
+        _inner = null;
     }
 
     public override void OnTimer(TimerNode timer) => Cancel();

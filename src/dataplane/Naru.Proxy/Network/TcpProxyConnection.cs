@@ -25,6 +25,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     private RelayLane? _downward;
     private IoBuffer? _behind;
     private bool _noted;
+    private bool _isWhole;
     private long _movedAt;
     private long _drainDue = TimerNode.Never;
 
@@ -57,7 +58,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
             }
             else if (_proxy.Http is { } http && cluster.Config.Protocol is UpstreamProtocol.Http2 or UpstreamProtocol.Auto ? await LoopAsync(http.Listener, http.Chain, cluster) : await ConnectAsync(slot, cluster))
             {
-                await RelayAsync();
+                _isWhole = await RelayAsync();
             }
         }
         catch (Exception e)
@@ -170,6 +171,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         return false;
     }
 
+    // True where both sides ended what they had to say.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool> RelayAsync()
     {
@@ -179,9 +181,8 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         IoBuffer? behind = _behind;
         _behind = null;
         ValueTask<bool> there = OneWayAsync(_upward, this, up, null);
-        await OneWayAsync(_downward, up, this, behind);
-        await there;
-        return true;
+        bool isWhole = await OneWayAsync(_downward, up, this, behind);
+        return await there && isWhole;
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
@@ -191,7 +192,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         {
             case RelayEnd.Ended:
                 to.ShutdownWrite();
-                break;
+                return true;
             case RelayEnd.SourceFailed:
                 Note(ReferenceEquals(from, this) ? ConnectionReasons.ClientReset : ConnectionReasons.UpstreamReset, Sys.Describe(from.Errno));
                 to.Reset();
@@ -203,7 +204,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
                 to.Close();
                 break;
         }
-        return true;
+        return false;
     }
 
     public void OnMoved(RelayLane lane, int bytes)
@@ -288,7 +289,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     {
         if (_behind is not null) Worker.Buffers.Return(_behind);
         _behind = null;
-        _loop?.Close();
+        _loop?.End(_isWhole);
         if (_up is { } up)
         {
             Left(up);
