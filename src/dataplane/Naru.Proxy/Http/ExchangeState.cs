@@ -73,9 +73,6 @@ internal struct FilterState()
     /// <summary>Those of the listener, from the moment its route is looked for; null for none.</summary>
     public FilterRun? Chain;
 
-    /// <summary>Those of the cluster that see the current try; null for none.</summary>
-    public FilterRun? Upstream;
-
     /// <summary>What one of them answered.</summary>
     public FilterAnswer? Answer;
 
@@ -111,6 +108,9 @@ internal struct Outcome()
     public string ReasonDetail = "";
     public ReadOnlyMemory<byte> LocalBody;
     public bool ResponseStarted;
+
+    /// <summary>A part of an interim head is out and its rest never will be: nothing can follow it.</summary>
+    public bool HeadTorn;
 
     /// <summary>Which entry of the log is being written.</summary>
     public LogMoment Moment;

@@ -42,7 +42,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         Begin();
         if (_record is { } record) record.Begin(this);
         Arm();
-        _ = ServeAsync();
+        Unawaited.Run(ServeAsync());
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]

@@ -44,7 +44,7 @@ internal static class Forwarder
         long[] stats = slot.Stats!.Shard(worker.Index);
         if (x.Abort != AbortReason.None)
         {
-            bool goesOn = await AbortedAsync(x, stats);
+            bool goesOn = await AbortedAsync(x);
             x.RequestBody.Forget();
             return goesOn;
         }
@@ -68,21 +68,22 @@ internal static class Forwarder
                 Host? host = cluster.IsDynamic ? await RequestHosts.PickAsync(x, cluster) : Pick(x, cluster);
                 if (host is null)
                 {
-                    if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
+                    if (x.Abort != AbortReason.None) return await AbortedAsync(x);
                     stats[ClusterStats.CxNoneHealthy]++;
                     return await EndAsync(x, Reasons.NoHealthyUpstream, cluster.WhyNone);
                 }
                 Attempt attempt = x.Try;
                 attempt.Begin(cluster, host);
                 AttemptEnd end = default;
+                bool isLast = true;
                 if (x.VirtualCluster is { } counted) counted.Shard(worker.Index)[VirtualClusterStats.RqTotal]++;
                 try
                 {
                     if (action is not null) RouteHeaders.ApplyToTry(x, action);
                     if (cluster.Filters is { } filters)
                     {
-                        (FilterVerdict verdict, _) = await x.BeginUpstreamFilters(filters.Default).RequestAsync(x, 0);
-                        if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
+                        (FilterVerdict verdict, _) = await attempt.BeginFilters(filters.Default).RequestAsync(x, 0);
+                        if (x.Abort != AbortReason.None) return await AbortedAsync(x);
                         if (verdict == FilterVerdict.Answer) return await FilterAnsweredAsync(x);
                         KeepBody(x);
                     }
@@ -99,13 +100,14 @@ internal static class Forwarder
                         }
                         end = end with { Kind = AttemptKind.Replaced };
                     }
+                    isLast = x.Abort != AbortReason.None || !MayFollow(x, cluster, end, resent);
                 }
                 finally
                 {
-                    await attempt.FinishAsync(end.Kind == AttemptKind.Replaced ? AnswerUse.Dropped : AnswerUse.Cut);
+                    await attempt.FinishAsync(end.Kind == AttemptKind.Replaced ? AnswerUse.Dropped : AnswerUse.Cut, isLast);
                     x.Deadlines.Try = TimerNode.Never;
                 }
-                if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
+                if (x.Abort != AbortReason.None) return await AbortedAsync(x);
                 // While its request was being stopped, more of the body may have gone than is kept.
                 if (end.Kind == AttemptKind.Replaced && !x.CanReplay) return await EndAsync(x, Reasons.UpstreamReset);
 
@@ -126,7 +128,7 @@ internal static class Forwarder
                     x.Tried.Add(host);
                     // The first retry goes at once where another endpoint can take it; further ones back off.
                     if (x.Retried > 1 || cluster.Choices < 2) await Delay.RunAsync(x, Retries.BackOff(x.Retry!, x.Retried, worker));
-                    if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
+                    if (x.Abort != AbortReason.None) return await AbortedAsync(x);
                 }
                 else
                 {
@@ -149,10 +151,13 @@ internal static class Forwarder
     // endpoint closed it as we reached for it, and what the endpoint did not process. A policy that asks for a retry goes first.
     private static bool IsUnseen(Exchange x, Cluster cluster, in AttemptEnd end, int resent) => end.Kind switch
     {
-        AttemptKind.Reset or AttemptKind.Malformed when end.Reused => resent < (end.RequestSent ? 1 : MostResends) && Retries.MayResend(x, end) && !Retries.WouldFollow(x, cluster, end),
+        AttemptKind.Reset or AttemptKind.Malformed when end.Reused => resent < (end.RequestBegun ? 1 : MostResends) && Retries.MayResend(x, end) && !Retries.WouldFollow(x, cluster, end),
         AttemptKind.Refused => resent == 0 && Retries.MayResend(x, end) && !Retries.Asks(x, end),
         _ => false,
     };
+
+    private static bool MayFollow(Exchange x, Cluster cluster, in AttemptEnd end, int resent) =>
+        end.Kind is AttemptKind.Replaced or AttemptKind.Moved || IsUnseen(x, cluster, end, resent) || Retries.WouldFollow(x, cluster, end);
 
     // Once a try. What a breaker turned away, or a client gave up, says nothing of the endpoint; nor does a pooled connection that was
     // closed as we reached for it.
@@ -231,7 +236,7 @@ internal static class Forwarder
         switch (result)
         {
             case PumpResult.Done:
-                attempt.State.RequestSent = true;
+                attempt.State.RequestComplete = true;
                 RequestEnded(x);
                 StartTry(x);
                 Mirrors.BodyCame(x);
@@ -269,41 +274,19 @@ internal static class Forwarder
         _ => Reasons.UpstreamReset,
     };
 
-    private static ValueTask<bool> AbortedAsync(Exchange x, long[] stats)
+    private static ValueTask<bool> AbortedAsync(Exchange x)
     {
-        long[] http = x.Manager.Stats.Shard(x.Worker.Index);
-        switch (x.Abort)
-        {
-            case AbortReason.RouteTimeout:
-                stats[ClusterStats.RqTimeout]++;
-                if (x.VirtualCluster is { } counted) counted.Shard(x.Worker.Index)[VirtualClusterStats.RqTimeout]++;
-                return EndAsync(x, RequestLimits.Answer(x, Reasons.RouteTimeout), $"{x.TimeoutMs} ms");
-            case AbortReason.StreamIdle:
-                http[HttpStats.RqIdleTimeout]++;
-                return EndAsync(x, x.RequestBody.Done ? Reasons.StreamIdleUpstream : Reasons.StreamIdle);
-            case AbortReason.RequestTimeout:
-                http[HttpStats.RqTimeout]++;
-                return EndAsync(x, Reasons.RequestTimeout);
-            case AbortReason.MaxDuration:
-                http[HttpStats.RqMaxDuration]++;
-                return EndAsync(x, x.RequestBody.Done ? Reasons.MaxDurationUpstream : Reasons.MaxDuration);
-            case AbortReason.DownstreamBroken:
-                return EndAsync(x, Reasons.BadBody);
-            case AbortReason.FilterAnswered:
-                x.Abort = AbortReason.None;
-                return FilterAnsweredAsync(x);
-            default:
-                x.NoteDownstreamGone();
-                http[HttpStats.CxDestroyRemoteActiveRq]++;
-                return ValueTask.FromResult(false);
-        }
+        if (x.Abort != AbortReason.FilterAnswered)
+            return Aborts.Reason(x, out string detail) is { } reason ? EndAsync(x, reason, detail) : ValueTask.FromResult(false);
+        x.Abort = AbortReason.None;
+        return FilterAnsweredAsync(x);
     }
 
     // A filter answered that saw the body, or one of the cluster's (Envoy: the chain's see that answer, the cluster's do not).
     private static ValueTask<bool> FilterAnsweredAsync(Exchange x)
     {
         FilterAnswer answer = x.FilterAnswer!;
-        if (x.ResponseStarted) return EndAsync(x, answer.Reason);
+        if (!x.MayAnswer) return EndAsync(x, answer.Reason);
         if (x.RequestBodyBuffered) PassBody(x);
         CountOwnAnswer(x, answer.Reason.Status);
         return LocalReply.SendAsync(x, answer);
@@ -313,11 +296,9 @@ internal static class Forwarder
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> EndAsync(Exchange x, Reason reason, string detail = "")
     {
-        if (x.ResponseStarted)
+        if (!x.MayAnswer)
         {
-            LocalReply.Because(x, reason, detail);
-            x.Details = reason.Details.Replace("before_response_started", "after_response_started", StringComparison.Ordinal);
-            x.CutDownstream();
+            Aborts.Cut(x, reason, detail);
             return false;
         }
         // What is refused before it went anywhere was not read.
@@ -366,17 +347,18 @@ internal sealed class Delay : ITimerOwner
 {
     private PoolWaiter? _waiter;
 
-    /// <summary>False when the exchange was given up.</summary>
+    /// <summary>False when the exchange, or the try, was given up.</summary>
     /// <param name="x">The exchange.</param>
     /// <param name="ms">How long.</param>
+    /// <param name="of">The try that waits; null for the exchange.</param>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public static async ValueTask<bool> RunAsync(Exchange x, long ms)
+    public static async ValueTask<bool> RunAsync(Exchange x, long ms, Attempt? of = null)
     {
         if (ms <= 0) return x.Abort == AbortReason.None;
         var delay = new Delay();
         var timer = new TimerNode(delay);
         x.Worker.Timers.Set(timer, x.Worker.Now + ms, x.Worker.Now);
-        bool goesOn = await x.WaitAsync(new PoolWaiter(waiter => delay._waiter = waiter));
+        bool goesOn = await x.WaitAsync(new PoolWaiter(waiter => delay._waiter = waiter) { Of = of });
         x.Worker.Timers.Remove(timer);
         return goesOn;
     }

@@ -35,7 +35,7 @@ internal static class Retries
 
     /// <summary>Whether a request that rode on a connection which had died before may go out anew, unasked: it was not sent, or may be
     /// repeated by its method (RFC 9110 9.2.2, RFC 9112 9.3.1).</summary>
-    public static bool MayResend(Exchange x, in AttemptEnd end) => x.CanReplay && (x.IsIdempotent || !end.RequestSent);
+    public static bool MayResend(Exchange x, in AttemptEnd end) => x.CanReplay && (x.IsIdempotent || !end.RequestBegun);
 
     /// <summary>What a retry picks from: not those that were tried, where the policy says so (Envoy: retry_host_predicate,
     /// retry_priority).</summary>
@@ -98,7 +98,7 @@ internal static class Retries
         return end.Kind switch
         {
             AttemptKind.ConnectFailed or AttemptKind.TlsFailed or AttemptKind.ConnectTimedOut => (on & (NoAnswer | RetryOn.ConnectFailure | RetryOn.ResetBeforeRequest)) != 0,
-            AttemptKind.Reset or AttemptKind.RemoteReset or AttemptKind.TimedOut or AttemptKind.Malformed => (on & NoAnswer) != 0 || (!end.RequestSent && (on & RetryOn.ResetBeforeRequest) != 0),
+            AttemptKind.Reset or AttemptKind.RemoteReset or AttemptKind.TimedOut or AttemptKind.Malformed => (on & NoAnswer) != 0 || (!end.RequestBegun && (on & RetryOn.ResetBeforeRequest) != 0),
             AttemptKind.Refused => (on & (NoAnswer | RetryOn.RefusedStream)) != 0,
             // What a breaker turned away is not to be asked again at once.
             _ => false,
