@@ -32,8 +32,12 @@ public sealed class AttemptTests : IDisposable
         return File.ReadAllText(log);
     }
 
+    private const string Handshake = "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
     private const string Where =
-        "%UPSTREAM_LOCAL_ADDRESS% %UPSTREAM_LOCAL_PORT% %UPSTREAM_REMOTE_ADDRESS% %UPSTREAM_REMOTE_PORT% %UPSTREAM_HOST% %UPSTREAM_CLUSTER% %UPSTREAM_PROTOCOL%";
+        "%UPSTREAM_LOCAL_ADDRESS% %UPSTREAM_LOCAL_PORT% %UPSTREAM_REMOTE_ADDRESS% %UPSTREAM_REMOTE_PORT% %UPSTREAM_HOST% "
+        + "%UPSTREAM_CLUSTER% %UPSTREAM_PROTOCOL%";
 
     [Theory]
     [InlineData("keeps")]
@@ -108,11 +112,12 @@ public sealed class AttemptTests : IDisposable
               route: { cluster: backend{{(connects ? ", upgrade_configs: [{ upgrade_type: CONNECT, connect_config: {} }]" : "")}} }
             """;
         string manager = $"upgrade_configs: [{{ upgrade_type: {(connects ? "CONNECT" : "websocket")} }}]\n{Logging(Where)}";
-        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.Many(routes, [new TestCluster("backend", [witness.Port])], manager), s_oneWorker);
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(
+            Bootstraps.Many(routes, [new TestCluster("backend", [witness.Port])], manager), s_oneWorker);
         using (RawClient client = await proxy.ConnectAsync())
         {
             await client.SendAsync(connects ? "CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n"
-                : "GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+                : $"GET /a HTTP/1.1\r\n{Handshake}");
             Assert.Equal(connects ? 200 : 101, (await client.ResponseAsync(connects ? "CONNECT" : "GET")).Status);
             Assert.Equal("hello", await client.TextAsync(5));
         }
@@ -159,7 +164,8 @@ public sealed class AttemptTests : IDisposable
             });
             var piece = new byte[4096];
             _ = await tls.ReadAsync(piece);
-            await tls.WriteAsync(Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\n{(closes ? "Connection: close\r\n" : "")}Content-Length: 0\r\n\r\n"));
+            string close = closes ? "Connection: close\r\n" : "";
+            await tls.WriteAsync(Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\n{close}Content-Length: 0\r\n\r\n"));
             try
             {
                 while (await tls.ReadAsync(piece) > 0) { }
@@ -213,8 +219,10 @@ public sealed class AttemptTests : IDisposable
             for (int i = 0; i < 8; i++) await c.SendAsync(hint);
             await c.Reader.RestAsync();
         });
-        string bootstrap = Bootstraps.One(witness.Port, Logging("%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%"), "timeout: 0.3s").Replace(
-            "    filter_chains:", "    socket_options: [{ level: 1, name: 7, int_value: 4096, state: STATE_PREBIND }]\n    filter_chains:", StringComparison.Ordinal);
+        const string Chains = "    filter_chains:";
+        const string SmallBuffers = "    socket_options: [{ level: 1, name: 7, int_value: 4096, state: STATE_PREBIND }]\n";
+        string logs = Logging("%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%");
+        string bootstrap = Bootstraps.One(witness.Port, logs, "timeout: 0.3s").Replace(Chains, SmallBuffers + Chains, StringComparison.Ordinal);
         await using ProxyProcess proxy = await ProxyProcess.StartAsync(bootstrap, s_oneWorker);
         IReadOnlyDictionary<string, long> before = await proxy.LedgerAsync();
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
@@ -250,12 +258,13 @@ public sealed class AttemptTests : IDisposable
         });
         await using ProxyProcess proxy = await ProxyProcess.StartAsync(
             Bootstraps.One(backend.Port, "upgrade_configs: [{ upgrade_type: websocket }]", cluster: Bootstraps.Http2Cluster), s_oneWorker);
-        string request = $"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        string request = $"GET {path} HTTP/1.1\r\n{Handshake}";
         using RawClient one = await proxy.ConnectAsync();
         using RawClient two = await proxy.ConnectAsync();
         foreach (RawClient client in new[] { one, two }) await client.SendAsync(request);
         await Waiting.UntilAsync(
-            async () => await proxy.StatAsync("cluster.backend.upstream_rq_pending_total") == 2 && await proxy.StatAsync("cluster.backend.upstream_rq_pending_active") == 0,
+            async () => await proxy.StatAsync("cluster.backend.upstream_rq_pending_total") == 2
+                && await proxy.StatAsync("cluster.backend.upstream_rq_pending_active") == 0,
             "both to have a connection");
         both.Set();
         foreach (RawClient client in new[] { one, two })

@@ -160,7 +160,8 @@ internal static class Delivery
     {
         int status = head.Status;
         bool forward = status == 100 ? x.Manager.Config.Proxy100Continue && x.Framing.Expect100 && !x.Continued : x.Head.Minor == 1;
-        if (!forward) return true;
+        // Of tries that run at once nobody knows yet whose answer it will be.
+        if (!forward || x.Race is { IsContested: true }) return true;
         if (status == 100) x.Continued = true;
         IoBuffer o = x.Worker.Buffers.Rent();
         try

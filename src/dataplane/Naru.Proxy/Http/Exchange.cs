@@ -80,8 +80,8 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public IDownstream Down = null!;
     public ListenerConnection Connection = null!;
 
-    /// <summary>The try under way, or the last one.</summary>
-    public readonly Attempt Try;
+    /// <summary>The try under way, or the last one; of several at once the newest, until one of them has answered.</summary>
+    public Attempt Try;
 
     public HttpManager Manager = null!;
 
@@ -134,6 +134,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public RequestPriority Priority => _choice.Route?.Forward?.Config.Priority ?? RequestPriority.Default;
 
     public ref PoolWaiter? Waiter => ref _choice.Waiter;
+    public ref Race? Race => ref _choice.Race;
 
     public ref FilterRun? Filters => ref _filtering.Chain;
     public FilterRun? UpstreamFilters => Try.State.Filters;
@@ -173,6 +174,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ref long GrpcTimeoutMs => ref _limits.GrpcTimeoutMs;
     public ref Config.RetryPolicyConfig? Retry => ref _limits.Retry;
     public ref bool TimesOutWith204 => ref _limits.TimesOutWith204;
+    public ref bool Hedges => ref _limits.Hedges;
 
     public Host? Host => Try.State.Host;
     public Http1Head UpstreamHead => Try.Head;

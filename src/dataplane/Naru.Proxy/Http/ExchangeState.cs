@@ -65,6 +65,9 @@ internal struct RouteChoice
 
     /// <summary>Where it waits for a connection.</summary>
     public PoolWaiter? Waiter;
+
+    /// <summary>What decides between its tries, where there may be several at once.</summary>
+    public Race? Race;
 }
 
 /// <summary>The filters that see it.</summary>
@@ -142,4 +145,7 @@ internal struct Limits()
     public long GrpcTimeoutMs = -1;
     public RetryPolicyConfig? Retry;
     public bool TimesOutWith204;
+
+    /// <summary>A try that takes longer than its time gets another one beside it, and the better answer is taken.</summary>
+    public bool Hedges;
 }

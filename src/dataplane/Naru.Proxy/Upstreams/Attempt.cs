@@ -179,7 +179,7 @@ internal sealed class Attempt(Exchange x)
                 x.CancelDownstream();
             }
             await State.Pump;
-            requestDone = buffered || (x.RequestBody.Done && State.RequestComplete);
+            requestDone = buffered || State.RequestComplete;
         }
         finally
         {

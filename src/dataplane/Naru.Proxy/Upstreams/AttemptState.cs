@@ -63,6 +63,12 @@ internal struct AttemptState
     /// <summary>Its own time is up (Envoy: RetryPolicy.per_try_timeout).</summary>
     public bool TimedOut;
 
+    /// <summary>Another try was granted because of it, while it goes on.</summary>
+    public bool IsRetried;
+
+    /// <summary>Who watches endpoints was told how it ended.</summary>
+    public bool IsReported;
+
     /// <summary>Why there was no connection, in words.</summary>
     public byte[]? TransportFailure;
 

@@ -65,7 +65,8 @@ internal static class Connect
                 if (over && !waited) stats[ClusterStats.CxOverflow]++;
                 if (!full && !(shared && pool.Http2.IsConnecting)) return await OpenAsync(attempt, peer, wanted, stats);
                 waited = true;
-                var waiter = shared ? new PoolWaiter(pool.Http2.Wait) { Of = attempt, Peer = peer } : new PoolWaiter(pool.Wait) { Of = attempt };
+                var waiter = shared ? new PoolWaiter(pool.Http2.Wait) { Of = attempt, Peer = peer }
+                    : new PoolWaiter(pool.Wait) { Of = attempt };
                 if (!await x.WaitAsync(waiter)) return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);
                 if (pool.Retired) return new AttemptEnd(AttemptKind.Moved, RequestBegun: false);
                 if (waiter.Failure is not { } end) continue;

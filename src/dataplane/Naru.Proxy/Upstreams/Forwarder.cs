@@ -60,6 +60,7 @@ internal static class Forwarder
             int resent = 0;
             bool fresh = false;
             if (action is { Mirrors: { } mirrors }) Mirrors.Begin(x, mirrors);
+            if (x.Hedges) return await new Race(x, action!, cluster).RunAsync();
             while (true)
             {
                 // A cluster that was removed meanwhile serves to the end those who found it.
@@ -94,8 +95,7 @@ internal static class Forwarder
                         if (!Retries.Replaces(x, cluster, attempt.Answer))
                         {
                             bool goesOn = await Delivery.RunAsync(x, attempt);
-                            if (x.Retried > 0 && x.Status < 500) stats[ClusterStats.RqRetrySuccess]++;
-                            CountAnswer(x, slot, stats);
+                            CountAnswer(x, slot, stats, retried: x.Retried > 0);
                             return goesOn;
                         }
                         end = end with { Kind = AttemptKind.Replaced };
@@ -149,21 +149,21 @@ internal static class Forwarder
 
     // What the silent resend is for (docs/decisions/0008-silent-resend.md): a pooled connection that died before it said a word, because the
     // endpoint closed it as we reached for it, and what the endpoint did not process. A policy that asks for a retry goes first.
-    private static bool IsUnseen(Exchange x, Cluster cluster, in AttemptEnd end, int resent) => end.Kind switch
+    internal static bool IsUnseen(Exchange x, Cluster cluster, in AttemptEnd end, int resent) => end.Kind switch
     {
         AttemptKind.Reset or AttemptKind.Malformed when end.Reused => resent < (end.RequestBegun ? 1 : MostResends) && Retries.MayResend(x, end) && !Retries.WouldFollow(x, cluster, end),
         AttemptKind.Refused => resent == 0 && Retries.MayResend(x, end) && !Retries.Asks(x, end),
         _ => false,
     };
 
-    private static bool MayFollow(Exchange x, Cluster cluster, in AttemptEnd end, int resent) =>
+    internal static bool MayFollow(Exchange x, Cluster cluster, in AttemptEnd end, int resent) =>
         end.Kind is AttemptKind.Replaced or AttemptKind.Moved || IsUnseen(x, cluster, end, resent) || Retries.WouldFollow(x, cluster, end);
 
     // Once a try. What a breaker turned away, or a client gave up, says nothing of the endpoint; nor does a pooled connection that was
     // closed as we reached for it.
-    private static void Report(Exchange x, Host host, Attempt attempt, in AttemptEnd end)
+    internal static void Report(Exchange x, Host host, Attempt attempt, in AttemptEnd end)
     {
-        if (host.State.Listener is null) return;
+        if (host.State.Listener is null || attempt.State.IsReported) return;
         TryOutcome? outcome = end.Kind switch
         {
             AttemptKind.Answered => new TryOutcome(TryEnd.Answered, StatusOf(x, attempt.Answer)),
@@ -186,7 +186,7 @@ internal static class Forwarder
                 ? Telemetry.GrpcCodes.ToHttp(status) : 500;
     }
 
-    private static Host? Pick(Exchange x, Cluster cluster) =>
+    internal static Host? Pick(Exchange x, Cluster cluster) =>
         cluster.Balancer.Pick(x.Tried.Count > 0 && x.Retry is { } policy ? Retries.Elsewhere(x, policy) : new PickContext(x.Worker));
 
     private static void Prepare(Exchange x, ForwardAction action)
@@ -197,10 +197,12 @@ internal static class Forwarder
         if (longest > 0) x.Deadlines.Stream = worker.Now + longest;
         x.TimeoutMs = action.TimeoutMs;
         x.PerTryMs = action.PerTryMs;
+        x.Hedges = action.Hedges;
         x.Retry = action.Retry;
         x.GrpcTimeoutMs = -1;
         x.TimesOutWith204 = false;
         if (action.ReadsGrpcTimeout || x.Manager.LooksAtLimits) RequestLimits.Apply(x, action);
+        if (x.Hedges) MayHedge(x);
         RouteHeaders.ApplyToRequest(x, action);
         if (x.IsBodyHere) RequestEnded(x);
         else if (x.Manager.RequestMs > 0 && x.Deadlines.Request == TimerNode.Never) x.Deadlines.Request = worker.Now + x.Manager.RequestMs;
@@ -209,8 +211,16 @@ internal static class Forwarder
         if (x.IsDownstreamEnded && x.Abort == AbortReason.None) x.Abort = AbortReason.DownstreamGone;
     }
 
+    // Without a policy of retries nothing comes of a try whose time is over: it goes on. A tunnel has no second one beside it.
+    private static void MayHedge(Exchange x)
+    {
+        bool retries = x.Retry is { On: not RetryOn.None };
+        if (!retries) x.PerTryMs = 0;
+        x.Hedges = retries && x.PerTryMs > 0 && !x.IsUpgrade;
+    }
+
     // What a retry or a resend may want again.
-    private static void KeepBody(Exchange x)
+    internal static void KeepBody(Exchange x)
     {
         if (x.SpeaksHttp2 || x.IsIdempotent || x.Retry is not null) x.RequestBody.Keep();
     }
@@ -253,14 +263,14 @@ internal static class Forwarder
         }
     }
 
-    private static void Again(Exchange x)
+    internal static void Again(Exchange x)
     {
         x.UncancelDownstream();
         x.RequestBody.Rewind();
         x.Touch();
     }
 
-    private static Reason ReasonOf(Exchange x, in AttemptEnd end) => end.Kind switch
+    internal static Reason ReasonOf(Exchange x, in AttemptEnd end) => end.Kind switch
     {
         AttemptKind.ConnectFailed => Reasons.ConnectionFailed(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? [])),
         AttemptKind.TlsFailed => Reasons.TlsFailure(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? [])),
@@ -274,7 +284,7 @@ internal static class Forwarder
         _ => Reasons.UpstreamReset,
     };
 
-    private static ValueTask<bool> AbortedAsync(Exchange x)
+    internal static ValueTask<bool> AbortedAsync(Exchange x)
     {
         if (x.Abort != AbortReason.FilterAnswered)
             return Aborts.Reason(x, out string detail) is { } reason ? EndAsync(x, reason, detail) : ValueTask.FromResult(false);
@@ -283,7 +293,7 @@ internal static class Forwarder
     }
 
     // A filter answered that saw the body, or one of the cluster's (Envoy: the chain's see that answer, the cluster's do not).
-    private static ValueTask<bool> FilterAnsweredAsync(Exchange x)
+    internal static ValueTask<bool> FilterAnsweredAsync(Exchange x)
     {
         FilterAnswer answer = x.FilterAnswer!;
         if (!x.MayAnswer) return EndAsync(x, answer.Reason);
@@ -294,7 +304,7 @@ internal static class Forwarder
 
     // Our own answer, unless one is on its way already: then the only honest end is to cut it.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<bool> EndAsync(Exchange x, Reason reason, string detail = "")
+    internal static async ValueTask<bool> EndAsync(Exchange x, Reason reason, string detail = "")
     {
         if (!x.MayAnswer)
         {
@@ -316,18 +326,19 @@ internal static class Forwarder
         x.In.Start += (int)x.Framing.ContentLength;
     }
 
-    private static void CountAnswer(Exchange x, ClusterSlot slot, long[] stats)
+    internal static void CountAnswer(Exchange x, ClusterSlot slot, long[] stats, bool retried)
     {
         Count(x.Status, stats);
+        if (retried && x.Status < 500) stats[ClusterStats.RqRetrySuccess]++;
         slot.Stats!.HistogramOf(x.Worker.Index, ClusterStats.RqTime)
             .Record(Worker.Milliseconds(x.UpstreamStartTicks, x.UpstreamEndTicks));
         if (x.VirtualCluster is not { } counted) return;
         counted.OnAnswer(x.Worker.Index, x.Status);
         counted.OnTime(x.Worker.Index, Worker.Milliseconds(x.UpstreamStartTicks, x.UpstreamEndTicks));
-        if (x.Retried > 0 && x.Status < 500) counted.Shard(x.Worker.Index)[VirtualClusterStats.RqRetrySuccess]++;
+        if (retried && x.Status < 500) counted.Shard(x.Worker.Index)[VirtualClusterStats.RqRetrySuccess]++;
     }
 
-    private static void CountOwnAnswer(Exchange x, int status)
+    internal static void CountOwnAnswer(Exchange x, int status)
     {
         Count(status, x.Target!.Slot.Stats!.Shard(x.Worker.Index));
         x.VirtualCluster?.OnAnswer(x.Worker.Index, status);

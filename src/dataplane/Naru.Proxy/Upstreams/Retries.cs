@@ -21,6 +21,14 @@ internal static class Retries
     public static bool Replaces(Exchange x, Cluster cluster, in Answer answer) =>
         x.Retry is { } policy && answer.Head is { } head && Wants(policy, head, answer.HeadBytes) && x.CanReplay && Grants(x, policy, cluster);
 
+    /// <summary>Whether another try is to be made beside one whose time is over. Then it is granted. Unlike one in the place of another it
+    /// needs no condition (Envoy: HedgePolicy.hedge_on_per_try_timeout).</summary>
+    public static bool Hedges(Exchange x, Cluster cluster) => x.Retry is { } policy && x.CanReplay && Grants(x, policy, cluster);
+
+    /// <summary>Whether the policy wants another try in the place of this answer; nothing is granted.</summary>
+    public static bool Asks(Exchange x, in Answer answer) =>
+        x.Retry is { } policy && answer.Head is { } head && Wants(policy, head, answer.HeadBytes);
+
     /// <summary>Whether another try is to be made after one without an answer. Then it is granted.</summary>
     public static bool Follows(Exchange x, Cluster cluster, in AttemptEnd end) =>
         x.Retry is { } policy && Wants(policy, end) && x.CanReplay && Grants(x, policy, cluster);
