@@ -41,6 +41,9 @@ public sealed record VirtualHostConfig
     public HeaderMutationsConfig Headers { get; init; } = HeaderMutationsConfig.None;
     /// <summary>For routes that have none.</summary>
     public RetryPolicyConfig? RetryPolicy { get; init; }
+    /// <summary>Whether a try that takes longer than its time gets another one beside it, for routes that do not say
+    /// (<c>hedge_policy.hedge_on_per_try_timeout</c>).</summary>
+    public bool? HedgesOnPerTryTimeout { get; init; }
     /// <summary>Whether plain requests are sent to https.</summary>
     public TlsRequirement RequireTls { get; init; }
     /// <summary>Adds <c>x-envoy-attempt-count</c> upstream.</summary>
@@ -206,6 +209,8 @@ public sealed record ForwardActionConfig : RouteActionBase
     public TimeSpan? IdleTimeout { get; init; }
     /// <summary>Retries; null is none but the silent resend.</summary>
     public RetryPolicyConfig? RetryPolicy { get; init; }
+    /// <summary>Whether a try that takes longer than its time gets another one beside it; null leaves it to the virtual host.</summary>
+    public bool? HedgesOnPerTryTimeout { get; init; }
     /// <summary>Whose circuit breakers count.</summary>
     public RequestPriority Priority { get; init; }
     /// <summary>Answer when the cluster does not exist: 503 (default), 404 or 500.</summary>

@@ -14,7 +14,7 @@ envoy.config.route.v3.RouteConfiguration
 envoy.config.route.v3.VirtualHost
   + name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove retry_policy
   + include_request_attempt_count include_attempt_count_in_response require_tls typed_per_filter_config rate_limits
-  + request_mirror_policies virtual_clusters
+  + request_mirror_policies virtual_clusters hedge_policy
   ~ metadata: nothing reads it
 envoy.config.route.v3.Route
   + name match route redirect direct_response request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
@@ -43,7 +43,7 @@ envoy.config.route.v3.QueryParameterMatcher
 envoy.config.route.v3.RouteAction
   + cluster cluster_header weighted_clusters prefix_rewrite regex_rewrite host_rewrite_literal host_rewrite_header auto_host_rewrite host_rewrite_path_regex
   + append_x_forwarded_host timeout idle_timeout retry_policy cluster_not_found_response_code upgrade_configs max_stream_duration priority
-  + internal_redirect_action max_grpc_timeout grpc_timeout_offset rate_limits include_vh_rate_limits request_mirror_policies
+  + internal_redirect_action max_grpc_timeout grpc_timeout_offset rate_limits include_vh_rate_limits request_mirror_policies hedge_policy
   ~ hash_policy: only hashing balancers use it
   ~ max_internal_redirects: redirects are passed on
   - metadata_match: endpoints are not divided into subsets yet
@@ -90,6 +90,10 @@ envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch
 envoy.config.route.v3.RetryPolicy
   + retry_on num_retries per_try_timeout retriable_status_codes retry_back_off retry_host_predicate host_selection_retry_max_attempts
   + retry_priority
+envoy.config.route.v3.HedgePolicy
+  + hedge_on_per_try_timeout
+  ~ initial_requests: one request goes out at first, as with Envoy
+  ~ additional_request_chance: nothing reads it, as with Envoy
 envoy.config.route.v3.RetryPolicy.RetryBackOff
   + base_interval max_interval
 envoy.config.route.v3.RetryPolicy.RetryHostPredicate

@@ -80,6 +80,7 @@ internal static class RouteActions
             GrpcTimeoutOffset = Values.Time(scope, "grpc_timeout_offset", action.GrpcTimeoutOffset),
             IdleTimeout = idle == TimeSpan.Zero ? Timeout.InfiniteTimeSpan : idle,
             RetryPolicy = action.RetryPolicy is { } retry ? Retry(scope.In("retry_policy", retry), retry) : null,
+            HedgesOnPerTryTimeout = Hedges(scope, action.HedgePolicy),
             ClusterNotFoundResponseCode = action.ClusterNotFoundResponseCode switch
             {
                 RouteAction.Types.ClusterNotFoundResponseCode.NotFound => 404,
@@ -145,6 +146,15 @@ internal static class RouteActions
     }
 
     /// <summary>A retry policy.</summary>
+    /// <summary>What a hedge policy says; null where there is none. A policy replaces that of the virtual host whole.</summary>
+    public static bool? Hedges(Scope parent, HedgePolicy? policy)
+    {
+        if (policy is null) return null;
+        Scope scope = parent.In("hedge_policy", policy);
+        if (policy.InitialRequests == 0) scope.Error("initial_requests", "NARU-C102", "0 is no number of requests", "at least 1");
+        return policy.HedgeOnPerTryTimeout;
+    }
+
     public static RetryPolicyConfig Retry(Scope scope, RetryPolicy policy)
     {
         RetryOn on = RetryOn.None;

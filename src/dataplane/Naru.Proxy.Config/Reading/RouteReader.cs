@@ -115,6 +115,7 @@ internal static class RouteReader
             Routes = routes.ToImmutable(),
             Headers = Values.Headers(scope, host.RequestHeadersToAdd, host.RequestHeadersToRemove, host.ResponseHeadersToAdd, host.ResponseHeadersToRemove),
             RetryPolicy = host.RetryPolicy is { } retry ? RouteActions.Retry(scope.In("retry_policy", retry), retry) : null,
+            HedgesOnPerTryTimeout = RouteActions.Hedges(scope, host.HedgePolicy),
             RequireTls = host.RequireTls switch
             {
                 VirtualHost.Types.TlsRequirementType.All => TlsRequirement.All,

@@ -43,6 +43,12 @@ internal sealed class BodyPipe
     /// <summary>A filter answered, or they held back too much; the exchange's <see cref="Exchange.FilterAnswer"/> says why.</summary>
     public bool IsAnswered { get; private set; }
 
+    /// <summary>Nobody wants any more of it: what a filter still has goes nowhere.</summary>
+    public bool IsStopped { get; private set; }
+
+    /// <summary>See <see cref="IsStopped"/>.</summary>
+    public void Stop() => IsStopped = true;
+
     /// <summary>Bytes that were read before the body went anywhere.</summary>
     public long BytesRead { get; private set; }
 
@@ -60,7 +66,7 @@ internal sealed class BodyPipe
         _count = 0;
         _to = int.MaxValue;
         _held = BytesRead = 0;
-        IsRead = Ended = IsAnswered = false;
+        IsRead = Ended = IsAnswered = IsStopped = false;
     }
 
     /// <summary>One more filter, behind the others.</summary>
@@ -111,7 +117,7 @@ internal sealed class BodyPipe
                     _waiting.Insert(0, new Waiting(rest, at, end));
                     end = false;
                 }
-                if (_x.Abort != AbortReason.None && !_isOwn) return Drop(buffer);
+                if (IsStopped || (_x.Abort != AbortReason.None && !_isOwn)) return Drop(buffer);
                 if (verdict == BodyVerdict.Answer) return Answered(buffer);
                 if (verdict == BodyVerdict.Hold && !end) return Hold(at, buffer);
             }
@@ -126,7 +132,7 @@ internal sealed class BodyPipe
                     _waiting.Insert(0, new Waiting(last, at + 1, true));
                     end = false;
                 }
-                if (_x.Abort != AbortReason.None) return Drop(buffer);
+                if (IsStopped || _x.Abort != AbortReason.None) return Drop(buffer);
             }
             if (_steps[at].Held is { Count: > 0 } held)
             {

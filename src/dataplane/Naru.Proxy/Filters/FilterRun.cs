@@ -32,16 +32,16 @@ internal sealed class FilterRun
     /// <summary>What the route says, by slot; follows when another route is chosen.</summary>
     public object?[] Settings { get; set; } = [];
 
-    /// <summary>They are a cluster's, and see one try.</summary>
-    public bool IsUpstream { get; private set; }
+    /// <summary>The one try that they see, where they are a cluster's; null where they see the exchange.</summary>
+    public Attempt? Of { get; private set; }
 
     /// <summary>Any of them wants something of the answer's body.</summary>
     public bool WantsResponseBody { get; private set; }
 
     /// <summary>Begins with a request.</summary>
-    public void Begin(FilterSteps steps, bool isUpstream)
+    public void Begin(FilterSteps steps, Attempt? of)
     {
-        IsUpstream = isUpstream;
+        Of = of;
         WantsResponseBody = false;
         Steps = steps;
         Settings = steps.Settings;
@@ -88,7 +88,7 @@ internal sealed class FilterRun
         WantsResponseBody |= (stages & (FilterStages.ResponseBody | FilterStages.ResponseTrailers)) != 0;
         if ((stages & (FilterStages.RequestBody | FilterStages.RequestTrailers)) == 0) return;
         if (x.Framing.Body == BodyKind.None || x.IsUpgrade) return;
-        BodyPipe pipe = IsUpstream ? x.FilterTry() : x.FilterRequest();
+        BodyPipe pipe = Of is { } attempt ? attempt.FilterBody() : x.FilterRequest();
         pipe.Add(this, step, (stages & FilterStages.RequestBody) != 0, (stages & FilterStages.RequestTrailers) != 0);
     }
 
@@ -144,7 +144,7 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
     public ValueTask<BufferResult> BufferAsync(long limit) => x.BufferAsync(limit);
 
     /// <summary>The request's trailers; in their stage.</summary>
-    public TrailerEdits RequestTrailers => (run.IsUpstream ? x.SentBody : x.RequestBody).TrailerEdits;
+    public TrailerEdits RequestTrailers => (run.Of?.SentBody ?? x.RequestBody).TrailerEdits;
 
     /// <summary>The answer's trailers; in their stage.</summary>
     public TrailerEdits ResponseTrailers => x.ResponseBody.TrailerEdits;
@@ -166,8 +166,9 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
         return FilterVerdict.Answer;
     }
 
-    /// <summary>Waits; false where the exchange was given up meanwhile.</summary>
-    public ValueTask<bool> DelayAsync(long ms) => Delay.RunAsync(x, ms);
+    /// <summary>Waits; false where the exchange, the try that the filter sees, or the rest of the request's body was given up
+    /// meanwhile.</summary>
+    public ValueTask<bool> DelayAsync(long ms) => Delay.RunAsync(x, ms, run.Of);
 }
 
 /// <summary>How a filter answers.</summary>

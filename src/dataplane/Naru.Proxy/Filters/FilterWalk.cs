@@ -15,13 +15,20 @@ internal static class FilterWalk
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> WalkAsync(Exchange x, IoBuffer from, bool upgrade)
     {
+        bool goesOn = true;
         if (x.UpstreamFilters is { Steps.Response.Length: > 0 } upstream)
         {
             x.ResponseHeaders.Begin(from);
-            if (!await upstream.ResponseAsync(x)) return false;
+            goesOn = await upstream.ResponseAsync(x);
         }
-        RouteHeaders.BeginAnswer(x, from, upgrade);
-        return await OwnAsync(x);
+        if (goesOn)
+        {
+            RouteHeaders.BeginAnswer(x, from, upgrade);
+            goesOn = await OwnAsync(x);
+        }
+        // Nobody writes it, and its buffer goes back.
+        if (!goesOn) x.ResponseHeaders.End();
+        return goesOn;
     }
 
     /// <summary>The answer's body is about to go on: those that want to see it stand in its way.</summary>

@@ -21,7 +21,7 @@ internal enum FilterStages : byte
     /// <summary>An answer's head is here: an endpoint's, another filter's or the proxy's own.</summary>
     ResponseHead = 2,
 
-    /// <summary>The exchange is over, whatever became of it.</summary>
+    /// <summary>The exchange is over, whatever became of it; for a cluster's filters, each try.</summary>
     End = 4,
 
     /// <summary>Pieces of the request's body, the last of which is the end.</summary>
@@ -62,7 +62,8 @@ internal abstract class HttpFilter
     /// <summary>Asked with the request's head.</summary>
     public virtual ValueTask<FilterVerdict> OnRequestAsync(FilterCall call) => new(FilterVerdict.Go);
 
-    /// <summary>Asked with the answer's head, in the reverse order of the chain; false cuts the exchange short.</summary>
+    /// <summary>Asked with the answer's head, in the reverse order of the chain; false cuts the exchange short, before
+    /// anything of the answer went on; where <see cref="FilterCall.Refuse"/> gave a reason, the log has that.</summary>
     public virtual ValueTask<bool> OnResponseAsync(FilterCall call) => new(true);
 
     /// <summary>Asked with a piece of the request's body. It goes on as the filter leaves it.</summary>
@@ -77,7 +78,7 @@ internal abstract class HttpFilter
     /// <summary>Told that the answer's body ended. What <paramref name="last"/> becomes goes on as the last piece of the body.</summary>
     public virtual ValueTask OnResponseTrailersAsync(FilterCall call, BodyPiece last) => default;
 
-    /// <summary>Told that the exchange is over.</summary>
+    /// <summary>Told that the exchange is over; of a cluster's filters, that the try is.</summary>
     public virtual void OnEnd(FilterCall call) { }
 }
 

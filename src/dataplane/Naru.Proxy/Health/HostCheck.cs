@@ -90,8 +90,7 @@ internal sealed class HostCheck : ITimerOwner
     private async ValueTask<bool> RunAsync()
     {
         if (_stopped) return false;
-        long[] stats = _stats.Shard(_worker.Index);
-        stats[HealthStats.Attempt]++;
+        _stats.Shard(_worker.Index)[HealthStats.Attempt]++;
         CheckAnswer answer;
         try
         {
@@ -99,12 +98,31 @@ internal sealed class HostCheck : ITimerOwner
         }
         catch (Exception e)
         {
-            // A check that ended here would never ask again, and its last verdict would stand for ever.
-            _worker.Report($"health check of cluster {_slot.Name}", e);
+            Report(e);
             _connection?.Close();
             answer = new CheckAnswer(CheckOutcome.Network, "the check failed");
         }
         if (_stopped) return false;
+        long wait = (long)_config.Interval.TotalMilliseconds;
+        try
+        {
+            Take(answer);
+            wait = Wait();
+        }
+        catch (Exception e)
+        {
+            Report(e);
+        }
+        // Whatever happened: a check that ended here would never ask again, and its last verdict would stand for ever.
+        _worker.Timers.Set(_timer, _worker.Now + Math.Max(1, wait), _worker.Now);
+        return true;
+    }
+
+    private void Report(Exception e) => _worker.Report($"health check of cluster {_slot.Name}", e);
+
+    private void Take(in CheckAnswer answer)
+    {
+        long[] stats = _stats.Shard(_worker.Index);
         if (answer.Outcome == CheckOutcome.Healthy) stats[HealthStats.Success]++;
         else stats[HealthStats.Failure]++;
         if (answer.Outcome == CheckOutcome.Network) stats[HealthStats.NetworkFailure]++;
@@ -116,8 +134,6 @@ internal sealed class HostCheck : ITimerOwner
         _pending = false;
         if (first || changed) _owner.Changed(_slot, this, first);
         if (answer.Outcome == CheckOutcome.Healthy && !_failed) Host.State.Listener?.FoundWell();
-        _worker.Timers.Set(_timer, _worker.Now + Wait(), _worker.Now);
-        return true;
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]

@@ -71,6 +71,9 @@ internal sealed partial class BodyReader
     /// <summary>The trailers went as bytes of the body.</summary>
     public void SendNoTrailers() => _trailersWent = true;
 
+    /// <summary>Nobody wants any more of it: filters that have a piece are not waited for.</summary>
+    public void Stop() => _pipe?.Stop();
+
     /// <summary>Starts on a body that comes from nowhere but <see cref="Give"/>.</summary>
     public void StartOwn(Worker worker) => Begin(worker, BodyKind.None);
 

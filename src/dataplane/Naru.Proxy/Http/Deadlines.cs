@@ -116,6 +116,8 @@ internal sealed class Deadlines : ITimerOwner
         }
         // Before anybody goes on, who may end the exchange and with it these times.
         Rearm();
-        if (tryIsOver) _x.Try.TimeOut();
+        if (!tryIsOver) return;
+        if (_x.Race is { } race) race.TryIsOverdue();
+        else _x.Try.TimeOut();
     }
 }

@@ -28,7 +28,9 @@ internal static class Delivery
         }
         if (answer.IsTunnel)
         {
-            await Tunnel.RunAsync(x, attempt);
+            if (await Tunnel.RunAsync(x, attempt)) return false;
+            await attempt.FinishAsync(AnswerUse.Cut);
+            CutShort(x, attempt.State.Cluster!.Slot.Stats!.Shard(x.Worker.Index), PumpResult.SourceAnswered, default);
             return false;
         }
         PumpResult flowed = await PassAsync(x, answer);
@@ -48,7 +50,7 @@ internal static class Delivery
     private static async ValueTask<PumpResult> PassAsync(Exchange x, Answer answer)
     {
         (IoBuffer rb, BodyKind body) = (answer.HeadBuffer, answer.Framing.Body);
-        if (!await FilterWalk.AnswerAsync(x, rb, upgrade: false)) return PumpResult.SinkFailed;
+        if (!await FilterWalk.AnswerAsync(x, rb, upgrade: false)) return PumpResult.SourceAnswered;
         // How the body is framed downstream. A status that was changed on the way may have none (RFC 9110 6.4.1), whatever came.
         if (Http1Framing.IsContentless(x.Status))
         {
@@ -78,7 +80,11 @@ internal static class Delivery
             if (x.Mirrors.Count == 0) x.RequestBody.StopKeeping();
             bool whole = body == BodyKind.None || AppendWholeBody(x, down, answer);
             bool chunked = body == BodyKind.Chunked && !x.IsHead && !whole;
-            return await x.Down.PumpAsync(x, answer.Body, down, whole, chunked);
+            PumpResult flowed = await x.Down.PumpAsync(x, answer.Body, down, whole, chunked);
+            // What came in the same read before it broke is the client's: it is told that an answer began, as the log is.
+            if (flowed == PumpResult.SourceRefused && !down.IsEmpty && !await x.SendDownstreamAsync(down, down.Count, end: false))
+                return PumpResult.SinkFailed;
+            return flowed;
         }
         finally
         {
@@ -113,38 +119,18 @@ internal static class Delivery
     // The answer began and cannot be finished: the client gets what there is of it, and must see that it is not whole.
     private static void CutShort(Exchange x, long[] stats, PumpResult flowed, UpstreamFault fault)
     {
-        long[] http = x.Manager.Stats.Shard(x.Worker.Index);
-        if (flowed == PumpResult.SourceAnswered && x.Abort == AbortReason.None) x.Abort = AbortReason.FilterAnswered;
-        AbortReason why = x.Abort is AbortReason.None or AbortReason.UpstreamGone ? flowed == PumpResult.SinkFailed ? AbortReason.DownstreamGone : AbortReason.UpstreamGone : x.Abort;
-        switch (why)
+        bool byNobody = x.Abort is AbortReason.None or AbortReason.UpstreamGone;
+        if (byNobody && flowed == PumpResult.SinkFailed) x.Abort = AbortReason.DownstreamGone;
+        else if (byNobody && flowed == PumpResult.SourceAnswered) x.Abort = AbortReason.FilterAnswered;
+        else if (byNobody) CutByEndpoint(x, stats, fault);
+        if (x.Abort is not (AbortReason.None or AbortReason.UpstreamGone))
         {
-            case AbortReason.DownstreamGone or AbortReason.DownstreamBroken:
-                x.NoteDownstreamGone();
-                stats[ClusterStats.RqTxReset]++;
-                break;
-            case AbortReason.FilterAnswered:
-                LocalReply.Because(x, x.FilterAnswer!.Reason);
-                break;
-            case AbortReason.RouteTimeout:
-                LocalReply.Because(x, Reasons.RouteTimeout);
-                stats[ClusterStats.RqTimeout]++;
-                break;
-            case AbortReason.StreamIdle:
-                LocalReply.Because(x, Reasons.StreamIdle);
-                http[HttpStats.RqIdleTimeout]++;
-                break;
-            case AbortReason.MaxDuration:
-                LocalReply.Because(x, Reasons.MaxDurationUpstream);
-                http[HttpStats.RqMaxDuration]++;
-                break;
-            case AbortReason.RequestTimeout:
-                LocalReply.Because(x, Reasons.RequestTimeout);
-                http[HttpStats.RqTimeout]++;
-                break;
-            default:
-                CutByEndpoint(x, stats, fault);
-                break;
+            if (Aborts.Reason(x, out string detail) is { } reason) LocalReply.Because(x, reason, detail);
+            else if (x.Abort == AbortReason.FilterAnswered) x.Details = "response_cut_by_filter";
+            else stats[ClusterStats.RqTxReset]++;
         }
+        // Nothing was told of it.
+        if (!x.ResponseStarted) x.Status = 0;
         x.CutDownstream();
     }
 
@@ -178,13 +164,22 @@ internal static class Delivery
     {
         int status = head.Status;
         bool forward = status == 100 ? x.Manager.Config.Proxy100Continue && x.Framing.Expect100 && !x.Continued : x.Head.Minor == 1;
-        if (!forward) return true;
+        // Of tries that run at once nobody knows yet whose answer it will be.
+        if (!forward || x.Race is { IsContested: true }) return true;
         if (status == 100) x.Continued = true;
         IoBuffer o = x.Worker.Buffers.Rent();
-        ResponseWriter.WriteInterim(x, head, ref o, rb);
-        bool sent = await x.SendDownstreamAsync(o, o.Count, end: false);
-        x.Worker.Buffers.Return(o);
-        if (!sent) x.GiveUp(AbortReason.DownstreamGone);
-        return sent;
+        try
+        {
+            ResponseWriter.WriteInterim(x, head, ref o, rb);
+            int bytes = o.Count;
+            bool sent = await x.SendDownstreamAsync(o, bytes, end: false);
+            x.HeadTorn = !sent && !o.IsEmpty && o.Count < bytes;
+            if (!sent) x.GiveUp(AbortReason.DownstreamGone);
+            return sent;
+        }
+        finally
+        {
+            x.Worker.Buffers.Return(o);
+        }
     }
 }

@@ -49,8 +49,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     private byte[] _text = new byte[64];
     private RequestHeaders? _requestHeaders;
     private ResponseHeaders? _responseHeaders;
-    private FilterRun? _filters, _upstreamFilters;
-    private BodyReader? _tryBody;
+    private FilterRun? _filters;
 
     /// <summary>Of <see cref="RequestLength"/>: the body is as long as it was told, or not told.</summary>
     public const long SameLength = -2;
@@ -81,8 +80,8 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public IDownstream Down = null!;
     public ListenerConnection Connection = null!;
 
-    /// <summary>The try under way, or the last one.</summary>
-    public readonly Attempt Try;
+    /// <summary>The try under way, or the last one; of several at once the newest, until one of them has answered.</summary>
+    public Attempt Try;
 
     public HttpManager Manager = null!;
 
@@ -135,9 +134,10 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public RequestPriority Priority => _choice.Route?.Forward?.Config.Priority ?? RequestPriority.Default;
 
     public ref PoolWaiter? Waiter => ref _choice.Waiter;
+    public ref Race? Race => ref _choice.Race;
 
     public ref FilterRun? Filters => ref _filtering.Chain;
-    public ref FilterRun? UpstreamFilters => ref _filtering.Upstream;
+    public FilterRun? UpstreamFilters => Try.State.Filters;
     public ref FilterAnswer? FilterAnswer => ref _filtering.Answer;
     public ref long RequestLength => ref _filtering.RequestLength;
     public ref bool ChangesResponseLength => ref _filtering.ChangesResponseLength;
@@ -156,6 +156,10 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ref Reason? Reason => ref _outcome.Reason;
     public ref ReadOnlyMemory<byte> LocalBody => ref _outcome.LocalBody;
     public ref bool ResponseStarted => ref _outcome.ResponseStarted;
+    public ref bool HeadTorn => ref _outcome.HeadTorn;
+
+    /// <summary>An answer of ours would be the first that the client hears of its request.</summary>
+    public bool MayAnswer => !ResponseStarted && !HeadTorn;
     public ref bool KeepAlive => ref _outcome.KeepAlive;
     public ref bool EndsWithClose => ref _outcome.EndsWithClose;
     public ref bool IsTunnelled => ref _outcome.IsTunnelled;
@@ -170,16 +174,16 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ref long GrpcTimeoutMs => ref _limits.GrpcTimeoutMs;
     public ref Config.RetryPolicyConfig? Retry => ref _limits.Retry;
     public ref bool TimesOutWith204 => ref _limits.TimesOutWith204;
+    public ref bool Hedges => ref _limits.Hedges;
 
     public Host? Host => Try.State.Host;
     public Http1Head UpstreamHead => Try.Head;
     public BodyReader ResponseBody => Try.Body;
     public ref UpstreamConnection? Upstream => ref Try.State.Connection;
+    private UpstreamConnection? Ridden => Try.State.Ridden;
     public ref Http2Stream? UpstreamStream => ref Try.State.Stream;
     public ref TlsSession? UpstreamTls => ref Try.State.Tls;
     public ref bool UpstreamIsHttp2 => ref Try.State.IsHttp2;
-    public ref bool RequestSent => ref Try.State.RequestSent;
-    public ref bool TryTimedOut => ref Try.State.TimedOut;
     public ref byte[]? TransportFailure => ref Try.State.TransportFailure;
     public ref long UpstreamStartTicks => ref Try.State.StartTicks;
     public ref long ResponseStartTicks => ref Try.State.AnswerStartTicks;
@@ -263,28 +267,13 @@ internal sealed class Exchange : IRequestInfo, IPooled
         return RequestBody.Filter(this, isRequest: true);
     }
 
-    /// <summary>The same for this try.</summary>
-    public BodyPipe FilterTry()
-    {
-        if (Try.State.Sends is null)
-        {
-            ReadRequestBody();
-            _tryBody ??= new BodyReader();
-            _tryBody.Start(Worker, RequestBody);
-            Try.State.Sends = _tryBody;
-        }
-        return Try.State.Sends.Filter(this, isRequest: true);
-    }
-
-    private void ReadRequestBody()
+    /// <summary>The request's body is read piece by piece, also where all of it came with its head.</summary>
+    public void ReadRequestBody()
     {
         if (!RequestBodyBuffered) return;
         RequestBodyBuffered = false;
         RequestBody.Start(Worker, null!, In, BodyKind.Length, Framing.ContentLength, pinned: true);
     }
-
-    /// <summary>What of the request's body a try sends.</summary>
-    public BodyReader SentBody => Try.State.Sends ?? RequestBody;
 
     /// <summary>The length that the request's head tells upstream, bytes; -1 for none.</summary>
     public long ToldRequestLength => RequestLength != SameLength ? RequestLength
@@ -356,24 +345,27 @@ internal sealed class Exchange : IRequestInfo, IPooled
         CancelDownstream();
         upstream?.Cancel();
         stream?.Cancel();
-        while (waiter is not null)
-        {
-            PoolWaiter? other = waiter.Other;
-            waiter.Resume();
-            waiter = other;
-        }
+        PoolWaiter.End(waiter, of: null);
     }
 
-    /// <summary>Waits to be resumed; false when the exchange was given up, before or meanwhile.</summary>
+    /// <summary>Nobody wants the rest of the request any more, while its exchange goes on: filters that have a piece of it wait no
+    /// longer, and nothing comes of it.</summary>
+    public void StopRequest()
+    {
+        RequestBody.Stop();
+        PoolWaiter.End(Waiter, of: null);
+    }
+
+    /// <summary>Waits to be resumed; false when the exchange, or the try that waits, was given up, before or meanwhile.</summary>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public async ValueTask<bool> WaitAsync(PoolWaiter waiter)
     {
-        if (Abort != AbortReason.None) return false;
+        if (Abort != AbortReason.None || waiter.Of is { State.IsCancelled: true }) return false;
         waiter.Other = Waiter;
         Waiter = waiter;
         await waiter;
         Forget(waiter);
-        return Abort == AbortReason.None;
+        return Abort == AbortReason.None && !waiter.IsEnded;
     }
 
     private void Forget(PoolWaiter waiter)
@@ -417,16 +409,11 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ValueTask<bool> SendDownstreamAsync(IoBuffer o, int headBytes, bool end) => Down.SendAsync(o, headBytes, end);
 
     /// <summary>The chain's filters begin to see the exchange.</summary>
-    public FilterRun BeginFilters(FilterSteps steps) => Filters = Begun(ref _filters, steps, false);
-
-    /// <summary>The cluster's filters begin to see a try.</summary>
-    public FilterRun BeginUpstreamFilters(FilterSteps steps) => UpstreamFilters = Begun(ref _upstreamFilters, steps, true);
-
-    private static FilterRun Begun(ref FilterRun? kept, FilterSteps steps, bool isUpstream)
+    public FilterRun BeginFilters(FilterSteps steps)
     {
-        kept ??= new FilterRun();
-        kept.Begin(steps, isUpstream);
-        return kept;
+        _filters ??= new FilterRun();
+        _filters.Begin(steps, of: null);
+        return Filters = _filters;
     }
 
     /// <summary>The exchange is over: counts it and writes its log lines.</summary>
@@ -510,7 +497,8 @@ internal sealed class Exchange : IRequestInfo, IPooled
         switch (what)
         {
             case RequestText.Protocol: return SpeaksHttp2 ? "HTTP/2"u8 : Head.Minor == 0 && Head.Length > 0 ? "HTTP/1.0"u8 : "HTTP/1.1"u8;
-            case RequestText.UpstreamProtocol: return Host is null ? default : UpstreamIsHttp2 ? "HTTP/2"u8 : "HTTP/1.1"u8;
+            // Known with the connection; of bytes alone there is none.
+            case RequestText.UpstreamProtocol: return Ridden is not { SpeaksHttp: true } ? default : UpstreamIsHttp2 ? "HTTP/2"u8 : "HTTP/1.1"u8;
             case RequestText.ResponseCodeDetails: return AsText(Details);
             case RequestText.VirtualClusterName: return VirtualCluster is { Name.Length: > 0 } counted ? AsText(counted.Name) : default;
             case RequestText.RouteName: return AsText(Route?.Config.Name ?? "");
@@ -522,7 +510,9 @@ internal sealed class Exchange : IRequestInfo, IPooled
                 return Target is null ? default : AsText(Target.Slot.Current?.Config.AltStatName is { Length: > 0 } alt ? alt : Target.Slot.Name);
             case RequestText.UpstreamClusterRaw: return Target is null ? default : AsText(Target.Slot.Name);
             case RequestText.UpstreamTransportFailureReason: return TransportFailure;
-            case RequestText.UpstreamLocalAddress: return Upstream is { Fd: >= 0 } up ? AsText(up.LocalAddress().ToString()) : default;
+            case RequestText.UpstreamLocalAddress:
+                Ridden?.KnowLocal();
+                return Ridden?.LocalText;
             case RequestText.DownstreamRemoteAddress: return AsText(ClientAddress.Of(this).ToString());
             case RequestText.DownstreamDirectRemoteAddress: return AsText((Connection.Info?.DirectPeer ?? Connection.Peer).ToString());
             case RequestText.DownstreamLocalAddress: return AsText(Connection.Local.ToString());
@@ -564,6 +554,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
         RequestNumber.UpstreamWireBytesReceived => UpstreamHeadBytes + ResponseBody.Bytes,
         RequestNumber.UpstreamWireBytesSent => Attempts > 0 ? UpstreamHeadSent + RequestBodyBytes : 0,
         RequestNumber.UpstreamRequestAttemptCount => Attempts,
+        RequestNumber.UpstreamConnectionId => Ridden?.Id ?? -1,
         RequestNumber.ConnectionId => IsOwn ? -1 : Connection.Id,
         _ => -1,
     };

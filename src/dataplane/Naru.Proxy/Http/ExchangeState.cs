@@ -65,6 +65,9 @@ internal struct RouteChoice
 
     /// <summary>Where it waits for a connection.</summary>
     public PoolWaiter? Waiter;
+
+    /// <summary>What decides between its tries, where there may be several at once.</summary>
+    public Race? Race;
 }
 
 /// <summary>The filters that see it.</summary>
@@ -72,9 +75,6 @@ internal struct FilterState()
 {
     /// <summary>Those of the listener, from the moment its route is looked for; null for none.</summary>
     public FilterRun? Chain;
-
-    /// <summary>Those of the cluster that see the current try; null for none.</summary>
-    public FilterRun? Upstream;
 
     /// <summary>What one of them answered.</summary>
     public FilterAnswer? Answer;
@@ -112,6 +112,9 @@ internal struct Outcome()
     public ReadOnlyMemory<byte> LocalBody;
     public bool ResponseStarted;
 
+    /// <summary>A part of an interim head is out and its rest never will be: nothing can follow it.</summary>
+    public bool HeadTorn;
+
     /// <summary>Which entry of the log is being written.</summary>
     public LogMoment Moment;
     public bool KeepAlive = true;
@@ -142,4 +145,7 @@ internal struct Limits()
     public long GrpcTimeoutMs = -1;
     public RetryPolicyConfig? Retry;
     public bool TimesOutWith204;
+
+    /// <summary>A try that takes longer than its time gets another one beside it, and the better answer is taken.</summary>
+    public bool Hedges;
 }

@@ -45,7 +45,7 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
             _shard[HttpStats.CxSslActive]++;
         }
         Begin();
-        _ = ServeAsync();
+        Unawaited.Run(ServeAsync());
     }
 
     // One method from the first byte to the last, so that a connection that waits holds one state machine and no more.

@@ -156,11 +156,16 @@ internal static class LocalReply
             return false;
         }
         IoBuffer o = x.Worker.Buffers.Rent();
-        ResponseWriter.WriteLocal(x, ref o, passed);
-        x.ResponseStarted = true;
-        bool sent = await x.SendDownstreamAsync(o, (int)x.HeadBytesSent, end: true);
-        x.Worker.Buffers.Return(o);
-        return sent && x.KeepAlive;
+        try
+        {
+            ResponseWriter.WriteLocal(x, ref o, passed);
+            x.ResponseStarted = true;
+            return await x.SendDownstreamAsync(o, (int)x.HeadBytesSent, end: true) && x.KeepAlive;
+        }
+        finally
+        {
+            x.Worker.Buffers.Return(o);
+        }
     }
 
     // Two slashes at the front would name a host (RFC 3986 4.2).

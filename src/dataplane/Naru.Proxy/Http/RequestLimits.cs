@@ -106,6 +106,11 @@ internal static class RequestLimits
         else if (Field(x, "x-envoy-upstream-rq-timeout-ms"u8, out value)) SetTimeout(x, value);
         if (Field(x, "x-envoy-upstream-rq-per-try-timeout-ms"u8, out value) && TryNumber(value, out long perTry)) x.PerTryMs = Math.Min(perTry, MostMs);
         if (Field(x, "x-envoy-upstream-rq-timeout-alt-response"u8, out _)) x.TimesOutWith204 = true;
+        if (Field(x, "x-envoy-hedge-on-per-try-timeout"u8, out value))
+        {
+            if (value.SequenceEqual("true"u8)) x.Hedges = true;
+            else if (value.SequenceEqual("false"u8)) x.Hedges = false;
+        }
         ByRetryHeaders(x);
     }
 
@@ -165,7 +170,8 @@ internal static class RequestLimits
     /// <summary>What the upstream is told to expect, ms; 0 is nothing (Envoy: x-envoy-expected-rq-timeout-ms). A further try has what is left.</summary>
     public static long Expected(Exchange x)
     {
-        long expected = x.PerTryMs > 0 ? x.PerTryMs : x.TimeoutMs;
+        // A try that is not ended when its time is over may take what the route has.
+        long expected = x.PerTryMs > 0 && !x.Hedges ? x.PerTryMs : x.TimeoutMs;
         return x.Attempts > 1 && x.Deadlines.Route != TimerNode.Never ? Math.Clamp(x.Deadlines.Route - x.Worker.Now, 1, expected) : expected;
     }
 

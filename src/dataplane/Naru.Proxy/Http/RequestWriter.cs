@@ -31,7 +31,7 @@ internal static class RequestWriter
         o.Append(" HTTP/1.1\r\n"u8);
         WriteFields(x, o, head);
         WriteFraming(x, attempt, o);
-        x.SentBody.Declare(x.ToldRequestLength);
+        attempt.SentBody.Declare(x.ToldRequestLength);
         if (x.IsUpgrade && !x.IsConnect)
         {
             o.Append("connection: Upgrade\r\n"u8);

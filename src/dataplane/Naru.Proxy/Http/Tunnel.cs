@@ -15,12 +15,42 @@ namespace Naru.Proxy.Http;
 
 internal static class Tunnel
 {
-    /// <summary>Tells the client that its tunnel stands, runs it and finishes its try; both connections are of no other use afterwards.</summary>
+    /// <summary>Tells the client that its tunnel stands, runs it and finishes its try; both connections are of no other use afterwards.
+    /// False where a filter cut the answer, and nothing was told yet.</summary>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public static async ValueTask<bool> RunAsync(Exchange x, Attempt attempt)
     {
         Answer answer = attempt.Answer;
-        IoBuffer down = Begin(x);
+        if (answer.Head is { } head)
+        {
+            // A 2xx to extended CONNECT is a 101 of HTTP/1 (RFC 8441).
+            if (answer.Stream is not null && !x.SpeaksHttp2 && !x.IsConnect) x.Status = 101;
+            if (!await FilterWalk.AnswerAsync(x, answer.HeadBuffer, upgrade: true)) return false;
+        }
+        long[] stats = x.Manager.Stats.Shard(x.Worker.Index);
+        stats[HttpStats.CxUpgradesTotal]++;
+        stats[HttpStats.CxUpgradesActive]++;
+        x.KeepAlive = false;
+        x.ResponseStarted = x.IsTunnelled = true;
+        x.Deadlines.Route = x.Deadlines.Request = TimerNode.Never;
+        IoBuffer down = x.Worker.Buffers.Rent();
+        try
+        {
+            WriteHead(x, attempt, ref down);
+            await RelayAsync(x, down, attempt.State.Connection, answer.Stream);
+        }
+        finally
+        {
+            x.Worker.Buffers.Return(down);
+            stats[HttpStats.CxUpgradesActive]--;
+        }
+        await attempt.FinishAsync(AnswerUse.Cut);
+        return true;
+    }
+
+    private static void WriteHead(Exchange x, Attempt attempt, ref IoBuffer down)
+    {
+        Answer answer = attempt.Answer;
         if (answer.Head is not { } head)
         {
             // CONNECT that ends here: the endpoint gets the bytes and nothing else.
@@ -29,34 +59,17 @@ internal static class Tunnel
         }
         else if (answer.Stream is null)
         {
-            await FilterWalk.AnswerAsync(x, answer.HeadBuffer, upgrade: true);
             ResponseWriter.WriteUpstream(x, ref down, answer.HeadBuffer, answer.Framing, BodyKind.None);
             answer.HeadBuffer.Start += head.Length;
             answer.Body.Start(x.Worker, attempt.State.Connection!, answer.HeadBuffer, BodyKind.UntilClose, -1, pinned: false);
         }
         else
         {
-            // A 2xx to extended CONNECT is a 101 of HTTP/1 (RFC 8441).
-            x.Status = !x.SpeaksHttp2 && !x.IsConnect ? 101 : head.Status;
-            await FilterWalk.AnswerAsync(x, answer.HeadBuffer, upgrade: true);
             ResponseWriter.WriteAccepted(x, ref down, answer.HeadBuffer);
         }
-        await RelayAsync(x, down, attempt.State.Connection, answer.Stream);
-        await attempt.FinishAsync(AnswerUse.Cut);
-        return true;
     }
 
-    private static IoBuffer Begin(Exchange x)
-    {
-        long[] stats = x.Manager.Stats.Shard(x.Worker.Index);
-        stats[HttpStats.CxUpgradesTotal]++;
-        stats[HttpStats.CxUpgradesActive]++;
-        x.KeepAlive = false;
-        x.ResponseStarted = x.IsTunnelled = true;
-        x.Deadlines.Route = x.Deadlines.Request = TimerNode.Never;
-        return x.Worker.Buffers.Rent();
-    }
-
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> RelayAsync(Exchange x, IoBuffer down, UpstreamConnection? socket, Http2Stream? stream)
     {
         Worker worker = x.Worker;
@@ -64,24 +77,36 @@ internal static class Tunnel
         // What the client sent behind its request already belongs to the tunnel.
         x.Down.StartBody(x, BodyKind.UntilClose, -1);
         IoBuffer upward = worker.Buffers.Rent();
-        BodySink up = stream is null ? BodySink.To(socket!, upward, chunked: false) : BodySink.To(stream);
-        ValueTask<PumpResult> there = EndedAsync(x, BodyPump.RunAsync(x, x.RequestBody, up), true, socket, stream);
-        await EndedAsync(x, x.Down.PumpAsync(x, x.ResponseBody, down, whole: false, chunked: false), false, null, stream);
-        await there;
-
-        x.BytesSent = x.ResponseBody.Bytes;
-        if (x.Abort == AbortReason.StreamIdle)
+        try
         {
-            x.Flags = Telemetry.ResponseFlags.StreamIdleTimeout;
-            x.Details = "stream_idle_timeout";
+            BodySink up = stream is null ? BodySink.To(socket!, upward, chunked: false) : BodySink.To(stream);
+            ValueTask<PumpResult> there = EndedAsync(x, BodyPump.RunAsync(x, x.RequestBody, up), true, socket, stream);
+            bool ended = false;
+            try
+            {
+                await EndedAsync(x, x.Down.PumpAsync(x, x.ResponseBody, down, whole: false, chunked: false), false, null, stream);
+                ended = true;
+            }
+            finally
+            {
+                // Nothing that it uses goes back before it has ended.
+                if (!ended) x.GiveUp(AbortReason.UpstreamGone);
+                await there;
+            }
         }
-        worker.Buffers.Return(upward);
-        worker.Buffers.Return(down);
+        finally
+        {
+            worker.Buffers.Return(upward);
+        }
+        x.BytesSent = x.ResponseBody.Bytes;
+        // Which side ended it is noted already; else it was its time.
+        if (x.Abort is AbortReason.StreamIdle or AbortReason.MaxDuration && Aborts.Reason(x, out string detail) is { } reason)
+            LocalReply.Because(x, reason, detail);
         x.Framing.Body = BodyKind.UntilClose;
-        x.Manager.Stats.Shard(worker.Index)[HttpStats.CxUpgradesActive]--;
         return true;
     }
 
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<PumpResult> EndedAsync(Exchange x, ValueTask<PumpResult> pump, bool upward, TcpSocket? socket, Http2Stream? stream)
     {
         PumpResult result = await pump;

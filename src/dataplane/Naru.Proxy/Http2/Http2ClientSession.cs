@@ -78,7 +78,7 @@ internal sealed class Http2ClientSession : Http2Session
 
     /// <summary>Whether another stream may be opened.</summary>
     public bool HasCapacity =>
-        !IsEnding && !IsDestroyed && Streams.Count < Math.Min(KnowsPeer ? PeerMaxStreams : _owner.AssumedStreams, Options.MaxConcurrentStreams);
+        !IsEnding && !IsDestroyed && Streams.Count < Math.Min(KnowsPeer ? PeerMaxStreams : Math.Max(1, _owner.AssumedStreams), Options.MaxConcurrentStreams);
 
     /// <summary>The peer has answered a request before: it is one that works.</summary>
     public bool HasAnswered { get; private set; }

@@ -36,7 +36,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
         _shard[HttpStats.CxHttp2Active]++;
         _idleSince = Worker.Now;
         if (_manager.Config.Http2.KeepAliveInterval is not null) _pingDue = NextPing();
-        _ = ServeAsync();
+        Unawaited.Run(ServeAsync());
     }
 
     private async ValueTask<bool> ServeAsync()

@@ -25,22 +25,13 @@ internal sealed partial class Http2Stream : IDownstream
     async ValueTask<bool> IDownstream.SendAsync(IoBuffer o, int headBytes, bool end)
     {
         Http1Head? marks = Exchange is { UpstreamIsHttp2: true } x ? x.UpstreamHead : null;
-        while (!Session.SendHead(this, new HeadReader(SectionKind.Response, o.Filled[..headBytes]) { IsTunnel = IsTunnel, Marks = marks }, end && headBytes == o.Count))
-        {
-            if (IsReset || Cancelled) return false;
-            await Writable();
-        }
+        var form = new HeadForm(SectionKind.Response, IsHttps: false, IsTunnel, marks);
+        if (!await SendHeadAsync(o, headBytes, form, end && headBytes == o.Count)) return false;
         o.Start += headBytes;
-        while (!o.IsEmpty)
-        {
-            if (IsReset || Cancelled) return false;
-            o.Start += SendPart(o, end);
-            if (!o.IsEmpty) await Writable();
-        }
+        if (!await SendDataAsync(o, o.Start, o.Count, end)) return false;
+        o.Start = o.End;
         return true;
     }
-
-    private unsafe int SendPart(IoBuffer o, bool end) => Session.SendData(this, o.Memory + o.Start, o.Count, end);
 
     // What is in the buffer is a head.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]

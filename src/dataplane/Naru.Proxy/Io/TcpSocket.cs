@@ -276,23 +276,36 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
         return n == Failed ? false : null;
     }
 
-    /// <summary>Writes everything; false when the socket failed or the exchange was cancelled.</summary>
+    /// <summary>Writes everything; false when the socket failed or the exchange was cancelled. What was written is off the buffer.</summary>
+    public ValueTask<bool> SendAllAsync(IoBuffer buffer) => SendAsync(buffer, buffer.Start, buffer.Count, takes: true);
+
+    /// <summary>The same of bytes that stay where they lie.</summary>
+    /// <param name="buffer">Where.</param>
+    /// <param name="at">The first one's offset.</param>
+    /// <param name="length">How many.</param>
+    public ValueTask<bool> SendAllAsync(IoBuffer buffer, int at, int length) => SendAsync(buffer, at, length, takes: false);
+
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public async ValueTask<bool> SendAllAsync(IoBuffer buffer)
+    private async ValueTask<bool> SendAsync(IoBuffer buffer, int at, int length, bool takes)
     {
-        while (!buffer.IsEmpty)
+        for (int sent = 0; sent < length;)
         {
-            int n = SendFrom(buffer);
+            int n = SendPart(buffer, at + sent, length - sent);
             if (n == Failed) return false;
-            if (n == WouldBlock || !buffer.IsEmpty)
+            if (n > 0)
             {
-                if (Cancelled) return false;
-                await Writable();
-                if (Cancelled) return false;
+                sent += n;
+                if (takes) buffer.Start += n;
+                if (sent == length) break;
             }
+            if (Cancelled) return false;
+            await Writable();
+            if (Cancelled) return false;
         }
         return true;
     }
+
+    private unsafe int SendPart(IoBuffer buffer, int at, int length) => Send(buffer.Memory + at, length);
 
     /// <summary>One write from a buffer.</summary>
     public unsafe int SendFrom(IoBuffer buffer)

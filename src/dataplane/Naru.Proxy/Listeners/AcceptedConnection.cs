@@ -38,7 +38,7 @@ internal sealed class AcceptedConnection : ListenerConnection
     {
         ListenerShard[ListenerStats.PreCxActive]++;
         if (LoopIndex < 0) Watch(writable: true);
-        _ = ServeAsync();
+        Unawaited.Run(ServeAsync());
     }
 
     /// <summary>It ends or is served within its time.</summary>

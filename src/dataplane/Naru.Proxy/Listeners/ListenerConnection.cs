@@ -15,7 +15,6 @@ internal readonly record struct Arrival(Worker Worker, Listener Listener, Filter
 
 internal abstract class ListenerConnection : SecureSocket
 {
-    private static long s_ids;
     private readonly long[] _listenerShard;
     private bool _opened;
     private bool _admitted;
@@ -36,7 +35,7 @@ internal abstract class ListenerConnection : SecureSocket
             TakeOver(from);
             return;
         }
-        Id = Interlocked.Increment(ref s_ids);
+        Id = ConnectionIds.Next();
         OpenedAt = Worker.Now;
         Peer = arrival.Peer;
         Fd = arrival.Fd;

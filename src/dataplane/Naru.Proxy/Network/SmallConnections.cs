@@ -10,7 +10,7 @@ internal sealed class EchoConnection(in Arrival arrival) : ListenerConnection(ar
     public override void Start()
     {
         Begin();
-        _ = ServeAsync();
+        Unawaited.Run(ServeAsync());
     }
 
     public override void Drain() { }
@@ -41,7 +41,7 @@ internal sealed class DirectResponseConnection(in Arrival arrival, byte[] respon
     public override void Start()
     {
         Begin();
-        _ = ServeAsync();
+        Unawaited.Run(ServeAsync());
     }
 
     public override void Drain() { }

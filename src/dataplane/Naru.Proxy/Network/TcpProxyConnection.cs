@@ -43,7 +43,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         Begin();
         if (_record is { } record) record.Begin(this);
         Arm();
-        _ = ServeAsync();
+        Unawaited.Run(ServeAsync());
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]

@@ -220,6 +220,7 @@ internal sealed class ForwardAction
         RateLimits = [.. config.RateLimits.Select(l => new RateLimitPolicy(l))];
         VirtualHostRateLimits = [.. host.RateLimits.Select(l => new RateLimitPolicy(l))];
         Retry = config.RetryPolicy ?? host.RetryPolicy;
+        Hedges = config.HedgesOnPerTryTimeout ?? host.HedgesOnPerTryTimeout ?? false;
         ImmutableArray<MirrorPolicyConfig> mirrors = !config.Mirrors.IsEmpty ? config.Mirrors : !host.Mirrors.IsEmpty ? host.Mirrors : table.Mirrors;
         Mirrors = mirrors.IsEmpty ? null : [.. mirrors.Select(m => new MirrorPolicy(m, clusters))];
         PrefixRewrite = config.PrefixRewrite is { } rewrite ? Encoding.UTF8.GetBytes(PathRewrite.Rooted(rewrite)) : null;
@@ -233,6 +234,9 @@ internal sealed class ForwardAction
 
     public ForwardActionConfig Config { get; }
     public RetryPolicyConfig? Retry { get; }
+
+    /// <summary>A try that takes longer than its time gets another one beside it.</summary>
+    public bool Hedges { get; }
     public byte[]? PrefixRewrite { get; }
     public byte[]? HostRewriteHeader { get; }
 

@@ -60,28 +60,8 @@ internal static class Router
     }
 
     // While a filter waited: nobody upstream knows of it yet.
-    private static ValueTask<bool> GivenUpAsync(Exchange x)
-    {
-        long[] stats = x.Manager.Stats.Shard(x.Worker.Index);
-        switch (x.Abort)
-        {
-            case AbortReason.StreamIdle:
-                stats[HttpStats.RqIdleTimeout]++;
-                return LocalReply.SendAsync(x, Reasons.StreamIdle);
-            case AbortReason.RequestTimeout:
-                stats[HttpStats.RqTimeout]++;
-                return LocalReply.SendAsync(x, Reasons.RequestTimeout);
-            case AbortReason.MaxDuration:
-                stats[HttpStats.RqMaxDuration]++;
-                return LocalReply.SendAsync(x, Reasons.MaxDuration);
-            case AbortReason.DownstreamBroken:
-                return LocalReply.SendAsync(x, Reasons.BadBody);
-            default:
-                x.NoteDownstreamGone();
-                stats[HttpStats.CxDestroyRemoteActiveRq]++;
-                return ValueTask.FromResult(false);
-        }
-    }
+    private static ValueTask<bool> GivenUpAsync(Exchange x) =>
+        Aborts.Reason(x, out string detail) is { } reason ? LocalReply.SendAsync(x, reason, detail) : ValueTask.FromResult(false);
 
     private static RouteFilters? Said(Exchange x) => x.Target?.Filters ?? x.Route?.Filters;
 

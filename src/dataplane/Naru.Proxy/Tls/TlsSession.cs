@@ -29,7 +29,7 @@ internal sealed unsafe class TlsSession : SocketLayer
     private string? _refusal;
     private string? _sni;
     private string? _alpn;
-    private CertificateInfo? _peer;
+    private CertificateInfo? _peer, _own;
     private bool _peerRead;
     private byte[]?[]? _facts;
 
@@ -355,7 +355,8 @@ internal sealed unsafe class TlsSession : SocketLayer
     {
         get
         {
-            nint certificate = _ssl == 0 ? 0 : OpenSsl.SSL_get_certificate(_ssl);
+            if (_ssl == 0) return _own;
+            nint certificate = OpenSsl.SSL_get_certificate(_ssl);
             foreach (Credential credential in Context.Credentials) if (credential.Leaf == certificate) return credential.Info;
             return null;
         }
@@ -371,6 +372,9 @@ internal sealed unsafe class TlsSession : SocketLayer
         for (int i = 0; chain != 0 && i < Crypto.OPENSSL_sk_num(chain); i++) text.Append(CertificateInfo.Read(Crypto.OPENSSL_sk_value(chain, i)).Pem);
         return text.ToString();
     }
+
+    /// <summary>Facts are asked for when it is closed, too: what is logged of an exchange is written after its end.</summary>
+    public bool KeepsFacts { get; set; }
 
     /// <summary>A fact for access logs, made once for a connection; empty is absent.</summary>
     public ReadOnlySpan<byte> Fact(bool peer, TlsFact what)
@@ -396,6 +400,12 @@ internal sealed unsafe class TlsSession : SocketLayer
     public override void Dispose()
     {
         GC.SuppressFinalize(this);
+        if (KeepsFacts && _ssl != 0)
+        {
+            foreach (TlsFact what in (ReadOnlySpan<TlsFact>)[TlsFact.SessionId, TlsFact.Cipher, TlsFact.Version]) _ = Fact(peer: true, what);
+            _ = Peer;
+            _own = Own;
+        }
         Free();
     }
 

@@ -4,6 +4,7 @@
 using System.Runtime.CompilerServices;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
@@ -17,6 +18,11 @@ internal sealed class Attempt(Exchange x)
     public const int MaxFields = 100;
     public const int MaxInterim = 16;
     private const long KeepAliveMarginMs = 1000;
+
+    // Connections that are tried one after the other where none has room for a stream.
+    private const int MostConnections = 4;
+    private FilterRun? _filters;
+    private BodyReader? _sends;
 
     /// <summary>The answer's head, and the reader of its body: of this try, or the last one.</summary>
     public readonly Http1Head Head = new();
@@ -41,6 +47,30 @@ internal sealed class Attempt(Exchange x)
         pool.ActiveRequests++;
     }
 
+    /// <summary>The cluster's filters begin to see it.</summary>
+    public FilterRun BeginFilters(FilterSteps steps)
+    {
+        _filters ??= new FilterRun();
+        _filters.Begin(steps, this);
+        return State.Filters = _filters;
+    }
+
+    /// <summary>What of the request's body it sends.</summary>
+    public BodyReader SentBody => State.Sends ?? x.RequestBody;
+
+    /// <summary>The request's body goes through the cluster's filters from here on.</summary>
+    public BodyPipe FilterBody()
+    {
+        if (State.Sends is null)
+        {
+            x.ReadRequestBody();
+            _sends ??= new BodyReader();
+            _sends.Start(x.Worker, x.RequestBody);
+            State.Sends = _sends;
+        }
+        return State.Sends.Filter(x, isRequest: true);
+    }
+
     /// <summary>Runs until the head of an answer is here, or there will be none: at once on a pooled connection, or on a new one.</summary>
     /// <param name="action">The route's action; null of a side call.</param>
     /// <param name="fresh">Only a new connection will do.</param>
@@ -49,12 +79,23 @@ internal sealed class Attempt(Exchange x)
         Wanted wanted = x.IsConnect && action is { Config.TerminatesConnect: true } ? Wanted.Bytes
             : State.Cluster!.SpeaksHttp2(x, State.Pool!) ? Wanted.Http2 : Wanted.Http1;
         UpstreamPeer peer = UpstreamPeer.Of(State.Cluster!, State.Host!, State.Pool!, x);
-        return Connect.TryTake(this, peer, wanted, fresh) ? ExchangeAsync(wanted) : ConnectAndExchangeAsync(peer, wanted, fresh);
+        // What was found has room; of one that is waited for that is known later.
+        bool waits = wanted == Wanted.Http2 && x.IsUpgrade;
+        return !waits && Connect.TryTake(this, peer, wanted, fresh) ? ExchangeAsync(wanted) : ConnectAndExchangeAsync(peer, wanted, fresh);
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private async ValueTask<AttemptEnd> ConnectAndExchangeAsync(UpstreamPeer peer, Wanted wanted, bool fresh) =>
-        await Connect.RunAsync(this, peer, wanted, fresh) is { } end ? end : await ExchangeAsync(wanted);
+    private async ValueTask<AttemptEnd> ConnectAndExchangeAsync(UpstreamPeer peer, Wanted wanted, bool fresh)
+    {
+        for (int connections = 1; ; connections++)
+        {
+            if (await Connect.RunAsync(this, peer, wanted, fresh) is { } end) return end;
+            AttemptEnd ended = await ExchangeAsync(wanted);
+            if (ended.Kind != AttemptKind.NoRoom) return ended;
+            if (connections == MostConnections) return ended with { Kind = AttemptKind.Reset };
+            State.Session = null;
+        }
+    }
 
     private ValueTask<AttemptEnd> ExchangeAsync(Wanted wanted) =>
         State.Session is { } session ? Http2Attempt.RunAsync(x, this, session)
@@ -64,10 +105,29 @@ internal sealed class Attempt(Exchange x)
     // CONNECT that ends at this proxy: the endpoint gets the tunnel's bytes and nothing else.
     private AttemptEnd Establish(UpstreamConnection up)
     {
-        State.Cluster!.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.RqTotal]++;
+        Ride(up);
         Body.Start(x.Worker, up, x.Worker.Buffers.Rent(), BodyKind.UntilClose, -1, pinned: false);
         State.Answer = new Answer(null, Body.Buffer, default, Body, null, IsTunnel: true);
         return new AttemptEnd(AttemptKind.Answered);
+    }
+
+    /// <summary>It has its connection, and begins to send.</summary>
+    /// <param name="up">The connection.</param>
+    /// <returns>The cluster's counters.</returns>
+    public long[] Ride(UpstreamConnection up)
+    {
+        State.Ridden = up;
+        State.Tls = up.Tls;
+        State.StartTicks = x.Worker.Ticks;
+        // Logged when it may be closed.
+        if (x.WantAccessLog)
+        {
+            up.KnowLocal();
+            if (up.Tls is { } tls) tls.KeepsFacts = true;
+        }
+        long[] stats = State.Cluster!.Slot.Stats!.Shard(x.Worker.Index);
+        stats[ClusterStats.RqTotal]++;
+        return stats;
     }
 
     /// <summary>Its own time is up: it ends, not the exchange. By then the whole request was sent, so nobody waits for the client.</summary>
@@ -77,26 +137,32 @@ internal sealed class Attempt(Exchange x)
         Cancel();
     }
 
-    /// <summary>Ends its waits.</summary>
+    /// <summary>Ends its waits: on its connection, and those of the cluster's filters.</summary>
     public void Cancel()
     {
-        UpstreamConnection? connection = State.Connection;
+        // Whoever goes on may be done with the exchange at once.
+        (UpstreamConnection? connection, PoolWaiter? waiter) = (State.Connection, x.Waiter);
+        State.IsCancelled = true;
+        State.Sends?.Stop();
         State.Stream?.Cancel();
         connection?.Cancel();
+        PoolWaiter.End(waiter, this);
     }
 
     /// <summary>Ends what it still does and gives everything back: the request's pump, its buffers, its connection or its stream. The
     /// second call does nothing.</summary>
     /// <param name="use">What became of the answer.</param>
+    /// <param name="isLast">No other try follows: nobody wants the rest of the request, and filters that wait before they let it go on
+    /// wait no more.</param>
     /// <returns>Whether the whole request went out.</returns>
-    public ValueTask<bool> FinishAsync(AnswerUse use) =>
+    public ValueTask<bool> FinishAsync(AnswerUse use, bool isLast = true) =>
         State.IsFinished ? new ValueTask<bool>(false)
-        : State.IsPumping ? StopAndReleaseAsync(use)
+        : State.IsPumping ? StopAndReleaseAsync(use, isLast)
         : new ValueTask<bool>(Release(use, requestDone: true));
 
     // The pump may wait on either side; nothing that it uses goes back before it has ended.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private async ValueTask<bool> StopAndReleaseAsync(AnswerUse use)
+    private async ValueTask<bool> StopAndReleaseAsync(AnswerUse use, bool isLast)
     {
         State.IsPumping = false;
         // A request that is still on its way when its answer is complete is not waited for.
@@ -109,10 +175,11 @@ internal sealed class Attempt(Exchange x)
             if (!State.Pump.IsCompleted)
             {
                 Cancel();
+                if (isLast) x.StopRequest();
                 x.CancelDownstream();
             }
             await State.Pump;
-            requestDone = buffered || (x.RequestBody.Done && State.RequestSent);
+            requestDone = buffered || State.RequestComplete;
         }
         finally
         {
@@ -131,6 +198,11 @@ internal sealed class Attempt(Exchange x)
         State.Out = null;
         State.Sends?.End();
         State.Sends = null;
+        if (State.Filters is { } filters)
+        {
+            State.Filters = null;
+            filters.End(x);
+        }
         if (State.Stream is { } stream)
         {
             State.Stream = null;

@@ -25,6 +25,8 @@ internal enum AttemptKind : byte
     Replaced,
     /// <summary>The endpoint left the cluster while a connection to it was waited for.</summary>
     Moved,
+    /// <summary>The connection takes no further stream.</summary>
+    NoRoom,
     /// <summary>The exchange was given up; see its abort reason.</summary>
     Aborted,
 }
@@ -32,5 +34,5 @@ internal enum AttemptKind : byte
 /// <summary>How a try ended.</summary>
 /// <param name="Kind">What happened.</param>
 /// <param name="Reused">It rode on a reused connection and got no byte of an answer.</param>
-/// <param name="RequestSent">At least one byte of the request was handed to the kernel.</param>
-internal readonly record struct AttemptEnd(AttemptKind Kind, bool Reused = false, bool RequestSent = true);
+/// <param name="RequestBegun">At least one byte of the request was handed to the kernel.</param>
+internal readonly record struct AttemptEnd(AttemptKind Kind, bool Reused = false, bool RequestBegun = true);

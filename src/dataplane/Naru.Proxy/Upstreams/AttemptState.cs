@@ -1,6 +1,7 @@
 // What is known of one try. A new one is assigned whole when the next try begins, so that nothing of a try that failed is told of the one
 // that answered, and nobody has to remember to reset anything.
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Http;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
@@ -24,8 +25,14 @@ internal struct AttemptState
     public Http2ClientSession? Session;
     public Http2Stream? Stream;
 
+    /// <summary>What it went over, from the moment that was ready; also when it was given back, for the log.</summary>
+    public UpstreamConnection? Ridden;
+
     /// <summary>TLS of the connection.</summary>
     public TlsSession? Tls;
+
+    /// <summary>The cluster's filters, which see this try and no other; null for none.</summary>
+    public FilterRun? Filters;
 
     /// <summary>It went over HTTP/2.</summary>
     public bool IsHttp2;
@@ -47,11 +54,20 @@ internal struct AttemptState
     /// <summary>Nothing is held any more.</summary>
     public bool IsFinished;
 
+    /// <summary>Its waits have been ended.</summary>
+    public bool IsCancelled;
+
     /// <summary>The whole request went out.</summary>
-    public bool RequestSent;
+    public bool RequestComplete;
 
     /// <summary>Its own time is up (Envoy: RetryPolicy.per_try_timeout).</summary>
     public bool TimedOut;
+
+    /// <summary>Another try was granted because of it, while it goes on.</summary>
+    public bool IsRetried;
+
+    /// <summary>Who watches endpoints was told how it ended.</summary>
+    public bool IsReported;
 
     /// <summary>Why there was no connection, in words.</summary>
     public byte[]? TransportFailure;

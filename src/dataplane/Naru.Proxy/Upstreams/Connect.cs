@@ -47,7 +47,7 @@ internal static class Connect
         long[] stats = cluster.Slot.Stats!.Shard(x.Worker.Index);
         bool room = Breakers.TryEnter(cluster, x.Worker, Resource.Pending, x.Priority, out Permit pending);
         stats[room ? ClusterStats.RqPendingTotal : ClusterStats.RqPendingOverflow]++;
-        if (!room) return new AttemptEnd(AttemptKind.Overflow, RequestSent: false);
+        if (!room) return new AttemptEnd(AttemptKind.Overflow, RequestBegun: false);
         using (pending)
         {
             bool shared = wanted == Wanted.Http2, waited = false;
@@ -65,9 +65,10 @@ internal static class Connect
                 if (over && !waited) stats[ClusterStats.CxOverflow]++;
                 if (!full && !(shared && pool.Http2.IsConnecting)) return await OpenAsync(attempt, peer, wanted, stats);
                 waited = true;
-                var waiter = shared ? new PoolWaiter(pool.Http2.Wait) { Peer = peer } : new PoolWaiter(pool.Wait);
-                if (!await x.WaitAsync(waiter)) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
-                if (pool.Retired) return new AttemptEnd(AttemptKind.Moved, RequestSent: false);
+                var waiter = shared ? new PoolWaiter(pool.Http2.Wait) { Of = attempt, Peer = peer }
+                    : new PoolWaiter(pool.Wait) { Of = attempt };
+                if (!await x.WaitAsync(waiter)) return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);
+                if (pool.Retired) return new AttemptEnd(AttemptKind.Moved, RequestBegun: false);
                 if (waiter.Failure is not { } end) continue;
                 attempt.State.TransportFailure = waiter.Why;
                 stats[ClusterStats.RqPendingFailureEject]++;
@@ -123,11 +124,11 @@ internal static class Connect
 
     private static AttemptEnd NotConnected(Attempt attempt, UpstreamConnection up, ConnectResult result, long[] stats)
     {
-        if (result == ConnectResult.Cancelled) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
+        if (result == ConnectResult.Cancelled) return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);
         stats[ClusterStats.RqPendingFailureEject]++;
-        if (result == ConnectResult.TimedOut) return new AttemptEnd(AttemptKind.ConnectTimedOut, RequestSent: false);
+        if (result == ConnectResult.TimedOut) return new AttemptEnd(AttemptKind.ConnectTimedOut, RequestBegun: false);
         attempt.State.TransportFailure = Encoding.ASCII.GetBytes(up.Failure);
-        return new AttemptEnd(up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestSent: false);
+        return new AttemptEnd(up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestBegun: false);
     }
 
     // Speaks HTTP/2 on a new connection, for all who want to.

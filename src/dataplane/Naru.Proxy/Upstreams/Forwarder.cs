@@ -44,7 +44,7 @@ internal static class Forwarder
         long[] stats = slot.Stats!.Shard(worker.Index);
         if (x.Abort != AbortReason.None)
         {
-            bool goesOn = await AbortedAsync(x, stats);
+            bool goesOn = await AbortedAsync(x);
             x.RequestBody.Forget();
             return goesOn;
         }
@@ -60,6 +60,7 @@ internal static class Forwarder
             int resent = 0;
             bool fresh = false;
             if (action is { Mirrors: { } mirrors }) Mirrors.Begin(x, mirrors);
+            if (x.Hedges) return await new Race(x, action!, cluster).RunAsync();
             while (true)
             {
                 // A cluster that was removed meanwhile serves to the end those who found it.
@@ -68,21 +69,22 @@ internal static class Forwarder
                 Host? host = cluster.IsDynamic ? await RequestHosts.PickAsync(x, cluster) : Pick(x, cluster);
                 if (host is null)
                 {
-                    if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
+                    if (x.Abort != AbortReason.None) return await AbortedAsync(x);
                     stats[ClusterStats.CxNoneHealthy]++;
                     return await EndAsync(x, Reasons.NoHealthyUpstream, cluster.WhyNone);
                 }
                 Attempt attempt = x.Try;
                 attempt.Begin(cluster, host);
                 AttemptEnd end = default;
+                bool isLast = true;
                 if (x.VirtualCluster is { } counted) counted.Shard(worker.Index)[VirtualClusterStats.RqTotal]++;
                 try
                 {
                     if (action is not null) RouteHeaders.ApplyToTry(x, action);
                     if (cluster.Filters is { } filters)
                     {
-                        (FilterVerdict verdict, _) = await x.BeginUpstreamFilters(filters.Default).RequestAsync(x, 0);
-                        if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
+                        (FilterVerdict verdict, _) = await attempt.BeginFilters(filters.Default).RequestAsync(x, 0);
+                        if (x.Abort != AbortReason.None) return await AbortedAsync(x);
                         if (verdict == FilterVerdict.Answer) return await FilterAnsweredAsync(x);
                         KeepBody(x);
                     }
@@ -93,19 +95,19 @@ internal static class Forwarder
                         if (!Retries.Replaces(x, cluster, attempt.Answer))
                         {
                             bool goesOn = await Delivery.RunAsync(x, attempt);
-                            if (x.Retried > 0 && x.Status < 500) stats[ClusterStats.RqRetrySuccess]++;
-                            CountAnswer(x, slot, stats);
+                            CountAnswer(x, slot, stats, retried: x.Retried > 0);
                             return goesOn;
                         }
                         end = end with { Kind = AttemptKind.Replaced };
                     }
+                    isLast = x.Abort != AbortReason.None || !MayFollow(x, cluster, end, resent);
                 }
                 finally
                 {
-                    await attempt.FinishAsync(end.Kind == AttemptKind.Replaced ? AnswerUse.Dropped : AnswerUse.Cut);
+                    await attempt.FinishAsync(end.Kind == AttemptKind.Replaced ? AnswerUse.Dropped : AnswerUse.Cut, isLast);
                     x.Deadlines.Try = TimerNode.Never;
                 }
-                if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
+                if (x.Abort != AbortReason.None) return await AbortedAsync(x);
                 // While its request was being stopped, more of the body may have gone than is kept.
                 if (end.Kind == AttemptKind.Replaced && !x.CanReplay) return await EndAsync(x, Reasons.UpstreamReset);
 
@@ -126,7 +128,7 @@ internal static class Forwarder
                     x.Tried.Add(host);
                     // The first retry goes at once where another endpoint can take it; further ones back off.
                     if (x.Retried > 1 || cluster.Choices < 2) await Delay.RunAsync(x, Retries.BackOff(x.Retry!, x.Retried, worker));
-                    if (x.Abort != AbortReason.None) return await AbortedAsync(x, stats);
+                    if (x.Abort != AbortReason.None) return await AbortedAsync(x);
                 }
                 else
                 {
@@ -147,18 +149,21 @@ internal static class Forwarder
 
     // What the silent resend is for (docs/decisions/0008-silent-resend.md): a pooled connection that died before it said a word, because the
     // endpoint closed it as we reached for it, and what the endpoint did not process. A policy that asks for a retry goes first.
-    private static bool IsUnseen(Exchange x, Cluster cluster, in AttemptEnd end, int resent) => end.Kind switch
+    internal static bool IsUnseen(Exchange x, Cluster cluster, in AttemptEnd end, int resent) => end.Kind switch
     {
-        AttemptKind.Reset or AttemptKind.Malformed when end.Reused => resent < (end.RequestSent ? 1 : MostResends) && Retries.MayResend(x, end) && !Retries.WouldFollow(x, cluster, end),
+        AttemptKind.Reset or AttemptKind.Malformed when end.Reused => resent < (end.RequestBegun ? 1 : MostResends) && Retries.MayResend(x, end) && !Retries.WouldFollow(x, cluster, end),
         AttemptKind.Refused => resent == 0 && Retries.MayResend(x, end) && !Retries.Asks(x, end),
         _ => false,
     };
 
+    internal static bool MayFollow(Exchange x, Cluster cluster, in AttemptEnd end, int resent) =>
+        end.Kind is AttemptKind.Replaced or AttemptKind.Moved || IsUnseen(x, cluster, end, resent) || Retries.WouldFollow(x, cluster, end);
+
     // Once a try. What a breaker turned away, or a client gave up, says nothing of the endpoint; nor does a pooled connection that was
     // closed as we reached for it.
-    private static void Report(Exchange x, Host host, Attempt attempt, in AttemptEnd end)
+    internal static void Report(Exchange x, Host host, Attempt attempt, in AttemptEnd end)
     {
-        if (host.State.Listener is null) return;
+        if (host.State.Listener is null || attempt.State.IsReported) return;
         TryOutcome? outcome = end.Kind switch
         {
             AttemptKind.Answered => new TryOutcome(TryEnd.Answered, StatusOf(x, attempt.Answer)),
@@ -181,7 +186,7 @@ internal static class Forwarder
                 ? Telemetry.GrpcCodes.ToHttp(status) : 500;
     }
 
-    private static Host? Pick(Exchange x, Cluster cluster) =>
+    internal static Host? Pick(Exchange x, Cluster cluster) =>
         cluster.Balancer.Pick(x.Tried.Count > 0 && x.Retry is { } policy ? Retries.Elsewhere(x, policy) : new PickContext(x.Worker));
 
     private static void Prepare(Exchange x, ForwardAction action)
@@ -192,10 +197,12 @@ internal static class Forwarder
         if (longest > 0) x.Deadlines.Stream = worker.Now + longest;
         x.TimeoutMs = action.TimeoutMs;
         x.PerTryMs = action.PerTryMs;
+        x.Hedges = action.Hedges;
         x.Retry = action.Retry;
         x.GrpcTimeoutMs = -1;
         x.TimesOutWith204 = false;
         if (action.ReadsGrpcTimeout || x.Manager.LooksAtLimits) RequestLimits.Apply(x, action);
+        if (x.Hedges) MayHedge(x);
         RouteHeaders.ApplyToRequest(x, action);
         if (x.IsBodyHere) RequestEnded(x);
         else if (x.Manager.RequestMs > 0 && x.Deadlines.Request == TimerNode.Never) x.Deadlines.Request = worker.Now + x.Manager.RequestMs;
@@ -204,8 +211,16 @@ internal static class Forwarder
         if (x.IsDownstreamEnded && x.Abort == AbortReason.None) x.Abort = AbortReason.DownstreamGone;
     }
 
+    // Without a policy of retries nothing comes of a try whose time is over: it goes on. A tunnel has no second one beside it.
+    private static void MayHedge(Exchange x)
+    {
+        bool retries = x.Retry is { On: not RetryOn.None };
+        if (!retries) x.PerTryMs = 0;
+        x.Hedges = retries && x.PerTryMs > 0 && !x.IsUpgrade;
+    }
+
     // What a retry or a resend may want again.
-    private static void KeepBody(Exchange x)
+    internal static void KeepBody(Exchange x)
     {
         if (x.SpeaksHttp2 || x.IsIdempotent || x.Retry is not null) x.RequestBody.Keep();
     }
@@ -231,7 +246,7 @@ internal static class Forwarder
         switch (result)
         {
             case PumpResult.Done:
-                attempt.State.RequestSent = true;
+                attempt.State.RequestComplete = true;
                 RequestEnded(x);
                 StartTry(x);
                 Mirrors.BodyCame(x);
@@ -248,14 +263,14 @@ internal static class Forwarder
         }
     }
 
-    private static void Again(Exchange x)
+    internal static void Again(Exchange x)
     {
         x.UncancelDownstream();
         x.RequestBody.Rewind();
         x.Touch();
     }
 
-    private static Reason ReasonOf(Exchange x, in AttemptEnd end) => end.Kind switch
+    internal static Reason ReasonOf(Exchange x, in AttemptEnd end) => end.Kind switch
     {
         AttemptKind.ConnectFailed => Reasons.ConnectionFailed(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? [])),
         AttemptKind.TlsFailed => Reasons.TlsFailure(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? [])),
@@ -269,41 +284,19 @@ internal static class Forwarder
         _ => Reasons.UpstreamReset,
     };
 
-    private static ValueTask<bool> AbortedAsync(Exchange x, long[] stats)
+    internal static ValueTask<bool> AbortedAsync(Exchange x)
     {
-        long[] http = x.Manager.Stats.Shard(x.Worker.Index);
-        switch (x.Abort)
-        {
-            case AbortReason.RouteTimeout:
-                stats[ClusterStats.RqTimeout]++;
-                if (x.VirtualCluster is { } counted) counted.Shard(x.Worker.Index)[VirtualClusterStats.RqTimeout]++;
-                return EndAsync(x, RequestLimits.Answer(x, Reasons.RouteTimeout), $"{x.TimeoutMs} ms");
-            case AbortReason.StreamIdle:
-                http[HttpStats.RqIdleTimeout]++;
-                return EndAsync(x, x.RequestBody.Done ? Reasons.StreamIdleUpstream : Reasons.StreamIdle);
-            case AbortReason.RequestTimeout:
-                http[HttpStats.RqTimeout]++;
-                return EndAsync(x, Reasons.RequestTimeout);
-            case AbortReason.MaxDuration:
-                http[HttpStats.RqMaxDuration]++;
-                return EndAsync(x, x.RequestBody.Done ? Reasons.MaxDurationUpstream : Reasons.MaxDuration);
-            case AbortReason.DownstreamBroken:
-                return EndAsync(x, Reasons.BadBody);
-            case AbortReason.FilterAnswered:
-                x.Abort = AbortReason.None;
-                return FilterAnsweredAsync(x);
-            default:
-                x.NoteDownstreamGone();
-                http[HttpStats.CxDestroyRemoteActiveRq]++;
-                return ValueTask.FromResult(false);
-        }
+        if (x.Abort != AbortReason.FilterAnswered)
+            return Aborts.Reason(x, out string detail) is { } reason ? EndAsync(x, reason, detail) : ValueTask.FromResult(false);
+        x.Abort = AbortReason.None;
+        return FilterAnsweredAsync(x);
     }
 
     // A filter answered that saw the body, or one of the cluster's (Envoy: the chain's see that answer, the cluster's do not).
-    private static ValueTask<bool> FilterAnsweredAsync(Exchange x)
+    internal static ValueTask<bool> FilterAnsweredAsync(Exchange x)
     {
         FilterAnswer answer = x.FilterAnswer!;
-        if (x.ResponseStarted) return EndAsync(x, answer.Reason);
+        if (!x.MayAnswer) return EndAsync(x, answer.Reason);
         if (x.RequestBodyBuffered) PassBody(x);
         CountOwnAnswer(x, answer.Reason.Status);
         return LocalReply.SendAsync(x, answer);
@@ -311,13 +304,11 @@ internal static class Forwarder
 
     // Our own answer, unless one is on its way already: then the only honest end is to cut it.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<bool> EndAsync(Exchange x, Reason reason, string detail = "")
+    internal static async ValueTask<bool> EndAsync(Exchange x, Reason reason, string detail = "")
     {
-        if (x.ResponseStarted)
+        if (!x.MayAnswer)
         {
-            LocalReply.Because(x, reason, detail);
-            x.Details = reason.Details.Replace("before_response_started", "after_response_started", StringComparison.Ordinal);
-            x.CutDownstream();
+            Aborts.Cut(x, reason, detail);
             return false;
         }
         // What is refused before it went anywhere was not read.
@@ -335,18 +326,19 @@ internal static class Forwarder
         x.In.Start += (int)x.Framing.ContentLength;
     }
 
-    private static void CountAnswer(Exchange x, ClusterSlot slot, long[] stats)
+    internal static void CountAnswer(Exchange x, ClusterSlot slot, long[] stats, bool retried)
     {
         Count(x.Status, stats);
+        if (retried && x.Status < 500) stats[ClusterStats.RqRetrySuccess]++;
         slot.Stats!.HistogramOf(x.Worker.Index, ClusterStats.RqTime)
             .Record(Worker.Milliseconds(x.UpstreamStartTicks, x.UpstreamEndTicks));
         if (x.VirtualCluster is not { } counted) return;
         counted.OnAnswer(x.Worker.Index, x.Status);
         counted.OnTime(x.Worker.Index, Worker.Milliseconds(x.UpstreamStartTicks, x.UpstreamEndTicks));
-        if (x.Retried > 0 && x.Status < 500) counted.Shard(x.Worker.Index)[VirtualClusterStats.RqRetrySuccess]++;
+        if (retried && x.Status < 500) counted.Shard(x.Worker.Index)[VirtualClusterStats.RqRetrySuccess]++;
     }
 
-    private static void CountOwnAnswer(Exchange x, int status)
+    internal static void CountOwnAnswer(Exchange x, int status)
     {
         Count(status, x.Target!.Slot.Stats!.Shard(x.Worker.Index));
         x.VirtualCluster?.OnAnswer(x.Worker.Index, status);
@@ -368,17 +360,18 @@ internal sealed class Delay : ITimerOwner
     private const long MostMs = int.MaxValue;
     private PoolWaiter? _waiter;
 
-    /// <summary>False when the exchange was given up.</summary>
+    /// <summary>False when the exchange, or the try, was given up.</summary>
     /// <param name="x">The exchange.</param>
     /// <param name="ms">How long.</param>
+    /// <param name="of">The try that waits; null for the exchange.</param>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public static async ValueTask<bool> RunAsync(Exchange x, long ms)
+    public static async ValueTask<bool> RunAsync(Exchange x, long ms, Attempt? of = null)
     {
         if (ms <= 0) return x.Abort == AbortReason.None;
         var delay = new Delay();
         var timer = new TimerNode(delay);
         x.Worker.Timers.Set(timer, x.Worker.Now + Math.Min(ms, MostMs), x.Worker.Now);
-        bool goesOn = await x.WaitAsync(new PoolWaiter(waiter => delay._waiter = waiter));
+        bool goesOn = await x.WaitAsync(new PoolWaiter(waiter => delay._waiter = waiter) { Of = of });
         x.Worker.Timers.Remove(timer);
         return goesOn;
     }

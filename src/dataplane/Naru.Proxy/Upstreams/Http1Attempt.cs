@@ -17,10 +17,7 @@ internal static class Http1Attempt
         Worker worker = x.Worker;
         bool reused = up.Served > 0;
         attempt.State.Connection = up;
-        attempt.State.Tls = up.Tls;
-        attempt.State.StartTicks = worker.Ticks;
-        long[] stats = attempt.State.Cluster!.Slot.Stats!.Shard(worker.Index);
-        stats[ClusterStats.RqTotal]++;
+        long[] stats = attempt.Ride(up);
 
         IoBuffer o = attempt.State.Out = RequestWriter.Write(x, attempt);
         bool sent = true;
@@ -31,7 +28,8 @@ internal static class Http1Attempt
             int bytes = o.Count;
             bool ok = up.SendNow(o) ?? await up.SendAllAsync(o);
             sent = o.Count < bytes;
-            if (ok && !whole) ok = await SendBufferedBodyAsync(x, up);
+            // Straight from the read buffer, whose window does not move: the body may be needed again.
+            if (ok && !whole) ok = await up.SendAllAsync(x.In, x.In.Start, (int)x.Framing.ContentLength);
             if (!ok && (x.Abort != AbortReason.None || attempt.State.TimedOut || !up.MayRead))
                 return Failed(x, attempt, stats, AttemptKind.Reset, reused, sent);
             worker.Buffers.Return(o);
@@ -92,7 +90,7 @@ internal static class Http1Attempt
         attempt.State.In = null;
         attempt.Body.Start(worker, up, rb, framing.Body, framing.ContentLength, pinned: false);
         attempt.State.Answer = new Answer(head, rb, framing, attempt.Body, null, head.Status == 101 || (x.IsConnect && good));
-        return new AttemptEnd(AttemptKind.Answered, RequestSent: sent);
+        return new AttemptEnd(AttemptKind.Answered, RequestBegun: sent);
     }
 
     private static AttemptEnd Failed(Exchange x, Attempt attempt, long[] stats, AttemptKind kind, bool reused, bool sent)
@@ -115,32 +113,10 @@ internal static class Http1Attempt
         return true;
     }
 
-    // Straight from the read buffer, whose window does not move: the body may be needed again.
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<bool> SendBufferedBodyAsync(Exchange x, UpstreamConnection up)
-    {
-        int length = (int)x.Framing.ContentLength;
-        for (int sent = 0; sent < length;)
-        {
-            int n = SendPart(x, up, sent, length - sent);
-            if (n > 0)
-            {
-                sent += n;
-                continue;
-            }
-            if (n == TcpSocket.Failed || up.Cancelled) return false;
-            await up.Writable();
-        }
-        return true;
-    }
-
-    private static unsafe int SendPart(Exchange x, UpstreamConnection up, int from, int length) =>
-        up.Send(x.In.Memory + x.In.Start + from, length);
-
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, Attempt attempt, UpstreamConnection up, IoBuffer o)
     {
-        PumpResult result = await BodyPump.RunAsync(x, x.SentBody, BodySink.To(up, o, x.SendsChunks));
+        PumpResult result = await BodyPump.RunAsync(x, attempt.SentBody, BodySink.To(up, o, x.SendsChunks));
         Forwarder.RequestPumped(x, attempt, result);
         return result;
     }

@@ -19,20 +19,19 @@ internal static class Http2Attempt
         {
             // What the peer takes is known when its settings are here.
             Http2Pool sessions = attempt.State.Pool!.Http2;
-            while (!session.KnowsPeer && !session.IsDestroyed && x.Abort == AbortReason.None)
-                await x.WaitAsync(new PoolWaiter(sessions.Wait));
-            if (x.Abort != AbortReason.None) return new AttemptEnd(AttemptKind.Aborted, RequestSent: false);
-            if (session.HasCapacity && !session.TakesExtendedConnect) return new AttemptEnd(AttemptKind.UpgradeRefused, RequestSent: false);
+            while (!session.KnowsPeer && !session.IsDestroyed)
+            {
+                if (!await x.WaitAsync(new PoolWaiter(sessions.Wait) { Of = attempt }))
+                    return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);
+            }
+            if (session.HasCapacity && !session.TakesExtendedConnect) return new AttemptEnd(AttemptKind.UpgradeRefused, RequestBegun: false);
         }
-        if (!session.HasCapacity) return new AttemptEnd(AttemptKind.Reset, RequestSent: false);
+        if (!session.HasCapacity) return new AttemptEnd(AttemptKind.NoRoom, RequestBegun: false);
         Worker worker = x.Worker;
         Http2Stream stream = attempt.State.Stream = session.Open(x, attempt.Head, x.IsHead);
-        attempt.State.Tls = session.Socket.Tls;
         attempt.State.IsHttp2 = true;
-        attempt.State.StartTicks = worker.Ticks;
         if (x.RequestBodyBuffered) Forwarder.StartTry(x);
-        long[] stats = attempt.State.Cluster!.Slot.Stats!.Shard(worker.Index);
-        stats[ClusterStats.RqTotal]++;
+        long[] stats = attempt.Ride((UpstreamConnection)session.Socket);
         stream.IsTunnel = x.IsUpgrade;
         stream.WaitForHead(true);
         bool hadAnswered = session.HasAnswered;
@@ -40,14 +39,15 @@ internal static class Http2Attempt
         // The request: its head and what of its body is here at once, the rest by a pump beside the answer.
         IoBuffer o = attempt.State.Out = RequestWriter.Write(x, attempt);
         bool bodyless = x.Framing.Body == BodyKind.None && !x.IsUpgrade;
-        bool sent = await SendHeadAsync(x, session, stream, o, end: bodyless);
+        var form = new HeadForm(SectionKind.Request, IsHttps: x.IsHttps, IsTunnel: x.IsUpgrade && !x.IsConnect, Marks: x.Head);
+        bool sent = await stream.SendHeadAsync(o, o.Count, form, end: bodyless);
         worker.Buffers.Return(o);
         attempt.State.Out = null;
         if (sent && !bodyless && !x.IsUpgrade)
         {
             // Beside the answer also where all of it is here: it may have to wait for window, and an answer may come before that.
             attempt.State.Pump = x.RequestBodyBuffered
-                ? SendBufferedBodyAsync(x, attempt, session, stream)
+                ? SendBufferedBodyAsync(x, attempt, stream)
                 : RequestAsync(x, attempt, stream);
             attempt.State.IsPumping = !x.RequestBodyBuffered || !attempt.State.Pump.IsCompletedSuccessfully;
         }
@@ -78,7 +78,7 @@ internal static class Http2Attempt
         attempt.Body.Start(worker, stream);
         bool tunnel = x.IsUpgrade && head.Status is >= 200 and < 300;
         attempt.State.Answer = new Answer(head, stream.HeadBuffer!, framing, attempt.Body, stream, tunnel);
-        return new AttemptEnd(AttemptKind.Answered, RequestSent: sent);
+        return new AttemptEnd(AttemptKind.Answered, RequestBegun: sent);
     }
 
     private static AttemptEnd Failed(
@@ -95,7 +95,7 @@ internal static class Http2Attempt
         // Lost with a connection that had worked before: the endpoint closed it as we reached for it, or somebody else's answer broke it.
         // Above its GOAWAY: not processed.
         bool unseen = stream.Refused && kind == AttemptKind.Reset;
-        return new AttemptEnd(kind, Reused: unseen || ((stream.Lost || faulted) && hadAnswered), RequestSent: !stream.Refused && sent);
+        return new AttemptEnd(kind, Reused: unseen || ((stream.Lost || faulted) && hadAnswered), RequestBegun: !stream.Refused && sent);
     }
 
     private static AttemptKind KindOf(Http2ClientSession session, Http2Stream stream) =>
@@ -122,48 +122,19 @@ internal static class Http2Attempt
         }
     }
 
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<bool> SendHeadAsync(Exchange x, Http2ClientSession session, Http2Stream stream, IoBuffer o, bool end)
-    {
-        while (!SendHead(x, session, stream, o, end))
-        {
-            if (stream.IsReset || stream.Cancelled) return false;
-            await stream.Writable();
-            if (stream.IsReset || stream.Cancelled) return false;
-        }
-        return true;
-    }
-
-    private static bool SendHead(Exchange x, Http2ClientSession session, Http2Stream stream, IoBuffer o, bool end)
-    {
-        bool tunnel = x.IsUpgrade && !x.IsConnect;
-        return session.SendHead(stream, new HeadReader(SectionKind.Request, o.Filled) { IsHttps = x.IsHttps, IsTunnel = tunnel, Marks = x.Head }, end);
-    }
-
     // From where it lies: it may be needed again.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<PumpResult> SendBufferedBodyAsync(
-        Exchange x, Attempt attempt, Http2ClientSession session, Http2Stream stream)
+    private static async ValueTask<PumpResult> SendBufferedBodyAsync(Exchange x, Attempt attempt, Http2Stream stream)
     {
-        int length = (int)x.Framing.ContentLength;
-        for (int sent = 0; sent < length;)
-        {
-            sent += SendPart(x, session, stream, sent, length);
-            if (sent == length) break;
-            if (stream.IsReset || stream.Cancelled) return PumpResult.Cancelled;
-            await stream.Writable();
-        }
-        attempt.State.RequestSent = true;
+        if (!await stream.SendDataAsync(x.In, x.In.Start, (int)x.Framing.ContentLength, end: true)) return PumpResult.Cancelled;
+        attempt.State.RequestComplete = true;
         return PumpResult.Done;
     }
-
-    private static unsafe int SendPart(Exchange x, Http2ClientSession session, Http2Stream stream, int from, int length) =>
-        session.SendData(stream, x.In.Memory + x.In.Start + from, length - from, end: true);
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, Attempt attempt, Http2Stream stream)
     {
-        PumpResult result = await BodyPump.RunAsync(x, x.SentBody, BodySink.To(stream));
+        PumpResult result = await BodyPump.RunAsync(x, attempt.SentBody, BodySink.To(stream));
         Forwarder.RequestPumped(x, attempt, result);
         return result;
     }

@@ -21,6 +21,14 @@ internal static class Retries
     public static bool Replaces(Exchange x, Cluster cluster, in Answer answer) =>
         x.Retry is { } policy && answer.Head is { } head && Wants(policy, head, answer.HeadBytes) && x.CanReplay && Grants(x, policy, cluster);
 
+    /// <summary>Whether another try is to be made beside one whose time is over. Then it is granted. Unlike one in the place of another it
+    /// needs no condition (Envoy: HedgePolicy.hedge_on_per_try_timeout).</summary>
+    public static bool Hedges(Exchange x, Cluster cluster) => x.Retry is { } policy && x.CanReplay && Grants(x, policy, cluster);
+
+    /// <summary>Whether the policy wants another try in the place of this answer; nothing is granted.</summary>
+    public static bool Asks(Exchange x, in Answer answer) =>
+        x.Retry is { } policy && answer.Head is { } head && Wants(policy, head, answer.HeadBytes);
+
     /// <summary>Whether another try is to be made after one without an answer. Then it is granted.</summary>
     public static bool Follows(Exchange x, Cluster cluster, in AttemptEnd end) =>
         x.Retry is { } policy && Wants(policy, end) && x.CanReplay && Grants(x, policy, cluster);
@@ -35,7 +43,7 @@ internal static class Retries
 
     /// <summary>Whether a request that rode on a connection which had died before may go out anew, unasked: it was not sent, or may be
     /// repeated by its method (RFC 9110 9.2.2, RFC 9112 9.3.1).</summary>
-    public static bool MayResend(Exchange x, in AttemptEnd end) => x.CanReplay && (x.IsIdempotent || !end.RequestSent);
+    public static bool MayResend(Exchange x, in AttemptEnd end) => x.CanReplay && (x.IsIdempotent || !end.RequestBegun);
 
     /// <summary>What a retry picks from: not those that were tried, where the policy says so (Envoy: retry_host_predicate,
     /// retry_priority).</summary>
@@ -98,7 +106,7 @@ internal static class Retries
         return end.Kind switch
         {
             AttemptKind.ConnectFailed or AttemptKind.TlsFailed or AttemptKind.ConnectTimedOut => (on & (NoAnswer | RetryOn.ConnectFailure | RetryOn.ResetBeforeRequest)) != 0,
-            AttemptKind.Reset or AttemptKind.RemoteReset or AttemptKind.TimedOut or AttemptKind.Malformed => (on & NoAnswer) != 0 || (!end.RequestSent && (on & RetryOn.ResetBeforeRequest) != 0),
+            AttemptKind.Reset or AttemptKind.RemoteReset or AttemptKind.TimedOut or AttemptKind.Malformed => (on & NoAnswer) != 0 || (!end.RequestBegun && (on & RetryOn.ResetBeforeRequest) != 0),
             AttemptKind.Refused => (on & (NoAnswer | RetryOn.RefusedStream)) != 0,
             // What a breaker turned away is not to be asked again at once.
             _ => false,

@@ -1,5 +1,6 @@
 // One connection to an endpoint: connects, carries one exchange at a time, waits idle in its pool, notices when the peer closes.
 using System.Runtime.CompilerServices;
+using System.Text;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
@@ -45,6 +46,18 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
 
     /// <summary>Whether HTTP is spoken on it, and offered to TLS; else bytes.</summary>
     public bool SpeaksHttp { get; init; } = true;
+
+    /// <summary>Its number among all connections of this process.</summary>
+    public long Id { get; } = ConnectionIds.Next();
+
+    /// <summary>Our own end's address in words; null before <see cref="KnowLocal"/>.</summary>
+    public byte[]? LocalText { get; private set; }
+
+    /// <summary>Looks our own end's address up, once: of a closed connection nobody knows it any more.</summary>
+    public void KnowLocal()
+    {
+        if (LocalText is null && Fd >= 0) LocalText = Encoding.ASCII.GetBytes(LocalAddress().ToString());
+    }
 
     /// <summary>Exchanges it has finished; above 0 means that this one rides on a reused connection.</summary>
     public int Served { get; set; }

@@ -16,10 +16,12 @@ internal sealed class TestFilter(FilterStages wants) : HttpFilter
     public Func<FilterCall, BodyPiece, ValueTask<BodyVerdict>>? RequestBody { get; init; }
     public Action<FilterCall, BodyPiece>? RequestTrailers { get; init; }
     public Action<FilterCall>? Response { get; init; }
+    public Func<FilterCall, bool>? Passes { get; init; }
+    public Action<FilterCall>? End { get; init; }
     public Func<FilterCall, BodyPiece, ValueTask<BodyVerdict>>? ResponseBody { get; init; }
     public Action<FilterCall, BodyPiece>? ResponseTrailers { get; init; }
 
-    public override FilterStages Stages => FilterStages.RequestHead | FilterStages.ResponseHead | wants;
+    public override FilterStages Stages => FilterStages.RequestHead | FilterStages.ResponseHead | wants | (End is null ? FilterStages.None : FilterStages.End);
 
     public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call)
     {
@@ -40,8 +42,10 @@ internal sealed class TestFilter(FilterStages wants) : HttpFilter
     {
         call.Want(wants & (FilterStages.ResponseBody | FilterStages.ResponseTrailers));
         Response?.Invoke(call);
-        return new ValueTask<bool>(true);
+        return new ValueTask<bool>(Passes?.Invoke(call) ?? true);
     }
+
+    public override void OnEnd(FilterCall call) => End?.Invoke(call);
 
     public override ValueTask<BodyVerdict> OnResponseBodyAsync(FilterCall call, BodyPiece piece) =>
         ResponseBody?.Invoke(call, piece) ?? new ValueTask<BodyVerdict>(BodyVerdict.Go);
@@ -69,7 +73,7 @@ internal sealed class FilterBench : IAsyncDisposable
 {
     private readonly EngineBench _engine = new(1);
 
-    public FilterBench(int up, HttpFilter[] filters, HttpFilter[]? ofCluster = null, RouteConfig[]? routes = null)
+    public FilterBench(int up, HttpFilter[] filters, HttpFilter[]? ofCluster = null, RouteConfig[]? routes = null, string[]? upgrades = null)
     {
         IsHttp2 = up == 2;
         ClusterConfig cluster = EngineBench.Cluster(IsHttp2 ? Http2.Port : Http1.Port) with
@@ -77,7 +81,7 @@ internal sealed class FilterBench : IAsyncDisposable
             Protocol = IsHttp2 ? UpstreamProtocol.Http2 : UpstreamProtocol.Http1,
             HttpFilters = [.. (ofCluster ?? []).Select(TestKind.Of)],
         };
-        HttpConnectionManagerConfig manager = EngineBench.Http() with { HttpFilters = [.. filters.Select(TestKind.Of)] };
+        HttpConnectionManagerConfig manager = EngineBench.Http() with { HttpFilters = [.. filters.Select(TestKind.Of)], Upgrades = [.. upgrades ?? []] };
         VirtualHostConfig host = manager.RouteConfig!.VirtualHosts[0];
         if (routes is not null) host = host with { Routes = [.. routes] };
         manager = manager with { RouteConfig = manager.RouteConfig with { VirtualHosts = [host] } };

@@ -1,0 +1,51 @@
+// What it means that an exchange was given up from outside: what is told of it, and where it is counted. One table, whether a filter
+// waited, a try was under way, an answer was on its way or a tunnel stood.
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Routing;
+
+namespace Naru.Proxy.Http;
+
+internal static class Aborts
+{
+    /// <summary>Counts that the exchange was given up. Null where nobody can be told: the client is gone, which is noted.</summary>
+    /// <param name="x">The exchange.</param>
+    /// <param name="detail">More about it, for those who may know.</param>
+    public static Reason? Reason(Exchange x, out string detail)
+    {
+        detail = "";
+        long[] http = x.Manager.Stats.Shard(x.Worker.Index);
+        switch (x.Abort)
+        {
+            case AbortReason.RouteTimeout:
+                x.Target!.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.RqTimeout]++;
+                if (x.VirtualCluster is { } counted) counted.Shard(x.Worker.Index)[VirtualClusterStats.RqTimeout]++;
+                detail = $"{x.TimeoutMs} ms";
+                return x.MayAnswer ? RequestLimits.Answer(x, Reasons.RouteTimeout) : Reasons.RouteTimeout;
+            case AbortReason.StreamIdle:
+                http[HttpStats.RqIdleTimeout]++;
+                return x.RequestBody.Done ? Reasons.StreamIdleUpstream : Reasons.StreamIdle;
+            case AbortReason.RequestTimeout:
+                http[HttpStats.RqTimeout]++;
+                return Reasons.RequestTimeout;
+            case AbortReason.MaxDuration:
+                http[HttpStats.RqMaxDuration]++;
+                return x.RequestBody.Done ? Reasons.MaxDurationUpstream : Reasons.MaxDuration;
+            case AbortReason.DownstreamBroken when x.MayAnswer:
+                return Reasons.BadBody;
+            case AbortReason.FilterAnswered:
+                return x.FilterAnswer?.Reason;
+            default:
+                x.NoteDownstreamGone();
+                http[HttpStats.CxDestroyRemoteActiveRq]++;
+                return null;
+        }
+    }
+
+    /// <summary>Ends an answer that is on its way, with the reason for the log: the client must see that it is not whole.</summary>
+    public static void Cut(Exchange x, Reason reason, string detail)
+    {
+        LocalReply.Because(x, reason, detail);
+        x.Details = x.Details.Replace("before_response_started", "after_response_started", StringComparison.Ordinal);
+        x.CutDownstream();
+    }
+}
