@@ -95,6 +95,33 @@ public sealed class Layer4Tests
         Assert.Equal(answer, await client.TextAsync(answer.Length));
     }
 
+    // An upstream that never ends its side of the stream must not keep what the client, or its idle time, has ended.
+    [Theory]
+    [InlineData("idle_timeout")]
+    [InlineData("reset")]
+    public async Task A_tunnel_in_a_stream_ends_with_its_tcp_side(string how)
+    {
+        await using var backend = new Http2Backend();
+        backend.At("far.test:80", (peer, request) => peer.HeadersAsync(request.Id, [(":status", "200")]));
+        string more = "tunneling_config: { hostname: \"far.test:80\" }\nidle_timeout: " + (how == "reset" ? "0s" : "0.1s");
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(
+            Bootstrap($$"""
+            {{Address}}
+            filter_chains:
+            -
+            {{Bootstraps.Indent(Tcp("backend", more), 2)}}
+            """, Bootstraps.Clusters([new TestCluster("backend", [backend.Port], Bootstraps.Http2Cluster)])),
+            new ProxyOptions { Concurrency = 1 });
+        using RawClient client = await proxy.ConnectAsync();
+        await client.SendAsync("x");
+        await Waiting.UntilAsync(() => backend.Requests.Count == 1 && backend.Requests[0].Text == "x", "the tunnel");
+        if (how == "reset") client.Reset();
+        else await client.RestAsync();
+        await Waiting.UntilAsync(() => backend.Requests[0].Reset is not null, "the reset of the stream");
+        await Waiting.UntilAsync(async () => await proxy.StatAsync("cluster.backend.upstream_rq_active") == 0, "the stream's end");
+        Assert.Single(backend.Connections);
+    }
+
     [Fact]
     public async Task One_port_serves_http_tls_by_name_and_anything_else()
     {

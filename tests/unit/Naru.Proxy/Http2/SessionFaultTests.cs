@@ -118,7 +118,7 @@ public sealed class SessionFaultTests
 
         protected override void OnSettings() => At("settings");
 
-        protected override void OnPong() => At("pong");
+        protected override void OnPong(ReadOnlySpan<byte> payload) => At("pong");
 
         protected override void OnFlushed() => At("flushed");
 
