@@ -24,9 +24,11 @@ internal static class Http2Attempt
                 if (!await x.WaitAsync(new PoolWaiter(sessions.Wait) { Of = attempt }))
                     return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);
             }
-            if (session.HasCapacity && !session.TakesExtendedConnect) return new AttemptEnd(AttemptKind.UpgradeRefused, RequestBegun: false);
+            if (session.HasCapacity && !session.TakesExtendedConnect)
+                return new AttemptEnd(AttemptKind.UpgradeRefused, RequestBegun: false);
         }
-        if (!session.HasCapacity) return new AttemptEnd(AttemptKind.NoRoom, RequestBegun: false);
+        // One that died is a failure of its own; only for room another one is made.
+        if (!session.HasCapacity) return new AttemptEnd(session.IsDestroyed ? AttemptKind.Reset : AttemptKind.NoRoom, RequestBegun: false);
         Worker worker = x.Worker;
         Http2Stream stream = attempt.State.Stream = session.Open(x, attempt.Head, x.IsHead);
         attempt.State.IsHttp2 = true;
