@@ -140,7 +140,17 @@ internal static class Http1Attempt
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, Attempt attempt, UpstreamConnection up, IoBuffer o)
     {
-        PumpResult result = await BodyPump.RunAsync(x, x.SentBody, BodySink.To(up, o, x.SendsChunks));
+        PumpResult result;
+        try
+        {
+            result = await BodyPump.RunAsync(x, x.SentBody, BodySink.To(up, o, x.SendsChunks));
+        }
+        catch
+        {
+            // Nobody looks at the pump before the try ends: whoever waits for the answer goes on, and meets the exception.
+            attempt.Cancel();
+            throw;
+        }
         Forwarder.RequestPumped(x, attempt, result);
         return result;
     }

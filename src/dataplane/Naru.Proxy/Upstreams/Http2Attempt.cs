@@ -163,7 +163,17 @@ internal static class Http2Attempt
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<PumpResult> RequestAsync(Exchange x, Attempt attempt, Http2Stream stream)
     {
-        PumpResult result = await BodyPump.RunAsync(x, x.SentBody, BodySink.To(stream));
+        PumpResult result;
+        try
+        {
+            result = await BodyPump.RunAsync(x, x.SentBody, BodySink.To(stream));
+        }
+        catch
+        {
+            // Nobody looks at the pump before the try ends: whoever waits for the answer goes on, and meets the exception.
+            attempt.Cancel();
+            throw;
+        }
         Forwarder.RequestPumped(x, attempt, result);
         return result;
     }
