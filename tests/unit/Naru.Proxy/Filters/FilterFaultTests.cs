@@ -1,5 +1,5 @@
-// A filter that throws, in any stage, at once or later: the exchange ends visibly, it is logged once, nothing of it stays behind, and others
-// are served as before.
+// A filter that throws, in any stage, at once or later: the exchange ends visibly, it is logged once, nothing of it stays behind, and
+// others are served as before.
 using System.Text;
 using Naru.Http.Http2;
 using Naru.Kit;
@@ -12,7 +12,10 @@ namespace Naru.UnitTests.Proxy.Filters;
 public sealed class FilterFaultTests
 {
     private static readonly string[] s_stages =
-        ["request head", "request head, later", "request body", "request body, later", "request trailers", "response head", "response body", "response body, later", "response trailers"];
+    [
+        "request head", "request head, later", "request body", "request body, later", "request trailers", "response head",
+        "response body", "response body, later", "response trailers",
+    ];
 
     public static TheoryData<string, bool, int, int> Rows()
     {
