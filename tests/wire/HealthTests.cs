@@ -219,6 +219,34 @@ public sealed class HealthTests
         Assert.Equal("pair", backend.Seen(path)[0].Header(":authority"));
     }
 
+    public static TheoryData<string, byte[]> HostileOverHttp2 => new()
+    {
+        { "closes at once", [] },
+        { "says GOAWAY at once", [.. Http2Bytes.Settings(), .. Http2Bytes.Frame(Naru.Http.Http2.Http2FrameType.GoAway, 0, 0, new byte[8])] },
+        { "speaks HTTP/1", "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"u8.ToArray() },
+    };
+
+    [Theory, MemberData(nameof(HostileOverHttp2))]
+    public async Task What_does_not_answer_a_stream_is_not_well_and_is_asked_again(string kind, byte[] bytes)
+    {
+        await using var a = new Http2Backend();
+        await using var b = new Witness(async c =>
+        {
+            await c.SendAsync(bytes);
+            if (kind != "closes at once") await c.Reader.RestAsync();
+        });
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Pair($"{Impatient}, http_health_check: {{ path: /health, codec_client_type: HTTP2 }}", a.Port, b.Port, $"{NoPanic}\n{Bootstraps.Http2Cluster}"));
+        await Waiting.UntilAsync(async () => await proxy.StatAsync("cluster.pair.membership_healthy") == 1, "the other to be well");
+        await Waiting.UntilAsync(() => b.Connections.Count > 3, "further checks");
+        Assert.Equal(1, await proxy.StatAsync("cluster.pair.membership_healthy"));
+        string clusters = await proxy.Admin.GetStringAsync("/clusters");
+        Assert.Contains($"pair::127.0.0.1:{a.Port}::health_flags::healthy", clusters, StringComparison.Ordinal);
+        Assert.Contains($"pair::127.0.0.1:{b.Port}::health_flags::/failed_active_hc", clusters, StringComparison.Ordinal);
+        Assert.True(await proxy.StatAsync("cluster.pair.health_check.network_failure") > 0);
+        for (int i = 0; i < 4; i++) Assert.Equal(200, (await AskAsync(proxy)).Status);
+        Assert.DoesNotContain("Exception", proxy.Child.Error);
+    }
+
     [Theory]
     [InlineData("trusted", true)]
     [InlineData("other", false)]

@@ -552,4 +552,26 @@ public sealed class EndsTests(Http2Fixture fixture) : IClassFixture<Http2Fixture
         Assert.False(client[late].IsOver, client[late].ToString());
         Assert.Equal(Http2ErrorCode.NoError, client.GoAway);
     }
+
+    [Fact]
+    public async Task A_timeout_is_told_to_a_client_whose_window_is_closed_and_its_body_waits_for_the_window()
+    {
+        await using var backend = new Http2Backend();
+        string path = backend.Add((_, _) => Task.CompletedTask);
+        await using ProxyProcess proxy = await ToAsync(backend, "timeout: 0.2s");
+        IReadOnlyDictionary<string, long> before = await proxy.LedgerAsync();
+        using (Http2Peer client = await Http2Peer.ConnectAsync(proxy.Address, (Http2SettingId.InitialWindowSize, 0)))
+        {
+            int id = await client.OpenAsync("GET", path);
+            Http2Message answer = await client.HeadAsync(id);
+            Assert.Equal((504, false, 0L), (answer.Status, answer.IsOver, answer.Length));
+            await client.PingAsync();
+            Assert.Equal((false, 0L), (answer.IsOver, answer.Length));
+            await client.SendAsync(Http2Bytes.Window(id, 10_000));
+            (await client.EndAsync(id)).Is(504);
+            Assert.Equal(answer.Header("content-length"), $"{answer.Length}");
+            await backend.Connections[0].WaitAsync(() => backend.Requests[0].Reset is not null, "the stream to be cancelled");
+        }
+        await proxy.SettleAsync(before);
+    }
 }

@@ -102,6 +102,9 @@ internal sealed class BodyPipe
     /// more.</summary>
     public ValueTask<bool> PassAsync(IoBuffer piece, bool end) => PassAsync(0, piece, end);
 
+    // A piece that waits while a filter looks at the trailers behind it.
+    private IoBuffer? _aside;
+
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool> PassAsync(int at, IoBuffer buffer, bool end)
     {
@@ -125,7 +128,9 @@ internal sealed class BodyPipe
             if (end && _steps[at].Trailers && !_isOwn)
             {
                 _piece.Begin(_x.Worker.Buffers, null, true);
+                _aside = buffer;
                 await TrailersAsync(at);
+                _aside = null;
                 IoBuffer? last = _piece.Take(out _);
                 if (last is not null)
                 {
@@ -215,6 +220,11 @@ internal sealed class BodyPipe
         }
         foreach (Waiting waiting in _waiting) buffers.Return(waiting.Buffer);
         _waiting.Clear();
+        // Of a filter that threw.
+        if (_piece.Take(out IoBuffer? rest) is { } piece) buffers.Return(piece);
+        if (rest is not null) buffers.Return(rest);
+        if (_aside is { } aside) buffers.Return(aside);
+        _aside = null;
         _count = 0;
         _x = null!;
         _body = null!;

@@ -70,8 +70,6 @@ internal static class BodyPump
                     return to.Holds ? await to.RoomAsync(x) : PumpResult.Done;
 
                 default:
-                    // An answer's head goes out all the same: a client that gets nothing at all may take its request for one that was never seen.
-                    if (to.Holds && x.ResponseStarted && !ReferenceEquals(reader, x.RequestBody)) _ = await to.RoomAsync(x);
                     return PumpResult.SourceRefused;
             }
         }

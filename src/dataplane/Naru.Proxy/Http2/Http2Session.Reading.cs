@@ -274,8 +274,8 @@ internal abstract partial class Http2Session
         return true;
     }
 
-    // Whose content the frame under way is. Streams are pooled: one that ended before its frame may carry another message by now, on another
-    // connection and under the same number even.
+    // Whose content the frame under way is. Streams are pooled: one that ended before its frame may carry another message by now, on
+    // another connection and under the same number even.
     private Http2Stream? DataStream =>
         _dataStream is { IsReset: false } stream && ReferenceEquals(stream.Session, this) && stream.Id == _dataStreamId ? stream : null;
 

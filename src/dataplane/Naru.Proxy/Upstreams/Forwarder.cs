@@ -240,8 +240,27 @@ internal static class Forwarder
         if (x.PerTryMs > 0 && x.Status == 0) x.Deadlines.Try = x.Worker.Now + x.PerTryMs;
     }
 
-    /// <summary>The request's body flowed: what that means for the exchange. A broken client ends it.</summary>
-    public static void RequestPumped(Exchange x, Attempt attempt, PumpResult result)
+    /// <summary>Passes the request's body on to a try's endpoint, beside the answer.</summary>
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    public static async ValueTask<PumpResult> PumpAsync(Exchange x, Attempt attempt, BodySink to)
+    {
+        PumpResult result;
+        try
+        {
+            result = await BodyPump.RunAsync(x, attempt.SentBody, to);
+        }
+        catch
+        {
+            // Nobody looks at the pump before the try ends: whoever waits for the answer goes on, and meets the exception.
+            attempt.Cancel();
+            throw;
+        }
+        RequestPumped(x, attempt, result);
+        return result;
+    }
+
+    // What that means for the exchange. A broken client ends it.
+    private static void RequestPumped(Exchange x, Attempt attempt, PumpResult result)
     {
         switch (result)
         {

@@ -37,7 +37,7 @@ internal static class Http1Attempt
         }
         else
         {
-            attempt.State.Pump = RequestAsync(x, attempt, up, o);
+            attempt.State.Pump = Forwarder.PumpAsync(x, attempt, BodySink.To(up, o, x.SendsChunks));
             attempt.State.IsPumping = true;
         }
 
@@ -111,13 +111,5 @@ internal static class Http1Attempt
         if (x.Framing.Body == BodyKind.None || length > o.Room) return x.Framing.Body == BodyKind.None;
         o.Append(x.In.Filled[..length]);
         return true;
-    }
-
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<PumpResult> RequestAsync(Exchange x, Attempt attempt, UpstreamConnection up, IoBuffer o)
-    {
-        PumpResult result = await BodyPump.RunAsync(x, attempt.SentBody, BodySink.To(up, o, x.SendsChunks));
-        Forwarder.RequestPumped(x, attempt, result);
-        return result;
     }
 }

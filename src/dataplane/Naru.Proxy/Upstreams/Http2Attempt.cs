@@ -50,7 +50,7 @@ internal static class Http2Attempt
             // Beside the answer also where all of it is here: it may have to wait for window, and an answer may come before that.
             attempt.State.Pump = x.RequestBodyBuffered
                 ? SendBufferedBodyAsync(x, attempt, stream)
-                : RequestAsync(x, attempt, stream);
+                : Forwarder.PumpAsync(x, attempt, BodySink.To(stream));
             attempt.State.IsPumping = !x.RequestBodyBuffered || !attempt.State.Pump.IsCompletedSuccessfully;
         }
 
@@ -131,13 +131,5 @@ internal static class Http2Attempt
         if (!await stream.SendDataAsync(x.In, x.In.Start, (int)x.Framing.ContentLength, end: true)) return PumpResult.Cancelled;
         attempt.State.RequestComplete = true;
         return PumpResult.Done;
-    }
-
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<PumpResult> RequestAsync(Exchange x, Attempt attempt, Http2Stream stream)
-    {
-        PumpResult result = await BodyPump.RunAsync(x, attempt.SentBody, BodySink.To(stream));
-        Forwarder.RequestPumped(x, attempt, result);
-        return result;
     }
 }

@@ -93,6 +93,13 @@ internal sealed class FilterBench : IAsyncDisposable
     public Http2Backend Http2 { get; } = new();
     public Naru.Proxy.ProxyEngine Engine => _engine.Engine;
 
+    /// <summary>Exceptions that were contained. Those that a test wants it takes out; the others fail it.</summary>
+    public System.Collections.Concurrent.ConcurrentQueue<string> Faults => _engine.Faults;
+
+    /// <summary>What is handed out and not back, by name: the lines of the ledger that count such things and are not zero.</summary>
+    public async Task<string> LedgerAsync() =>
+        string.Join(", ", (await Engine.ReadLedgersAsync()).Where(l => l.Count != 0 && l.Name.EndsWith("_active", StringComparison.Ordinal)).Select(l => $"{l.Name} {l.Count}"));
+
     public Task<RawClient> ConnectAsync() => _engine.ConnectAsync();
 
     public Task<Http2Peer> ConnectHttp2Async() => Http2Peer.ConnectAsync(_engine.Address());
