@@ -14,6 +14,10 @@ public sealed record HttpFilterConfig(string Name, HttpFilterExtension? Extensio
     /// <summary>Where its configuration comes from; then kind and settings are those of the default that holds until it comes. Null where
     /// it stands in the chain.</summary>
     public FilterDiscoveryConfig? Discovery { get; init; }
+
+    /// <summary>Digest of the message that <see cref="Settings"/> were read from: where it stays the same, a filter goes on with what it
+    /// remembers. Empty: settings are compared by identity.</summary>
+    public string Digest { get; init; } = "";
 }
 
 /// <summary>A filter whose configuration is discovered (<c>HttpFilter.config_discovery</c>).</summary>
@@ -27,7 +31,11 @@ public sealed record FilterDiscoveryConfig(ConfigSourceConfig Source, ImmutableA
 /// <param name="Type">Full name of its message.</param>
 /// <param name="Extension">Its kind.</param>
 /// <param name="Settings">What it says.</param>
-public sealed record DiscoveredFilterConfig(string Name, string Type, HttpFilterExtension Extension, object Settings);
+public sealed record DiscoveredFilterConfig(string Name, string Type, HttpFilterExtension Extension, object Settings)
+{
+    /// <summary>As in <see cref="HttpFilterConfig"/>.</summary>
+    public string Digest { get; init; } = "";
+}
 
 /// <summary>How a request makes one descriptor for rate limits (<c>envoy.config.route.v3.RateLimit</c>): all actions in turn, or none where one finds nothing.</summary>
 /// <param name="Stage">For which filters it is: those of the same stage.</param>

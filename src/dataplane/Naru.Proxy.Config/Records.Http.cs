@@ -123,6 +123,9 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     /// <summary>A malformed request of HTTP/1 whose end is known leaves its connection open (<c>stream_error_on_invalid_http_message</c>,
     /// <c>http_protocol_options.override_stream_error_on_invalid_http_message</c>; default false).</summary>
     public bool StreamErrors { get; init; }
+    /// <summary>Digest of the message: a manager whose digest stays the same goes on when its listener changes. Empty: fields are
+    /// compared.</summary>
+    public string Digest { get; init; } = "";
     /// <summary>Tokens of <c>upgrade_configs</c> that may become tunnels, lower case (default none).</summary>
     public ImmutableArray<string> Upgrades { get; init; } = [];
     /// <summary>Lines for each finished request.</summary>

@@ -26,6 +26,9 @@ public sealed record RouteConfigurationConfig
     public ImmutableArray<string> InternalOnlyHeaders { get; init; } = [];
     /// <summary>What it says about HTTP filters.</summary>
     public ImmutableArray<RouteFilterConfig> Filters { get; init; } = [];
+    /// <summary>Digest of the message: inline routes whose digest stays the same go on when their listener changes. Empty: fields are
+    /// compared.</summary>
+    public string Digest { get; init; } = "";
 }
 
 /// <summary><c>envoy.config.route.v3.VirtualHost</c>.</summary>
@@ -458,12 +461,35 @@ public sealed record ConfigChange
     public ImmutableArray<string> RemovedFilters { get; init; } = [];
     /// <summary>Certificates, validation contexts and ticket keys that SDS brought: new or rotated.</summary>
     public ImmutableArray<SecretConfig> Secrets { get; init; } = [];
+    /// <summary>Those that nobody refers to any more.</summary>
+    public ImmutableArray<string> RemovedSecrets { get; init; } = [];
 }
+
+/// <summary>Kinds of object that a change brings and a data plane may refuse.</summary>
+public enum ConfigKind
+{
+    /// <summary>Of <see cref="ConfigChange.Secrets"/>.</summary>
+    Secret,
+    /// <summary>Of <see cref="ConfigChange.Filters"/>.</summary>
+    Filter,
+    /// <summary>Of <see cref="ConfigChange.Clusters"/>.</summary>
+    Cluster,
+    /// <summary>Of <see cref="ConfigChange.RouteConfigurations"/>.</summary>
+    RouteConfiguration,
+    /// <summary>Of <see cref="ConfigChange.Listeners"/>.</summary>
+    Listener,
+}
+
+/// <summary>One object of a change that cannot be used, and a complaint about it; there may be several about the same one.</summary>
+/// <param name="Kind">What it is.</param>
+/// <param name="Name">Its name, with nothing before or behind.</param>
+/// <param name="Why">The complaint.</param>
+public sealed record Refusal(ConfigKind Kind, string Name, Core.Diagnostic Why) : Core.Diagnostic(Why);
 
 /// <summary>A running proxy, as sources of configuration see it. Calls come one at a time, from the main thread.</summary>
 public interface IDataPlane
 {
-    /// <summary>Applies a change. Objects that cannot be used (an address that cannot be bound) are reported by name and leave
+    /// <summary>Applies a change. Objects that cannot be used (an address that cannot be bound) are reported by kind and name and leave
     /// their predecessors serving; everything else takes effect before this returns.</summary>
-    IReadOnlyList<Core.Diagnostic> Apply(ConfigChange change);
+    IReadOnlyList<Refusal> Apply(ConfigChange change);
 }

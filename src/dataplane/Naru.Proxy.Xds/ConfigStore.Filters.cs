@@ -31,7 +31,6 @@ internal sealed partial class ConfigStore
             entry.Accepted(resource, _time.GetUtcNow());
             entry.Latest = record;
             entry.Dirty = true;
-            FilterStats(resource.Name).Add(FilterDiscoveryStats.Reload);
         }
         foreach (RejectedResource bad in batch.Rejected)
             if (_filters.ContainsKey(bad.Name)) FilterStats(bad.Name).Add(FilterDiscoveryStats.Fail);
@@ -64,7 +63,7 @@ internal sealed partial class ConfigStore
         {
             FilterDiscoveryConfig discovery = filter.Discovery!;
             FilterEntry? entry = _filters.GetValueOrDefault(filter.Name);
-            if (discovery.WithoutWarming || entry is { Latest: not null }) continue;
+            if (discovery.WithoutWarming || (listener.Active is null ? entry?.Latest : entry?.InUse) is not null) continue;
             if (listener.Active is not null && filter.Extension is null) return false;
             if (entry is { Answered: true }) continue;
             if (!HasPassed(listener.WarmingSince, LimitOf(discovery.Source), now)) return false;

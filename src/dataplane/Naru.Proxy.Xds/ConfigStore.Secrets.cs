@@ -9,6 +9,16 @@ namespace Naru.Proxy.Xds;
 
 internal sealed partial class ConfigStore
 {
+    private readonly HashSet<string> _unusedSecrets = new(StringComparer.Ordinal);
+
+    private ImmutableArray<string> DropUnusedSecrets()
+    {
+        if (_unusedSecrets.Count == 0) return [];
+        ImmutableArray<string> gone = [.. _unusedSecrets.Where(n => _secrets.GetValueOrDefault(n) is not { Active: not null })];
+        _unusedSecrets.Clear();
+        return gone;
+    }
+
     private void AcceptSecrets(ResourceBatch batch, List<RejectedResource> refused)
     {
         foreach (AcceptedResource resource in batch.Accepted)
@@ -52,7 +62,7 @@ internal sealed partial class ConfigStore
         foreach (SecretReferenceConfig reference in references)
         {
             SecretEntry? entry = _secrets.GetValueOrDefault(reference.Name);
-            if (entry?.Latest is not null) continue;
+            if ((first ? entry?.Latest : entry?.InUse) is not null) continue;
             if (!first) return false;
             if (entry is { Answered: true }) continue;
             if (!HasPassed(since, LimitOf(reference.Source), now)) return false;
@@ -72,7 +82,11 @@ internal sealed partial class ConfigStore
         foreach (ClusterEntry entry in _clusters.Values)
             if (entry.RemovedAt is null) Want((entry.Active?.SecretReferences ?? []).Concat(entry.Warming?.SecretReferences ?? []));
         foreach (ListenerEntry entry in _listeners.Values) Want((entry.Active?.SecretReferences ?? []).Concat(entry.Warming?.SecretReferences ?? []));
-        foreach (string unused in _secrets.Values.Where(s => !s.IsStatic && !names.Contains(s.Name)).Select(s => s.Name).ToList()) _secrets.Remove(unused);
+        foreach (SecretEntry unused in _secrets.Values.Where(s => !s.IsStatic && !names.Contains(s.Name)).ToList())
+        {
+            _secrets.Remove(unused.Name);
+            if (unused.Active is not null) _unusedSecrets.Add(unused.Name);
+        }
         return wanted;
 
         void Want(IEnumerable<SecretReferenceConfig> references)
@@ -84,15 +98,6 @@ internal sealed partial class ConfigStore
                 if (!_secrets[reference.Name].IsStatic) NamesOf(wanted, source).Add(reference.Name);
             }
         }
-    }
-
-    /// <summary>The data plane could not use a secret: whatever came before goes on, and the same bytes count as new when they come again.</summary>
-    private bool IsUnusableSecret(Diagnostic complaint, ConfigChange change)
-    {
-        SecretConfig? secret = change.Secrets.FirstOrDefault(s => s.Name == complaint.Subject);
-        if (secret is null || !_secrets.TryGetValue(secret.Name, out SecretEntry? entry)) return false;
-        entry.Unusable(complaint.ToString(), _time.GetUtcNow());
-        return true;
     }
 
     private StatBlock SecretStats(string name) => _stats.Block("sds." + name, SubscriptionStats.Schema);

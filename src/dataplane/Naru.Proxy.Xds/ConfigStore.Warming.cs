@@ -11,136 +11,177 @@ internal sealed partial class ConfigStore
     private readonly List<string> _removedListeners = [];
     private bool _referrersChanged = true;
 
+    /// <summary>What the data plane could not use.</summary>
+    private readonly record struct Unusable(ResourceType Type, string Name, string Reason);
+
     /// <summary>Hands over what became fit since the last time, and goes on through the phases of the start. Returns what the data plane
     /// could not use.</summary>
-    private List<RejectedResource> Advance()
+    private List<Unusable> Advance()
     {
-        var refused = new List<RejectedResource>();
+        var refused = new List<Unusable>();
         if (_phase == Phase.NotStarted) return refused;
-        do Step(refused);
+        do
+        {
+            while (Step(refused)) { }
+        }
         while (NextPhase());
         _timer.Change(NextLook() ?? Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         CountStates();
         return refused;
     }
 
-    private void Step(List<RejectedResource> refused)
+    // Two changes: what is referred to stands before what refers to it, and what goes away goes last, when it is known what of the new the
+    // data plane could use: whoever keeps its predecessor keeps what that one refers to. True where somebody may have waited for what came.
+    private bool Step(List<Unusable> refused)
     {
-        long now = _time.GetTimestamp();
         DeclareInterests();
+        long now = _time.GetTimestamp();
+        var handed = new Dictionary<(ConfigKind, string), StoreEntry>();
+        ConfigChange change = Newer(now, handed);
+        bool again = !IsEmpty(change) && Settle(Hand(change), handed, refused);
+        DeclareInterests();
+        ConfigChange gone = Unused(now);
+        if (!IsEmpty(gone)) Hand(gone);
+        return again;
+    }
 
-        // One change: what is referred to stands before what refers to it, and what goes away goes last.
+    private ConfigChange Newer(long now, Dictionary<(ConfigKind, string), StoreEntry> handed)
+    {
+        ImmutableArray<SecretConfig> secrets = Newer<SecretEntry, SecretConfig>(_secrets, ConfigKind.Secret, handed);
+        ImmutableArray<DiscoveredFilterConfig> filters = Newer<FilterEntry, DiscoveredFilterConfig>(_filters, ConfigKind.Filter, handed);
         var clusters = ImmutableArray.CreateBuilder<ClusterConfig>();
         var endpoints = ImmutableArray.CreateBuilder<EndpointsConfig>();
-        foreach (ClusterEntry entry in _clusters.Values) WarmCluster(entry, now, clusters, endpoints);
+        var brought = new HashSet<string>(StringComparer.Ordinal);
+        foreach (ClusterEntry entry in _clusters.Values)
+            if (WarmCluster(entry, now, clusters, endpoints, brought)) handed[(ConfigKind.Cluster, entry.Name)] = entry;
         CollectDirtyEndpoints(endpoints);
 
         var routes = ImmutableArray.CreateBuilder<RouteConfigurationConfig>();
         foreach (RouteEntry entry in _routes.Values)
         {
             if (entry.Pending is null || IsHeld(entry.Pending, entry.PendingSince, now)) continue;
-            entry.Active = entry.Pending;
+            routes.Add(entry.HandOver(entry.Pending));
             entry.Pending = null;
-            routes.Add(entry.Active);
+            handed[(ConfigKind.RouteConfiguration, entry.Name)] = entry;
         }
 
         var listeners = ImmutableArray.CreateBuilder<ListenerConfig>();
-        var predecessors = new Dictionary<string, ListenerConfig?>(StringComparer.Ordinal);
         foreach (ListenerEntry entry in _listeners.Values)
         {
             if (!IsWarm(entry, now)) continue;
-            predecessors[entry.Name] = entry.Active;
-            entry.Active = entry.Warming;
+            listeners.Add(entry.HandOver(entry.Warming!));
             entry.Warming = null;
-            listeners.Add(entry.Active!);
+            handed[(ConfigKind.Listener, entry.Name)] = entry;
             _referrersChanged = true;
         }
-
-        DeclareInterests();
-        ImmutableArray<string> removedRoutes = DropUnusedRoutes();
-        ImmutableArray<string> removedClusters = DropUnusedClusters(now);
-        var change = new ConfigChange
+        return new ConfigChange
         {
-            Secrets = Newer<SecretEntry, SecretConfig>(_secrets),
-            Filters = Newer<FilterEntry, DiscoveredFilterConfig>(_filters),
-            RemovedFilters = DropUnusedFilters(),
+            Secrets = secrets,
+            Filters = filters,
             Clusters = clusters.ToImmutable(),
             Endpoints = endpoints.ToImmutable(),
             RouteConfigurations = routes.ToImmutable(),
             Listeners = listeners.ToImmutable(),
-            RemovedListeners = [.. _removedListeners],
-            RemovedRouteConfigurations = removedRoutes,
-            RemovedClusters = removedClusters,
         };
-        _removedListeners.Clear();
-        if (IsEmpty(change)) return;
-        Settle(Hand(change), change, predecessors, refused);
     }
 
     // What the data plane has not yet got of what others refer to by name.
-    private static ImmutableArray<T> Newer<TEntry, T>(Dictionary<string, TEntry> entries) where TEntry : ReferencedEntry<T> where T : class
+    private static ImmutableArray<T> Newer<TEntry, T>(
+        Dictionary<string, TEntry> entries, ConfigKind kind, Dictionary<(ConfigKind, string), StoreEntry> handed)
+        where TEntry : ReferencedEntry<T> where T : class
     {
         var newer = ImmutableArray.CreateBuilder<T>();
         foreach (TEntry entry in entries.Values)
         {
             if (!entry.Dirty) continue;
             entry.Dirty = false;
-            if (entry.Latest is not null) newer.Add(entry.Latest);
+            if (entry.Latest is null) continue;
+            newer.Add(entry.HandOver(entry.Latest));
+            handed[(kind, entry.Name)] = entry;
         }
         return newer.ToImmutable();
+    }
+
+    private ConfigChange Unused(long now)
+    {
+        ImmutableArray<string> removedListeners = [.. _removedListeners];
+        _removedListeners.Clear();
+        return new ConfigChange
+        {
+            RemovedSecrets = DropUnusedSecrets(),
+            RemovedFilters = DropUnusedFilters(),
+            RemovedListeners = removedListeners,
+            RemovedRouteConfigurations = DropUnusedRoutes(),
+            RemovedClusters = DropUnusedClusters(now),
+        };
     }
 
     private static bool IsEmpty(ConfigChange change) =>
         change.Secrets.IsEmpty && change.Filters.IsEmpty && change.RemovedFilters.IsEmpty && change.Clusters.IsEmpty
         && change.Endpoints.IsEmpty && change.RouteConfigurations.IsEmpty && change.Listeners.IsEmpty
-        && change.RemovedListeners.IsEmpty && change.RemovedRouteConfigurations.IsEmpty && change.RemovedClusters.IsEmpty;
+        && change.RemovedSecrets.IsEmpty && change.RemovedListeners.IsEmpty && change.RemovedRouteConfigurations.IsEmpty
+        && change.RemovedClusters.IsEmpty;
 
-    private IReadOnlyList<Diagnostic> Hand(ConfigChange change)
+    private IReadOnlyList<Refusal> Hand(ConfigChange change)
     {
-        IReadOnlyList<Diagnostic> complaints = _dataPlane.Apply(change);
-        foreach (Diagnostic complaint in complaints)
+        IReadOnlyList<Refusal> complaints = _dataPlane.Apply(change);
+        foreach (Refusal complaint in complaints)
             _log(complaint.Severity switch { Severity.Error => LogLevel.Error, Severity.Warning => LogLevel.Warning, _ => LogLevel.Info }, complaint.ToString());
         return complaints;
     }
 
-    /// <summary>A listener that the data plane could not use keeps its predecessor; the refusal is told to whoever sent it.</summary>
-    private void Settle(IReadOnlyList<Diagnostic> complaints, ConfigChange change, Dictionary<string, ListenerConfig?> predecessors, List<RejectedResource> refused)
+    /// <summary>What the data plane could not use keeps its predecessor, as if it had not come; the refusal is told to whoever sent it.
+    /// True where something came for the first time that others name: who replaces another one waits until the data plane has it.</summary>
+    private bool Settle(
+        IReadOnlyList<Refusal> complaints, Dictionary<(ConfigKind Kind, string Name), StoreEntry> handed, List<Unusable> refused)
     {
-        var failed = new HashSet<string>(StringComparer.Ordinal);
-        foreach (Diagnostic complaint in complaints)
+        DateTimeOffset at = _time.GetUtcNow();
+        foreach (Refusal complaint in complaints)
         {
             if (complaint.Severity != Severity.Error) continue;
-            string name = predecessors.Keys.FirstOrDefault(n => Concerns(complaint, n)) ?? complaint.Subject ?? "";
-            refused.Add(new RejectedResource(name, complaint.ToString()));
-            if (IsUnusableSecret(complaint, change)) continue;
-            if (!predecessors.TryGetValue(name, out ListenerConfig? predecessor) || !failed.Add(name)) continue;
-            ListenerEntry entry = _listeners[name];
-            entry.Active = predecessor;
+            refused.Add(new Unusable(TypeOf(complaint.Kind), complaint.Name, complaint.ToString()));
+            if (!handed.Remove((complaint.Kind, complaint.Name), out StoreEntry? entry)) continue;
+            entry.Refused(complaint.ToString(), at);
             _referrersChanged = true;
-            entry.Unusable(complaint.ToString(), _time.GetUtcNow());
-            _listenerStats.Add(ListenerManagerStats.CreateFailure);
+            if (entry is ListenerEntry) _listenerStats.Add(ListenerManagerStats.CreateFailure);
+            if (entry is FilterEntry) FilterStats(entry.Name).Add(FilterDiscoveryStats.Fail);
         }
-        _listenerStats.Add(ListenerManagerStats.CreateSuccess, predecessors.Count - failed.Count);
+        bool first = false;
+        foreach (StoreEntry entry in handed.Values)
+        {
+            first |= entry is SecretEntry { InUse: null } or FilterEntry { InUse: null } or RouteEntry { InUse: null };
+            entry.Taken();
+            if (entry is ListenerEntry) _listenerStats.Add(ListenerManagerStats.CreateSuccess);
+            if (entry is FilterEntry) FilterStats(entry.Name).Add(FilterDiscoveryStats.Reload);
+        }
+        return first;
     }
 
-    private static bool Concerns(Diagnostic complaint, string listener) =>
-        complaint.Subject is { } subject && (subject == listener || subject == "listener " + listener || subject == $"listener \"{listener}\"");
-
-    private void WarmCluster(
-        ClusterEntry entry, long now, ImmutableArray<ClusterConfig>.Builder clusters, ImmutableArray<EndpointsConfig>.Builder endpoints)
+    private static ResourceType TypeOf(ConfigKind kind) => kind switch
     {
-        if (entry.Warming is not { } config || !IsWarm(entry, config, now)) return;
-        entry.Active = config;
+        ConfigKind.Cluster => ResourceType.Cluster,
+        ConfigKind.Listener => ResourceType.Listener,
+        ConfigKind.Secret => ResourceType.Secret,
+        ConfigKind.Filter => ResourceType.Filter,
+        _ => ResourceType.Route,
+    };
+
+    private bool WarmCluster(
+        ClusterEntry entry, long now, ImmutableArray<ClusterConfig>.Builder clusters,
+        ImmutableArray<EndpointsConfig>.Builder endpoints, HashSet<string> brought)
+    {
+        if (entry.Warming is not { } config || !IsWarm(entry, config, now)) return false;
+        clusters.Add(entry.HandOver(config));
         entry.Warming = null;
         _referrersChanged = true;
-        clusters.Add(config);
         // A cluster comes with its endpoints, so that it never stands empty between two changes.
         if (config.Type == DiscoveryType.Eds && _endpoints.TryGetValue(ServiceOf(config), out EndpointsEntry? eds) && eds.Latest is not null)
         {
             eds.Dirty = false;
-            if (!endpoints.Contains(eds.Latest)) endpoints.Add(eds.Latest);
+            if (brought.Add(eds.Name)) endpoints.Add(eds.Latest);
         }
         if (IsDns(config) && entry.Resolved is not null) endpoints.Add(entry.Resolved);
+        return true;
     }
 
     private bool IsWarm(ClusterEntry entry, ClusterConfig config, long now)
@@ -176,7 +217,7 @@ internal sealed partial class ConfigStore
         if (http.RouteConfig is { } inline) return !IsHeld(inline, entry.WarmingSince, now);
         if (http.RouteConfigName is not { } name) return true;
         RouteEntry? route = _routes.GetValueOrDefault(name);
-        if (route?.Active is not null) return true;
+        if (route is not null && (entry.Active is null ? route.Active : route.InUse) is not null) return true;
         if (route?.Pending is not null || entry.Active is not null) return false;
         if (route is { Answered: true }) return true;
         if (!HasPassed(entry.WarmingSince, LimitOf(http.RouteConfigSource), now)) return false;
@@ -194,14 +235,21 @@ internal sealed partial class ConfigStore
         return false;
     }
 
+    // Those that came with a cluster are dirty no more.
     private void CollectDirtyEndpoints(ImmutableArray<EndpointsConfig>.Builder endpoints)
     {
-        foreach (EndpointsEntry eds in _endpoints.Values)
+        List<EndpointsEntry> dirty = [.. _endpoints.Values.Where(e => e.Dirty)];
+        if (dirty.Count == 0) return;
+        var used = new HashSet<string>(StringComparer.Ordinal);
+        foreach (ClusterEntry entry in _clusters.Values)
         {
-            if (!eds.Dirty) continue;
+            if (entry.Active is { Type: DiscoveryType.Eds } active) used.Add(ServiceOf(active));
+            if (entry.InUse is { Type: DiscoveryType.Eds } before) used.Add(ServiceOf(before));
+        }
+        foreach (EndpointsEntry eds in dirty)
+        {
             eds.Dirty = false;
-            bool used = _clusters.Values.Any(c => c.Active is { Type: DiscoveryType.Eds } active && ServiceOf(active) == eds.Name);
-            if (used && eds.Latest is not null && !endpoints.Contains(eds.Latest)) endpoints.Add(eds.Latest);
+            if (used.Contains(eds.Name) && eds.Latest is not null) endpoints.Add(eds.Latest);
         }
     }
 
@@ -263,7 +311,8 @@ internal sealed partial class ConfigStore
 
     /// <summary>A static cluster whose endpoints or secrets come over ADS cannot be waited for before ADS is spoken.</summary>
     private static bool DependsOnAds(ClusterEntry entry) =>
-        entry.Latest is { Type: DiscoveryType.Eds } || entry.Latest.SecretReferences.Any(r => r.Source is { Kind: ConfigSourceKind.Ads });
+        entry.Latest is { } latest
+        && (latest.Type == DiscoveryType.Eds || latest.SecretReferences.Any(r => r.Source is { Kind: ConfigSourceKind.Ads }));
 
     private bool HasAnswered(Waiting waiting, ResourceType type, string stats)
     {
@@ -292,7 +341,7 @@ internal sealed partial class ConfigStore
         foreach (ClusterEntry entry in _clusters.Values)
         {
             if (entry.RemovedAt is not null) continue;
-            if (IsDns(entry.Latest)) dns.Add(entry.Latest);
+            if (entry.Latest is { } latest && IsDns(latest)) dns.Add(latest);
             foreach (ClusterConfig? config in new[] { entry.Active, entry.Warming })
             {
                 if (config is not { Type: DiscoveryType.Eds }) continue;
@@ -423,7 +472,8 @@ internal sealed partial class ConfigStore
         {
             ClusterEntry { RemovedAt: not null } => ResourceState.Draining,
             ClusterEntry { Warming: not null } or ListenerEntry { Warming: not null } or RouteEntry { Pending: not null } => ResourceState.Warming,
-            ListenerEntry { Active: null } => ResourceState.Failed,
+            ClusterEntry { Active: null } or ListenerEntry { Active: null } or SecretEntry { IsStatic: true, Latest: null } =>
+                ResourceState.Failed,
             EndpointsEntry { Latest: null } or SecretEntry { Latest: null } or FilterEntry { Latest: null } or
                 RouteEntry { Active: null } => ResourceState.Warming,
             _ => ResourceState.Active,

@@ -113,9 +113,9 @@ internal sealed partial class ConfigStore
     {
         if (!_clusters.TryGetValue(cluster, out ClusterEntry? entry)) return [];
         if (entry.Resolved is { } resolved) return resolved.Endpoints;
-        if (entry.Latest.Type == DiscoveryType.Eds && _endpoints.TryGetValue(ServiceOf(entry.Latest), out EndpointsEntry? eds))
+        if (entry.Latest is { Type: DiscoveryType.Eds } latest && _endpoints.TryGetValue(ServiceOf(latest), out EndpointsEntry? eds))
             return eds.Latest?.Endpoints ?? [];
-        return entry.Latest.LoadAssignment?.Endpoints ?? [];
+        return entry.Latest?.LoadAssignment?.Endpoints ?? [];
     }
 
     /// <summary>Takes what one update brought. Returns what could not be used after all, beside what the batch already names.</summary>
@@ -134,10 +134,11 @@ internal sealed partial class ConfigStore
         }
         DateTimeOffset at = _time.GetUtcNow();
         foreach (RejectedResource bad in batch.Rejected.Concat(refused)) Remember(batch.Type, bad, batch.Version, at);
-        Count(batch);
         if (batch.Type == ResourceType.Cluster) _cds.Answer(batch);
         if (batch.Type == ResourceType.Listener) _lds.Answer(batch);
-        refused.AddRange(Advance());
+        List<Unusable> unusable = Advance();
+        Count(batch, [.. unusable.Where(u => u.Type == batch.Type).Select(u => u.Name)]);
+        refused.AddRange(unusable.Select(u => new RejectedResource(u.Name, u.Reason)));
         return refused;
     }
 
@@ -184,6 +185,7 @@ internal sealed partial class ConfigStore
         foreach (ClusterEntry entry in Gone(batch, _clusters))
         {
             if (entry.RemovedAt is not null) continue;
+            if (entry.Warming is not null) entry.Withdraw();
             entry.Warming = null;
             if (entry.Active is null) _clusters.Remove(entry.Name);
             else entry.RemovedAt = now;
@@ -286,45 +288,53 @@ internal sealed partial class ConfigStore
     }
 
     /// <summary>Endpoints and routes are counted with those who refer to them, as Envoy does it.</summary>
-    private void Count(ResourceBatch batch)
+    private void Count(ResourceBatch batch, HashSet<string> unusable)
     {
         switch (batch.Type)
         {
             case ResourceType.Endpoints:
                 ILookup<string, ClusterConfig> clusters =
-                    _clusters.Values.Select(c => c.Latest).Where(c => c.Type == DiscoveryType.Eds).ToLookup(ServiceOf);
+                    _clusters.Values.Select(c => c.Latest!).Where(c => c is { Type: DiscoveryType.Eds }).ToLookup(ServiceOf);
                 Count(
-                    batch, n => clusters[n].Select(UpdateStatsOf),
+                    batch, unusable, n => clusters[n].Select(UpdateStatsOf),
                     ClusterUpdateStats.Attempt, ClusterUpdateStats.Success, ClusterUpdateStats.Rejected, ClusterUpdateStats.Version);
                 break;
             case ResourceType.Route:
                 ILookup<string?, HttpConnectionManagerConfig> managers =
                     _listeners.Values.SelectMany(l => (l.Warming ?? l.Active)?.HttpManagers ?? []).ToLookup(h => h.RouteConfigName);
-                CountSubscription(batch, n => managers[n].Select(RouteStats));
+                CountSubscription(batch, unusable, n => managers[n].Select(RouteStats));
                 break;
             case ResourceType.Secret:
-                CountSubscription(batch, n => _secrets.ContainsKey(n) ? [SecretStats(n)] : []);
+                CountSubscription(batch, unusable, n => _secrets.ContainsKey(n) ? [SecretStats(n)] : []);
                 break;
             case ResourceType.Filter:
                 Count(
-                    batch, n => _filters.ContainsKey(n) ? [FilterStats(n)] : [],
+                    batch, unusable, n => _filters.ContainsKey(n) ? [FilterStats(n)] : [],
                     FilterDiscoveryStats.Attempt, FilterDiscoveryStats.Success, FilterDiscoveryStats.Rejected, FilterDiscoveryStats.Version);
                 break;
         }
     }
 
-    private static void CountSubscription(ResourceBatch batch, Func<string, IEnumerable<StatBlock>> users) =>
-        Count(batch, users, SubscriptionStats.Attempt, SubscriptionStats.Success, SubscriptionStats.Rejected, SubscriptionStats.Version);
+    private static void CountSubscription(ResourceBatch batch, HashSet<string> unusable, Func<string, IEnumerable<StatBlock>> users) =>
+        Count(
+            batch, unusable, users,
+            SubscriptionStats.Attempt, SubscriptionStats.Success, SubscriptionStats.Rejected, SubscriptionStats.Version);
 
     // With everybody who refers to a resource, in the places of the schema that they have.
     private static void Count(
-        ResourceBatch batch, Func<string, IEnumerable<StatBlock>> users, int attempt, int success, int rejected, int version)
+        ResourceBatch batch, HashSet<string> unusable, Func<string, IEnumerable<StatBlock>> users,
+        int attempt, int success, int rejected, int version)
     {
         foreach (AcceptedResource good in batch.Accepted)
         {
             foreach (StatBlock block in users(good.Name))
             {
                 block.Add(attempt);
+                if (unusable.Contains(good.Name))
+                {
+                    block.Add(rejected);
+                    continue;
+                }
                 block.Add(success);
                 block.Set(version, SubscriptionStats.Number(good.Version));
             }

@@ -7,6 +7,8 @@ namespace Naru.Proxy.Xds;
 /// <summary>What is common to all types: what was accepted, when, and what was refused since.</summary>
 internal abstract class StoreEntry(string name)
 {
+    private (ByteString Bytes, string Version, DateTimeOffset Updated) _taken = (ByteString.Empty, "", default);
+
     public string Name { get; } = name;
     public bool IsStatic { get; init; }
     public ByteString Bytes { get; private set; } = ByteString.Empty;
@@ -27,22 +29,59 @@ internal abstract class StoreEntry(string name)
     {
         Version = version;
         Failure = null;
+        if (ReferenceEquals(_taken.Bytes, Bytes)) _taken.Version = version;
     }
 
-    /// <summary>What was accepted could not be put to use: the next update counts as new even if its bytes are the same.</summary>
-    public void Unusable(string details, DateTimeOffset at)
+    /// <summary>The data plane has taken what was handed over.</summary>
+    public virtual void Taken() => _taken = (Bytes, Version, Updated);
+
+    /// <summary>What was accepted last is not handed over any more: what is in use counts again as that.</summary>
+    public void Withdraw() => (Bytes, Version, Updated) = _taken;
+
+    /// <summary>The data plane could not use what was handed over and goes on with what it has; that counts again as the last that was
+    /// accepted. So the next update counts as new, though its bytes be those that could not be used.</summary>
+    public virtual void Refused(string details, DateTimeOffset at)
     {
         Failure = new ResourceFailure(details, Version, at);
-        Bytes = ByteString.Empty;
-        Version = "";
+        Withdraw();
     }
 }
 
-internal sealed class ClusterEntry(string name) : StoreEntry(name)
+/// <summary>What the data plane is given and may refuse.</summary>
+internal abstract class StoreEntry<T>(string name) : StoreEntry(name) where T : class
 {
-    /// <summary>As the data plane has it.</summary>
-    public ClusterConfig? Active { get; set; }
+    private T? _before;
+    private bool _onItsWay;
 
+    /// <summary>As the data plane has it, or is being given it.</summary>
+    public T? Active { get; private set; }
+
+    /// <summary>As the data plane has it.</summary>
+    public T? InUse => _onItsWay ? _before : Active;
+
+    /// <summary>It goes into the change that is being made.</summary>
+    public T HandOver(T record)
+    {
+        (_before, _onItsWay) = (Active, true);
+        return Active = record;
+    }
+
+    public override void Taken()
+    {
+        base.Taken();
+        (_before, _onItsWay) = (null, false);
+    }
+
+    public override void Refused(string details, DateTimeOffset at)
+    {
+        base.Refused(details, at);
+        Active = _before;
+        (_before, _onItsWay) = (null, false);
+    }
+}
+
+internal sealed class ClusterEntry(string name) : StoreEntry<ClusterConfig>(name)
+{
     /// <summary>Accepted, not yet handed over.</summary>
     public ClusterConfig? Warming { get; set; }
 
@@ -58,13 +97,12 @@ internal sealed class ClusterEntry(string name) : StoreEntry(name)
     /// <summary>Last good answer of name resolution.</summary>
     public EndpointsConfig? Resolved { get; set; }
 
-    /// <summary>The newest record.</summary>
-    public ClusterConfig Latest => Warming ?? Active!;
+    /// <summary>The newest record; null where there was none that the data plane could use.</summary>
+    public ClusterConfig? Latest => Warming ?? Active;
 }
 
-internal sealed class ListenerEntry(string name) : StoreEntry(name)
+internal sealed class ListenerEntry(string name) : StoreEntry<ListenerConfig>(name)
 {
-    public ListenerConfig? Active { get; set; }
     public ListenerConfig? Warming { get; set; }
     public long WarmingSince { get; set; }
 }
@@ -81,8 +119,9 @@ internal sealed class EndpointsEntry(string name) : StoreEntry(name)
 }
 
 /// <summary>What others refer to by name, and which goes to the data plane alone when there is a newer one.</summary>
-internal abstract class ReferencedEntry<T>(string name) : StoreEntry(name) where T : class
+internal abstract class ReferencedEntry<T>(string name) : StoreEntry<T>(name) where T : class
 {
+    /// <summary>The newest record.</summary>
     public T? Latest { get; set; }
 
     /// <summary>Whether the source has said anything, be it that there is nothing.</summary>
@@ -90,17 +129,20 @@ internal abstract class ReferencedEntry<T>(string name) : StoreEntry(name) where
 
     /// <summary>Newer than what the data plane has.</summary>
     public bool Dirty { get; set; }
+
+    public override void Refused(string details, DateTimeOffset at)
+    {
+        base.Refused(details, at);
+        Latest = Active;
+    }
 }
 
 internal sealed class SecretEntry(string name) : ReferencedEntry<SecretConfig>(name);
 
 internal sealed class FilterEntry(string name) : ReferencedEntry<DiscoveredFilterConfig>(name);
 
-internal sealed class RouteEntry(string name) : StoreEntry(name)
+internal sealed class RouteEntry(string name) : StoreEntry<RouteConfigurationConfig>(name)
 {
-    /// <summary>As the data plane has it.</summary>
-    public RouteConfigurationConfig? Active { get; set; }
-
     /// <summary>Accepted, held until the clusters it names are warm.</summary>
     public RouteConfigurationConfig? Pending { get; set; }
     public long PendingSince { get; set; }

@@ -1,5 +1,6 @@
 // The running proxy: workers, and on the main thread's side the compilation of configuration into what they serve from.
 // Whoever brings configuration (a bootstrap, files, xDS) sees it as IDataPlane; whoever looks at it, through the status records.
+using System.Collections.Frozen;
 using System.Collections.Immutable;
 using System.Net;
 using System.Text;
@@ -20,89 +21,6 @@ using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
 
 namespace Naru.Proxy;
-
-/// <summary>What an engine is made from.</summary>
-public sealed record ProxyEngineOptions
-{
-    /// <summary>Worker threads.</summary>
-    public int Concurrency { get; init; } = Environment.ProcessorCount;
-
-    /// <summary>The cluster that this node is of (<c>node.cluster</c>); empty for none.</summary>
-    public string NodeCluster { get; init; } = "";
-
-    /// <summary>The name of this node (<c>node.id</c>); empty for none.</summary>
-    public string NodeId { get; init; } = "";
-
-    /// <summary>Counters; made for the same number of workers.</summary>
-    public required StatRegistry Stats { get; init; }
-
-    /// <summary>Where access-log lines go; null drops them.</summary>
-    public AccessLogWriter? AccessLog { get; init; }
-
-    /// <summary>Told about what happens outside of a change of configuration, such as certificates that cannot be used. From any thread.</summary>
-    public Action<Diagnostic> OnDiagnostic { get; init; } = static _ => { };
-
-    /// <summary>How long connections of layer 4 live on when their listener or filter chain has gone (Envoy: --drain-time-s).</summary>
-    public TimeSpan DrainTime { get; init; } = TimeSpan.FromSeconds(600);
-
-    /// <summary>Whether clients on this machine are told why the proxy answers itself (default no).</summary>
-    public bool Explain { get; init; }
-
-    /// <summary>Listening sockets of a process whose place this one takes; null has none.</summary>
-    public InheritedSockets? Inherited { get; init; }
-
-    /// <summary>The overload manager; null has none.</summary>
-    public OverloadConfig? Overload { get; init; }
-
-    /// <summary>What its monitors read; null reads this process and machine.</summary>
-    public OverloadSources? OverloadSources { get; init; }
-
-    /// <summary>Gives memory back that is kept for later (<c>shrink_heap</c>).</summary>
-    public Action ShrinkHeap { get; init; } = static () => { };
-
-    /// <summary>How names of a dynamic forward proxy are looked up. Never called on a worker's thread.</summary>
-    public NameLookup Lookup { get; init; } = static async (name, cluster) => new NameAnswer(
-        await Dns.GetHostAddressesAsync(name, cluster.DnsLookupFamily switch
-        {
-            DnsLookupFamily.V4Only => System.Net.Sockets.AddressFamily.InterNetwork,
-            DnsLookupFamily.V6Only => System.Net.Sockets.AddressFamily.InterNetworkV6,
-            _ => System.Net.Sockets.AddressFamily.Unspecified,
-        }).ConfigureAwait(false), null);
-
-    /// <summary>The clock of what happens beside the workers.</summary>
-    public TimeProvider Time { get; init; } = TimeProvider.System;
-
-    /// <summary>Where ejections are written to, through <see cref="AccessLog"/>; empty is nowhere.</summary>
-    public string OutlierLogPath { get; init; } = "";
-
-    /// <summary>Told when an endpoint became healthy (true), failed its checks or was ejected, in a sentence.</summary>
-    public Action<bool, string> OnHealth { get; init; } = static (_, _) => { };
-
-    /// <summary>Told why connections ended, where it listens.</summary>
-    public ConnectionLog ConnectionLog { get; init; } = ConnectionLog.None;
-
-    /// <summary>Told about bugs: exceptions that reached a worker's loop.</summary>
-    public Action<string, Exception> OnFault { get; init; } = static (_, _) => { };
-}
-
-/// <summary>A listener as it runs.</summary>
-public sealed record ListenerStatus(string Name, ImmutableArray<EndPoint> LocalAddresses, ListenerConfig Config, bool Draining);
-
-/// <summary>A cluster as it runs.</summary>
-public sealed record ClusterStatus(string Name, ClusterConfig Config, ImmutableArray<EndpointStatus> Endpoints);
-
-/// <summary>An endpoint as it runs: numbers are sums over workers and slightly stale.</summary>
-public sealed record EndpointStatus(EndpointConfig Config, int ActiveRequests, int Connections, int IdleConnections)
-{
-    /// <summary>What is held against it.</summary>
-    public HostFlags Flags { get; init; }
-
-    /// <summary>Good answers of the last interval, in percent; -1 where they were too few or nobody counts (Envoy: success_rate).</summary>
-    public double SuccessRate { get; init; } = -1;
-
-    /// <summary>The same of connections.</summary>
-    public double LocalOriginSuccessRate { get; init; } = -1;
-}
 
 /// <summary>The data plane.</summary>
 public sealed class ProxyEngine : IDataPlane
@@ -169,24 +87,80 @@ public sealed class ProxyEngine : IDataPlane
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<Diagnostic> Apply(ConfigChange change)
+    public IReadOnlyList<Refusal> Apply(ConfigChange change)
     {
-        var diagnostics = new Diagnostics();
+        var refused = new List<Refusal>();
         lock (_gate)
         {
-            foreach (SecretConfig secret in change.Secrets) _tls.SetSecret(secret, diagnostics);
-            _discovered.Change(change.Filters, change.RemovedFilters);
+            foreach (SecretConfig secret in change.Secrets) Try(ConfigKind.Secret, secret.Name, refused, d => _tls.SetSecret(secret, d));
+            foreach (DiscoveredFilterConfig filter in change.Filters) Try(ConfigKind.Filter, filter.Name, refused, _ => SetFilter(filter));
+            if (!change.RemovedFilters.IsEmpty) _discovered.All = _discovered.With([], change.RemovedFilters);
+            HashSet<string> unsure = KeysOf(change);
             foreach (EndpointsConfig endpoints in change.Endpoints) _endpoints[endpoints.ClusterName] = endpoints;
-            foreach (ClusterConfig cluster in change.Clusters) SetCluster(cluster, diagnostics);
+            foreach (ClusterConfig cluster in change.Clusters) Try(ConfigKind.Cluster, cluster.Name, refused, d => SetCluster(cluster, d));
             RefreshMembers(change);
-            foreach (RouteConfigurationConfig routes in change.RouteConfigurations) Routes(routes.Name).Current = new RouteTable(routes, _clusters, new FilterContext(_options.Stats, "", _clusters, _node));
-            foreach (ListenerConfig listener in change.Listeners) SetListener(listener, diagnostics);
+            foreach (RouteConfigurationConfig routes in change.RouteConfigurations)
+                Try(ConfigKind.RouteConfiguration, routes.Name, refused, _ => SetRoutes(routes));
+            foreach (ListenerConfig listener in change.Listeners)
+                Try(ConfigKind.Listener, listener.Name, refused, d => SetListener(listener, d));
             foreach (string name in change.RemovedListeners) RemoveListener(name);
             if (!change.Listeners.IsEmpty || !change.RemovedListeners.IsEmpty) _directory.Replace(_listeners.Values);
-            foreach (string name in change.RemovedRouteConfigurations) if (_routes.TryGetValue(name, out RouteSlot? slot)) slot.Current = null;
+            // Whoever drains goes on with the routes that it has.
+            foreach (string name in change.RemovedRouteConfigurations) _routes.Remove(name);
             foreach (string name in change.RemovedClusters) RemoveCluster(name);
+            if (!change.RemovedClusters.IsEmpty) ForgetStats(change.RemovedClusters);
+            ForgetEndpoints(unsure);
+            foreach (string name in change.RemovedSecrets) _tls.RemoveSecret(name);
         }
-        return diagnostics.Items;
+        return refused;
+    }
+
+    // A fault of ours in one object must not keep the others out: that object is refused, as if it could not be used.
+    private void Try(ConfigKind kind, string name, List<Refusal> refused, Action<Diagnostics> take)
+    {
+        var found = new Diagnostics();
+        try
+        {
+            take(found);
+        }
+        catch (Exception e)
+        {
+            _options.OnFault($"{kind} {name}", e);
+            found.Error(
+                "NARU-P108", $"{kind} {name} cannot be compiled: {e.GetType().Name}: {e.Message}", subject: name,
+                remedy: "this is a fault of the proxy; its log says more");
+        }
+        foreach (Diagnostic complaint in found.Items) refused.Add(new Refusal(kind, name, complaint));
+    }
+
+    // Every chain that has it is made before any request sees it.
+    private void SetFilter(DiscoveredFilterConfig filter)
+    {
+        FrozenDictionary<string, DiscoveredFilterConfig> all = _discovered.With([filter], []);
+        foreach (Listener listener in _listeners.Values.Concat(_leaving))
+            foreach (FilterChain chain in listener.Chains.All) chain.Manager?.Prepare(all);
+        _discovered.All = all;
+    }
+
+    private void SetRoutes(RouteConfigurationConfig routes) =>
+        Routes(routes.Name).Current = new RouteTable(routes, _clusters, new FilterContext(_options.Stats, "", _clusters, _node));
+
+    // Names of endpoints that nobody may want when this change is made.
+    private HashSet<string> KeysOf(ConfigChange change)
+    {
+        var keys = change.Endpoints.Select(e => e.ClusterName).ToHashSet(StringComparer.Ordinal);
+        foreach (string name in change.Clusters.Select(c => c.Name).Concat(change.RemovedClusters))
+            if (_clusters.Find(name)?.Current is { } current) keys.Add(EndpointsKey(current.Config));
+        return keys;
+    }
+
+    // Several clusters may have the endpoints of one name.
+    private void ForgetEndpoints(HashSet<string> unsure)
+    {
+        if (unsure.Count == 0) return;
+        foreach (ClusterSlot slot in _clusters.All)
+            if (slot.Current is { Config.Type: not DiscoveryType.Static } current) unsure.Remove(EndpointsKey(current.Config));
+        foreach (string key in unsure) _endpoints.Remove(key);
     }
 
     private RouteSlot Routes(string name)
@@ -226,8 +200,20 @@ public sealed class ProxyEngine : IDataPlane
     private static string EndpointsKey(ClusterConfig config) =>
         config.Type == DiscoveryType.Eds && config.EdsServiceName.Length > 0 ? config.EdsServiceName : config.Name;
 
+    // Filters go on where their configuration does, whatever becomes of the endpoints.
+    private HttpFilterChain? Filters(Cluster? old, ClusterConfig config)
+    {
+        string prefix = StatPrefix(config);
+        bool same = old is not null && StatPrefix(old.Config) == prefix;
+        if (same && old!.Config.HttpFilters == config.HttpFilters) return old.Filters;
+        var context = new FilterContext(_options.Stats, prefix, _clusters, _node);
+        return HttpFilterChain.Make(config.HttpFilters, context, same ? old!.Filters : null);
+    }
+
     private void Compile(ClusterSlot slot, ClusterConfig config, ClusterTransports transports)
     {
+        Cluster? old = slot.Current;
+        HttpFilterChain? filters = Filters(old, config);
         EndpointsConfig? assignment = config.Type == DiscoveryType.Static ? config.LoadAssignment : _endpoints.GetValueOrDefault(EndpointsKey(config));
         var hosts = ImmutableArray.CreateBuilder<Host>();
         var kept = new HashSet<SockAddr>();
@@ -243,12 +229,9 @@ public sealed class ProxyEngine : IDataPlane
         KeepHealthy(slot, config, hosts, kept);
         _health.Check(slot, config, transports, hosts);
         Detect(slot, config, hosts);
-        // Filters go on where their configuration does, whatever becomes of the endpoints.
-        HttpFilterChain? filters = slot.Current is { } old && old.Config.HttpFilters == config.HttpFilters
-            ? old.Filters
-            : HttpFilterChain.Make(config.HttpFilters, new FilterContext(_options.Stats, StatPrefix(config), _clusters, _node));
         var compiled = new Cluster(slot, config, hosts.ToImmutable(), assignment?.Policy) { Transports = transports, Filters = filters };
         slot.Current = compiled;
+        if (old is { IsDynamic: true } && !compiled.IsDynamic) RetireDynamic(slot);
         slot.Stats!.Set(ClusterStats.MembershipTotal, compiled.Hosts.Length);
         slot.Stats.Set(ClusterStats.MembershipHealthy, compiled.HealthyCount);
         slot.Stats.Set(ClusterStats.MembershipDegraded, compiled.DegradedCount);
@@ -309,18 +292,33 @@ public sealed class ProxyEngine : IDataPlane
         }
     }
 
+    private void RetireDynamic(ClusterSlot slot)
+    {
+        foreach (Worker worker in _workers) worker.Post(w => slot.Of(w).RetireDynamic());
+    }
+
     private void RemoveCluster(string name)
     {
         if (_clusters.Find(name) is not { Current: not null } slot) return;
         slot.Current = null;
         slot.Outliers?.Dispose();
         slot.Outliers = null;
-        _options.Stats.Remove($"{slot.Stats!.Prefix}.outlier_detection");
         Retire(slot, [.. slot.Hosts.Values]);
-        // The block itself stays with the slot: requests that are under way still count on it.
-        _options.Stats.Remove(slot.Stats!.Prefix);
-        _options.Stats.Remove(HealthChecks.StatPrefix(slot));
-        Breakers.Forget(slot, _options.Stats);
+        RetireDynamic(slot);
+    }
+
+    // Several clusters may count as one (alt_stat_name). The blocks themselves stay with their slots: requests under way still count.
+    private void ForgetStats(IEnumerable<string> removed)
+    {
+        var used = _clusters.All.Where(s => s.Current is not null).Select(s => s.Stats!.Prefix).ToHashSet(StringComparer.Ordinal);
+        foreach (string name in removed)
+        {
+            if (_clusters.Find(name) is not { Current: null, Stats: { } block } slot || used.Contains(block.Prefix)) continue;
+            _options.Stats.Remove(block.Prefix);
+            _options.Stats.Remove($"{block.Prefix}.outlier_detection");
+            _options.Stats.Remove(HealthChecks.StatPrefix(slot));
+            Breakers.Forget(slot, _options.Stats);
+        }
     }
 
     private void SetListener(ListenerConfig config, Diagnostics diagnostics)
@@ -330,10 +328,11 @@ public sealed class ProxyEngine : IDataPlane
         if (_compiler.Compile(config, prefix, current?.Chains, diagnostics) is not { } chains) return;
         if (current is not null && SameSockets(current.Config, config))
         {
-            chains.Commit();
+            FilterChain[] renewed = chains.Commit();
             current.Config = config;
             current.Chains = chains.Set;
             current.Udp = chains.Udp;
+            if (renewed.Length > 0) foreach (Worker worker in _workers) worker.Post(w => current.Rescale(w, renewed));
             foreach (FilterChain gone in chains.Gone)
                 foreach (Worker worker in _workers) worker.Post(w => current.DrainConnections(w, gone));
             return;
@@ -494,8 +493,7 @@ public sealed class ProxyEngine : IDataPlane
         {
             worker.Post(w =>
             {
-                foreach (Listener listener in all)
-                    foreach (ListenerConnection connection in listener.Connections(w)) connection.Rescale();
+                foreach (Listener listener in all) listener.Rescale(w);
             });
         }
     }

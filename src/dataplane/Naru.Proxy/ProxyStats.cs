@@ -59,6 +59,24 @@ internal static class HttpStats
     public static readonly int RqRouted = Schema.Counter("rq_total");
     public static readonly int RqTime = Schema.Histogram("downstream_rq_time");
     public static readonly int CxLength = Schema.Histogram("downstream_cx_length_ms");
+
+    /// <summary>A downstream connection goes on with another manager: it is open there, and no longer here.</summary>
+    /// <param name="from">The old one's shard.</param>
+    /// <param name="to">The new one's.</param>
+    /// <param name="codec"><see cref="CxHttp1Active"/> or <see cref="CxHttp2Active"/>; negative where that is not known yet.</param>
+    /// <param name="secure">It has TLS.</param>
+    public static void MoveConnection(long[] from, long[] to, int codec, bool secure)
+    {
+        Add(from, -1);
+        Add(to, 1);
+
+        void Add(long[] shard, int one)
+        {
+            shard[CxActive] += one;
+            if (codec >= 0) shard[codec] += one;
+            if (secure) shard[CxSslActive] += one;
+        }
+    }
 }
 
 /// <summary>Stats of one <c>cluster.&lt;name&gt;</c>.</summary>

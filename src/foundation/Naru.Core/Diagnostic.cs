@@ -39,10 +39,10 @@ public readonly record struct Place(string? File, int Line = 0, int Column = 0)
 /// <param name="Place">File, line and column, where known.</param>
 /// <param name="Subject">The field path or object, for example <c>static_resources.clusters[0].lb_policy</c> or <c>VirtualService default/reviews</c>.</param>
 /// <param name="Remedy">What to do about it; null where nothing sensible can be said.</param>
-public sealed record Diagnostic(string Code, Severity Severity, string Message, Place Place = default, string? Subject = null, string? Remedy = null)
+public record Diagnostic(string Code, Severity Severity, string Message, Place Place = default, string? Subject = null, string? Remedy = null)
 {
     /// <summary><c>file:line:column: error[CODE]: message (subject); help: remedy</c> on one line.</summary>
-    public override string ToString()
+    public sealed override string ToString()
     {
         var text = new StringBuilder();
         string place = Place.ToString();

@@ -54,10 +54,7 @@ internal static class FilterChains
     {
         FilterChain frame = chain.Clone();
         if (frame.Filters is [.., { TypedConfig: { } last } end] && EnvoyTypes.NameOf(last) == NetworkFilters.HttpManager) end.TypedConfig = new Google.Protobuf.WellKnownTypes.Any { TypeUrl = last.TypeUrl };
-        // FNV-1a of 128 bits: it tells chains apart, it keeps nothing secret.
-        UInt128 hash = new(0x6c62272e07bb0142, 0x62b821756295c58d), prime = new(0x1000000, 0x13b);
-        foreach (byte b in frame.ToByteArray()) hash = unchecked((hash ^ b) * prime);
-        return hash.ToString("x32", System.Globalization.CultureInfo.InvariantCulture);
+        return Digest.Of(frame);
     }
 
     private static FilterChainMatchConfig Match(Scope scope, FilterChainMatch match)

@@ -99,7 +99,7 @@ internal static class HttpFilters
             string type = EnvoyTypes.NameOf(any);
             if (!types.Contains(type)) at.Error("default_config", "NARU-C113", $"type_urls does not name {type}", "add it there");
             else if (Settings(at, "default_config", any) is { } read)
-                standard = new HttpFilterConfig(filter.Name, read.Extension, read.Settings, filter.Disabled);
+                standard = new HttpFilterConfig(filter.Name, read.Extension, read.Settings, filter.Disabled) { Digest = Digest.Of(any) };
         }
         else if (written.ApplyDefaultConfigWithoutWarming)
         {
@@ -121,7 +121,7 @@ internal static class HttpFilters
             return null;
         }
         return Settings(scope, "typed_config", any) is { } read
-            ? new DiscoveredFilterConfig(message.Name, EnvoyTypes.NameOf(any), read.Extension, read.Settings)
+            ? new DiscoveredFilterConfig(message.Name, EnvoyTypes.NameOf(any), read.Extension, read.Settings) { Digest = Digest.Of(any) }
             : null;
     }
 
@@ -160,7 +160,8 @@ internal static class HttpFilters
         if (message is null) return null;
         Scope inside = at.In("typed_config", message);
         FieldWalk.Check(inside);
-        return new HttpFilterConfig(filter.Name, extension, extension.Read(inside, message), filter.Disabled);
+        object settings = extension.Read(inside, message);
+        return new HttpFilterConfig(filter.Name, extension, settings, filter.Disabled) { Digest = Digest.Of(message) };
     }
 
     // What we have heard of and lack is refused, optional or not: an access rule that is left out lets everybody in. One that is switched off

@@ -35,6 +35,7 @@ internal static class HttpManagerReader
         var config = new HttpConnectionManagerConfig
         {
             StatPrefix = manager.StatPrefix,
+            Digest = Digest.Of(manager),
             CodecType = (HttpCodecType)(int)manager.CodecType,
             Http2 = manager.Http2ProtocolOptions is { } http2 ? Http2Options.Read(scope.In("http2_protocol_options", http2), http2, Http2OptionsConfig.OfClients)
                 : Http2OptionsConfig.OfClients,

@@ -35,6 +35,7 @@ internal static class RouteReader
         return new RouteConfigurationConfig
         {
             Name = message.Name,
+            Digest = Digest.Of(message),
             VirtualHosts = hosts.MoveToImmutable(),
             Headers = Values.Headers(scope, message.RequestHeadersToAdd, message.RequestHeadersToRemove, message.ResponseHeadersToAdd, message.ResponseHeadersToRemove),
             IgnorePortInHostMatching = message.IgnorePortInHostMatching,

@@ -97,8 +97,9 @@ internal sealed class DnsDiscovery(
                 {
                     answers[i] = (name, new NameAnswer([], null), null);
                 }
-                catch (Exception e) when (e is SocketException or OperationCanceledException or ArgumentException)
+                catch (Exception e)
                 {
+                    // Whatever it is: a look-up that ends without a word would be the last one of this cluster.
                     answers[i] = (name, new NameAnswer([], null), e.Message);
                 }
             }))).ConfigureAwait(false);

@@ -156,16 +156,25 @@ internal sealed class XdsClient
             _log(LogLevel.Warning, $"xds: {_options.Cluster} sent \"{url}\", which was not asked for; ignored");
             return;
         }
+        (string nonce, string version) = response is DiscoveryResponse answer
+            ? (answer.Nonce, answer.VersionInfo)
+            : (((DeltaDiscoveryResponse)response).Nonce, "");
         _handling++;
-        Verdict verdict;
+        string? wrong;
         try
         {
-            verdict = response is DiscoveryResponse state
-                ? new Verdict(state.Nonce, state.VersionInfo, _options.Updates.Handle(subscription.Type, state))
-                : new Verdict(((DeltaDiscoveryResponse)response).Nonce, "", _options.Updates.Handle(subscription.Type, (DeltaDiscoveryResponse)response));
+            wrong = response is DiscoveryResponse state
+                ? _options.Updates.Handle(subscription.Type, state)
+                : _options.Updates.Handle(subscription.Type, (DeltaDiscoveryResponse)response);
+        }
+        catch (Exception e)
+        {
+            // A bug of ours. Who sent it waits for a word about it, and would send nothing more of this type.
+            _log(LogLevel.Error, $"xds: {subscription.Type.Abbreviation()} version \"{version}\": an internal fault was contained: {e}");
+            wrong = $"error[NARU-X112]: an internal fault of the proxy: {e.GetType().Name}: {e.Message}";
         }
         finally { _handling--; }
-        Send(subscription, verdict);
+        Send(subscription, new Verdict(nonce, version, wrong));
         Speak();
     }
 

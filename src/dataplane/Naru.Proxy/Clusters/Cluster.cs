@@ -30,6 +30,9 @@ internal sealed class ClusterWorker
 
     /// <summary>Endpoints that connections and requests name.</summary>
     public DynamicHosts Dynamic(ClusterSlot slot, Worker worker) => _dynamic ??= new DynamicHosts(slot, worker);
+
+    /// <summary>On the worker: nobody names any more.</summary>
+    public void RetireDynamic() => _dynamic?.Retire();
 }
 
 /// <summary>A cluster's name and everything that stays while its configuration and its hosts come and go.</summary>

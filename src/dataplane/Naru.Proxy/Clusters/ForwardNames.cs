@@ -1,7 +1,6 @@
 // The names of a dynamic forward proxy: looked up when a request brings them, off the workers, kept while they are good. One look-up
 // serves all who wait for the same name; a name that is nowhere is asked for again after a while only.
 using System.Collections.Concurrent;
-using System.Net.Sockets;
 using Naru.Proxy.Config;
 using Naru.Proxy.Io;
 using Naru.Proxy.Upstreams;
@@ -55,9 +54,9 @@ internal sealed class ForwardNames(NameLookup lookup)
             // Also what a look-up does before it waits must not hold the worker up.
             found = await Task.Run(() => lookup(name, config)).WaitAsync(config.DnsQueryTimeout ?? Timeout.InfiniteTimeSpan).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is SocketException or OperationCanceledException or ArgumentException or TimeoutException)
+        catch (Exception)
         {
-            // It has no addresses as far as we know.
+            // Whatever it is, it has no addresses as far as we know; else all who wait would wait for their time, and nobody ask again.
         }
         entry.Failures = found.Addresses.Length > 0 ? 0 : entry.Failures + 1;
         TimeSpan wait = entry.Failures > 0 ? config.DnsFailureWait(entry.Failures) ?? config.DnsRefreshRate

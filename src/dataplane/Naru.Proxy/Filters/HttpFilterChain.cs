@@ -29,23 +29,31 @@ internal sealed class HttpFilterChain
 
     private HttpFilterChain(ImmutableArray<HttpFilterConfig> configs, FilterContext context, HttpFilterChain? before)
     {
-        _filters = [.. configs.Select((c, i) => (c, before?.Of(i, c) ?? Compile(c, context)))];
+        // In any order: one may come or go between the others.
+        List<(HttpFilterConfig Config, HttpFilter Filter)> free = before is null ? [] : [.. before._filters];
+        _filters = [.. configs.Select(c => (c, Take(free, c) ?? Compile(c, context)))];
         Default = Resolve([]);
     }
 
-    private HttpFilter? Of(int slot, HttpFilterConfig config) =>
-        ReferenceEquals(_filters[slot].Config.Settings, config.Settings) ? _filters[slot].Filter : null;
+    private static HttpFilter? Take(List<(HttpFilterConfig Config, HttpFilter Filter)> free, HttpFilterConfig config)
+    {
+        int same = free.FindIndex(f => f.Config.Name == config.Name && ReferenceEquals(f.Config.Extension, config.Extension)
+            && (ReferenceEquals(f.Config.Settings, config.Settings) || (config.Digest.Length > 0 && f.Config.Digest == config.Digest)));
+        if (same < 0) return null;
+        HttpFilter filter = free[same].Filter;
+        free.RemoveAt(same);
+        return filter;
+    }
 
     private static HttpFilter Compile(HttpFilterConfig config, FilterContext context) =>
         config.Extension is IHttpFilterKind kind ? kind.Compile(config.Settings, context) : MissingFilter.Instance;
 
     /// <summary>Null where there are no filters.</summary>
-    public static HttpFilterChain? Make(ImmutableArray<HttpFilterConfig> configs, FilterContext context) =>
-        configs.IsEmpty ? null : new HttpFilterChain(configs, context, null);
-
-    /// <summary>The same in the place of another one, whose filters go on where their configuration does.</summary>
-    public static HttpFilterChain Make(ImmutableArray<HttpFilterConfig> configs, FilterContext context, HttpFilterChain before) =>
-        new(configs, context, before);
+    /// <param name="configs">The filters.</param>
+    /// <param name="context">What they are made with.</param>
+    /// <param name="before">In whose place it comes, made with the same; filters go on where their configuration does. May be null.</param>
+    public static HttpFilterChain? Make(ImmutableArray<HttpFilterConfig> configs, FilterContext context, HttpFilterChain? before) =>
+        configs.IsEmpty ? null : new HttpFilterChain(configs, context, before);
 
     /// <summary>What holds where no route says anything.</summary>
     public FilterSteps Default { get; }

@@ -12,16 +12,15 @@ internal sealed class DiscoveredFilters
     private volatile FrozenDictionary<string, DiscoveredFilterConfig> _all = FrozenDictionary<string, DiscoveredFilterConfig>.Empty;
 
     /// <summary>All of them; another object after each change.</summary>
-    public FrozenDictionary<string, DiscoveredFilterConfig> All => _all;
+    public FrozenDictionary<string, DiscoveredFilterConfig> All { get => _all; set => _all = value; }
 
-    /// <summary>Some came, or are of no use any more.</summary>
-    public void Change(ImmutableArray<DiscoveredFilterConfig> changed, ImmutableArray<string> removed)
+    /// <summary>What all of them are when some came, or are of no use any more.</summary>
+    public FrozenDictionary<string, DiscoveredFilterConfig> With(IEnumerable<DiscoveredFilterConfig> changed, IEnumerable<string> removed)
     {
-        if (changed.IsEmpty && removed.IsEmpty) return;
         var all = new Dictionary<string, DiscoveredFilterConfig>(_all, StringComparer.Ordinal);
         foreach (string name in removed) all.Remove(name);
         foreach (DiscoveredFilterConfig filter in changed) all[filter.Name] = filter;
-        _all = all.ToFrozenDictionary(StringComparer.Ordinal);
+        return all.ToFrozenDictionary(StringComparer.Ordinal);
     }
 }
 
@@ -32,25 +31,39 @@ internal sealed class HttpFilterSet
     private readonly FilterContext _context;
     private readonly DiscoveredFilters? _discovered;
     private volatile State _state;
+    private State? _next;
 
     private sealed record State(
         HttpFilterChain Chain, FrozenDictionary<string, DiscoveredFilterConfig>? Made, ImmutableArray<HttpFilterConfig> Of);
 
-    private HttpFilterSet(ImmutableArray<HttpFilterConfig> configs, FilterContext context, DiscoveredFilters discovered)
+    private HttpFilterSet(
+        ImmutableArray<HttpFilterConfig> configs, FilterContext context, DiscoveredFilters discovered, HttpFilterSet? before)
     {
         _configs = configs;
         _context = context;
         _discovered = configs.Any(c => c.Discovery is not null) ? discovered : null;
         FrozenDictionary<string, DiscoveredFilterConfig>? all = _discovered?.All;
         ImmutableArray<HttpFilterConfig> known = Known(all);
-        _state = new State(HttpFilterChain.Make(known, context)!, all, known);
+        _state = new State(HttpFilterChain.Make(known, context, before?.Current)!, all, known);
     }
 
     /// <summary>Null where there are no filters.</summary>
-    public static HttpFilterSet? Make(ImmutableArray<HttpFilterConfig> configs, FilterContext context, DiscoveredFilters discovered) =>
-        configs.IsEmpty ? null : new HttpFilterSet(configs, context, discovered);
+    /// <param name="configs">The filters.</param>
+    /// <param name="context">What they are made with.</param>
+    /// <param name="discovered">What discovery brought.</param>
+    /// <param name="before">In whose place it comes; filters go on where their configuration does.</param>
+    public static HttpFilterSet? Make(
+        ImmutableArray<HttpFilterConfig> configs, FilterContext context, DiscoveredFilters discovered, HttpFilterSet? before) =>
+        configs.IsEmpty ? null : new HttpFilterSet(configs, context, discovered, before?._context == context ? before : null);
 
-    /// <summary>The chain as it is now. Whoever comes first after a change makes it.</summary>
+    /// <summary>Makes the chain for what discovery is about to bring, so that what cannot be made is known before.</summary>
+    public void Prepare(FrozenDictionary<string, DiscoveredFilterConfig> all)
+    {
+        if (_discovered is null) return;
+        lock (_gate) _next = Newer(_state, all);
+    }
+
+    /// <summary>The chain as it is now.</summary>
     public HttpFilterChain Current =>
         _discovered is null || ReferenceEquals(_state.Made, _discovered.All) ? _state.Chain : Renew(_discovered);
 
@@ -61,18 +74,23 @@ internal sealed class HttpFilterSet
             State old = _state;
             FrozenDictionary<string, DiscoveredFilterConfig> all = discovered.All;
             if (ReferenceEquals(old.Made, all)) return old.Chain;
-            ImmutableArray<HttpFilterConfig> known = Known(all);
-            bool same = known.SequenceEqual(old.Of);
-            _state = new State(same ? old.Chain : HttpFilterChain.Make(known, _context, old.Chain)!, all, known);
+            _state = _next is { } next && ReferenceEquals(next.Made, all) ? next : Newer(old, all);
+            _next = null;
             return _state.Chain;
         }
+    }
+
+    private State Newer(State old, FrozenDictionary<string, DiscoveredFilterConfig> all)
+    {
+        ImmutableArray<HttpFilterConfig> known = Known(all);
+        return new State(known.SequenceEqual(old.Of) ? old.Chain : HttpFilterChain.Make(known, _context, old.Chain)!, all, known);
     }
 
     // What came stands for what was written; what did not come stands as its default, or is missing.
     private ImmutableArray<HttpFilterConfig> Known(FrozenDictionary<string, DiscoveredFilterConfig>? all) =>
     [
         .. _configs.Select(c => c.Discovery is { } wanted && all!.GetValueOrDefault(c.Name) is { } came && wanted.Types.Contains(came.Type)
-            ? c with { Extension = came.Extension, Settings = came.Settings }
+            ? c with { Extension = came.Extension, Settings = came.Settings, Digest = came.Digest }
             : c),
     ];
 }

@@ -233,16 +233,9 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
     {
         HttpManager manager = Chain!.Manager!;
         if (ReferenceEquals(manager, _manager)) return manager;
-        if (!ReferenceEquals(manager.Stats, _manager.Stats))
-        {
-            _shard[HttpStats.CxActive]--;
-            if (_counted) _shard[HttpStats.CxHttp1Active]--;
-            if (Tls is not null) _shard[HttpStats.CxSslActive]--;
-            _shard = manager.Stats.Shard(Worker.Index);
-            _shard[HttpStats.CxActive]++;
-            if (_counted) _shard[HttpStats.CxHttp1Active]++;
-            if (Tls is not null) _shard[HttpStats.CxSslActive]++;
-        }
+        long[] shard = manager.Stats.Shard(Worker.Index);
+        HttpStats.MoveConnection(_shard, shard, _counted ? HttpStats.CxHttp1Active : -1, Tls is not null);
+        _shard = shard;
         return _manager = manager;
     }
 
@@ -340,7 +333,11 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
     public override void Rescale()
     {
         if (_phase == Phase.Exchange && _exchange is { } x) x.Deadlines.Rearm();
-        else if (_phase == Phase.Idle && !MayRead && !IsDraining) SetIdleTimer();
+        else if (_phase == Phase.Idle && !MayRead && !IsDraining)
+        {
+            UseManager();
+            SetIdleTimer();
+        }
     }
 
     private void Arm(long ms)

@@ -101,7 +101,13 @@ internal sealed class HttpManager
     public bool Explains { get; init; }
 
     /// <summary>Its filters before the router; null for none.</summary>
-    public HttpFilterSet? FilterSet { private get; init; }
+    public HttpFilterSet? FilterSet { get; init; }
+
+    /// <summary>Discovery is about to bring filters.</summary>
+    public void Prepare(System.Collections.Frozen.FrozenDictionary<string, DiscoveredFilterConfig> all) => FilterSet?.Prepare(all);
+
+    /// <summary>The routes that stand in its configuration; null where discovery brings them.</summary>
+    public RouteTable? InlineRoutes => _inline;
 
     /// <summary>The same as they are now. A request takes them once.</summary>
     public HttpFilterChain? Filters => FilterSet?.Current;

@@ -8,8 +8,8 @@ namespace Naru.Proxy.Http2;
 
 internal sealed class Http2ServerConnection : ListenerConnection
 {
-    private readonly HttpManager _manager;
-    private readonly long[] _shard;
+    private HttpManager _manager;
+    private long[] _shard;
     private readonly Http2ServerSession _session;
     private IoBuffer? _first;
     private long _idleSince;
@@ -37,6 +37,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
         _idleSince = Worker.Now;
         if (_manager.Config.Http2.KeepAliveInterval is not null) _pingDue = NextPing();
         Unawaited.Run(ServeAsync());
+        if (MustEnd && Fd >= 0) Drain();
     }
 
     private async ValueTask<bool> ServeAsync()
@@ -88,6 +89,23 @@ internal sealed class Http2ServerConnection : ListenerConnection
     /// <summary>Streams on which at least so many bytes wait, upward or downward.</summary>
     public Http2Stream[] StreamsAbove(long bytes) => _session.StreamsAbove(bytes);
 
+    /// <summary>Its chain's manager as it is now, and where that counts: it may have been replaced meanwhile. Whatever the connection and
+    /// its new streams are to do is as the new one says, but for what SETTINGS told the client.</summary>
+    public HttpManager UseManager(out long[] shard)
+    {
+        HttpManager manager = Chain!.Manager!;
+        if (!ReferenceEquals(manager, _manager))
+        {
+            shard = manager.Stats.Shard(Worker.Index);
+            HttpStats.MoveConnection(_shard, shard, HttpStats.CxHttp2Active, Tls is not null);
+            TimeSpan? before = _manager.Config.Http2.KeepAliveInterval, now = manager.Config.Http2.KeepAliveInterval;
+            (_manager, _shard) = (manager, shard);
+            if (before != now) _pingDue = now is null ? TimerNode.Never : NextPing();
+        }
+        shard = _shard;
+        return manager;
+    }
+
     private long NextPing()
     {
         double ms = _manager.Config.Http2.KeepAliveInterval!.Value.TotalMilliseconds;
@@ -99,6 +117,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
 
     public override void Rescale()
     {
+        _session.UseManager();
         Rearm();
         _session.ArmStreams();
     }
@@ -138,6 +157,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
             Cancel();
             return;
         }
+        _session.UseManager();
         long now = Worker.Now;
         if (_closeDue != TimerNode.Never)
         {
@@ -203,6 +223,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
     public void DrainGently()
     {
         if (_session.IsEnding || _drainDue != TimerNode.Never) return;
+        _session.UseManager();
         _session.SayGoAway();
         _drainGently = true;
         _drainDue = Worker.Now + Math.Max(1, (long)_manager.Config.DrainTimeout.TotalMilliseconds);
@@ -221,6 +242,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
     public override void Drain()
     {
         if (_session.IsEnding || (_drainDue != TimerNode.Never && !_drainGently)) return;
+        _session.UseManager();
         _drainGently = false;
         _shard[HttpStats.CxDrainClose]++;
         _session.AnnounceEnd();

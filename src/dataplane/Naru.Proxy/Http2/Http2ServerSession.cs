@@ -119,6 +119,7 @@ internal sealed class Http2ServerSession : Http2Session
     {
         if ((id & 1) == 0) return Fault(Http2ErrorCode.ProtocolError, "a client opens streams of odd number");
         if (Streams.TryGetValue(id, out Http2Stream? open)) return OnTrailers(open, block, end);
+        UseManager();
         bool taken = id > LastId && id <= _lastAllowed;
         // Streams that are gone leave room at once, but resets must not buy work without bound while their exchanges end.
         bool room = Streams.Count < Options.MaxConcurrentStreams && _serving + _fresh.Count < 2 * (long)Options.MaxConcurrentStreams + 100;
@@ -303,7 +304,7 @@ internal sealed class Http2ServerSession : Http2Session
         stream.Exchange = null;
         try
         {
-            x.Account(_shard);
+            x.Account(x.Manager.Stats.Shard(Worker.Index));
         }
         finally
         {
@@ -345,13 +346,8 @@ internal sealed class Http2ServerSession : Http2Session
         x.Framing.ContentLength = length > 0 ? length : x.Framing.ContentLength;
     }
 
-    // The manager may have been replaced while the connection waited.
-    private void UseManager()
-    {
-        HttpManager manager = _connection.Chain!.Manager!;
-        if (ReferenceEquals(manager, _manager) || !ReferenceEquals(manager.Stats, _manager.Stats)) return;
-        _manager = manager;
-    }
+    /// <summary>From now on the connection's manager as it is now. Streams that are open keep theirs.</summary>
+    public void UseManager() => _manager = _connection.UseManager(out _shard);
 
     protected override void OnDestroyed()
     {

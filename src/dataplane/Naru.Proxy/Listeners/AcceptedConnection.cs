@@ -22,6 +22,7 @@ internal sealed class AcceptedConnection : ListenerConnection
     private bool _before = true;
     private Ended _ended;
     private bool _limited;
+    private bool _drained;
 
     public AcceptedConnection(in Arrival arrival, ChainSet chains) : base(arrival)
     {
@@ -41,8 +42,8 @@ internal sealed class AcceptedConnection : ListenerConnection
         Unawaited.Run(ServeAsync());
     }
 
-    /// <summary>It ends or is served within its time.</summary>
-    public override void Drain() { }
+    /// <summary>It ends or is served within its time; who serves it is told then.</summary>
+    public override void Drain() => _drained = true;
 
     /// <summary>Only the handshake has a time that grows shorter.</summary>
     public override void Rescale()
@@ -312,6 +313,8 @@ internal sealed class AcceptedConnection : ListenerConnection
         ListenerConnection next = chain.Serve(new Arrival(this, Worker));
         Listener.Replace(this, next, Worker);
         next.Start();
+        // Nobody tells it again.
+        if ((_drained || MustEnd) && next.Fd >= 0) next.Drain();
         return true;
     }
 

@@ -78,8 +78,10 @@ internal sealed class ChainCompiler(
     private FilterChain? Chain(
         ListenerConfig listener, FilterChainConfig config, string prefix, List<FilterChain> free, List<(FilterChain, FilterChainConfig, HttpManager?)> changes, Diagnostics diagnostics)
     {
-        HttpManager? manager = config.Terminal is HttpConnectionManagerConfig http ? Manager(http) : null;
-        if (free.Find(c => c.Continues(config)) is { } same)
+        FilterChain? same = free.Find(c => c.Continues(config));
+        HttpManager? before = (same ?? Like(listener, config, free))?.Manager;
+        HttpManager? manager = config.Terminal is HttpConnectionManagerConfig http ? Manager(http, before) : null;
+        if (same is not null)
         {
             free.Remove(same);
             changes.Add((same, config, manager));
@@ -93,6 +95,13 @@ internal sealed class ChainCompiler(
         }
         TcpProxy? tcp = config.Terminal is TcpProxyConfig proxy ? Tcp(proxy) : null;
         return new FilterChain(config, manager, Server(config.Terminal, tcp), [.. config.Filters.Select(f => NetworkFilter.Make(f, options.Stats))], slot) { Tcp = tcp };
+    }
+
+    // In whose place a chain comes that is not the same: the one of its name, or the only one.
+    private static FilterChain? Like(ListenerConfig listener, FilterChainConfig config, List<FilterChain> free)
+    {
+        if (config.Name.Length > 0) return free.Find(c => c.Config.Name == config.Name);
+        return free is [{ Config.Name.Length: 0 } only] && !listener.AllChains.Skip(1).Any() ? only : null;
     }
 
     // Unique: TLS sessions are good for one owner only.
@@ -165,27 +174,35 @@ internal sealed class ChainCompiler(
             },
         };
         var config = new FilterChainConfig { Name = "tunnel", Terminal = http };
-        var chain = new FilterChain(config, Manager(http), static arrival => new Http1Connection(arrival), [], null);
+        var chain = new FilterChain(config, Manager(http, null), static arrival => new Http1Connection(arrival), [], null);
         var listener = new ListenerConfig { Name = $"tunnel_{tcp.StatPrefix}", Address = new AddressConfig(tcp.StatPrefix, 0) { Kind = AddressKind.Internal }, FilterChains = [config] };
         StatBlock stats = options.Stats.Block($"listener.tunnel_{tcp.StatPrefix}", ListenerStats.Schema);
         return (new Listener(listener, new ChainSet([chain], null, []), stats, Math.Max(1, options.Concurrency), new ListenerDirectory(), options.OnFault), chain);
     }
 
-    private HttpManager Manager(HttpConnectionManagerConfig http)
+    // What routes and filters remember (buckets, counts, caches) goes on where their configuration does: a change elsewhere must not make
+    // them forget.
+    private HttpManager Manager(HttpConnectionManagerConfig http, HttpManager? before)
     {
+        if (before is not null && (before.Config == http || (http.Digest.Length > 0 && before.Config.Digest == http.Digest))) return before;
         StatBlock stats = options.Stats.Block($"http.{http.StatPrefix}", HttpStats.Schema);
-        RouteTable? inline = http.RouteConfig is { } given ? new RouteTable(given, clusters, new FilterContext(options.Stats, "", clusters, node)) : null;
+        RouteTable? inline = http.RouteConfig is { } given ? Inline(given, before?.InlineRoutes) : null;
         RouteSlot? slot = inline is null ? routes(http.RouteConfigName ?? "") : null;
         var context = new FilterContext(options.Stats, stats.Prefix, clusters, node);
         return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs))
         {
             Explains = options.Explain,
-            FilterSet = HttpFilterSet.Make(http.HttpFilters, context, discovered),
+            FilterSet = HttpFilterSet.Make(http.HttpFilters, context, discovered, before?.FilterSet),
             ProxyStatus = http.ProxyStatus is { } status ? new ProxyStatus(status, http.ServerName, options.NodeId) : null,
             Codecs = new CodecBlocks(options.Stats.Block("http1", CodecStats.Http1), options.Stats.Block("http2", CodecStats.Http2)),
             Node = node,
         };
     }
+
+    private RouteTable Inline(RouteConfigurationConfig config, RouteTable? before) =>
+        before is not null && (before.Config == config || (config.Digest.Length > 0 && before.Config.Digest == config.Digest))
+            ? before
+            : new RouteTable(config, clusters, new FilterContext(options.Stats, "", clusters, node));
 
     private AccessLog[] Logs(IEnumerable<AccessLogConfig> configured)
     {
@@ -208,13 +225,16 @@ internal sealed class ChainCompiler(
 internal sealed record CompiledChains(ChainSet Set, List<(FilterChain Chain, FilterChainConfig Config, HttpManager? Manager)> Changes, List<FilterChain> Gone, UdpProxy? Udp)
 {
     /// <summary>Has those that go on use what is new.</summary>
-    public void Commit()
+    /// <returns>Those that go on with another manager.</returns>
+    public FilterChain[] Commit()
     {
+        FilterChain[] renewed = [.. Changes.Where(c => !ReferenceEquals(c.Chain.Manager, c.Manager)).Select(c => c.Chain)];
         foreach ((FilterChain chain, FilterChainConfig config, HttpManager? manager) in Changes)
         {
             chain.Config = config;
             chain.Manager = manager;
         }
         foreach (FilterChain chain in Gone) chain.IsRetired = true;
+        return renewed;
     }
 }

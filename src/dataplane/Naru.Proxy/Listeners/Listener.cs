@@ -21,6 +21,7 @@ internal sealed class Listener
 
     // By worker: it accepts nobody any more, and has told so. The last one of them ends the listener.
     private readonly bool[] _left;
+    private readonly bool[] _stopped;
     private int _servers;
 
     public Listener(ListenerConfig config, ChainSet chains, StatBlock stats, int workers, ListenerDirectory directory, Action<string, Exception> onFault)
@@ -34,6 +35,7 @@ internal sealed class Listener
         _sockets = new List<AcceptSocket>[workers + 1];
         _udpServers = new List<UdpServer>[workers + 1];
         _left = new bool[workers + 1];
+        _stopped = new bool[workers + 1];
         _servers = workers;
         for (int i = 0; i <= workers; i++)
         {
@@ -190,6 +192,9 @@ internal sealed class Listener
         if (Interlocked.Decrement(ref _servers) == 0) Ended(this);
     }
 
+    /// <summary>On the worker: it accepts nobody any more.</summary>
+    public bool HasStopped(Worker worker) => _stopped[worker.Index];
+
     /// <summary>On the worker: nobody will come any more. It ends with its last connection.</summary>
     public void Leave(Worker worker)
     {
@@ -214,6 +219,13 @@ internal sealed class Listener
         return all;
     }
 
+    /// <summary>On the worker: its connections set their timers anew; those of some chains, or all.</summary>
+    public void Rescale(Worker worker, FilterChain[]? chains = null)
+    {
+        foreach (ListenerConnection connection in Connections(worker))
+            if (chains is null || chains.Contains(connection.Chain)) connection.Rescale();
+    }
+
     /// <summary>On the worker: closes idle connections; the others close with their answer. Those of one chain, or all.</summary>
     public void DrainConnections(Worker worker, FilterChain? chain = null)
     {
@@ -233,6 +245,7 @@ internal sealed class Listener
     public void StopAccepting(Worker worker, bool handedOver = false)
     {
         ListenDescriptors = [];
+        _stopped[worker.Index] = true;
         foreach (AcceptSocket socket in _sockets[worker.Index])
         {
             if (!handedOver) socket.AcceptAll();

@@ -64,6 +64,9 @@ internal abstract class ListenerConnection : SecureSocket
     /// <summary>Whether no more work should be taken on.</summary>
     public bool IsDraining => Listener.IsDraining || Chain is { IsRetired: true };
 
+    /// <summary>Its listener or its chain has gone, and told those connections that it knew: whoever comes late has to ask.</summary>
+    protected bool MustEnd => Chain is { IsRetired: true } || Listener.HasStopped(Worker);
+
     /// <summary>Worker milliseconds.</summary>
     protected long OpenedAt { get; }
 
@@ -82,7 +85,8 @@ internal abstract class ListenerConnection : SecureSocket
     /// <summary>The listener drains: an idle connection ends soon, a busy one with what it does.</summary>
     public abstract void Drain();
 
-    /// <summary>Sets its timer anew: the pressure that timeouts follow has changed (Envoy: reduce_timeouts).</summary>
+    /// <summary>Sets its timer anew: the pressure that timeouts follow has changed (Envoy: reduce_timeouts), or what its chain says of
+    /// them.</summary>
     public virtual void Rescale()
     {
     }

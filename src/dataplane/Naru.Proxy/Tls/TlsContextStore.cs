@@ -92,6 +92,12 @@ internal sealed class TlsContextStore : IDisposable
         }
     }
 
+    /// <summary>Nobody names a secret any more. What was made with it, and still ends its connections, goes on.</summary>
+    public void RemoveSecret(string name)
+    {
+        lock (_gate) _secrets.Remove(name);
+    }
+
     private string? Unusable(SecretConfig secret)
     {
         try
