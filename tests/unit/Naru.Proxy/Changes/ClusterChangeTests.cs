@@ -97,7 +97,10 @@ public sealed class ClusterChangeTests
 
     private static ClusterConfig Named { get; } = new()
     {
-        Name = "backend", Type = DiscoveryType.OriginalDst, OriginalDstHeader = "x-to", CleanupInterval = TimeSpan.FromMinutes(10),
+        Name = "backend",
+        Type = DiscoveryType.OriginalDst,
+        OriginalDstHeader = "x-to",
+        CleanupInterval = TimeSpan.FromMinutes(10),
     };
 
     private static string To(int port) => $"GET / HTTP/1.1\r\nHost: x\r\nx-to: 127.0.0.1:{port}\r\n\r\n";
