@@ -15,6 +15,8 @@ public sealed class RaceTests
     private const string Retries =
         "retry_policy: { retry_on: 5xx, num_retries: 1, per_try_timeout: 0.05s, retry_back_off: { base_interval: 0.002s } }\n";
 
+    private const string Unrelated = "retry_policy: { retry_on: retriable-4xx, num_retries: 1, per_try_timeout: 60s }\n";
+
     // Requests in the order in which they came, each answered when the test says so; the end of its connection or stream is told.
     private sealed class Backend : IAsyncDisposable
     {
@@ -225,6 +227,35 @@ public sealed class RaceTests
         Assert.Equal((200, "answer 1"), answer);
         Assert.Equal([body, body, body], backend.Bodies);
         await proxy.SettleAsync(before);
+    }
+
+    // What an endpoint says it has not processed is sent anew though no retry was asked for, and though it was the first try.
+    [Theory]
+    [InlineData(10)]
+    [InlineData(60_000)]
+    public async Task A_body_that_nobody_has_processed_is_sent_anew_from_its_first_byte(int length)
+    {
+        string body = string.Concat(Enumerable.Range(0, length).Select(i => (char)('a' + i % 26)));
+        var bodies = new ConcurrentQueue<string>();
+        await using var backend = new Http2Backend();
+        string warm = backend.Answer([(":status", "200")]);
+        backend.At("/a", async (peer, request) =>
+        {
+            await peer.EndAsync(request.Id);
+            bodies.Enqueue(request.Text);
+            if (bodies.Count == 1) await peer.GoAwayAsync(request.Id - 2);
+            else await Http2Backend.AnswerAsync(peer, request, [(":status", "200")], "done"u8.ToArray());
+        });
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(
+            Bootstraps.One(backend.Port, "", Hedges + Unrelated, Bootstraps.Http2Cluster), s_oneWorker);
+        using RawClient client = await proxy.ConnectAsync();
+        Assert.Equal(200, (await client.ExchangeAsync($"GET {warm} HTTP/1.1\r\nHost: x\r\n\r\n")).Status);
+        await client.SendAsync($"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        await Waiting.UntilAsync(() => backend.Seen("/a").Count == 1, "the head");
+        await client.SendAsync(body);
+        HttpMessage answer = await client.ResponseAsync();
+        Assert.Equal((200, "done"), (answer.Status, answer.Text));
+        Assert.Equal([body, body], bodies);
     }
 
     [Fact]

@@ -79,7 +79,7 @@ public sealed class BootstrapTests
     private static void Print(StringBuilder text, object record, int depth)
     {
         string indent = new(' ', depth * 2);
-        foreach (PropertyInfo property in record.GetType().GetProperties().Where(p => p.GetIndexParameters().Length == 0 && p.CanWrite && p.Name != "Frame"))
+        foreach (PropertyInfo property in record.GetType().GetProperties().Where(p => p.GetIndexParameters().Length == 0 && p.CanWrite && p.Name is not ("Frame" or "Digest")))
         {
             object? value = property.GetValue(record);
             if (Text(value) is { } simple)

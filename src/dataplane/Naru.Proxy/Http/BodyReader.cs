@@ -576,10 +576,12 @@ internal sealed partial class BodyReader
         if (Buffer.IsEmpty)
         {
             Buffer.Clear();
-            // Chunks and their framing come mixed: what fills a small buffer has more, and larger reads make fewer calls.
-            if (_kind != BodyKind.Chunked || Buffer.Capacity == _size.Bytes) return;
+            // Chunks and their framing come mixed: what fills a small buffer has more, and larger reads make fewer calls. Within a long
+            // chunk the read has a buffer of its own.
+            bool mixed = _kind == BodyKind.Chunked && Ahead < BulkLeast;
+            if (_kind != BodyKind.Chunked || Buffer.Capacity == (mixed ? _size.Bytes : BufferPool.Small)) return;
             _worker.Buffers.Return(Buffer);
-            Buffer = _size.Rent(_worker.Buffers);
+            Buffer = mixed ? _size.Rent(_worker.Buffers) : _worker.Buffers.Rent();
             return;
         }
         if (Buffer.Room > 0) return;

@@ -54,7 +54,7 @@ internal static class ResponseWriter
                     drop = !upgrade && head.Status != 426;
                     break;
                 case KnownHeader.TransferEncoding:
-                    drop = body != BodyKind.Chunked && !(x.IsHead && x.Head.Minor == 1 && head.Status != 204);
+                    drop = body != BodyKind.Chunked && !(x.IsHead && x.Head.Minor == 1 && head.Status != 204 && x.Status != 204);
                     break;
                 case KnownHeader.ContentLength:
                     drop = body == BodyKind.Chunked || x.Status == 204 || head.Status is 204 or 101

@@ -37,24 +37,24 @@ internal static unsafe partial class Sys
     /// <summary>Like the other <c>send</c>, of several pieces one behind the other.</summary>
     public static nint send(int fd, Vector* pieces, int count, int flags)
     {
-        if (Simulated is { } kernel) return SendEach(kernel, fd, pieces, count);
+        if (Simulated is { } kernel) return SendJoined(kernel, fd, pieces, count);
         var message = new Message { Vectors = pieces, VectorCount = count };
         return syscall6(s_sendmsg, fd, (nint)(&message), flags, 0, 0, 0);
     }
 
-    // As one call: what went before a piece that cannot go is what was written.
-    private static nint SendEach(Kernel kernel, int fd, Vector* pieces, int count)
+    // One call, also for a kernel that knows no pieces.
+    private static nint SendJoined(Kernel kernel, int fd, Vector* pieces, int count)
     {
-        nint total = 0;
+        int length = 0;
+        for (int i = 0; i < count; i++) length += (int)pieces[i].Length;
+        byte[] joined = new byte[length];
+        int at = 0;
         for (int i = 0; i < count; i++)
         {
-            if (pieces[i].Length == 0) continue;
-            nint n = kernel.Send(fd, pieces[i].Bytes, pieces[i].Length);
-            if (n < 0) return total > 0 ? total : n;
-            total += n;
-            if (n < pieces[i].Length) break;
+            new ReadOnlySpan<byte>(pieces[i].Bytes, (int)pieces[i].Length).CopyTo(joined.AsSpan(at));
+            at += (int)pieces[i].Length;
         }
-        return total;
+        fixed (byte* bytes = joined) return kernel.Send(fd, bytes, length);
     }
 
     /// <summary>Has datagrams tell which address they were sent to.</summary>

@@ -175,7 +175,10 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     {
         if (Fd < 0) return Failed;
         if (_layer is not null) return SendThrough(bytes, length);
-        return Sent(Sys.send(Fd, bytes, length, Sys.MSG_NOSIGNAL), length);
+        nint n;
+        do n = Sys.send(Fd, bytes, length, Sys.MSG_NOSIGNAL);
+        while (n < 0 && Sys.FastErrno == Sys.EINTR);
+        return Sent(n, length);
     }
 
     /// <summary>Writes what it can of several parts, one behind the other: bytes written of all of them, or a negative constant.</summary>
@@ -185,7 +188,10 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
         if (_layer is not null) return SendThrough(parts->Bytes, (int)parts->Length);
         nint length = 0;
         for (int i = 0; i < count; i++) length += parts[i].Length;
-        return Sent(Sys.send(Fd, parts, count, Sys.MSG_NOSIGNAL), length);
+        nint n;
+        do n = Sys.send(Fd, parts, count, Sys.MSG_NOSIGNAL);
+        while (n < 0 && Sys.FastErrno == Sys.EINTR);
+        return Sent(n, length);
     }
 
     private int Sent(nint n, nint length)
@@ -196,8 +202,6 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
             return (int)n;
         }
         int errno = Sys.FastErrno;
-        // Interrupted before anything was written: the caller, who has to come again anyway, is told so.
-        if (errno == Sys.EINTR) return 0;
         if (errno != Sys.EAGAIN) return Fail(errno);
         _writable = false;
         return WouldBlock;

@@ -24,7 +24,7 @@ internal sealed class Race : ITimerOwner
     private readonly Queue<Ended> _ended = new();
     private Cluster _cluster;
     private PoolWaiter? _waiter;
-    private bool _overdue, _granted, _due, _fresh;
+    private bool _overdue, _granted, _due, _fresh, _hasBegun;
     private int _resent;
 
     // How a try ended: a filter of the cluster may have answered in its place, or it broke by a fault of ours.
@@ -107,7 +107,9 @@ internal sealed class Race : ITimerOwner
     private async ValueTask<bool> BeginAsync()
     {
         _due = _granted = _overdue = false;
-        if (_x.Attempts > 0) Forwarder.Again(_x);
+        // Also where the try before does not count, since nobody saw it: of the body something may have gone.
+        if (_hasBegun) Forwarder.Again(_x);
+        _hasBegun = true;
         // A cluster that was removed meanwhile serves to the end those who found it.
         _cluster = _slot.Current ?? _cluster;
         _x.Attempts++;
