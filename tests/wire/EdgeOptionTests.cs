@@ -25,6 +25,17 @@ public sealed class EdgeOptionTests(WireFixture fixture) : IClassFixture<WireFix
 
     private static string Set(string name, string value) => $"append: {{ header: {{ key: {name}, value: \"{value}\" }}, append_action: OVERWRITE_IF_EXISTS_OR_ADD }}";
 
+    // Envoy: x-envoy-force-trace also returns x-request-id; strangers cannot ask for it.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Who_forces_a_trace_is_told_the_request_s_id(bool isInside)
+    {
+        await using ProxyProcess proxy = await ProxyAsync("use_remote_address: true\n" + (isInside ? Inside : "internal_address_config: { cidr_ranges: [{ address_prefix: 10.0.0.0, prefix_len: 8 }] }\n"));
+        Assert.Equal(isInside, (await AskAsync(proxy, "x-envoy-force-trace: 1\r\n")).Has("x-request-id"));
+        Assert.False((await AskAsync(proxy)).Has("x-request-id"));
+    }
+
     [Fact]
     public async Task What_is_added_early_is_cleaned_as_if_the_client_had_sent_it()
     {

@@ -20,6 +20,23 @@ public sealed class MirrorTests
 
     private static Task SeenAsync(Witness witness, int requests) => Waiting.UntilAsync(() => witness.Requests.Count >= requests, $"{requests} copies");
 
+    // Nobody waits for it who would give it up.
+    [Fact]
+    public async Task A_copy_that_is_never_answered_ends_when_nothing_moves_whatever_time_the_request_has()
+    {
+        await using var main = new Witness(Witness.Echo);
+        await using var mirror = new Witness(async c => await c.Reader.RestAsync());
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Config(main.Port, mirror.Port, route: "timeout: 0s\nidle_timeout: 0.3s"), s_oneWorker);
+        IReadOnlyDictionary<string, long> before = await proxy.LedgerAsync();
+        using (RawClient client = await proxy.ConnectAsync())
+        {
+            Assert.Equal(200, (await client.ExchangeAsync("GET /a HTTP/1.1\r\nHost: x\r\n\r\n")).Status);
+            await Waiting.UntilAsync(async () => await proxy.StatAsync("cluster.mirror.upstream_rq_total") == 1, "the copy to be out");
+        }
+        await proxy.SettleAsync(before);
+        Assert.Equal(0, await proxy.StatAsync("cluster.mirror.upstream_rq_active"));
+    }
+
     [Theory]
     [InlineData("POST /a HTTP/1.1\r\nHost: one.example:8080\r\nContent-Length: 5\r\n\r\nhello", "hello")]
     [InlineData("POST /a HTTP/1.1\r\nHost: one.example:8080\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", "hello")]

@@ -263,7 +263,7 @@ public sealed class RaceTests
     {
         await using var backend = new Backend(1);
         await using ProxyProcess proxy = await StartAsync(backend, $"{Hedges}{Retries}timeout: 1s");
-        (int status, _) = await AskAsync(proxy, 1, () => backend.CameAsync(1), new string('x', 300_000));
+        (int status, _) = await AskAsync(proxy, 1, () => backend.CameAsync(1), new string('x', 1_200_000));
         Assert.Equal(504, status);
         Assert.Single(backend.Bodies);
     }

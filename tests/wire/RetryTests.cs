@@ -144,6 +144,24 @@ public sealed class RetryTests
         Assert.Single(witness.Requests);
     }
 
+    // As much as Envoy keeps (per_connection_buffer_limit_bytes).
+    [Theory]
+    [InlineData(70_000, false)]
+    [InlineData(1 << 20, false)]
+    [InlineData(1 << 20, true)]
+    public async Task A_body_of_up_to_1_MiB_is_sent_again(int bytes, bool chunked)
+    {
+        await using Witness witness = Answers(Answer(503, "no"), Answer(200, "good"));
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.One(witness.Port, route: "retry_policy: { retry_on: 5xx }"), s_oneWorker);
+        using RawClient client = await proxy.ConnectAsync();
+        string body = new('x', bytes);
+        string request = chunked
+            ? $"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{bytes:x}\r\n{body}\r\n0\r\n\r\n"
+            : Request("POST", "/a", body);
+        Assert.Equal("good", (await client.ExchangeAsync(request)).Text);
+        Assert.Equal([bytes, bytes], witness.Requests.Select(r => r.Body.Length));
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData(Unwritten)]

@@ -140,6 +140,8 @@ public sealed record ClusterConfig
     /// <summary>Idle pooled connections are closed after this. Envoy's default is 1 h; ours is 4 s, below the 5 s after which common
     /// applications close theirs (decision 0002). null is never.</summary>
     public TimeSpan? IdleTimeout { get; init; } = TimeSpan.FromSeconds(4);
+    /// <summary>How long a try may be on its way (<c>max_stream_duration</c>); null is for ever.</summary>
+    public TimeSpan? MaxStreamDuration { get; init; }
     /// <summary>Requests after which an upstream connection closes; 0 is any number.</summary>
     public int MaxRequestsPerConnection { get; init; }
     /// <summary>Circuit breakers of requests of priority DEFAULT.</summary>

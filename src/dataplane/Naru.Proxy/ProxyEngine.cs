@@ -206,7 +206,7 @@ public sealed class ProxyEngine : IDataPlane
         string prefix = StatPrefix(config);
         bool same = old is not null && StatPrefix(old.Config) == prefix;
         if (same && old!.Config.HttpFilters == config.HttpFilters) return old.Filters;
-        var context = new FilterContext(_options.Stats, prefix, _clusters, _node);
+        var context = new FilterContext(_options.Stats, prefix, _clusters, _node) { IsUpstream = true };
         return HttpFilterChain.Make(config.HttpFilters, context, same ? old!.Filters : null);
     }
 

@@ -110,9 +110,11 @@ internal static class ClusterStats
     public static readonly int RqPendingFailureEject = Schema.Counter("upstream_rq_pending_failure_eject");
     public static readonly int RqTimeout = Schema.Counter("upstream_rq_timeout");
     public static readonly int RqPerTryTimeout = Schema.Counter("upstream_rq_per_try_timeout");
+    public static readonly int RqMaxDuration = Schema.Counter("upstream_rq_max_duration_reached");
     public static readonly int RqRxReset = Schema.Counter("upstream_rq_rx_reset");
     public static readonly int RqTxReset = Schema.Counter("upstream_rq_tx_reset");
     public static readonly int RqRetry = Schema.Counter("upstream_rq_retry");
+    public static readonly int RqRetryBackOff = Schema.Counter("upstream_rq_retry_backoff_exponential");
     public static readonly int RqRetryActive = Schema.Gauge("upstream_rq_retry_active");
     public static readonly int RqRetrySuccess = Schema.Counter("upstream_rq_retry_success");
     public static readonly int RqRetryOverflow = Schema.Counter("upstream_rq_retry_overflow");

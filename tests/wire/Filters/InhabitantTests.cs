@@ -252,6 +252,24 @@ public sealed class InhabitantTests
         Assert.Equal(tooLong ? 0 : 1, backend.Seen(path).Count);
     }
 
+    // Nobody behind it hears of the request before its body is here (RFC 9110 10.1.1: a proxy may say 100 itself).
+    [Fact]
+    public async Task A_client_that_waits_for_100_is_told_it_where_its_request_is_taken_in()
+    {
+        await using var backend = new Cases();
+        string path = backend.Echo();
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.Many(
+            Route, [new TestCluster("backend", [backend.Port])], "proxy_100_continue: true",
+            filters: Yaml.Filter("b", "buffer.v3.Buffer", "max_request_bytes: 100")));
+        using RawClient client = await proxy.ConnectAsync();
+        await client.SendAsync($"POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+        Assert.Equal(100, (await client.ResponseAsync("POST")).Status);
+        await client.SendAsync("hello");
+        HttpMessage answer = await client.ResponseAsync("POST");
+        Assert.Equal(200, answer.Status);
+        Assert.DoesNotContain("expect:", answer.Text.ToLowerInvariant());
+    }
+
     [Fact]
     public async Task A_client_that_leaves_while_its_request_is_taken_in_leaves_nothing()
     {

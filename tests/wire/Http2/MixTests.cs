@@ -397,6 +397,19 @@ public sealed class MixTests(Http2Fixture fixture) : IClassFixture<Http2Fixture>
         await client.PingAsync();
     }
 
+    // What follows it is the tunnel's: without an upgrade its 200 would be a lie.
+    [Fact]
+    public async Task An_extended_CONNECT_that_tells_a_length_is_no_ordinary_request()
+    {
+        string path = fixture.Http1.Answer("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        using Http2Peer client = await Http2Peer.ConnectAsync(fixture.ToHttp1.Address);
+        await client.HeadersAsync(
+            1, [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":path", path), (":authority", "x"), ("content-length", "5")]);
+        Assert.Equal(400, (await client.HeadAsync(1)).Status);
+        Assert.Empty(fixture.Http1.Seen(path));
+        await client.PingAsync();
+    }
+
     [Fact]
     public async Task Many_streams_at_once_each_get_their_own_answer()
     {

@@ -83,11 +83,11 @@ internal static class ClusterProtocols
     {
         if (options.MaxHeadersCount is not null) scope.Error("max_headers_count", "NARU-C110", "\"max_headers_count\" is not supported for upstreams", "set it at the HTTP connection manager");
         if (options.MaxConnectionDuration is not null) scope.Error("max_connection_duration", "NARU-C110", "\"max_connection_duration\" is not supported for upstreams yet", "set max_requests_per_connection or idle_timeout");
-        if (options.MaxStreamDuration is not null) scope.Error("max_stream_duration", "NARU-C110", "\"max_stream_duration\" is not supported for upstreams yet", "set the route's timeout");
         if (options.HeadersWithUnderscoresAction != 0) scope.Error("headers_with_underscores_action", "NARU-C113", "headers with underscores are passed on", "remove it");
         return config with
         {
             IdleTimeout = Values.Limit(scope, "idle_timeout", options.IdleTimeout, config.IdleTimeout),
+            MaxStreamDuration = Values.Limit(scope, "max_stream_duration", options.MaxStreamDuration, null),
             MaxRequestsPerConnection = Values.Count(scope, "max_requests_per_connection", options.MaxRequestsPerConnection, config.MaxRequestsPerConnection),
         };
     }

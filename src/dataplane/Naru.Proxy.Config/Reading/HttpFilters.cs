@@ -237,7 +237,14 @@ internal static class HttpFilters
     {
         IEnumerable<RouteFilterConfig> all = routes.Filters
             .Concat(routes.VirtualHosts.SelectMany(h => h.Filters.Concat(h.Routes.SelectMany(r => r.Filters.Concat(r.Action is ForwardActionConfig f ? f.Clusters.SelectMany(c => c.Filters) : [])))));
-        foreach (string name in all.Select(f => f.Name).Distinct(StringComparer.Ordinal).Where(n => n != RouterName && !chain.Any(f => f.Name == n)))
-            scope.Warning("typed_per_filter_config", "NARU-C114", $"there is no filter \"{name}\" in this chain, so what routes say about it has no effect", "name the filter as the chain does");
+        foreach (RouteFilterConfig stray in all.DistinctBy(f => f.Name, StringComparer.Ordinal).Where(f => f.Name != RouterName && !chain.Any(c => c.Name == f.Name)))
+        {
+            if (stray.Extension is { MayBeUpstream: true })
+                scope.Info("typed_per_filter_config", "NARU-C114", $"there is no filter \"{stray.Name}\" in this chain: only clusters whose filters have that name heed it");
+            else
+                scope.Warning(
+                    "typed_per_filter_config", "NARU-C114",
+                    $"there is no filter \"{stray.Name}\" in this chain, so what routes say about it has no effect", "name the filter as the chain does");
+        }
     }
 }

@@ -112,15 +112,21 @@ internal static class HttpManagerReader
     private static ImmutableArray<string> Upgrades(Scope scope, HttpConnectionManager manager)
     {
         var upgrades = new List<string>();
+        var seen = new HashSet<string>();
         for (int i = 0; i < manager.UpgradeConfigs.Count; i++)
         {
             HttpConnectionManager.Types.UpgradeConfig upgrade = manager.UpgradeConfigs[i];
-            if (UpgradeToken(scope.In("upgrade_configs", i, upgrade), upgrade.UpgradeType) is not { } token) continue;
-            upgrades.Remove(token);
+            Scope at = scope.In("upgrade_configs", i, upgrade);
+            if (UpgradeToken(at, upgrade.UpgradeType) is not { } token) continue;
+            if (!seen.Add(token)) Twice(at, upgrade.UpgradeType);
             if (upgrade.Enabled != false) upgrades.Add(token);
         }
         return [.. upgrades];
     }
+
+    /// <summary>An upgrade that is said twice: nobody could tell which of the two counts.</summary>
+    public static void Twice(Scope scope, string type) =>
+        scope.Error("upgrade_type", "NARU-C113", $"the upgrade to {type} is there already", "keep one of the two");
 
     /// <summary>The lower-case token of an upgrade, or null after an error.</summary>
     public static string? UpgradeToken(Scope scope, string type)

@@ -132,7 +132,9 @@ internal sealed partial class OldNames
                 at.Replace("regex", "safe_regex", Regex);
                 break;
             case "envoy.config.route.v3.RouteAction":
-                at.Rename("host_rewrite", "host_rewrite_literal");
+                // Of API v3 it is another one, which holds a format.
+                if (!at.Entries.Any(e => OldFields.Snake(e.Key) == "host_rewrite" && e.Value is YamlScalar { Value: { } host } && host.Contains('%', StringComparison.Ordinal)))
+                    at.Rename("host_rewrite", "host_rewrite_literal");
                 at.Rename("auto_host_rewrite_header", "host_rewrite_header");
                 at.Replace("request_mirror_policy", "request_mirror_policies", n => new YamlSequence(n.Place, [n]));
                 at.Replace("use_websocket", "upgrade_configs", n => n is YamlScalar { Value: "true" } ? List(n.Place, ("upgrade_type", "websocket")) : null);

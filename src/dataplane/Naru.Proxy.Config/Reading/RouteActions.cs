@@ -55,7 +55,8 @@ internal static class RouteActions
                 break;
         }
         if (action.PrefixRewrite.Length > 0 && action.RegexRewrite is not null) scope.Error("regex_rewrite", "NARU-C113", "\"prefix_rewrite\" and \"regex_rewrite\" exclude each other", "keep one of them");
-        if (action.PrefixRewrite.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) scope.Error("prefix_rewrite", "NARU-C102", "\"prefix_rewrite\" holds a line end or NUL");
+        if (NotOnALine(action.PrefixRewrite) || action.PrefixRewrite.Contains('#', StringComparison.Ordinal))
+            scope.Error("prefix_rewrite", "NARU-C102", "\"prefix_rewrite\" holds a blank, a control character or #, which no path has", "escape it, as in %20");
         if (action.HostRewriteLiteral.AsSpan().IndexOfAny('\r', '\n', ' ') >= 0) scope.Error("host_rewrite_literal", "NARU-C102", $"\"{action.HostRewriteLiteral}\" is not a host");
         if (action.HostRewriteHeader.Length > 0) Values.HeaderName(scope, "host_rewrite_header", action.HostRewriteHeader.ToLowerInvariant());
         if (!System.Enum.IsDefined(action.Priority)) scope.Error("priority", "NARU-C102", $"{(int)action.Priority} is not a priority");
@@ -103,7 +104,9 @@ internal static class RouteActions
         {
             RouteAction.Types.UpgradeConfig upgrade = action.UpgradeConfigs[i];
             Scope at = scope.In("upgrade_configs", i, upgrade);
-            if (HttpManagerReader.UpgradeToken(at, upgrade.UpgradeType) is { } token) upgrades.Add((token, upgrade.Enabled != false));
+            if (HttpManagerReader.UpgradeToken(at, upgrade.UpgradeType) is not { } token) continue;
+            if (upgrades.Any(u => u.Item1 == token)) HttpManagerReader.Twice(at, upgrade.UpgradeType);
+            upgrades.Add((token, upgrade.Enabled != false));
         }
         return upgrades.ToImmutable();
     }
@@ -243,13 +246,16 @@ internal static class RouteActions
         return (least < TimeSpan.FromMilliseconds(1) ? TimeSpan.FromMilliseconds(1) : least, most);
     }
 
+    // It would end a word of the request line, or the line (RFC 9112 3.2).
+    private static bool NotOnALine(string text) => text.AsSpan().ContainsAnyInRange('\0', ' ') || text.Contains('\x7f', StringComparison.Ordinal);
+
     /// <summary>Redirects.</summary>
     public static RedirectActionConfig Redirect(Scope scope, RedirectAction action)
     {
         if (action.PortRedirect > 65535) scope.Error("port_redirect", "NARU-C102", $"{action.PortRedirect} is not a port");
         foreach ((string field, string text) in new[] { ("host_redirect", action.HostRedirect), ("path_redirect", action.PathRedirect), ("prefix_rewrite", action.PrefixRewrite), ("scheme_redirect", action.SchemeRedirect) })
         {
-            if (text.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) scope.Error(field, "NARU-C102", $"\"{field}\" holds a line end or NUL");
+            if (NotOnALine(text)) scope.Error(field, "NARU-C102", $"\"{field}\" holds a blank or a control character, which no URL has", "escape it, as in %20");
         }
         int code = action.ResponseCode switch
         {

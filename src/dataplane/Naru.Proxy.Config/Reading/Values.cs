@@ -153,9 +153,15 @@ internal static class Values
         return headers.IsEmpty ? HeaderMutationsConfig.None : headers;
     }
 
-    /// <summary>Headers to add.</summary>
-    public static ImmutableArray<HeaderValueConfig> Added(Scope scope, string field, RepeatedField<HeaderValueOption> options)
+    /// <summary>Headers to add. Pseudo headers and <c>host</c> are refused, as Envoy does (HTTP connection manager, Headers: custom
+    /// request/response headers).</summary>
+    /// <param name="scope">Where they stand.</param>
+    /// <param name="field">The field.</param>
+    /// <param name="options">What is written.</param>
+    /// <param name="mayStatus">The <c>:status</c> of an answer may be changed.</param>
+    public static ImmutableArray<HeaderValueConfig> Added(Scope scope, string field, RepeatedField<HeaderValueOption> options, bool mayStatus = false)
     {
+        Most(scope, field, options.Count);
         var added = ImmutableArray.CreateBuilder<HeaderValueConfig>(options.Count);
         for (int i = 0; i < options.Count; i++)
         {
@@ -169,9 +175,11 @@ internal static class Values
             Scope headerAt = at.In("header", header);
             string name = header.Key.ToLowerInvariant();
             if (!HeaderName(headerAt, "key", name)) continue;
-            if (name is ":path" or ":method" or ":scheme" or ":authority" or "host")
+            if ((name[0] == ':' || name == "host") && !(mayStatus && name == ":status"))
             {
-                headerAt.Error("key", "NARU-C108", $"\"{header.Key}\" cannot be changed here", "use prefix_rewrite, regex_rewrite or host_rewrite_literal");
+                headerAt.Error(
+                    "key", "NARU-C108", $"\"{header.Key}\" cannot be changed here",
+                    name == ":status" ? "answer with a direct_response, or map it in local_reply_config" : "use prefix_rewrite, regex_rewrite or host_rewrite_literal");
                 continue;
             }
             if (IsFraming(name))
@@ -199,6 +207,12 @@ internal static class Values
             added.Add(new HeaderValueConfig(name, header.Value, action) { KeepEmptyValue = option.KeepEmptyValue });
         }
         return added.ToImmutable();
+    }
+
+    // Envoy's limit for changes of headers at one level (route_components.proto, max_items).
+    private static void Most(Scope scope, string field, int count)
+    {
+        if (count > 1000) scope.Error(field, "NARU-C102", $"{count} are too many: at most 1000 stand at one level", "spread them over virtual host and route");
     }
 
     // Of the connection or of the body: written by whoever writes the message (RFC 9110 7.6.1, RFC 9112 6).

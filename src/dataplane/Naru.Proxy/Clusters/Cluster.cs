@@ -132,6 +132,7 @@ internal sealed class Cluster
             WhyNone = $"{hosts.Count(h => h.State.Health is { Failed: true })} of {hosts.Length} failed their health checks, " +
                 $"{failed.State.Display}: {failed.State.Health!.Why}";
         }
+        MaxStreamMs = config.MaxStreamDuration is { } life ? (long)life.TotalMilliseconds : 0;
         IdleMs = config.IdleTimeout is { } idle ? (long)idle.TotalMilliseconds : long.MaxValue / 4;
         ConnectMs = (long)config.ConnectTimeout.TotalMilliseconds;
     }
@@ -154,6 +155,9 @@ internal sealed class Cluster
     /// <summary>Why no endpoint may be used, where our own checks say so.</summary>
     public string WhyNone { get; } = "";
     public long IdleMs { get; }
+
+    /// <summary>How long a try may be on its way, ms; 0 is for ever.</summary>
+    public long MaxStreamMs { get; }
     public long ConnectMs { get; }
 
     /// <summary>Whether requests and connections name its endpoints.</summary>

@@ -129,7 +129,9 @@ internal sealed class BodyPipe
             {
                 _piece.Begin(_x.Worker.Buffers, null, true);
                 _aside = buffer;
+                _x.TrailersOpen = !_isRequest;
                 await TrailersAsync(at);
+                _x.TrailersOpen = false;
                 _aside = null;
                 IoBuffer? last = _piece.Take(out _);
                 if (last is not null)

@@ -99,6 +99,9 @@ internal interface IHttpFilterKind
 /// <param name="Node">This proxy.</param>
 internal sealed record FilterContext(StatRegistry Stats, string StatPrefix, ClusterDirectory Clusters, NodeState Node)
 {
+    /// <summary>The chain is a cluster's. Routes say how its filters do what they do, and not whether, as in Envoy.</summary>
+    public bool IsUpstream { get; init; }
+
     /// <summary>A block below the chain's prefix.</summary>
     public StatBlock Block(string name, StatSchema schema) => Stats.Block($"{StatPrefix}.{name}", schema);
 }

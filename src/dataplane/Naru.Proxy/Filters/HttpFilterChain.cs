@@ -26,12 +26,14 @@ internal sealed record FilterSteps(
 internal sealed class HttpFilterChain
 {
     private readonly (HttpFilterConfig Config, HttpFilter Filter)[] _filters;
+    private readonly bool _isUpstream;
 
     private HttpFilterChain(ImmutableArray<HttpFilterConfig> configs, FilterContext context, HttpFilterChain? before)
     {
         // In any order: one may come or go between the others.
         List<(HttpFilterConfig Config, HttpFilter Filter)> free = before is null ? [] : [.. before._filters];
         _filters = [.. configs.Select(c => (c, Take(free, c) ?? Compile(c, context)))];
+        _isUpstream = context.IsUpstream;
         Default = Resolve([]);
     }
 
@@ -78,7 +80,7 @@ internal sealed class HttpFilterChain
                 foreach (RouteFilter entry in level)
                 {
                     if (entry.Name != name) continue;
-                    if (!decided) disabled = entry.Disabled;
+                    if (!decided && !_isUpstream) disabled = entry.Disabled;
                     decided = true;
                     if (entry.Settings is { } said && ReferenceEquals(entry.Extension, extension)) own.Add(said);
                 }
@@ -116,8 +118,8 @@ internal sealed record RouteFilter(string Name, bool Disabled, HttpFilterExtensi
 /// <summary>All levels' entries of a route, or of a target of a split.</summary>
 internal sealed class RouteFilters
 {
-    // Chains come and go with their listeners while a route that RDS brought stays.
-    private const int MostChains = 4;
+    // Chains come and go with their listeners and clusters while a route that RDS brought stays.
+    private const int MostChains = 16;
     private readonly RouteFilter[][] _levels;
     private volatile KeyValuePair<HttpFilterChain, FilterSteps>[] _resolved = [];
 

@@ -57,7 +57,7 @@ internal sealed class RateLimitPolicy(RateLimitConfig config)
                     Put(into, _value);
                     return true;
                 case RateLimitSource.QueryParameterValueMatch:
-                    if (AnyMatch(x) != config.ExpectMatch) return false;
+                    if (ParametersMatch(x) != config.ExpectMatch) return false;
                     Put(into, _value);
                     return true;
                 default:
@@ -71,9 +71,10 @@ internal sealed class RateLimitPolicy(RateLimitConfig config)
             return true;
         }
 
-        private bool AnyMatch(Exchange x)
+        private bool ParametersMatch(Exchange x)
         {
-            foreach (QueryMatcher parameter in _parameters) if (!parameter.Matches(x.View)) return false;
+            // As a service reads them: a limit is not got around by writing a letter as %xx.
+            foreach (QueryMatcher parameter in _parameters) if (!parameter.MatchesDecoded(x.Query)) return false;
             return true;
         }
 

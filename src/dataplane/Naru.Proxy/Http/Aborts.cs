@@ -30,6 +30,8 @@ internal static class Aborts
             case AbortReason.MaxDuration:
                 http[HttpStats.RqMaxDuration]++;
                 return x.RequestBody.Done ? Reasons.MaxDurationUpstream : Reasons.MaxDuration;
+            case AbortReason.UpstreamLife:
+                return Reasons.UpstreamDuration(x.RequestBody.Done);
             case AbortReason.DownstreamBroken when x.MayAnswer:
                 return Reasons.BadBody;
             case AbortReason.FilterAnswered:

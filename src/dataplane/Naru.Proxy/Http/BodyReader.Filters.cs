@@ -12,6 +12,9 @@ internal sealed partial class BodyReader
     private static readonly Http1Head s_noTrailers = new();
     private readonly Http1Head _changedTrailers = new();
     private BodyPipe? _pipe, _keptPipe;
+
+    // What was taken in whole before the first of them asked: it has not passed any.
+    private readonly Queue<IoBuffer> _unfiltered = [];
     private TrailerEdits? _edits;
     private IoBuffer? _changedLines, _owned;
 
@@ -59,6 +62,10 @@ internal sealed partial class BodyReader
         _x = x;
         _pipe = _keptPipe ??= new BodyPipe();
         _pipe.Begin(x, this, isRequest, isOwn);
+        foreach (IoBuffer held in _kept) _unfiltered.Enqueue(held);
+        _room += KeptBytes;
+        _kept.Clear();
+        _at = _offset = 0;
         _edits?.Clear();
         _given = 0;
         _declared = -1;
@@ -180,6 +187,11 @@ internal sealed partial class BodyReader
     private async ValueTask<FillResult> RawAsync()
     {
         if (_endTaken) throw new InvalidOperationException("a body's end was lost among its filters");
+        if (_rawLeft == 0 && _unfiltered.TryDequeue(out IoBuffer? held))
+        {
+            _owned = held;
+            _rawLeft = held.Count;
+        }
         while (_rawLeft == 0 && !IsWhole)
         {
             BodyEvent found = NextOfSource();
@@ -225,7 +237,7 @@ internal sealed partial class BodyReader
             _rawStart += take;
             _rawLeft -= take;
         }
-        end = _endTaken = _rawLeft == 0 && IsWhole;
+        end = _endTaken = _rawLeft == 0 && IsWhole && _unfiltered.Count == 0;
         return piece;
     }
 
@@ -235,6 +247,7 @@ internal sealed partial class BodyReader
         pipe.End();
         _pipe = null;
         if (_owned is { } owned) _worker.Buffers.Return(owned);
+        while (_unfiltered.TryDequeue(out IoBuffer? held)) _worker.Buffers.Return(held);
         if (_changedLines is { } lines) _worker.Buffers.Return(lines);
         _owned = _changedLines = null;
         _x = null;

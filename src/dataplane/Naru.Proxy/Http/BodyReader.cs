@@ -214,7 +214,10 @@ internal sealed partial class BodyReader
     /// <param name="x">Told about progress.</param>
     /// <param name="limit">Most bytes of it.</param>
     public ValueTask<BufferResult> BufferAsync(Exchange x, long limit) =>
-        IsFiltered ? BufferFilteredAsync(limit) : BufferRawAsync(x, limit);
+        IsFiltered ? BufferFilteredAsync(limit)
+        // Taken in already: by a filter that allowed more.
+        : IsWhole && _keeps ? new ValueTask<BufferResult>(Bytes > limit ? BufferResult.TooLarge : BufferResult.Whole)
+        : BufferRawAsync(x, limit);
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<BufferResult> BufferRawAsync(Exchange x, long limit)

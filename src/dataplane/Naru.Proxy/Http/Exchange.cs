@@ -32,6 +32,9 @@ internal enum AbortReason : byte
     StreamIdle,
     RequestTimeout,
     MaxDuration,
+
+    /// <summary>The try whose answer is on its way was on it for as long as it may be.</summary>
+    UpstreamLife,
 }
 
 /// <summary>When an entry of an access log is written (Envoy: AccessLogType).</summary>
@@ -141,6 +144,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ref FilterAnswer? FilterAnswer => ref _filtering.Answer;
     public ref long RequestLength => ref _filtering.RequestLength;
     public ref bool ChangesResponseLength => ref _filtering.ChangesResponseLength;
+    public ref bool TrailersOpen => ref _filtering.TrailersOpen;
 
     public ref bool RequestBodyBuffered => ref _body.Buffered;
     public ref bool BodyPassed => ref _body.Passed;
@@ -171,6 +175,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
 
     public ref long TimeoutMs => ref _limits.TimeoutMs;
     public ref long PerTryMs => ref _limits.PerTryMs;
+    public ref long UpstreamLifeMs => ref _limits.UpstreamLifeMs;
     public ref long GrpcTimeoutMs => ref _limits.GrpcTimeoutMs;
     public ref Config.RetryPolicyConfig? Retry => ref _limits.Retry;
     public ref bool TimesOutWith204 => ref _limits.TimesOutWith204;
@@ -301,7 +306,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<BufferResult> TakeBodyAsync(long limit)
     {
-        BufferResult result = await RequestBody.BufferAsync(this, limit);
+        BufferResult result = Encourage() ? await RequestBody.BufferAsync(this, limit) : BufferResult.Gone;
         if (result == BufferResult.Whole) Deadlines.Request = TimerNode.Never;
         else if (result == BufferResult.Gone) GiveUp(AbortReason.DownstreamGone);
         else if (result == BufferResult.Refused) GiveUp(AbortReason.DownstreamBroken);
@@ -322,9 +327,12 @@ internal sealed class Exchange : IRequestInfo, IPooled
 
     /// <summary>Says 100 where the client waits for it and that is ours to do: at once, before anything is known of its request (Envoy:
     /// proxy_100_continue); false when the client is gone.</summary>
-    public bool SayContinue()
+    public bool SayContinue() => Manager.Config.Proxy100Continue || Encourage();
+
+    // RFC 9110 10.1.1: a proxy may say 100 itself; where the body is wanted before the head goes on, nobody else can.
+    private bool Encourage()
     {
-        if (!Framing.Expect100 || Head.Minor != 1 || Manager.Config.Proxy100Continue) return true;
+        if (!Framing.Expect100 || Head.Minor != 1 || Continued) return true;
         Continued = true;
         return Down.SendInterim("HTTP/1.1 100 Continue\r\n\r\n"u8);
     }
@@ -471,6 +479,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
                 }
                 return ResponseWriter.FindHeader(ResponseHeadCopy.Written, name, out value);
             default:
+                if (TrailersOpen) return ResponseBody.TrailerEdits.TryGet(name, out value);
                 return ResponseWriter.FindHeader(ResponseTrailerCopy.Written, name, out value);
         }
     }

@@ -84,6 +84,9 @@ internal struct FilterState()
 
     /// <summary>The answer's body will not have the length that was told.</summary>
     public bool ChangesResponseLength;
+
+    /// <summary>The answer's trailers pass through a filter.</summary>
+    public bool TrailersOpen;
 }
 
 /// <summary>How far the request's body has come.</summary>
@@ -143,6 +146,9 @@ internal struct Limits()
 
     /// <summary>-1 where grpc-timeout stays as it came.</summary>
     public long GrpcTimeoutMs = -1;
+
+    /// <summary>How long a try may be on its way; -1 where its cluster says that.</summary>
+    public long UpstreamLifeMs = -1;
     public RetryPolicyConfig? Retry;
     public bool TimesOutWith204;
 

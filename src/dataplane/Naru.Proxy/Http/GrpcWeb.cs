@@ -47,7 +47,7 @@ internal static class GrpcWeb
         ReadOnlySpan<byte> type = ReplyForms.ContentType(x);
         x.RequestHeaders.Set("content-type"u8, [.. "application/grpc"u8, .. type[(x.Web == GrpcWebForm.Text ? Prefix + 5 : Prefix)..]]);
         x.RequestHeaders.Set("te"u8, "trailers"u8);
-        x.RequestHeaders.Set("grpc-accept-encoding"u8, "identity"u8);
+        if (!x.RequestHeaders.Has("grpc-accept-encoding"u8)) x.RequestHeaders.Set("grpc-accept-encoding"u8, "identity"u8);
     }
 
     /// <summary>The content type for the client.</summary>

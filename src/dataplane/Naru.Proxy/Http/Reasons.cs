@@ -132,6 +132,21 @@ internal static class Reasons
         Remedy = "Make the service faster or `per_try_timeout` longer.",
     };
 
+    public static readonly Reason UpstreamDurationOver = new(
+        504, "NARU-T508", "the upstream stream reached its longest life", ResponseFlags.UpstreamMaxStreamDurationReached, "upstream_max_stream_duration_reached")
+    {
+        Body = "upstream max stream duration reached",
+        Grpc = 4,
+        When = "A try was on its way for longer than the cluster's `max_stream_duration`, or than `x-envoy-upstream-stream-duration-ms` of an internal client.",
+        Remedy = "Make the service faster, or raise `max_stream_duration` of the cluster.",
+    };
+
+    private static readonly Reason s_requestDuration = UpstreamDurationOver with { Status = 408 };
+
+    /// <summary>A try is ended by its cluster's <c>max_stream_duration</c>: 504 once the whole request was here, 408 before (Envoy docs:
+    /// router, x-envoy-upstream-stream-duration-ms).</summary>
+    public static Reason UpstreamDuration(bool requestDone) => requestDone ? UpstreamDurationOver : s_requestDuration;
+
     public static readonly Reason StreamIdle = new(408, "NARU-T408", "no byte moved for the stream idle timeout", ResponseFlags.StreamIdleTimeout, "stream_idle_timeout")
     {
         Body = "stream timeout",

@@ -1,5 +1,5 @@
 // How long a request may take and how often it is tried where the request itself has a say: grpc-timeout of any client, x-envoy-* of
-// internal ones (Envoy: router filter, "HTTP headers (consumed from downstreams)"; RouteAction.max_stream_duration and max_grpc_timeout).
+// internal ones, or of a filter (Envoy: router filter, "HTTP headers (consumed from downstreams)"; RouteAction.max_stream_duration and max_grpc_timeout).
 // What cannot be read is ignored, what is absurd is cut to a bound. Strangers' x-envoy-* never count.
 using System.Buffers;
 using System.Collections.Immutable;
@@ -59,7 +59,7 @@ internal static class RequestLimits
         long grpc = GrpcTimeout(x);
         if (action.Config.StreamLimits is null) ByMaxGrpc(x, action.Config, Math.Max(0, grpc));
         ByStreamLimits(x, action, grpc);
-        if (ClientAddress.IsInternal(x) && HasInternalFields(x)) ByHeaders(x);
+        if (HasInternalFields(x)) ByHeaders(x);
         if (x.TimeoutMs > 0 && x.PerTryMs >= x.TimeoutMs) x.PerTryMs = 0;
         if (x.GrpcTimeoutMs == ToBeExpected) x.GrpcTimeoutMs = Expected(x) is > 0 and long expected ? expected : -1;
     }
@@ -105,6 +105,7 @@ internal static class RequestLimits
         if (x.Manager.Config.RespectExpectedTimeout && Field(x, "x-envoy-expected-rq-timeout-ms"u8, out ReadOnlySpan<byte> value)) SetTimeout(x, value);
         else if (Field(x, "x-envoy-upstream-rq-timeout-ms"u8, out value)) SetTimeout(x, value);
         if (Field(x, "x-envoy-upstream-rq-per-try-timeout-ms"u8, out value) && TryNumber(value, out long perTry)) x.PerTryMs = Math.Min(perTry, MostMs);
+        if (Field(x, "x-envoy-upstream-stream-duration-ms"u8, out value) && TryNumber(value, out long life)) x.UpstreamLifeMs = Math.Min(life, MostMs);
         if (Field(x, "x-envoy-upstream-rq-timeout-alt-response"u8, out _)) x.TimesOutWith204 = true;
         if (Field(x, "x-envoy-hedge-on-per-try-timeout"u8, out value))
         {
@@ -130,8 +131,10 @@ internal static class RequestLimits
         RetryPolicyConfig policy = x.Retry ?? new RetryPolicyConfig();
         if (policy.On != on) policy = policy with { On = on };
         if (Field(x, "x-envoy-max-retries"u8, out value) && TryNumber(value, out long most)) policy = policy with { NumRetries = (int)Math.Min(most, MostRetries) };
-        if (Field(x, "x-envoy-retriable-status-codes"u8, out value)) policy = policy with { RetriableStatusCodes = Codes(policy.RetriableStatusCodes, value) };
-        if (Field(x, "x-envoy-retriable-header-names"u8, out value)) policy = policy with { RetriableHeaders = Names(value) };
+        // These two are for internal clients alone, whoever wrote them (Envoy docs: router).
+        bool isInternal = ClientAddress.IsInternal(x);
+        if (isInternal && Field(x, "x-envoy-retriable-status-codes"u8, out value)) policy = policy with { RetriableStatusCodes = Codes(policy.RetriableStatusCodes, value) };
+        if (isInternal && Field(x, "x-envoy-retriable-header-names"u8, out value)) policy = policy with { RetriableHeaders = Names(value) };
         x.Retry = policy;
     }
 

@@ -62,7 +62,7 @@ internal static class RequestWriter
                 KnownHeader.Te => head.IsDropped(i) || !Ascii.EqualsIgnoreCase(Http1Head.Value(bytes, field), "trailers"u8),
                 // Only the one that was looked at: a second could ask for what is not allowed (h2c).
                 KnownHeader.Upgrade => !x.IsUpgrade || i != x.Framing.Upgrade,
-                KnownHeader.Expect => (x.Framing.Expect100 && !config.Proxy100Continue) || head.IsDropped(i),
+                KnownHeader.Expect => (x.Framing.Expect100 && (!config.Proxy100Continue || x.Continued)) || head.IsDropped(i),
                 _ => anyDropped && head.IsDropped(i),
             };
             if (!drop) continue;

@@ -167,6 +167,9 @@ internal static class ResponseWriter
         }
     }
 
+    // Envoy: x-envoy-force-trace, which internal clients alone may send.
+    private static bool IsTraceForced(Exchange x) => x.Manager.HasInternal && ClientAddress.IsInternal(x) && x.RequestHeaders.Has("x-envoy-force-trace"u8);
+
     // What comes after all mutations (Envoy: HTTP connection manager): the connection's own fields. Where the head begins in the buffer, which has
     // room for it and so many bytes more.
     private static int Begin(Exchange x, ref IoBuffer o, int more)
@@ -178,7 +181,7 @@ internal static class ResponseWriter
         if (manager.Via.Length > 0) head.Join("via"u8, manager.Via, ", "u8);
         if (manager.Config.HasTracing) Decorators.OnAnswer(x);
         manager.ProxyStatus?.Say(x);
-        if (manager.Config.AlwaysSetRequestIdInResponse && x.RequestHeaders.TryGet("x-request-id"u8, out ReadOnlySpan<byte> id)) head.Set("x-request-id"u8, id);
+        if ((manager.Config.AlwaysSetRequestIdInResponse || IsTraceForced(x)) && x.RequestHeaders.TryGet("x-request-id"u8, out ReadOnlySpan<byte> id)) head.Set("x-request-id"u8, id);
         RequestWriter.Ensure(x, ref o, more + head.AddedBytes + manager.ServerLine.Length + 512);
         return o.End;
     }

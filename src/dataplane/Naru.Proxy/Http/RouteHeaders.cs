@@ -14,7 +14,7 @@ internal static class RouteHeaders
     public static void ApplyToRequest(Exchange x, ForwardAction action)
     {
         RequestHeaders head = x.RequestHeaders;
-        if (x.Manager.HasInternal && ClientAddress.IsInternal(x)) RequestLimits.TakeConsumed(x, head);
+        if ((x.Manager.HasInternal && ClientAddress.IsInternal(x)) || (x.Filters is not null && head.Has(KnownHeader.Internal))) RequestLimits.TakeConsumed(x, head);
         if (x.GrpcTimeoutMs >= 0)
         {
             Span<byte> text = stackalloc byte[16];

@@ -100,7 +100,7 @@ internal static class Tunnel
         }
         x.BytesSent = x.ResponseBody.Bytes;
         // Which side ended it is noted already; else it was its time.
-        if (x.Abort is AbortReason.StreamIdle or AbortReason.MaxDuration && Aborts.Reason(x, out string detail) is { } reason)
+        if (x.Abort is AbortReason.StreamIdle or AbortReason.MaxDuration or AbortReason.UpstreamLife && Aborts.Reason(x, out string detail) is { } reason)
             LocalReply.Because(x, reason, detail);
         x.Framing.Body = BodyKind.UntilClose;
         return true;

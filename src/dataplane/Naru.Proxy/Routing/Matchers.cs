@@ -96,4 +96,41 @@ internal sealed class QueryMatcher(QueryParameterMatcherConfig config)
         }
         return Config.Present == false;
     }
+
+    /// <summary>The same with names and values as they are meant (RFC 3986 2.1), where what counts is what a service will read.</summary>
+    public bool MatchesDecoded(ReadOnlySpan<byte> query)
+    {
+        byte[]? rented = query.Contains((byte)'%') ? System.Buffers.ArrayPool<byte>.Shared.Rent(query.Length) : null;
+        try
+        {
+            foreach (Range range in query.Split((byte)'&'))
+            {
+                ReadOnlySpan<byte> parameter = query[range];
+                int equals = parameter.IndexOf((byte)'=');
+                ReadOnlySpan<byte> name = equals < 0 ? parameter : parameter[..equals];
+                if (!Decode(name, rented).SequenceEqual(_name)) continue;
+                if (Config.Present is { } wanted) return wanted;
+                return _value is null || _value.Matches(equals < 0 ? default : Decode(parameter[(equals + 1)..], rented));
+            }
+            return Config.Present == false;
+        }
+        finally
+        {
+            if (rented is not null) System.Buffers.ArrayPool<byte>.Shared.Return(rented);
+        }
+    }
+
+    private static ReadOnlySpan<byte> Decode(ReadOnlySpan<byte> written, byte[]? into)
+    {
+        if (into is null || !written.Contains((byte)'%')) return written;
+        int length = 0;
+        for (int i = 0; i < written.Length; i++)
+        {
+            byte b = written[i];
+            if (b == '%' && i + 2 < written.Length && Convert.FromHexString(written.Slice(i + 1, 2), into.AsSpan(length), out _, out _) == System.Buffers.OperationStatus.Done) i += 2;
+            else into[length] = b;
+            length++;
+        }
+        return into.AsSpan(0, length);
+    }
 }

@@ -63,7 +63,8 @@ internal static class Router
     private static ValueTask<bool> GivenUpAsync(Exchange x) =>
         Aborts.Reason(x, out string detail) is { } reason ? LocalReply.SendAsync(x, reason, detail) : ValueTask.FromResult(false);
 
-    private static RouteFilters? Said(Exchange x) => x.Target?.Filters ?? x.Route?.Filters;
+    /// <summary>What the route that was chosen says to filters, the cluster's among them; null for nothing.</summary>
+    public static RouteFilters? Said(Exchange x) => x.Target?.Filters ?? x.Route?.Filters;
 
     private static ValueTask<bool> ActAsync(Exchange x)
     {
@@ -108,6 +109,9 @@ internal static class Router
         if (!x.Manager.Config.StrictChecks.IsEmpty && StrictChecks.Refusal(x, out string body) is { } unreadable)
             return LocalReply.SayAsync(x, unreadable, body);
         // A tunnel has no body before it: with one, the request is an ordinary one (RFC 9110 7.8: a server may ignore Upgrade).
+        // What follows an extended CONNECT is the tunnel's: a length of it says nothing, and a 2xx to anything but an upgrade would pass for one.
+        if (x.IsUpgrade && x.SpeaksHttp2 && x.Framing.Body != BodyKind.None)
+            return LocalReply.SendAsync(x, Reasons.BadRequest, "content-length in an extended CONNECT (RFC 8441 5)");
         if (x.Framing.Body != BodyKind.None) x.IsUpgrade = false;
         if (x.Target?.Slot.Current is not { } cluster)
         {

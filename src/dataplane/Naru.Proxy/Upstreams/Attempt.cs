@@ -11,7 +11,7 @@ using Naru.Proxy.Routing;
 
 namespace Naru.Proxy.Upstreams;
 
-internal sealed class Attempt(Exchange x)
+internal sealed class Attempt(Exchange x) : ITimerOwner
 {
     // Envoy's max_response_headers_kb and max_headers_count have the same defaults as the request's.
     public const int MaxHeadBytes = 60 * 1024;
@@ -22,6 +22,7 @@ internal sealed class Attempt(Exchange x)
     // Connections that are tried one after the other where none has room for a stream.
     private const int MostConnections = 4;
     private FilterRun? _filters;
+    private TimerNode? _life;
     private BodyReader? _sends;
 
     /// <summary>The answer's head, and the reader of its body: of this try, or the last one.</summary>
@@ -125,9 +126,25 @@ internal sealed class Attempt(Exchange x)
             up.KnowLocal();
             if (up.Tls is { } tls) tls.KeepsFacts = true;
         }
+        long life = x.UpstreamLifeMs >= 0 ? x.UpstreamLifeMs : State.Cluster!.MaxStreamMs;
+        if (life > 0) x.Worker.Timers.Set(_life ??= new TimerNode(this), x.Worker.Now + life, x.Worker.Now);
         long[] stats = State.Cluster!.Slot.Stats!.Shard(x.Worker.Index);
         stats[ClusterStats.RqTotal]++;
         return stats;
+    }
+
+    /// <summary>Its life is over (Envoy: max_stream_duration of a cluster, x-envoy-upstream-stream-duration-ms). Once its answer is on its
+    /// way, that of the exchange is.</summary>
+    void ITimerOwner.OnTimer(TimerNode timer)
+    {
+        State.Cluster!.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.RqMaxDuration]++;
+        if (x.Status > 0 && x.Try == this)
+        {
+            x.GiveUp(AbortReason.UpstreamLife);
+            return;
+        }
+        State.Outlived = true;
+        Cancel();
     }
 
     /// <summary>Its own time is up: it ends, not the exchange. By then the whole request was sent, so nobody waits for the client.</summary>
@@ -192,6 +209,7 @@ internal sealed class Attempt(Exchange x)
     private bool Release(AnswerUse use, bool requestDone)
     {
         State.IsFinished = true;
+        if (_life is { } life) x.Worker.Timers.Remove(life);
         State.Pool!.ActiveRequests--;
         BufferPool buffers = x.Worker.Buffers;
         if (State.Out is { } o) buffers.Return(o);

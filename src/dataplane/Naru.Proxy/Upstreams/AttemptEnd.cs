@@ -18,6 +18,8 @@ internal enum AttemptKind : byte
     Refused,
     /// <summary>The try's own time was up.</summary>
     TimedOut,
+    /// <summary>It was on its way for as long as it may be, and had no answer.</summary>
+    Outlived,
     /// <summary>The answer is not valid HTTP/1.</summary>
     Malformed,
     UpgradeRefused,

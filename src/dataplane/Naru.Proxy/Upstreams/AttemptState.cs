@@ -63,6 +63,9 @@ internal struct AttemptState
     /// <summary>Its own time is up (Envoy: RetryPolicy.per_try_timeout).</summary>
     public bool TimedOut;
 
+    /// <summary>It was as long on its way as it may be (Envoy: max_stream_duration of a cluster).</summary>
+    public bool Outlived;
+
     /// <summary>Another try was granted because of it, while it goes on.</summary>
     public bool IsRetried;
 

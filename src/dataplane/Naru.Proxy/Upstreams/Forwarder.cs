@@ -29,9 +29,10 @@ internal static class Forwarder
     /// <param name="x">Its exchange.</param>
     /// <param name="cluster">Who is asked.</param>
     /// <param name="timeoutMs">Time for all of it; 0 is no bound.</param>
-    public static ValueTask<bool> AskAsync(Exchange x, Cluster cluster, long timeoutMs)
+    public static ValueTask<bool> AskAsync(Exchange x, Cluster cluster, long timeoutMs, long idleMs)
     {
         x.TimeoutMs = timeoutMs;
+        x.Deadlines.IdleMs = idleMs;
         RequestEnded(x);
         return TryAsync(x, null, cluster);
     }
@@ -83,7 +84,7 @@ internal static class Forwarder
                     if (action is not null) RouteHeaders.ApplyToTry(x, action);
                     if (cluster.Filters is { } filters)
                     {
-                        (FilterVerdict verdict, _) = await attempt.BeginFilters(filters.Default).RequestAsync(x, 0);
+                        (FilterVerdict verdict, _) = await attempt.BeginFilters(filters.At(Router.Said(x))).RequestAsync(x, 0);
                         if (x.Abort != AbortReason.None) return await AbortedAsync(x);
                         if (verdict == FilterVerdict.Answer) return await FilterAnsweredAsync(x);
                         KeepBody(x);
@@ -169,7 +170,7 @@ internal static class Forwarder
             AttemptKind.Answered => new TryOutcome(TryEnd.Answered, StatusOf(x, attempt.Answer)),
             AttemptKind.TimedOut => new TryOutcome(TryEnd.TimedOut),
             AttemptKind.Aborted => x.Abort == AbortReason.RouteTimeout ? new TryOutcome(TryEnd.TimedOut) : null,
-            AttemptKind.Moved or AttemptKind.Overflow => null,
+            AttemptKind.Moved or AttemptKind.Overflow or AttemptKind.Outlived => null,
             AttemptKind.Reset when end.Reused => null,
             _ => new TryOutcome(TryEnd.Failed),
         };
@@ -198,10 +199,12 @@ internal static class Forwarder
         x.TimeoutMs = action.TimeoutMs;
         x.PerTryMs = action.PerTryMs;
         x.Hedges = action.Hedges;
+        x.UpstreamLifeMs = -1;
         x.Retry = action.Retry;
         x.GrpcTimeoutMs = -1;
         x.TimesOutWith204 = false;
-        if (action.ReadsGrpcTimeout || x.Manager.LooksAtLimits) RequestLimits.Apply(x, action);
+        // What strangers said was taken away before the filters; what stands there now one of those has said.
+        if (action.ReadsGrpcTimeout || x.Manager.LooksAtLimits || x.Filters is not null) RequestLimits.Apply(x, action);
         if (x.Hedges) MayHedge(x);
         RouteHeaders.ApplyToRequest(x, action);
         if (x.IsBodyHere) RequestEnded(x);
@@ -219,10 +222,13 @@ internal static class Forwarder
         x.Hedges = retries && x.PerTryMs > 0 && !x.IsUpgrade;
     }
 
-    // What a retry or a resend may want again.
+    // What a retry or a resend may want again: of a route that asks for retries as much as Envoy keeps (per_connection_buffer_limit_bytes).
+    private const long MostReplayed = 1024 * 1024;
+
     internal static void KeepBody(Exchange x)
     {
-        if (x.SpeaksHttp2 || x.IsIdempotent || x.Retry is not null) x.RequestBody.Keep();
+        if (x.Retry is { On: not RetryOn.None }) x.RequestBody.Keep(MostReplayed);
+        else if (x.SpeaksHttp2 || x.IsIdempotent) x.RequestBody.Keep();
     }
 
     /// <summary>The whole request is here: from now on the route's timeout runs (Envoy: RouteAction.timeout).</summary>
@@ -296,6 +302,7 @@ internal static class Forwarder
         AttemptKind.ConnectTimedOut => Reasons.ConnectTimeout,
         AttemptKind.Overflow => Reasons.Overflow,
         AttemptKind.TimedOut => RequestLimits.Answer(x, Reasons.PerTryTimeout),
+        AttemptKind.Outlived => Reasons.UpstreamDuration(x.RequestBody.Done),
         AttemptKind.Malformed => Reasons.UpstreamProtocol,
         AttemptKind.RemoteReset => Reasons.RemoteReset,
         AttemptKind.Refused => Reasons.RefusedStream,

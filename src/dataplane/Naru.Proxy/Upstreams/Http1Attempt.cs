@@ -30,7 +30,7 @@ internal static class Http1Attempt
             sent = o.Count < bytes;
             // Straight from the read buffer, whose window does not move: the body may be needed again.
             if (ok && !whole) ok = await up.SendAllAsync(x.In, x.In.Start, (int)x.Framing.ContentLength);
-            if (!ok && (x.Abort != AbortReason.None || attempt.State.TimedOut || !up.MayRead))
+            if (!ok && (x.Abort != AbortReason.None || attempt.State.TimedOut || attempt.State.Outlived || !up.MayRead))
                 return Failed(x, attempt, stats, AttemptKind.Reset, reused, sent);
             worker.Buffers.Return(o);
             attempt.State.Out = null;
@@ -98,6 +98,7 @@ internal static class Http1Attempt
         bool ended = kind is AttemptKind.Aborted or AttemptKind.Reset;
         if (ended && x.Abort != AbortReason.None) kind = AttemptKind.Aborted;
         else if (ended && attempt.State.TimedOut) kind = AttemptKind.TimedOut;
+        else if (ended && attempt.State.Outlived) kind = AttemptKind.Outlived;
         stats[ClusterStats.CxDestroyWithActiveRq]++;
         if (kind is AttemptKind.Malformed or AttemptKind.UpgradeRefused) stats[ClusterStats.CxProtocolError]++;
         if (kind == AttemptKind.Reset) stats[ClusterStats.RqRxReset]++;

@@ -94,6 +94,7 @@ internal static class Http2Attempt
             stats[ClusterStats.RqPerTryTimeout]++;
             return new AttemptEnd(AttemptKind.TimedOut);
         }
+        if (kind == AttemptKind.Aborted && x.Abort == AbortReason.None && attempt.State.Outlived) return new AttemptEnd(AttemptKind.Outlived);
         // Lost with a connection that had worked before: the endpoint closed it as we reached for it, or somebody else's answer broke it.
         // Above its GOAWAY: not processed.
         bool unseen = stream.Refused && kind == AttemptKind.Reset;

@@ -38,16 +38,20 @@ internal sealed class Mirror
 {
     // More is not read of an answer that nobody wants.
     private const int MostAnswer = 1024 * 1024;
+
+    // Where the request may be idle for ever, its copy may not (Envoy's default of stream_idle_timeout).
+    private const long DefaultIdleMs = 300_000;
     private readonly Worker _worker;
     private readonly SideCall _call;
     private readonly WeightedTarget _target;
-    private readonly long _timeoutMs;
+    private readonly long _timeoutMs, _idleMs;
 
     public Mirror(Exchange x, MirrorPolicy policy, WeightedTarget target)
     {
         _worker = x.Worker;
         _target = target;
         _timeoutMs = x.TimeoutMs;
+        _idleMs = x.Deadlines.IdleMs > 0 ? x.Deadlines.IdleMs : DefaultIdleMs;
         _call = SideCall.Rent(_worker);
         _call.SpeaksHttp2 = x.SpeaksHttp2;
         WriteHead(x, policy);
@@ -79,7 +83,7 @@ internal sealed class Mirror
     {
         try
         {
-            await _call.RunAsync(_target, _timeoutMs, MostAnswer, keeps: false);
+            await _call.RunAsync(_target, _timeoutMs, _idleMs, MostAnswer, keeps: false);
         }
         catch (Exception e)
         {

@@ -136,7 +136,7 @@ internal sealed class Race : ITimerOwner
             var verdict = FilterVerdict.Go;
             if (_cluster.Filters is { } filters)
             {
-                (verdict, _) = await attempt.BeginFilters(filters.Default).RequestAsync(_x, 0);
+                (verdict, _) = await attempt.BeginFilters(filters.At(Router.Said(_x))).RequestAsync(_x, 0);
                 Forwarder.KeepBody(_x);
             }
             AttemptEnd end = _x.Abort != AbortReason.None || attempt.State.IsCancelled || verdict == FilterVerdict.Answer

@@ -19,7 +19,7 @@ internal static class Retries
 
     /// <summary>Whether another try is to be made in the place of this answer. Then it is granted, and the answer is to be dropped.</summary>
     public static bool Replaces(Exchange x, Cluster cluster, in Answer answer) =>
-        x.Retry is { } policy && answer.Head is { } head && Wants(policy, head, answer.HeadBytes) && x.CanReplay && Grants(x, policy, cluster);
+        x.Retry is { } policy && answer.Head is { } head && Wants(policy, head, answer.HeadBytes) && x.CanReplay && Grants(x, policy, cluster, backsOff: true);
 
     /// <summary>Whether another try is to be made beside one whose time is over. Then it is granted. Unlike one in the place of another it
     /// needs no condition (Envoy: HedgePolicy.hedge_on_per_try_timeout).</summary>
@@ -31,7 +31,7 @@ internal static class Retries
 
     /// <summary>Whether another try is to be made after one without an answer. Then it is granted.</summary>
     public static bool Follows(Exchange x, Cluster cluster, in AttemptEnd end) =>
-        x.Retry is { } policy && Wants(policy, end) && x.CanReplay && Grants(x, policy, cluster);
+        x.Retry is { } policy && Wants(policy, end) && x.CanReplay && Grants(x, policy, cluster, backsOff: true);
 
     /// <summary>Whether the policy wants another try after one without an answer.</summary>
     public static bool Asks(Exchange x, in AttemptEnd end) => x.Retry is { } policy && Wants(policy, end);
@@ -71,7 +71,7 @@ internal static class Retries
         return worker.Random.Below((uint)Math.Clamp(range, 1, int.MaxValue));
     }
 
-    private static bool Grants(Exchange x, RetryPolicyConfig policy, Cluster cluster)
+    private static bool Grants(Exchange x, RetryPolicyConfig policy, Cluster cluster, bool backsOff = false)
     {
         long[] stats = cluster.Slot.Stats!.Shard(x.Worker.Index);
         if (x.Retried >= policy.NumRetries)
@@ -91,6 +91,7 @@ internal static class Retries
         }
         x.Retried++;
         stats[ClusterStats.RqRetry]++;
+        if (backsOff) stats[ClusterStats.RqRetryBackOff]++;
         Count(x, VirtualClusterStats.RqRetry);
         return true;
     }
@@ -106,7 +107,7 @@ internal static class Retries
         return end.Kind switch
         {
             AttemptKind.ConnectFailed or AttemptKind.TlsFailed or AttemptKind.ConnectTimedOut => (on & (NoAnswer | RetryOn.ConnectFailure | RetryOn.ResetBeforeRequest)) != 0,
-            AttemptKind.Reset or AttemptKind.RemoteReset or AttemptKind.TimedOut or AttemptKind.Malformed => (on & NoAnswer) != 0 || (!end.RequestBegun && (on & RetryOn.ResetBeforeRequest) != 0),
+            AttemptKind.Reset or AttemptKind.RemoteReset or AttemptKind.TimedOut or AttemptKind.Outlived or AttemptKind.Malformed => (on & NoAnswer) != 0 || (!end.RequestBegun && (on & RetryOn.ResetBeforeRequest) != 0),
             AttemptKind.Refused => (on & (NoAnswer | RetryOn.RefusedStream)) != 0,
             // What a breaker turned away is not to be asked again at once.
             _ => false,

@@ -102,10 +102,11 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
     /// <summary>Asks, and takes the answer.</summary>
     /// <param name="target">The cluster.</param>
     /// <param name="timeoutMs">Time for all of it; 0 is no bound.</param>
+    /// <param name="idleMs">How long nothing may move; nobody waits for it who would give it up.</param>
     /// <param name="most">Most bytes of the answer's body.</param>
     /// <param name="keeps">Whether its body is wanted.</param>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public async ValueTask<SideAnswer> RunAsync(WeightedTarget target, long timeoutMs, int most, bool keeps)
+    public async ValueTask<SideAnswer> RunAsync(WeightedTarget target, long timeoutMs, long idleMs, int most, bool keeps)
     {
         (_most, _keeps, _cut, _tooLarge) = (most, keeps, false, false);
         _head.Clear();
@@ -132,7 +133,7 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
                 _request.Start += x.Head.Length;
                 x.StartRequestBody();
                 x.Target = target;
-                await Forwarder.AskAsync(x, cluster, timeoutMs);
+                await Forwarder.AskAsync(x, cluster, timeoutMs, idleMs);
                 answer = new SideAnswer(EndOf(x), x.Status, x.Reason);
             }
             sound = true;

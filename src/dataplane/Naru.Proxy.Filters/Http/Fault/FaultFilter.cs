@@ -165,6 +165,9 @@ internal sealed class ResponseRate(long kbps)
     private const int Slices = 16;
     private readonly long _slice = kbps * 1024 / Slices;
     private double _slices = 1;
+
+    // Of the last slice, which small pieces share.
+    private long _left;
     private long _at = -1;
 
     /// <summary>How many of so many bytes may go now; 0 for none yet.</summary>
@@ -174,9 +177,15 @@ internal sealed class ResponseRate(long kbps)
     {
         if (_at >= 0) _slices = Math.Min(Slices, _slices + (now - _at) * Slices / 1000.0);
         _at = now;
-        long take = Math.Min((long)_slices, (bytes + _slice - 1) / _slice);
-        _slices -= take;
-        return (int)Math.Min(bytes, take * _slice);
+        if (_left < bytes)
+        {
+            long take = Math.Min((long)_slices, (bytes - _left + _slice - 1) / _slice);
+            _slices -= take;
+            _left += take * _slice;
+        }
+        int given = (int)Math.Min(bytes, _left);
+        _left -= given;
+        return given;
     }
 }
 

@@ -61,7 +61,7 @@ public sealed class HeaderMutationExtension : HttpFilterExtension, IHttpFilterKi
         return new MutationsConfig
         {
             Request = All(at, "request_mutations", mutations.RequestMutations),
-            Response = All(at, "response_mutations", mutations.ResponseMutations),
+            Response = All(at, "response_mutations", mutations.ResponseMutations, mayStatus: true),
             Query = Parameters(at, mutations.QueryParameterMutations),
             RequestTrailers = All(at, "request_trailers_mutations", mutations.RequestTrailersMutations),
             ResponseTrailers = All(at, "response_trailers_mutations", mutations.ResponseTrailersMutations),
@@ -106,7 +106,12 @@ public sealed class HeaderMutationExtension : HttpFilterExtension, IHttpFilterKi
         return new HeaderValueConfig(record.Key, value.StringValue, action) { KeepEmptyValue = true };
     }
 
-    private static ImmutableArray<MutationConfig> All(Scope scope, string field, RepeatedField<WrittenMutation> mutations)
+    // An answer has one status; a format is looked at when it is there.
+    private static bool IsStatus(HeaderValueConfig added) =>
+        added.Action is HeaderAppendAction.OverwriteIfExistsOrAdd or HeaderAppendAction.OverwriteIfExists
+        && (added.Value.Contains('%', StringComparison.Ordinal) || (int.TryParse(added.Value, out int status) && status is >= 200 and <= 599));
+
+    private static ImmutableArray<MutationConfig> All(Scope scope, string field, RepeatedField<WrittenMutation> mutations, bool mayStatus = false)
     {
         var read = ImmutableArray.CreateBuilder<MutationConfig>(mutations.Count);
         for (int i = 0; i < mutations.Count; i++)
@@ -115,7 +120,12 @@ public sealed class HeaderMutationExtension : HttpFilterExtension, IHttpFilterKi
             switch (mutations[i].ActionCase)
             {
                 case WrittenMutation.ActionOneofCase.Append:
-                    foreach (HeaderValueConfig added in Values.Added(at, "append", new RepeatedField<HeaderValueOption> { mutations[i].Append })) read.Add(new MutationConfig(added.Name, added));
+                    foreach (HeaderValueConfig added in Values.Added(at, "append", [mutations[i].Append], mayStatus))
+                    {
+                        if (added.Name == ":status" && !IsStatus(added))
+                            at.Error("append", "NARU-C102", $"\"{added.Value}\" is not a status", "write 200 to 599, with OVERWRITE_IF_EXISTS_OR_ADD");
+                        read.Add(new MutationConfig(added.Name, added));
+                    }
                     break;
                 case WrittenMutation.ActionOneofCase.Remove:
                     string name = mutations[i].Remove.ToLowerInvariant();

@@ -44,7 +44,7 @@ public sealed class HealthCheckExtension : HttpFilterExtension, IHttpFilterKind
         }
         return new HealthCheckConfig(
             passes, (long)(cache ?? TimeSpan.Zero).TotalMilliseconds, headers.ToImmutable(),
-            [.. filter.ClusterMinHealthyPercentages.OrderBy(c => c.Key, StringComparer.Ordinal).Select(c => KeyValuePair.Create(c.Key, c.Value.Value))]);
+            [.. filter.ClusterMinHealthyPercentages.OrderBy(c => c.Key, StringComparer.Ordinal).Select(c => KeyValuePair.Create(c.Key, Math.Truncate(c.Value.Value)))]);
     }
 
     HttpFilter IHttpFilterKind.Compile(object settings, FilterContext context) => new HealthCheckFilter((HealthCheckConfig)settings, context.Node, context.Clusters);
@@ -54,5 +54,5 @@ public sealed class HealthCheckExtension : HttpFilterExtension, IHttpFilterKind
 /// <param name="PassesThrough">The service answers; else the proxy does.</param>
 /// <param name="CacheMs">How long an answer of the service is given again; 0 for not at all.</param>
 /// <param name="Headers">A request that matches all is a check.</param>
-/// <param name="Clusters">Clusters, and how many of each one's endpoints must be well, in percent.</param>
+/// <param name="Clusters">Clusters, and how many of each one's endpoints must be well, in whole percent (Envoy: by truncating).</param>
 internal sealed record HealthCheckConfig(bool PassesThrough, long CacheMs, ImmutableArray<HeaderMatcherConfig> Headers, ImmutableArray<KeyValuePair<string, double>> Clusters);

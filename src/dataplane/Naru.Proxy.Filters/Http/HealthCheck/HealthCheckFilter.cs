@@ -13,7 +13,9 @@ internal sealed class HealthCheckFilter(HealthCheckConfig config, NodeState node
     private readonly HeaderMatcher[] _headers = [.. config.Headers.Select(h => new HeaderMatcher(h))];
     private readonly (ClusterSlot Slot, double Percent)[] _clusters = [.. config.Clusters.Select(c => (clusters.GetOrAdd(c.Key), c.Value))];
 
-    // The last answer of the service and until when it is given again; one number, so that workers see both or neither: ms * 1000 + status.
+    // The last answer of the service and until when it is given again; one number, so that workers see all or nothing of it:
+    // ms * Unit + status, and Degraded more where the service said that it is.
+    private const int Unit = 2000, Degraded = 1000;
     private long _cached;
 
     public override FilterStages Stages => FilterStages.RequestHead | FilterStages.ResponseHead;
@@ -32,9 +34,11 @@ internal sealed class HealthCheckFilter(HealthCheckConfig config, NodeState node
         if (config.PassesThrough)
         {
             long cached = Volatile.Read(ref _cached);
-            if (cached / 1000 <= call.Worker.Now) return FilterVerdict.Go;
-            int status = (int)(cached % 1000);
-            return call.Answer((status is >= 200 and < 300 ? s_ok : FilterReasons.HealthCheckFailed) with { Status = status, Details = "health_check_cached" });
+            if (cached / Unit <= call.Worker.Now) return FilterVerdict.Go;
+            int status = (int)(cached % Degraded);
+            return call.Answer(
+                (status is >= 200 and < 300 ? s_ok : FilterReasons.HealthCheckFailed) with { Status = status, Details = "health_check_cached" },
+                lines: cached % Unit >= Degraded ? "x-envoy-degraded: true\r\n" : "");
         }
         foreach ((ClusterSlot slot, double percent) in _clusters)
         {
@@ -64,7 +68,11 @@ internal sealed class HealthCheckFilter(HealthCheckConfig config, NodeState node
             if (node.HealthCheckFailed) call.Response.Set("x-envoy-immediate-health-check-fail"u8, "true"u8);
             return new ValueTask<bool>(true);
         }
-        if (config.CacheMs > 0 && !call.Response.IsLocal) Volatile.Write(ref _cached, (call.Worker.Now + config.CacheMs) * 1000 + call.Exchange.Status);
+        if (config.CacheMs > 0 && !call.Response.IsLocal)
+        {
+            int degraded = call.Response.Has("x-envoy-degraded"u8) ? Degraded : 0;
+            Volatile.Write(ref _cached, (call.Worker.Now + config.CacheMs) * Unit + degraded + call.Exchange.Status);
+        }
         call.Response.Set("x-envoy-upstream-healthchecked-cluster"u8, node.Cluster);
         return new ValueTask<bool>(true);
     }

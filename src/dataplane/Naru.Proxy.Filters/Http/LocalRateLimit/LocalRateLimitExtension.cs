@@ -55,6 +55,9 @@ public sealed class LocalRateLimitExtension : HttpFilterExtension, IHttpFilterKi
         if (limit.Stage > 10) scope.Error("stage", "NARU-C102", $"\"stage\" cannot be {limit.Stage}", "it may be 0 to 10");
         // Envoy: below 400 the status is the standard one, since nobody would notice the limit.
         int status = limit.Status is { } given ? (int)given.Code : 429;
+        if (limit.Status is { Code: 0 }) scope.Error("status", "NARU-C102", "\"code\" cannot be 0", "write 429, or leave status out");
+        Most(scope, "response_headers_to_add", limit.ResponseHeadersToAdd.Count);
+        Most(scope, "request_headers_to_add_when_not_enforced", limit.RequestHeadersToAddWhenNotEnforced.Count);
         if (limit.Descriptors.Count > 64) scope.Error("descriptors", "NARU-C113", $"there are {limit.Descriptors.Count} descriptors; the most is 64", "share them out over several filters");
         var descriptors = ImmutableArray.CreateBuilder<LimitDescriptorConfig>();
         for (int i = 0; i < limit.Descriptors.Count; i++)
@@ -80,6 +83,11 @@ public sealed class LocalRateLimitExtension : HttpFilterExtension, IHttpFilterKi
             AlwaysTakesDefault = limit.AlwaysConsumeDefaultTokenBucket ?? true,
             ResourceExhausted = limit.RateLimitedAsResourceExhausted,
         };
+    }
+
+    private static void Most(Scope scope, string field, int count)
+    {
+        if (count > 10) scope.Error(field, "NARU-C102", $"{count} headers are too many: the most is 10", "let a header_mutation filter add the others");
     }
 
     private static LimitDescriptorConfig? Descriptor(Scope scope, LocalRateLimitDescriptor descriptor)

@@ -101,7 +101,9 @@ internal sealed class Buckets(LocalRateLimitConfig config)
             spokenOf = bucket;
             return false;
         }
-        return _default is null || (any && !level.Config.AlwaysTakesDefault) || _default.Take(now);
+        if (_default is null || (any && !level.Config.AlwaysTakesDefault) || _default.Take(now)) return true;
+        spokenOf = _default;
+        return false;
     }
 
     private ulong Matching(Exchange x, LocalRateLimitConfig config, ForwardAction forward, NodeState node)
