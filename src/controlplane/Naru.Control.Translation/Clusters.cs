@@ -129,14 +129,15 @@ internal static class Clusters
     }
 
     /// <summary>The process behind a sidecar.</summary>
-    public static Resource Inbound(int port, int processPort, bool http2)
+    public static Resource Inbound(int port, int processPort, bool http2, string address)
     {
         var cluster = new Cluster
         {
             Name = InboundName(port),
             Type = Cluster.Types.DiscoveryType.Static,
             ConnectTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(10)),
-            LoadAssignment = Assignment(InboundName(port), [new MeshEndpoint("127.0.0.1", processPort, ImmutableSortedDictionary<string, string>.Empty, "", "", 1)]),
+            LoadAssignment = Assignment(InboundName(port),
+                [new MeshEndpoint(address, processPort, ImmutableSortedDictionary<string, string>.Empty, "", "", 1)]),
         };
         Limits(cluster, TrafficPolicy.None);
         if (http2) Protocol(cluster, PortProtocol.Http2, TrafficPolicy.None);

@@ -46,6 +46,8 @@ public sealed record NodeInfo
     public int? HttpProxyPort { get; init; }
     /// <summary>NARU_APP_PORTS: container port to the process's port on 127.0.0.1.</summary>
     public ImmutableSortedDictionary<int, int> AppPorts { get; init; } = ImmutableSortedDictionary<int, int>.Empty;
+    /// <summary>NARU_APP_ADDRESSES: container port to the address on which the process has its port, where that is not 127.0.0.1.</summary>
+    public ImmutableSortedDictionary<string, string> AppAddresses { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
     /// <summary>NARU_PORT_MAP: gateway port to the port that is really bound.</summary>
     public ImmutableSortedDictionary<int, int> PortMap { get; init; } = ImmutableSortedDictionary<int, int>.Empty;
     /// <summary>NARU_VIP_OCTET: third octet of service addresses as this pod sees them.</summary>
@@ -128,6 +130,7 @@ public sealed record NodeInfo
             Unprivileged = Text(metadata, "UNPRIVILEGED_POD") == "true",
             HttpProxyPort = Number(metadata, "HTTP_PROXY_PORT"),
             AppPorts = Ports(metadata, "NARU_APP_PORTS"),
+            AppAddresses = Texts(metadata, "NARU_APP_ADDRESSES"),
             PortMap = Ports(metadata, "NARU_PORT_MAP"),
             VipOctet = Number(metadata, "NARU_VIP_OCTET"),
         };
@@ -137,7 +140,7 @@ public sealed record NodeInfo
     public string Fingerprint => string.Join('\u0001',
         Type, IsGrpc, NoInterception, Unprivileged, Namespace, HttpProxyPort, VipOctet, string.Join(',', Addresses),
         string.Join(',', Labels.Select(l => l.Key + "=" + l.Value)),
-        string.Join(',', AppPorts.Select(p => $"{p.Key}={p.Value}")),
+        string.Join(',', AppPorts.Select(p => $"{p.Key}={p.Value}")), string.Join(',', AppAddresses.Select(p => $"{p.Key}={p.Value}")),
         string.Join(',', PortMap.Select(p => $"{p.Key}={p.Value}")), Type == NodeType.Sidecar ? Name : "");
 
     private static string Text(Struct? metadata, string key) =>

@@ -122,7 +122,7 @@ internal static class Sidecars
         foreach ((int port, int process) in ServedPorts(snapshot, node))
         {
             bool http2 = Serving(snapshot.Layout, node).Any(s => s.Port.Protocol == PortProtocol.Http2 && (s.Port.TargetPort == 0 ? s.Port.Number : s.Port.TargetPort) == port);
-            yield return Clusters.Inbound(port, process, http2);
+            yield return Clusters.Inbound(port, process, http2, node.AppAddresses.GetValueOrDefault($"{port}", "127.0.0.1"));
         }
     }
 

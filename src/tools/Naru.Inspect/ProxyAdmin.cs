@@ -48,6 +48,14 @@ public sealed class ProxyAdmin : IDisposable
     public async Task<bool?> KnowsEndpointAsync(string ip, CancellationToken cancel = default) =>
         await GetAsync("clusters", cancel).ConfigureAwait(false) is { } text ? text.Contains($"::{ip}:", StringComparison.Ordinal) : null;
 
+    /// <summary>Whether a sidecar takes requests for a service by its name; true of a proxy that takes none by name (a gateway), null where
+    /// nobody answers.</summary>
+    /// <param name="host">The service's full name.</param>
+    public async Task<bool?> KnowsHostAsync(string host, CancellationToken cancel = default) =>
+        await GetAsync("config_dump?resource=dynamic_route_configs", cancel).ConfigureAwait(false) is { } text
+            ? text.Contains($"\"{host}\"", StringComparison.Ordinal) || !text.Contains("\"http_proxy\"", StringComparison.Ordinal)
+            : null;
+
     /// <summary>Starts draining its listeners.</summary>
     public async Task<bool> DrainAsync(bool inboundOnly, CancellationToken cancel = default)
     {

@@ -8,20 +8,29 @@ namespace Naru.Inspect;
 /// <summary>One line of a long task.</summary>
 public sealed record RunnerEvent
 {
-    /// <summary>progress, done, failed; for members also joined, listening, ready, stopping.</summary>
+    /// <summary>progress, done, failed; for members also joined, waiting (not reachable, and why), ready (again where it moved), sharing,
+    /// stopping.</summary>
     public string Event { get; init; } = "";
-    /// <summary>A sentence.</summary>
+    /// <summary>A sentence. With ready: whom it shares its service with, or null.</summary>
     public string? Message { get; init; }
-    /// <summary>With failed: why.</summary>
+    /// <summary>With failed and waiting: why.</summary>
     public ReportedDiagnostic? Diagnostic { get; init; }
     /// <summary>With joined: name of the pod.</summary>
     public string? Pod { get; init; }
-    /// <summary>With joined: its address.</summary>
+    /// <summary>With joined: its address. With ready: address and port at which the process is reached.</summary>
     public string? Address { get; init; }
     /// <summary>With joined: variables for the process, all of them.</summary>
     public IReadOnlyDictionary<string, string>? Environment { get; init; }
-    /// <summary>With joined: the value of PORT. With listening: the port that answers. With ready: the service's port.</summary>
+    /// <summary>With joined: the value of PORT. With ready: the port on which the process listens.</summary>
     public int Port { get; init; }
+    /// <summary>With ready: since the process was started.</summary>
+    public double Seconds { get; init; }
+    /// <summary>With ready: how other services reach it.</summary>
+    public string? Service { get; init; }
+    /// <summary>With ready: how a browser on this machine reaches it; null where the gateway has no host for it.</summary>
+    public string? Url { get; init; }
+    /// <summary>With ready: other endpoints of the same service.</summary>
+    public int Others { get; init; }
 }
 
 /// <summary>Who wants to join.</summary>
@@ -31,8 +40,12 @@ public sealed record MemberRequest
     public string Name { get; init; } = "";
     /// <summary>Namespace.</summary>
     public string Namespace { get; init; } = "default";
-    /// <summary>Port of the application, and of its service.</summary>
+    /// <summary>Port of the application; 0 where it is to be found out.</summary>
     public int Port { get; init; }
+    /// <summary>The user's own PORT, or 0.</summary>
+    public int EnvironmentPort { get; init; }
+    /// <summary>Names of variables about ports that the user has set himself.</summary>
+    public IReadOnlyList<string> Variables { get; init; } = [];
     /// <summary>Label <c>version</c>, or null.</summary>
     public string? Version { get; init; }
 }

@@ -123,13 +123,13 @@ public sealed class AddressPlan(int slot)
 }
 
 /// <summary>Free ports on 127.0.0.1 outside of the range from which the system takes ports of outgoing connections, so that none of
-/// them can take an application's port between our look and its bind.</summary>
-public sealed class AppPorts
+/// them can take an application's port between our look and its bind; other meshes are kept off by a <see cref="PortClaim"/>.</summary>
+public sealed class AppPorts : IDisposable
 {
     private const int First = 20_000;
     private const int Last = 32_000;
 
-    private readonly HashSet<int> _taken = [];
+    private readonly Dictionary<int, PortClaim> _taken = [];
     private int _next = Random.Shared.Next(First, Last);
 
     /// <summary>A port that nobody listens on, on any address.</summary>
@@ -141,19 +141,39 @@ public sealed class AppPorts
             for (int i = First; i < Last; i++)
             {
                 _next = _next + 1 >= Last ? First : _next + 1;
-                if (!_taken.Contains(_next) && PortHolder.IsFree(IPAddress.Any, _next))
-                {
-                    _taken.Add(_next);
-                    return _next;
-                }
+                if (TryTake(_next)) return _next;
             }
         }
         throw new IOException($"no port between {First} and {Last} is free on this machine");
     }
 
+    /// <summary>Takes this very port, if nobody listens on it and no mesh has it.</summary>
+    public bool TryTake(int port)
+    {
+        lock (_taken)
+        {
+            if (_taken.ContainsKey(port) || !PortHolder.IsFreeEverywhere(port) || PortClaim.Take(port) is not { } claim) return false;
+            _taken.Add(port, claim);
+            return true;
+        }
+    }
+
     /// <summary>Gives it back.</summary>
     public void Release(int port)
     {
-        lock (_taken) _taken.Remove(port);
+        lock (_taken)
+        {
+            if (_taken.Remove(port, out PortClaim? claim)) claim.Dispose();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        lock (_taken)
+        {
+            foreach (PortClaim claim in _taken.Values) claim.Dispose();
+            _taken.Clear();
+        }
     }
 }

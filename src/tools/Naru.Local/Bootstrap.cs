@@ -15,10 +15,18 @@ public sealed record ProxyIdentity
     public required string Workload { get; init; }
     /// <summary>Addresses it listens on.</summary>
     public required string InstanceAddresses { get; init; }
-    /// <summary>Container port to the process's port on 127.0.0.1.</summary>
+    /// <summary>Container port to the process's port.</summary>
     public IReadOnlyList<KeyValuePair<int, int>> AppPorts { get; init; } = [];
+    /// <summary>Container port to the address on which the process has that port, where that is not 127.0.0.1.</summary>
+    public IReadOnlyList<KeyValuePair<int, string>> AppAddresses { get; init; } = [];
     /// <summary>Gateway port to the port really bound.</summary>
     public IReadOnlyList<KeyValuePair<int, int>> PortMap { get; init; } = [];
+
+    /// <summary>Whether a proxy that was started as <paramref name="other"/> will do for this one and need not be started again.</summary>
+    public bool IsAs(ProxyIdentity other) =>
+        AppPorts.SequenceEqual(other.AppPorts) && AppAddresses.SequenceEqual(other.AppAddresses) && PortMap.SequenceEqual(other.PortMap)
+        && Pod.Labels.Count == other.Pod.Labels.Count
+        && Pod.Labels.All(l => other.Pod.Labels.TryGetValue(l.Key, out string? value) && value == l.Value);
 }
 
 /// <summary>Writes bootstraps.</summary>
@@ -49,6 +57,12 @@ public static class Bootstrap
         {
             metadata["HTTP_PROXY_PORT"] = $"{AddressPlan.HttpProxyPort}";
             metadata["NARU_APP_PORTS"] = Ports(proxy.AppPorts);
+            if (proxy.AppAddresses.Count > 0)
+            {
+                var addresses = new JsonObject();
+                foreach ((int port, string address) in proxy.AppAddresses) addresses[$"{port}"] = address;
+                metadata["NARU_APP_ADDRESSES"] = addresses;
+            }
             metadata["NARU_VIP_OCTET"] = pod.Number;
         }
         // Services on such ports are then reached through the host-routed proxy only.

@@ -31,6 +31,8 @@ public sealed record MeshOptions
     public required IReadOnlyList<string> ProxyCommand { get; init; }
     /// <summary>The control plane: program and first arguments; options follow.</summary>
     public required IReadOnlyList<string> ControlCommand { get; init; }
+    /// <summary>Hears at once what keeps a pod from being ready, also while the mesh starts.</summary>
+    public Action<Diagnostic> Tell { get; init; } = _ => { };
     /// <summary>Clock.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 }
@@ -68,17 +70,29 @@ public sealed class Mesh : IAsyncDisposable
     private Task _following = Task.CompletedTask;
     private int _ended;
 
-    private Mesh(MeshOptions options, IProgress<string> progress, FileStream fileLock, Slot slot, RunFolder run, int gatewayPort)
+    private Mesh(MeshOptions options, IProgress<string> progress, FileStream fileLock, Slot slot, RunFolder run, PortClaim gatewayPort,
+        string? gatewayMoved)
     {
         _options = options;
         _progress = progress;
         _lock = fileLock;
         _slot = slot;
         Run = run;
+        GatewayMoved = gatewayMoved;
         _started = options.Time.GetUtcNow();
         string mark = $"{slot.Number}-{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8))}";
         (Dictionary<string, string> inherited, Dictionary<string, string> own) = MeshContext.Environments(mark);
-        _context = new MeshContext { Run = run, Slot = slot.Number, Mark = mark, ProxyCommand = options.ProxyCommand, Time = options.Time, Inherited = inherited, OwnProcessEnvironment = own };
+        _context = new MeshContext
+        {
+            Run = run,
+            Slot = slot.Number,
+            Mark = mark,
+            ProxyCommand = options.ProxyCommand,
+            Time = options.Time,
+            Tell = options.Tell,
+            Inherited = inherited,
+            OwnProcessEnvironment = own,
+        };
         _guard = Guard.Start(mark, run.Path);
         _state = new MeshState(new AddressPlan(slot.Number), new StateWriter(run.State));
         _control = new ControlPlaneRunner(_context, options.ControlCommand, options.Paths);
@@ -96,6 +110,9 @@ public sealed class Mesh : IAsyncDisposable
     /// <summary>Base address of the gateway.</summary>
     public string GatewayUrl => $"http://localhost:{_gateway.Port}";
 
+    /// <summary>Why the gateway is not on the port that was wanted, or null where it is.</summary>
+    public string? GatewayMoved { get; }
+
     /// <summary>Completes when somebody asked for the end through the API.</summary>
     public Task StopAsked => _stopAsked.Task;
 
@@ -112,18 +129,20 @@ public sealed class Mesh : IAsyncDisposable
             $"the mesh \"{options.Name}\" runs already{(MeshLocation.Find(options.Name) is { } other ? $" (pid {other.Pid}, gateway {other.Gateway})" : "")}",
             Remedy: "end it with `naru down`, or give this one a name of its own: --mesh NAME"));
         Slot? slot = null;
+        PortClaim? port = null;
         Mesh? mesh = null;
         try
         {
             slot = Slot.Take() ?? throw new MeshException(new Diagnostic("NARU-L011", Severity.Error, $"all {Slot.Last} address slots of this machine are in use", Remedy: "end a mesh with `naru down`"));
-            int port = Gateway.ChoosePort(options, progress);
+            port = Gateway.ChoosePort(options, out string? moved);
             run.Prepare();
-            mesh = new Mesh(options, progress, fileLock, slot, run, port);
+            mesh = new Mesh(options, progress, fileLock, slot, run, port, moved);
         }
         finally
         {
             if (mesh is null)
             {
+                port?.Dispose();
                 slot?.Dispose();
                 await fileLock.DisposeAsync().ConfigureAwait(false);
                 File.Delete(run.LockFile);
@@ -219,6 +238,7 @@ public sealed class Mesh : IAsyncDisposable
         File.Delete(Run.LockFile);
         _deployments.Dispose();
         _gateway.Dispose();
+        _state.AppPorts.Dispose();
         _proxies.Dispose();
     }
 
@@ -294,6 +314,7 @@ public sealed class Mesh : IAsyncDisposable
         if (services.All(s => s.Key != Gateway.ServiceKey)) services = services.Append(Gateway.DefaultService());
         if (blind) services = services.UnionBy(_state.Services(), s => s.Key);
         IReadOnlyList<ServiceManifest> refused = _state.SetServices(services);
+        Members.ServicesChanged();
         lock (_complaints)
         {
             _complaints.Clear();

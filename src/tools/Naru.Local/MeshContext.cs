@@ -17,13 +17,17 @@ internal sealed record MeshContext
     /// <summary>Environment of our own programs: the same without anybody's proxy settings, and with small heaps.</summary>
     public required IReadOnlyDictionary<string, string> OwnProcessEnvironment { get; init; }
 
+    /// <summary>Says something to whoever started the mesh, at once.</summary>
+    public Action<Core.Diagnostic> Tell { get; init; } = _ => { };
+
     public string LogOf(string name) => Path.Combine(Run.Logs, $"{name}.log");
 
     public static (Dictionary<string, string> Inherited, Dictionary<string, string> Own) Environments(string mark)
     {
         Dictionary<string, string> inherited = Child.OwnEnvironment();
-        // What tells our own launcher and runtime how to start us is not for others.
-        foreach (string name in new[] { "NARU_PROXY", "NARU_HOME", "NARU_MESH", "ASPNETCORE_URLS", "PORT" }) inherited.Remove(name);
+        // What tells our own launcher and runtime how to start us is not for others, nor can one port be for all of them.
+        foreach (string name in new[] { "NARU_PROXY", "NARU_HOME", "NARU_MESH" }) inherited.Remove(name);
+        foreach (string name in inherited.Keys.Where(AppVariables.Concerns).ToList()) inherited.Remove(name);
         foreach (string name in inherited.Keys.Where(k => k.StartsWith("DOTNET_gc", StringComparison.OrdinalIgnoreCase) || k.StartsWith("DOTNET_Tiered", StringComparison.OrdinalIgnoreCase)).ToList()) inherited.Remove(name);
         inherited[Guard.Mark] = mark;
         var own = new Dictionary<string, string>(inherited, StringComparer.Ordinal) { ["DOTNET_gcServer"] = "0", ["DOTNET_gcConcurrent"] = "0", ["DOTNET_TieredPGO"] = "0" };

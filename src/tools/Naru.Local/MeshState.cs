@@ -32,20 +32,38 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer)
         return refused;
     }
 
-    /// <summary>Adds a service that no manifest names.</summary>
-    public bool AddService(ServiceManifest service)
+    /// <summary>The service of this name as it is, or <paramref name="service"/> where there is none; null where no address is left. Of
+    /// several that come at once one makes it and the others join.</summary>
+    public ServiceManifest? JoinService(ServiceManifest service)
     {
-        lock (_lock) return Put(service);
+        lock (_lock) return _services.TryGetValue(service.Key, out ServiceManifest? known) ? known : Put(service) ? service : null;
     }
 
-    /// <summary>Removes a service that no manifest names.</summary>
-    public void RemoveService(string key)
+    /// <summary>Removes a service that no manifest names and no pod, ready or not, belongs to any more.</summary>
+    public void LeaveService(string key)
     {
         lock (_lock)
         {
-            if (!_fromManifests.Contains(key)) Remove(key);
+            if (_fromManifests.Contains(key) || !_services.TryGetValue(key, out ServiceManifest? service)) return;
+            if (!_pods.Values.Any(p => service.Selects(p.Namespace, p.Labels))) Remove(key);
         }
     }
+
+    /// <summary>Whether a manifest names the service.</summary>
+    public bool IsFromManifests(string key)
+    {
+        lock (_lock) return _fromManifests.Contains(key);
+    }
+
+    /// <summary>How many ready pods share a service's requests with a pod.</summary>
+    public int OthersOf(ServiceManifest service, string pod)
+    {
+        lock (_lock) return _pods.Values.Count(p => p.Name != pod && p.Ready && service.Selects(p.Namespace, p.Labels));
+    }
+
+    /// <summary>Where a service answers for a browser or curl on this machine, outside of the mesh; null where the gateway has no host for
+    /// it. Arguments: namespace, name.</summary>
+    public Func<string, string, string?> GatewayUrlOf { get; set; } = (_, _) => null;
 
     public ServiceManifest? Service(string key)
     {
@@ -89,15 +107,11 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer)
         lock (_lock) return _services.Values.Any(s => s.Selects(ns, labels));
     }
 
-    /// <summary>Whether any pod, ready or not, belongs to a service.</summary>
-    public bool HasPods(ServiceManifest service)
+    public Dictionary<string, string> EnvironmentOf(IReadOnlyDictionary<string, string> inherited, PodIdentity pod,
+        IReadOnlyList<KeyValuePair<ContainerPort, int>> ports, IReadOnlyList<EnvironmentVariable> template,
+        Func<string, bool>? isSet = null)
     {
-        lock (_lock) return _pods.Values.Any(p => service.Selects(p.Namespace, p.Labels));
-    }
-
-    public Dictionary<string, string> EnvironmentOf(IReadOnlyDictionary<string, string> inherited, PodIdentity pod, IReadOnlyList<KeyValuePair<ContainerPort, int>> ports, IReadOnlyList<EnvironmentVariable> template)
-    {
-        lock (_lock) return PodEnvironment.Build(inherited, pod, ports, template, _services.Values, plan);
+        lock (_lock) return PodEnvironment.Build(inherited, pod, ports, template, _services.Values, plan, isSet);
     }
 
     public IReadOnlyList<ServiceStatus> ServiceStatuses()

@@ -15,12 +15,15 @@ public static class PodEnvironment
     /// <summary>Variables of a pod's process, on top of <paramref name="inherited"/>.</summary>
     /// <param name="inherited">The runner's own environment.</param>
     /// <param name="pod">Who the pod is.</param>
-    /// <param name="ports">Container port to the port on 127.0.0.1 that the process is to open; the first one is PORT.</param>
+    /// <param name="ports">Container port to the port on 127.0.0.1 that the process is to open; the first one is PORT, and what else
+    /// frameworks read (<see cref="AppVariables"/>).</param>
     /// <param name="template">Variables of the container.</param>
     /// <param name="services">All services; those of the pod's namespace are announced.</param>
     /// <param name="plan">Their addresses.</param>
+    /// <param name="isSet">Further variables that the user has set himself, and that are not ours to set.</param>
     public static Dictionary<string, string> Build(IReadOnlyDictionary<string, string> inherited, PodIdentity pod, IReadOnlyList<KeyValuePair<ContainerPort, int>> ports,
-        IReadOnlyList<EnvironmentVariable> template, IEnumerable<ServiceManifest> services, AddressPlan plan)
+        IReadOnlyList<EnvironmentVariable> template, IEnumerable<ServiceManifest> services, AddressPlan plan,
+        Func<string, bool>? isSet = null)
     {
         var all = new Dictionary<string, string>(inherited, StringComparer.Ordinal);
         foreach (ServiceManifest service in services.Where(s => s.Namespace == pod.Namespace))
@@ -41,15 +44,22 @@ public static class PodEnvironment
         all["POD_NAMESPACE"] = pod.Namespace;
         all["POD_IP"] = pod.Address;
 
+        // A container that says its port means the one inside; here another stands for it.
+        Dictionary<int, int> locals = ports.ToDictionary(p => p.Key.Number, p => p.Value);
         foreach (EnvironmentVariable variable in template)
         {
-            all[variable.Name] = variable.Field is { } field ? Field(field, pod) : Expand(variable.Value ?? "", all);
+            all[variable.Name] = variable.Field is { } field
+                ? Field(field, pod)
+                : AppVariables.Translate(variable.Name, Expand(variable.Value ?? "", all), locals);
         }
-        // Last, since a container that sets its own PORT means the one inside its container.
         for (int i = 0; i < ports.Count; i++)
         {
             (ContainerPort port, int local) = ports[i];
-            if (i == 0) all["PORT"] = Text(local);
+            if (i == 0)
+            {
+                bool IsSet(string name) => isSet?.Invoke(name) == true || template.Any(v => v.Name == name);
+                foreach ((string name, string value) in AppVariables.For(local, IsSet)) all[name] = value;
+            }
             all[$"PORT_{port.Number}"] = Text(local);
             if (port.Name.Length > 0) all[$"PORT_{VariableName(port.Name)}"] = Text(local);
         }

@@ -17,20 +17,24 @@ internal sealed class Proxies(TimeProvider time) : IDisposable
     public void Remove(ProxyAdmin admin) => _all.TryRemove(admin.Address, out _);
 
     /// <summary>Waits until no proxy knows the address. Returns whether that came true in time.</summary>
-    public Task<bool> ForgottenAsync(string ip) => UntilAsync(ip, known: false);
+    public Task<bool> ForgottenAsync(string ip) => UntilAsync(p => p.KnowsEndpointAsync(ip), known: false);
 
     /// <summary>Waits until every proxy knows the address. Returns whether that came true in time.</summary>
-    public Task<bool> KnownAsync(string ip) => UntilAsync(ip, known: true);
+    public Task<bool> KnownAsync(string ip) => UntilAsync(p => p.KnowsEndpointAsync(ip), known: true);
+
+    /// <summary>Waits until every sidecar takes requests for a service by its name. Routes come after endpoints: who has only just been
+    /// announced is reached when both are there. Returns whether that came true in time.</summary>
+    public Task<bool> NamedAsync(string host) => UntilAsync(p => p.KnowsHostAsync(host), known: true);
 
     public void Dispose() => _all.Clear();
 
-    private async Task<bool> UntilAsync(string ip, bool known)
+    private async Task<bool> UntilAsync(Func<ProxyAdmin, Task<bool?>> ask, bool known)
     {
         long start = time.GetTimestamp();
         List<ProxyAdmin> left = [.. _all.Values];
         while (left.Count > 0)
         {
-            bool?[] answers = await Task.WhenAll(left.Select(p => p.KnowsEndpointAsync(ip))).ConfigureAwait(false);
+            bool?[] answers = await Task.WhenAll(left.Select(ask)).ConfigureAwait(false);
             // A proxy that does not answer routes nothing.
             left = [.. left.Where((_, i) => answers[i] is { } knows && knows != known)];
             if (left.Count == 0) break;

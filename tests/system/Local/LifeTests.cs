@@ -100,6 +100,42 @@ public sealed class LifeTests
         Assert.Contains("--gateway-port", result.Error);
     }
 
+    [Fact]
+    public async Task Two_meshes_that_start_at_once_never_share_a_port_and_say_who_has_the_one_they_wanted()
+    {
+        using var folder = new TempFolder();
+        string file = Manifest(folder);
+        using TempFolder oneHome = new("naru-"), otherHome = new("naru-");
+        await using ChildProcess one = LocalMesh.Start(oneHome, ["up", file]), other = LocalMesh.Start(otherHome, ["up", file]);
+        await one.LineAsync("Ctrl-C", LocalMesh.Bound);
+        await other.LineAsync("Ctrl-C", LocalMesh.Bound);
+        string[] lines = [await one.LineAsync("  Gateway    "), await other.LineAsync("  Gateway    ")];
+        Assert.NotEqual(lines[0], lines[1]);
+        Assert.Contains(lines, l => System.Text.RegularExpressions.Regex.IsMatch(l, @"http://localhost:\d+   \(8080 is taken by \S+ \(pid \d+\)\)"));
+        one.Terminate();
+        other.Terminate();
+        Assert.Equal(0, (await one.ExitAsync(LocalMesh.Bound)).ExitCode);
+        Assert.Equal(0, (await other.ExitAsync(LocalMesh.Bound)).ExitCode);
+    }
+
+    [Theory]
+    [InlineData("sleep 600", @"runs \(sleep \d+\) and listens on no port yet")]
+    [InlineData("/usr/bin/python3 -m http.server 0 --bind 127.0.0.1", @"listens on \d+, not on \d+ \(by PORT")]
+    public async Task A_pod_that_does_not_listen_where_it_was_told_is_not_ready_and_said_so(string command, string seen)
+    {
+        using var folder = new TempFolder();
+        using var home = new TempFolder("naru-");
+        await using ChildProcess up = LocalMesh.Start(home, ["up", folder.Write("silent.yaml", OwnServiceTests.Manifest("silent", command)), "--gateway-port", "0"]);
+        await up.LineAsync(l => System.Text.RegularExpressions.Regex.IsMatch(l, seen), seen, LocalMesh.Bound);
+        Assert.DoesNotContain("ready in", up.Output);
+        ProcessResult status = await LocalMesh.RunAsync(home, "status", "-o", "json");
+        System.Text.Json.JsonElement pod = LocalMesh.Pods(System.Text.Json.JsonDocument.Parse(status.Output).RootElement, "silent").Single();
+        Assert.False(pod.GetProperty("ready").GetBoolean());
+        Assert.Matches(seen, pod.GetProperty("reason").GetString());
+        up.Terminate();
+        Assert.Equal(130, (await up.ExitAsync(LocalMesh.Bound)).ExitCode);
+    }
+
     [Theory]
     [InlineData(3, "status")]
     [InlineData(3, "get", "vs")]

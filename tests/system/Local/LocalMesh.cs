@@ -45,14 +45,24 @@ internal sealed class LocalMesh : IAsyncDisposable
 
     public ChildProcess StartNaru(params string[] arguments) => Start(_home, arguments);
 
-    public static ChildProcess Start(TempFolder home, string[] arguments) =>
-        ChildProcess.Start("dotnet", [Executable(), .. arguments], environment: new Dictionary<string, string?>
+    public ChildProcess StartNaru(IReadOnlyDictionary<string, string?> variables, params string[] arguments) => Start(_home, arguments, variables);
+
+    public static ChildProcess Start(TempFolder home, string[] arguments, IReadOnlyDictionary<string, string?>? variables = null)
+    {
+        var environment = new Dictionary<string, string?>
         {
             ["NARU_HOME"] = home.Root,
             ["NARU_PROXY"] = ProxyProcess.Executable(),
             ["NARU_MESH"] = null,
             ["NO_COLOR"] = "1",
-        });
+            // What builds below `dotnet run` must not outlive it.
+            ["MSBUILDDISABLENODEREUSE"] = "1",
+            ["DOTNET_CLI_USE_MSBUILD_SERVER"] = "0",
+            ["PORT"] = null,
+        };
+        foreach ((string name, string? value) in variables ?? new Dictionary<string, string?>()) environment[name] = value;
+        return ChildProcess.Start("dotnet", [Executable(), .. arguments], environment: environment);
+    }
 
     /// <summary><c>naru status -o json</c>.</summary>
     public async Task<JsonElement> StatusAsync()

@@ -84,11 +84,13 @@ public sealed class PodEnvironmentTests
             Workload = "web-v1",
             InstanceAddresses = "127.3.9.1",
             AppPorts = [KeyValuePair.Create(8000, 21_000)],
+            AppAddresses = [KeyValuePair.Create(8000, "::1")],
         }, "127.3.0.1", mayBindLowPorts: false));
         JsonElement node = json.RootElement.GetProperty("node");
         Assert.Equal("sidecar~127.3.9.1~web-v1-abcde.default~default.svc.cluster.local", node.GetProperty("id").GetString());
         JsonElement metadata = node.GetProperty("metadata");
         Assert.Equal(21_000, metadata.GetProperty("NARU_APP_PORTS").GetProperty("8000").GetInt32());
+        Assert.Equal("::1", metadata.GetProperty("NARU_APP_ADDRESSES").GetProperty("8000").GetString());
         Assert.Equal(9, metadata.GetProperty("NARU_VIP_OCTET").GetInt32());
         Assert.Equal("NONE", metadata.GetProperty("INTERCEPTION_MODE").GetString());
         Assert.Equal("true", metadata.GetProperty("UNPRIVILEGED_POD").GetString());

@@ -1,9 +1,11 @@
-// naru run --name N --port P -- CMD: the user's own command as a member of the running mesh. Its standard streams are not touched,
-// signals and its exit code pass through; it leaves the mesh when it ends. Our own words go to standard error with a prefix.
+// naru run --name N -- CMD: the user's own command as a member of the running mesh, found wherever it listens. Its standard streams are not
+// touched, signals and its exit code pass through; it leaves the mesh when it ends. Our own words go to standard error with a prefix.
 using System.CommandLine;
+using System.Net;
 using System.Runtime.InteropServices;
 using Naru.Core;
 using Naru.Inspect;
+using Naru.Local;
 using Naru.Local.Processes;
 
 namespace Naru.Cli.Commands;
@@ -15,14 +17,27 @@ internal static class RunVerb
         Option<string> mesh = Where.MeshOption();
         Option<string> ns = RolloutVerb.Namespace();
         var name = new Option<string>("--name") { Description = "Name of the service", Required = true };
-        var port = new Option<int>("--port") { Description = "Port that the command listens on; it is told one in PORT as well", Required = true };
+        var port = new Option<int?>("--port")
+        {
+            Description = "Port of the command. Without it it is told one (PORT, ASPNETCORE_URLS ...) and found wherever it listens",
+        };
         var version = new Option<string?>("--version-label") { Description = "Label `version` of the pod, for subsets" };
         var quiet = new Option<bool>("--quiet", "-q") { Description = "Say nothing but errors" };
         var words = new Argument<string[]>("CMD") { Description = "After --: the command and its arguments", Arity = ArgumentArity.OneOrMore };
         var command = new Command("run", "Puts one process of yours into the running mesh") { name, port, version, ns, mesh, quiet, words };
         command.SetAction(async (parsed, cancel) =>
         {
-            var request = new MemberRequest { Name = parsed.GetValue(name)!, Namespace = parsed.GetValue(ns)!, Port = parsed.GetValue(port), Version = parsed.GetValue(version) };
+            Dictionary<string, string> own = Child.OwnEnvironment();
+            var request = new MemberRequest
+            {
+                Name = parsed.GetValue(name)!,
+                Namespace = parsed.GetValue(ns)!,
+                // 0 would mean that none was given.
+                Port = parsed.GetValue(port) is { } given ? given == 0 ? -1 : given : 0,
+                EnvironmentPort = int.TryParse(own.GetValueOrDefault("PORT"), out int told) && told is > 0 and <= 65535 ? told : 0,
+                Variables = [.. own.Keys.Where(AppVariables.Concerns)],
+                Version = parsed.GetValue(version),
+            };
             return await RunAsync(Where.Mesh(parsed.GetValue(mesh)!), request, parsed.GetValue(words)!, parsed.GetValue(quiet)).ConfigureAwait(false);
         });
         return command;
@@ -50,12 +65,16 @@ internal static class RunVerb
                         session.Start(item, words);
                         await runner.MemberStartedAsync(item.Pod!, session.Child!.Id, hangUp.Token).ConfigureAwait(false);
                         break;
-                    case "listening":
-                        Say($"{Screen.Green("✓", Screen.ErrorColour)} {request.Name} listens on {item.Port}");
-                        break;
                     case "ready":
+                        foreach (string line in Ready(request, item, again: told)) Say(line);
                         told = true;
-                        Say($"{Screen.Green("✓", Screen.ErrorColour)} in the mesh as http://{request.Name}:{item.Port}{(item.Port != request.Port ? $" ({request.Port} is held by the process on every address)" : "")}");
+                        break;
+                    case "waiting" when item.Diagnostic is { } wait:
+                        Say($"{(wait.Severity == "info" ? " " : Screen.Yellow("!", Screen.ErrorColour))} {wait.Message} [{wait.Code}]");
+                        if (wait.Remedy is not null) Say($"  help: {wait.Remedy}");
+                        break;
+                    case "sharing":
+                        Say($"  {item.Message}");
                         break;
                     case "stopping":
                         Say(item.Message ?? "the mesh ends");
@@ -104,8 +123,38 @@ internal static class RunVerb
         {
             // That is how the stream ends.
         }
-        if (!told && code == 0 && !session.Interrupted) Say($"{request.Name} ended before it listened on port {request.Port}");
+        if (!told && !session.Interrupted) Say(Early(request, mesh, code));
         return code;
+    }
+
+    // At most four lines: where it listens, how others reach it, how a browser does, whom it shares its service with.
+    private static IEnumerable<string> Ready(MemberRequest request, RunnerEvent ready, bool again)
+    {
+        string mark = Screen.Green("✓", Screen.ErrorColour);
+        if (again)
+        {
+            yield return $"{mark} {request.Name} listens on {ready.Address} now";
+            yield break;
+        }
+        yield return $"{mark} {request.Name} listens on {ready.Address} after {ready.Seconds:0.0} s";
+        yield return $"{mark} in the mesh as {ready.Service}";
+        if (ready.Url is not null) yield return $"{mark} in a browser and in curl: {Screen.Bold(ready.Url, Screen.ErrorColour)}";
+        if (ready.Message is not null) yield return $"  {ready.Message}";
+    }
+
+    // Where a command fails at once, a taken port is what it is most often: who has those that programs open when they are told none.
+    private static string Early(MemberRequest request, MeshLocation mesh, int code)
+    {
+        string text = $"{request.Name} ended with {code} before it listened{(request.Port > 0 ? $" on port {request.Port}" : "")}";
+        if (code == 0) return text;
+        IEnumerable<int> usual = request.Port > 0 ? [request.Port] : [80, 3000, 5000, 8000, 8080, 9090];
+        var taken = new List<string>();
+        foreach (int port in usual.Where(p => !PortHolder.IsFree(IPAddress.Any, p)))
+        {
+            if (PortHolder.Name(new IPEndPoint(IPAddress.Any, port)) is not { } name) continue;
+            taken.Add($"{port} by {name}{(port == new Uri(mesh.Gateway).Port ? ", this mesh's gateway (naru up --gateway-port N)" : "")}");
+        }
+        return taken.Count == 0 ? text : $"{text}; taken here: {string.Join(", ", taken)}. PORT tells it one that is free";
     }
 
     // The command and what is sent to it.

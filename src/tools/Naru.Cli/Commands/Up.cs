@@ -84,6 +84,14 @@ internal static class UpVerb
         using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Heard);
         using PosixSignalRegistration hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Heard);
         using var progress = new Progress();
+        options = options with
+        {
+            Tell = d =>
+            {
+                progress.Clear();
+                Screen.Complain(d);
+            },
+        };
         await using Mesh mesh = await Mesh.StartAsync(options, progress, s_readyBound, starting.Token).ConfigureAwait(false);
         progress.Clear();
         using var watching = new CancellationTokenSource();
@@ -101,9 +109,14 @@ internal static class UpVerb
         MeshStatus last = mesh.Status();
         await mesh.StopAsync().ConfigureAwait(false);
         progress.Clear();
-        Summary(mesh, last, counts);
-        return Exit.Ok;
+        List<PodStatus> waiting = Waiting(last);
+        Summary(mesh, last, counts, waiting);
+        return waiting.Count == 0 ? Exit.Ok : Exit.Failed;
     }
+
+    // Pods of manifests that get no requests, and a gateway that does not listen; what `naru run` brought has its own terminal.
+    private static List<PodStatus> Waiting(MeshStatus status) =>
+        [.. status.Pods.Where(p => !p.Ready && p.Phase != "Terminating" && !p.Workload.StartsWith("run ", StringComparison.Ordinal))];
 
     private static void FirstScreen(Mesh mesh, MeshOptions options, string path, string next)
     {
@@ -112,10 +125,14 @@ internal static class UpVerb
         double seconds = (DateTimeOffset.UtcNow - status.Started).TotalSeconds;
         List<PodStatus> workloads = [.. status.Pods.Where(p => p.Workload != p.Name)];
         List<ServiceStatus> services = [.. status.Services.Where(s => s.Namespace != "istio-system")];
-        List<PodStatus> waiting = [.. workloads.Where(p => !p.Ready)];
+        List<PodStatus> waiting = Waiting(status);
+        string ready = waiting.Count == 0
+            ? $"ready in {seconds:0.0} s"
+            : Screen.Yellow($"{status.Pods.Count - waiting.Count} of {status.Pods.Count} pods ready after {seconds:0.0} s", colour);
         string names = string.Join("  ", services.Select(s => s.Name).Take(8)) + (services.Count > 8 ? $"  and {services.Count - 8} more" : "");
-        Console.WriteLine($"{Screen.Bold($"naru {Version()}", colour)}  ready in {seconds:0.0} s   {status.Processes} processes, {Screen.Megabytes(status.MemoryBytes)}");
-        Console.WriteLine($"  Gateway    {Screen.Bold(mesh.GatewayUrl, colour)}");
+        string size = $"{status.Processes} processes, {Screen.Megabytes(status.MemoryBytes)}";
+        Console.WriteLine($"{Screen.Bold($"naru {Version()}", colour)}  {ready}   {size}");
+        Console.WriteLine($"  Gateway    {Screen.Bold(mesh.GatewayUrl, colour)}{(mesh.GatewayMoved is { } moved ? $"   ({moved})" : "")}");
         Console.WriteLine($"  Services   {names}   {services.Count} services, {workloads.Count} pods, a sidecar each");
         Console.WriteLine($"  Control    http://{status.ControlPlane.Http}   logs in {Path.Combine(status.Folder, "logs")}");
         if (options.TrafficRate > 0) Console.WriteLine($"  Traffic    {options.TrafficRate} requests/s to {options.TrafficPath}, so that there is something to see");
@@ -127,8 +144,8 @@ internal static class UpVerb
         Console.WriteLine(Screen.Dim("Ctrl-C or `naru down` drains and ends it", colour));
     }
 
-    // Never more than five lines: what was done, and where to look.
-    private static void Summary(Mesh mesh, MeshStatus last, (long Requests, long Errors)? counts)
+    // Never more than six lines: what was done, what was not, and where to look.
+    private static void Summary(Mesh mesh, MeshStatus last, (long Requests, long Errors)? counts, List<PodStatus> waiting)
     {
         TimeSpan up = DateTimeOffset.UtcNow - last.Started;
         Console.WriteLine($"ended after {Screen.Age(up)}; no process, port or lock is left");
@@ -137,6 +154,12 @@ internal static class UpVerb
         IEnumerable<string> restarted = last.Pods.Where(p => p.Restarts + p.ProxyRestarts > 0).Select(p => p.Name);
         if (last.ControlPlane.Restarts > 0) restarted = restarted.Prepend("control plane");
         if (restarts > 0) Console.WriteLine($"  restarts   {restarts}: {string.Join(", ", restarted.Take(3))}");
+        if (waiting.Count > 0)
+        {
+            string more = waiting.Count > 3 ? $" and {waiting.Count - 3} more" : "";
+            string names = string.Join(", ", waiting.Take(3).Select(p => p.Name)) + more;
+            Console.WriteLine($"  {Screen.Yellow("not ready", Screen.OutColour)}  {names}: {waiting[0].Reason}");
+        }
         Console.WriteLine($"  logs       {mesh.Run.Logs}");
     }
 

@@ -1,6 +1,8 @@
-// A pod of this machine: an address, a proxy, a process. Its life: the proxy is ready, then the process starts, then it answers, then it
-// gets requests; and backwards at the end. It knows nothing of other pods.
+// A pod of this machine: an address, a proxy, a process. Its life: the proxy is ready, then the process starts, then it listens (it itself,
+// not somebody else on its port) and answers, then it gets requests; and backwards at the end. It knows nothing of other pods.
+using System.Net;
 using System.Text.RegularExpressions;
+using Naru.Core;
 using Naru.Inspect;
 using Naru.Local.Manifests;
 using Naru.Local.Processes;
@@ -19,6 +21,8 @@ internal sealed partial class Pod : IDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly Lock _lock = new();
     private readonly List<TaskCompletionSource> _waiters = [];
+    private ProxyIdentity _applied;
+    private IPEndPoint? _target;
     private bool _appReady;
     private DateTimeOffset? _terminating;
 
@@ -31,19 +35,26 @@ internal sealed partial class Pod : IDisposable
         Template = template;
         Ports = ports;
         Started = mesh.Time.GetUtcNow();
-        _probe = new ReadinessProbe(template.Probe, PortOf(template.Probe.Port));
-        Proxy = new ProxyRunner(mesh, new ProxyIdentity
+        _probe = new ReadinessProbe(template.Probe);
+        _applied = new ProxyIdentity
         {
             Type = "sidecar",
             Pod = identity,
             Workload = workload,
             InstanceAddresses = identity.Address,
             AppPorts = [.. ports.Select(p => KeyValuePair.Create(p.Key.Number, p.Value))],
-        }, concurrency: 1);
+        };
+        Proxy = new ProxyRunner(mesh, _applied, concurrency: 1);
         _app = new Supervised(identity.Name, Request, mesh.Time);
         Proxy.Changed += ProxyChanged;
-        _app.Came += child => _ = ProbeAsync(child);
-        _app.Went += _ => SetApp(false, _app.LastEnd);
+        _app.Came += child => _ = WatchAsync(child);
+        _app.Went += _ =>
+        {
+            bool listened = _target is not null;
+            _target = null;
+            if (listened || Ports.Count == 0) SetApp(false, _app.LastEnd);
+            else SayEarlyEnd();
+        };
     }
 
     public PodIdentity Identity { get; }
@@ -106,7 +117,7 @@ internal sealed partial class Pod : IDisposable
         ProxyRestarts = Proxy.Restarts,
         Pid = _app.Child?.Id ?? 0,
         ProxyPid = Proxy.Pid,
-        AppPort = Ports.Count > 0 ? Ports[0].Value : 0,
+        AppPort = _target?.Port ?? (Ports.Count > 0 ? Ports[0].Value : 0),
         Started = Started,
         Reason = IsReady ? "" : Reason,
     };
@@ -118,13 +129,11 @@ internal sealed partial class Pod : IDisposable
         _stop.Dispose();
     }
 
-    private int PortOf(string port)
+    // The port that readiness is about: the one its probe names, else the first.
+    private KeyValuePair<ContainerPort, int> MainPort()
     {
-        foreach ((ContainerPort container, int local) in Ports)
-        {
-            if (port.Length == 0 || container.Name == port || $"{container.Number}" == port) return local;
-        }
-        return Ports.Count > 0 ? Ports[0].Value : 0;
+        string wanted = Template.Probe.Port;
+        return Ports.FirstOrDefault(p => wanted.Length == 0 || p.Key.Name == wanted || $"{p.Key.Number}" == wanted, Ports[0]);
     }
 
     private SpawnRequest Request() => new()
@@ -142,6 +151,19 @@ internal sealed partial class Pod : IDisposable
     [GeneratedRegex(@"^[A-Za-z0-9_./-]+( +[A-Za-z0-9_./:=,@%+-]+)*$")]
     private static partial Regex PlainCommand();
 
+    private void SayEarlyEnd()
+    {
+        (ContainerPort container, int local) = MainPort();
+        string ports = $"it was told {local} by PORT, and its containerPort {container.Number} is its sidecar's";
+        string reason = $"{_app.LastEnd} before it listened; {ports}";
+        SetApp(false, reason);
+        // Once is bad luck; what ends again and again is said before anybody asks.
+        if (_app.Restarts != 1) return;
+        var place = new Place(_mesh.LogOf(Identity.Name));
+        string remedy = $"its last words are in that file: naru logs {Workload}";
+        _mesh.Tell(new Diagnostic("NARU-L036", Severity.Warning, $"{Identity.Name} {reason}", place, Remedy: remedy));
+    }
+
     private void ProxyChanged()
     {
         if (Proxy.IsReady && _terminating is null) _app.Start();
@@ -149,21 +171,97 @@ internal sealed partial class Pod : IDisposable
         Update();
     }
 
-    private async Task ProbeAsync(Child child)
+    private async Task WatchAsync(Child child)
     {
-        int failures = 0;
+        if (Ports.Count == 0)
+        {
+            SetApp(true, "");
+            return;
+        }
+        Reason = "its process does not listen yet";
+        using var life = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        _ = child.Exited.ContinueWith(_ => life.Cancel(), life.Token, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        (ContainerPort container, int local) = MainPort();
+        string ports = $"its containerPort {container.Number}";
+        var watch = new AppWatch(new WatchedApp
+        {
+            Name = Identity.Name,
+            // A program that always opens what its manifest says is right, too, as long as it is the only one here.
+            Ports = [local, container.Number],
+            Told = $"by PORT, SERVER_PORT, ASPNETCORE_URLS and their like, for {ports}",
+            Elsewhere = $"let {Workload} take its port from PORT, or open {container.Number} on 127.0.0.1; naru logs {Workload}",
+            Choose = "name one as the first containerPort",
+        }, _mesh.Time)
+        {
+            Found = FoundAsync,
+            Lost = d =>
+            {
+                _target = null;
+                SetApp(false, d.Message);
+                _mesh.Tell(d);
+            },
+            Say = d =>
+            {
+                Reason = d.Message;
+                _mesh.Tell(d);
+            },
+        };
         try
         {
-            while (child.IsAlive && !_stop.IsCancellationRequested)
+            var tree = new ProcessTree(child.Id, $"{Guard.Mark}={_mesh.Mark}", $"POD_NAME={Identity.Name}");
+            await Task.WhenAll(watch.FollowAsync(tree, life.Token), ProbeAsync(child, life.Token)).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            // The process ended, or the pod is going.
+        }
+    }
+
+    // Its sidecar must know where each port is; it was started with the ones that the process was told.
+    private async Task FoundAsync(Way way, Sight sight)
+    {
+        var ports = new List<KeyValuePair<int, int>>();
+        var addresses = new List<KeyValuePair<int, string>>();
+        foreach ((ContainerPort container, int told) in Ports)
+        {
+            Way? there = sight.Ways.Contains(way) && way.Port == told || way.Port == container.Number
+                ? way
+                : sight.Ways.FirstOrDefault(w => w.Port == told) ?? sight.Ways.FirstOrDefault(w => w.Port == container.Number);
+            ports.Add(KeyValuePair.Create(container.Number, there?.Port ?? told));
+            if (there is null || there.Address.Address.Equals(IPAddress.Loopback)) continue;
+            addresses.Add(KeyValuePair.Create(container.Number, $"{there.Address.Address}"));
+        }
+        ProxyIdentity wanted = _applied with { AppPorts = ports, AppAddresses = addresses };
+        if (!wanted.IsAs(_applied))
+        {
+            _applied = wanted;
+            int before = Proxy.Restarts;
+            Proxy.Replace(wanted);
+            while (Proxy.Restarts == before || !Proxy.IsReady)
             {
-                string? fault = Ports.Count == 0 ? null : await _probe.AskAsync(_stop.Token).ConfigureAwait(false);
+                await Task.Delay(s_look, _mesh.Time, _stop.Token).ConfigureAwait(false);
+            }
+        }
+        _target = way.Address;
+    }
+
+    private async Task ProbeAsync(Child child, CancellationToken cancel)
+    {
+        int failures = 0;
+        while (child.IsAlive)
+        {
+            if (_target is { } target && (!_appReady || Template.Probe.Path is not null))
+            {
+                string? fault = await _probe.AskAsync(target, cancel).ConfigureAwait(false);
                 if (!child.IsAlive) return;
-                if (fault is null)
+                if (_target is null)
+                {
+                    // It went while we asked.
+                }
+                else if (fault is null)
                 {
                     failures = 0;
                     SetApp(true, "");
-                    // A process that listens goes on listening until it ends; only those with a question of their own are asked again.
-                    if (Template.Probe.Path is null) return;
                 }
                 else if (!_appReady)
                 {
@@ -173,12 +271,10 @@ internal sealed partial class Pod : IDisposable
                 {
                     SetApp(false, fault);
                 }
-                await Task.Delay(_appReady ? Template.Probe.Period : s_look, _mesh.Time, _stop.Token).ConfigureAwait(false);
             }
-        }
-        catch (OperationCanceledException)
-        {
-            // The pod is going.
+            // What listens goes on until it ends or is seen to stop; only those with a question of their own are asked again.
+            TimeSpan wait = _appReady && Template.Probe.Path is not null ? Template.Probe.Period : s_look;
+            await Task.Delay(wait, _mesh.Time, cancel).ConfigureAwait(false);
         }
     }
 

@@ -1,36 +1,37 @@
-// Asks an application whether it is ready, as a kubelet would: an HTTP GET or a TCP connect to its port on 127.0.0.1.
+// Asks an application whether it is ready, as a kubelet would: an HTTP GET or a TCP connect to where it listens.
 using System.Net;
 using System.Net.Sockets;
 using Naru.Local.Manifests;
 
 namespace Naru.Local.Pods;
 
-internal sealed class ReadinessProbe(Probe probe, int port) : IDisposable
+internal sealed class ReadinessProbe(Probe probe) : IDisposable
 {
     // No connection is kept: a probe must not be what holds a draining process.
     private readonly HttpClient _http = new(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, PooledConnectionLifetime = TimeSpan.Zero }) { Timeout = probe.Timeout };
 
-    /// <summary>Why it is not ready, or null when it is.</summary>
-    public async Task<string?> AskAsync(CancellationToken cancel)
+    /// <summary>Why what listens there is not ready, or null when it is.</summary>
+    public async Task<string?> AskAsync(IPEndPoint address, CancellationToken cancel)
     {
         try
         {
             if (probe.Path is null)
             {
-                using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-                await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, port), cancel).AsTask().WaitAsync(probe.Timeout, cancel).ConfigureAwait(false);
+                using var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+                await socket.ConnectAsync(address, cancel).AsTask().WaitAsync(probe.Timeout, cancel).ConfigureAwait(false);
                 return null;
             }
-            using var request = new HttpRequestMessage(HttpMethod.Get, $"http://127.0.0.1:{port}{(probe.Path.StartsWith('/') ? "" : "/")}{probe.Path}");
+            string slash = probe.Path.StartsWith('/') ? "" : "/";
+            using var request = new HttpRequestMessage(HttpMethod.Get, $"http://{address}{slash}{probe.Path}");
             request.Headers.ConnectionClose = true;
             request.Headers.TryAddWithoutValidation("User-Agent", "kube-probe/naru");
             foreach ((string name, string value) in probe.Headers) request.Headers.TryAddWithoutValidation(name, value);
             using HttpResponseMessage answer = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancel).ConfigureAwait(false);
-            return (int)answer.StatusCode is >= 200 and < 400 ? null : $"GET {probe.Path} on port {port} said {(int)answer.StatusCode}";
+            return (int)answer.StatusCode is >= 200 and < 400 ? null : $"GET {probe.Path} on {address} said {(int)answer.StatusCode}";
         }
         catch (Exception e) when (e is HttpRequestException or SocketException or TimeoutException or IOException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
         {
-            return probe.Path is null ? $"nobody listens on 127.0.0.1:{port}" : $"GET {probe.Path} on 127.0.0.1:{port}: {e.Message}";
+            return probe.Path is null ? $"nobody listens on {address}" : $"GET {probe.Path} on {address}: {e.Message}";
         }
     }
 

@@ -1,5 +1,5 @@
-// Who listens where on this machine, from /proc: so that "port taken" can say by whom, and a wrapped process can be asked what it opened.
-// Reads only; sees process names of other users only where the system lets it.
+// Who listens where on this machine, from /proc: so that "port taken" can say by whom, and a process can be asked what it opened.
+// Reads only; sees the processes of other users only where the system lets it.
 using System.Buffers.Binary;
 using System.Globalization;
 using System.Net;
@@ -11,7 +11,8 @@ namespace Naru.Local.Processes;
 /// <param name="Address">Local address; <c>0.0.0.0</c> or <c>::</c> for every one.</param>
 /// <param name="Port">Local port.</param>
 /// <param name="Inode">The socket's number, for finding its owner.</param>
-public sealed record ListeningSocket(IPAddress Address, int Port, long Inode)
+/// <param name="User">Whose process made it, as a user id.</param>
+public sealed record ListeningSocket(IPAddress Address, int Port, long Inode, int User = 0)
 {
     /// <summary>Whether it takes connections to every local address.</summary>
     public bool IsWildcard => Address.Equals(IPAddress.Any) || Address.Equals(IPAddress.IPv6Any);
@@ -29,60 +30,73 @@ public static class PortHolder
         var found = new List<ListeningSocket>();
         foreach (string table in new[] { "/proc/net/tcp", "/proc/net/tcp6" })
         {
-            string[] lines;
             try
             {
-                lines = File.ReadAllLines(table);
+                found.AddRange(Parse(File.ReadAllText(table)));
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
-                continue;
-            }
-            foreach (string line in lines.Skip(1))
-            {
-                string[] cells = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
-                if (cells.Length < 10 || cells[3] != "0A") continue;
-                int colon = cells[1].IndexOf(':');
-                found.Add(new ListeningSocket(Address(cells[1][..colon]), int.Parse(cells[1].AsSpan(colon + 1), NumberStyles.HexNumber), long.Parse(cells[9])));
+                // A machine without IPv6 has no second table.
             }
         }
         return found;
     }
 
-    /// <summary><c>name (pid 123)</c> of whoever keeps <paramref name="address"/> from being bound, or null where that cannot be seen.</summary>
+    /// <summary>Listening sockets of a table as the kernel prints it: proc(5), <c>/proc/net/tcp</c>; state 0A is LISTEN, column 8 the
+    /// user, column 10 the inode. Lines that are cut short are left out.</summary>
+    public static IEnumerable<ListeningSocket> Parse(string table)
+    {
+        foreach (string line in table.Split('\n').Skip(1))
+        {
+            string[] cells = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+            int colon = cells.Length < 10 || cells[3] != "0A" ? 0 : cells[1].IndexOf(':');
+            if (colon is not (8 or 32)) continue;
+            if (!int.TryParse(cells[1].AsSpan(colon + 1), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out int port)) continue;
+            if (!long.TryParse(cells[9], CultureInfo.InvariantCulture, out long inode)) continue;
+            if (!int.TryParse(cells[7], CultureInfo.InvariantCulture, out int user)) continue;
+            yield return new ListeningSocket(Address(cells[1][..colon]), port, inode, user);
+        }
+    }
+
+    /// <summary><c>name (pid 123)</c> of whoever keeps <paramref name="address"/> from being bound, or null where that cannot be
+    /// seen.</summary>
     public static string? Name(IPEndPoint address)
     {
-        HashSet<long> inodes = [.. All().Where(s => s.Port == address.Port && (s.IsWildcard || s.Address.Equals(address.Address))).Select(s => s.Inode)];
-        if (inodes.Count == 0) return null;
-        int? pid = ProcessIds().Cast<int?>().FirstOrDefault(p => Sockets(p!.Value).Any(inodes.Contains));
-        if (pid is null) return "a process of another user";
-        try
-        {
-            return $"{File.ReadAllText($"/proc/{pid}/comm").Trim()} (pid {pid})";
-        }
-        catch (IOException)
-        {
-            return $"pid {pid}";
-        }
+        bool IsInTheWay(ListeningSocket s) => s.Port == address.Port
+            && (s.IsWildcard || address.Address.Equals(IPAddress.Any) || s.Address.Equals(address.Address));
+        HashSet<long> inodes = [.. All().Where(IsInTheWay).Select(s => s.Inode)];
+        return inodes.Count == 0 ? null : Name(inodes);
     }
 
-    /// <summary>Listening sockets of a set of processes.</summary>
-    public static IReadOnlyList<ListeningSocket> Of(IEnumerable<int> pids)
+    /// <summary><c>name (pid 123)</c> of the process that has one of these sockets open.</summary>
+    public static string Name(IReadOnlySet<long> inodes) =>
+        Owner(inodes) is { } pid ? ProcessTable.Describe(pid) : "a process of another user";
+
+    /// <summary>The process that has one of these sockets open, or null where none can be seen.</summary>
+    public static int? Owner(IReadOnlySet<long> inodes)
     {
-        HashSet<long> inodes = [.. pids.SelectMany(Sockets)];
-        return [.. All().Where(s => inodes.Contains(s.Inode))];
+        foreach (int pid in ProcessTable.Ids())
+        {
+            if (ProcessTable.Sockets(pid, out _).Any(inodes.Contains)) return pid;
+        }
+        return null;
     }
 
-    /// <summary>Whether an address can be bound now.</summary>
+    /// <summary>Whether an address can be bound now. Asks with SO_REUSEADDR alone, socket(7): connections of a former holder that linger do
+    /// not count as taken, and a listener does, also one with SO_REUSEPORT, which .NET's <c>ReuseAddress</c> would let us
+    /// share.</summary>
     public static bool IsFree(IPAddress address, int port) => Try(new IPEndPoint(address, port)) == SocketError.Success;
+
+    /// <summary>Whether nobody listens on a port, on any address of either family.</summary>
+    public static bool IsFreeEverywhere(int port) => All().All(s => s.Port != port) && IsFree(IPAddress.Any, port);
 
     private static SocketError Try(IPEndPoint address)
     {
         using var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            // Connections of a former holder that still linger must not count as taken.
-            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+            // SOL_SOCKET and SO_REUSEADDR, the same on x64 and arm64.
+            socket.SetRawSocketOption(1, 2, BitConverter.GetBytes(1));
             socket.Bind(address);
             socket.Listen(1);
             return SocketError.Success;
@@ -90,35 +104,6 @@ public static class PortHolder
         catch (SocketException e)
         {
             return e.SocketErrorCode;
-        }
-    }
-
-    private static IEnumerable<int> ProcessIds() =>
-        Directory.EnumerateDirectories("/proc").Select(f => int.TryParse(Path.GetFileName(f), out int pid) ? pid : 0).Where(p => p > 0);
-
-    private static IEnumerable<long> Sockets(int pid)
-    {
-        string[] links;
-        try
-        {
-            links = Directory.GetFiles($"/proc/{pid}/fd");
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            yield break;
-        }
-        foreach (string link in links)
-        {
-            string? target = null;
-            try
-            {
-                target = new FileInfo(link).LinkTarget;
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                // Closed meanwhile.
-            }
-            if (target is not null && target.StartsWith("socket:[", StringComparison.Ordinal) && long.TryParse(target.AsSpan(8, target.Length - 9), out long inode)) yield return inode;
         }
     }
 
