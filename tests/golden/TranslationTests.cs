@@ -21,7 +21,8 @@ public sealed class TranslationTests
     private static readonly bool Write = Environment.GetEnvironmentVariable("NARU_GOLDEN") == "write";
 
     private static readonly JsonFormatter Json = new(JsonFormatter.Settings.Default.WithIndentation("  ").WithTypeRegistry(TypeRegistry.FromMessages(
-        HttpConnectionManager.Descriptor, Router.Descriptor, PreviousHostsPredicate.Descriptor, Envoy.Extensions.Filters.Listener.OriginalDst.V3.OriginalDst.Descriptor,
+        HttpConnectionManager.Descriptor, Envoy.Extensions.AccessLoggers.File.V3.FileAccessLog.Descriptor, Router.Descriptor,
+            PreviousHostsPredicate.Descriptor, Envoy.Extensions.Filters.Listener.OriginalDst.V3.OriginalDst.Descriptor,
         Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptions.Descriptor)));
 
     private static readonly Dictionary<string, string> Nodes = new()
@@ -34,6 +35,11 @@ public sealed class TranslationTests
             {"INTERCEPTION_MODE":"NONE","NAMESPACE":"istio-system","INSTANCE_IPS":"127.0.0.1","NARU_PORT_MAP":{"8080":18080},
              "LABELS":{"app":"istio-ingressgateway","istio":"ingressgateway"}}
             """,
+        ["local"] = """
+            {"INTERCEPTION_MODE":"NONE","NAMESPACE":"istio-system","INSTANCE_IPS":"127.0.0.1","NARU_PORT_MAP":{"8080":18080},
+             "NARU_FRONT_PAGE":"/run/naru/page.sock","NARU_ACCESS_LOG":"/run/naru/gateway.requests.log",
+             "LABELS":{"app":"istio-ingressgateway","istio":"ingressgateway"}}
+            """,
         ["intercepted"] = """{"NAMESPACE":"default","INSTANCE_IPS":"127.7.2.1","LABELS":{"app":"reviews","version":"v1"}}""",
         ["grpc"] = """{"GENERATOR":"grpc","NAMESPACE":"default"}""",
     };
@@ -42,7 +48,7 @@ public sealed class TranslationTests
     {
         string id = name switch
         {
-            "gateway" => "router~127.0.0.1~gateway-1.istio-system~istio-system.svc.cluster.local",
+            "gateway" or "local" => "router~127.0.0.1~gateway-1.istio-system~istio-system.svc.cluster.local",
             "grpc" => "client-1",
             "intercepted" => "sidecar~127.7.2.1~reviews-v1-1.default~default.svc.cluster.local",
             _ => "sidecar~127.7.1.1~productpage-v1-1.default~default.svc.cluster.local",
@@ -56,9 +62,17 @@ public sealed class TranslationTests
         return Registry.Build(files.State, Snapshot.Empty);
     }
 
+    /// <summary>The rules of any folder in the mesh of all cases.</summary>
+    public static Snapshot ReadFolder(string folder)
+    {
+        using var files = new Files(Path.Combine(Folder, "mesh"), folder);
+        return Registry.Build(files.State, Snapshot.Empty);
+    }
+
     // What the nodes of a case are; everything but EDS and clusters of the first case is in the others too, so it is written once.
     [Theory]
     [InlineData("gateway", "gateway", "lds,rds")]
+    [InlineData("local-gateway", "local", "lds,rds")]
     [InlineData("all-v1", "sidecar", "cds,eds,lds,rds")]
     [InlineData("all-v1", "intercepted", "lds,rds")]
     [InlineData("all-v1", "grpc", "cds,eds,lds,rds")]
@@ -86,6 +100,7 @@ public sealed class TranslationTests
     [Theory]
     [InlineData("sidecar")]
     [InlineData("gateway")]
+    [InlineData("local")]
     [InlineData("intercepted")]
     [InlineData("grpc")]
     public void The_same_snapshot_gives_the_same_bytes(string node)
@@ -100,6 +115,7 @@ public sealed class TranslationTests
 
     [Theory]
     [InlineData("gateway", "gateway")]
+    [InlineData("local-gateway", "local")]
     [InlineData("canary", "sidecar")]
     [InlineData("everything", "sidecar")]
     [InlineData("service-entries", "sidecar")]

@@ -18,44 +18,67 @@ internal static class GatewayProxies
 
     public static IEnumerable<Resource> Listeners(MeshLayout layout, NodeInfo node)
     {
-        foreach (IGrouping<int, Opened> port in Servers(layout, node).GroupBy(s => s.Target).OrderBy(g => g.Key))
+        foreach ((int port, IEnumerable<Opened> servers) in Ports(layout, node))
         {
-            int bind = node.PortMap.GetValueOrDefault(port.Key, port.Key);
-            IEnumerable<string> own = node.NoInterception ? node.Addresses : ["0.0.0.0"];
-            IEnumerable<string> addresses = port.SelectMany(s => s.Server.Bind.Length > 0 ? [s.Server.Bind] : own).Distinct().Order(StringComparer.Ordinal);
-            foreach (string address in addresses)
+            int bind = node.PortMap.GetValueOrDefault(port, port);
+            foreach (string address in Addresses(port, servers, node))
             {
-                var manager = Managers.ByName($"outbound_{address}_{bind}", RouteName(port.Key));
+                var manager = Managers.ByName($"outbound_{address}_{bind}", RouteName(port, address, node));
                 manager.UseRemoteAddress = true;
-                yield return Managers.Listener($"{address}_{bind}", address, bind, TrafficDirection.Outbound, manager);
+                yield return Managers.Listener($"{address}_{bind}", address, bind, TrafficDirection.Outbound, Managers.Logged(manager, node));
             }
         }
     }
 
+    // A local mesh's gateway is there before anybody wrote a Gateway.
+    private static IEnumerable<(int Port, IEnumerable<Opened> Servers)> Ports(MeshLayout layout, NodeInfo node)
+    {
+        ILookup<int, Opened> opened = Servers(layout, node).ToLookup(s => s.Target);
+        IEnumerable<int> ports = opened.Select(g => g.Key);
+        if (LocalGateway.Is(node)) ports = ports.Union([LocalGateway.Port]);
+        return ports.Order().Select(p => (p, opened[p]));
+    }
+
+    private static IEnumerable<string> Addresses(int port, IEnumerable<Opened> servers, NodeInfo node)
+    {
+        IEnumerable<string> own = node.NoInterception ? node.Addresses : ["0.0.0.0"];
+        IEnumerable<string> addresses = servers.SelectMany(s => s.Server.Bind.Length > 0 ? [s.Server.Bind] : own);
+        if (LocalGateway.Is(node) && port == LocalGateway.Port) addresses = addresses.Concat(own);
+        return addresses.Distinct().Order(StringComparer.Ordinal);
+    }
+
+    private static string RouteName(int port, string address, NodeInfo node) =>
+        LocalGateway.Answers(node, port, address) ? LocalGateway.RouteName : RouteName(port);
+
     public static IEnumerable<Resource> RouteConfigurations(MeshLayout layout, NodeInfo node)
     {
-        foreach (IGrouping<int, Opened> port in Servers(layout, node).GroupBy(s => s.Target).OrderBy(g => g.Key))
+        foreach ((int port, IEnumerable<Opened> servers) in Ports(layout, node))
         {
-            // The port in a Host header is whichever the client came through; it says nothing about the host.
-            RouteConfiguration routes = Routes.Configuration(RouteName(port.Key));
-            routes.IgnorePortInHostMatching = true;
-            var hosts = new SortedDictionary<string, VirtualHost>(StringComparer.Ordinal);
-            foreach (Opened opened in port) AddRules(opened, layout, node, hosts);
-            foreach (VirtualHost host in hosts.Values)
+            foreach (string name in Addresses(port, servers, node).Select(a => RouteName(port, a, node)).Distinct()
+                .Order(StringComparer.Ordinal))
             {
-                // Several VirtualServices may share a host: what takes everything comes last, or the others would be dead.
-                List<Route> ordered = [.. host.Routes.Where(r => !TakesAll(r)), .. host.Routes.Where(TakesAll)];
-                host.Routes.Clear();
-                host.Routes.AddRange(ordered);
-                routes.VirtualHosts.Add(host);
+                // The port in a Host header is whichever the client came through; it says nothing about the host.
+                RouteConfiguration routes = Routes.Configuration(name);
+                routes.IgnorePortInHostMatching = true;
+                var hosts = new SortedDictionary<string, VirtualHost>(StringComparer.Ordinal);
+                foreach (Opened opened in servers) AddRules(opened, layout, node, hosts);
+                foreach (VirtualHost host in hosts.Values)
+                {
+                    // Several VirtualServices may share a host: what takes everything comes last, or the others would be dead.
+                    List<Route> ordered = [.. host.Routes.Where(r => !TakesAll(r)), .. host.Routes.Where(TakesAll)];
+                    host.Routes.Clear();
+                    host.Routes.AddRange(ordered);
+                }
+                if (name == LocalGateway.RouteName) LocalGateway.Complete(hosts, layout, node);
+                routes.VirtualHosts.AddRange(hosts.Values);
+                if (hosts.Count == 0)
+                {
+                    var hole = new VirtualHost { Name = $"blackhole:{port}" };
+                    hole.Domains.Add("*");
+                    routes.VirtualHosts.Add(hole);
+                }
+                yield return new Resource(routes.Name, routes);
             }
-            if (hosts.Count == 0)
-            {
-                var hole = new VirtualHost { Name = $"blackhole:{port.Key}" };
-                hole.Domains.Add("*");
-                routes.VirtualHosts.Add(hole);
-            }
-            yield return new Resource(routes.Name, routes);
         }
     }
 

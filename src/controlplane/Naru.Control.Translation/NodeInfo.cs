@@ -52,6 +52,10 @@ public sealed record NodeInfo
     public ImmutableSortedDictionary<int, int> PortMap { get; init; } = ImmutableSortedDictionary<int, int>.Empty;
     /// <summary>NARU_VIP_OCTET: third octet of service addresses as this pod sees them.</summary>
     public int? VipOctet { get; init; }
+    /// <summary>NARU_FRONT_PAGE: absolute path of the Unix socket on which a local mesh's runner answers what no rule takes.</summary>
+    public string FrontPage { get; init; } = "";
+    /// <summary>NARU_ACCESS_LOG: absolute path of the file into which the proxy writes a line for each request.</summary>
+    public string AccessLog { get; init; } = "";
     /// <summary><c>locality.region/zone/sub_zone</c>, as far as given.</summary>
     public string Locality { get; init; } = "";
 
@@ -133,6 +137,8 @@ public sealed record NodeInfo
             AppAddresses = Texts(metadata, "NARU_APP_ADDRESSES"),
             PortMap = Ports(metadata, "NARU_PORT_MAP"),
             VipOctet = Number(metadata, "NARU_VIP_OCTET"),
+            FrontPage = AbsolutePath(metadata, "NARU_FRONT_PAGE"),
+            AccessLog = AbsolutePath(metadata, "NARU_ACCESS_LOG"),
         };
     }
 
@@ -141,10 +147,12 @@ public sealed record NodeInfo
         Type, IsGrpc, NoInterception, Unprivileged, Namespace, HttpProxyPort, VipOctet, string.Join(',', Addresses),
         string.Join(',', Labels.Select(l => l.Key + "=" + l.Value)),
         string.Join(',', AppPorts.Select(p => $"{p.Key}={p.Value}")), string.Join(',', AppAddresses.Select(p => $"{p.Key}={p.Value}")),
-        string.Join(',', PortMap.Select(p => $"{p.Key}={p.Value}")), Type == NodeType.Sidecar ? Name : "");
+        string.Join(',', PortMap.Select(p => $"{p.Key}={p.Value}")), FrontPage, AccessLog, Type == NodeType.Sidecar ? Name : "");
 
     private static string Text(Struct? metadata, string key) =>
         metadata is not null && metadata.Fields.TryGetValue(key, out Value? value) ? Text(value) : "";
+
+    private static string AbsolutePath(Struct? metadata, string key) => Text(metadata, key) is ['/', ..] path ? path : "";
 
     private static string Text(Value value) => value.KindCase switch
     {

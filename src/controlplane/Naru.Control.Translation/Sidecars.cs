@@ -110,7 +110,7 @@ internal static class Sidecars
             foreach (int port in ports.Keys)
             {
                 foreach (string address in node.Addresses)
-                    yield return Managers.Listener($"{address}_{port}", address, port, TrafficDirection.Inbound, InboundManager(address, port));
+                    yield return Managers.Listener($"{address}_{port}", address, port, TrafficDirection.Inbound, Managers.Logged(InboundManager(address, port), node));
             }
             yield break;
         }

@@ -63,6 +63,8 @@ public static class Translator
             if (!node.IsGrpc && !node.NoInterception) all = all.Append(Clusters.OriginalDestination());
             return new ResourceGroup(all);
         });
+        if (LocalGateway.Is(node))
+            return made.Groups.GetOrAdd($"cds|{node.Fingerprint}", () => new ResourceGroup([LocalGateway.FrontPage(node)], shared));
         return node.IsGrpc || node.Type == NodeType.Router ? shared
             : made.Groups.GetOrAdd($"cds|{Own(snapshot, node)}", () => new ResourceGroup(Sidecars.InboundClusters(snapshot, node), shared));
     }

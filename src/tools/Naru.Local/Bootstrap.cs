@@ -21,6 +21,10 @@ public sealed record ProxyIdentity
     public IReadOnlyList<KeyValuePair<int, string>> AppAddresses { get; init; } = [];
     /// <summary>Gateway port to the port really bound.</summary>
     public IReadOnlyList<KeyValuePair<int, int>> PortMap { get; init; } = [];
+    /// <summary>Gateways: Unix socket of the front page; empty for none.</summary>
+    public string FrontPage { get; init; } = "";
+    /// <summary>File for a line for each request that comes to it; empty for none.</summary>
+    public string AccessLog { get; init; } = "";
 
     /// <summary>Whether a proxy that was started as <paramref name="other"/> will do for this one and need not be started again.</summary>
     public bool IsAs(ProxyIdentity other) =>
@@ -68,6 +72,8 @@ public static class Bootstrap
         // Services on such ports are then reached through the host-routed proxy only.
         if (!mayBindLowPorts) metadata["UNPRIVILEGED_POD"] = "true";
         if (proxy.PortMap.Count > 0) metadata["NARU_PORT_MAP"] = Ports(proxy.PortMap);
+        if (proxy.FrontPage.Length > 0) metadata["NARU_FRONT_PAGE"] = proxy.FrontPage;
+        if (proxy.AccessLog.Length > 0) metadata["NARU_ACCESS_LOG"] = proxy.AccessLog;
         string app = pod.Labels.TryGetValue("app", out string? label) ? label : proxy.Workload;
         var ads = new JsonObject
         {

@@ -49,6 +49,19 @@ internal sealed class ControlPlaneRunner
         }
     }
 
+    /// <summary>What it has to say about its configuration; null where it does not answer.</summary>
+    public async Task<IReadOnlyList<Core.Diagnostic>?> DiagnosticsAsync(CancellationToken cancel)
+    {
+        try
+        {
+            return [.. (await _client.DiagnosticsAsync(cancel).ConfigureAwait(false)).Select(d => d.ToDiagnostic())];
+        }
+        catch (Exception e) when (e is UnreachableException or OperationCanceledException)
+        {
+            return null;
+        }
+    }
+
     public Task StopAsync() => _process.StopAsync(s_grace);
 
     public ControlPlaneStatus Status() => new()

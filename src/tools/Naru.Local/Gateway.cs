@@ -36,6 +36,7 @@ internal sealed class Gateway : IDisposable
         _state = state;
         _claim = port;
         Port = port.Port;
+        state.GatewayUrl = $"http://localhost:{Port}";
         _started = mesh.Time.GetUtcNow();
         int number = state.TakePod() ?? throw new InvalidOperationException("the gateway is the first pod");
         var labels = new Dictionary<string, string> { ["app"] = ServiceName, ["istio"] = "ingressgateway" };
@@ -48,6 +49,7 @@ internal sealed class Gateway : IDisposable
             Workload = ServiceName,
             InstanceAddresses = "127.0.0.1",
             PortMap = [KeyValuePair.Create(HttpPort, Port), KeyValuePair.Create(TlsPort, tls)],
+            FrontPage = mesh.Run.FrontSocket,
         }, concurrency: Math.Min(2, Environment.ProcessorCount));
         Proxy.Changed += Publish;
     }
@@ -125,8 +127,7 @@ internal sealed class Gateway : IDisposable
         while (!Proxy.IsReady) await Task.Delay(s_look, _mesh.Time, cancel).ConfigureAwait(false);
     }
 
-    /// <summary>Waits until it listens on its port, where a Gateway asks for one; a mesh without such a rule is complete all the
-    /// same.</summary>
+    /// <summary>Waits until its port is open.</summary>
     public async Task WhenServingAsync(CancellationToken cancel)
     {
         long start = _mesh.Time.GetTimestamp();

@@ -6,6 +6,7 @@ using System.Threading.Channels;
 using Naru.Core;
 using Naru.Inspect;
 using Naru.Local.Api;
+using Naru.Local.Front;
 using Naru.Local.Manifests;
 using Naru.Local.Pods;
 using Naru.Local.Processes;
@@ -62,11 +63,13 @@ public sealed class Mesh : IAsyncDisposable
     private readonly Deployments _deployments;
     private readonly ManifestWatcher _manifests;
     private readonly Traffic? _traffic;
+    private readonly LogKeeper _logs;
     private readonly CancellationTokenSource _stop = new();
     private readonly TaskCompletionSource _stopAsked = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly List<Diagnostic> _complaints = [];
     private readonly DateTimeOffset _started;
     private RunnerApi? _api;
+    private FrontDoor? _front;
     private Task _following = Task.CompletedTask;
     private int _ended;
 
@@ -101,6 +104,8 @@ public sealed class Mesh : IAsyncDisposable
         _deployments = new Deployments(_context, _state, _proxies);
         Members = new Members(_context, _state, _proxies);
         _manifests = new ManifestWatcher(options.Paths, options.Time);
+        _logs = new LogKeeper(run.Logs, () => Pods().Select(p => p.Name), options.Time);
+        _logs.Start();
         if (options.TrafficRate > 0) _traffic = new Traffic(new Uri($"{GatewayUrl}{options.TrafficPath}"), options.TrafficRate, options.Time);
     }
 
@@ -108,7 +113,7 @@ public sealed class Mesh : IAsyncDisposable
     public RunFolder Run { get; }
 
     /// <summary>Base address of the gateway.</summary>
-    public string GatewayUrl => $"http://localhost:{_gateway.Port}";
+    public string GatewayUrl => _state.GatewayUrl;
 
     /// <summary>Why the gateway is not on the port that was wanted, or null where it is.</summary>
     public string? GatewayMoved { get; }
@@ -177,7 +182,7 @@ public sealed class Mesh : IAsyncDisposable
                 Processes = processes,
                 ControlPlane = _control.Status(),
                 Services = _state.ServiceStatuses(),
-                Pods = [_gateway.Status(), .. _deployments.Statuses(), .. Members.Statuses()],
+                Pods = [.. Pods()],
                 Diagnostics = [.. _complaints.Select(ReportedDiagnostic.From)],
                 Traffic = _traffic?.Status(),
             };
@@ -229,8 +234,10 @@ public sealed class Mesh : IAsyncDisposable
         await _deployments.StopAsync(s_stopBound).ConfigureAwait(false);
         await _control.StopAsync().ConfigureAwait(false);
         if (_api is not null) await _api.DisposeAsync().ConfigureAwait(false);
+        if (_front is not null) await _front.DisposeAsync().ConfigureAwait(false);
         // Processes that put themselves into a session of their own are still ours.
         Guard.Sweep(_context.Mark);
+        await _logs.StopAsync().ConfigureAwait(false);
         Run.Clean();
         _guard.Dispose();
         _slot.Dispose();
@@ -262,6 +269,7 @@ public sealed class Mesh : IAsyncDisposable
 
         _progress.Report("starting gateway and sidecars");
         _proxies.Add(_gateway.Proxy.Admin);
+        _front = await FrontDoor.StartAsync(FrontSource(), Run.FrontSocket).ConfigureAwait(false);
         _gateway.Proxy.Start();
         Task all = _deployments.FollowAsync(set.Deployments, cancel);
         _api = await RunnerApi.StartAsync(this, Run.Socket).ConfigureAwait(false);
@@ -293,6 +301,10 @@ public sealed class Mesh : IAsyncDisposable
         _following = FollowAsync(_stop.Token);
         _traffic?.Start();
     }
+
+    private FrontSource FrontSource() => new(_options.Name, _state, _gateway.Proxy.Admin, _gateway.Port, _control, Pods, Complaints);
+
+    private IEnumerable<PodStatus> Pods() => [_gateway.Status(), .. _deployments.Statuses(), .. Members.Statuses()];
 
     // A change of a manifest is taken like a cluster would take it; the control plane reads the same files for its own kinds.
     private async Task FollowAsync(CancellationToken cancel)

@@ -22,6 +22,9 @@ internal sealed record MeshContext
 
     public string LogOf(string name) => Path.Combine(Run.Logs, $"{name}.log");
 
+    /// <summary>Where the proxy of a pod writes its requests.</summary>
+    public string RequestLogOf(string name) => Path.Combine(Run.Logs, $"{name}.requests.log");
+
     public static (Dictionary<string, string> Inherited, Dictionary<string, string> Own) Environments(string mark)
     {
         Dictionary<string, string> inherited = Child.OwnEnvironment();

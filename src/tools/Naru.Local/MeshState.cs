@@ -2,6 +2,7 @@
 // state folder, which is how the control plane learns of it.
 using System.Collections.Immutable;
 using Naru.Inspect;
+using Naru.Local.Front;
 using Naru.Local.Manifests;
 
 namespace Naru.Local;
@@ -14,6 +15,14 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer)
     private readonly HashSet<string> _fromManifests = new(StringComparer.Ordinal);
 
     public AppPorts AppPorts { get; } = new();
+
+    /// <summary>Base address of the gateway, <c>http://localhost:8080</c>.</summary>
+    public string GatewayUrl { get; set; } = "";
+
+    /// <summary>Where browsers and curl reach a service through the gateway: <c>http://NAME.localhost:8080</c>, <c>NAME.NS.localhost</c> where
+    /// it is not in <c>default</c>. True of services with an HTTP port whose host no rule of the user's takes.</summary>
+    public string GatewayUrlOf(string ns, string name) =>
+        GatewayUrl.Replace("://", ns == "default" ? $"://{name}." : $"://{name}.{ns}.", StringComparison.Ordinal);
 
     /// <summary>Services that manifests name; others that were there from manifests go. Returns those that found no address.</summary>
     public IReadOnlyList<ServiceManifest> SetServices(IEnumerable<ServiceManifest> manifests)
@@ -60,10 +69,6 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer)
     {
         lock (_lock) return _pods.Values.Count(p => p.Name != pod && p.Ready && service.Selects(p.Namespace, p.Labels));
     }
-
-    /// <summary>Where a service answers for a browser or curl on this machine, outside of the mesh; null where the gateway has no host for
-    /// it. Arguments: namespace, name.</summary>
-    public Func<string, string, string?> GatewayUrlOf { get; set; } = (_, _) => null;
 
     public ServiceManifest? Service(string key)
     {
@@ -126,6 +131,21 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer)
                 Ports = [.. s.Ports.Select(p => p.Number)],
                 Ready = _pods.Values.Count(p => p.Ready && s.Selects(p.Namespace, p.Labels)),
             })];
+        }
+    }
+
+    /// <summary>Services with the versions of their pods, by name. Links are for who knows the gateway's routes.</summary>
+    public IReadOnlyList<FrontService> Overview()
+    {
+        lock (_lock)
+        {
+            return [.. _services.Values
+                .OrderBy(s => s.Namespace == "default" ? "" : s.Namespace, StringComparer.Ordinal).ThenBy(s => s.Name, StringComparer.Ordinal)
+                .Select(s => new FrontService(s.Name, s.Namespace, null, [.. s.Ports.Select(p => p.Number)], [.. _pods.Values
+                    .Where(p => s.Selects(p.Namespace, p.Labels) && p.Terminating is null)
+                    .GroupBy(p => FrontRequest.Clean(p.Labels.GetValueOrDefault("version", "")))
+                    .OrderBy(g => g.Key, StringComparer.Ordinal)
+                    .Select(g => new FrontVersion(g.Key, g.Count(p => p.Ready), g.Count()))]))];
         }
     }
 

@@ -31,6 +31,9 @@ public sealed class RunFolder
     /// <summary>Where the runner listens.</summary>
     public string Socket => At("naru.sock");
 
+    /// <summary>Where the runner answers for the gateway what no rule takes.</summary>
+    public string FrontSocket => At("page.sock");
+
     /// <summary>Secret for the control plane's API.</summary>
     public string TokenFile => At("token");
 
@@ -91,7 +94,7 @@ public sealed class RunFolder
     /// <summary>Removes everything but the logs.</summary>
     public void Clean()
     {
-        foreach (string file in new[] { Description, Socket, TokenFile }) File.Delete(file);
+        foreach (string file in new[] { Description, Socket, FrontSocket, TokenFile }) File.Delete(file);
         foreach (string folder in new[] { State, Store, Pods })
         {
             if (Directory.Exists(folder)) Directory.Delete(folder, recursive: true);

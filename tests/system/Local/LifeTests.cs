@@ -8,7 +8,10 @@ namespace Naru.SystemTests.Local;
 
 public sealed class LifeTests
 {
-    private static string Manifest(TempFolder folder) => folder.Write("one.yaml", $"""
+    private static string Manifest(TempFolder folder) => folder.Write("one.yaml", Details);
+
+    /// <summary>A Service and a Deployment of one pod.</summary>
+    internal static string Details => $"""
         apiVersion: v1
         kind: Service
         metadata: {"{"} name: details {"}"}
@@ -28,7 +31,7 @@ public sealed class LifeTests
               containers:
               - name: details
                 ports: [{"{"} containerPort: 9080 {"}"}]
-        """);
+        """;
 
     [Theory]
     [InlineData("down")]
@@ -57,6 +60,19 @@ public sealed class LifeTests
         probe.Bind(new IPEndPoint(IPAddress.Loopback, mesh.Gateway.Port));
         Assert.Equal(3, (await mesh.NaruAsync("status")).ExitCode);
         Assert.False(File.Exists(Path.Combine(mesh.Folder, "lock")));
+    }
+
+    [Fact]
+    public async Task Following_logs_ends_with_the_mesh()
+    {
+        using var folder = new TempFolder();
+        await using LocalMesh mesh = await LocalMesh.UpAsync(Manifest(folder));
+        await using ChildProcess logs = mesh.StartNaru("logs", "-f");
+        await logs.LineAsync("listens on", LocalMesh.Bound);
+        mesh.Runner.Terminate();
+        ProcessResult end = await logs.ExitAsync(LocalMesh.Bound);
+        Assert.True(end.ExitCode == 0, end.All);
+        Assert.Contains("the mesh has ended", end.Error);
     }
 
     [Fact]

@@ -134,12 +134,14 @@ internal static class UpVerb
         Console.WriteLine($"{Screen.Bold($"naru {Version()}", colour)}  {ready}   {size}");
         Console.WriteLine($"  Gateway    {Screen.Bold(mesh.GatewayUrl, colour)}{(mesh.GatewayMoved is { } moved ? $"   ({moved})" : "")}");
         Console.WriteLine($"  Services   {names}   {services.Count} services, {workloads.Count} pods, a sidecar each");
-        Console.WriteLine($"  Control    http://{status.ControlPlane.Http}   logs in {Path.Combine(status.Folder, "logs")}");
+        // No link, since a browser has no token.
+        Console.WriteLine($"  Control    {status.ControlPlane.Http}   token in {mesh.Run.TokenFile}");
         if (options.TrafficRate > 0) Console.WriteLine($"  Traffic    {options.TrafficRate} requests/s to {options.TrafficPath}, so that there is something to see");
         foreach (PodStatus pod in waiting.Take(1)) Console.WriteLine($"  {Screen.Yellow("Not ready", colour)}  {pod.Name}: {pod.Reason}{(waiting.Count > 1 ? $", and {waiting.Count - 1} more" : "")}   naru logs {pod.Workload}");
         Console.WriteLine("Try:");
         Console.WriteLine($"  curl -s {mesh.GatewayUrl["http://".Length..]}{path}");
         Console.WriteLine($"  {next}");
+        Console.WriteLine("  naru logs -f");
         Console.WriteLine("  naru get vs,dr,svc,pods");
         Console.WriteLine(Screen.Dim("Ctrl-C or `naru down` drains and ends it", colour));
     }

@@ -80,7 +80,8 @@ internal sealed class ProxyRunner : IDisposable
 
     private SpawnRequest Request()
     {
-        RunFolder.WriteWhole(_bootstrap, Bootstrap.Write(_identity, AddressPlan.ControlPlane(_mesh.Slot).ToString(), PortHolder.MayBindLowPorts));
+        RunFolder.WriteWhole(_bootstrap, Bootstrap.Write(_identity with { AccessLog = _mesh.RequestLogOf(_name) },
+            AddressPlan.ControlPlane(_mesh.Slot).ToString(), PortHolder.MayBindLowPorts));
         return new SpawnRequest
         {
             File = _mesh.ProxyCommand[0],
