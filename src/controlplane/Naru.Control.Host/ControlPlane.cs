@@ -100,7 +100,7 @@ public static class ControlPlane
         {
             throw new ControlOptionsException($"--store {options.Store}: {e.Message}", e);
         }
-        return new ControlState(new FileSource(options.Config, new FileSourceOptions { Time = options.Time, LastGoodFolder = options.Store is null ? null : Path.Combine(options.Store, "last-good") }), store);
+        return new ControlState(new FileSource(options.Config, new FileSourceOptions { Time = options.Time, LastGoodFolder = options.Store is null ? null : Path.Combine(options.Store, "last-good") }), store, options.Time);
     }
 
     private static WebApplication Build(ControlOptions options, MeshWorlds worlds)
@@ -205,7 +205,7 @@ public static class ControlPlane
         }
         catch (Microsoft.AspNetCore.Http.BadHttpRequestException e) when (!context.Response.HasStarted)
         {
-            string text = e.StatusCode == StatusCodes.Status413PayloadTooLarge ? $"the body is longer than {LongestBody / 1024 / 1024} MB" : e.Message;
+            string text = e.StatusCode == StatusCodes.Status413PayloadTooLarge ? $"at most {LongestBody / 1024 / 1024} MB are taken in one request" : e.Message;
             await Answers.ErrorAsync(context, e.StatusCode, text).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)

@@ -19,16 +19,20 @@ public sealed class ControlState : IAsyncDisposable
     private readonly IConfigSource _files;
     private readonly StoreSource _store;
     private readonly Lock _building = new();
+    private readonly TimeProvider _time;
+    private volatile ImmutableDictionary<ObjectKey, DateTimeOffset> _since = ImmutableDictionary<ObjectKey, DateTimeOffset>.Empty;
     private volatile Snapshot _current;
 
     /// <summary>Takes both sources over and disposes them with itself.</summary>
-    public ControlState(IConfigSource files, StoreSource store)
+    public ControlState(IConfigSource files, StoreSource store, TimeProvider? time = null)
     {
+        _time = time ?? TimeProvider.System;
         _files = files;
         _store = store;
         _files.Changed += Rebuild;
         _store.Changed += Rebuild;
         _current = Registry.Build(Merging.Merge(_files.Current, _store.Current, _store.Tombstones), Snapshot.Empty);
+        Date(_current.Config);
     }
 
     /// <summary>The latest snapshot.</summary>
@@ -42,10 +46,11 @@ public sealed class ControlState : IAsyncDisposable
     /// <param name="file">Name for places; null where there is none.</param>
     /// <param name="dryRun">Only says what would happen.</param>
     /// <param name="createOnly">Refuses objects that exist.</param>
+    /// <param name="ns">For objects that name no namespace.</param>
     /// <exception cref="IOException">The store could not be written.</exception>
-    public ApplyOutcome Apply(string text, string? file = null, bool dryRun = false, bool createOnly = false)
+    public ApplyOutcome Apply(string text, string? file = null, bool dryRun = false, bool createOnly = false, string ns = "default")
     {
-        Manifest manifest = ManifestReader.Read(text, file);
+        Manifest manifest = ManifestReader.Read(text, file, ns);
         var diagnostics = new Diagnostics();
         diagnostics.AddRange(manifest.AllDiagnostics);
         var objects = ImmutableArray.CreateBuilder<(ObjectKey, ApplyAction)>();
@@ -74,12 +79,22 @@ public sealed class ControlState : IAsyncDisposable
     /// <summary>Deletes an object wherever it came from; what a file says stays hidden until it is applied again.</summary>
     /// <returns>Whether there was one.</returns>
     /// <exception cref="IOException">The store could not be written.</exception>
-    public bool Delete(ObjectKey key)
+    public bool Delete(ObjectKey key) => Delete([key], dryRun: false)[0];
+
+    /// <summary>Deletes objects in one step: one new snapshot, however many they are.</summary>
+    /// <returns>For each, whether there was one.</returns>
+    /// <exception cref="IOException">The store could not be written.</exception>
+    public IReadOnlyList<bool> Delete(IReadOnlyList<ObjectKey> keys, bool dryRun)
     {
-        if (!_current.Config.Objects.ContainsKey(key)) return false;
-        _store.Delete(key, tombstone: _files.Current.Objects.ContainsKey(key));
-        return true;
+        ConfigState before = _current.Config;
+        bool[] there = [.. keys.Select(before.Objects.ContainsKey)];
+        List<(ObjectKey, bool)> gone = [.. keys.Where((_, i) => there[i]).Distinct().Select(k => (k, _files.Current.Objects.ContainsKey(k)))];
+        if (!dryRun && gone.Count > 0) _store.Delete(gone);
+        return there;
     }
+
+    /// <summary>Since when an object is known here; objects that were there before this process count from its start.</summary>
+    public DateTimeOffset? Since(ObjectKey key) => _since.TryGetValue(key, out DateTimeOffset since) ? since : null;
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -103,7 +118,17 @@ public sealed class ControlState : IAsyncDisposable
         {
             ConfigState merged = Merging.Merge(_files.Current, _store.Current, _store.Tombstones);
             _current = Registry.Build(merged, _current);
+            Date(merged);
             Changed?.Invoke(_current);
         }
+    }
+
+    private void Date(ConfigState state)
+    {
+        DateTimeOffset now = _time.GetUtcNow();
+        ImmutableDictionary<ObjectKey, DateTimeOffset>.Builder since = _since.ToBuilder();
+        if (since.Count > 0) since.RemoveRange([.. since.Keys.Where(k => !state.Objects.ContainsKey(k))]);
+        foreach (ObjectKey key in state.Objects.Keys) since.TryAdd(key, now);
+        _since = since.ToImmutable();
     }
 }

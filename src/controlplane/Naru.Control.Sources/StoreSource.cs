@@ -70,20 +70,32 @@ public sealed class StoreSource : IConfigSource
         Changed?.Invoke();
     }
 
-    /// <summary>Forgets an object; with <paramref name="tombstone"/> also hides the one that other sources have.</summary>
-    /// <exception cref="IOException">The disk refused.</exception>
-    public void Delete(ObjectKey key, bool tombstone)
+    /// <summary>Forgets objects in one step; with a tombstone one also hides the one that other sources have.</summary>
+    /// <exception cref="IOException">The disk refused; objects forgotten before stay forgotten.</exception>
+    public void Delete(IReadOnlyList<(ObjectKey Key, bool Tombstone)> objects)
     {
         lock (_writing)
         {
-            if (_folder is not null)
+            ImmutableSortedDictionary<ObjectKey, ConfigObject>.Builder left = _current.Objects.ToBuilder();
+            ImmutableHashSet<ObjectKey>.Builder tombstones = _tombstones.ToBuilder();
+            try
             {
-                if (tombstone) Write(PathOf(_folder, key, ".deleted"), $"{{\"kind\":{Quote(key.Kind)},\"namespace\":{Quote(key.Namespace)},\"name\":{Quote(key.Name)}}}\n");
-                File.Delete(PathOf(_folder, key, ".json"));
+                foreach ((ObjectKey key, bool tombstone) in objects)
+                {
+                    if (_folder is not null)
+                    {
+                        if (tombstone) Write(PathOf(_folder, key, ".deleted"), $"{{\"kind\":{Quote(key.Kind)},\"namespace\":{Quote(key.Namespace)},\"name\":{Quote(key.Name)}}}\n");
+                        File.Delete(PathOf(_folder, key, ".json"));
+                    }
+                    if (tombstone) tombstones.Add(key);
+                    left.Remove(key);
+                }
             }
-            if (tombstone) _tombstones = _tombstones.Add(key);
-            ImmutableSortedDictionary<ObjectKey, ConfigObject> left = _current.Objects.Remove(key);
-            _current = _current with { Objects = left, Diagnostics = Remarks(left.Values) };
+            finally
+            {
+                _tombstones = tombstones.ToImmutable();
+                _current = _current with { Objects = left.ToImmutable(), Diagnostics = Remarks(left.Values) };
+            }
         }
         Changed?.Invoke();
     }

@@ -1,4 +1,4 @@
-// Finds the name a person probably meant. Used wherever an unknown name is refused.
+// Finds the name a person probably meant. Used wherever an unknown name is refused. Two letters that changed places are one mistake.
 namespace Naru.Core;
 
 /// <summary>Nearest-name suggestions by edit distance.</summary>
@@ -29,17 +29,21 @@ public static class Nearest
         if (Math.Abs(a.Length - b.Length) >= limit) return limit;
         var previous = new int[b.Length + 1];
         var current = new int[b.Length + 1];
+        var earlier = new int[b.Length + 1];
         for (int j = 0; j <= b.Length; j++) previous[j] = j;
         for (int i = 1; i <= a.Length; i++)
         {
             current[0] = i;
             for (int j = 1; j <= b.Length; j++)
             {
-                int cost = char.ToLowerInvariant(a[i - 1]) == char.ToLowerInvariant(b[j - 1]) ? 0 : 1;
+                int cost = Same(a[i - 1], b[j - 1]) ? 0 : 1;
                 current[j] = Math.Min(Math.Min(current[j - 1] + 1, previous[j] + 1), previous[j - 1] + cost);
+                if (i > 1 && j > 1 && Same(a[i - 1], b[j - 2]) && Same(a[i - 2], b[j - 1])) current[j] = Math.Min(current[j], earlier[j - 2] + 1);
             }
-            (previous, current) = (current, previous);
+            (earlier, previous, current) = (previous, current, earlier);
         }
         return previous[b.Length];
     }
+
+    private static bool Same(char x, char y) => char.ToLowerInvariant(x) == char.ToLowerInvariant(y);
 }

@@ -7,36 +7,31 @@ using Naru.Cli.Commands;
 using Naru.Inspect;
 using Naru.Local;
 
+// Read before anything is started, which should not inherit it.
+_ = Screen.Program;
+Screen.KeepQuiet();
 // The data plane's own options are its own business: nothing of them is read here.
 if (args is ["proxy", .. var rest]) return ProxyVerb.Become(rest);
 // `naru help`, `naru help get`: as kubectl and docker take it.
 if (args is ["help", .. var topic]) args = [.. topic, "--help"];
 
 var root = new RootCommand("naru, a service mesh: control plane, command line and local runner");
-root.Add(UpVerb.Up());
-root.Add(UpVerb.Demo());
-root.Add(DownVerb.Make());
-root.Add(RunVerb.Make());
-root.Add(StatusVerb.Make());
-root.Add(LogsVerb.Make());
-root.Add(ApplyVerb.Apply());
-root.Add(ApplyVerb.Create());
-root.Add(GetVerb.Make());
-root.Add(DeleteVerb.Make());
-root.Add(RolloutVerb.Rollout());
-root.Add(RolloutVerb.Scale());
-root.Add(ProxyStatusVerb.Make());
-root.Add(ProxyVerb.Make());
-root.Add(ControlVerb.Make());
-root.Add(VersionVerb.Make());
-root.Add(CompletionVerb.Make());
+Command[] verbs =
+[
+    UpVerb.Up(), UpVerb.Demo(), DownVerb.Make(), RunVerb.Make(), StatusVerb.Make(), LogsVerb.Make(), GetVerb.Make(), DescribeVerb.Make(), ApplyVerb.Apply(), ApplyVerb.Create(),
+    DeleteVerb.Make(), DiffVerb.Make(), EditVerb.Make(), ValidateVerb.Make(), ExplainVerb.Make(), ApiResourcesVerb.Make(), RolloutVerb.Rollout(), RolloutVerb.Scale(), TopVerb.Make(),
+    GetVerb.Events(), PortForwardVerb.Make(), ProxyStatusVerb.Make(), ProxyVerb.Make(), ControlVerb.Make(), VersionVerb.Make(), CompletionVerb.Make(),
+];
+foreach (Command verb in verbs) root.Add(verb);
 
-ParseResult parsed = root.Parse(args, new ParserConfiguration { EnablePosixBundling = false });
-if (parsed.Errors.Count > 0)
+// [suggest:N] LINE: what could come next, for completion scripts.
+if (args is [['[', 's', 'u', ..] ask, .. var line]) return Completions.Answer(root, ask, string.Join(' ', line));
+
+ParseResult parsed = root.Parse(Arguments.Expand(root, args), new ParserConfiguration { EnablePosixBundling = false });
+if (parsed.Action is not System.CommandLine.Help.HelpAction && Arguments.Faults(parsed) is { Count: > 0 } faults)
 {
-    foreach (ParseError error in parsed.Errors) Console.Error.WriteLine($"naru: {error.Message}");
-    string verb = parsed.CommandResult.Command is RootCommand ? "" : $"{parsed.CommandResult.Command.Name} ";
-    Console.Error.WriteLine($"`naru {verb}--help` says what there is");
+    foreach (string fault in faults) Screen.Say(fault);
+    Console.Error.WriteLine(Screen.Hint($"`{Arguments.Path(parsed.CommandResult)} --help` says what there is"));
     return Exit.Usage;
 }
 try
@@ -54,9 +49,14 @@ catch (RunnerException e)
     Screen.Complain(e.Diagnostic.ToDiagnostic());
     return Exit.Failed;
 }
+catch (RefusedException e)
+{
+    Screen.Complain(e.Diagnostic);
+    return Exit.Failed;
+}
 catch (UnreachableException e)
 {
-    Console.Error.WriteLine($"naru: {e.Message}");
+    Screen.Say(e.Message);
     return Exit.Unreachable;
 }
 catch (OperationCanceledException)
@@ -65,6 +65,13 @@ catch (OperationCanceledException)
 }
 catch (Exception e) when (e is IOException or UnauthorizedAccessException)
 {
-    Console.Error.WriteLine($"naru: {e.Message}");
+    // Whoever reads our output may have had enough of it (| head).
+    if (e.Message.Contains("Broken pipe", StringComparison.Ordinal)) return Exit.Ok;
+    Screen.Say(Faults.Sentence(e, withPath: true));
+    return Exit.Failed;
+}
+catch (Exception e)
+{
+    Screen.Say(Faults.Keep(e));
     return Exit.Failed;
 }

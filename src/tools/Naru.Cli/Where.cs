@@ -8,13 +8,14 @@ internal static class Where
 {
     public static Option<string> MeshOption() => new("--mesh")
     {
+        HelpName = "NAME",
         Description = "Name of the mesh on this machine ($NARU_MESH)",
         DefaultValueFactory = _ => Environment.GetEnvironmentVariable("NARU_MESH") is { Length: > 0 } name ? name : "default",
     };
 
-    public static Option<string?> ServerOption() => new("--server") { Description = "Address of a control plane's API (http://IP:PORT) in place of the mesh on this machine; the token comes from --token-file" };
+    public static Option<string?> ServerOption() => new("--server") { HelpName = "ADDRESS", Description = "A control plane's API (http://IP:PORT) in place of the mesh on this machine; needs --token-file" };
 
-    public static Option<string?> TokenOption() => new("--token-file") { Description = "File with the token for --server" };
+    public static Option<string?> TokenOption() => new("--token-file") { HelpName = "FILE", Description = "File with the token for --server" };
 
     public static MeshLocation Mesh(string name)
     {
@@ -26,7 +27,13 @@ internal static class Where
 
     public static ControlPlaneClient ControlPlane(string mesh, string? server, string? tokenFile)
     {
-        if (server is not null) return new ControlPlaneClient(server.Contains("://") ? server : $"http://{server}", tokenFile ?? "");
+        if (server is not null)
+        {
+            string address = server.Contains("://") ? server : $"http://{server}";
+            if (!Uri.TryCreate(address, UriKind.Absolute, out Uri? uri) || uri.Scheme != "http") throw new UnreachableException($"--server: \"{server}\" is no address; write http://IP:PORT");
+            if (tokenFile is not null && !File.Exists(tokenFile)) throw new UnreachableException($"--token-file: there is no file {tokenFile}");
+            return new ControlPlaneClient(address, tokenFile ?? "");
+        }
         MeshLocation location = Mesh(mesh);
         return new ControlPlaneClient(location.ControlPlane, location.TokenFile);
     }

@@ -17,8 +17,10 @@ public sealed record AppliedObject
     public string Namespace { get; init; } = "";
     /// <summary>Name.</summary>
     public string Name { get; init; } = "";
-    /// <summary>created, configured, unchanged or deleted.</summary>
+    /// <summary>created, configured, unchanged, deleted; absent for what should be deleted and is not there.</summary>
     public string Action { get; init; } = "";
+    /// <summary>With absent: what might have been meant.</summary>
+    public string? Suggestion { get; init; }
 }
 
 /// <summary>Answer to an apply.</summary>
@@ -35,6 +37,10 @@ public sealed record ApplyResult
 /// <summary>The control plane, as tools see it.</summary>
 public sealed class ControlPlaneClient : IDisposable
 {
+    private static readonly TimeSpan s_question = TimeSpan.FromSeconds(30);
+    // Thousands of objects, each flushed to the disk.
+    private static readonly TimeSpan s_change = TimeSpan.FromMinutes(5);
+
     private readonly HttpClient _http;
     private readonly string _address;
 
@@ -45,8 +51,11 @@ public sealed class ControlPlaneClient : IDisposable
     {
         _address = address;
         TokenFile = tokenFile;
-        _http = Door.Http(address.TrimEnd('/') + "/", TimeSpan.FromSeconds(30));
+        _http = Door.Http(address.TrimEnd('/') + "/", Timeout.InfiniteTimeSpan);
     }
+
+    /// <summary>Why nobody answered, in words for people.</summary>
+    public static string Cause(Exception e) => Door.Cause(e);
 
     /// <summary>File with the token.</summary>
     public string TokenFile { get; }
@@ -66,20 +75,49 @@ public sealed class ControlPlaneClient : IDisposable
     }
 
     /// <summary>Creates or changes objects, all or none.</summary>
+    /// <param name="yaml">YAML or JSON.</param>
+    /// <param name="file">Name for places.</param>
+    /// <param name="createOnly">Refuse what is there already.</param>
+    /// <param name="dryRun">Only judge.</param>
+    /// <param name="ns">For objects that name none.</param>
+    /// <param name="cancel">Gives up.</param>
     /// <exception cref="UnreachableException">Nobody answers.</exception>
-    public async Task<ApplyResult> ApplyAsync(string yaml, string file, bool createOnly, bool dryRun, CancellationToken cancel)
+    /// <exception cref="RefusedException">It is too long, or the token is wrong.</exception>
+    public async Task<ApplyResult> ApplyAsync(string yaml, string file, bool createOnly, bool dryRun, string ns, CancellationToken cancel)
     {
-        var query = new List<string> { $"file={Uri.EscapeDataString(file)}" };
+        var query = new List<string> { $"file={Uri.EscapeDataString(file)}", $"namespace={Uri.EscapeDataString(ns)}" };
         if (createOnly) query.Add("createOnly=true");
         if (dryRun) query.Add("dryRun=true");
         using var request = new HttpRequestMessage(HttpMethod.Post, $"api/v1/apply?{string.Join('&', query)}") { Content = new StringContent(yaml, Encoding.UTF8, "application/yaml") };
-        using HttpResponseMessage answer = await SendAsync(request, cancel).ConfigureAwait(false);
+        // What is too long is refused before it is sent, so that the answer can be read.
+        long length = request.Content.Headers.ContentLength ?? 0;
+        request.Headers.ExpectContinue = length > 1 << 20;
+        using HttpResponseMessage answer = await SendAsync(request, s_change, cancel).ConfigureAwait(false);
+        if (answer.StatusCode == HttpStatusCode.RequestEntityTooLarge)
+        {
+            throw new RefusedException(new Core.Diagnostic("NARU-L062", Core.Severity.Error,
+                $"{file} has {length / 1048576.0:0.0} MB, and {await SentenceAsync(answer, cancel).ConfigureAwait(false)}", new Core.Place(file), Remedy: "split it between two objects (at a line ---) into several files, and give each with -f, or their folder"));
+        }
         if (answer.StatusCode is HttpStatusCode.OK or HttpStatusCode.UnprocessableEntity or HttpStatusCode.Conflict)
         {
             ApplyResult? result = await ReadAsync<ApplyResult>(answer, cancel).ConfigureAwait(false);
             if (result is not null) return result with { Ok = answer.IsSuccessStatusCode };
         }
         throw await RefusedAsync(answer, cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Deletes objects, all in one step; what is not there is answered as absent.</summary>
+    /// <exception cref="UnreachableException">Nobody answers.</exception>
+    /// <exception cref="RefusedException">The token is wrong, or the store cannot be written.</exception>
+    public async Task<IReadOnlyList<AppliedObject>> DeleteAsync(IEnumerable<(string Kind, string Namespace, string Name)> objects, bool dryRun, CancellationToken cancel)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, $"api/v1/delete{(dryRun ? "?dryRun=true" : "")}")
+        {
+            Content = JsonContent.Create(objects.Select(o => new { kind = o.Kind, @namespace = o.Namespace, name = o.Name }).ToList(), options: MeshLocation.Json),
+        };
+        using HttpResponseMessage answer = await SendAsync(request, s_change, cancel).ConfigureAwait(false);
+        if (!answer.IsSuccessStatusCode) throw await RefusedAsync(answer, cancel).ConfigureAwait(false);
+        return (await ReadAsync<ApplyResult>(answer, cancel).ConfigureAwait(false))?.Objects ?? [];
     }
 
     /// <summary>Objects as Kubernetes manifests in JSON; null filters match all.</summary>
@@ -94,17 +132,6 @@ public sealed class ControlPlaneClient : IDisposable
         // A bare list, or a List with items.
         JsonElement items = json.ValueKind == JsonValueKind.Object && (json.TryGetProperty("items", out JsonElement inner) || json.TryGetProperty("objects", out inner)) ? inner : json;
         return items.ValueKind == JsonValueKind.Array ? [.. items.EnumerateArray()] : [];
-    }
-
-    /// <summary>Deletes an object; false where there is none.</summary>
-    /// <exception cref="UnreachableException">Nobody answers.</exception>
-    public async Task<bool> DeleteAsync(string kind, string ns, string name, CancellationToken cancel)
-    {
-        using var request = new HttpRequestMessage(HttpMethod.Delete, $"api/v1/objects/{Uri.EscapeDataString(kind)}/{Uri.EscapeDataString(ns)}/{Uri.EscapeDataString(name)}");
-        using HttpResponseMessage answer = await SendAsync(request, cancel).ConfigureAwait(false);
-        if (answer.StatusCode == HttpStatusCode.NotFound) return false;
-        if (!answer.IsSuccessStatusCode) throw await RefusedAsync(answer, cancel).ConfigureAwait(false);
-        return true;
     }
 
     /// <summary>What the control plane has to say about its configuration.</summary>
@@ -137,7 +164,7 @@ public sealed class ControlPlaneClient : IDisposable
     public async Task<JsonElement> GetAsync(string path, CancellationToken cancel)
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, path);
-        using HttpResponseMessage answer = await SendAsync(request, cancel).ConfigureAwait(false);
+        using HttpResponseMessage answer = await SendAsync(request, s_question, cancel).ConfigureAwait(false);
         if (!answer.IsSuccessStatusCode) throw await RefusedAsync(answer, cancel).ConfigureAwait(false);
         return await ReadAsync<JsonElement>(answer, cancel).ConfigureAwait(false);
     }
@@ -157,23 +184,41 @@ public sealed class ControlPlaneClient : IDisposable
         }
     }
 
-    private static async Task<UnreachableException> RefusedAsync(HttpResponseMessage answer, CancellationToken cancel)
+    private static async Task<Exception> RefusedAsync(HttpResponseMessage answer, CancellationToken cancel)
     {
-        string text = await answer.Content.ReadAsStringAsync(cancel).ConfigureAwait(false);
-        return new UnreachableException($"the control plane answered {(int)answer.StatusCode}{(text.Length > 0 ? $": {text.Trim()}" : "")}");
+        string text = await SentenceAsync(answer, cancel).ConfigureAwait(false);
+        return new RefusedException(new Core.Diagnostic("NARU-L063", Core.Severity.Error, $"the control plane refuses: {(text.Length > 0 ? text : $"status {(int)answer.StatusCode}")}",
+            Remedy: answer.StatusCode == HttpStatusCode.Unauthorized ? "give its token with --token-file FILE" : null));
     }
 
-    private async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancel)
+    // {"error": "…"}, or whatever else was answered.
+    private static async Task<string> SentenceAsync(HttpResponseMessage answer, CancellationToken cancel)
+    {
+        string text = (await answer.Content.ReadAsStringAsync(cancel).ConfigureAwait(false)).Trim();
+        try
+        {
+            using JsonDocument json = JsonDocument.Parse(text);
+            return json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty("error", out JsonElement error) ? error.ToString() : text;
+        }
+        catch (JsonException)
+        {
+            return text;
+        }
+    }
+
+    private async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, TimeSpan bound, CancellationToken cancel)
     {
         request.Headers.Authorization = Door.Token(TokenFile);
         request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        either.CancelAfter(bound);
         try
         {
-            return await _http.SendAsync(request, cancel).ConfigureAwait(false);
+            return await _http.SendAsync(request, either.Token).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is HttpRequestException or IOException || (e is TaskCanceledException && !cancel.IsCancellationRequested))
+        catch (Exception e) when (e is HttpRequestException or IOException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
         {
-            throw new UnreachableException($"the control plane at {_address} does not answer: {e.Message}", e);
+            throw new UnreachableException($"the control plane at {_address} does not answer: {Door.Cause(e)}", e);
         }
     }
 }

@@ -8,8 +8,38 @@ namespace Naru.Inspect;
 /// <summary>Nobody answered: the mesh is not there, or is going down. The message says what to do.</summary>
 public sealed class UnreachableException(string message, Exception? inner = null) : Exception(message, inner);
 
+/// <summary>Somebody answered, and said no.</summary>
+public sealed class RefusedException(Core.Diagnostic diagnostic) : Exception(diagnostic.Message)
+{
+    /// <summary>Code, cause, remedy.</summary>
+    public Core.Diagnostic Diagnostic { get; } = diagnostic;
+}
+
 internal static class Door
 {
+    /// <summary>Why nobody answered, in words for people.</summary>
+    public static string Cause(Exception e)
+    {
+        for (Exception? at = e; at is not null; at = at.InnerException)
+        {
+            if (at is SocketException socket)
+            {
+                return socket.SocketErrorCode switch
+                {
+                    SocketError.ConnectionRefused => "nobody listens there",
+                    SocketError.HostNotFound or SocketError.TryAgain or SocketError.NoData => "its name is not known",
+                    SocketError.TimedOut => "it does not take the connection",
+                    SocketError.ConnectionReset => "it ended the connection",
+                    SocketError.AddressNotAvailable => "there is no such socket any more",
+                    SocketError.AccessDenied => "this user may not speak to it",
+                    var other => $"{other}",
+                };
+            }
+            if (at is TimeoutException or OperationCanceledException) return "it does not answer in time";
+        }
+        return e is HttpRequestException { HttpRequestError: HttpRequestError.ResponseEnded } or IOException ? "it ended the connection" : "the connection failed";
+    }
+
     private static readonly SocketsHttpHandler s_handler = new()
     {
         UseProxy = false,
@@ -43,6 +73,7 @@ internal static class Door
 
     public static AuthenticationHeaderValue? Token(string file)
     {
+        if (file.Length == 0) return null;
         try
         {
             string token = File.ReadAllText(file).Trim();

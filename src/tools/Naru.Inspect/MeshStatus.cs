@@ -26,6 +26,8 @@ public sealed record MeshStatus
     public IReadOnlyList<ServiceStatus> Services { get; init; } = [];
     /// <summary>Pods, the gateway's included.</summary>
     public IReadOnlyList<PodStatus> Pods { get; init; } = [];
+    /// <summary>Deployments that run here.</summary>
+    public IReadOnlyList<DeploymentStatus> Deployments { get; init; } = [];
     /// <summary>What keeps something from running.</summary>
     public IReadOnlyList<ReportedDiagnostic> Diagnostics { get; init; } = [];
     /// <summary>Generated traffic; null where there is none.</summary>
@@ -91,6 +93,65 @@ public sealed record PodStatus
     public DateTimeOffset Started { get; init; }
     /// <summary>Last reason for not being ready, or empty.</summary>
     public string Reason { get; init; } = "";
+}
+
+/// <summary>A Deployment.</summary>
+public sealed record DeploymentStatus
+{
+    /// <summary>Namespace.</summary>
+    public string Namespace { get; init; } = "";
+    /// <summary>Name.</summary>
+    public string Name { get; init; } = "";
+    /// <summary>Pods wanted, as written or as scaled.</summary>
+    public int Wanted { get; init; }
+    /// <summary>Pods there.</summary>
+    public int Pods { get; init; }
+    /// <summary>Of those, pods of the newest template.</summary>
+    public int Updated { get; init; }
+    /// <summary>Of those, ready.</summary>
+    public int UpdatedReady { get; init; }
+    /// <summary>Pods that get requests.</summary>
+    public int Ready { get; init; }
+    /// <summary>Its templates, oldest first; the last one runs.</summary>
+    public IReadOnlyList<RevisionStatus> Revisions { get; init; } = [];
+}
+
+/// <summary>A template that a Deployment had.</summary>
+public sealed record RevisionStatus
+{
+    /// <summary>Counts from 1.</summary>
+    public int Number { get; init; }
+    /// <summary>When it came.</summary>
+    public DateTimeOffset Since { get; init; }
+    /// <summary>Why: the manifest, or an undo.</summary>
+    public string Cause { get; init; } = "";
+    /// <summary>What its pods run.</summary>
+    public string Command { get; init; } = "";
+}
+
+/// <summary>Something that happened in a mesh; repetitions are counted.</summary>
+public sealed record MeshEvent
+{
+    /// <summary>Counts from 1.</summary>
+    public long Number { get; init; }
+    /// <summary>Normal or Warning.</summary>
+    public string Type { get; init; } = "Normal";
+    /// <summary>One word, Kubernetes' where it has one.</summary>
+    public string Reason { get; init; } = "";
+    /// <summary>Kind of the object it happened to.</summary>
+    public string Kind { get; init; } = "";
+    /// <summary>Its namespace.</summary>
+    public string Namespace { get; init; } = "";
+    /// <summary>Its name.</summary>
+    public string Name { get; init; } = "";
+    /// <summary>One sentence.</summary>
+    public string Message { get; init; } = "";
+    /// <summary>How often.</summary>
+    public int Count { get; init; } = 1;
+    /// <summary>The first time.</summary>
+    public DateTimeOffset First { get; init; }
+    /// <summary>The last time.</summary>
+    public DateTimeOffset Last { get; init; }
 }
 
 /// <summary>Generated traffic.</summary>

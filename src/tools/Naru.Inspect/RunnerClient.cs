@@ -72,7 +72,21 @@ public sealed class RunnerClient(string socket) : IDisposable
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {
-            throw new UnreachableException($"the runner does not answer: {e.Message}", e);
+            throw new UnreachableException($"the runner does not answer: {Door.Cause(e)}", e);
+        }
+    }
+
+    /// <summary>What happened lately, oldest first.</summary>
+    /// <exception cref="UnreachableException">Nobody answers.</exception>
+    public async Task<IReadOnlyList<MeshEvent>> EventsAsync(CancellationToken cancel)
+    {
+        try
+        {
+            return await _http.GetFromJsonAsync<List<MeshEvent>>("v1/events", MeshLocation.Json, cancel).ConfigureAwait(false) ?? [];
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException)
+        {
+            throw new UnreachableException($"the runner does not answer: {Door.Cause(e)}", e);
         }
     }
 
@@ -90,6 +104,14 @@ public sealed class RunnerClient(string socket) : IDisposable
 
     /// <summary>Replaces the pods of a Deployment.</summary>
     public IAsyncEnumerable<RunnerEvent> RestartAsync(string ns, string name, CancellationToken cancel) => StreamAsync($"v1/rollout/restart?namespace={Uri.EscapeDataString(ns)}&name={Uri.EscapeDataString(name)}", new { }, cancel);
+
+    /// <summary>Gives the pods of a Deployment an earlier template again.</summary>
+    /// <param name="ns">Namespace.</param>
+    /// <param name="name">Name.</param>
+    /// <param name="revision">Number from its history; 0 for the one before.</param>
+    /// <param name="cancel">Hangs up.</param>
+    public IAsyncEnumerable<RunnerEvent> UndoAsync(string ns, string name, int revision, CancellationToken cancel) =>
+        StreamAsync($"v1/rollout/undo?namespace={Uri.EscapeDataString(ns)}&name={Uri.EscapeDataString(name)}&revision={revision}", new { }, cancel);
 
     /// <summary>Changes the number of pods.</summary>
     public IAsyncEnumerable<RunnerEvent> ScaleAsync(string ns, string name, int replicas, CancellationToken cancel) => StreamAsync($"v1/scale?namespace={Uri.EscapeDataString(ns)}&name={Uri.EscapeDataString(name)}&replicas={replicas}", new { }, cancel);
@@ -109,7 +131,7 @@ public sealed class RunnerClient(string socket) : IDisposable
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {
-            throw new UnreachableException($"the runner does not answer: {e.Message}", e);
+            throw new UnreachableException($"the runner does not answer: {Door.Cause(e)}", e);
         }
     }
 
@@ -123,7 +145,7 @@ public sealed class RunnerClient(string socket) : IDisposable
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {
-            throw new UnreachableException($"the runner does not answer: {e.Message}", e);
+            throw new UnreachableException($"the runner does not answer: {Door.Cause(e)}", e);
         }
         using (answer)
         {

@@ -13,16 +13,52 @@ internal sealed class Deployments(MeshContext mesh, MeshState state, Proxies pro
 {
     private static readonly TimeSpan s_progressBound = TimeSpan.FromSeconds(120);
 
+    private const int MostRevisions = 10;
+
+    private sealed record Revision(int Number, DateTimeOffset Since, string Cause, PodTemplate Template);
+
     private sealed class Running(DeploymentManifest manifest)
     {
         public readonly SemaphoreSlim Gate = new(1, 1);
         public readonly List<Pod> Pods = [];
+        public readonly List<Revision> Revisions = [];
+        /// <summary>As the file says.</summary>
+        public DeploymentManifest Written = manifest;
+        /// <summary>As it is to run: what is written, unless that was undone.</summary>
         public DeploymentManifest Manifest = manifest;
         public int? Scaled;
         public int Wanted => Scaled ?? Manifest.Replicas;
         public Pod[] All()
         {
             lock (Pods) return [.. Pods];
+        }
+
+        public Revision[] History()
+        {
+            lock (Revisions) return [.. Revisions];
+        }
+
+        /// <summary>Follows the file; an undo stays until the file has another template.</summary>
+        public bool Take(DeploymentManifest next, DateTimeOffset now)
+        {
+            if (Written.Replicas != next.Replicas) Scaled = null;
+            bool fresh = Revisions.Count == 0 || Written.Template.Fingerprint != next.Template.Fingerprint;
+            Written = next;
+            Manifest = fresh ? next : next with { Template = Manifest.Template };
+            if (fresh) Note(now, Path.GetFileName(next.Place.File) is { Length: > 0 } file ? $"{file}:{next.Place.Line}" : "its manifest", next.Template);
+            return fresh && Revisions.Count > 1;
+        }
+
+        /// <summary>As Kubernetes counts: an old template that comes again is the newest one.</summary>
+        public void Note(DateTimeOffset now, string cause, PodTemplate template)
+        {
+            lock (Revisions)
+            {
+                int number = Revisions.Count == 0 ? 1 : Revisions[^1].Number + 1;
+                Revisions.RemoveAll(r => r.Template.Fingerprint == template.Fingerprint);
+                Revisions.Add(new Revision(number, now, cause, template));
+                if (Revisions.Count > MostRevisions) Revisions.RemoveAt(0);
+            }
         }
     }
 
@@ -38,8 +74,7 @@ internal sealed class Deployments(MeshContext mesh, MeshState state, Proxies pro
         {
             seen.Add(manifest.Key);
             Running running = _all.GetOrAdd(manifest.Key, _ => new Running(manifest));
-            if (running.Manifest.Replicas != manifest.Replicas) running.Scaled = null;
-            running.Manifest = manifest;
+            if (running.Take(manifest, mesh.Time.GetUtcNow())) mesh.Events.Normal("Deployment", manifest.Namespace, manifest.Name, "NewTemplate", "its manifest changed: pods are replaced one by one");
             work.Add(ConvergeAsync(running, cancel));
         }
         if (mayRemove)
@@ -59,6 +94,7 @@ internal sealed class Deployments(MeshContext mesh, MeshState state, Proxies pro
         try
         {
             Pod[] old = running.All();
+            mesh.Events.Normal("Deployment", ns, name, "Restarting", $"{old.Length} pods are replaced one by one");
             for (int i = 0; i < old.Length; i++)
             {
                 progress.Report($"replacing {old[i].Identity.Name} ({i + 1} of {old.Length})");
@@ -75,9 +111,51 @@ internal sealed class Deployments(MeshContext mesh, MeshState state, Proxies pro
     {
         Running running = Find(ns, name);
         progress.Report($"{name}: {running.All().Length} to {replicas}");
+        mesh.Events.Normal("Deployment", ns, name, "ScalingReplicaSet", $"scaled from {running.All().Length} to {replicas}");
         running.Scaled = replicas;
         await ConvergeAsync(running, cancel).ConfigureAwait(false);
     }
+
+    /// <summary>Gives pods an earlier template again, until the manifest changes.</summary>
+    /// <param name="ns">Namespace.</param>
+    /// <param name="name">Name.</param>
+    /// <param name="number">From the history; 0 for the one before.</param>
+    /// <param name="progress">Hears each step.</param>
+    /// <param name="cancel">Whoever asked hung up.</param>
+    public async Task UndoAsync(string ns, string name, int number, IProgress<string> progress, CancellationToken cancel)
+    {
+        Running running = Find(ns, name);
+        Revision[] history = running.History();
+        Revision? wanted = number == 0 ? history.Length > 1 ? history[^2] : null : history.FirstOrDefault(r => r.Number == number);
+        if (wanted is null)
+        {
+            throw new MeshException(new Diagnostic("NARU-L022", Severity.Error, number == 0 ? "there is no earlier template: its manifest has not changed since the mesh began" : $"there is no revision {number}",
+                running.Manifest.Place, $"Deployment {running.Manifest.Key}", number == 0 ? "change the manifest; it is followed" : $"there are {string.Join(", ", history.Select(r => r.Number))}: naru rollout history deployment/{name}"));
+        }
+        if (wanted == history[^1]) return;
+        progress.Report($"{name}: back to revision {wanted.Number}");
+        mesh.Events.Normal("Deployment", ns, name, "RolledBack", $"back to revision {wanted.Number}");
+        running.Manifest = running.Manifest with { Template = wanted.Template };
+        running.Note(mesh.Time.GetUtcNow(), $"undo to {wanted.Number}", wanted.Template);
+        await ConvergeAsync(running, cancel).ConfigureAwait(false);
+    }
+
+    public IEnumerable<DeploymentStatus> Overview() => _all.OrderBy(r => r.Key, StringComparer.Ordinal).Select(r =>
+    {
+        Running running = r.Value;
+        List<(bool New, bool Ready)> pods = [.. running.All().Where(p => p.Status().Phase != "Terminating").Select(p => (p.Template.Fingerprint == running.Manifest.Template.Fingerprint, p.IsReady))];
+        return new DeploymentStatus
+        {
+            Namespace = running.Manifest.Namespace,
+            Name = running.Manifest.Name,
+            Wanted = running.Wanted,
+            Pods = pods.Count,
+            Updated = pods.Count(p => p.New),
+            UpdatedReady = pods.Count(p => p is { New: true, Ready: true }),
+            Ready = pods.Count(p => p.Ready),
+            Revisions = [.. running.History().Select(h => new RevisionStatus { Number = h.Number, Since = h.Since, Cause = h.Cause, Command = h.Template.Command })],
+        };
+    }).ToList();
 
     public IEnumerable<PodStatus> Statuses() => _all.OrderBy(r => r.Key, StringComparer.Ordinal).SelectMany(r => r.Value.All()).Select(p => p.Status()).ToList();
 

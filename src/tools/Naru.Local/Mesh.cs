@@ -49,6 +49,7 @@ public sealed class MeshException(Diagnostic diagnostic) : Exception(diagnostic.
 public sealed class Mesh : IAsyncDisposable
 {
     private static readonly TimeSpan s_stopBound = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(500);
 
     private readonly MeshOptions _options;
     private readonly IProgress<string> _progress;
@@ -71,6 +72,7 @@ public sealed class Mesh : IAsyncDisposable
     private RunnerApi? _api;
     private FrontDoor? _front;
     private Task _following = Task.CompletedTask;
+    private Task _watching = Task.CompletedTask;
     private int _ended;
 
     private Mesh(MeshOptions options, IProgress<string> progress, FileStream fileLock, Slot slot, RunFolder run, PortClaim gatewayPort,
@@ -93,11 +95,12 @@ public sealed class Mesh : IAsyncDisposable
             ProxyCommand = options.ProxyCommand,
             Time = options.Time,
             Tell = options.Tell,
+            Events = new EventLog(options.Time),
             Inherited = inherited,
             OwnProcessEnvironment = own,
         };
         _guard = Guard.Start(mark, run.Path);
-        _state = new MeshState(new AddressPlan(slot.Number), new StateWriter(run.State));
+        _state = new MeshState(new AddressPlan(slot.Number), new StateWriter(run.State), _context.Events);
         _control = new ControlPlaneRunner(_context, options.ControlCommand, options.Paths);
         _proxies = new Proxies(options.Time);
         _gateway = new Gateway(_context, _state, gatewayPort);
@@ -183,6 +186,7 @@ public sealed class Mesh : IAsyncDisposable
                 ControlPlane = _control.Status(),
                 Services = _state.ServiceStatuses(),
                 Pods = [.. Pods()],
+                Deployments = [.. _deployments.Overview()],
                 Diagnostics = [.. _complaints.Select(ReportedDiagnostic.From)],
                 Traffic = _traffic?.Status(),
             };
@@ -198,6 +202,13 @@ public sealed class Mesh : IAsyncDisposable
     /// <summary>Replaces every pod of a Deployment, one after the other, without losing a request.</summary>
     /// <exception cref="MeshException">No such Deployment, or a new pod did not become ready (the old ones stay).</exception>
     public Task RestartAsync(string ns, string name, IProgress<string> progress, CancellationToken cancel) => _deployments.RestartAsync(ns, name, progress, cancel);
+
+    /// <summary>Gives a Deployment an earlier template again, until its manifest changes; 0 for the one before.</summary>
+    /// <exception cref="MeshException">No such Deployment or revision, or a new pod did not become ready.</exception>
+    public Task UndoAsync(string ns, string name, int revision, IProgress<string> progress, CancellationToken cancel) => _deployments.UndoAsync(ns, name, revision, progress, cancel);
+
+    /// <summary>What happened lately, oldest first.</summary>
+    public IReadOnlyList<MeshEvent> Events() => _context.Events.All();
 
     /// <summary>Changes the number of pods of a Deployment until its manifest changes.</summary>
     /// <exception cref="MeshException">No such Deployment.</exception>
@@ -223,6 +234,7 @@ public sealed class Mesh : IAsyncDisposable
         _manifests.Dispose();
         try
         {
+            await _watching.ConfigureAwait(false);
             await _following.ConfigureAwait(false);
         }
         catch (OperationCanceledException)
@@ -287,6 +299,7 @@ public sealed class Mesh : IAsyncDisposable
             Folder = Run.Path,
         });
 
+        _watching = WatchAsync(_stop.Token);
         _progress.Report("starting services");
         try
         {
@@ -315,6 +328,20 @@ public sealed class Mesh : IAsyncDisposable
             // A file that cannot be read now says nothing about what should run: nothing is taken away because of it.
             bool blind = set.Diagnostics.Any(d => d.Severity == Severity.Error);
             await _deployments.FollowAsync(set.Deployments, cancel, mayRemove: !blind).ConfigureAwait(false);
+        }
+    }
+
+    private async Task WatchAsync(CancellationToken cancel)
+    {
+        var watch = new RestartWatch(_context.Events);
+        using var timer = new PeriodicTimer(s_look, _options.Time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false)) watch.Look([_gateway.Status(), .. _deployments.Statuses(), .. Members.Statuses()], _control.Status().Restarts);
+        }
+        catch (OperationCanceledException)
+        {
+            // The mesh ends.
         }
     }
 

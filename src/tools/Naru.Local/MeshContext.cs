@@ -11,6 +11,9 @@ internal sealed record MeshContext
     public required IReadOnlyList<string> ProxyCommand { get; init; }
     public required TimeProvider Time { get; init; }
 
+    /// <summary>What happened.</summary>
+    public required EventLog Events { get; init; }
+
     /// <summary>Environment of applications before anything of theirs is added.</summary>
     public required IReadOnlyDictionary<string, string> Inherited { get; init; }
 

@@ -7,7 +7,7 @@ using Naru.Local.Manifests;
 
 namespace Naru.Local;
 
-internal sealed class MeshState(AddressPlan plan, StateWriter writer)
+internal sealed class MeshState(AddressPlan plan, StateWriter writer, EventLog events)
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<string, ServiceManifest> _services = new(StringComparer.Ordinal);
@@ -91,6 +91,7 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer)
     {
         lock (_lock)
         {
+            Tell(_pods.GetValueOrDefault($"{pod.Namespace}/{pod.Name}"), pod);
             _pods[$"{pod.Namespace}/{pod.Name}"] = pod;
             writer.Put(pod);
         }
@@ -101,6 +102,7 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer)
         lock (_lock)
         {
             if (!_pods.Remove($"{pod.Namespace}/{pod.Name}")) return;
+            events.Normal("Pod", pod.Namespace, pod.Name, "Removed", "its processes have ended");
             writer.RemovePod(pod.Namespace, pod.Name);
             plan.ReleasePod(pod.Number);
         }
@@ -147,6 +149,14 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer)
                     .OrderBy(g => g.Key, StringComparer.Ordinal)
                     .Select(g => new FrontVersion(g.Key, g.Count(p => p.Ready), g.Count()))]))];
         }
+    }
+
+    private void Tell(PodState? before, PodState now)
+    {
+        if (before is null) events.Normal("Pod", now.Namespace, now.Name, "Created", $"it has the address {now.Address}");
+        if (now.Ready && before?.Ready != true) events.Normal("Pod", now.Namespace, now.Name, "Ready", "it gets requests");
+        else if (now.Terminating is not null && before?.Terminating is null) events.Normal("Pod", now.Namespace, now.Name, "Killing", "it gets no new requests, and ends after those under way");
+        else if (before?.Ready == true && !now.Ready && now.Terminating is null) events.Warning("Pod", now.Namespace, now.Name, "Unhealthy", "it gets no requests until it is ready again");
     }
 
     private bool Put(ServiceManifest service)

@@ -187,7 +187,7 @@ public sealed partial class BookinfoMeshTests(BookinfoMesh fixture) : IClassFixt
     {
         ProcessResult table = await Mesh.NaruAsync("get", "vs,dr,svc,pods");
         Assert.Contains("virtualservice/bookinfo", table.Output);
-        Assert.Matches(@"service/reviews +127\.\d+\.0\.\d+ +9080/TCP", table.Output);
+        Assert.Matches(@"service/reviews +ClusterIP +127\.\d+\.0\.\d+ +9080/TCP", table.Output);
         ProcessResult yaml = await Mesh.NaruAsync("get", "dr", "reviews", "-o", "yaml");
         Assert.Contains("kind: DestinationRule", yaml.Output);
         ProcessResult json = await Mesh.NaruAsync("get", "gw", "-o", "json");

@@ -43,6 +43,13 @@ internal sealed class LocalMesh : IAsyncDisposable
         return await child.ExitAsync(Bound);
     }
 
+    /// <summary>With variables of its own.</summary>
+    public async Task<ProcessResult> NaruAsync(IReadOnlyDictionary<string, string?> environment, params string[] arguments)
+    {
+        await using ChildProcess child = Start(_home, arguments, environment);
+        return await child.ExitAsync(Bound);
+    }
+
     public ChildProcess StartNaru(params string[] arguments) => Start(_home, arguments);
 
     public ChildProcess StartNaru(IReadOnlyDictionary<string, string?> variables, params string[] arguments) => Start(_home, arguments, variables);
@@ -54,6 +61,7 @@ internal sealed class LocalMesh : IAsyncDisposable
             ["NARU_HOME"] = home.Root,
             ["NARU_PROXY"] = ProxyProcess.Executable(),
             ["NARU_MESH"] = null,
+            ["NARU_COMMAND"] = null,
             ["NO_COLOR"] = "1",
             // What builds below `dotnet run` must not outlive it.
             ["MSBUILDDISABLENODEREUSE"] = "1",

@@ -117,4 +117,41 @@ public sealed class ControlStateTests : IDisposable
         MeshService service = Assert.Single(state.Current.Layout.Services).Value;
         Assert.Equal(("127.7.0.2", 81), (service.Addresses[0], service.Ports[0].Number));
     }
+
+    [Fact]
+    public async Task Many_objects_are_deleted_in_one_change_and_a_dry_run_changes_nothing()
+    {
+        await using ControlState state = Open();
+        ObjectKey[] keys = [.. Enumerable.Range(0, 20).Select(i => new ObjectKey(Kinds.DestinationRule, "default", $"r{i}"))];
+        Assert.True(state.Apply(string.Join("---\n", keys.Select(k => Text("h").Replace("name: reviews", $"name: {k.Name}")))).Accepted);
+        int changes = 0;
+        state.Changed += _ => changes++;
+        ObjectKey[] wanted = [.. keys, Rule];
+        bool[] there = [.. keys.Select(_ => true), false];
+        Assert.Equal(there, state.Delete(wanted, dryRun: true));
+        Assert.Equal(20, state.Current.Config.Objects.Count);
+        Assert.Equal(there, state.Delete(wanted, dryRun: false));
+        Assert.Equal(1, changes);
+        Assert.Empty(state.Current.Config.Objects);
+        Assert.Null(state.Since(keys[0]));
+    }
+
+    [Fact]
+    public async Task An_object_is_dated_when_it_comes_and_keeps_its_date_when_it_changes()
+    {
+        await using ControlState state = Open();
+        state.Apply(Text("a"));
+        DateTimeOffset? since = state.Since(Rule);
+        Assert.NotNull(since);
+        state.Apply(Text("b"));
+        Assert.Equal(since, state.Since(Rule));
+    }
+
+    [Fact]
+    public async Task Objects_without_a_namespace_go_where_the_caller_says()
+    {
+        await using ControlState state = Open();
+        Assert.True(state.Apply(Text("a"), ns: "shop").Accepted);
+        Assert.Equal("shop", Assert.Single(state.Current.Config.Objects.Keys).Namespace);
+    }
 }

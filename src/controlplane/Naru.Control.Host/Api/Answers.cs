@@ -9,13 +9,16 @@ namespace Naru.Control.Host.Api;
 /// <summary>Writes answers.</summary>
 internal static class Answers
 {
+    // JSON is served as such, never inside a page: only what JSON itself asks for is escaped.
+    private static readonly JsonWriterOptions s_writing = new() { Indented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     /// <summary>A JSON document, written by <paramref name="write"/>.</summary>
     public static async Task JsonAsync(HttpContext context, int status, Action<Utf8JsonWriter> write)
     {
         context.Response.StatusCode = status;
         context.Response.ContentType = "application/json";
         var buffer = new System.Buffers.ArrayBufferWriter<byte>();
-        await using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { Indented = true, SkipValidation = false })) write(writer);
+        await using (var writer = new Utf8JsonWriter(buffer, s_writing)) write(writer);
         buffer.GetSpan(1)[0] = (byte)'\n';
         buffer.Advance(1);
         context.Response.ContentLength = buffer.WrittenCount;

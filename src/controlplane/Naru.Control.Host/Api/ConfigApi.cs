@@ -21,6 +21,7 @@ internal sealed class ConfigApi(ControlState state)
     public void Map(IEndpointRouteBuilder routes)
     {
         routes.MapPost("/api/v1/apply", (RequestDelegate)ApplyAsync);
+        routes.MapPost("/api/v1/delete", (RequestDelegate)DeleteManyAsync);
         routes.MapGet("/api/v1/objects", (RequestDelegate)ListAsync);
         routes.MapDelete("/api/v1/objects/{kind}/{namespace}/{name}", (RequestDelegate)DeleteAsync);
         routes.MapDelete("/api/v1/objects/{kind}/{name}", (RequestDelegate)DeleteAsync);
@@ -52,7 +53,7 @@ internal sealed class ConfigApi(ControlState state)
         ApplyOutcome outcome;
         try
         {
-            outcome = state.Apply(text, file, dryRun, createOnly);
+            outcome = state.Apply(text, file, dryRun, createOnly, Query(context, "namespace") ?? "default");
         }
         catch (IOException e)
         {
@@ -92,7 +93,7 @@ internal sealed class ConfigApi(ControlState state)
             {
                 if (kind is not null && !string.Equals(kind, key.Kind, StringComparison.OrdinalIgnoreCase)) continue;
                 if (ns is not null && ns != key.Namespace || name is not null && name != key.Name) continue;
-                WriteObject(w, item, bySubject[key.ToString()]);
+                WriteObject(w, item, bySubject[key.ToString()], state.Since(key));
             }
             w.WriteEndArray();
             w.WriteEndObject();
@@ -129,6 +130,57 @@ internal sealed class ConfigApi(ControlState state)
         }).ConfigureAwait(false);
     }
 
+    // [{kind, namespace, name}, …]: all in one step, so that there is one new snapshot and one push.
+    private async Task DeleteManyAsync(HttpContext context)
+    {
+        if (!Flag(context, "dryRun", out bool dryRun))
+        {
+            await Answers.ErrorAsync(context, StatusCodes.Status400BadRequest, "dryRun is true or false").ConfigureAwait(false);
+            return;
+        }
+        var keys = new List<ObjectKey>();
+        try
+        {
+            using JsonDocument body = await JsonDocument.ParseAsync(context.Request.Body, default, context.RequestAborted).ConfigureAwait(false);
+            keys.AddRange(body.RootElement.EnumerateArray().Select(o => new ObjectKey(o.GetProperty("kind").GetString()!, o.GetProperty("namespace").GetString()!, o.GetProperty("name").GetString()!)));
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException)
+        {
+            await Answers.ErrorAsync(context, StatusCodes.Status400BadRequest, "the body must be a list of {\"kind\", \"namespace\", \"name\"}").ConfigureAwait(false);
+            return;
+        }
+        IReadOnlyList<bool> there;
+        ICollection<ObjectKey> before = [.. state.Current.Config.Objects.Keys];
+        try
+        {
+            there = state.Delete(keys, dryRun);
+        }
+        catch (IOException e)
+        {
+            await Answers.ErrorAsync(context, StatusCodes.Status507InsufficientStorage, $"the store could not be written: {e.Message}").ConfigureAwait(false);
+            return;
+        }
+        await Answers.JsonAsync(context, StatusCodes.Status200OK, w =>
+        {
+            w.WriteStartObject();
+            w.WriteStartArray("objects");
+            for (int i = 0; i < keys.Count; i++)
+            {
+                w.WriteStartObject();
+                Write(w, keys[i]);
+                w.WriteString("action", there[i] ? "deleted" : "absent");
+                if (!there[i] && i < 100 && Near(keys[i], before) is { } near) w.WriteString("suggestion", near);
+                w.WriteEndObject();
+            }
+            w.WriteEndArray();
+            w.WriteEndObject();
+        }).ConfigureAwait(false);
+    }
+
+    private static string? Near(ObjectKey key, IEnumerable<ObjectKey> there) =>
+        Nearest.Suggestion(key.Name, there.Where(k => k.Kind == key.Kind && k.Namespace == key.Namespace).Select(k => k.Name))
+        ?? there.Where(k => k.Kind == key.Kind && k.Name == key.Name).Select(k => $"there is one in namespace {k.Namespace}").FirstOrDefault();
+
     private Task DiagnosticsAsync(HttpContext context) => Answers.JsonAsync(context, StatusCodes.Status200OK, w =>
     {
         w.WriteStartObject();
@@ -137,7 +189,7 @@ internal sealed class ConfigApi(ControlState state)
     });
 
     /// <summary>The manifest, and our remarks under <c>status.naru</c>, beside whatever status it had.</summary>
-    internal static void WriteObject(Utf8JsonWriter w, ConfigObject item, IEnumerable<Diagnostic> diagnostics)
+    internal static void WriteObject(Utf8JsonWriter w, ConfigObject item, IEnumerable<Diagnostic> diagnostics, DateTimeOffset? since = null)
     {
         using JsonDocument manifest = JsonDocument.Parse(item.Json, new JsonDocumentOptions { MaxDepth = 128 });
         w.WriteStartObject();
@@ -145,7 +197,7 @@ internal sealed class ConfigApi(ControlState state)
         foreach (JsonProperty property in manifest.RootElement.EnumerateObject())
         {
             if (property.NameEquals("status")) status = property.Value;
-            else if (property.NameEquals("metadata")) WriteMetadata(w, property.Value, item.Key);
+            else if (property.NameEquals("metadata")) WriteMetadata(w, property.Value, item.Key, since);
             else property.WriteTo(w);
         }
         w.WriteStartObject("status");
@@ -164,12 +216,13 @@ internal sealed class ConfigApi(ControlState state)
         w.WriteEndObject();
     }
 
-    // An object that named no namespace is shown with the one it is in.
-    private static void WriteMetadata(Utf8JsonWriter w, JsonElement metadata, ObjectKey key)
+    // An object that named no namespace is shown with the one it is in, and since when it is known.
+    private static void WriteMetadata(Utf8JsonWriter w, JsonElement metadata, ObjectKey key, DateTimeOffset? since)
     {
         w.WriteStartObject("metadata");
         foreach (JsonProperty property in metadata.EnumerateObject()) property.WriteTo(w);
         if (key.Namespace.Length > 0 && !metadata.TryGetProperty("namespace", out _)) w.WriteString("namespace", key.Namespace);
+        if (since is { } known && !metadata.TryGetProperty("creationTimestamp", out _)) w.WriteString("creationTimestamp", known.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ssZ"));
         w.WriteEndObject();
     }
 

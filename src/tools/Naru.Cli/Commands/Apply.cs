@@ -1,7 +1,11 @@
 // naru apply, naru create: files become configuration, each file whole or not at all. What is wrong comes back with file and line.
 using System.CommandLine;
+using System.Text.Json;
+using Naru.Cli.Output;
+using Naru.Control.Host;
 using Naru.Core;
 using Naru.Inspect;
+using Naru.Local.Manifests;
 
 namespace Naru.Cli.Commands;
 
@@ -13,97 +17,112 @@ internal static class ApplyVerb
 
     public static Command Create() => Make("create", "Creates configuration; refuses what is there already", createOnly: true);
 
-    /// <summary>Files below what was given with -f: files as they are, folders without their subfolders, - for standard input.</summary>
-    public static IReadOnlyList<(string Name, string Text)> Texts(IEnumerable<string> paths)
-    {
-        var found = new List<(string, string)>();
-        foreach (string path in paths)
-        {
-            if (path == "-") found.Add(("stdin", Console.In.ReadToEnd()));
-            else if (Directory.Exists(path)) found.AddRange(Directory.EnumerateFiles(path).Where(f => Path.GetExtension(f) is ".yaml" or ".yml" or ".json").Order(StringComparer.Ordinal).Select(f => (f, File.ReadAllText(f))));
-            else found.Add((path, File.ReadAllText(path)));
-        }
-        return found;
-    }
+    public static Option<bool> NoWait() => new("--no-wait") { Description = "Return before the proxies have confirmed" };
 
     private static Command Make(string name, string description, bool createOnly)
     {
-        Option<string> mesh = Where.MeshOption();
-        Option<string?> server = Where.ServerOption(), token = Where.TokenOption();
-        var files = new Option<string[]>("--filename", "-f") { Description = "File or folder; - for standard input", Required = true, AllowMultipleArgumentsPerToken = false };
-        var dryRun = new Option<bool>("--dry-run") { Description = "Only check" };
-        var output = new Option<string?>("--output", "-o") { Description = "json" };
-        var noWait = new Option<bool>("--no-wait") { Description = "Return before the proxies have confirmed" };
-        var command = new Command(name, description) { files, dryRun, noWait, output, mesh, server, token };
+        var scope = new ScopeOptions();
+        var files = new FileOptions();
+        Option<DryRun> dryRun = Options.DryRunOption();
+        Option<OutputFormat> output = OutputFormat.Option();
+        Option<bool> noWait = NoWait();
+        var command = new Command(name, description);
+        files.AddTo(command);
+        command.Add(dryRun);
+        command.Add(noWait);
+        command.Add(output);
+        scope.AddTo(command, everywhere: false);
         command.SetAction(async (parsed, cancel) =>
         {
-            using ControlPlaneClient control = Where.ControlPlane(parsed.GetValue(mesh)!, parsed.GetValue(server), parsed.GetValue(token));
-            bool json = parsed.GetValue(output) == "json", dry = parsed.GetValue(dryRun);
-            var results = new List<ApplyResult>();
-            foreach ((string file, string text) in Texts(parsed.GetValue(files)!))
+            if (!files.Any(parsed))
             {
-                ApplyResult result = await control.ApplyAsync(text, file, createOnly, dry, cancel).ConfigureAwait(false);
-                results.Add(result);
-                if (json) continue;
-                foreach (ReportedDiagnostic d in result.Diagnostics) Screen.Complain(d.ToDiagnostic());
-                foreach (AppliedObject item in result.Ok ? result.Objects : []) Console.WriteLine($"{item.Kind.ToLowerInvariant()}/{item.Name} {item.Action}{(dry ? " (dry run)" : "")}");
-                foreach (AppliedObject item in result.Ok ? result.Objects.Where(o => o.Kind is "Deployment" or "StatefulSet" or "DaemonSet") : [])
-                    Screen.Complain(new Diagnostic("NARU-L041", Severity.Warning, "pods are run from the files given to `naru up`, not from what is applied", new Place(file), $"{item.Kind} {item.Namespace}/{item.Name}", "put the file beside those manifests"));
-                if (!result.Ok) Console.Error.WriteLine($"nothing of {file} was applied; what ran before goes on");
+                Screen.Say($"{name} what? `naru {name} -f FILE`, or -k FOLDER");
+                return Exit.Usage;
             }
-            if (json) Screen.Json(results);
-            if (results.Any(r => !r.Ok)) return Exit.Failed;
-            if (!dry && !parsed.GetValue(noWait) && results.Any(r => r.Objects.Any(o => o.Action != "unchanged")))
-            {
-                (int proxies, bool inStep) = await control.WhenInStepAsync(s_inStepBound, cancel).ConfigureAwait(false);
-                if (!inStep) Console.Error.WriteLine($"naru: not all of {proxies} proxies have confirmed yet; see naru proxy-status");
-            }
-            return Exit.Ok;
+            if (await files.ReadAsync(parsed, cancel).ConfigureAwait(false) is not { } texts) return Exit.Failed;
+            string? given = parsed.GetValue(scope.Namespace);
+            if (given is not null && !FitsNamespace(texts, given)) return Exit.Failed;
+            var run = new Run(name, createOnly, parsed.GetValue(dryRun), parsed.GetValue(output) ?? OutputFormat.Plain, given ?? "default");
+            if (run.Dry == DryRun.Client) return run.Here(texts);
+            using Cluster cluster = scope.Open(parsed);
+            return await run.ThereAsync(cluster.Control, texts, !parsed.GetValue(noWait), cancel).ConfigureAwait(false);
         });
         return command;
     }
-}
 
-internal static class DeleteVerb
-{
-    public static Command Make()
+    /// <summary>Returns once all proxies have confirmed, or says that they have not.</summary>
+    public static async Task WaitAsync(ControlPlaneClient control, CancellationToken cancel)
     {
-        Option<string> mesh = Where.MeshOption();
-        Option<string?> server = Where.ServerOption(), token = Where.TokenOption();
-        Option<string> ns = RolloutVerb.Namespace();
-        var files = new Option<string[]>("--filename", "-f") { Description = "Delete what these files name" };
-        var target = new Argument<string[]>("KIND NAME") { Description = "virtualservice reviews, or virtualservice/reviews", Arity = ArgumentArity.ZeroOrMore };
-        var command = new Command("delete", "Removes configuration") { target, files, ns, mesh, server, token };
-        command.SetAction(async (parsed, cancel) =>
+        (int proxies, bool inStep) = await control.WhenInStepAsync(s_inStepBound, cancel).ConfigureAwait(false);
+        if (!inStep) Screen.Say($"not all of {proxies} proxies have confirmed yet; see `naru proxy-status`");
+    }
+
+    // -n does not move objects: one that names another namespace is a mistake on either side.
+    private static bool FitsNamespace(IEnumerable<ManifestText> texts, string ns)
+    {
+        bool fits = true;
+        foreach (ManifestText text in texts)
         {
-            var wanted = new List<Local.Manifests.ObjectName>();
-            var faults = new Diagnostics();
-            string fallback = parsed.GetValue(ns)!;
-            foreach ((string file, string text) in ApplyVerb.Texts(parsed.GetValue(files) ?? [])) wanted.AddRange(Local.Manifests.ObjectName.ReadAll(text, file, faults));
-            string[] words = parsed.GetValue(target) ?? [];
-            if (words.Length > 0 && words.All(w => w.Contains('/'))) wanted.AddRange(words.Select(w => new Local.Manifests.ObjectName(Kinds.Full(w.Split('/')[0]), fallback, w.Split('/')[1])));
-            else if (words.Length >= 2) wanted.AddRange(words.Skip(1).Select(w => new Local.Manifests.ObjectName(Kinds.Full(words[0]), fallback, w)));
-            else if (words.Length == 1 || wanted.Count == 0 && !faults.HasErrors)
+            foreach (ObjectName item in ObjectName.ReadAll(text.Text, text.Name, new Diagnostics()).Where(o => o.Namespace is not null && o.Namespace != ns && o.Kind != "Namespace"))
             {
-                Console.Error.WriteLine("naru: delete what? `naru delete KIND NAME`, or `naru delete -f FILE`");
-                return Exit.Usage;
+                Screen.Complain(new Diagnostic("NARU-L061", Severity.Error, $"the object is in namespace {item.Namespace}, and -n asks for {ns}", new Place(text.Name), $"{item.Kind} {item.Namespace}/{item.Name}", "leave one of them out"));
+                fits = false;
             }
-            foreach (Diagnostic d in faults.Items) Screen.Complain(d);
-            using ControlPlaneClient control = Where.ControlPlane(parsed.GetValue(mesh)!, parsed.GetValue(server), parsed.GetValue(token));
-            bool missing = faults.HasErrors;
-            foreach (Local.Manifests.ObjectName item in wanted)
+        }
+        return fits;
+    }
+
+    private sealed record Run(string Verb, bool CreateOnly, DryRun Dry, OutputFormat Format, string Namespace)
+    {
+        public int Here(IReadOnlyList<ManifestText> texts)
+        {
+            OfflineResult result = Offline.Check(texts.Select(t => (t.Name, t.Text)), Namespace, together: false);
+            Screen.Complain(result.Diagnostics);
+            if (result.Diagnostics.Any(d => d.Severity == Severity.Error)) return Exit.Failed;
+            if (Format.IsTable)
             {
-                if (await control.DeleteAsync(item.Kind, item.Namespace ?? fallback, item.Name, cancel).ConfigureAwait(false))
+                // Whether they are there already is not known here.
+                foreach (ManifestObject item in result.Objects) Console.WriteLine($"{item.Kind.ToLowerInvariant()}/{item.Name} {(CreateOnly ? "created" : "configured")}{Options.Suffix(Dry)}");
+            }
+            else Print(result.Objects);
+            return Exit.Ok;
+        }
+
+        public async Task<int> ThereAsync(ControlPlaneClient control, IReadOnlyList<ManifestText> texts, bool wait, CancellationToken cancel)
+        {
+            bool refused = false, changed = false;
+            var applied = new List<ManifestObject>();
+            foreach (ManifestText text in texts)
+            {
+                ApplyResult result = await control.ApplyAsync(text.Text, text.Name, CreateOnly, Dry == DryRun.Server, Namespace, cancel).ConfigureAwait(false);
+                Screen.Complain(result.Diagnostics.Select(d => d.ToDiagnostic()));
+                if (!result.Ok)
                 {
-                    Console.WriteLine($"{item.Kind.ToLowerInvariant()}/{item.Name} deleted");
+                    refused = true;
+                    Console.Error.WriteLine($"nothing of {text.Name} was applied; what ran before goes on");
                     continue;
                 }
-                missing = true;
-                Console.Error.WriteLine($"naru: there is no {item.Kind} {item.Namespace ?? fallback}/{item.Name}");
+                changed |= result.Objects.Any(o => o.Action != "unchanged");
+                if (Format.IsTable)
+                {
+                    foreach (AppliedObject item in result.Objects) Console.WriteLine($"{item.Kind.ToLowerInvariant()}/{item.Name} {item.Action}{Options.Suffix(Dry)}");
+                }
+                else applied.AddRange(Offline.Check([(text.Name, text.Text)], Namespace, together: false).Objects);
+                foreach (AppliedObject item in result.Objects.Where(o => o.Kind is "Deployment" or "StatefulSet" or "DaemonSet"))
+                {
+                    Screen.Complain(new Diagnostic("NARU-L041", Severity.Warning, "pods are run from the files given to `naru up`, not from what is applied", new Place(text.Name), $"{item.Kind} {item.Namespace}/{item.Name}",
+                        "put the file beside those manifests"));
+                }
             }
-            if (!missing) await control.WhenInStepAsync(TimeSpan.FromSeconds(10), cancel).ConfigureAwait(false);
-            return missing ? Exit.Failed : Exit.Ok;
-        });
-        return command;
+            if (!Format.IsTable) Print(applied);
+            if (changed && wait && Dry == DryRun.None) await WaitAsync(control, cancel).ConfigureAwait(false);
+            return refused ? Exit.Failed : Exit.Ok;
+        }
+
+        private void Print(IReadOnlyList<ManifestObject> objects)
+        {
+            JsonElement[] items = [.. objects.Select(o => JsonDocument.Parse(o.Json, new JsonDocumentOptions { MaxDepth = 256 }).RootElement)];
+            Printer.Print(Console.Out, Format, items, new ListView { Single = items.Length == 1 });
+        }
     }
 }

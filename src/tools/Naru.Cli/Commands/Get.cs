@@ -1,6 +1,7 @@
-// naru get KIND[,KIND] [NAME]: configuration as the control plane has it, in tables that users of kubectl know.
+// naru get KIND[,KIND] [NAME …]: configuration and what runs, in tables that users of kubectl know. With -w it goes on as things change.
 using System.CommandLine;
 using System.Text.Json;
+using Naru.Cli.Output;
 using Naru.Core;
 using Naru.Inspect;
 
@@ -8,167 +9,164 @@ namespace Naru.Cli.Commands;
 
 internal static class GetVerb
 {
+    private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>How long a control plane that is being started again is waited for.</summary>
+    private static readonly TimeSpan s_away = TimeSpan.FromSeconds(10);
+
     public static Command Make()
     {
-        Option<string> mesh = Where.MeshOption();
-        Option<string?> server = Where.ServerOption(), token = Where.TokenOption();
-        var ns = new Option<string?>("--namespace", "-n") { Description = "Namespace (default: default)" };
-        var all = new Option<bool>("--all-namespaces", "-A") { Description = "Every namespace" };
-        var output = new Option<string?>("--output", "-o") { Description = "json, yaml, name" };
-        output.AcceptOnlyFromAmong("json", "yaml", "name");
-        var kinds = new Argument<string>("KIND") { HelpName = "KIND", Description = "vs, dr, gw, se, svc, po, deploy, in full or in short; several with commas; all" };
-        kinds.CompletionSources.Add(_ => Kinds.Names);
-        var names = new Argument<string[]>("NAME") { Arity = ArgumentArity.ZeroOrMore };
-        var command = new Command("get", "Shows configuration") { kinds, names, ns, all, output, mesh, server, token };
+        var scope = new ScopeOptions();
+        var list = new ListOptions();
+        var watch = new Option<bool>("--watch", "-w") { Description = "Go on: print what changes" };
+        var target = new Argument<string[]>("KIND NAME") { HelpName = "KIND NAME", Description = "vs, dr, gw, se, svc, po, deploy, ns, no, ep, ev, sa, in full or in short; several with commas; all", Arity = ArgumentArity.OneOrMore };
+        target.CompletionSources.Add(Completions.Targets);
+        var command = new Command("get", "Shows configuration and what runs") { target };
+        list.AddTo(command);
+        command.Add(watch);
+        scope.AddTo(command);
         command.SetAction(async (parsed, cancel) =>
         {
-            string meshName = parsed.GetValue(mesh)!;
-            using ControlPlaneClient control = Where.ControlPlane(meshName, parsed.GetValue(server), parsed.GetValue(token));
-            string[] asked = parsed.GetValue(kinds)!.Split(',', StringSplitOptions.RemoveEmptyEntries);
-            List<string> wanted = [.. parsed.GetValue(names)!];
-            // KIND/NAME, as kubectl takes it.
-            if (asked is [var single] && single.Split('/') is [var kindPart, var namePart])
-            {
-                asked = [kindPart];
-                wanted.Add(namePart);
-            }
-            if (asked is ["all"]) asked = ["gw", "vs", "dr", "se", "svc", "deploy", "po"];
-            foreach (string word in asked)
-            {
-                if (Kinds.Suggestion(word) is not { } suggestion) continue;
-                Screen.Complain(new Diagnostic("NARU-L042", Severity.Error, $"no kind \"{word}\" is known", Remedy: suggestion));
-                return Exit.Usage;
-            }
-            string? space = parsed.GetValue(all) ? null : parsed.GetValue(ns) ?? "default";
-            var found = new List<JsonElement>();
-            foreach (string kind in asked.Select(Kinds.Full).Distinct())
-            {
-                IReadOnlyList<JsonElement> items = await control.ObjectsAsync(kind, kind == "Namespace" ? null : space, null, cancel).ConfigureAwait(false);
-                found.AddRange(items.Where(i => wanted.Count == 0 || wanted.Contains(Text(i, "metadata", "name"))));
-            }
-            foreach (string missing in wanted.Where(w => found.All(i => Text(i, "metadata", "name") != w))) Console.Error.WriteLine($"naru: there is no {string.Join(" or ", asked.Select(Kinds.Full))} \"{missing}\"{(space is null ? "" : $" in namespace {space}")}");
-            bool complete = wanted.All(w => found.Any(i => Text(i, "metadata", "name") == w));
-            switch (parsed.GetValue(output))
-            {
-                case "json":
-                    if (wanted.Count == 1 && found.Count == 1) Screen.Json(found[0]);
-                    else Screen.Json(new { apiVersion = "v1", kind = "List", items = found });
-                    break;
-                case "yaml":
-                    Console.Write(string.Join("---\n", found.Select(Yaml.Write)));
-                    break;
-                case "name":
-                    foreach (JsonElement item in found) Console.WriteLine($"{Text(item, "kind").ToLowerInvariant()}/{Text(item, "metadata", "name")}");
-                    break;
-                default:
-                    MeshStatus? status = parsed.GetValue(server) is null ? await StatusAsync(meshName, cancel).ConfigureAwait(false) : null;
-                    Print(found, space is null, asked.Length > 1, status);
-                    if (found.Count == 0 && wanted.Count == 0) Console.Error.WriteLine($"nothing{(space is null ? "" : $" in namespace {space}")}");
-                    break;
-            }
-            return complete ? Exit.Ok : Exit.Failed;
+            if (Targets.Parse(parsed.GetValue(target)!, "get") is not { } targets) return Exit.Usage;
+            return await ShowAsync(scope, parsed, targets, new Shown(parsed.GetValue(list.Output) ?? OutputFormat.Plain, parsed.GetValue(list.Selector) ?? Selector.All, list.View(parsed), parsed.GetValue(watch)), cancel).ConfigureAwait(false);
         });
         return command;
     }
 
-    private static async Task<MeshStatus?> StatusAsync(string mesh, CancellationToken cancel)
+    public static Command Events()
     {
-        if (MeshLocation.Find(mesh) is not { } location) return null;
-        try
+        var scope = new ScopeOptions();
+        var list = new ListOptions();
+        var watch = new Option<bool>("--watch", "-w") { Description = "Go on: print what happens" };
+        var about = new Option<string?>("--for") { Description = "Only of this object: KIND/NAME", HelpName = "KIND/NAME" };
+        about.CompletionSources.Add(Completions.Targets);
+        var command = new Command("events", "What happened in the mesh lately") { about };
+        list.AddTo(command);
+        command.Add(watch);
+        scope.AddTo(command);
+        command.SetAction(async (parsed, cancel) =>
         {
-            using var runner = new RunnerClient(location.Socket);
-            return await runner.StatusAsync(cancel).ConfigureAwait(false);
-        }
-        catch (UnreachableException)
-        {
-            return null;
-        }
+            Target? only = null;
+            if (parsed.GetValue(about) is { } text)
+            {
+                if (!text.Contains('/') || Targets.Parse([text], "events") is not [var found])
+                {
+                    Screen.Say("--for takes KIND/NAME, for example deployment/reviews-v1");
+                    return Exit.Usage;
+                }
+                only = found;
+            }
+            var shown = new Shown(parsed.GetValue(list.Output) ?? OutputFormat.Plain, parsed.GetValue(list.Selector) ?? Selector.All, list.View(parsed), parsed.GetValue(watch))
+            {
+                Also = only is null ? null : e => Json.Text(e, "involvedObject", "kind") == only.Kind.Name && Json.Text(e, "involvedObject", "name") == only.Name,
+            };
+            return await ShowAsync(scope, parsed, [new Target(Kinds.Find("events")!, null)], shown, cancel).ConfigureAwait(false);
+        });
+        return command;
     }
 
-    private static void Print(List<JsonElement> items, bool showNamespace, bool prefix, MeshStatus? status)
+    private sealed record Shown(OutputFormat Format, Selector Selector, ListView View, bool Watch)
     {
-        bool first = true;
-        foreach (IGrouping<string, JsonElement> group in items.GroupBy(i => Text(i, "kind")))
+        public Func<JsonElement, bool>? Also { get; init; }
+        public bool Takes(JsonElement item) => Selector.Takes(item) && (Also is null || Also(item));
+    }
+
+    private static async Task<int> ShowAsync(ScopeOptions scope, ParseResult parsed, IReadOnlyList<Target> targets, Shown shown, CancellationToken cancel)
+    {
+        using Cluster cluster = scope.Open(parsed);
+        string? space = scope.Space(parsed);
+        var missing = new List<string>();
+        List<JsonElement> found = await FindAsync(cluster, targets, space, shown, missing, cancel).ConfigureAwait(false);
+        ListView view = shown.View with
         {
-            if (!first) Console.WriteLine();
-            first = false;
-            string[] columns = Columns(group.Key);
-            IEnumerable<IReadOnlyList<string>> rows = group.Select(i => (IReadOnlyList<string>)
-            [
-                .. showNamespace ? [Text(i, "metadata", "namespace")] : Array.Empty<string>(),
-                (prefix ? $"{group.Key.ToLowerInvariant()}/" : "") + Text(i, "metadata", "name"),
-                .. Cells(group.Key, i, status),
-                Remarks(i),
-            ]).ToList();
-            Screen.Table(Console.Out, [.. showNamespace ? ["NAMESPACE"] : Array.Empty<string>(), "NAME", .. columns, ""], rows);
+            Namespaces = space is null && targets.Any(t => t.Kind.Namespaced),
+            Prefix = targets.Select(t => t.Kind).Distinct().Count() > 1,
+            Single = targets is [{ Name: not null }],
+        };
+        if (found.Count > 0 || !view.Single) Printer.Print(Console.Out, shown.Format, found, view);
+        foreach (string sentence in missing) Screen.Say(sentence);
+        if (found.Count == 0 && missing.Count == 0 && shown.Format.IsTable) Console.Error.WriteLine($"nothing{(space is null || !targets.Any(t => t.Kind.Namespaced) ? "" : $" in namespace {space}")}");
+        if (!shown.Watch || missing.Count > 0) return missing.Count > 0 ? Exit.Failed : Exit.Ok;
+        await Console.Out.FlushAsync(cancel).ConfigureAwait(false);
+        return await FollowAsync(cluster, targets, space, shown, view, found, cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Objects that are meant; what is named and not there is told in sentences.</summary>
+    private static async Task<List<JsonElement>> FindAsync(Cluster cluster, IReadOnlyList<Target> targets, string? space, Shown shown, List<string> missing, CancellationToken cancel)
+    {
+        var found = new List<JsonElement>();
+        var lists = new Dictionary<Kind, IReadOnlyList<JsonElement>>();
+        foreach (Target target in targets)
+        {
+            if (!lists.TryGetValue(target.Kind, out IReadOnlyList<JsonElement>? items)) lists[target.Kind] = items = await cluster.ListAsync(target.Kind, target.Kind.Namespaced ? space : null, cancel).ConfigureAwait(false);
+            List<JsonElement> named = [.. items.Where(i => target.Name is null || Json.Name(i) == target.Name)];
+            found.AddRange(named.Where(shown.Takes));
+            if (target.Name is not null && named.Count == 0) missing.Add(Missing(target, space, items));
+        }
+        return found;
+    }
+
+    /// <summary>There is no such object, and what might be meant.</summary>
+    public static string Missing(Target target, string? space, IEnumerable<JsonElement> there) =>
+        $"there is no {target.Kind.Name} \"{target.Name}\"{(space is null || !target.Kind.Namespaced ? "" : $" in namespace {space}")}{(Nearest.Suggestion(target.Name!, there.Select(Json.Name)) is { } near ? $"; {near}" : "")}";
+
+    private static async Task<int> FollowAsync(Cluster cluster, IReadOnlyList<Target> targets, string? space, Shown shown, ListView view, List<JsonElement> first, CancellationToken cancel)
+    {
+        static string Id(JsonElement i) => $"{Json.Kind(i)}/{Json.Namespace(i)}/{Json.Name(i)}";
+        Dictionary<string, JsonElement> before = first.ToDictionary(Id);
+        // Columns stay where the first table put them.
+        var widths = new Dictionary<string, int[]>();
+        foreach (IGrouping<string, JsonElement> group in first.GroupBy(Json.Kind))
+        {
+            (IReadOnlyList<string> head, List<IReadOnlyList<string>> rows) = Printer.Rows(group.Key, group, shown.Format.Kind == OutputKind.Wide, view);
+            widths[group.Key] = Screen.Widths([head, .. rows]);
+        }
+        using var timer = new PeriodicTimer(s_look);
+        long heard = TimeProvider.System.GetTimestamp();
+        while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false))
+        {
+            List<JsonElement> now;
+            try
+            {
+                cluster.Forget();
+                now = await FindAsync(cluster, targets, space, shown, [], cancel).ConfigureAwait(false);
+                heard = TimeProvider.System.GetTimestamp();
+            }
+            catch (UnreachableException) when (TimeProvider.System.GetElapsedTime(heard) < s_away)
+            {
+                continue;
+            }
+            Dictionary<string, JsonElement> after = now.ToDictionary(Id);
+            foreach ((string id, JsonElement item) in after)
+            {
+                if (!before.TryGetValue(id, out JsonElement old) || old.GetRawText() != item.GetRawText()) Line(item, gone: false);
+            }
+            foreach ((string id, JsonElement item) in before)
+            {
+                if (!after.ContainsKey(id)) Line(item, gone: true);
+            }
+            before = after;
+            await Console.Out.FlushAsync(cancel).ConfigureAwait(false);
+        }
+        return Exit.Ok;
+
+        void Line(JsonElement item, bool gone)
+        {
+            if (!shown.Format.IsTable)
+            {
+                if (!gone) Printer.Print(Console.Out, shown.Format, [item], view with { Single = true, Heads = false });
+                if (!gone && shown.Format.Kind == OutputKind.JsonPath) Console.WriteLine();
+                return;
+            }
+            string kind = Json.Kind(item);
+            (IReadOnlyList<string> head, List<IReadOnlyList<string>> rows) = Printer.Rows(kind, [item], shown.Format.Kind == OutputKind.Wide, view);
+            if (!widths.TryGetValue(kind, out int[]? wide))
+            {
+                widths[kind] = wide = Screen.Widths([head, .. rows]);
+                if (view.Heads) rows.Insert(0, head);
+            }
+            if (gone) rows[^1] = [.. rows[^1].Take(rows[^1].Count - 1), "deleted"];
+            foreach (string line in Screen.Lines(rows, wide)) Console.WriteLine(line);
         }
     }
-
-    private static string[] Columns(string kind) => kind switch
-    {
-        "VirtualService" => ["GATEWAYS", "HOSTS"],
-        "DestinationRule" => ["HOST", "SUBSETS"],
-        "Gateway" => ["SELECTOR", "PORTS"],
-        "ServiceEntry" => ["HOSTS", "LOCATION", "RESOLUTION"],
-        "Service" => ["CLUSTER-IP", "PORT(S)", "READY"],
-        "Pod" => ["READY", "STATUS", "RESTARTS", "IP"],
-        "Deployment" => ["READY", "WANTED"],
-        _ => [],
-    };
-
-    private static string[] Cells(string kind, JsonElement item, MeshStatus? status)
-    {
-        string name = Text(item, "metadata", "name"), ns = Text(item, "metadata", "namespace");
-        switch (kind)
-        {
-            case "VirtualService":
-                return [List(item, "spec", "gateways"), List(item, "spec", "hosts")];
-            case "DestinationRule":
-                return [Text(item, "spec", "host"), string.Join(",", Items(item, "spec", "subsets").Select(s => Text(s, "name")))];
-            case "Gateway":
-                return [Pairs(item, "spec", "selector"), string.Join(",", Items(item, "spec", "servers").Select(s => $"{Text(s, "port", "number")}/{Text(s, "port", "protocol")}"))];
-            case "ServiceEntry":
-                return [List(item, "spec", "hosts"), Text(item, "spec", "location"), Text(item, "spec", "resolution")];
-            case "Service":
-                string ready = status?.Services.FirstOrDefault(s => s.Name == name && s.Namespace == ns) is { } service ? $"{service.Ready}" : "";
-                return [Text(item, "spec", "clusterIP"), string.Join(",", Items(item, "spec", "ports").Select(p => $"{Text(p, "port")}/{(Text(p, "protocol") is { Length: > 0 } protocol ? protocol : "TCP")}")), ready];
-            case "Pod":
-                if (status?.Pods.FirstOrDefault(p => p.Name == name && p.Namespace == ns) is { } pod) return [pod.Ready ? "yes" : "no", pod.Phase, $"{pod.Restarts + pod.ProxyRestarts}", pod.Address];
-                string condition = Items(item, "status", "conditions").Where(c => Text(c, "type") == "Ready").Select(c => Text(c, "status")).FirstOrDefault("");
-                return [condition == "True" ? "yes" : "no", Text(item, "status", "phase"), "", Text(item, "status", "podIP")];
-            case "Deployment":
-                int? up = status?.Pods.Count(p => p.Workload == name && p.Namespace == ns && p.Ready);
-                int? there = status?.Pods.Count(p => p.Workload == name && p.Namespace == ns);
-                return [up is null ? "" : $"{up}/{there}", Text(item, "spec", "replicas") is { Length: > 0 } replicas ? replicas : "1"];
-            default:
-                return [];
-        }
-    }
-
-    // What the control plane has to say about an object stands behind it.
-    private static string Remarks(JsonElement item)
-    {
-        string[] codes = [.. Items(item, "status", "naru", "diagnostics").Where(d => Text(d, "severity") != "info").Select(d => Text(d, "code")).Distinct()];
-        return codes.Length == 0 ? "" : $"! {string.Join(" ", codes)}";
-    }
-
-    private static JsonElement? At(JsonElement item, params string[] path)
-    {
-        foreach (string step in path)
-        {
-            if (item.ValueKind != JsonValueKind.Object || !item.TryGetProperty(step, out item)) return null;
-        }
-        return item;
-    }
-
-    private static string Text(JsonElement item, params string[] path) => At(item, path) is { } value
-        ? value.ValueKind switch { JsonValueKind.String => value.GetString()!, JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False => value.GetRawText(), _ => "" }
-        : "";
-
-    private static IEnumerable<JsonElement> Items(JsonElement item, params string[] path) => At(item, path) is { ValueKind: JsonValueKind.Array } list ? list.EnumerateArray() : [];
-
-    private static string List(JsonElement item, params string[] path) => string.Join(",", Items(item, path).Select(i => i.ToString()));
-
-    private static string Pairs(JsonElement item, params string[] path) =>
-        At(item, path) is { ValueKind: JsonValueKind.Object } map ? string.Join(",", map.EnumerateObject().Select(p => $"{p.Name}={p.Value}")) : "";
 }

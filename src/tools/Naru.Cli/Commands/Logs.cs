@@ -45,6 +45,7 @@ internal static class LogsVerb
             Description = "Pod, Deployment, service, gateway or control; all pods without",
             Arity = ArgumentArity.ZeroOrOne,
         };
+        name.CompletionSources.Add(Completions.Workloads);
         var follow = new Option<bool>("--follow", "-f") { Description = "Go on as more is written, until the mesh ends" };
         var requests = new Option<bool>("--requests") { Description = "Only requests" };
         var app = new Option<bool>("--app") { Description = "Only what applications wrote" };

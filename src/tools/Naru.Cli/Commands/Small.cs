@@ -1,6 +1,7 @@
-// Verbs of a few lines: down, status, rollout, scale, proxy-status, proxy, version.
+// Verbs of a few lines: down, status, proxy-status, proxy, version.
 using System.CommandLine;
 using System.Text.Json;
+using Naru.Cli.Output;
 using Naru.Core;
 using Naru.Inspect;
 using Naru.Local.Processes;
@@ -18,7 +19,7 @@ internal static class DownVerb
             string name = parsed.GetValue(mesh)!;
             if (MeshLocation.Find(name) is not { } location)
             {
-                Console.Error.WriteLine("naru: no mesh runs here; nothing to do");
+                Screen.Say("no mesh runs here; nothing to do");
                 return Exit.Ok;
             }
             using var runner = new RunnerClient(location.Socket);
@@ -42,7 +43,7 @@ internal static class StatusVerb
     public static Command Make()
     {
         Option<string> mesh = Where.MeshOption();
-        var output = new Option<string?>("--output", "-o") { Description = "json" };
+        Option<string?> output = OutputFormat.JsonOnly("yaml");
         var command = new Command("status", "What runs, and whether it is ready") { mesh, output };
         command.Aliases.Add("ps");
         command.SetAction(async (parsed, cancel) =>
@@ -50,14 +51,14 @@ internal static class StatusVerb
             MeshLocation location = Where.Mesh(parsed.GetValue(mesh)!);
             using var runner = new RunnerClient(location.Socket);
             MeshStatus status = await runner.StatusAsync(cancel).ConfigureAwait(false);
-            if (parsed.GetValue(output) is { } format)
+            if (parsed.GetValue(output) is "json")
             {
-                if (format != "json")
-                {
-                    Console.Error.WriteLine($"naru: status has no output \"{format}\"; there is json");
-                    return Exit.Usage;
-                }
                 Screen.Json(status);
+                return Exit.Ok;
+            }
+            if (parsed.GetValue(output) is "yaml")
+            {
+                Console.Write(Yaml.Write(JsonSerializer.SerializeToElement(status, MeshLocation.Json)));
                 return Exit.Ok;
             }
             Console.WriteLine($"mesh {status.Mesh}  up {Screen.Age(DateTimeOffset.UtcNow - status.Started)}  {status.Gateway}   {status.Processes} processes, {Screen.Megabytes(status.MemoryBytes)}");
@@ -75,76 +76,6 @@ internal static class StatusVerb
     }
 }
 
-internal static class RolloutVerb
-{
-    public static Command Rollout()
-    {
-        Option<string> mesh = Where.MeshOption();
-        Option<string> ns = Namespace();
-        var target = new Argument<string[]>("deployment/NAME") { Arity = new ArgumentArity(1, 2) };
-        var restart = new Command("restart", "Replaces every pod, one after the other, without losing a request") { mesh, ns, target };
-        restart.SetAction(async (parsed, cancel) =>
-        {
-            string name = NameOf(parsed.GetValue(target)!);
-            using var runner = new RunnerClient(Where.Mesh(parsed.GetValue(mesh)!).Socket);
-            return await FollowAsync(runner.RestartAsync(parsed.GetValue(ns)!, name, cancel), $"deployment/{name} restarted").ConfigureAwait(false);
-        });
-        return new Command("rollout", "Changes what runs, step by step") { restart };
-    }
-
-    public static Command Scale()
-    {
-        Option<string> mesh = Where.MeshOption();
-        Option<string> ns = Namespace();
-        var target = new Argument<string[]>("deployment/NAME") { Arity = new ArgumentArity(1, 2) };
-        var replicas = new Option<int>("--replicas") { Description = "How many pods", Required = true };
-        var command = new Command("scale", "Changes how many pods a Deployment has") { mesh, ns, replicas, target };
-        command.SetAction(async (parsed, cancel) =>
-        {
-            string name = NameOf(parsed.GetValue(target)!);
-            using var runner = new RunnerClient(Where.Mesh(parsed.GetValue(mesh)!).Socket);
-            return await FollowAsync(runner.ScaleAsync(parsed.GetValue(ns)!, name, parsed.GetValue(replicas), cancel), $"deployment/{name} scaled").ConfigureAwait(false);
-        });
-        return command;
-    }
-
-    public static Option<string> Namespace() => new("--namespace", "-n") { Description = "Namespace", DefaultValueFactory = _ => "default" };
-
-    // deployment/NAME, deploy/NAME, deployment NAME, or NAME.
-    private static string NameOf(string[] words)
-    {
-        string text = words.Length == 2 ? $"{words[0]}/{words[1]}" : words[0];
-        string[] parts = text.Split('/');
-        if (parts.Length == 1) return parts[0];
-        if (parts[0] is not ("deployment" or "deployments" or "deploy" or "deployment.apps" or "deployments.apps"))
-            throw new Local.MeshException(new Diagnostic("NARU-L031", Severity.Error, $"only Deployments have pods to change here, not \"{parts[0]}\"", Remedy: $"naru rollout restart deployment/{parts[^1]}"));
-        return parts[1];
-    }
-
-    private static async Task<int> FollowAsync(IAsyncEnumerable<RunnerEvent> events, string done)
-    {
-        using var progress = new Progress();
-        await foreach (RunnerEvent item in events.ConfigureAwait(false))
-        {
-            switch (item.Event)
-            {
-                case "done":
-                    progress.Clear();
-                    Console.WriteLine(done);
-                    return Exit.Ok;
-                case "failed":
-                    progress.Clear();
-                    Screen.Complain(item.Diagnostic?.ToDiagnostic() ?? new Diagnostic("NARU-L030", Severity.Error, item.Message ?? "it failed"));
-                    return Exit.Failed;
-                default:
-                    if (item.Message is not null) progress.Report(item.Message);
-                    break;
-            }
-        }
-        throw new UnreachableException("the runner went away");
-    }
-}
-
 internal static class ProxyStatusVerb
 {
     private static readonly string[] s_types = ["CDS", "LDS", "EDS", "RDS"];
@@ -153,7 +84,7 @@ internal static class ProxyStatusVerb
     {
         Option<string> mesh = Where.MeshOption();
         Option<string?> server = Where.ServerOption(), token = Where.TokenOption();
-        var output = new Option<string?>("--output", "-o") { Description = "json" };
+        Option<string?> output = OutputFormat.JsonOnly();
         var command = new Command("proxy-status", "Whether each proxy is in step with the control plane") { mesh, server, token, output };
         command.SetAction(async (parsed, cancel) =>
         {
@@ -207,11 +138,11 @@ internal static class ProxyVerb
         try
         {
             IReadOnlyList<string> proxy = Where.Proxy();
-            Console.Error.WriteLine($"naru: {Handover.Become(proxy[0], [.. proxy.Skip(1), .. arguments])}");
+            Screen.Say(Handover.Become(proxy[0], [.. proxy.Skip(1), .. arguments]));
         }
         catch (FileNotFoundException e)
         {
-            Console.Error.WriteLine($"naru: {e.Message}");
+            Screen.Say(e.Message);
         }
         return Exit.Failed;
     }
@@ -221,7 +152,7 @@ internal static class VersionVerb
 {
     public static Command Make()
     {
-        var output = new Option<string?>("--output", "-o") { Description = "json" };
+        Option<string?> output = OutputFormat.JsonOnly();
         var command = new Command("version", "Versions of naru and its runtime") { output };
         command.SetAction(parsed =>
         {

@@ -137,13 +137,13 @@ internal static class UpVerb
         // No link, since a browser has no token.
         Console.WriteLine($"  Control    {status.ControlPlane.Http}   token in {mesh.Run.TokenFile}");
         if (options.TrafficRate > 0) Console.WriteLine($"  Traffic    {options.TrafficRate} requests/s to {options.TrafficPath}, so that there is something to see");
-        foreach (PodStatus pod in waiting.Take(1)) Console.WriteLine($"  {Screen.Yellow("Not ready", colour)}  {pod.Name}: {pod.Reason}{(waiting.Count > 1 ? $", and {waiting.Count - 1} more" : "")}   naru logs {pod.Workload}");
+        foreach (PodStatus pod in waiting.Take(1)) Console.WriteLine($"  {Screen.Yellow("Not ready", colour)}  {pod.Name}: {pod.Reason}{(waiting.Count > 1 ? $", and {waiting.Count - 1} more" : "")}   {Screen.Program} logs {pod.Workload}");
         Console.WriteLine("Try:");
         Console.WriteLine($"  curl -s {mesh.GatewayUrl["http://".Length..]}{path}");
-        Console.WriteLine($"  {next}");
-        Console.WriteLine("  naru logs -f");
-        Console.WriteLine("  naru get vs,dr,svc,pods");
-        Console.WriteLine(Screen.Dim("Ctrl-C or `naru down` drains and ends it", colour));
+        Console.WriteLine(Screen.Hint($"  {next}"));
+        Console.WriteLine($"  {Screen.Program} logs -f");
+        Console.WriteLine($"  {Screen.Program} get vs,dr,svc,pods");
+        Console.WriteLine(Screen.Dim($"Ctrl-C or `{Screen.Program} down` drains and ends it", colour));
     }
 
     // Never more than six lines: what was done, what was not, and where to look.

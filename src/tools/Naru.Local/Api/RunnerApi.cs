@@ -57,6 +57,9 @@ internal sealed class RunnerApi : IAsyncDisposable
                 case ("GET", ["v1", "status"]):
                     await http.Response.WriteAsJsonAsync(_mesh.Status(), MeshLocation.Json, http.RequestAborted).ConfigureAwait(false);
                     break;
+                case ("GET", ["v1", "events"]):
+                    await http.Response.WriteAsJsonAsync(_mesh.Events(), MeshLocation.Json, http.RequestAborted).ConfigureAwait(false);
+                    break;
                 case ("POST", ["v1", "down"]):
                     http.Response.StatusCode = StatusCodes.Status202Accepted;
                     await http.Response.CompleteAsync().ConfigureAwait(false);
@@ -64,6 +67,10 @@ internal sealed class RunnerApi : IAsyncDisposable
                     break;
                 case ("POST", ["v1", "rollout", "restart"]):
                     await TaskAsync(http, p => _mesh.RestartAsync(Query(http, "namespace"), Query(http, "name"), p, http.RequestAborted)).ConfigureAwait(false);
+                    break;
+                case ("POST", ["v1", "rollout", "undo"]):
+                    if (!int.TryParse(Query(http, "revision"), out int revision) || revision < 0) throw Refuse($"\"{Query(http, "revision")}\" is no revision", "naru rollout history lists them");
+                    await TaskAsync(http, p => _mesh.UndoAsync(Query(http, "namespace"), Query(http, "name"), revision, p, http.RequestAborted)).ConfigureAwait(false);
                     break;
                 case ("POST", ["v1", "scale"]):
                     if (!int.TryParse(Query(http, "replicas"), out int replicas) || replicas is < 0 or > 200) throw Refuse($"\"{Query(http, "replicas")}\" is no number of pods", "0 to 200");

@@ -17,12 +17,14 @@ public sealed record ObjectName(string Kind, string? Namespace, string Name)
 
     private static void Read(YamlNode node, List<ObjectName> found, Diagnostics diagnostics)
     {
+        // An empty document, as after a last ---.
+        if (node is YamlScalar { IsNull: true } or YamlScalar { Value: "", IsQuoted: false }) return;
         if (node is not YamlMapping map || map.GetText("kind") is not { } kind)
         {
             diagnostics.Error("NARU-L040", "an object must have a kind", node.Place);
             return;
         }
-        if (kind == "List" && map.Get("items") is YamlSequence items)
+        if (kind.EndsWith("List", StringComparison.Ordinal) && map.Get("items") is YamlSequence items)
         {
             foreach (YamlNode item in items.Items) Read(item, found, diagnostics);
             return;
