@@ -6,12 +6,27 @@ namespace Naru.Cli;
 
 internal static class Where
 {
-    public static Option<string> MeshOption() => new("--mesh")
+    public static Option<string> MeshOption()
     {
-        HelpName = "NAME",
-        Description = "Name of the mesh on this machine ($NARU_MESH)",
-        DefaultValueFactory = _ => Environment.GetEnvironmentVariable("NARU_MESH") is { Length: > 0 } name ? name : "default",
-    };
+        var option = new Option<string>("--mesh")
+        {
+            HelpName = "NAME",
+            Description = "Name of the mesh on this machine ($NARU_MESH)",
+            DefaultValueFactory = _ => Environment.GetEnvironmentVariable("NARU_MESH") is { Length: > 0 } name ? name : "default",
+        };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [var token] && !IsMeshName(token.Value)) result.AddError(NoMeshName(token.Value));
+        });
+        return option;
+    }
+
+    /// <summary>Whether a mesh may be called so: its folder and its hints have the name.</summary>
+    public static bool IsMeshName(string name) =>
+        name.Length is > 0 and <= 63 && char.IsAsciiLetterOrDigit(name[0]) && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.');
+
+    /// <summary>What is said of another one.</summary>
+    public static string NoMeshName(string name) => $"\"{name}\" is no name for a mesh; letters, digits, \"-\", \"_\" and \".\" make one, 63 at most";
 
     public static Option<string?> ServerOption() => new("--server") { HelpName = "ADDRESS", Description = "A control plane's API (http://IP:PORT) in place of the mesh on this machine; needs --token-file" };
 
@@ -19,7 +34,7 @@ internal static class Where
 
     public static MeshLocation Mesh(string name)
     {
-        if (name.Length == 0 || name.Contains('/') || name.StartsWith('.')) throw new UnreachableException($"\"{name}\" is no name for a mesh");
+        if (!IsMeshName(name)) throw new UnreachableException(NoMeshName(name));
         return MeshLocation.Find(name) ?? throw new UnreachableException(name == "default"
             ? "no mesh runs here; start one with `naru up PATH` or `naru demo`"
             : $"no mesh \"{name}\" runs here; start it with `naru up PATH --mesh {name}`");

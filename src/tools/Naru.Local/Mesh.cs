@@ -135,7 +135,7 @@ public sealed class Mesh : IAsyncDisposable
         RunFolder run = RunFolder.Open(options.Name);
         FileStream fileLock = run.TryLock() ?? throw new MeshException(new Diagnostic("NARU-L010", Severity.Error,
             $"the mesh \"{options.Name}\" runs already{(MeshLocation.Find(options.Name) is { } other ? $" (pid {other.Pid}, gateway {other.Gateway})" : "")}",
-            Remedy: "end it with `naru down`, or give this one a name of its own: --mesh NAME"));
+            Remedy: $"end it with `naru down{(options.Name == "default" ? "" : $" --mesh {options.Name}")}`, or give this one a name of its own: --mesh NAME"));
         Slot? slot = null;
         PortClaim? port = null;
         Mesh? mesh = null;

@@ -111,12 +111,25 @@ public sealed partial class OfflineTests
     [Fact]
     public async Task The_launcher_says_how_it_was_called() => Assert.Contains("export NARU_COMMAND", await File.ReadAllTextAsync(Repository.At("naru")));
 
+    // Before anything is made: a name is a folder's, and a port is one.
+    [Theory]
+    [InlineData("--mesh ../../evil", "\"../../evil\" is no name for a mesh")]
+    [InlineData("--mesh .", "\".\" is no name for a mesh")]
+    [InlineData("--gateway-port 99999", "--gateway-port 99999 is no port")]
+    public async Task What_is_no_name_or_port_is_said_and_nothing_starts(string options, string said)
+    {
+        ProcessResult result = await RunAsync(["up", Repository.At("samples", "bookinfo"), .. options.Split(' ')]);
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains(said, result.Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Bash_reads_the_completion_and_completes_verbs()
     {
         using var folder = new TempFolder();
         string script = folder.Write("c.bash", (await RunAsync("completion", "bash")).Output);
         string naru = folder.Write("naru", $"#!/bin/bash\nexec {Programs.Naru()} \"$@\"\n");
+        if (OperatingSystem.IsWindows()) throw new PlatformNotSupportedException();
         File.SetUnixFileMode(naru, UnixFileMode.UserRead | UnixFileMode.UserExecute);
         ProcessResult result = await ChildProcess.RunAsync("bash", ["-c", $"source {script}; COMP_LINE='{naru} desc'; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=({naru} desc); COMP_CWORD=1; _naru_complete; echo \"${{COMPREPLY[@]}}\""]);
         Assert.Equal("describe", result.Output.Trim());

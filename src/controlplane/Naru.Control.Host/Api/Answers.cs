@@ -9,7 +9,7 @@ namespace Naru.Control.Host.Api;
 /// <summary>Writes answers.</summary>
 internal static class Answers
 {
-    // JSON is served as such, never inside a page: only what JSON itself asks for is escaped.
+    // What JSON asks for is escaped, so that quotes can be read; and what a page would take for markup, whoever serves it as one.
     private static readonly JsonWriterOptions s_writing = new() { Indented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>A JSON document, written by <paramref name="write"/>.</summary>
@@ -19,10 +19,11 @@ internal static class Answers
         context.Response.ContentType = "application/json";
         var buffer = new System.Buffers.ArrayBufferWriter<byte>();
         await using (var writer = new Utf8JsonWriter(buffer, s_writing)) write(writer);
-        buffer.GetSpan(1)[0] = (byte)'\n';
-        buffer.Advance(1);
-        context.Response.ContentLength = buffer.WrittenCount;
-        if (!HttpMethods.IsHead(context.Request.Method)) await context.Response.Body.WriteAsync(buffer.WrittenMemory, context.RequestAborted).ConfigureAwait(false);
+        // Outside of strings JSON has neither.
+        string text = Encoding.UTF8.GetString(buffer.WrittenSpan).Replace("<", "\\u003C", StringComparison.Ordinal).Replace(">", "\\u003E", StringComparison.Ordinal);
+        byte[] bytes = Encoding.UTF8.GetBytes(text + "\n");
+        context.Response.ContentLength = bytes.Length;
+        if (!HttpMethods.IsHead(context.Request.Method)) await context.Response.Body.WriteAsync(bytes, context.RequestAborted).ConfigureAwait(false);
     }
 
     /// <summary>An error in one sentence.</summary>

@@ -131,6 +131,8 @@ internal static class LogsVerb
                 return Exit.Ok;
             }
             Print(to, view, ReadMore(view, tails), tails);
+            // Where nothing is written any more, no write would tell.
+            if (to != Console.Out && Pipe.IsUnread(1)) return Exit.Ok;
             if (!ended) continue;
             Console.Error.WriteLine(runner is null ? "naru: no mesh runs; this is what the last one left" : "naru: the mesh has ended");
             return Exit.Ok;

@@ -55,6 +55,11 @@ internal static class UpVerb
     {
         mesh = Where.MeshOption();
         port = new Option<int>("--gateway-port") { Description = "Port of the gateway on 127.0.0.1; 0 takes a free one. Without this option the next free one from 8080", DefaultValueFactory = _ => -1 };
+        port.Validators.Add(result =>
+        {
+            if (result.Tokens is [var token] && int.TryParse(token.Value, out int given) && given is < 0 or > 65535)
+                result.AddError($"--gateway-port {token.Value} is no port; 1 to 65535, or 0 for any free one");
+        });
         return new Command(name, description) { mesh, port };
     }
 
@@ -69,6 +74,12 @@ internal static class UpVerb
 
     private static async Task<int> RunAsync(MeshOptions options, string path, string next)
     {
+        // From the environment, which no option's check sees.
+        if (!Where.IsMeshName(options.Name))
+        {
+            Screen.Say(Where.NoMeshName(options.Name));
+            return Exit.Usage;
+        }
         using var starting = new CancellationTokenSource();
         var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         int signals = 0;
@@ -140,10 +151,12 @@ internal static class UpVerb
         foreach (PodStatus pod in waiting.Take(1)) Console.WriteLine($"  {Screen.Yellow("Not ready", colour)}  {pod.Name}: {pod.Reason}{(waiting.Count > 1 ? $", and {waiting.Count - 1} more" : "")}   {Screen.Program} logs {pod.Workload}");
         Console.WriteLine("Try:");
         Console.WriteLine($"  curl -s {mesh.GatewayUrl["http://".Length..]}{path}");
-        Console.WriteLine(Screen.Hint($"  {next}"));
-        Console.WriteLine($"  {Screen.Program} logs -f");
-        Console.WriteLine($"  {Screen.Program} get vs,dr,svc,pods");
-        Console.WriteLine(Screen.Dim($"Ctrl-C or `{Screen.Program} down` drains and ends it", colour));
+        // Obeyed without the name they would reach, or end, another mesh.
+        string which = options.Name == "default" || Environment.GetEnvironmentVariable("NARU_MESH") == options.Name ? "" : $" --mesh {options.Name}";
+        Console.WriteLine(Screen.Hint($"  {next}{which}"));
+        Console.WriteLine($"  {Screen.Program} logs -f{which}");
+        Console.WriteLine($"  {Screen.Program} get vs,dr,svc,pods{which}");
+        Console.WriteLine(Screen.Dim($"Ctrl-C or `{Screen.Program} down{which}` drains and ends it", colour));
     }
 
     // Never more than six lines: what was done, what was not, and where to look.
