@@ -83,41 +83,36 @@ internal sealed class QueryMatcher(QueryParameterMatcherConfig config)
 
     public QueryParameterMatcherConfig Config { get; } = config;
 
-    public bool Matches(in RequestView request)
-    {
-        foreach (Range range in request.Query.Split((byte)'&'))
-        {
-            ReadOnlySpan<byte> parameter = request.Query[range];
-            int equals = parameter.IndexOf((byte)'=');
-            ReadOnlySpan<byte> name = equals < 0 ? parameter : parameter[..equals];
-            if (!name.SequenceEqual(_name)) continue;
-            if (Config.Present is { } wanted) return wanted;
-            return _value is null || _value.Matches(equals < 0 ? default : parameter[(equals + 1)..]);
-        }
-        return Config.Present == false;
-    }
+    public bool Matches(in RequestView request) => Matches(request.Query, null);
 
     /// <summary>The same with names and values as they are meant (RFC 3986 2.1), where what counts is what a service will read.</summary>
     public bool MatchesDecoded(ReadOnlySpan<byte> query)
     {
-        byte[]? rented = query.Contains((byte)'%') ? System.Buffers.ArrayPool<byte>.Shared.Rent(query.Length) : null;
+        if (!query.Contains((byte)'%')) return Matches(query, null);
+        byte[] decoded = System.Buffers.ArrayPool<byte>.Shared.Rent(query.Length);
         try
         {
-            foreach (Range range in query.Split((byte)'&'))
-            {
-                ReadOnlySpan<byte> parameter = query[range];
-                int equals = parameter.IndexOf((byte)'=');
-                ReadOnlySpan<byte> name = equals < 0 ? parameter : parameter[..equals];
-                if (!Decode(name, rented).SequenceEqual(_name)) continue;
-                if (Config.Present is { } wanted) return wanted;
-                return _value is null || _value.Matches(equals < 0 ? default : Decode(parameter[(equals + 1)..], rented));
-            }
-            return Config.Present == false;
+            return Matches(query, decoded);
         }
         finally
         {
-            if (rented is not null) System.Buffers.ArrayPool<byte>.Shared.Return(rented);
+            System.Buffers.ArrayPool<byte>.Shared.Return(decoded);
         }
+    }
+
+    // With room for a decoded name or value; without, all are taken as they are written.
+    private bool Matches(ReadOnlySpan<byte> query, byte[]? decoded)
+    {
+        foreach (Range range in query.Split((byte)'&'))
+        {
+            ReadOnlySpan<byte> parameter = query[range];
+            int equals = parameter.IndexOf((byte)'=');
+            ReadOnlySpan<byte> name = equals < 0 ? parameter : parameter[..equals];
+            if (!Decode(name, decoded).SequenceEqual(_name)) continue;
+            if (Config.Present is { } wanted) return wanted;
+            return _value is null || _value.Matches(equals < 0 ? default : Decode(parameter[(equals + 1)..], decoded));
+        }
+        return Config.Present == false;
     }
 
     private static ReadOnlySpan<byte> Decode(ReadOnlySpan<byte> written, byte[]? into)
