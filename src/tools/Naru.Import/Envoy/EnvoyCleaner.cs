@@ -1,0 +1,127 @@
+// A bootstrap without what Naru refuses: the proxy itself is asked, what it complains about is taken away, and it is asked again,
+// until it is content. What guards is never just taken away: a filter that decides who may come is replaced by one that answers 403, and
+// where a condition or the verification of TLS cannot be kept, the whole route, chain or cluster goes.
+using System.Text.Json.Nodes;
+using Naru.Core;
+using Naru.Yaml;
+
+namespace Naru.Import.Envoy;
+
+internal static class EnvoyCleaner
+{
+    private const int MaxRounds = 60;
+
+    private const string Closed403 = """
+        {"name": "envoy.filters.http.fault", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
+         "abort": {"http_status": 403, "percentage": {"numerator": 100, "denominator": "HUNDRED"}}}}
+        """;
+
+    private static readonly string[] s_guards = ["rbac", "ext_authz", "jwt_authn", "oauth2", "basic_auth", "api_key_auth", "csrf", "aws_lambda_authz", "ip_allow", "wasm", "lua", "ext_proc", "golang"];
+
+    private static readonly string[] s_trust = ["validation_context", "combined_validation_context", "validation_context_sds_secret_config", "require_client_certificate", "validationContext", "combinedValidationContext",
+        "validationContextSdsSecretConfig", "requireClientCertificate"];
+
+    /// <summary>The document that is left; null after an error.</summary>
+    public static JsonObject? Clean(YamlNode root, string file, ImportOptions options, Notes notes)
+    {
+        if (root is not YamlMapping)
+        {
+            notes.Syntax(root.Place, $"a bootstrap is a mapping, not {root.Describe()}");
+            return null;
+        }
+        if (options.JudgeBootstrap is not { } judge)
+        {
+            notes.Unreadable(new Place(file), "there is no naru-proxy that could be asked what it refuses", "set NARU_PROXY");
+            return null;
+        }
+        Tree tree = Tree.Of(root);
+        for (int round = 0; round < MaxRounds; round++)
+        {
+            var lines = new List<Tree?>();
+            string text = tree.Write(lines);
+            IReadOnlyList<Diagnostic> said = judge(text);
+            List<Diagnostic> errors = [.. said.Where(d => d.Severity == Severity.Error && !IsFile(d))];
+            if (errors.Count == 0)
+            {
+                foreach (Diagnostic d in said.Where(d => d.Severity != Severity.Error || IsFile(d))) Pass(d, At(d, lines) ?? tree, notes);
+                return JsonNode.Parse(text) as JsonObject;
+            }
+            var gone = new List<Tree>();
+            foreach (Diagnostic d in errors)
+            {
+                Tree? node = At(d, lines);
+                if (node?.Parent is null)
+                {
+                    notes.Syntax(node?.Place ?? new Place(file), $"this is no bootstrap: {d.Message}", d.Remedy);
+                    return null;
+                }
+                if (!gone.Exists(g => node.Within(g))) gone.Add(Cut(node, d, options, notes));
+            }
+        }
+        notes.Unreadable(new Place(file), $"after {MaxRounds} rounds the proxy still refuses something");
+        return null;
+    }
+
+    // A file that is not on this machine may be on the other.
+    private static bool IsFile(Diagnostic d) => d.Code == "NARU-C104" && (d.Message.StartsWith("there is no file", StringComparison.Ordinal) || d.Message.StartsWith("cannot read", StringComparison.Ordinal));
+
+    private static Tree? At(Diagnostic d, List<Tree?> lines) => d.Place.Line > 0 && d.Place.Line < lines.Count ? lines[d.Place.Line] : null;
+
+    private static void Pass(Diagnostic d, Tree node, Notes notes)
+    {
+        if (d.Code == "NARU-C111") notes.NoEffect(node.Place, node.Path, d.Message);
+        else notes.Slight(node.Place, node.Path, IsFile(d) ? $"{d.Message} on this machine" : d.Message);
+    }
+
+    private static Tree Cut(Tree node, Diagnostic d, ImportOptions options, Notes notes)
+    {
+        string said = $"{d.Message} ({d.Code})";
+        if (Item(node, "http_filters", "httpFilters") is { } filter && Guards(filter) && !options.Unguarded)
+        {
+            notes.Closed(filter.Place, filter.Path, $"the filter \"{Name(filter)}\" decides who may come, and {said}");
+            filter.Replace(((YamlMapping)YamlReader.ReadAll(Closed403, null, new Diagnostics())[0]));
+            return filter;
+        }
+        Tree? whole = Item(node, "filters") is { } network && Guards(network) && !options.Unguarded ? Item(node, "filter_chains", "filterChains") ?? network
+            : Below(node, "match") is { } match && Item(match, "routes") is { } route ? route
+            : Below(node, "filter_chain_match", "filterChainMatch") is { } chain ? Item(chain, "filter_chains", "filterChains")
+            : Below(node, "transport_socket", "transportSocket", "tls_context", "tlsContext") is { } socket && (ReferenceEquals(socket, node) || node.Key is "typed_config" or "typedConfig" or "config" or "@type" || Below(node, s_trust) is not null)
+                ? Item(node, "filter_chains", "filterChains") ?? Item(node, "clusters") : null;
+        if (whole is not null)
+        {
+            notes.LeftOut(node.Place, whole.Path, $"{whole.Path} as a whole, since {said}, and without it more would be let through than was meant", d.Remedy);
+            whole.Remove();
+            return whole;
+        }
+        notes.Dropped(node.Place, node.Path, said, d.Remedy);
+        node.Remove();
+        return node;
+    }
+
+    private static bool Guards(Tree filter)
+    {
+        string name = Name(filter).ToLowerInvariant();
+        return s_guards.Any(g => name.Contains(g));
+    }
+
+    private static string Name(Tree filter) => $"{filter.Child("name")?.Text} {filter.Child("typed_config", "typedConfig", "config")?.Child("@type")?.Text}".Trim();
+
+    // The item of a list of that name in which a node stands.
+    private static Tree? Item(Tree node, params string[] lists)
+    {
+        for (Tree? at = node; at?.Parent is not null; at = at.Parent)
+        {
+            if (at.Key[0] == '[' && lists.Contains(at.Parent.Key)) return at;
+        }
+        return null;
+    }
+
+    private static Tree? Below(Tree node, params string[] names)
+    {
+        for (Tree? at = node; at is not null; at = at.Parent)
+        {
+            if (names.Contains(at.Key)) return at;
+        }
+        return null;
+    }
+}
