@@ -57,6 +57,9 @@ public static class Offline
         return new OfflineResult(order.ToImmutable(), [.. found.Items]);
     }
 
+    /// <summary>Whether a file in a folder is taken for a manifest.</summary>
+    public static bool IsManifest(string file) => ManifestPaths.IsManifest(file);
+
     /// <summary>Files and folders that the kustomization of a folder lists, in order; null where the folder has none.</summary>
     public static IReadOnlyList<string>? Resources(string folder, Diagnostics faults) =>
         Kustomization.Names.Select(n => Path.Combine(folder, n)).FirstOrDefault(File.Exists) is { } file ? Kustomization.Resources(file, faults) : null;

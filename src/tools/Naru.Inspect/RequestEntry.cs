@@ -47,17 +47,16 @@ public sealed record RequestEntry
     public string RequestId { get; init; } = "";
 
     /// <summary>Short name of the service that it went to; empty for inbound requests and where there was none.</summary>
-    public string Service
+    public string Service => Cluster == "naru_front_page" ? "the front page" : ServiceOf(Cluster);
+
+    /// <summary>Short name of the service, with its subset, that an outbound cluster stands for; empty for other clusters.</summary>
+    public static string ServiceOf(string cluster)
     {
-        get
-        {
-            if (Cluster == "naru_front_page") return "the front page";
-            string[] parts = Cluster.Split('|');
-            if (parts is not ["outbound", _, var subset, var host]) return "";
-            string name = host.EndsWith(".svc.cluster.local", StringComparison.Ordinal) ? host[..^".svc.cluster.local".Length] : host;
-            if (name.EndsWith(".default", StringComparison.Ordinal)) name = name[..^".default".Length];
-            return subset.Length > 0 ? $"{name} {subset}" : name;
-        }
+        string[] parts = cluster.Split('|');
+        if (parts is not ["outbound", _, var subset, var host]) return "";
+        string name = host.EndsWith(".svc.cluster.local", StringComparison.Ordinal) ? host[..^".svc.cluster.local".Length] : host;
+        if (name.EndsWith(".default", StringComparison.Ordinal)) name = name[..^".default".Length];
+        return subset.Length > 0 ? $"{name} {subset}" : name;
     }
 
     /// <summary>Reads a line; null where it is none of ours.</summary>

@@ -35,6 +35,9 @@ internal sealed class ControlPlaneRunner
         _process = new Supervised("naru control", () => request, mesh.Time);
     }
 
+    /// <summary>How it ended last, or empty.</summary>
+    public string LastEnd => _process.LastEnd;
+
     public void Start() => _process.Start();
 
     public async Task WhenReadyAsync(CancellationToken cancel)

@@ -84,8 +84,9 @@ internal sealed class Member
         _proxy.Start();
         while (!_proxy.IsReady) await Task.Delay(s_look, _mesh.Time, cancel).ConfigureAwait(false);
         var inherited = new Dictionary<string, string> { [Guard.Mark] = _mesh.Mark };
+        if (_request.BesideProxy is { } beside) inherited["no_proxy"] = beside;
         Dictionary<string, string> environment = _state.EnvironmentOf(inherited, _identity,
-            [KeyValuePair.Create(_inbound[0], _told)], [], _request.Variables.Contains);
+            [KeyValuePair.Create(_inbound[0], _told)], [], _request.Variables.Contains, !_request.NoProxy);
         Say(new RunnerEvent { Event = "joined", Pod = Name, Address = _identity.Address, Port = _told, Environment = environment });
     }
 

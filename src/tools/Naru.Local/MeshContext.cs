@@ -17,6 +17,9 @@ internal sealed record MeshContext
     /// <summary>Environment of applications before anything of theirs is added.</summary>
     public required IReadOnlyDictionary<string, string> Inherited { get; init; }
 
+    /// <summary>Whether applications reach services by name through <c>http_proxy</c>.</summary>
+    public bool Names { get; init; } = true;
+
     /// <summary>Environment of our own programs: the same without anybody's proxy settings, and with small heaps.</summary>
     public required IReadOnlyDictionary<string, string> OwnProcessEnvironment { get; init; }
 

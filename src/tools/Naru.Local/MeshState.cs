@@ -116,9 +116,9 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer, EventLog e
 
     public Dictionary<string, string> EnvironmentOf(IReadOnlyDictionary<string, string> inherited, PodIdentity pod,
         IReadOnlyList<KeyValuePair<ContainerPort, int>> ports, IReadOnlyList<EnvironmentVariable> template,
-        Func<string, bool>? isSet = null)
+        Func<string, bool>? isSet = null, bool names = true)
     {
-        lock (_lock) return PodEnvironment.Build(inherited, pod, ports, template, _services.Values, plan, isSet);
+        lock (_lock) return PodEnvironment.Build(inherited, pod, ports, template, _services.Values, plan, isSet, names);
     }
 
     public IReadOnlyList<ServiceStatus> ServiceStatuses()

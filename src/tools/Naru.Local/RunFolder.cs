@@ -51,7 +51,16 @@ public sealed class RunFolder
         string root = System.IO.Path.GetDirectoryName(System.IO.Path.GetDirectoryName(path))!;
         foreach (string folder in new[] { root, System.IO.Path.GetDirectoryName(path)!, path })
         {
-            Directory.CreateDirectory(folder, OwnerOnly);
+            try
+            {
+                Directory.CreateDirectory(folder, OwnerOnly);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw new MeshException(new Core.Diagnostic("NARU-L015", Core.Severity.Error,
+                    $"the run folder cannot be made: {Core.Causes.Of(e)}", new Core.Place(folder),
+                    Remedy: "set NARU_HOME to a folder of yours"));
+            }
             var info = new DirectoryInfo(folder);
             if (info.LinkTarget is not null) throw new IOException($"{folder} is a link; remove it, or set NARU_HOME to a folder of yours");
             try

@@ -52,7 +52,7 @@ internal sealed partial class Pod : IDisposable
         {
             bool listened = _target is not null;
             _target = null;
-            if (listened || Ports.Count == 0) SetApp(false, _app.LastEnd);
+            if (listened) SetApp(false, _app.LastEnd);
             else SayEarlyEnd();
         };
     }
@@ -141,7 +141,7 @@ internal sealed partial class Pod : IDisposable
         File = "/bin/sh",
         Arguments = ["-c", IsSimple(Template.Command) ? $"exec {Template.Command}" : Template.Command],
         Folder = Template.Folder,
-        Environment = _state.EnvironmentOf(_mesh.Inherited, Identity, Ports, Template.Environment),
+        Environment = _state.EnvironmentOf(_mesh.Inherited, Identity, Ports, Template.Environment, names: _mesh.Names),
         Log = _mesh.LogOf(Identity.Name),
     };
 
@@ -153,14 +153,19 @@ internal sealed partial class Pod : IDisposable
 
     private void SayEarlyEnd()
     {
-        (ContainerPort container, int local) = MainPort();
-        string ports = $"it was told {local} by PORT, and its containerPort {container.Number} is its sidecar's";
-        string reason = $"{_app.LastEnd} before it listened; {ports}";
+        string reason = _app.LastEnd;
+        if (Ports.Count > 0 && _app.LastCode is not (126 or 127))
+        {
+            (ContainerPort container, int local) = MainPort();
+            reason += $" before it listened; it was told {local} by PORT, and its containerPort {container.Number} is its sidecar's";
+        }
         SetApp(false, reason);
-        // Once is bad luck; what ends again and again is said before anybody asks.
-        if (_app.Restarts != 1) return;
+        // Once is bad luck; what ends again and again is said before anybody asks. What was not found will not be found later.
+        if (_app.Restarts != (_app.LastCode is 126 or 127 ? 0 : 1)) return;
         var place = new Place(_mesh.LogOf(Identity.Name));
-        string remedy = $"its last words are in that file: naru logs {Workload}";
+        string remedy = _app.LastCode is 126 or 127
+            ? $"it ran in {Template.Folder}: {Template.Command}"
+            : $"its last words are in that file: naru logs {Workload}";
         _mesh.Tell(new Diagnostic("NARU-L036", Severity.Warning, $"{Identity.Name} {reason}", place, Remedy: remedy));
     }
 

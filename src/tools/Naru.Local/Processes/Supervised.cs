@@ -24,6 +24,19 @@ public sealed class BackOff
     }
 }
 
+/// <summary>Codes with which processes end, in words.</summary>
+public static class Exits
+{
+    /// <summary>How a process ended, as a shell means its codes (POSIX, Shell Command Language, "Exit Status for Commands").</summary>
+    public static string Describe(int code) => code switch
+    {
+        126 => "ended with 126: the command is not executable",
+        127 => "ended with 127: command not found",
+        >= 128 => $"was killed by signal {code - 128}",
+        _ => $"ended with {code}",
+    };
+}
+
 /// <summary>A process that is kept running.</summary>
 internal sealed class Supervised(string name, Func<SpawnRequest> request, TimeProvider time)
 {
@@ -43,6 +56,9 @@ internal sealed class Supervised(string name, Func<SpawnRequest> request, TimePr
 
     /// <summary>How it ended last, or empty.</summary>
     public string LastEnd { get; private set; } = "";
+
+    /// <summary>The code of that end.</summary>
+    public int LastCode { get; private set; }
 
     /// <summary>A process came up.</summary>
     public event Action<Child>? Came;
@@ -80,13 +96,14 @@ internal sealed class Supervised(string name, Func<SpawnRequest> request, TimePr
                 _child = child;
                 Came?.Invoke(child);
                 code = await child.Exited.ConfigureAwait(false);
-                LastEnd = code >= 128 ? $"killed by signal {code - 128}" : $"ended with {code}";
+                LastEnd = Exits.Describe(code);
             }
             catch (IOException e)
             {
                 code = 127;
-                LastEnd = e.Message;
+                LastEnd = e.Message; // of ours: "cannot start X: ..."
             }
+            LastCode = code;
             if (_stop.IsCancellationRequested) return;
             Note(what.Log, $"{name} {LastEnd}");
             Went?.Invoke(code);
