@@ -32,7 +32,7 @@ internal sealed class ControlPlaneRunner
             Log = mesh.LogOf("control"),
             Folder = "/",
         };
-        _process = new Supervised("naru control", () => request, mesh.Time);
+        _process = new Supervised("naru control", () => request, mesh.Time, mesh.Tell);
     }
 
     public void Start() => _process.Start();

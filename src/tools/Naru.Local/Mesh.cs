@@ -94,6 +94,7 @@ public sealed class Mesh : IAsyncDisposable
             Mark = mark,
             ProxyCommand = options.ProxyCommand,
             Time = options.Time,
+            Machine = new Machine(options.Time),
             Tell = options.Tell,
             Events = new EventLog(options.Time),
             Inherited = inherited,
@@ -152,8 +153,7 @@ public sealed class Mesh : IAsyncDisposable
             {
                 port?.Dispose();
                 slot?.Dispose();
-                await fileLock.DisposeAsync().ConfigureAwait(false);
-                File.Delete(run.LockFile);
+                await run.UnlockAsync(fileLock).ConfigureAwait(false);
             }
         }
         try
@@ -225,40 +225,48 @@ public sealed class Mesh : IAsyncDisposable
         return requests is null ? null : (requests.Value, errors ?? 0);
     }
 
-    /// <summary>Drains and ends everything: traffic, gateway, pods, control plane. Leaves the logs.</summary>
+    /// <summary>Drains and ends everything: traffic, gateway, pods, control plane. Leaves the logs. A step that fails is said, and the others
+    /// are taken all the same.</summary>
     public async Task StopAsync()
     {
         if (Interlocked.Exchange(ref _ended, 1) != 0) return;
         await _stop.CancelAsync().ConfigureAwait(false);
-        if (_traffic is not null) await _traffic.StopAsync().ConfigureAwait(false);
+        if (_traffic is not null) await StepAsync("traffic", _traffic.StopAsync).ConfigureAwait(false);
         _manifests.Dispose();
+        await StepAsync("watch", () => _watching).ConfigureAwait(false);
+        await StepAsync("manifests", () => _following).ConfigureAwait(false);
+        await StepAsync("processes of naru run", Members.StopAsync).ConfigureAwait(false);
+        await StepAsync("gateway", _gateway.StopAsync).ConfigureAwait(false);
+        await StepAsync("pods", () => _deployments.StopAsync(s_stopBound)).ConfigureAwait(false);
+        await StepAsync("control plane", _control.StopAsync).ConfigureAwait(false);
+        if (_api is { } api) await StepAsync("API", () => api.DisposeAsync().AsTask()).ConfigureAwait(false);
+        if (_front is { } front) await StepAsync("front page", () => front.DisposeAsync().AsTask()).ConfigureAwait(false);
+        // Processes that put themselves into a session of their own are still ours.
+        await StepAsync("what is left", () => Task.FromResult(Guard.Sweep(_context.Mark))).ConfigureAwait(false);
+        await StepAsync("logs", _logs.StopAsync).ConfigureAwait(false);
+        await StepAsync("run folder", () => Task.Run(Run.Clean)).ConfigureAwait(false);
+        _guard.Dispose();
+        _slot.Dispose();
+        await StepAsync("lock", () => Run.UnlockAsync(_lock)).ConfigureAwait(false);
+        _gateway.Dispose();
+        _state.AppPorts.Dispose();
+        _proxies.Dispose();
+    }
+
+    private async Task StepAsync(string what, Func<Task> step)
+    {
         try
         {
-            await _watching.ConfigureAwait(false);
-            await _following.ConfigureAwait(false);
+            await step().ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {
             // That is how it ends.
         }
-        await Members.StopAsync().ConfigureAwait(false);
-        await _gateway.StopAsync().ConfigureAwait(false);
-        await _deployments.StopAsync(s_stopBound).ConfigureAwait(false);
-        await _control.StopAsync().ConfigureAwait(false);
-        if (_api is not null) await _api.DisposeAsync().ConfigureAwait(false);
-        if (_front is not null) await _front.DisposeAsync().ConfigureAwait(false);
-        // Processes that put themselves into a session of their own are still ours.
-        Guard.Sweep(_context.Mark);
-        await _logs.StopAsync().ConfigureAwait(false);
-        Run.Clean();
-        _guard.Dispose();
-        _slot.Dispose();
-        await _lock.DisposeAsync().ConfigureAwait(false);
-        File.Delete(Run.LockFile);
-        _deployments.Dispose();
-        _gateway.Dispose();
-        _state.AppPorts.Dispose();
-        _proxies.Dispose();
+        catch (Exception e)
+        {
+            _options.Tell(new Diagnostic("NARU-L015", Severity.Warning, $"{what}: {e.Message}; the rest is ended all the same"));
+        }
     }
 
     /// <inheritdoc/>
@@ -283,7 +291,8 @@ public sealed class Mesh : IAsyncDisposable
         _proxies.Add(_gateway.Proxy.Admin);
         _front = await FrontDoor.StartAsync(FrontSource(), Run.FrontSocket).ConfigureAwait(false);
         _gateway.Proxy.Start();
-        Task all = _deployments.FollowAsync(set.Deployments, cancel);
+        _deployments.Follow(set.Deployments);
+        Task all = _deployments.SettledAsync(cancel);
         _api = await RunnerApi.StartAsync(this, Run.Socket).ConfigureAwait(false);
         IPAddress control = AddressPlan.ControlPlane(_slot.Number);
         Run.Describe(new MeshLocation
@@ -300,6 +309,8 @@ public sealed class Mesh : IAsyncDisposable
         });
 
         _watching = WatchAsync(_stop.Token);
+        // What is mended while it starts is taken at once.
+        _following = FollowAsync(_stop.Token);
         _progress.Report("starting services");
         try
         {
@@ -311,7 +322,6 @@ public sealed class Mesh : IAsyncDisposable
         {
             // The first screen will say who is not ready; everything goes on being tried.
         }
-        _following = FollowAsync(_stop.Token);
         _traffic?.Start();
     }
 
@@ -324,12 +334,22 @@ public sealed class Mesh : IAsyncDisposable
     {
         await foreach (ManifestSet set in _manifests.FollowAsync(cancel).ConfigureAwait(false))
         {
-            Take(set);
-            // A file that cannot be read now says nothing about what should run: nothing is taken away because of it.
-            bool blind = set.Diagnostics.Any(d => d.Severity == Severity.Error);
-            await _deployments.FollowAsync(set.Deployments, cancel, mayRemove: !blind).ConfigureAwait(false);
+            try
+            {
+                Take(set);
+                // A file that cannot be read now says nothing about what should run: nothing is taken away because of it.
+                bool blind = set.Diagnostics.Any(d => d.Severity == Severity.Error);
+                _deployments.Follow(set.Deployments, mayRemove: !blind);
+            }
+            // The next change is followed whatever became of this one.
+            catch (Exception e) when (e is not OperationCanceledException)
+            {
+                Tell("a change of the manifests was not taken", e.Message);
+            }
         }
     }
+
+    private void Tell(string what, string why) => _options.Tell(new Diagnostic("NARU-L016", Severity.Error, $"{what}: {why}"));
 
     private async Task WatchAsync(CancellationToken cancel)
     {
@@ -337,7 +357,14 @@ public sealed class Mesh : IAsyncDisposable
         using var timer = new PeriodicTimer(s_look, _options.Time);
         try
         {
-            while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false)) watch.Look([_gateway.Status(), .. _deployments.Statuses(), .. Members.Statuses()], _control.Status().Restarts);
+            string? said = null;
+            while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false))
+            {
+                watch.Look([.. Pods()], _control.Status().Restarts);
+                string? owed = _state.Retry();
+                if (owed is not null && owed != said) Tell("what the mesh is cannot be written down", owed);
+                said = owed;
+            }
         }
         catch (OperationCanceledException)
         {

@@ -11,6 +11,9 @@ internal sealed record MeshContext
     public required IReadOnlyList<string> ProxyCommand { get; init; }
     public required TimeProvider Time { get; init; }
 
+    /// <summary>Looks at sockets and processes for all pods.</summary>
+    public required Machine Machine { get; init; }
+
     /// <summary>What happened.</summary>
     public required EventLog Events { get; init; }
 

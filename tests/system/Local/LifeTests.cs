@@ -56,6 +56,7 @@ public sealed class LifeTests
         await Waiting.UntilAsync(() => !File.Exists(Path.Combine(mesh.Folder, "mesh.json")), "the run folder to be tidied", LocalMesh.Bound);
         Assert.False(File.Exists(Path.Combine(mesh.Folder, "naru.sock")));
         Assert.False(File.Exists(Path.Combine(mesh.Folder, "token")));
+        Assert.False(File.Exists(Path.Combine(mesh.Folder, "page.sock")));
         using var probe = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         probe.Bind(new IPEndPoint(IPAddress.Loopback, mesh.Gateway.Port));
         Assert.Equal(3, (await mesh.NaruAsync("status")).ExitCode);
