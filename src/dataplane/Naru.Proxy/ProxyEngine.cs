@@ -13,6 +13,7 @@ using Naru.Proxy.Health;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
+using Naru.Proxy.LoadBalancing;
 using Naru.Proxy.Outliers;
 using Naru.Proxy.Overload;
 using Naru.Proxy.Routing;
@@ -51,7 +52,7 @@ public sealed class ProxyEngine : IDataPlane
     {
         _options = options;
         _tls = new TlsContextStore(options.OnDiagnostic);
-        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId) };
+        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId), Runtime = options.Runtime };
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup);
         _compiler = new ChainCompiler(options, _clusters, _tls, _node, _discovered, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
@@ -236,6 +237,13 @@ public sealed class ProxyEngine : IDataPlane
         slot.Stats.Set(ClusterStats.MembershipHealthy, compiled.HealthyCount);
         slot.Stats.Set(ClusterStats.MembershipDegraded, compiled.DegradedCount);
         slot.Stats.Set(ClusterStats.MembershipExcluded, compiled.ExcludedCount);
+        if (config.Hashing is { } hashing && compiled.Balancer is PriorityBalancer { Table: { } table })
+        {
+            StatBlock hashed = _options.Stats.Block($"{slot.Stats.Prefix}.{(hashing.TableSize > 0 ? "maglev_lb" : "ring_hash_lb")}", hashing.TableSize > 0 ? HashStats.Maglev : HashStats.Ring);
+            if (hashing.TableSize == 0) hashed.Set(HashStats.Size, table.Size);
+            hashed.Set(hashing.TableSize > 0 ? HashStats.MaglevLeast : HashStats.RingLeast, table.Least);
+            hashed.Set(hashing.TableSize > 0 ? HashStats.MaglevMost : HashStats.RingMost, table.Most);
+        }
         HostState[] gone = [.. slot.Hosts.Where(h => !kept.Contains(h.Key)).Select(h => h.Value)];
         if (gone.Length > 0 || compiled.Hosts.Length != kept.Count) slot.Stats.Add(ClusterStats.MembershipChange);
         if (!config.HealthChecks.IsEmpty) _options.Stats.Block(HealthChecks.StatPrefix(slot), HealthStats.Schema).Set(HealthStats.Healthy, compiled.HealthyCount);

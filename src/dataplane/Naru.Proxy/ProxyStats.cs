@@ -57,6 +57,11 @@ internal static class HttpStats
     public static readonly int RqRedirect = Schema.Counter("rq_redirect");
     public static readonly int RqDirectResponse = Schema.Counter("rq_direct_response");
     public static readonly int RqRouted = Schema.Counter("rq_total");
+    public static readonly int RedirectBadLocation = Schema.Counter("passthrough_internal_redirect_bad_location");
+    public static readonly int RedirectUnsafeScheme = Schema.Counter("passthrough_internal_redirect_unsafe_scheme");
+    public static readonly int RedirectTooMany = Schema.Counter("passthrough_internal_redirect_too_many_redirects");
+    public static readonly int RedirectNoRoute = Schema.Counter("passthrough_internal_redirect_no_route");
+    public static readonly int RedirectPredicate = Schema.Counter("passthrough_internal_redirect_predicate");
     public static readonly int RqTime = Schema.Histogram("downstream_rq_time");
     public static readonly int CxLength = Schema.Histogram("downstream_cx_length_ms");
 
@@ -77,6 +82,18 @@ internal static class HttpStats
             if (secure) shard[CxSslActive] += one;
         }
     }
+}
+
+/// <summary>Stats of hashing balancers, <c>cluster.&lt;name&gt;.ring_hash_lb</c> and <c>.maglev_lb</c>.</summary>
+internal static class HashStats
+{
+    public static readonly StatSchema Ring = new();
+    public static readonly int Size = Ring.Gauge("size");
+    public static readonly int RingLeast = Ring.Gauge("min_hashes_per_host");
+    public static readonly int RingMost = Ring.Gauge("max_hashes_per_host");
+    public static readonly StatSchema Maglev = new();
+    public static readonly int MaglevLeast = Maglev.Gauge("min_entries_per_host");
+    public static readonly int MaglevMost = Maglev.Gauge("max_entries_per_host");
 }
 
 /// <summary>Stats of one <c>cluster.&lt;name&gt;</c>.</summary>
@@ -120,6 +137,9 @@ internal static class ClusterStats
     public static readonly int RqRetryOverflow = Schema.Counter("upstream_rq_retry_overflow");
     public static readonly int RqRetryLimitExceeded = Schema.Counter("upstream_rq_retry_limit_exceeded");
     public static readonly int RqResent = Schema.Counter("upstream_rq_resent_on_stale_cx");
+    public static readonly int InternalRedirectSucceeded = Schema.Counter("upstream_internal_redirect_succeeded_total");
+    public static readonly int InternalRedirectFailed = Schema.Counter("upstream_internal_redirect_failed_total");
+    public static readonly int RetryOrShadowAbandoned = Schema.Counter("retry_or_shadow_abandoned");
     public static readonly int RqCompleted = Schema.Counter("upstream_rq_completed");
     public static readonly int Rq1xx = Schema.Counter("upstream_rq_1xx");
     public static readonly int Rq2xx = Schema.Counter("upstream_rq_2xx");

@@ -59,7 +59,7 @@ envoy.config.core.v3.SocketOption
   + description level name int_value buf_value state
 envoy.config.core.v3.RuntimeFeatureFlag
   + default_value
-  ~ runtime_key: values of the runtime are not read yet
+  ~ runtime_key: the runtime has no say in it
 envoy.config.core.v3.UdpSocketConfig
   + max_rx_datagram_size
   ~ prefer_gro: the kernel decides

@@ -46,7 +46,7 @@ internal enum LogMoment : byte
     Tunnel,
 }
 
-internal sealed class Exchange : IRequestInfo, IPooled
+internal sealed partial class Exchange : IRequestInfo, IPooled
 {
     bool IPooled.IsRented { get; set; }
     private byte[] _text = new byte[64];
@@ -206,7 +206,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
 
     private unsafe ReadOnlySpan<byte> HeadBytes => new(In.Memory + HeadOffset, Head.Length);
 
-    public ReadOnlySpan<byte> Method => HeadBytes.Slice(Head.MethodStart, Head.MethodLength);
+    public ReadOnlySpan<byte> Method => _facts.MadeMethod ?? HeadBytes.Slice(Head.MethodStart, Head.MethodLength);
     public ReadOnlySpan<byte> Authority => _requestHeaders is { HasAuthority: true } changed ? changed.Authority : MadeAuthority ?? HeadBytes.Slice(AuthorityStart, AuthorityLength);
     public ReadOnlySpan<byte> Path => _requestHeaders is { HasPath: true } changed ? changed.Path : NormalizedPath ?? HeadBytes.Slice(PathStart, PathLength);
     public ReadOnlySpan<byte> Query => _requestHeaders is { HasPath: true } changed ? changed.Query : HeadBytes.Slice(QueryStart, QueryLength);
@@ -230,7 +230,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     /// <summary>The answer's fields while it is put together.</summary>
     public ResponseHeaders ResponseHeaders => _responseHeaders ??= new ResponseHeaders(this);
 
-    public RequestView View => new() { Headers = RequestHeaders, Path = Path, Query = Query, IsConnect = IsConnect };
+    public RequestView View => new() { Headers = RequestHeaders, Path = Path, Query = Query, IsConnect = IsConnect, Tls = Connection?.Tls };
 
     /// <summary>Makes it ready for a head that was just parsed.</summary>
     public void Begin(IDownstream down, ListenerConnection? connection, HttpManager manager, IoBuffer buffer, int headOffset, long startTicks)
@@ -249,6 +249,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
         Deadlines.Start(manager.StreamIdleMs, manager.LogMs);
         RequestHeaders.Begin();
         _responseHeaders?.End();
+        _redirects?.Clear();
         Tried.Clear();
         ResponseHeadCopy.Clear();
         ResponseTrailerCopy.Clear();
@@ -281,7 +282,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     }
 
     /// <summary>The length that the request's head tells upstream, bytes; -1 for none.</summary>
-    public long ToldRequestLength => RequestLength != SameLength ? RequestLength
+    public long ToldRequestLength => RequestLength == NoBody ? 0 : RequestLength != SameLength ? RequestLength
         : Framing.Body == BodyKind.Length ? Framing.ContentLength : Framing.Body == BodyKind.None && !IsUpgrade ? 0 : -1;
 
     /// <summary>The request's body goes upstream in chunks, where that speaks HTTP/1.</summary>

@@ -35,7 +35,7 @@ internal struct RequestFacts(ListenerConnection? connection, int headOffset, lon
     public int PathStart, PathLength;
     public int QueryStart, QueryLength;
     public bool HasQuery;
-    public byte[]? NormalizedPath, MadeAuthority;
+    public byte[]? NormalizedPath, MadeAuthority, MadeMethod;
     public bool IsHead, IsIdempotent, IsUpgrade, IsConnect;
 
     // A gRPC-Web call, and how its answer is wanted.
@@ -52,6 +52,9 @@ internal struct RequestFacts(ListenerConnection? connection, int headOffset, lon
 /// <summary>What was chosen for the request.</summary>
 internal struct RouteChoice
 {
+    /// <summary>The table that it was looked for in.</summary>
+    public RouteTable? Table;
+
     public VirtualHost? VirtualHost;
     public Route? Route;
     public WeightedTarget? Target;
@@ -62,6 +65,16 @@ internal struct RouteChoice
 
     /// <summary>Where the request is counted besides its cluster; null for nowhere.</summary>
     public VirtualCluster? VirtualCluster;
+
+    /// <summary>What a hashing balancer picks by, once somebody asked.</summary>
+    public ulong? Hash;
+    public bool HashKnown;
+
+    /// <summary>The route's hash is of a cookie that the client lacked: the answer sets it.</summary>
+    public bool MadeCookie;
+
+    /// <summary>The answer was a redirect, which is followed here.</summary>
+    public bool IsRedirecting;
 
     /// <summary>Where it waits for a connection.</summary>
     public PoolWaiter? Waiter;

@@ -22,7 +22,15 @@ internal static class Forwarder
     public static ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action, Cluster cluster)
     {
         Prepare(x, action);
-        return TryAsync(x, action, cluster);
+        return action.Config.InternalRedirects is null ? TryAsync(x, action, cluster) : FollowAsync(x, action, cluster);
+    }
+
+    // Where its answer leads, once nothing of that is held any more.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<bool> FollowAsync(Exchange x, ForwardAction action, Cluster cluster)
+    {
+        bool goesOn = await TryAsync(x, action, cluster);
+        return x.IsRedirecting ? await Router.AgainAsync(x) : goesOn;
     }
 
     /// <summary>Has a request of our own answered, which is all here: no route has a say in it.</summary>
@@ -93,7 +101,9 @@ internal static class Forwarder
                     Report(x, host, attempt, end);
                     if (end.Kind == AttemptKind.Answered)
                     {
-                        if (!Retries.Replaces(x, cluster, attempt.Answer))
+                        bool replaced = Retries.Replaces(x, cluster, attempt.Answer);
+                        if (!replaced && action?.Config.InternalRedirects is { } redirects) x.IsRedirecting = InternalRedirects.Follow(x, redirects, attempt.Answer, stats);
+                        if (!replaced && !x.IsRedirecting)
                         {
                             bool goesOn = await Delivery.RunAsync(x, attempt);
                             CountAnswer(x, slot, stats, retried: x.Retried > 0);
@@ -109,6 +119,13 @@ internal static class Forwarder
                     x.Deadlines.Try = TimerNode.Never;
                 }
                 if (x.Abort != AbortReason.None) return await AbortedAsync(x);
+                if (x.IsRedirecting)
+                {
+                    x.UpstreamEndTicks = worker.Ticks;
+                    CountAnswer(x, slot, stats, retried: x.Retried > 0);
+                    Again(x);
+                    return true;
+                }
                 // While its request was being stopped, more of the body may have gone than is kept.
                 if (end.Kind == AttemptKind.Replaced && !x.CanReplay) return await EndAsync(x, Reasons.UpstreamReset);
 
@@ -141,7 +158,7 @@ internal static class Forwarder
         finally
         {
             if (x.Mirrors.Count > 0) Mirrors.End(x);
-            x.RequestBody.Forget();
+            if (!x.IsRedirecting) x.RequestBody.Forget();
             request.Dispose();
             x.RetryPermit.Dispose();
             stats[ClusterStats.RqCompleted]++;
@@ -188,7 +205,8 @@ internal static class Forwarder
     }
 
     internal static Host? Pick(Exchange x, Cluster cluster) =>
-        cluster.Balancer.Pick(x.Tried.Count > 0 && x.Retry is { } policy ? Retries.Elsewhere(x, policy) : new PickContext(x.Worker));
+        cluster.Balancer.Pick(x.Tried.Count > 0 && x.Retry is { } policy ? Retries.Elsewhere(x, policy)
+            : new PickContext(x.Worker) { Hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null });
 
     private static void Prepare(Exchange x, ForwardAction action)
     {
@@ -227,7 +245,8 @@ internal static class Forwarder
 
     internal static void KeepBody(Exchange x)
     {
-        if (x.Retry is { On: not RetryOn.None }) x.RequestBody.Keep(MostReplayed);
+        if (x.Retry is { On: not RetryOn.None } || x.Route?.Forward?.Config.InternalRedirects is not null)
+            x.RequestBody.Keep(x.Route?.Forward?.Config.BodyBufferLimit ?? MostReplayed);
         else if (x.SpeaksHttp2 || x.IsIdempotent) x.RequestBody.Keep();
     }
 

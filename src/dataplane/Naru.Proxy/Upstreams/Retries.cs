@@ -57,6 +57,7 @@ internal static class Retries
         }
         return new PickContext(x.Worker)
         {
+            Hash = x.Target?.Slot.Current?.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null,
             Avoid = policy.AvoidPreviousHosts ? x.Tried : null,
             AvoidCanaries = policy.OmitCanaryHosts,
             AvoidAttempts = policy.HostSelectionMaxAttempts,
