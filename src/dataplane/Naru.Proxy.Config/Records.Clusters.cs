@@ -142,6 +142,12 @@ public sealed record ClusterConfig
     public TimeSpan? IdleTimeout { get; init; } = TimeSpan.FromSeconds(4);
     /// <summary>How long a try may be on its way (<c>max_stream_duration</c>); null is for ever.</summary>
     public TimeSpan? MaxStreamDuration { get; init; }
+    /// <summary>How old a connection may become (<c>max_connection_duration</c>); null is for ever.</summary>
+    public TimeSpan? MaxConnectionDuration { get; init; }
+    /// <summary>Fields of an answer's head (<c>max_headers_count</c>; default 100).</summary>
+    public int MaxResponseFields { get; init; } = 100;
+    /// <summary>Bytes of an answer's head (<c>max_response_headers_kb</c>; null is 60 KiB, over HTTP/1 80).</summary>
+    public int? MaxResponseHeadBytes { get; init; }
     /// <summary>Requests after which an upstream connection closes; 0 is any number.</summary>
     public int MaxRequestsPerConnection { get; init; }
     /// <summary>Circuit breakers of requests of priority DEFAULT.</summary>

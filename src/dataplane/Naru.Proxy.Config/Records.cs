@@ -53,6 +53,10 @@ public sealed record VirtualHostConfig
     public bool IncludeRequestAttemptCount { get; init; }
     /// <summary>Adds <c>x-envoy-attempt-count</c> downstream.</summary>
     public bool IncludeAttemptCountInResponse { get; init; }
+    /// <summary>Tells endpoints in <c>x-envoy-is-timeout-retry</c> whether a further try follows one that took too long.</summary>
+    public bool IncludeIsTimeoutRetry { get; init; }
+    /// <summary>For routes that have none: bytes of a body that are kept for a further try or a copy; null is the listener's.</summary>
+    public uint? BufferLimit { get; init; }
     /// <summary>For routes that have none; empty leaves it to the table.</summary>
     public ImmutableArray<MirrorPolicyConfig> Mirrors { get; init; } = [];
     /// <summary>Descriptors for routes that have none, or that include these.</summary>
@@ -79,6 +83,8 @@ public sealed record RouteConfig
     public required RouteActionBase Action { get; init; }
     /// <summary>Header changes.</summary>
     public HeaderMutationsConfig Headers { get; init; } = HeaderMutationsConfig.None;
+    /// <summary>Bytes of a request's body that are kept for a further try or a copy; null is the virtual host's.</summary>
+    public uint? BufferLimit { get; init; }
     /// <summary>What it says about HTTP filters.</summary>
     public ImmutableArray<RouteFilterConfig> Filters { get; init; } = [];
     /// <summary>Name of the operation, told in <c>x-envoy-decorator-operation</c> where the manager traces; empty for none.</summary>
@@ -265,14 +271,22 @@ public sealed record RetryPolicyConfig
     public int NumRetries { get; init; } = 1;
     /// <summary>Each try's own limit; null is the route's.</summary>
     public TimeSpan? PerTryTimeout { get; init; }
+    /// <summary>How long nothing may come from a try; null is for ever.</summary>
+    public TimeSpan? PerTryIdleTimeout { get; init; }
     /// <summary>With <see cref="RetryOn.RetriableStatusCodes"/>.</summary>
     public ImmutableArray<int> RetriableStatusCodes { get; init; } = [];
-    /// <summary>With <see cref="RetryOn.RetriableHeaders"/>: lower-case names; requests name them, configuration does not yet.</summary>
+    /// <summary>With <see cref="RetryOn.RetriableHeaders"/>: any of an answer's fields that fits makes it one to try again.</summary>
+    public ImmutableArray<HeaderMatcherConfig> AnswerMatchers { get; init; } = [];
+    /// <summary>The same by lower-case names, which requests say.</summary>
     public ImmutableArray<string> RetriableHeaders { get; init; } = [];
+    /// <summary>Only requests that one of these fits are tried again; empty for all.</summary>
+    public ImmutableArray<HeaderMatcherConfig> RequestMatchers { get; init; } = [];
     /// <summary>Base of the fully jittered back-off (default 25 ms).</summary>
     public TimeSpan BackOffBase { get; init; } = TimeSpan.FromMilliseconds(25);
     /// <summary>Its cap (default 10 × base).</summary>
     public TimeSpan BackOffMax { get; init; } = TimeSpan.FromMilliseconds(250);
+    /// <summary>An answer may say how long to wait; null lets none.</summary>
+    public RateLimitedBackOffConfig? RateLimited { get; init; }
     /// <summary><c>envoy.retry_host_predicates.previous_hosts</c>.</summary>
     public bool AvoidPreviousHosts { get; init; }
     /// <summary><c>envoy.retry_host_predicates.omit_canary_hosts</c>.</summary>
@@ -283,6 +297,16 @@ public sealed record RetryPolicyConfig
     /// <summary>How often a host is picked anew to satisfy the predicate (default 1).</summary>
     public int HostSelectionMaxAttempts { get; init; } = 1;
 }
+
+/// <summary><c>envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff</c>.</summary>
+/// <param name="Headers">Where the time is looked for; the first that says a usable one counts.</param>
+/// <param name="Max">A longer time is not believed.</param>
+public sealed record RateLimitedBackOffConfig(ImmutableArray<ResetHeaderConfig> Headers, TimeSpan Max);
+
+/// <summary>A field of an answer that says when to come again.</summary>
+/// <param name="Name">Lower case.</param>
+/// <param name="IsTimestamp">Seconds since 1970; else from now.</param>
+public sealed record ResetHeaderConfig(string Name, bool IsTimestamp);
 
 /// <summary>Envoy's <c>retry_on</c> tokens.</summary>
 [Flags]

@@ -42,6 +42,7 @@ public sealed class ProxyEngine : IDataPlane
     private readonly Dictionary<string, EndpointsConfig> _endpoints = new(StringComparer.Ordinal);
     private readonly HealthChecks _health;
     private readonly OutlierLog? _outlierLog;
+    private readonly StatBlock _listenersStats;
     private bool _draining;
     private bool _drainingInbound;
     private bool _healthCheckFailed;
@@ -58,6 +59,7 @@ public sealed class ProxyEngine : IDataPlane
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
         _health = new HealthChecks(_workers, options.Stats, Refresh, options.OnHealth);
+        _listenersStats = options.Stats.Block("listener_manager", ListenersStats.Schema);
         if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest, Rescale);
     }
 
@@ -174,17 +176,27 @@ public sealed class ProxyEngine : IDataPlane
         bool secure = config.AllTls.Any(t => t is not null);
         if (ClusterTransports.Make(_tls, config, secure ? _options.Stats.Block(StatPrefix(config), TlsStats.Schema) : null, diagnostics) is not { } transports) return;
         ClusterSlot slot = _clusters.GetOrAdd(config.Name);
-        slot.Stats = _options.Stats.Block(StatPrefix(config), ClusterStats.Schema);
+        StatBlock stats = _options.Stats.Block(StatPrefix(config), ClusterStats.Schema);
+        if (slot.Stats != stats) slot.Answers = AnswerStats.Of(_options.Stats, stats);
+        slot.Stats = stats;
+        if (config.Protocol != UpstreamProtocol.Http2) _options.Stats.Block($"{stats.Prefix}.http1", UpstreamCodecStats.Http1);
         Compile(slot, config, transports);
         slot.Names!.Preresolve(config);
     }
 
-    /// <summary>Brings gauges up to date that nobody keeps current (<c>circuit_breakers.*</c>).</summary>
+    /// <summary>Brings up to date what nobody keeps current (<c>circuit_breakers.*</c>, <c>external.*</c>).</summary>
     public void RefreshStats()
     {
         lock (_gate)
+        {
+            _listenersStats.Set(ListenersStats.Draining, _leaving.Count);
             foreach (ClusterSlot slot in _clusters.All)
-                if (slot.Current is { } cluster) Breakers.Refresh(cluster, _options.Stats);
+            {
+                if (slot.Current is not { } cluster) continue;
+                Breakers.Refresh(cluster, _options.Stats);
+                slot.Answers!.Refresh();
+            }
+        }
     }
 
     private static string StatPrefix(ClusterConfig config) => $"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}";
@@ -318,6 +330,8 @@ public sealed class ProxyEngine : IDataPlane
             _options.Stats.Remove($"{block.Prefix}.outlier_detection");
             _options.Stats.Remove(HealthChecks.StatPrefix(slot));
             Breakers.Forget(slot, _options.Stats);
+            slot.Answers!.Forget();
+            _options.Stats.Remove($"{block.Prefix}.http1");
         }
     }
 
@@ -398,6 +412,7 @@ public sealed class ProxyEngine : IDataPlane
             {
                 if (inboundOnly && listener.Config.Direction != TrafficDirection.Inbound) continue;
                 listener.IsDraining = true;
+                if (!graceful) _listenersStats.Add(ListenersStats.Stopped);
                 foreach (Worker worker in _workers)
                 {
                     worker.Post(w =>

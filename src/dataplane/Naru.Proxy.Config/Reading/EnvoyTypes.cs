@@ -61,6 +61,7 @@ public static class EnvoyTypes
         Envoy.Extensions.Clusters.DynamicForwardProxy.V3.ClusterReflection.Descriptor,
         Envoy.Extensions.ResourceMonitors.FixedHeap.V3.FixedHeapReflection.Descriptor,
         Envoy.Extensions.ResourceMonitors.DownstreamConnections.V3.DownstreamConnectionsReflection.Descriptor,
+        Envoy.Extensions.ResourceMonitors.InjectedResource.V3.InjectedResourceReflection.Descriptor,
         Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptionsReflection.Descriptor,
         Envoy.Service.Discovery.V3.DiscoveryReflection.Descriptor,
         Envoy.Admin.V3.ConfigDumpReflection.Descriptor,

@@ -96,6 +96,8 @@ envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig
   + max_heap_size_bytes
 envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig
   + max_active_downstream_connections
+envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig
+  + filename
 
 """;
 }

@@ -52,6 +52,7 @@ envoy.extensions.filters.http.router.v3.Router
   ~ upstream_log_options: there is no upstream log
 envoy.config.core.v3.HttpProtocolOptions
   + idle_timeout max_headers_count max_connection_duration max_stream_duration headers_with_underscores_action max_requests_per_connection
+  + max_response_headers_kb
 envoy.config.core.v3.Http1ProtocolOptions
   + accept_http_10 allow_absolute_url header_key_format default_host_for_http_10 allow_custom_methods allow_chunked_length
   + override_stream_error_on_invalid_http_message ignore_http_11_upgrade send_fully_qualified_url

@@ -14,12 +14,12 @@ envoy.config.route.v3.RouteConfiguration
 envoy.config.route.v3.VirtualHost
   + name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove retry_policy
   + include_request_attempt_count include_attempt_count_in_response require_tls typed_per_filter_config rate_limits
-  + request_mirror_policies virtual_clusters hedge_policy
+  + request_mirror_policies virtual_clusters hedge_policy include_is_timeout_retry_header per_request_buffer_limit_bytes
   ~ metadata: nothing reads it
 envoy.config.route.v3.Route
   + name match route redirect direct_response request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
   ~ metadata: nothing reads it
-  + decorator
+  + decorator per_request_buffer_limit_bytes
   ~ tracing: spans are not exported yet
   ~ stat_prefix: there are no statistics by route
   - filter_action: there is no filter that takes it
@@ -89,13 +89,17 @@ envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch
   + descriptor_value expect_match query_parameters descriptor_key
 envoy.config.route.v3.RetryPolicy
   + retry_on num_retries per_try_timeout retriable_status_codes retry_back_off retry_host_predicate host_selection_retry_max_attempts
-  + retry_priority
+  + retry_priority per_try_idle_timeout retriable_headers retriable_request_headers rate_limited_retry_back_off
 envoy.config.route.v3.HedgePolicy
   + hedge_on_per_try_timeout
   ~ initial_requests: one request goes out at first, as with Envoy
   ~ additional_request_chance: nothing reads it, as with Envoy
 envoy.config.route.v3.RetryPolicy.RetryBackOff
   + base_interval max_interval
+envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff
+  + reset_headers max_interval
+envoy.config.route.v3.RetryPolicy.ResetHeader
+  + name format
 envoy.config.route.v3.RetryPolicy.RetryHostPredicate
   + name typed_config
 envoy.config.route.v3.RetryPolicy.RetryPriority

@@ -2,37 +2,14 @@
 using System.Collections.Immutable;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Route.V3;
-using Envoy.Extensions.Retry.Priority.PreviousPriorities.V3;
 using Google.Protobuf;
 using Naru.Telemetry;
-using RetryPolicy = Envoy.Config.Route.V3.RetryPolicy;
 
 namespace Naru.Proxy.Config.Reading;
 
 /// <summary>Reads actions of routes.</summary>
 internal static class RouteActions
 {
-    private const string PreviousHosts = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
-    private const string OmitCanaryHosts = "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate";
-    private const string PreviousPriorities = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig";
-    private static readonly Dictionary<string, RetryOn> s_retryOn = new(StringComparer.Ordinal)
-    {
-        ["5xx"] = RetryOn.FiveXx,
-        ["gateway-error"] = RetryOn.GatewayError,
-        ["reset"] = RetryOn.Reset,
-        ["reset-before-request"] = RetryOn.ResetBeforeRequest,
-        ["connect-failure"] = RetryOn.ConnectFailure,
-        ["envoy-ratelimited"] = RetryOn.EnvoyRateLimited,
-        ["retriable-4xx"] = RetryOn.Retriable4xx,
-        ["refused-stream"] = RetryOn.RefusedStream,
-        ["retriable-status-codes"] = RetryOn.RetriableStatusCodes,
-        ["cancelled"] = RetryOn.GrpcCancelled,
-        ["deadline-exceeded"] = RetryOn.GrpcDeadlineExceeded,
-        ["internal"] = RetryOn.GrpcInternal,
-        ["resource-exhausted"] = RetryOn.GrpcResourceExhausted,
-        ["unavailable"] = RetryOn.GrpcUnavailable,
-    };
-
     /// <summary>Forwards; null after an error that leaves no target.</summary>
     public static ForwardActionConfig? Forward(Scope scope, RouteAction action)
     {
@@ -80,8 +57,8 @@ internal static class RouteActions
             MaxGrpcTimeout = Values.Time(scope, "max_grpc_timeout", action.MaxGrpcTimeout),
             GrpcTimeoutOffset = Values.Time(scope, "grpc_timeout_offset", action.GrpcTimeoutOffset),
             IdleTimeout = idle == TimeSpan.Zero ? Timeout.InfiniteTimeSpan : idle,
-            RetryPolicy = action.RetryPolicy is { } retry ? Retry(scope.In("retry_policy", retry), retry) : null,
-            HedgesOnPerTryTimeout = Hedges(scope, action.HedgePolicy),
+            RetryPolicy = action.RetryPolicy is { } retry ? RetryPolicies.Read(scope.In("retry_policy", retry), retry) : null,
+            HedgesOnPerTryTimeout = RetryPolicies.Hedges(scope, action.HedgePolicy),
             ClusterNotFoundResponseCode = action.ClusterNotFoundResponseCode switch
             {
                 RouteAction.Types.ClusterNotFoundResponseCode.NotFound => 404,
@@ -146,104 +123,6 @@ internal static class RouteActions
             scope.Error("total_weight", "NARU-C102", $"the weights add up to {sum}, not {total}", "remove total_weight");
         }
         return targets.ToImmutable();
-    }
-
-    /// <summary>A retry policy.</summary>
-    /// <summary>What a hedge policy says; null where there is none. A policy replaces that of the virtual host whole.</summary>
-    public static bool? Hedges(Scope parent, HedgePolicy? policy)
-    {
-        if (policy is null) return null;
-        Scope scope = parent.In("hedge_policy", policy);
-        if (policy.InitialRequests == 0) scope.Error("initial_requests", "NARU-C102", "0 is no number of requests", "at least 1");
-        return policy.HedgeOnPerTryTimeout;
-    }
-
-    public static RetryPolicyConfig Retry(Scope scope, RetryPolicy policy)
-    {
-        RetryOn on = RetryOn.None;
-        var codes = ImmutableArray.CreateBuilder<int>();
-        foreach (string word in policy.RetryOn.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
-        {
-            if (s_retryOn.TryGetValue(word, out RetryOn condition)) on |= condition;
-            else if (word is "retriable-headers" or "http3-post-connect-failure") scope.Error("retry_on", "NARU-C113", $"the condition \"{word}\" is not supported yet", "remove it");
-            else if (word.Length == 3 && int.TryParse(word, out int status) && status is >= 100 and <= 599)
-            {
-                // Istio takes a bare status here.
-                on |= RetryOn.RetriableStatusCodes;
-                codes.Add(status);
-            }
-            else scope.Warning("retry_on", "NARU-C102", $"\"{word}\" is not a condition; it is left out", Core.Nearest.Suggestion(word, s_retryOn.Keys));
-        }
-        for (int i = 0; i < policy.RetriableStatusCodes.Count; i++)
-        {
-            uint status = policy.RetriableStatusCodes[i];
-            if (status is >= 100 and <= 599) codes.Add((int)status);
-            else scope.Error($"retriable_status_codes[{i}]", "NARU-C102", $"{status} is not a status code");
-        }
-        bool avoid = false, omit = false;
-        for (int i = 0; i < policy.RetryHostPredicate.Count; i++)
-        {
-            RetryPolicy.Types.RetryHostPredicate predicate = policy.RetryHostPredicate[i];
-            string type = predicate.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : predicate.Name;
-            if (type is PreviousHosts or "envoy.retry_host_predicates.previous_hosts") avoid = true;
-            else if (type is OmitCanaryHosts or "envoy.retry_host_predicates.omit_canary_hosts") omit = true;
-            else
-            {
-                scope.In("retry_host_predicate", i, predicate).Error(
-                    "", "NARU-C112", $"Naru does not support the predicate {type} yet",
-                    "known here: envoy.retry_host_predicates.previous_hosts, envoy.retry_host_predicates.omit_canary_hosts");
-            }
-        }
-        if (policy.HostSelectionRetryMaxAttempts is < 0 or > 1000) scope.Error("host_selection_retry_max_attempts", "NARU-C102", $"\"host_selection_retry_max_attempts\" cannot be {policy.HostSelectionRetryMaxAttempts}");
-        (TimeSpan least, TimeSpan most) = BackOff(scope, policy.RetryBackOff);
-        return new RetryPolicyConfig
-        {
-            On = on,
-            NumRetries = Values.Count(scope, "num_retries", policy.NumRetries, 1),
-            PerTryTimeout = Values.Limit(scope, "per_try_timeout", policy.PerTryTimeout, null),
-            RetriableStatusCodes = codes.ToImmutable(),
-            BackOffBase = least,
-            BackOffMax = most,
-            AvoidPreviousHosts = avoid,
-            OmitCanaryHosts = omit,
-            PreviousPriorities = policy.RetryPriority is { } priority ? Priorities(scope.In("retry_priority", priority), priority) : 0,
-            HostSelectionMaxAttempts = policy.HostSelectionRetryMaxAttempts > 0 ? (int)policy.HostSelectionRetryMaxAttempts : 1,
-        };
-    }
-
-    // 0 where it cannot be used, which was reported.
-    private static int Priorities(Scope scope, RetryPolicy.Types.RetryPriority priority)
-    {
-        string type = priority.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : priority.Name;
-        if (type is not (PreviousPriorities or "envoy.retry_priorities.previous_priorities"))
-        {
-            scope.Error("", "NARU-C112", $"Naru does not support the retry priority {type} yet",
-                "known here: envoy.retry_priorities.previous_priorities");
-            return 0;
-        }
-        if (priority.TypedConfig is null)
-        {
-            scope.Error("typed_config", "NARU-C101", "\"typed_config\" is required");
-            return 0;
-        }
-        if (scope.Pass.Unpack<PreviousPrioritiesConfig>(priority.TypedConfig, scope) is not { } config) return 0;
-        Scope inside = scope.In("typed_config", config);
-        FieldWalk.Check(inside);
-        if (config.UpdateFrequency < 1) inside.Error("update_frequency", "NARU-C102", "\"update_frequency\" must be at least 1");
-        return Math.Max(1, config.UpdateFrequency);
-    }
-
-    private static (TimeSpan Base, TimeSpan Max) BackOff(Scope scope, RetryPolicy.Types.RetryBackOff? backOff)
-    {
-        var standard = TimeSpan.FromMilliseconds(25);
-        if (backOff is null) return (standard, standard * 10);
-        Scope at = scope.In("retry_back_off", backOff);
-        if (backOff.BaseInterval is null) at.Error("base_interval", "NARU-C101", "\"base_interval\" is required");
-        TimeSpan least = Values.Time(at, "base_interval", backOff.BaseInterval, mustBePositive: true) ?? standard;
-        TimeSpan most = Values.Time(at, "max_interval", backOff.MaxInterval, mustBePositive: true) ?? least * 10;
-        if (most < least) at.Error("max_interval", "NARU-C102", "\"max_interval\" is less than \"base_interval\"");
-        // Envoy counts in milliseconds, and never less than one.
-        return (least < TimeSpan.FromMilliseconds(1) ? TimeSpan.FromMilliseconds(1) : least, most);
     }
 
     // It would end a word of the request line, or the line (RFC 9112 3.2).

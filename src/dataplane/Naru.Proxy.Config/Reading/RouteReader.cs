@@ -115,8 +115,8 @@ internal static class RouteReader
             Domains = domains.ToImmutable(),
             Routes = routes.ToImmutable(),
             Headers = Values.Headers(scope, host.RequestHeadersToAdd, host.RequestHeadersToRemove, host.ResponseHeadersToAdd, host.ResponseHeadersToRemove),
-            RetryPolicy = host.RetryPolicy is { } retry ? RouteActions.Retry(scope.In("retry_policy", retry), retry) : null,
-            HedgesOnPerTryTimeout = RouteActions.Hedges(scope, host.HedgePolicy),
+            RetryPolicy = host.RetryPolicy is { } retry ? RetryPolicies.Read(scope.In("retry_policy", retry), retry) : null,
+            HedgesOnPerTryTimeout = RetryPolicies.Hedges(scope, host.HedgePolicy),
             RequireTls = host.RequireTls switch
             {
                 VirtualHost.Types.TlsRequirementType.All => TlsRequirement.All,
@@ -125,6 +125,8 @@ internal static class RouteReader
             },
             IncludeRequestAttemptCount = host.IncludeRequestAttemptCount,
             IncludeAttemptCountInResponse = host.IncludeAttemptCountInResponse,
+            IncludeIsTimeoutRetry = host.IncludeIsTimeoutRetryHeader,
+            BufferLimit = host.PerRequestBufferLimitBytes,
             Filters = HttpFilters.PerRoute(scope, host.TypedPerFilterConfig),
             RateLimits = RateLimits.Read(scope, host.RateLimits),
             Mirrors = MirrorPolicies.Read(scope, host.RequestMirrorPolicies),
@@ -184,6 +186,7 @@ internal static class RouteReader
             Match = match,
             Action = action,
             Headers = headers,
+            BufferLimit = route.PerRequestBufferLimitBytes,
             Filters = filters,
             Operation = route.Decorator?.Operation ?? "",
             PropagatesOperation = route.Decorator?.Propagate ?? true,

@@ -38,7 +38,6 @@ internal static class LocalReply
         // Envoy counts the try for which there was no host.
         if (reason == Reasons.NoHealthyUpstream && x.Attempts == 0) x.Attempts = 1;
         if (reason == Reasons.Overflow) extra = "x-envoy-overloaded: true\r\n";
-        else if (reason == Reasons.Overloaded) extra = "x-envoy-local-overloaded: true\r\n";
         else if (MayRepeat(x, reason)) extra = "x-naru-may-repeat: true\r\n";
         else if (reason == Reasons.EscapedSlash)
         {

@@ -36,6 +36,8 @@ internal static class RouteHeaders
         if (x.Attempts > 1)
         {
             if (x.Route!.Host.IncludeRequestAttemptCount) head.Set("x-envoy-attempt-count"u8, x.Attempts);
+            if (x.Route.Host.IncludeIsTimeoutRetry && x.Retried > 0)
+                head.Set("x-envoy-is-timeout-retry"u8, x.FollowsTimeout ? "true"u8 : "false"u8);
             SetExpected(x, head);
         }
         if (!action.Config.AutoHostRewrite || x.Target!.HostRewrite is not null || x.Host!.Hostname.Length == 0) return;

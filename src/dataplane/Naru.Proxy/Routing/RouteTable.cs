@@ -220,6 +220,10 @@ internal sealed class ForwardAction
         RateLimits = [.. config.RateLimits.Select(l => new RateLimitPolicy(l))];
         VirtualHostRateLimits = [.. host.RateLimits.Select(l => new RateLimitPolicy(l))];
         Retry = config.RetryPolicy ?? host.RetryPolicy;
+        RetryAnswers = [.. (Retry?.AnswerMatchers ?? []).Select(m => new HeaderMatcher(m))];
+        RetryRequests = [.. (Retry?.RequestMatchers ?? []).Select(m => new HeaderMatcher(m))];
+        TryIdleMs = Retry?.PerTryIdleTimeout is { } silence ? (long)silence.TotalMilliseconds : 0;
+        BufferLimit = route.Config.BufferLimit ?? host.BufferLimit ?? long.MaxValue;
         Hedges = config.HedgesOnPerTryTimeout ?? host.HedgesOnPerTryTimeout ?? false;
         ImmutableArray<MirrorPolicyConfig> mirrors = !config.Mirrors.IsEmpty ? config.Mirrors : !host.Mirrors.IsEmpty ? host.Mirrors : table.Mirrors;
         Mirrors = mirrors.IsEmpty ? null : [.. mirrors.Select(m => new MirrorPolicy(m, clusters))];
@@ -234,6 +238,18 @@ internal sealed class ForwardAction
 
     public ForwardActionConfig Config { get; }
     public RetryPolicyConfig? Retry { get; }
+
+    /// <summary>Answers that any of these fits are tried again, where the policy looks at their fields.</summary>
+    public HeaderMatcher[] RetryAnswers { get; }
+
+    /// <summary>Only requests that any of these fits are tried again; empty for all.</summary>
+    public HeaderMatcher[] RetryRequests { get; }
+
+    /// <summary>How long nothing may come from a try, ms; 0 is for ever.</summary>
+    public long TryIdleMs { get; }
+
+    /// <summary>Most bytes of a body that are kept, besides what the listener allows.</summary>
+    public long BufferLimit { get; }
 
     /// <summary>A try that takes longer than its time gets another one beside it.</summary>
     public bool Hedges { get; }

@@ -127,6 +127,9 @@ internal static class Router
     // Before anything reads them (Envoy: RouteConfiguration.internal_only_headers). What the head's check found out is found out anew.
     private static unsafe void TakeInternalOnly(Exchange x, byte[][] names)
     {
+        x.RequestBody.Unwanted = names;
+        // Those of a short request of HTTP/2 may be here already.
+        x.Stream?.RemoveTrailers(names);
         int moved = x.Head.RemoveNamed(new Span<byte>(x.In.Memory + x.HeadOffset, x.Head.Length), names);
         if (moved == 0) return;
         x.HeadOffset += moved;
