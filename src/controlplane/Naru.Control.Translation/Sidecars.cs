@@ -6,6 +6,7 @@ using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
 using Envoy.Extensions.Filters.Listener.OriginalDst.V3;
 using Google.Protobuf.WellKnownTypes;
+using Naru.Control.Model;
 using Naru.Control.Registries;
 
 namespace Naru.Control.Translation;
@@ -121,8 +122,13 @@ internal static class Sidecars
     {
         foreach ((int port, int process) in ServedPorts(snapshot, node))
         {
-            bool http2 = Serving(snapshot.Layout, node).Any(s => s.Port.Protocol == PortProtocol.Http2 && (s.Port.TargetPort == 0 ? s.Port.Number : s.Port.TargetPort) == port);
-            yield return Clusters.Inbound(port, process, http2, node.AppAddresses.GetValueOrDefault($"{port}", "127.0.0.1"));
+            List<(MeshService Service, MeshPort Port)> served =
+                [.. Serving(snapshot.Layout, node).Where(s => (s.Port.TargetPort == 0 ? s.Port.Number : s.Port.TargetPort) == port)];
+            bool http2 = served.Exists(s => s.Port.Protocol == PortProtocol.Http2);
+            // Of a rule for the service only its pool means something here (Istio has it so); of several services the first one's.
+            ConnectionPool? pool = served.Select(s => Clusters.PoolOf(snapshot.Layout, s.Service, s.Port, node.Namespace))
+                .FirstOrDefault(p => p is not null);
+            yield return Clusters.Inbound(port, process, http2, node.AppAddresses.GetValueOrDefault($"{port}", "127.0.0.1"), pool);
         }
     }
 
