@@ -38,7 +38,7 @@ public sealed partial class AgreementTests
         bool all = Environment.GetEnvironmentVariable("NARU_AGREEMENT") == "all";
         var faults = new List<string>();
         int tried = 0, accepted = 0, at = 0;
-        foreach (string @case in new[] { "mesh", "everything", "service-entries", "gateway", "all-v1" })
+        foreach (string @case in new[] { "mesh", "everything", "traffic", "service-entries", "gateway", "all-v1" })
         {
             string text = string.Join("\n---\n", Texts(@case));
             foreach (Match value in Value().Matches(text))

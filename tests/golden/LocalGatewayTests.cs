@@ -80,6 +80,30 @@ public sealed class LocalGatewayTests
             c => c.Weight!.Value));
     }
 
+    [Theory]
+    [InlineData("/foo", "/foo,/")]
+    [InlineData("/", "/")]
+    public void What_a_services_own_rule_leaves_open_meets_the_page(string prefix, string prefixes)
+    {
+        using var folder = new Naru.Kit.TempFolder();
+        folder.Write("rules.yaml", """
+            apiVersion: v1
+            kind: Service
+            metadata: {name: mine}
+            spec: {clusterIP: 10.0.0.9, selector: {app: mine}, ports: [{name: http, port: 80}]}
+            ---
+            apiVersion: networking.istio.io/v1
+            kind: VirtualService
+            metadata: {name: v}
+            spec: {hosts: [mine], http: [{match: [{uri: {prefix: PREFIX}}], route: [{destination: {host: mine}}]}]}
+            """.Replace("PREFIX", prefix, StringComparison.Ordinal));
+        ResourceSet made = Translator.Translate(TranslationTests.ReadFolder(folder.Root), TranslationTests.Node("local"));
+        var routes = (RouteConfiguration)made.Of(TypeUrls.RouteConfiguration)["http.8080.local"].Message;
+        VirtualHost mine = Host(routes, "mine.localhost");
+        Assert.Equal(prefixes, string.Join(',', mine.Routes.Select(r => r.Match.Prefix)));
+        if (prefix != "/") Assert.Equal("naru_front_page", mine.Routes[^1].Route_.Cluster);
+    }
+
     [Fact]
     public void Where_others_can_reach_the_gateway_there_are_the_users_rules_only()
     {

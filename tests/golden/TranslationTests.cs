@@ -2,11 +2,7 @@
 // the JSON files that lie in it. NARU_GOLDEN=write writes them anew; then read the difference before you commit it.
 using System.Reflection;
 using System.Text;
-using Envoy.Extensions.Filters.Http.Router.V3;
-using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
-using Envoy.Extensions.Retry.Host.PreviousHosts.V3;
 using Google.Protobuf;
-using Google.Protobuf.Reflection;
 using Google.Protobuf.WellKnownTypes;
 using Naru.Control.Registries;
 using Naru.Control.Sources;
@@ -20,10 +16,7 @@ public sealed class TranslationTests
     private static readonly string Folder = typeof(TranslationTests).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().First(a => a.Key == "CasesFolder").Value!;
     private static readonly bool Write = Environment.GetEnvironmentVariable("NARU_GOLDEN") == "write";
 
-    private static readonly JsonFormatter Json = new(JsonFormatter.Settings.Default.WithIndentation("  ").WithTypeRegistry(TypeRegistry.FromMessages(
-        HttpConnectionManager.Descriptor, Envoy.Extensions.AccessLoggers.File.V3.FileAccessLog.Descriptor, Router.Descriptor,
-            PreviousHostsPredicate.Descriptor, Envoy.Extensions.Filters.Listener.OriginalDst.V3.OriginalDst.Descriptor,
-        Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptions.Descriptor)));
+    private static readonly JsonFormatter Json = new(JsonFormatter.Settings.Default.WithIndentation("  ").WithTypeRegistry(Translator.Types));
 
     private static readonly Dictionary<string, string> Nodes = new()
     {
@@ -82,6 +75,8 @@ public sealed class TranslationTests
     [InlineData("canary", "grpc", "rds")]
     [InlineData("broken-among-good", "sidecar", "rds")]
     [InlineData("everything", "sidecar", "rds")]
+    [InlineData("traffic", "sidecar", "cds,rds")]
+    [InlineData("traffic", "grpc", "rds")]
     [InlineData("service-entries", "sidecar", "cds,eds,lds,rds")]
     public void Rules_become_the_resources_that_lie_beside_them(string @case, string node, string types)
     {
@@ -118,6 +113,7 @@ public sealed class TranslationTests
     [InlineData("local-gateway", "local")]
     [InlineData("canary", "sidecar")]
     [InlineData("everything", "sidecar")]
+    [InlineData("traffic", "sidecar")]
     [InlineData("service-entries", "sidecar")]
     [InlineData("service-entries", "gateway")]
     public void The_data_plane_takes_every_resource(string @case, string node)

@@ -66,6 +66,8 @@ public sealed partial class DocumentTests
         Assert.Equal(Commands(english), Commands(korean));
         Assert.Equal(Verbs(english), Verbs(korean));
         Assert.NotEmpty(Verbs(english));
+        Assert.Equal(Features(english), Features(korean));
+        Assert.NotEmpty(Features(english));
     }
 
     private static bool Exists(string path) => Path.Exists(Repository.At(path));
@@ -74,6 +76,10 @@ public sealed partial class DocumentTests
         .Select(l => Regex.Replace(l, @"\s\s+.*$", "").Trim())];
 
     private static string[] Verbs(string text) => [.. text.Split('\n').Where(l => l.StartsWith("| `naru ", StringComparison.Ordinal)).Select(l => l.Split('`')[1])];
+
+    /// <summary>The marks of each row of "today, and not yet"; words, which are translated, count as one kind.</summary>
+    private static string[] Features(string text) => [.. text.Split('\n').SkipWhile(l => !l.StartsWith("| | Naru |", StringComparison.Ordinal)).Skip(2)
+        .TakeWhile(l => l.StartsWith('|')).Select(l => string.Join(' ', l.Split('|')[2..^1].Select(c => c.Trim() is "✓" or "–" ? c.Trim() : "words")))];
 
     [GeneratedRegex(@"\]\(([^)\s]+)\)")]
     private static partial Regex Link();

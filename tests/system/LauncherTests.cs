@@ -35,7 +35,7 @@ public sealed class LauncherTests : IDisposable
         """;
 
     private static readonly string[] s_ours = ["naru", "samples/bookinfo/bookinfo", "Directory.Build.props",
-        "Directory.Packages.props", "global.json"];
+        "Directory.Packages.props", "global.json", "Naru.slnx"];
     private static readonly string[] s_sources = ["src/one/one.csproj", "samples/bookinfo/src/Bookinfo.csproj",
         "samples/bookinfo/src/Program.cs", "proto/one.proto"];
 

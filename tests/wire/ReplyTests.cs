@@ -186,7 +186,7 @@ public sealed class QuietFixture : IAsyncLifetime
               route: { cluster: none }
             - match: { prefix: "/" }
               route: { cluster: backend }
-            """, [new TestCluster("backend", [Backend.Port]), new TestCluster("empty", []), new TestCluster("none", [1], "circuit_breakers: { thresholds: [ { max_requests: 0 } ] }")], $$"""
+            """, [new TestCluster("backend", [Backend.Port]), new TestCluster("empty", []), new TestCluster("none", [Backend.Port], "circuit_breakers: { thresholds: [ { max_requests: 0 } ] }")], $$"""
             proxy_100_continue: true
             access_log:
             - name: file

@@ -98,7 +98,7 @@ public static class ControlPlane
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ControlOptionsException($"--store {options.Store}: {e.Message}", e);
+            throw new ControlOptionsException($"--store {options.Store}: {Core.Causes.Of(e)}", e);
         }
         return new ControlState(new FileSource(options.Config, new FileSourceOptions { Time = options.Time, LastGoodFolder = options.Store is null ? null : Path.Combine(options.Store, "last-good") }), store, options.Time);
     }
@@ -205,7 +205,8 @@ public static class ControlPlane
         }
         catch (Microsoft.AspNetCore.Http.BadHttpRequestException e) when (!context.Response.HasStarted)
         {
-            string text = e.StatusCode == StatusCodes.Status413PayloadTooLarge ? $"at most {LongestBody / 1024 / 1024} MB are taken in one request" : e.Message;
+            string text = e.StatusCode == StatusCodes.Status413PayloadTooLarge
+                ? $"at most {LongestBody / 1024 / 1024} MB are taken in one request" : "the request is no good HTTP, or was cut off";
             await Answers.ErrorAsync(context, e.StatusCode, text).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
@@ -224,7 +225,7 @@ public static class ControlPlane
         }
         catch (Exception e) when (e is IOException or System.Net.Sockets.SocketException or AddressInUseException)
         {
-            throw new ControlOptionsException($"cannot listen: {e.Message}", e);
+            throw new ControlOptionsException($"cannot listen on {options.XdsAddress} and {options.HttpAddress}: {Core.Causes.Of(e)}", e);
         }
         // In the order in which they were listened on.
         IPEndPoint[] bound = [.. app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Select(a => Read(new Uri(a)))];

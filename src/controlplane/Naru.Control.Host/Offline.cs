@@ -52,10 +52,13 @@ public static class Offline
         }
         if (!together) return new OfflineResult(order.ToImmutable(), [.. found.Items]);
         var state = new ConfigState { Objects = objects.ToImmutableSortedDictionary(), Diagnostics = [] };
-        // Objects' own remarks are there already.
-        found.AddRange(Registry.Build(state, Snapshot.Empty).Diagnostics.Where(d => !found.Items.Contains(d)));
+        // Objects' own remarks are there already. Gateways are installed apart from the rules that name them, so none among the files says nothing.
+        found.AddRange(Registry.Build(state, Snapshot.Empty).Diagnostics.Where(d => !found.Items.Contains(d) && d.Code != "NARU-C226"));
         return new OfflineResult(order.ToImmutable(), [.. found.Items]);
     }
+
+    /// <summary>Whether a file in a folder is taken for a manifest.</summary>
+    public static bool IsManifest(string file) => ManifestPaths.IsManifest(file);
 
     /// <summary>Files and folders that the kustomization of a folder lists, in order; null where the folder has none.</summary>
     public static IReadOnlyList<string>? Resources(string folder, Diagnostics faults) =>

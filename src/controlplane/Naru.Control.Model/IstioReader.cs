@@ -30,6 +30,11 @@ internal static partial class IstioReader
         public Place Item(string field, int index) =>
             Spec.Get(field) is YamlSequence list && index < list.Items.Count ? list.Items[index].Place : Spec.Get(field)?.Place ?? Spec.Place;
 
+        /// <summary>Whether a field right below <paramref name="path"/> was refused as not supported yet: then nothing is missing there.</summary>
+        public bool Refused(string path) =>
+            D.Items.Any(d => d.Code == "NARU-C201" && d.Subject == Subject
+            && d.Message.Contains($" at {path["spec.".Length..]}.", StringComparison.Ordinal));
+
         public void Error(string code, string message, Place place, string? remedy = null) => D.Error(code, message, place, Subject, remedy);
     }
 
@@ -71,69 +76,6 @@ internal static partial class IstioReader
             servers.Add(new GatewayServer((int)server.Port.Number, protocol, server.Port.Name, hosts.ToImmutable(), server.Bind, server.Name, place));
         }
         return new GatewaySpec(Sorted(gateway.Selector), servers.ToImmutable(), selectorPlace);
-    }
-
-    public static DestinationRuleSpec? DestinationRule(YamlMapping map, string subject, Diagnostics d)
-    {
-        if (Bind<DestinationRule>(map, subject, d, out Reading? r) is not { } rule || r is null) return null;
-        if (rule.Host.Length == 0) r.Error("NARU-C204", "spec.host is missing", r.Spec.Place, "name the service that the rule is for");
-        else if (!IsHost(rule.Host, wildcards: true)) r.Error("NARU-C205", $"spec.host \"{Short(rule.Host)}\" is no host", r.At(rule, "host"));
-        var subsets = ImmutableArray.CreateBuilder<Model.Subset>();
-        for (int i = 0; i < rule.Subsets.Count; i++)
-        {
-            Wire.Subset subset = rule.Subsets[i];
-            string path = $"spec.subsets[{i}]";
-            if (subset.Name.Length == 0) r.Error("NARU-C204", $"{path}.name is missing", r.At(subset));
-            else if (!IsSubsetName(subset.Name)) r.Error("NARU-C205", $"{path}.name \"{Short(subset.Name)}\" is no name", r.At(subset, "name"), "use letters, digits, '-', '_' and '.'");
-            else if (subsets.Any(s => s.Name == subset.Name)) r.Error("NARU-C206", $"subset \"{Short(subset.Name)}\" is there twice", r.At(subset, "name"));
-            subsets.Add(new Model.Subset(subset.Name, Sorted(subset.Labels), Policy(subset.TrafficPolicy, path + ".trafficPolicy", r), r.At(subset)));
-        }
-        return new DestinationRuleSpec(new Located<string>(rule.Host.ToLowerInvariant(), r.At(rule, "host")), Policy(rule.TrafficPolicy, "spec.trafficPolicy", r), subsets.ToImmutable(), ExportTo(rule.ExportTo, r));
-    }
-
-    private static Model.TrafficPolicy Policy(Wire.TrafficPolicy? policy, string path, Reading r)
-    {
-        if (policy is null) return Model.TrafficPolicy.None;
-        Model.TrafficPolicy made = Policy(policy.LoadBalancer, policy.ConnectionPool, path, r);
-        var ports = ImmutableSortedDictionary.CreateBuilder<int, Model.TrafficPolicy>();
-        for (int i = 0; i < policy.PortLevelSettings.Count; i++)
-        {
-            Wire.TrafficPolicy.Types.PortTrafficPolicy port = policy.PortLevelSettings[i];
-            string at = $"{path}.portLevelSettings[{i}]";
-            if (port.Port is null || !IsPort(port.Port.Number)) r.Error("NARU-C204", $"{at}.port.number must be between 1 and 65535", r.At(port));
-            else if (!ports.TryAdd((int)port.Port.Number, Policy(port.LoadBalancer, port.ConnectionPool, at, r))) r.Error("NARU-C206", $"port {port.Port.Number} is there twice", r.At(port));
-        }
-        return made with { Ports = ports.ToImmutable() };
-    }
-
-    private static Model.TrafficPolicy Policy(LoadBalancerSettings? lb, ConnectionPoolSettings? pool, string path, Reading r)
-    {
-        SimpleLb? simple = null;
-        if (lb is not null && lb.LbPolicyCase == LoadBalancerSettings.LbPolicyOneofCase.Simple)
-        {
-            switch (lb.Simple)
-            {
-                case LoadBalancerSettings.Types.SimpleLB.RoundRobin: simple = SimpleLb.RoundRobin; break;
-                case LoadBalancerSettings.Types.SimpleLB.Random: simple = SimpleLb.Random; break;
-                case LoadBalancerSettings.Types.SimpleLB.LeastConn or LoadBalancerSettings.Types.SimpleLB.LeastRequest: simple = SimpleLb.LeastRequest; break;
-                case LoadBalancerSettings.Types.SimpleLB.Passthrough:
-                    r.Error("NARU-C201", $"{path}.loadBalancer.simple PASSTHROUGH is not supported yet", r.At(lb, "simple"), "use LEAST_REQUEST, ROUND_ROBIN or RANDOM");
-                    break;
-            }
-        }
-        ConnectionPoolSettings.Types.TCPSettings? tcp = pool?.Tcp;
-        ConnectionPoolSettings.Types.HTTPSettings? http = pool?.Http;
-        return new Model.TrafficPolicy
-        {
-            LoadBalancer = simple,
-            MaxConnections = Count(tcp?.MaxConnections, tcp, "max_connections", path + ".connectionPool.tcp.maxConnections", r),
-            ConnectTimeout = Positive(tcp?.ConnectTimeout, tcp, "connect_timeout", path + ".connectionPool.tcp.connectTimeout", r),
-            MaxPendingRequests = Count(http?.Http1MaxPendingRequests, http, "http1_max_pending_requests", path + ".connectionPool.http.http1MaxPendingRequests", r),
-            MaxRequests = Count(http?.Http2MaxRequests, http, "http2_max_requests", path + ".connectionPool.http.http2MaxRequests", r),
-            MaxRequestsPerConnection = Count(http?.MaxRequestsPerConnection, http, "max_requests_per_connection", path + ".connectionPool.http.maxRequestsPerConnection", r),
-            MaxRetries = Count(http?.MaxRetries, http, "max_retries", path + ".connectionPool.http.maxRetries", r),
-            IdleTimeout = Positive(http?.IdleTimeout, http, "idle_timeout", path + ".connectionPool.http.idleTimeout", r),
-        };
     }
 
     public static ServiceEntrySpec? ServiceEntry(YamlMapping map, string subject, Diagnostics d)

@@ -21,7 +21,13 @@ internal static partial class IstioReader
     public static VirtualServiceSpec? VirtualService(YamlMapping map, string subject, Diagnostics d)
     {
         if (Bind<VirtualService>(map, subject, d, out Reading? r) is not { } service || r is null) return null;
-        if (service.Hosts.Count == 0) r.Error("NARU-C204", "spec.hosts is missing", r.Spec.Place, "name at least one host");
+        // Without hosts it is a delegate: its routes count only where a route of another VirtualService names it.
+        bool isDelegate = service.Hosts.Count == 0;
+        if (isDelegate && service.Gateways.Count > 0)
+        {
+            r.Error("NARU-C206", "spec.gateways is there, and spec.hosts is not: a delegate serves where the one that names it does",
+                r.Item("gateways", 0), "add spec.hosts, or remove spec.gateways");
+        }
         ImmutableArray<Located<string>> gateways = [.. service.Gateways.Select((g, i) => new Located<string>(g, r.Item("gateways", i)))];
         if (gateways.IsEmpty) gateways = [new Located<string>("mesh", r.Spec.Place)];
         foreach (Located<string> gateway in gateways)
@@ -46,19 +52,26 @@ internal static partial class IstioReader
         {
             Hosts = hosts.ToImmutable(),
             Gateways = gateways,
-            Http = [.. service.Http.Select((route, i) => Route(route, $"spec.http[{i}]", r))],
+            Http = [.. service.Http.Select((route, i) => Route(route, $"spec.http[{i}]", isDelegate, r))],
             ExportTo = ExportTo(service.ExportTo, r),
         };
     }
 
-    private static HttpRoute Route(HTTPRoute route, string path, Reading r)
+    private static HttpRoute Route(HTTPRoute route, string path, bool isDelegate, Reading r)
     {
         Place place = r.At(route);
-        int actions = (route.Route.Count > 0 ? 1 : 0) + (route.Redirect is not null ? 1 : 0) + (route.DirectResponse is not null ? 1 : 0);
-        if (actions == 0) r.Error("NARU-C204", $"{path} says nothing to do", place, "add route, redirect or directResponse");
-        if (actions > 1) r.Error("NARU-C206", $"{path} has more than one of route, redirect and directResponse", place, "keep one");
+        int actions = (route.Route.Count > 0 ? 1 : 0) + (route.Redirect is not null ? 1 : 0) + (route.DirectResponse is not null ? 1 : 0)
+            + (route.Delegate is not null ? 1 : 0);
+        if (actions == 0) r.Error("NARU-C204", $"{path} says nothing to do", place, "add route, redirect, directResponse or delegate");
+        if (actions > 1) r.Error("NARU-C206", $"{path} has more than one of route, redirect, directResponse and delegate", place,
+            "keep one");
+        if (isDelegate && route.Delegate is not null) r.Error("NARU-C206", $"{path}.delegate: a delegate has none of its own",
+            r.At(route.Delegate), "name the other one in the VirtualService with the hosts");
+        if (route.Fault is not null && (route.Redirect ?? (IMessage?)route.DirectResponse) is not null)
+            r.Error("NARU-C206", $"{path}.fault cannot go with a {(route.Redirect is not null ? "redirect" : "directResponse")}",
+                r.At(route.Fault));
         if (route.Redirect is not null && route.Rewrite is not null) r.Error("NARU-C206", $"{path}.rewrite cannot go with a redirect", r.At(route.Rewrite));
-        if (route.Route.Count == 0)
+        if (route.Route.Count == 0 && route.Delegate is null)
         {
             if (route.Timeout is not null) r.Error("NARU-C206", $"{path}.timeout needs a route", r.At(route, "timeout"));
             if (route.Retries is not null) r.Error("NARU-C206", $"{path}.retries needs a route", r.At(route.Retries));
@@ -88,7 +101,12 @@ internal static partial class IstioReader
             Rewrite = route.Rewrite is null ? null : Rewrite(route.Rewrite, path + ".rewrite", r),
             Timeout = timeout == TimeSpan.Zero ? null : timeout,
             Retries = route.Retries is null ? null : Retry(route.Retries, path + ".retries", r),
-            Headers = HeaderChangesOf(route.Headers, path + ".headers", r),
+            Fault = Fault(route.Fault, path + ".fault", r),
+            Mirrors = Mirrors(route, path, r),
+            Cors = Cors(route.CorsPolicy, path + ".corsPolicy", r),
+            Delegate = Delegate(route.Delegate, path + ".delegate", r),
+            Headers = WithOldFields(HeaderChangesOf(route.Headers, path + ".headers", r), route.AppendHeaders, route.AppendRequestHeaders,
+                route.RemoveRequestHeaders, route.AppendResponseHeaders, route.RemoveResponseHeaders, path, place, r),
             Place = place,
         };
     }
@@ -96,20 +114,32 @@ internal static partial class IstioReader
     private static RouteDestination? Target(HTTPRouteDestination target, string path, int count, Reading r)
     {
         Place place = r.At(target);
-        if (target.Destination is null || target.Destination.Host.Length == 0)
-        {
-            r.Error("NARU-C204", $"{path}.destination.host is missing", target.Destination is null ? place : r.At(target.Destination));
-            return null;
-        }
-        Wire.Destination to = target.Destination;
-        if (!IsHost(to.Host, wildcards: false)) r.Error("NARU-C205", $"{path}.destination.host \"{Short(to.Host)}\" is no host", r.At(to, "host"));
-        if (to.Subset.Length > 0 && !IsSubsetName(to.Subset)) r.Error("NARU-C205", $"{path}.destination.subset \"{Short(to.Subset)}\" is no name", r.At(to, "subset"));
-        if (to.Port is not null && !IsPort(to.Port.Number)) r.Error("NARU-C205", $"{path}.destination.port.number {to.Port.Number} is not between 1 and 65535", r.At(to.Port));
+        Destination? to = To(target.Destination, path + ".destination", place, r);
         if (target.Weight < 0) r.Error("NARU-C205", $"{path}.weight {target.Weight} is negative", r.At(target, "weight"));
         // A single destination without a weight takes everything, as Istio has it.
         int weight = count == 1 && target.Weight == 0 ? 1 : target.Weight;
-        return new RouteDestination(new Destination(to.Host.ToLowerInvariant(), to.Subset, (int)(to.Port?.Number ?? 0), r.At(to)), weight,
-            HeaderChangesOf(target.Headers, path + ".headers", r), place);
+        if (to is null) return null;
+        return new RouteDestination(to, weight, WithOldFields(HeaderChangesOf(target.Headers, path + ".headers", r), EmptyMap,
+            target.AppendRequestHeaders, target.RemoveRequestHeaders, target.AppendResponseHeaders, target.RemoveResponseHeaders,
+            path, place, r), place);
+    }
+
+    private static readonly Dictionary<string, string> EmptyMap = [];
+
+    /// <summary>A destination; null, and told, where it names no host.</summary>
+    private static Destination? To(Wire.Destination? to, string path, Place owner, Reading r)
+    {
+        if (to is null || to.Host.Length == 0)
+        {
+            r.Error("NARU-C204", $"{path}.host is missing", to is null ? owner : r.At(to));
+            return null;
+        }
+        if (!IsHost(to.Host, wildcards: false)) r.Error("NARU-C205", $"{path}.host \"{Short(to.Host)}\" is no host", r.At(to, "host"));
+        if (to.Subset.Length > 0 && !IsSubsetName(to.Subset)) r.Error("NARU-C205", $"{path}.subset \"{Short(to.Subset)}\" is no name",
+            r.At(to, "subset"));
+        if (to.Port is not null && !IsPort(to.Port.Number)) r.Error("NARU-C205",
+            $"{path}.port.number {to.Port.Number} is not between 1 and 65535", r.At(to.Port));
+        return new Destination(to.Host.ToLowerInvariant(), to.Subset, (int)(to.Port?.Number ?? 0), r.At(to));
     }
 
     private static HttpMatch Match(HTTPMatchRequest match, string path, Reading r)
@@ -133,6 +163,7 @@ internal static partial class IstioReader
             Port = (int)match.Port,
             SourceLabels = Sorted(match.SourceLabels),
             SourceNamespace = match.SourceNamespace,
+            StatPrefix = match.StatPrefix,
             Gateways = [.. match.Gateways.Select(g => new Located<string>(g, r.At(match, "gateways")))],
             Place = r.At(match),
         };
@@ -200,11 +231,17 @@ internal static partial class IstioReader
         if (hasPort && !IsPort(redirect.Port)) r.Error("NARU-C205", $"{path}.port {redirect.Port} is not between 1 and 65535", r.At(redirect, "port"));
         bool fromRequest = redirect.RedirectPortCase == HTTPRedirect.RedirectPortOneofCase.DerivePort && redirect.DerivePort == HTTPRedirect.Types.RedirectPortSelection.FromRequestPort;
         bool fromProtocol = redirect.RedirectPortCase == HTTPRedirect.RedirectPortOneofCase.DerivePort && !fromRequest;
-        if (redirect.Uri.Length == 0 && redirect.Authority.Length == 0 && redirect.Scheme.Length == 0 && !hasPort)
-            r.Error("NARU-C204", $"{path} changes nothing", r.At(redirect), "add uri, authority, port or scheme");
+        if (redirect.Uri.Length == 0 && redirect.PrefixRewrite.Length == 0 && redirect.Authority.Length == 0 && redirect.Scheme.Length == 0
+            && !hasPort)
+            r.Error("NARU-C204", $"{path} changes nothing", r.At(redirect), "add uri, prefixRewrite, authority, port or scheme");
+        if (redirect.Uri.Length > 0 && redirect.PrefixRewrite.Length > 0) r.Error("NARU-C206",
+            $"{path}.uri and {path}.prefixRewrite exclude each other", r.At(redirect, "prefix_rewrite"));
+        if (redirect.PrefixRewrite.Any(c => c is <= ' ' or '\x7f')) r.Error("NARU-C205",
+            $"{path}.prefixRewrite has a blank or a control character, which no URL has", r.At(redirect, "prefix_rewrite"), "escape it, as in %20");
         CheckText(redirect.Uri, path + ".uri", r.At(redirect, "uri"), r);
         CheckAuthority(redirect.Authority, path + ".authority", r.At(redirect, "authority"), r);
-        return new HttpRedirect(redirect.Uri, redirect.Authority, hasPort ? (int)redirect.Port : 0, fromRequest, fromProtocol, redirect.Scheme, code);
+        return new HttpRedirect(redirect.Uri, redirect.PrefixRewrite, redirect.Authority, hasPort ? (int)redirect.Port : 0, fromRequest,
+            fromProtocol, redirect.Scheme, code);
     }
 
     private static DirectResponse Direct(HTTPDirectResponse direct, string path, Reading r)
@@ -274,12 +311,15 @@ internal static partial class IstioReader
         {
             foreach (string name in names)
             {
-                bool isHost = name.ToLowerInvariant() is ":authority" or "host";
-                bool changes = isHost ? request && field == "set" : IsHeaderName(name) && name[0] != ':' && (field == "remove" || !IsFraming(name.ToLowerInvariant()));
-                if (!changes) r.Error("NARU-C205", $"{path}.{field}: \"{Short(name)}\" is no header that may be changed", r.At(ops, field));
+                if (!MayChange(name, request, field)) r.Error("NARU-C205",
+                    $"{path}.{field}: \"{Short(name)}\" is no header that may be changed", r.At(ops, field));
             }
         }
     }
+
+    private static bool MayChange(string name, bool request, string field) => name.ToLowerInvariant() is ":authority" or "host"
+        ? request && field == "set"
+        : IsHeaderName(name) && name[0] != ':' && (field == "remove" || !IsFraming(name.ToLowerInvariant()));
 
     // What says how a message is framed would stand beside what the message really has: proxies refuse to add it.
     private static bool IsFraming(string name) => name is "content-length" or "transfer-encoding" or "connection" or "keep-alive" or "proxy-connection" or "upgrade";

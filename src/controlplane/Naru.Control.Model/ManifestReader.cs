@@ -15,6 +15,9 @@ namespace Naru.Control.Model;
 /// <param name="Place">Where it begins.</param>
 public sealed record ManifestItem(ObjectKey? Key, ConfigObject? Object, ImmutableArray<Diagnostic> Diagnostics, Place Place)
 {
+    /// <summary>As it was written; null where it is no mapping. For who runs what it describes; nobody keeps it.</summary>
+    public YamlMapping? Node { get; init; }
+
     /// <summary>Whether it cannot be used because of an error.</summary>
     public bool IsBroken => Object is null && Diagnostics.Any(d => d.Severity == Severity.Error);
 }
@@ -43,7 +46,7 @@ public static partial class ManifestReader
         [Kinds.ServiceAccount] = ["v1"],
         [Kinds.Service] = ["v1"],
         [Kinds.Pod] = ["v1"],
-        [Kinds.Deployment] = ["apps/v1"],
+        [Kinds.Deployment] = ["apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1"],
     }.ToFrozenDictionary();
 
     /// <summary>Kinds that a cluster needs and a mesh control plane does not: valid, and without effect here.</summary>
@@ -67,31 +70,34 @@ public static partial class ManifestReader
     /// <param name="text">YAML or JSON, any number of documents.</param>
     /// <param name="file">Name for places; null where there is none.</param>
     /// <param name="defaultNamespace">For objects that name none.</param>
-    public static Manifest Read(string text, string? file, string defaultNamespace = DefaultNamespace)
+    /// <param name="only">Kinds to look at, for who needs a few of them; null for all. Objects of others are no items then.</param>
+    public static Manifest Read(string text, string? file, string defaultNamespace = DefaultNamespace, IReadOnlySet<string>? only = null)
     {
         var faults = new Diagnostics();
         var items = ImmutableArray.CreateBuilder<ManifestItem>();
         foreach (YamlNode document in YamlReader.ReadAll(text, file, faults))
         {
             if (document is YamlScalar { IsNull: true } or YamlScalar { Value: "", IsQuoted: false }) continue; // an empty document, as after a last ---
-            ReadDocument(document, defaultNamespace, items, depth: 0);
+            ReadDocument(document, defaultNamespace, only, items, depth: 0);
         }
         return new Manifest(items.ToImmutable(), [.. faults.Items]);
     }
 
-    private static void ReadDocument(YamlNode document, string defaultNamespace, ImmutableArray<ManifestItem>.Builder items, int depth)
+    private static void ReadDocument(YamlNode document, string defaultNamespace, IReadOnlySet<string>? only,
+        ImmutableArray<ManifestItem>.Builder items, int depth)
     {
         if (document is YamlMapping map && Text(map, "kind") is { } kind && (kind == "List" || kind.EndsWith("List", StringComparison.Ordinal) && map.Get("items") is not null) && depth == 0)
         {
             if (map.Get("items") is YamlSequence list)
             {
-                foreach (YamlNode item in list.Items) ReadDocument(item, defaultNamespace, items, depth + 1);
+                foreach (YamlNode item in list.Items) ReadDocument(item, defaultNamespace, only, items, depth + 1);
                 return;
             }
             items.Add(Broken(null, new Diagnostic("NARU-C200", Severity.Error, $"a {kind} must have items, a list of objects", map.Place, "items"), map.Place));
             return;
         }
-        items.Add(ReadObject(document, defaultNamespace));
+        if (only is not null && !(Text(document as YamlMapping, "kind") is { } said && only.Contains(said))) return;
+        items.Add(ReadObject(document, defaultNamespace) with { Node = document as YamlMapping });
     }
 
     private static ManifestItem ReadObject(YamlNode node, string defaultNamespace)

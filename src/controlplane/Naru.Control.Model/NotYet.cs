@@ -11,18 +11,15 @@ public static class NotYet
     public static IReadOnlyDictionary<string, string[]> Fields { get; } = new Dictionary<string, string[]>
     {
         ["VirtualService"] = ["tls", "tcp"],
-        ["HTTPRoute"] = ["fault", "mirror", "mirror_percent", "mirror_percentage", "mirrors", "cors_policy", "delegate",
-            "websocket_upgrade", "append_headers", "remove_response_headers", "append_response_headers", "remove_request_headers", "append_request_headers"],
-        ["HTTPMatchRequest"] = ["stat_prefix"],
-        ["HTTPRouteDestination"] = ["remove_response_headers", "append_response_headers", "remove_request_headers", "append_request_headers"],
-        ["HTTPRedirect"] = ["prefix_rewrite"],
+        ["Delay"] = ["exponential_delay"],
+        ["Abort"] = ["http2_error"],
         ["HTTPRetry"] = ["retry_remote_localities"],
         ["DestinationRule"] = ["workload_selector"],
-        ["TrafficPolicy"] = ["outlier_detection", "tls", "tunnel", "proxy_protocol", "retry_budget"],
-        ["PortTrafficPolicy"] = ["outlier_detection", "tls"],
+        ["TrafficPolicy"] = ["tls", "tunnel", "proxy_protocol", "retry_budget"],
+        ["PortTrafficPolicy"] = ["tls"],
+        ["OutlierDetection"] = ["outlier_detection_http_error_codes"],
         ["LoadBalancerSettings"] = ["consistent_hash", "locality_lb_setting", "zone_aware_lb_setting", "warmup_duration_secs", "warmup"],
-        ["TCPSettings"] = ["tcp_keepalive", "max_connection_duration", "idle_timeout"],
-        ["HTTPSettings"] = ["h2_upgrade_policy", "use_client_protocol", "max_concurrent_streams", "http2_keep_alive"],
+        ["TCPSettings"] = ["max_connection_duration"],
         ["Server"] = ["tls", "default_endpoint"],
         ["Port"] = ["target_port"],
         ["ServiceEntry"] = ["subject_alt_names"],
@@ -31,12 +28,9 @@ public static class NotYet
 
     private static readonly FrozenDictionary<string, string> Remedies = new Dictionary<string, string>
     {
-        ["websocket_upgrade"] = "remove it: WebSocket upgrades are always allowed",
-        ["append_headers"] = "use headers.request.add",
-        ["append_request_headers"] = "use headers.request.add",
-        ["append_response_headers"] = "use headers.response.add",
-        ["remove_request_headers"] = "use headers.request.remove",
-        ["remove_response_headers"] = "use headers.response.remove",
+        ["exponential_delay"] = "use fixedDelay",
+        ["http2_error"] = "use httpStatus or grpcStatus",
+        ["max_connection_duration"] = "use maxRequestsPerConnection or idleTimeout",
     }.ToFrozenDictionary();
 
     /// <summary>Whether the message (short proto name) has this field in Istio but not yet here; names in snake_case or lowerCamelCase.</summary>

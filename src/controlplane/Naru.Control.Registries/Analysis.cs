@@ -19,6 +19,7 @@ internal static class Analysis
             Attachment(service, layout, d);
             Routes(service, layout, d);
         }
+        Delegation(config, d);
         DuplicateHosts(layout, d);
         Rules(layout, workloads, d);
     }
@@ -106,6 +107,62 @@ internal static class Analysis
             }
             if (catchAll is null && (route.Matches.IsEmpty || route.Matches.Any(m => m.IsCatchAll))) catchAll = i;
             foreach (RouteDestination target in route.Destinations) Destination(target, route, layout, ns, subject, d);
+            foreach (HttpMirror mirror in route.Mirrors) Destination(mirror.Destination, "copies of its requests are dropped", layout, ns,
+                subject, d);
+            Faults(route, i, subject, d);
+            foreach (HttpMatch match in route.Matches)
+            {
+                if (match.StatPrefix.Length > 0)
+                    d.Add(new Diagnostic("NARU-C239", Severity.Info,
+                        $"statPrefix {match.StatPrefix} is sent on; naru-proxy has no statistics by route, Envoy has", match.Place,
+                        subject));
+            }
+        }
+    }
+
+    // Delegates by both ends: routes that name none, and those that no route names.
+    private static void Delegation(ConfigState config, Diagnostics d)
+    {
+        Dictionary<(string Namespace, string Name), VirtualServiceSpec> delegates = Registries.Delegates.Among(config.Objects.Values);
+        var named = new HashSet<VirtualServiceSpec>(ReferenceEqualityComparer.Instance);
+        foreach ((ObjectKey key, ConfigObject item) in config.Objects)
+        {
+            if (item.Spec is not VirtualServiceSpec { Hosts.IsEmpty: false } root) continue;
+            for (int i = 0; i < root.Http.Length; i++)
+            {
+                if (root.Http[i].Delegate is not { } to) continue;
+                if (Registries.Delegates.Find(to, key.Namespace, delegates) is { } found)
+                {
+                    named.Add(found);
+                    continue;
+                }
+                string home = to.Namespace.Length > 0 ? to.Namespace : key.Namespace;
+                string cause = delegates.ContainsKey((home, to.Name)) ? "is not exported to this namespace"
+                    : config.Objects.ContainsKey(new ObjectKey(Kinds.VirtualService, home, to.Name))
+                        ? "has hosts of its own and is no delegate"
+                    : "is not there";
+                d.Warning("NARU-C237", $"http[{i}] delegates to {home}/{to.Name}, which {cause}; the route is left out", to.Place,
+                    key.ToString(),
+                    Nearest.Suggestion(to.Name, delegates.Keys.Where(k => k.Namespace == home).Select(k => k.Name))
+                        ?? "apply a VirtualService of that name without hosts");
+            }
+        }
+        foreach ((ObjectKey key, ConfigObject item) in config.Objects)
+        {
+            if (item.Spec is VirtualServiceSpec { Hosts.IsEmpty: true } spec && !named.Contains(spec))
+                d.Warning("NARU-C237", "it has no hosts, and no VirtualService delegates to it; its routes are used nowhere", item.Place,
+                    key.ToString(), "add spec.hosts, or name it in a delegate");
+        }
+    }
+
+    private static void Faults(HttpRoute route, int index, string subject, Diagnostics d)
+    {
+        if (route.Fault is not { } fault) return;
+        foreach (string without in new[] { fault.Delay is { Share: null } ? "delay" : "", fault.Abort is { Share: null } ? "abort" : "" })
+        {
+            if (without.Length > 0)
+                d.Warning("NARU-C238", $"http[{index}].fault.{without} has no percentage and hits no request, as in Istio", fault.Place,
+                    subject, "add percentage: {value: 100}");
         }
     }
 
@@ -134,21 +191,30 @@ internal static class Analysis
         Destination to = target.Destination;
         if (target.Weight == 0 && route.Destinations.Length > 1)
             d.Add(new Diagnostic("NARU-C227", Severity.Info, $"weight 0: {to.Host}{(to.Subset.Length > 0 ? " subset " + to.Subset : "")} gets no request", target.Place, subject));
+        Destination(to, "requests of this route are answered with 503", layout, ns, subject, d);
+    }
+
+    private static void Destination(Destination to, string otherwise, MeshLayout layout, string ns, string subject, Diagnostics d)
+    {
         if (layout.Find(to.Host, ns) is not { } found)
         {
-            d.Warning("NARU-C222", $"there is no service {layout.Resolve(to.Host, ns)}; requests of this route are answered with 503", to.Place, subject,
+            d.Warning("NARU-C222", $"there is no service {layout.Resolve(to.Host, ns)}; {otherwise}", to.Place, subject,
                 NearestService(layout.Resolve(to.Host, ns), layout) ?? "apply the Service or a ServiceEntry, or correct the host");
             return;
         }
         if (to.Port != 0 && found.Ports.All(p => p.Number != to.Port))
-            d.Warning("NARU-C231", $"{found.Hostname} has no port {to.Port}; requests of this route are answered with 503", to.Place, subject, $"its ports are {string.Join(", ", found.Ports.Select(p => p.Number))}");
-        if (to.Port == 0 && found.Ports.Length > 1)
+            d.Warning("NARU-C231", $"{found.Hostname} has no port {to.Port}; {otherwise}", to.Place, subject,
+                $"its ports are {string.Join(", ", found.Ports.Select(p => p.Number))}");
+        // Ports that lead to the same place leave nothing to choose.
+        if (to.Port == 0 && found.Ports.Select(p => (p.TargetPort, p.TargetName)).Distinct().Count() > 1)
             d.Add(new Diagnostic("NARU-C231", Severity.Info, $"{found.Hostname} has several ports and the destination names none: the port of the request counts", to.Place, subject, "add port.number"));
         if (to.Subset.Length == 0) return;
         BoundDestinationRule? rule = layout.RuleFor(found, ns);
         if (rule is null || rule.Spec.Subsets.All(s => s.Name != to.Subset))
         {
-            d.Warning("NARU-C223", $"{found.Hostname} has no subset {to.Subset}{(rule is null ? ": there is no DestinationRule for it" : "")}; requests of this route are answered with 503", to.Place, subject,
+            d.Warning("NARU-C223",
+                $"{found.Hostname} has no subset {to.Subset}{(rule is null ? ": there is no DestinationRule for it" : "")}; {otherwise}",
+                to.Place, subject,
                 rule is null ? "apply a DestinationRule with the subset" : Nearest.Suggestion(to.Subset, rule.Spec.Subsets.Select(s => s.Name)) ?? $"{rule.Object.Key} has {(rule.Spec.Subsets.IsEmpty ? "no subsets" : string.Join(", ", rule.Spec.Subsets.Select(s => s.Name)))}");
         }
     }

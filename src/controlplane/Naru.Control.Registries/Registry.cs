@@ -53,6 +53,7 @@ public static class Registry
         var gateways = ImmutableArray.CreateBuilder<BoundGateway>();
         var virtuals = ImmutableArray.CreateBuilder<BoundVirtualService>();
         var rules = ImmutableArray.CreateBuilder<BoundDestinationRule>();
+        Dictionary<(string, string), VirtualServiceSpec> delegates = Delegates.Among(config.Objects.Values);
         foreach ((ObjectKey key, ConfigObject item) in config.Objects)
         {
             switch (item.Spec)
@@ -60,8 +61,11 @@ public static class Registry
                 case GatewaySpec gateway:
                     gateways.Add(new BoundGateway(item, gateway));
                     break;
+                case VirtualServiceSpec { Hosts.IsEmpty: true }:
+                    break;
                 case VirtualServiceSpec spec:
-                    virtuals.Add(new BoundVirtualService(item, spec,
+                    virtuals.Add(new BoundVirtualService(item,
+                        spec with { Http = Delegates.Resolve(spec.Http, key.Namespace, delegates, layout) },
                         [.. spec.Hosts.Select(h => h with { Value = layout.Resolve(h.Value, key.Namespace) })],
                         [.. spec.Gateways.Select(g => g with { Value = BoundVirtualService.GatewayName(g.Value, key.Namespace) })]));
                     break;
@@ -102,7 +106,9 @@ public static class Registry
             PortProtocol? protocol = port.Protocol == "TCP" ? Protocol(port.AppProtocol, port.Name) : null;
             if (protocol is null or PortProtocol.Tcp)
                 remarks.Add(new Diagnostic("NARU-C232", Severity.Info, $"port {port.Port} does not speak HTTP ({(protocol is null ? port.Protocol : port.AppProtocol.Length > 0 ? port.AppProtocol : port.Name)}); such ports are not carried yet", port.Place, item.Key.ToString()));
-            if (protocol is { } known) ports.Add(new MeshPort(port.Port, port.Name, known, port.TargetPort, port.TargetName));
+            if (protocol is not { } known) continue;
+            bool says = SaysHttp(port.AppProtocol, port.Name);
+            ports.Add(new MeshPort(port.Port, port.Name, known, port.TargetPort, port.TargetName) { SaysHttp = says });
         }
         return new MeshService
         {
@@ -124,18 +130,24 @@ public static class Registry
         Hostname = host.Value,
         Namespace = item.Key.Namespace,
         Addresses = entry.Addresses,
-        Ports = [.. entry.Ports.Select(p => new MeshPort(p.Number, p.Name, Protocol(p.Protocol, p.Name), p.TargetPort, ""))],
+        Ports = [.. entry.Ports.Select(p =>
+            new MeshPort(p.Number, p.Name, Protocol(p.Protocol, p.Name), p.TargetPort, "") { SaysHttp = SaysHttp(p.Protocol, p.Name) })],
         Resolution = entry.LogicalDns ? ServiceResolution.LogicalDns : entry.Dns ? ServiceResolution.StrictDns : ServiceResolution.Known,
         ExportTo = entry.ExportTo,
         Source = item.Key,
         Place = host.Place,
     };
 
+    private static bool SaysHttp(string declared, string name) => Word(declared, name) is "http" or "grpc-web" or "kubernetes.io/ws";
+
+    private static string Word(string declared, string name) => (declared.Length > 0 ? declared
+        : name.StartsWith("grpc-web", StringComparison.Ordinal) && name.Split('-', 2)[0] is "grpc" ? "grpc-web"
+            : name.Split('-', 2)[0]).ToLowerInvariant();
+
     // Istio's rule: the declared protocol, else the part of the port's name before '-'; what says nothing is HTTP here.
     private static PortProtocol Protocol(string declared, string name)
     {
-        string word = declared.Length > 0 ? declared : name.Split('-', 2)[0] is "grpc" && name.StartsWith("grpc-web", StringComparison.Ordinal) ? "grpc-web" : name.Split('-', 2)[0];
-        return word.ToLowerInvariant() switch
+        return Word(declared, name) switch
         {
             "http2" or "grpc" or "kubernetes.io/h2c" => PortProtocol.Http2,
             "tcp" or "tls" or "https" or "mongo" or "mysql" or "redis" or "udp" or "kubernetes.io/wss" => PortProtocol.Tcp,

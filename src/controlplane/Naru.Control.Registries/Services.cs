@@ -58,7 +58,11 @@ public sealed record MeshService
 /// <param name="Protocol">What it speaks.</param>
 /// <param name="TargetPort">Port on the pod where it is a number, else 0.</param>
 /// <param name="TargetName">Name of the container's port, or empty.</param>
-public sealed record MeshPort(int Number, string Name, PortProtocol Protocol, int TargetPort, string TargetName);
+public sealed record MeshPort(int Number, string Name, PortProtocol Protocol, int TargetPort, string TargetName)
+{
+    /// <summary>Whether its author said that it speaks HTTP/1; else that is only supposed.</summary>
+    public bool SaysHttp { get; init; }
+}
 
 /// <summary>One endpoint of one port of a service.</summary>
 /// <param name="Address">IP literal, or a DNS name with a DNS resolution.</param>

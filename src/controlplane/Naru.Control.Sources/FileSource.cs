@@ -107,7 +107,7 @@ public sealed class FileSource : IConfigSource
             var faults = new Diagnostics();
             var folders = new SortedSet<string>(StringComparer.Ordinal);
             var listed = new List<string>();
-            foreach (string path in _paths) List(path, listed, folders, faults, depth: 0);
+            foreach (string path in _paths) ManifestPaths.List(path, listed, folders, faults);
             Watch(folders);
 
             bool all = dirty.Contains("");
@@ -122,40 +122,6 @@ public sealed class FileSource : IConfigSource
             return true;
         }
     }
-
-    private void List(string path, List<string> files, SortedSet<string> folders, Diagnostics faults, int depth)
-    {
-        if (Directory.Exists(path))
-        {
-            folders.Add(path);
-            string? kustomization = Kustomization.Names.Select(n => Path.Combine(path, n)).FirstOrDefault(File.Exists);
-            if (kustomization is not null)
-            {
-                if (depth > 16)
-                {
-                    faults.Error("NARU-C241", "kustomizations are nested more than 16 deep, or in a circle", new Place(kustomization));
-                    return;
-                }
-                foreach (string resource in Kustomization.Resources(kustomization, faults)) List(resource, files, folders, faults, depth + 1);
-                return;
-            }
-            try
-            {
-                files.AddRange(Directory.EnumerateFiles(path).Where(IsManifest).Order(StringComparer.Ordinal));
-            }
-            catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
-            {
-                faults.Error("NARU-C240", $"cannot read the folder: {fault.Message}", new Place(path));
-            }
-            return;
-        }
-        if (Path.GetDirectoryName(path) is { } folder && Directory.Exists(folder)) folders.Add(folder);
-        if (File.Exists(path)) files.Add(path);
-        else faults.Error("NARU-C240", "no such file or folder", new Place(path), null, "check --config");
-    }
-
-    private static bool IsManifest(string path) =>
-        Path.GetExtension(path) is ".yaml" or ".yml" or ".json" && Path.GetFileName(path) is var name && name[0] != '.';
 
     private void ReadFile(string path, bool force, Diagnostics faults)
     {
@@ -176,7 +142,7 @@ public sealed class FileSource : IConfigSource
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
         {
             // Between a rename and its successor a file may be away for a moment; what was good stays.
-            faults.Error("NARU-C240", $"cannot read the file: {fault.Message}", new Place(path));
+            faults.Error("NARU-C240", $"cannot read the file: {Causes.Of(fault)}", new Place(path));
         }
     }
 
@@ -233,12 +199,20 @@ public sealed class FileSource : IConfigSource
             diagnostics.AddRange(file.Diagnostics);
             foreach (ConfigObject item in file.Objects)
             {
-                if (objects.TryGetValue(item.Key, out ConfigObject? first) && first.Json != item.Json)
+                if (objects.TryGetValue(item.Key, out ConfigObject? first))
                 {
-                    // Whoever runs the mesh completes Services with their addresses: such a copy is the better one.
-                    if (first.Spec is ServiceSpec { ClusterIp.Length: > 0 } && item.Spec is ServiceSpec { ClusterIp.Length: 0 }) continue;
-                    if (item.Spec is not ServiceSpec)
-                        diagnostics.Add(new Diagnostic("NARU-C207", Severity.Warning, $"{item.Key} is there twice; this one counts, not the one at {first.Place}", item.Place, item.Key.ToString(), "keep one"));
+                    // Whoever runs the mesh completes Services with their addresses: the author's text counts, with that address.
+                    if (first.Spec is ServiceSpec { ClusterIp: { Length: > 0 } address }
+                        && item.Spec is ServiceSpec { ClusterIp.Length: 0 } bare)
+                    {
+                        objects[item.Key] = Merging.Completed(item, bare, address);
+                        continue;
+                    }
+                    if (first.Json != item.Json && item.Spec is not ServiceSpec)
+                    {
+                        diagnostics.Add(new Diagnostic("NARU-C207", Severity.Warning,
+                            $"{item.Key} is there twice; this one counts, not the one at {first.Place}", item.Place, item.Key.ToString(), "keep one"));
+                    }
                 }
                 objects[item.Key] = item;
             }

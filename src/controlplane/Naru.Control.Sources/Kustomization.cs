@@ -22,7 +22,7 @@ public static class Kustomization
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
         {
-            d.Error("NARU-C240", $"cannot read the file: {fault.Message}", new Place(path));
+            d.Error("NARU-C240", $"cannot read the file: {Causes.Of(fault)}", new Place(path));
             return [];
         }
         if (YamlReader.ReadAll(text, path, d) is not [YamlMapping map])

@@ -73,7 +73,7 @@ internal sealed class LastGood
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
         {
-            faults.Warning("NARU-C240", $"cannot remember the last good version: {fault.Message}", new Place(_folder));
+            faults.Warning("NARU-C240", $"cannot remember the last good version: {Causes.Of(fault)}", new Place(_folder));
         }
     }
 }

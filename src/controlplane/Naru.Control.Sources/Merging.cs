@@ -26,7 +26,8 @@ public static class Merging
         }
         foreach ((ObjectKey key, ConfigObject item) in store.Objects)
         {
-            if (objects.TryGetValue(key, out ConfigObject? below) && below.Json != item.Json)
+            // What whoever runs the mesh wrote for itself is nobody's file.
+            if (objects.TryGetValue(key, out ConfigObject? below) && below.Json != item.Json && !ManifestPaths.IsOfRunner(below.Place.File))
                 diagnostics.Add(new Diagnostic("NARU-C243", Severity.Info, $"{key} was applied through the API; that one counts, not this file", below.Place, key.ToString(), "delete it through the API to use the file"));
             // Whoever runs the mesh gives Services their addresses; applying the author's text must not take them away.
             objects[key] = item.Spec is ServiceSpec { ClusterIp.Length: 0 } bare && below?.Spec is ServiceSpec { ClusterIp: { Length: > 0 } address }
@@ -38,7 +39,7 @@ public static class Merging
     private static readonly ConditionalWeakTable<ConfigObject, Dictionary<string, ConfigObject>> Completions = [];
 
     // The same object each time, so that whoever compares by reference sees no change.
-    private static ConfigObject Completed(ConfigObject item, ServiceSpec bare, string address)
+    internal static ConfigObject Completed(ConfigObject item, ServiceSpec bare, string address)
     {
         Dictionary<string, ConfigObject> made = Completions.GetOrCreateValue(item);
         lock (made)

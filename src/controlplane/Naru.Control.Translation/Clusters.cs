@@ -12,6 +12,7 @@ using Google.Protobuf.WellKnownTypes;
 using Naru.Control.Model;
 using Naru.Control.Registries;
 using Options = Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptions;
+using TcpKeepalive = Envoy.Config.Core.V3.TcpKeepalive;
 
 namespace Naru.Control.Translation;
 
@@ -49,13 +50,16 @@ internal static class Clusters
         }
     }
 
-    // Istio's rule: a narrower level replaces load balancing and connection pool each as a whole; a port's settings replace its level's.
+    // Istio's rule: a narrower level takes each part whole from itself or whole from above; a port's settings replace all of their level.
     private static TrafficPolicy Effective(TrafficPolicy wide, TrafficPolicy narrow, int port)
     {
         if (narrow.Ports.TryGetValue(port, out TrafficPolicy? own)) return own;
-        bool pool = (narrow.MaxConnections ?? narrow.MaxPendingRequests ?? narrow.MaxRequests ?? narrow.MaxRequestsPerConnection ?? narrow.MaxRetries) is not null
-            || narrow.ConnectTimeout is not null || narrow.IdleTimeout is not null;
-        return (pool ? narrow : wide) with { LoadBalancer = narrow.LoadBalancer ?? wide.LoadBalancer, Ports = ImmutableSortedDictionary<int, TrafficPolicy>.Empty };
+        return new TrafficPolicy
+        {
+            LoadBalancer = narrow.LoadBalancer ?? wide.LoadBalancer,
+            Pool = narrow.Pool ?? wide.Pool,
+            Outliers = narrow.Outliers ?? wide.Outliers,
+        };
     }
 
     public static IEnumerable<Resource> Outbound(Snapshot snapshot, string ns, bool grpc)
@@ -71,7 +75,7 @@ internal static class Clusters
         var cluster = new Cluster
         {
             Name = target.Name,
-            ConnectTimeout = Duration.FromTimeSpan(target.Policy.ConnectTimeout ?? TimeSpan.FromSeconds(10)),
+            ConnectTimeout = Duration.FromTimeSpan(target.Policy.Pool?.ConnectTimeout ?? TimeSpan.FromSeconds(10)),
             LbPolicy = grpc ? Cluster.Types.LbPolicy.RoundRobin : target.Policy.LoadBalancer switch
             {
                 SimpleLb.RoundRobin => Cluster.Types.LbPolicy.RoundRobin,
@@ -95,13 +99,34 @@ internal static class Clusters
             cluster.DnsLookupFamily = Cluster.Types.DnsLookupFamily.V4Preferred;
             cluster.LoadAssignment = Assignment(target.Name, endpoints);
         }
-        Limits(cluster, target.Policy);
-        // gRPC's clients speak HTTP/2 anyway.
-        if (!grpc) Protocol(cluster, target.Port.Protocol, target.Policy);
+        ConnectionPool pool = target.Policy.Pool ?? NoPool;
+        Limits(cluster, pool);
+        if (grpc) return cluster; // its clients speak HTTP/2 anyway, and know neither outliers by answers nor panic
+        Protocol(cluster, target.Port, pool);
+        Outliers(cluster, target.Policy.Outliers);
+        Keepalive(cluster, pool);
         return cluster;
     }
 
-    private static void Limits(Cluster cluster, TrafficPolicy policy)
+    private static void Keepalive(Cluster cluster, ConnectionPool pool)
+    {
+        if (pool.Keepalive is not { } keepalive) return;
+        var made = new TcpKeepalive
+        {
+            KeepaliveProbes = (uint?)keepalive.Probes,
+            KeepaliveTime = (uint?)keepalive.Time,
+            KeepaliveInterval = (uint?)keepalive.Interval,
+        };
+        cluster.UpstreamConnectionOptions = new UpstreamConnectionOptions { TcpKeepalive = made };
+    }
+
+    /// <summary>The pool that the rule for a service says, as somebody of <paramref name="ns"/> has it; null where it says none.</summary>
+    public static ConnectionPool? PoolOf(MeshLayout layout, MeshService service, MeshPort port, string ns) =>
+        layout.RuleFor(service, ns) is { } rule ? Effective(TrafficPolicy.None, rule.Spec.Policy, port.Number).Pool : null;
+
+    private static readonly ConnectionPool NoPool = new();
+
+    private static void Limits(Cluster cluster, ConnectionPool policy)
     {
         // Istio lifts Envoy's small defaults; what the rule says is kept.
         cluster.CircuitBreakers = new CircuitBreakers();
@@ -114,33 +139,98 @@ internal static class Clusters
         });
     }
 
-    private static void Protocol(Cluster cluster, PortProtocol protocol, TrafficPolicy policy)
+    private static void Protocol(Cluster cluster, MeshPort port, ConnectionPool pool)
     {
-        if (protocol != PortProtocol.Http2 && policy.IdleTimeout is null && policy.MaxRequestsPerConnection is null) return;
-        var options = new Options { ExplicitHttpConfig = new Options.Types.ExplicitHttpConfig() };
-        if (protocol == PortProtocol.Http2) options.ExplicitHttpConfig.Http2ProtocolOptions = new Http2ProtocolOptions();
-        else options.ExplicitHttpConfig.HttpProtocolOptions = new Http1ProtocolOptions();
-        if (policy.IdleTimeout is not null || policy.MaxRequestsPerConnection is not null)
+        // Only what says that it speaks HTTP/1 is spoken to in HTTP/2 instead.
+        bool http2 = port.Protocol == PortProtocol.Http2 || (pool.Http2Upgrade && port.SaysHttp);
+        TimeSpan? idle = pool.IdleTimeout ?? pool.TcpIdleTimeout;
+        bool common = idle is not null || pool.MaxRequestsPerConnection is not null;
+        if (!http2 && !common && !pool.UseClientProtocol) return;
+        var options = new Options();
+        if (pool.UseClientProtocol)
         {
-            options.CommonHttpProtocolOptions = new Envoy.Config.Core.V3.HttpProtocolOptions { MaxRequestsPerConnection = (uint?)policy.MaxRequestsPerConnection };
-            if (policy.IdleTimeout is { } idle) options.CommonHttpProtocolOptions.IdleTimeout = Duration.FromTimeSpan(idle);
+            options.UseDownstreamProtocolConfig = new Options.Types.UseDownstreamHttpConfig
+            {
+                HttpProtocolOptions = new Http1ProtocolOptions(),
+                Http2ProtocolOptions = Http2(pool with { MaxConcurrentStreams = null }),
+            };
+        }
+        else
+        {
+            options.ExplicitHttpConfig = new Options.Types.ExplicitHttpConfig();
+            if (http2) options.ExplicitHttpConfig.Http2ProtocolOptions = Http2(pool);
+            else options.ExplicitHttpConfig.HttpProtocolOptions = new Http1ProtocolOptions();
+        }
+        if (common)
+        {
+            uint? requests = (uint?)pool.MaxRequestsPerConnection;
+            options.CommonHttpProtocolOptions = new Envoy.Config.Core.V3.HttpProtocolOptions { MaxRequestsPerConnection = requests };
+            if (idle is { } time) options.CommonHttpProtocolOptions.IdleTimeout = Duration.FromTimeSpan(time);
         }
         cluster.TypedExtensionProtocolOptions.Add(HttpOptionsKey, Any.Pack(options));
     }
 
-    /// <summary>The process behind a sidecar.</summary>
-    public static Resource Inbound(int port, int processPort, bool http2, string address)
+    private static Http2ProtocolOptions Http2(ConnectionPool pool)
     {
+        var made = new Http2ProtocolOptions { MaxConcurrentStreams = (uint?)pool.MaxConcurrentStreams };
+        if (pool.Http2Keepalive is { } pings)
+        {
+            made.ConnectionKeepalive = new KeepaliveSettings
+            {
+                Interval = Duration.FromTimeSpan(pings.Interval),
+                Timeout = Duration.FromTimeSpan(pings.Timeout),
+            };
+        }
+        return made;
+    }
+
+    // As istiod: success rates never eject, a number given is enforced, and a pool is never in panic unless the rule says when.
+    private static void Outliers(Cluster cluster, OutlierRule? rule)
+    {
+        var panic = new Envoy.Type.V3.Percent { Value = rule?.MinHealthPercent ?? 0 };
+        cluster.CommonLbConfig = new Cluster.Types.CommonLbConfig { HealthyPanicThreshold = panic };
+        if (rule is null) return;
+        var made = new OutlierDetection
+        {
+            EnforcingSuccessRate = 0,
+            Consecutive5Xx = (uint?)rule.Consecutive5xx,
+            EnforcingConsecutive5Xx = rule.GatewayOnly ? 0 : Enforced(rule.Consecutive5xx),
+            ConsecutiveGatewayFailure = (uint?)rule.ConsecutiveGateway,
+            EnforcingConsecutiveGatewayFailure = Enforced(rule.ConsecutiveGateway),
+            MaxEjectionPercent = (uint?)rule.MaxEjectionPercent,
+            SplitExternalLocalOriginErrors = rule.SplitLocalOrigin,
+        };
+        if (rule.SplitLocalOrigin)
+        {
+            made.ConsecutiveLocalOriginFailure = (uint?)rule.ConsecutiveLocalOrigin;
+            made.EnforcingConsecutiveLocalOriginFailure = Enforced(rule.ConsecutiveLocalOrigin);
+            made.EnforcingLocalOriginSuccessRate = 0;
+        }
+        if (rule.Interval is { } interval) made.Interval = Duration.FromTimeSpan(interval);
+        if (rule.BaseEjectionTime is { } time) made.BaseEjectionTime = Duration.FromTimeSpan(time);
+        cluster.OutlierDetection = made;
+
+        static uint? Enforced(int? errors) => errors is null ? null : errors > 0 ? 100u : 0u;
+    }
+
+    /// <summary>The process behind a sidecar.</summary>
+    /// <param name="pool">What the rule for its service says about connections; null for nothing.</param>
+    public static Resource Inbound(int port, int processPort, bool http2, string address, ConnectionPool? pool)
+    {
+        pool ??= NoPool;
         var cluster = new Cluster
         {
             Name = InboundName(port),
             Type = Cluster.Types.DiscoveryType.Static,
-            ConnectTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(10)),
+            ConnectTimeout = Duration.FromTimeSpan(pool.ConnectTimeout ?? TimeSpan.FromSeconds(10)),
             LoadAssignment = Assignment(InboundName(port),
                 [new MeshEndpoint(address, processPort, ImmutableSortedDictionary<string, string>.Empty, "", "", 1)]),
         };
-        Limits(cluster, TrafficPolicy.None);
-        if (http2) Protocol(cluster, PortProtocol.Http2, TrafficPolicy.None);
+        Limits(cluster, pool);
+        Keepalive(cluster, pool);
+        // How the process is spoken to is its port's word alone.
+        Protocol(cluster, new MeshPort(port, "", http2 ? PortProtocol.Http2 : PortProtocol.Http, port, ""),
+            pool with { UseClientProtocol = false });
         return new Resource(cluster.Name, cluster);
     }
 

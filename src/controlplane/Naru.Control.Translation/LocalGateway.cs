@@ -78,7 +78,9 @@ internal static class LocalGateway
         }
         foreach ((string domain, VirtualHost host) in hosts)
         {
-            if (IsLocal(domain) && !host.Name.StartsWith(HostMark, StringComparison.Ordinal)) host.Routes.Add(ToPage());
+            // A name of ours mostly leads to its service whatever the path; rules of the mesh for that service may leave something open.
+            bool open = !host.Name.StartsWith(HostMark, StringComparison.Ordinal) || !host.Routes.Any(TakesAll);
+            if (IsLocal(domain) && open) host.Routes.Add(ToPage());
         }
         if (hosts.ContainsKey("*")) return;
         var rest = new VirtualHost { Name = $"{HostMark}front" };
@@ -92,6 +94,11 @@ internal static class LocalGateway
 
     private static bool IsLocal(string domain) => domain is "*" or Top || domain.EndsWith("." + Top, StringComparison.Ordinal)
         || (IPAddress.TryParse(domain.Trim('[', ']'), out IPAddress? ip) && IPAddress.IsLoopback(ip));
+
+    private static bool TakesAll(Route route) => route.Match is
+    {
+        PathSpecifierCase: RouteMatch.PathSpecifierOneofCase.Prefix, Prefix: "/", Headers.Count: 0, QueryParameters.Count: 0, RuntimeFraction: null,
+    };
 
     private static Route ToPage()
     {

@@ -4,6 +4,8 @@ using Envoy.Config.Core.V3;
 using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
 using Envoy.Extensions.AccessLoggers.File.V3;
+using Envoy.Extensions.Filters.Http.Cors.V3;
+using Envoy.Extensions.Filters.Http.Fault.V3;
 using Envoy.Extensions.Filters.Http.Router.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
 using Google.Protobuf.WellKnownTypes;
@@ -13,6 +15,8 @@ namespace Naru.Control.Translation;
 internal static class Managers
 {
     private const string RouterName = "envoy.filters.http.router";
+    public const string FaultName = "envoy.filters.http.fault";
+    public const string CorsName = "envoy.filters.http.cors";
     public const string ManagerName = "envoy.filters.network.http_connection_manager";
 
     /// <summary>Routes by name, over ADS.</summary>
@@ -23,10 +27,11 @@ internal static class Managers
     public static HttpConnectionManager Inline(string statPrefix, RouteConfiguration routes) =>
         Make(statPrefix, new HttpConnectionManager { RouteConfig = routes });
 
-    /// <summary>What a gRPC client understands: routes and the router.</summary>
+    /// <summary>What a gRPC client understands: routes, faults and the router.</summary>
     public static HttpConnectionManager ForGrpc(string routes)
     {
         var manager = new HttpConnectionManager { StatPrefix = "grpc", Rds = new Rds { ConfigSource = new ConfigSource { Ads = new AggregatedConfigSource(), ResourceApiVersion = ApiVersion.V3 }, RouteConfigName = routes } };
+        manager.HttpFilters.Add(FaultFilter());
         manager.HttpFilters.Add(RouterFilter());
         return manager;
     }
@@ -37,6 +42,9 @@ internal static class Managers
         manager.NormalizePath = true;
         manager.StreamIdleTimeout = new Duration(); // a stream that is silent for long is its owner's affair
         manager.UpgradeConfigs.Add(new HttpConnectionManager.Types.UpgradeConfig { UpgradeType = "websocket" });
+        // They do nothing by themselves; routes say what.
+        manager.HttpFilters.Add(FaultFilter());
+        manager.HttpFilters.Add(new HttpFilter { Name = CorsName, TypedConfig = Any.Pack(new Cors()) });
         manager.HttpFilters.Add(RouterFilter());
         return manager;
     }
@@ -53,15 +61,29 @@ internal static class Managers
     ];
 
     /// <summary>Has the manager write a line of JSON for each request, where the node names a file for them.</summary>
-    public static HttpConnectionManager Logged(HttpConnectionManager manager, NodeInfo node)
+    public static HttpConnectionManager Logged(HttpConnectionManager manager, NodeInfo node) => Logged(manager, node, [], null);
+
+    /// <summary>
+    /// The same for requests that leave the pod, but only for those that went wrong on the way: what was answered stands in the log of the pod
+    /// that answered, what nobody was asked stands nowhere else.
+    /// </summary>
+    public static HttpConnectionManager FailuresLogged(HttpConnectionManager manager, NodeInfo node)
+    {
+        var filter = new AccessLogFilter { ResponseFlagFilter = new ResponseFlagFilter() };
+        return Logged(manager, node, [("direction", "outbound")], filter);
+    }
+
+    private static HttpConnectionManager Logged(HttpConnectionManager manager, NodeInfo node, (string Name, string Value)[] more, AccessLogFilter? filter)
     {
         if (node.AccessLog.Length == 0) return manager;
         var fields = new Struct();
-        foreach ((string name, string value) in LogFields) fields.Fields[name] = Value.ForString(value);
+        foreach ((string name, string value) in LogFields.Concat(more)) fields.Fields[name] = Value.ForString(value);
         var file = new FileAccessLog { Path = node.AccessLog, LogFormat = new SubstitutionFormatString { JsonFormat = fields } };
-        manager.AccessLog.Add(new AccessLog { Name = "envoy.access_loggers.file", TypedConfig = Any.Pack(file) });
+        manager.AccessLog.Add(new AccessLog { Name = "envoy.access_loggers.file", Filter = filter, TypedConfig = Any.Pack(file) });
         return manager;
     }
+
+    private static HttpFilter FaultFilter() => new() { Name = FaultName, TypedConfig = Any.Pack(new HTTPFault()) };
 
     private static HttpFilter RouterFilter() => new() { Name = RouterName, TypedConfig = Any.Pack(new Router()) };
 

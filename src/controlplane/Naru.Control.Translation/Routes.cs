@@ -86,6 +86,10 @@ internal static class Routes
             if (Host(headers.Request) is { } host) route.Route_.HostRewriteLiteral = host;
         }
         Apply(headers, route.RequestHeadersToAdd, route.RequestHeadersToRemove, route.ResponseHeadersToAdd, route.ResponseHeadersToRemove);
+        if (rule.Fault is { } fault) route.TypedPerFilterConfig.Add(Managers.FaultName, Any.Pack(Traffic.Fault(fault)));
+        // gRPC's clients refuse a route with the configuration of a filter that they do not know; neither do they send copies.
+        if (rule.Cors is { } cors && !audience.Node.IsGrpc) route.TypedPerFilterConfig.Add(Managers.CorsName, Any.Pack(Traffic.Cors(cors)));
+        if (match is { StatPrefix.Length: > 0 }) route.StatPrefix = match.StatPrefix;
         return route;
     }
 
@@ -137,7 +141,7 @@ internal static class Routes
         return made;
     }
 
-    private static StringMatcher Matcher(StringMatch match) => match.Kind switch
+    internal static StringMatcher Matcher(StringMatch match) => match.Kind switch
     {
         StringMatchKind.Exact => new StringMatcher { Exact = match.Value },
         StringMatchKind.Prefix => new StringMatcher { Prefix = match.Value },
@@ -162,6 +166,11 @@ internal static class Routes
                 action.RegexRewrite = new RegexMatchAndSubstitute { Pattern = new RegexMatcher { Regex = regex.Match }, Substitution = regex.Rewrite };
         }
         if (Retry(rule.Retries, audience.Node.IsGrpc) is { } retry) action.RetryPolicy = retry;
+        foreach (HttpMirror mirror in rule.Mirrors)
+        {
+            if (mirror.Share.Percent > 0 && !audience.Node.IsGrpc)
+                action.RequestMirrorPolicies.Add(Traffic.Mirror(mirror, ClusterOf(mirror.Destination, layout, ns, audience)));
+        }
         return action;
     }
 
@@ -229,6 +238,7 @@ internal static class Routes
                 : redirect.PortFromProtocol ? redirect.Scheme == "https" ? 443u : 80u : 0,
         };
         if (redirect.Uri.Length > 0) made.PathRedirect = redirect.Uri;
+        if (redirect.PrefixRewrite.Length > 0) made.PrefixRewrite = redirect.PrefixRewrite;
         if (redirect.Scheme.Length > 0) made.SchemeRedirect = redirect.Scheme;
         return made;
     }

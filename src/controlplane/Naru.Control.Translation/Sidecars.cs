@@ -5,7 +5,9 @@ using Envoy.Config.Core.V3;
 using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
 using Envoy.Extensions.Filters.Listener.OriginalDst.V3;
+using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
 using Google.Protobuf.WellKnownTypes;
+using Naru.Control.Model;
 using Naru.Control.Registries;
 
 namespace Naru.Control.Translation;
@@ -35,13 +37,15 @@ internal static class Sidecars
                 string vip = VirtualHosts.Vip(address, node), name = $"{vip}_{port.Number}";
                 // Addresses that are not this machine's cannot be bound; such services are reached through the HTTP proxy.
                 if (!IsLoopback(vip) || (node.Unprivileged && port.Number < 1024) || !bound.Add(name)) continue;
-                yield return Managers.Listener(name, vip, port.Number, TrafficDirection.Outbound, Managers.ByName($"outbound_{vip}_{port.Number}", port.Number.ToString()));
+                HttpConnectionManager manager = Managers.ByName($"outbound_{vip}_{port.Number}", port.Number.ToString());
+                yield return Managers.Listener(name, vip, port.Number, TrafficDirection.Outbound, Managers.FailuresLogged(manager, node));
             }
         }
         if (node.HttpProxyPort is { } proxy)
         {
             string address = node.Addresses.FirstOrDefault() ?? "127.0.0.1";
-            yield return Managers.Listener("http_proxy", address, proxy, TrafficDirection.Outbound, Managers.ByName("http_proxy", "http_proxy"));
+            HttpConnectionManager manager = Managers.ByName("http_proxy", "http_proxy");
+            yield return Managers.Listener("http_proxy", address, proxy, TrafficDirection.Outbound, Managers.FailuresLogged(manager, node));
         }
     }
 
@@ -121,8 +125,13 @@ internal static class Sidecars
     {
         foreach ((int port, int process) in ServedPorts(snapshot, node))
         {
-            bool http2 = Serving(snapshot.Layout, node).Any(s => s.Port.Protocol == PortProtocol.Http2 && (s.Port.TargetPort == 0 ? s.Port.Number : s.Port.TargetPort) == port);
-            yield return Clusters.Inbound(port, process, http2, node.AppAddresses.GetValueOrDefault($"{port}", "127.0.0.1"));
+            List<(MeshService Service, MeshPort Port)> served =
+                [.. Serving(snapshot.Layout, node).Where(s => (s.Port.TargetPort == 0 ? s.Port.Number : s.Port.TargetPort) == port)];
+            bool http2 = served.Exists(s => s.Port.Protocol == PortProtocol.Http2);
+            // Of a rule for the service only its pool means something here (Istio has it so); of several services the first one's.
+            ConnectionPool? pool = served.Select(s => Clusters.PoolOf(snapshot.Layout, s.Service, s.Port, node.Namespace))
+                .FirstOrDefault(p => p is not null);
+            yield return Clusters.Inbound(port, process, http2, node.AppAddresses.GetValueOrDefault($"{port}", "127.0.0.1"), pool);
         }
     }
 

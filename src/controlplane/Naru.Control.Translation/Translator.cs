@@ -3,6 +3,15 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
+using Envoy.Extensions.AccessLoggers.File.V3;
+using Envoy.Extensions.Filters.Http.Cors.V3;
+using Envoy.Extensions.Filters.Http.Fault.V3;
+using Envoy.Extensions.Filters.Http.Router.V3;
+using Envoy.Extensions.Filters.Listener.OriginalDst.V3;
+using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
+using Envoy.Extensions.Retry.Host.PreviousHosts.V3;
+using Envoy.Extensions.Upstreams.Http.V3;
+using Google.Protobuf.Reflection;
 using Naru.Control.Registries;
 
 namespace Naru.Control.Translation;
@@ -34,6 +43,11 @@ public static class Translator
         public bool AsksForSource(MeshLayout layout) => _asksForSource ??=
             layout.VirtualServices.Any(v => v.Spec.Http.Any(r => r.Matches.Any(m => m.SourceLabels.Count > 0)));
     }
+
+    /// <summary>What resources hold packed (<c>Any</c>), so that they can be printed.</summary>
+    public static TypeRegistry Types { get; } = TypeRegistry.FromMessages(
+        HttpConnectionManager.Descriptor, FileAccessLog.Descriptor, HTTPFault.Descriptor, Cors.Descriptor, Router.Descriptor,
+        PreviousHostsPredicate.Descriptor, OriginalDst.Descriptor, HttpProtocolOptions.Descriptor);
 
     private static readonly ConditionalWeakTable<MeshLayout, Made> ByLayout = [];
     private static readonly ConditionalWeakTable<object, ConcurrentDictionary<string, (MeshLayout Layout, ResourceGroup Group)>> ByEndpoints = [];

@@ -55,7 +55,9 @@ internal static class VirtualHosts
         var host = new VirtualHost { Name = $"{service.Hostname}:{port.Number}", IncludeRequestAttemptCount = !node.IsGrpc };
         host.Domains.AddRange(domains);
         if (RuleFor(service.Hostname, rules) is { } rule) host.Routes.AddRange(Routes.Of(rule, layout, new Audience("mesh", port.Number, node)));
-        else host.Routes.Add(Routes.Plain(Clusters.OutboundName(port.Number, "", service.Hostname), "default", node.IsGrpc));
+        // Rules of which none concerns the caller leave the service as it is.
+        string cluster = Clusters.OutboundName(port.Number, "", service.Hostname);
+        if (host.Routes.Count == 0) host.Routes.Add(Routes.Plain(cluster, "default", node.IsGrpc));
         return host;
     }
 

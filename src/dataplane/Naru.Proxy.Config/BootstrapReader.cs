@@ -128,6 +128,7 @@ public static class BootstrapReader
             Listeners = listeners,
             Secrets = secrets,
             OutlierLogPath = message.ClusterManager?.OutlierDetection?.EventLogPath ?? "",
+            Runtime = message.LayeredRuntime is { } runtime ? RuntimeReader.Read(scope.In("layered_runtime", runtime), runtime) : [],
             Overload = message.OverloadManager is { } overload ? OverloadReader.Read(scope.In("overload_manager", overload), overload) : null,
         };
         if (message.DynamicResources is { } dynamic)
@@ -247,6 +248,14 @@ public static class BootstrapReader
             {
                 case HttpConnectionManager { RouteConfig: { } routes } manager when routes.ValidateClusters ?? !dynamic:
                     RouteReader.CheckClusters(at.In("typed_config", manager).In("route_config", routes), routes, known);
+                    break;
+                case HttpConnectionManager { ScopedRoutes.ScopedRouteConfigurationsList: { } list } manager when !dynamic:
+                    Scope listAt = at.In("typed_config", manager).In("scoped_routes", manager.ScopedRoutes).In("scoped_route_configurations_list", list);
+                    for (int s = 0; s < list.ScopedRouteConfigurations.Count; s++)
+                    {
+                        if (list.ScopedRouteConfigurations[s].RouteConfiguration is not { ValidateClusters: not false } table) continue;
+                        RouteReader.CheckClusters(listAt.In("scoped_route_configurations", s, list.ScopedRouteConfigurations[s]).In("route_configuration", table), table, known);
+                    }
                     break;
                 // Envoy looks a TCP proxy's cluster up when a connection comes; a name that is wrong now is only likely to be wrong then.
                 case TcpProxy { Cluster: { Length: > 0 } name } proxy when !dynamic && !known.Contains(name):

@@ -64,6 +64,23 @@ public enum LoadBalancing
     LeastRequest,
     /// <summary>At random.</summary>
     Random,
+    /// <summary>By a hash of the request, in the ring or table of <see cref="HashingConfig"/>.</summary>
+    Hash,
+}
+
+/// <summary>A hashing balancer: RING_HASH, or MAGLEV where it has a table.</summary>
+public sealed record HashingConfig
+{
+    /// <summary>Least entries of the ring (default 1024).</summary>
+    public long MinimumRingSize { get; init; } = 1024;
+    /// <summary>Most entries of the ring (default and most 8 Mi).</summary>
+    public long MaximumRingSize { get; init; } = 8 * 1024 * 1024;
+    /// <summary>The ring is made by MurmurHash2 instead of XXH64.</summary>
+    public bool IsMurmur { get; init; }
+    /// <summary>Entries of Maglev's table, a prime number (default 65537); 0 is the ring.</summary>
+    public int TableSize { get; init; }
+    /// <summary>Endpoints are told apart by their host names; else by their addresses. What metadata says (<c>envoy.lb: {hash_key: …}</c>) goes first.</summary>
+    public bool UsesHostname { get; init; }
 }
 
 /// <summary><c>envoy.config.core.v3.RoutingPriority</c>.</summary>
@@ -105,6 +122,8 @@ public sealed record ClusterConfig
     public required DiscoveryType Type { get; init; }
     /// <summary>Balancing.</summary>
     public LoadBalancing Lb { get; init; }
+    /// <summary>With <see cref="LoadBalancing.Hash"/>.</summary>
+    public HashingConfig? Hashing { get; init; }
     /// <summary>Candidates of LEAST_REQUEST (default 2); all of them where that is more than there are endpoints.</summary>
     public int LeastRequestChoiceCount { get; init; } = 2;
     /// <summary>Default 5 s.</summary>
@@ -142,6 +161,12 @@ public sealed record ClusterConfig
     public TimeSpan? IdleTimeout { get; init; } = TimeSpan.FromSeconds(4);
     /// <summary>How long a try may be on its way (<c>max_stream_duration</c>); null is for ever.</summary>
     public TimeSpan? MaxStreamDuration { get; init; }
+    /// <summary>How old a connection may become (<c>max_connection_duration</c>); null is for ever.</summary>
+    public TimeSpan? MaxConnectionDuration { get; init; }
+    /// <summary>Fields of an answer's head (<c>max_headers_count</c>; default 100).</summary>
+    public int MaxResponseFields { get; init; } = 100;
+    /// <summary>Bytes of an answer's head (<c>max_response_headers_kb</c>; null is 60 KiB, over HTTP/1 80).</summary>
+    public int? MaxResponseHeadBytes { get; init; }
     /// <summary>Requests after which an upstream connection closes; 0 is any number.</summary>
     public int MaxRequestsPerConnection { get; init; }
     /// <summary>Circuit breakers of requests of priority DEFAULT.</summary>
@@ -300,6 +325,8 @@ public sealed record EndpointConfig(AddressConfig Address)
     public string Locality { get; init; } = "";
     /// <summary>Weight of its locality; 0 is none. Counts with <see cref="ClusterConfig.LocalityWeighted"/> only.</summary>
     public uint LocalityWeight { get; init; }
+    /// <summary>What hashing balancers tell it apart by (<c>envoy.lb: {hash_key: …}</c> of its metadata); null for its address or name.</summary>
+    public string? HashKey { get; init; }
     /// <summary>Its metadata says <c>envoy.lb: {canary: true}</c>.</summary>
     public bool IsCanary { get; init; }
     /// <summary>Its metadata under <c>envoy.transport_socket_match</c>, values in canonical JSON.</summary>

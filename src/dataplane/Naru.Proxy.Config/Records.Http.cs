@@ -15,6 +15,10 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public Http2OptionsConfig Http2 { get; init; } = Http2OptionsConfig.OfClients;
     /// <summary>Inline <c>route_config</c>; null where <see cref="RouteConfigName"/> names one that RDS brings.</summary>
     public RouteConfigurationConfig? RouteConfig { get; init; }
+    /// <summary>One table of several (<c>scoped_routes</c>); null where there is only one.</summary>
+    public ScopedRoutesConfig? ScopedRoutes { get; init; }
+    /// <summary>All tables that stand in it.</summary>
+    public IEnumerable<RouteConfigurationConfig> InlineRoutes => (ScopedRoutes?.Scopes.Select(s => s.Routes) ?? []).Concat(RouteConfig is { } own ? [own] : []);
     /// <summary>Name of the RDS resource.</summary>
     public string? RouteConfigName { get; init; }
     /// <summary>Where RDS comes from; null with inline routes.</summary>

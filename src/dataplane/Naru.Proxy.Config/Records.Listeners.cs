@@ -49,6 +49,9 @@ public sealed record ListenerConfig
     public required string Name { get; init; }
     /// <summary>Where it listens.</summary>
     public required AddressConfig Address { get; init; }
+    /// <summary>Bytes of a request's body that are kept for a further try or a copy (<c>per_connection_buffer_limit_bytes</c>, default
+    /// 1 MiB); 0 is any number.</summary>
+    public uint BufferLimit { get; init; } = 1024 * 1024;
     /// <summary>Further addresses (<c>additional_addresses</c>).</summary>
     public ImmutableArray<AddressConfig> AdditionalAddresses { get; init; } = [];
     /// <summary>Chains a connection is matched against; empty for UDP.</summary>

@@ -29,12 +29,14 @@ public enum ComparisonOp
 /// <summary><c>status_code_filter</c>; an entry without a status has 0.</summary>
 /// <param name="Op">How.</param>
 /// <param name="Value">With what.</param>
-public sealed record StatusCodeFilterConfig(ComparisonOp Op, long Value) : LogFilterConfig;
+/// <param name="RuntimeKey">The key of the runtime whose value it is compared with instead, where it has one.</param>
+public sealed record StatusCodeFilterConfig(ComparisonOp Op, long Value, string RuntimeKey = "") : LogFilterConfig;
 
 /// <summary><c>duration_filter</c>, in ms from the first byte to the end.</summary>
 /// <param name="Op">How.</param>
 /// <param name="Value">With what.</param>
-public sealed record DurationFilterConfig(ComparisonOp Op, long Value) : LogFilterConfig;
+/// <param name="RuntimeKey">The key of the runtime whose value it is compared with instead, where it has one.</param>
+public sealed record DurationFilterConfig(ComparisonOp Op, long Value, string RuntimeKey = "") : LogFilterConfig;
 
 /// <summary><c>not_health_check_filter</c>.</summary>
 public sealed record NotHealthCheckFilterConfig : LogFilterConfig;
@@ -46,7 +48,8 @@ public sealed record TraceableFilterConfig : LogFilterConfig;
 /// <param name="Numerator">So many …</param>
 /// <param name="Denominator">… of so many.</param>
 /// <param name="Independent">By chance for each log; else by the request's id, so that all logs and proxies choose alike.</param>
-public sealed record RuntimeFilterConfig(uint Numerator, uint Denominator, bool Independent) : LogFilterConfig;
+/// <param name="RuntimeKey">The key of the runtime whose value is the share instead, where it has one.</param>
+public sealed record RuntimeFilterConfig(uint Numerator, uint Denominator, bool Independent, string RuntimeKey = "") : LogFilterConfig;
 
 /// <summary><c>and_filter</c>.</summary>
 /// <param name="Filters">Two at least.</param>

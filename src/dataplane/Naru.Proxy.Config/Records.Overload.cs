@@ -25,13 +25,19 @@ public enum ResourceMonitorKind
     CpuUtilization,
     /// <summary><c>envoy.resource_monitors.global_downstream_max_connections</c>: connections of clients; one more than the limit is refused.</summary>
     DownstreamConnections,
+    /// <summary><c>envoy.resource_monitors.injected_resource</c>: a number in a file.</summary>
+    Injected,
 }
 
 /// <summary>One monitor. Its pressure is 0 to 1.</summary>
 /// <param name="Name">As triggers name it.</param>
 /// <param name="Kind">What is measured.</param>
 /// <param name="Limit">Bytes or connections at pressure 1; 0 takes the control group's own limit.</param>
-public sealed record ResourceMonitorConfig(string Name, ResourceMonitorKind Kind, long Limit);
+public sealed record ResourceMonitorConfig(string Name, ResourceMonitorKind Kind, long Limit)
+{
+    /// <summary>Of <see cref="ResourceMonitorKind.Injected"/>: the file.</summary>
+    public string Path { get; init; } = "";
+}
 
 /// <summary>What an overloaded proxy does.</summary>
 public enum OverloadActionKind

@@ -18,6 +18,10 @@ public sealed record RouteConfigurationConfig
     public HeaderMutationsConfig Headers { get; init; } = HeaderMutationsConfig.None;
     /// <summary>Whether the port of <c>Host</c> is left out when domains are compared.</summary>
     public bool IgnorePortInHostMatching { get; init; }
+    /// <summary>The header, lower case, that chooses the virtual host (<c>vhost_header</c>); null for <c>Host</c>.</summary>
+    public string? VirtualHostHeader { get; init; }
+    /// <summary>Whether <c>;</c> and what follows it up to the next slash is left out when paths are compared.</summary>
+    public bool IgnorePathParameters { get; init; }
     /// <summary>Whether the wider mutations run first, so that the narrower win.</summary>
     public bool MostSpecificHeaderMutationsWins { get; init; }
     /// <summary>For routes that have none, of virtual hosts that have none.</summary>
@@ -38,8 +42,12 @@ public sealed record VirtualHostConfig
     public required string Name { get; init; }
     /// <summary>Lower case: exact, <c>*.suffix</c>, <c>prefix.*</c> or <c>*</c>.</summary>
     public required ImmutableArray<string> Domains { get; init; }
-    /// <summary>First match wins.</summary>
+    /// <summary>First match wins; empty where <see cref="Matcher"/> is.</summary>
     public ImmutableArray<RouteConfig> Routes { get; init; } = [];
+    /// <summary>Leads to routes by headers (<c>matcher</c>); null where <see cref="Routes"/> are looked through.</summary>
+    public MatcherConfig<MatchedRoutesConfig>? Matcher { get; init; }
+    /// <summary>All its routes, wherever they stand.</summary>
+    public IEnumerable<RouteConfig> AllRoutes => Matcher is null ? Routes : Matcher.Actions.SelectMany(a => a.Routes);
     /// <summary>Header changes.</summary>
     public HeaderMutationsConfig Headers { get; init; } = HeaderMutationsConfig.None;
     /// <summary>For routes that have none.</summary>
@@ -53,6 +61,13 @@ public sealed record VirtualHostConfig
     public bool IncludeRequestAttemptCount { get; init; }
     /// <summary>Adds <c>x-envoy-attempt-count</c> downstream.</summary>
     public bool IncludeAttemptCountInResponse { get; init; }
+    /// <summary>Tells endpoints in <c>x-envoy-is-timeout-retry</c> whether a further try follows one that took too long.</summary>
+    public bool IncludeIsTimeoutRetry { get; init; }
+    /// <summary>For routes that have none: bytes of a body that are kept for a further try or a copy; null is the listener's.</summary>
+    public uint? BufferLimit { get; init; }
+    /// <summary>Bytes of a request's body that are kept for a further try, a redirect or a copy, whatever the listener allows
+    /// (<c>request_body_buffer_limit</c>); null leaves it to those.</summary>
+    public long? BodyBufferLimit { get; init; }
     /// <summary>For routes that have none; empty leaves it to the table.</summary>
     public ImmutableArray<MirrorPolicyConfig> Mirrors { get; init; } = [];
     /// <summary>Descriptors for routes that have none, or that include these.</summary>
@@ -79,6 +94,11 @@ public sealed record RouteConfig
     public required RouteActionBase Action { get; init; }
     /// <summary>Header changes.</summary>
     public HeaderMutationsConfig Headers { get; init; } = HeaderMutationsConfig.None;
+    /// <summary>Bytes of a request's body that are kept for a further try or a copy; null is the virtual host's.</summary>
+    public uint? BufferLimit { get; init; }
+    /// <summary>Bytes of a request's body that are kept for a further try, a redirect or a copy, whatever the listener allows
+    /// (<c>request_body_buffer_limit</c>); null is the virtual host's.</summary>
+    public long? BodyBufferLimit { get; init; }
     /// <summary>What it says about HTTP filters.</summary>
     public ImmutableArray<RouteFilterConfig> Filters { get; init; } = [];
     /// <summary>Name of the operation, told in <c>x-envoy-decorator-operation</c> where the manager traces; empty for none.</summary>
@@ -100,6 +120,8 @@ public enum PathMatchKind
     Regex,
     /// <summary>CONNECT requests, which have no path (<c>connect_matcher</c>).</summary>
     Connect,
+    /// <summary>The whole path (without query) fits a template (<c>path_match_policy</c>).</summary>
+    Template,
 }
 
 /// <summary><c>envoy.config.route.v3.RouteMatch</c>.</summary>
@@ -119,8 +141,18 @@ public sealed record RouteMatchConfig
     public ImmutableArray<QueryParameterMatcherConfig> QueryParameters { get; init; } = [];
     /// <summary>Share of requests that match, in millionths; 1,000,000 is all.</summary>
     public int RuntimeFractionPerMillion { get; init; } = 1_000_000;
-    /// <summary>Only gRPC requests (<c>content-type: application/grpc…</c>).</summary>
+    /// <summary>The key of the runtime whose value is the share instead, where it has one; empty for none.</summary>
+    public string RuntimeKey { get; init; } = "";
+    /// <summary>Only gRPC requests (<c>content-type</c> is <c>application/grpc</c> or begins with <c>application/grpc+</c>).</summary>
     public bool Grpc { get; init; }
+    /// <summary>All must hold.</summary>
+    public ImmutableArray<CookieMatcherConfig> Cookies { get; init; } = [];
+    /// <summary>Whether the client showed a certificate; null does not matter.</summary>
+    public bool? CertificatePresented { get; init; }
+    /// <summary>Whether the client's certificate was verified; null does not matter.</summary>
+    public bool? CertificateValidated { get; init; }
+    /// <summary>For <see cref="PathMatchKind.Template"/>.</summary>
+    public UriTemplateConfig? Template { get; init; }
 }
 
 /// <summary>How a string is compared.</summary>
@@ -186,10 +218,28 @@ public sealed record ForwardActionConfig : RouteActionBase
     public bool IncludeVirtualHostRateLimits { get; init; }
     /// <summary>Takes the cluster's name from this request header instead (then <see cref="Clusters"/> is empty).</summary>
     public string? ClusterHeader { get; init; }
+    /// <summary>Leads to the cluster's name (<c>inline_cluster_specifier_plugin</c>); then <see cref="Clusters"/> is empty.</summary>
+    public MatcherConfig<string>? ClusterMatcher { get; init; }
+    /// <summary>The request header, lower case, whose number chooses among <see cref="Clusters"/> instead of chance; null for none.</summary>
+    public string? WeightHeader { get; init; }
+    /// <summary>The hash of <see cref="HashPolicies"/> chooses among <see cref="Clusters"/> instead of chance.</summary>
+    public bool WeightsByHash { get; init; }
+    /// <summary>With a dot and the name of a cluster behind it, the key of the runtime whose value is its weight; empty for none.</summary>
+    public string WeightRuntimePrefix { get; init; } = "";
+    /// <summary>What makes the hash that hashing balancers pick endpoints by.</summary>
+    public ImmutableArray<HashPolicyConfig> HashPolicies { get; init; } = [];
+    /// <summary>Which redirects of endpoints are followed; null for none.</summary>
+    public InternalRedirectConfig? InternalRedirects { get; init; }
     /// <summary>Replaces the matched prefix or path.</summary>
     public string? PrefixRewrite { get; init; }
     /// <summary>Rewrites the path by pattern; the substitution is .NET's (<c>${1}</c>).</summary>
     public (Regex Pattern, string Substitution)? RegexRewrite { get; init; }
+    /// <summary>Makes the path with command operators; the query stays (<c>path_rewrite</c>).</summary>
+    public string? PathFormat { get; init; }
+    /// <summary>Puts the path together from what the template's variables stood for (<c>path_rewrite_policy</c>); empty for none.</summary>
+    public ImmutableArray<UriRewritePart> TemplateRewrite { get; init; } = [];
+    /// <summary>Makes <c>Host</c> with command operators (<c>host_rewrite</c>).</summary>
+    public string? HostFormat { get; init; }
     /// <summary>Replaces <c>Host</c>.</summary>
     public string? HostRewriteLiteral { get; init; }
     /// <summary>Replaces <c>Host</c> with this request header's value.</summary>
@@ -232,7 +282,11 @@ public sealed record ForwardActionConfig : RouteActionBase
 /// <param name="PerMillion">Its share of the requests, in millionths.</param>
 /// <param name="HostRewrite">The copy's <c>Host</c>; null leaves it.</param>
 /// <param name="AppendsSuffix">Whether <c>-shadow</c> is put behind the name of the copy's <c>Host</c>.</param>
-public sealed record MirrorPolicyConfig(string Cluster, string? ClusterHeader, int PerMillion, string? HostRewrite, bool AppendsSuffix);
+public sealed record MirrorPolicyConfig(string Cluster, string? ClusterHeader, int PerMillion, string? HostRewrite, bool AppendsSuffix)
+{
+    /// <summary>The key of the runtime whose value is the share instead, where it has one; empty for none.</summary>
+    public string RuntimeKey { get; init; } = "";
+}
 
 /// <summary><c>envoy.config.route.v3.RouteAction.MaxStreamDuration</c>.</summary>
 public sealed record StreamLimitsConfig
@@ -252,6 +306,8 @@ public sealed record WeightedClusterConfig(string Name, uint Weight)
     public ImmutableArray<RouteFilterConfig> Filters { get; init; } = [];
     /// <summary>Header changes for this target.</summary>
     public HeaderMutationsConfig Headers { get; init; } = HeaderMutationsConfig.None;
+    /// <summary>Takes the cluster's name from this request header, lower case; null where it has a name.</summary>
+    public string? ClusterHeader { get; init; }
     /// <summary>Replaces <c>Host</c> for this target.</summary>
     public string? HostRewriteLiteral { get; init; }
 }
@@ -265,14 +321,22 @@ public sealed record RetryPolicyConfig
     public int NumRetries { get; init; } = 1;
     /// <summary>Each try's own limit; null is the route's.</summary>
     public TimeSpan? PerTryTimeout { get; init; }
+    /// <summary>How long nothing may come from a try; null is for ever.</summary>
+    public TimeSpan? PerTryIdleTimeout { get; init; }
     /// <summary>With <see cref="RetryOn.RetriableStatusCodes"/>.</summary>
     public ImmutableArray<int> RetriableStatusCodes { get; init; } = [];
-    /// <summary>With <see cref="RetryOn.RetriableHeaders"/>: lower-case names; requests name them, configuration does not yet.</summary>
+    /// <summary>With <see cref="RetryOn.RetriableHeaders"/>: any of an answer's fields that fits makes it one to try again.</summary>
+    public ImmutableArray<HeaderMatcherConfig> AnswerMatchers { get; init; } = [];
+    /// <summary>The same by lower-case names, which requests say.</summary>
     public ImmutableArray<string> RetriableHeaders { get; init; } = [];
+    /// <summary>Only requests that one of these fits are tried again; empty for all.</summary>
+    public ImmutableArray<HeaderMatcherConfig> RequestMatchers { get; init; } = [];
     /// <summary>Base of the fully jittered back-off (default 25 ms).</summary>
     public TimeSpan BackOffBase { get; init; } = TimeSpan.FromMilliseconds(25);
     /// <summary>Its cap (default 10 × base).</summary>
     public TimeSpan BackOffMax { get; init; } = TimeSpan.FromMilliseconds(250);
+    /// <summary>An answer may say how long to wait; null lets none.</summary>
+    public RateLimitedBackOffConfig? RateLimited { get; init; }
     /// <summary><c>envoy.retry_host_predicates.previous_hosts</c>.</summary>
     public bool AvoidPreviousHosts { get; init; }
     /// <summary><c>envoy.retry_host_predicates.omit_canary_hosts</c>.</summary>
@@ -283,6 +347,16 @@ public sealed record RetryPolicyConfig
     /// <summary>How often a host is picked anew to satisfy the predicate (default 1).</summary>
     public int HostSelectionMaxAttempts { get; init; } = 1;
 }
+
+/// <summary><c>envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff</c>.</summary>
+/// <param name="Headers">Where the time is looked for; the first that says a usable one counts.</param>
+/// <param name="Max">A longer time is not believed.</param>
+public sealed record RateLimitedBackOffConfig(ImmutableArray<ResetHeaderConfig> Headers, TimeSpan Max);
+
+/// <summary>A field of an answer that says when to come again.</summary>
+/// <param name="Name">Lower case.</param>
+/// <param name="IsTimestamp">Seconds since 1970; else from now.</param>
+public sealed record ResetHeaderConfig(string Name, bool IsTimestamp);
 
 /// <summary>Envoy's <c>retry_on</c> tokens.</summary>
 [Flags]
@@ -337,6 +411,8 @@ public sealed record RedirectActionConfig : RouteActionBase
     public string? PrefixRewrite { get; init; }
     /// <summary>Rewrites the path by pattern; the substitution is .NET's (<c>${1}</c>).</summary>
     public (Regex Pattern, string Substitution)? RegexRewrite { get; init; }
+    /// <summary>Makes the path with command operators (<c>path_rewrite</c>).</summary>
+    public string? PathFormat { get; init; }
     /// <summary>Drops the query.</summary>
     public bool StripQuery { get; init; }
     /// <summary>301 (default), 302, 303, 307 or 308.</summary>
@@ -420,6 +496,8 @@ public sealed record BootstrapConfig
     public string NodeCluster { get; init; } = "";
     /// <summary>Admin address; null has none.</summary>
     public AddressConfig? Admin { get; init; }
+    /// <summary><c>layered_runtime</c>, the first layer below.</summary>
+    public ImmutableArray<RuntimeLayerConfig> Runtime { get; init; } = [];
     /// <summary><c>overload_manager</c>; null has none.</summary>
     public OverloadConfig? Overload { get; init; }
     /// <summary>Where ejections are written to (<c>cluster_manager.outlier_detection.event_log_path</c>); empty is nowhere.</summary>

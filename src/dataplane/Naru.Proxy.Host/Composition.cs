@@ -34,6 +34,7 @@ internal static class Composition
         InheritedSockets? inherited = old?.TakeSockets();
         var stats = new StatRegistry(options.Concurrency);
         using var accessLogs = new AccessLogWriter(stats, options.Concurrency, options.FileFlushInterval);
+        var runtime = new Runtime(config.Runtime);
         var names = new SystemNameLookup();
         var engine = new ProxyEngine(new ProxyEngineOptions
         {
@@ -41,6 +42,7 @@ internal static class Composition
             NodeCluster = config.NodeCluster,
             NodeId = config.NodeId,
             Stats = stats,
+            Runtime = runtime,
             AccessLog = accessLogs,
             DrainTime = options.DrainTime,
             Explain = options.Explain,
@@ -64,7 +66,7 @@ internal static class Composition
             FileReader = Configuration.ReadFile,
             Log = log.For("config"),
         });
-        var proxy = new RunningProxy(engine, xds, stats, accessLogs, log, Describe(options, config), bootstrap, options.DrainTime, quit);
+        var proxy = new RunningProxy(engine, xds, stats, accessLogs, log, Describe(options, config), bootstrap, runtime, options.DrainTime, quit);
 
         using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, End);
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, End);

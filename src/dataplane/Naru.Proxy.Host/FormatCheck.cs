@@ -54,11 +54,12 @@ internal static class FormatCheck
         {
             string hostSubject = $"route_config {routes.Name}, virtual_host {host.Name}";
             Check(host.Headers, hostSubject, place, diagnostics);
-            for (int i = 0; i < host.Routes.Length; i++)
+            int i = 0;
+            foreach (RouteConfig route in host.AllRoutes)
             {
-                string subject = $"{hostSubject}, routes[{i}]";
-                Check(host.Routes[i].Headers, subject, place, diagnostics);
-                if (host.Routes[i].Action is not ForwardActionConfig forward) continue;
+                string subject = $"{hostSubject}, routes[{i++}]";
+                Check(route.Headers, subject, place, diagnostics);
+                if (route.Action is not ForwardActionConfig forward) continue;
                 foreach (WeightedClusterConfig cluster in forward.Clusters) Check(cluster.Headers, $"{subject}, cluster {cluster.Name}", place, diagnostics);
             }
         }

@@ -22,7 +22,7 @@ namespace Naru.Proxy.Host;
 
 /// <summary>The proxy behind the admin.</summary>
 internal sealed class RunningProxy(
-    ProxyEngine engine, XdsManager xds, StatRegistry stats, AccessLogWriter accessLogs, ProxyLog log, ServerDescription server, Bootstrap bootstrap,
+    ProxyEngine engine, XdsManager xds, StatRegistry stats, AccessLogWriter accessLogs, ProxyLog log, ServerDescription server, Bootstrap bootstrap, Runtime runtime,
     TimeSpan drainTime, CancellationTokenSource quit) : IAdminTarget
 {
     private readonly long _started = Stopwatch.GetTimestamp();
@@ -32,6 +32,8 @@ internal sealed class RunningProxy(
     private volatile bool _draining;
 
     public StatRegistry Stats => stats;
+
+    public Runtime Runtime => runtime;
 
     public ProxyLog Log => log;
 

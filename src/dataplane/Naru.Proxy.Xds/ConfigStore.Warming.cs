@@ -214,7 +214,7 @@ internal sealed partial class ConfigStore
 
     private bool IsWarm(ListenerEntry entry, HttpConnectionManagerConfig http, long now)
     {
-        if (http.RouteConfig is { } inline) return !IsHeld(inline, entry.WarmingSince, now);
+        if (http.InlineRoutes.Any()) return http.InlineRoutes.All(inline => !IsHeld(inline, entry.WarmingSince, now));
         if (http.RouteConfigName is not { } name) return true;
         RouteEntry? route = _routes.GetValueOrDefault(name);
         if (route is not null && (entry.Active is null ? route.Active : route.InUse) is not null) return true;
@@ -267,7 +267,7 @@ internal sealed partial class ConfigStore
         var used = new HashSet<string>(StringComparer.Ordinal);
         foreach (RouteEntry route in _routes.Values) if (route.Active is not null) used.UnionWith(ClustersOf(route.Active));
         foreach (ListenerEntry listener in _listeners.Values)
-            if (listener.Active is { } active) foreach (HttpConnectionManagerConfig http in active.HttpManagers) if (http.RouteConfig is { } inline) used.UnionWith(ClustersOf(inline));
+            if (listener.Active is { } active) foreach (HttpConnectionManagerConfig http in active.HttpManagers) foreach (RouteConfigurationConfig inline in http.InlineRoutes) used.UnionWith(ClustersOf(inline));
         List<ClusterEntry> gone = _clusters.Values
             .Where(c => c.RemovedAt is { } at && (!used.Contains(c.Name) || HasPassed(at, HoldLimit, now))).ToList();
         foreach (ClusterEntry entry in gone)
@@ -282,9 +282,13 @@ internal sealed partial class ConfigStore
     private static IEnumerable<string> ClustersOf(RouteConfigurationConfig routes)
     {
         foreach (VirtualHostConfig host in routes.VirtualHosts)
-            foreach (RouteConfig route in host.Routes)
-                if (route.Action is ForwardActionConfig { Clusters.IsDefaultOrEmpty: false } forward)
-                    foreach (WeightedClusterConfig target in forward.Clusters) yield return target.Name;
+            foreach (RouteConfig route in host.AllRoutes)
+            {
+                if (route.Action is not ForwardActionConfig forward) continue;
+                // By name, or by a matcher that leads to names; what a header of the request names is not known here.
+                IEnumerable<string> named = forward.Clusters.IsDefault ? [] : forward.Clusters.Select(c => c.Name);
+                foreach (string name in named.Concat(forward.ClusterMatcher?.Actions ?? []).Where(n => n.Length > 0)) yield return name;
+            }
     }
 
     private bool NextPhase()
@@ -411,7 +415,7 @@ internal sealed partial class ConfigStore
                 if (!filter.Discovery!.WithoutWarming) Consider(entry.WarmingSince, LimitOf(filter.Discovery.Source));
             foreach (HttpConnectionManagerConfig http in entry.Warming.HttpManagers)
             {
-                if (http.RouteConfig is not null) Consider(entry.WarmingSince, HoldLimit);
+                if (http.InlineRoutes.Any()) Consider(entry.WarmingSince, HoldLimit);
                 else if (entry.Active is null) Consider(entry.WarmingSince, LimitOf(http.RouteConfigSource));
             }
         }

@@ -13,6 +13,7 @@ using Naru.Proxy.Health;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
+using Naru.Proxy.LoadBalancing;
 using Naru.Proxy.Outliers;
 using Naru.Proxy.Overload;
 using Naru.Proxy.Routing;
@@ -42,6 +43,7 @@ public sealed class ProxyEngine : IDataPlane
     private readonly Dictionary<string, EndpointsConfig> _endpoints = new(StringComparer.Ordinal);
     private readonly HealthChecks _health;
     private readonly OutlierLog? _outlierLog;
+    private readonly StatBlock _listenersStats;
     private bool _draining;
     private bool _drainingInbound;
     private bool _healthCheckFailed;
@@ -51,13 +53,14 @@ public sealed class ProxyEngine : IDataPlane
     {
         _options = options;
         _tls = new TlsContextStore(options.OnDiagnostic);
-        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId) };
+        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId), Runtime = options.Runtime };
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup);
         _compiler = new ChainCompiler(options, _clusters, _tls, _node, _discovered, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
         _health = new HealthChecks(_workers, options.Stats, Refresh, options.OnHealth);
+        _listenersStats = options.Stats.Block("listener_manager", ListenersStats.Schema);
         if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest, Rescale);
     }
 
@@ -174,17 +177,27 @@ public sealed class ProxyEngine : IDataPlane
         bool secure = config.AllTls.Any(t => t is not null);
         if (ClusterTransports.Make(_tls, config, secure ? _options.Stats.Block(StatPrefix(config), TlsStats.Schema) : null, diagnostics) is not { } transports) return;
         ClusterSlot slot = _clusters.GetOrAdd(config.Name);
-        slot.Stats = _options.Stats.Block(StatPrefix(config), ClusterStats.Schema);
+        StatBlock stats = _options.Stats.Block(StatPrefix(config), ClusterStats.Schema);
+        if (slot.Stats != stats) slot.Answers = AnswerStats.Of(_options.Stats, stats);
+        slot.Stats = stats;
+        if (config.Protocol != UpstreamProtocol.Http2) _options.Stats.Block($"{stats.Prefix}.http1", UpstreamCodecStats.Http1);
         Compile(slot, config, transports);
         slot.Names!.Preresolve(config);
     }
 
-    /// <summary>Brings gauges up to date that nobody keeps current (<c>circuit_breakers.*</c>).</summary>
+    /// <summary>Brings up to date what nobody keeps current (<c>circuit_breakers.*</c>, <c>external.*</c>).</summary>
     public void RefreshStats()
     {
         lock (_gate)
+        {
+            _listenersStats.Set(ListenersStats.Draining, _leaving.Count);
             foreach (ClusterSlot slot in _clusters.All)
-                if (slot.Current is { } cluster) Breakers.Refresh(cluster, _options.Stats);
+            {
+                if (slot.Current is not { } cluster) continue;
+                Breakers.Refresh(cluster, _options.Stats);
+                slot.Answers!.Refresh();
+            }
+        }
     }
 
     private static string StatPrefix(ClusterConfig config) => $"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}";
@@ -236,6 +249,13 @@ public sealed class ProxyEngine : IDataPlane
         slot.Stats.Set(ClusterStats.MembershipHealthy, compiled.HealthyCount);
         slot.Stats.Set(ClusterStats.MembershipDegraded, compiled.DegradedCount);
         slot.Stats.Set(ClusterStats.MembershipExcluded, compiled.ExcludedCount);
+        if (config.Hashing is { } hashing && compiled.Balancer is PriorityBalancer { Table: { } table })
+        {
+            StatBlock hashed = _options.Stats.Block($"{slot.Stats.Prefix}.{(hashing.TableSize > 0 ? "maglev_lb" : "ring_hash_lb")}", hashing.TableSize > 0 ? HashStats.Maglev : HashStats.Ring);
+            if (hashing.TableSize == 0) hashed.Set(HashStats.Size, table.Size);
+            hashed.Set(hashing.TableSize > 0 ? HashStats.MaglevLeast : HashStats.RingLeast, table.Least);
+            hashed.Set(hashing.TableSize > 0 ? HashStats.MaglevMost : HashStats.RingMost, table.Most);
+        }
         HostState[] gone = [.. slot.Hosts.Where(h => !kept.Contains(h.Key)).Select(h => h.Value)];
         if (gone.Length > 0 || compiled.Hosts.Length != kept.Count) slot.Stats.Add(ClusterStats.MembershipChange);
         if (!config.HealthChecks.IsEmpty) _options.Stats.Block(HealthChecks.StatPrefix(slot), HealthStats.Schema).Set(HealthStats.Healthy, compiled.HealthyCount);
@@ -318,6 +338,8 @@ public sealed class ProxyEngine : IDataPlane
             _options.Stats.Remove($"{block.Prefix}.outlier_detection");
             _options.Stats.Remove(HealthChecks.StatPrefix(slot));
             Breakers.Forget(slot, _options.Stats);
+            slot.Answers!.Forget();
+            foreach (string part in (string[])["http1", "ring_hash_lb", "maglev_lb"]) _options.Stats.Remove($"{block.Prefix}.{part}");
         }
     }
 
@@ -398,6 +420,7 @@ public sealed class ProxyEngine : IDataPlane
             {
                 if (inboundOnly && listener.Config.Direction != TrafficDirection.Inbound) continue;
                 listener.IsDraining = true;
+                if (!graceful) _listenersStats.Add(ListenersStats.Stopped);
                 foreach (Worker worker in _workers)
                 {
                     worker.Post(w =>

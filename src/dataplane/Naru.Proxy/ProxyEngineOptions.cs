@@ -22,6 +22,9 @@ public sealed record ProxyEngineOptions
     /// <summary>The name of this node (<c>node.id</c>); empty for none.</summary>
     public string NodeId { get; init; } = "";
 
+    /// <summary>Values that change while it runs.</summary>
+    public Runtime Runtime { get; init; } = new([]);
+
     /// <summary>Counters; made for the same number of workers.</summary>
     public required StatRegistry Stats { get; init; }
 

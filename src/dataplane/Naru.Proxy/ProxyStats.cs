@@ -18,7 +18,10 @@ internal static class HttpStats
     public static readonly int CxHttp2Active = Schema.Gauge("downstream_cx_http2_active");
     public static readonly int Http2KeepaliveTimeout = Schema.Counter("http2.keepalive_timeout");
     public static readonly int CxDestroy = Schema.Counter("downstream_cx_destroy");
+    public static readonly int CxDestroyLocal = Schema.Counter("downstream_cx_destroy_local");
+    public static readonly int CxDestroyRemote = Schema.Counter("downstream_cx_destroy_remote");
     public static readonly int CxDestroyActiveRq = Schema.Counter("downstream_cx_destroy_active_rq");
+    public static readonly int CxDestroyLocalActiveRq = Schema.Counter("downstream_cx_destroy_local_active_rq");
     public static readonly int CxDestroyRemoteActiveRq = Schema.Counter("downstream_cx_destroy_remote_active_rq");
     public static readonly int CxUpgradesTotal = Schema.Counter("downstream_cx_upgrades_total");
     public static readonly int CxUpgradesActive = Schema.Gauge("downstream_cx_upgrades_active");
@@ -47,6 +50,9 @@ internal static class HttpStats
     public static readonly int RqOverloadClose = Schema.Counter("downstream_rq_overload_close");
     public static readonly int CxOverloadDisableKeepalive = Schema.Counter("downstream_cx_overload_disable_keepalive");
     public static readonly int RqRxReset = Schema.Counter("downstream_rq_rx_reset");
+    public static readonly int RqTxReset = Schema.Counter("downstream_rq_tx_reset");
+    public static readonly int FlowPaused = Schema.Counter("downstream_flow_control_paused_reading_total");
+    public static readonly int FlowResumed = Schema.Counter("downstream_flow_control_resumed_reading_total");
     public static readonly int RqResponseBeforeComplete = Schema.Counter("downstream_rq_response_before_rq_complete");
     public static readonly int RqNonRelativePath = Schema.Counter("downstream_rq_non_relative_path");
     public static readonly int RqFailedPathNormalization = Schema.Counter("downstream_rq_failed_path_normalization");
@@ -57,8 +63,26 @@ internal static class HttpStats
     public static readonly int RqRedirect = Schema.Counter("rq_redirect");
     public static readonly int RqDirectResponse = Schema.Counter("rq_direct_response");
     public static readonly int RqRouted = Schema.Counter("rq_total");
+    public static readonly int RedirectBadLocation = Schema.Counter("passthrough_internal_redirect_bad_location");
+    public static readonly int RedirectUnsafeScheme = Schema.Counter("passthrough_internal_redirect_unsafe_scheme");
+    public static readonly int RedirectTooMany = Schema.Counter("passthrough_internal_redirect_too_many_redirects");
+    public static readonly int RedirectNoRoute = Schema.Counter("passthrough_internal_redirect_no_route");
+    public static readonly int RedirectPredicate = Schema.Counter("passthrough_internal_redirect_predicate");
     public static readonly int RqTime = Schema.Histogram("downstream_rq_time");
     public static readonly int CxLength = Schema.Histogram("downstream_cx_length_ms");
+
+    /// <summary>A downstream connection is closed.</summary>
+    /// <param name="shard">Its manager's.</param>
+    /// <param name="byPeer">The client ended it.</param>
+    /// <param name="hasActive">Requests were under way on it.</param>
+    public static void Destroyed(long[] shard, bool byPeer, bool hasActive)
+    {
+        shard[CxDestroy]++;
+        shard[byPeer ? CxDestroyRemote : CxDestroyLocal]++;
+        if (!hasActive) return;
+        shard[CxDestroyActiveRq]++;
+        shard[byPeer ? CxDestroyRemoteActiveRq : CxDestroyLocalActiveRq]++;
+    }
 
     /// <summary>A downstream connection goes on with another manager: it is open there, and no longer here.</summary>
     /// <param name="from">The old one's shard.</param>
@@ -79,6 +103,18 @@ internal static class HttpStats
     }
 }
 
+/// <summary>Stats of hashing balancers, <c>cluster.&lt;name&gt;.ring_hash_lb</c> and <c>.maglev_lb</c>.</summary>
+internal static class HashStats
+{
+    public static readonly StatSchema Ring = new();
+    public static readonly int Size = Ring.Gauge("size");
+    public static readonly int RingLeast = Ring.Gauge("min_hashes_per_host");
+    public static readonly int RingMost = Ring.Gauge("max_hashes_per_host");
+    public static readonly StatSchema Maglev = new();
+    public static readonly int MaglevLeast = Maglev.Gauge("min_entries_per_host");
+    public static readonly int MaglevMost = Maglev.Gauge("max_entries_per_host");
+}
+
 /// <summary>Stats of one <c>cluster.&lt;name&gt;</c>.</summary>
 internal static class ClusterStats
 {
@@ -96,12 +132,18 @@ internal static class ClusterStats
     public static readonly int CxDestroyRemote = Schema.Counter("upstream_cx_destroy_remote");
     public static readonly int CxDestroyLocal = Schema.Counter("upstream_cx_destroy_local");
     public static readonly int CxDestroyWithActiveRq = Schema.Counter("upstream_cx_destroy_with_active_rq");
+    public static readonly int CxDestroyLocalWithActiveRq = Schema.Counter("upstream_cx_destroy_local_with_active_rq");
+    public static readonly int CxDestroyRemoteWithActiveRq = Schema.Counter("upstream_cx_destroy_remote_with_active_rq");
     public static readonly int CxCloseNotify = Schema.Counter("upstream_cx_close_notify");
     public static readonly int CxMaxRequests = Schema.Counter("upstream_cx_max_requests");
+    public static readonly int CxMaxDuration = Schema.Counter("upstream_cx_max_duration_reached");
+    public static readonly int CxPoolOverflow = Schema.Counter("upstream_cx_pool_overflow");
     public static readonly int CxNoneHealthy = Schema.Counter("upstream_cx_none_healthy");
     public static readonly int CxProtocolError = Schema.Counter("upstream_cx_protocol_error");
     public static readonly int CxRxBytes = Schema.Counter("upstream_cx_rx_bytes_total");
     public static readonly int CxTxBytes = Schema.Counter("upstream_cx_tx_bytes_total");
+    public static readonly int FlowPaused = Schema.Counter("upstream_flow_control_paused_reading_total");
+    public static readonly int FlowResumed = Schema.Counter("upstream_flow_control_resumed_reading_total");
     public static readonly int RqTotal = Schema.Counter("upstream_rq_total");
     public static readonly int RqActive = Schema.Gauge("upstream_rq_active");
     public static readonly int RqPendingTotal = Schema.Counter("upstream_rq_pending_total");
@@ -110,22 +152,24 @@ internal static class ClusterStats
     public static readonly int RqPendingFailureEject = Schema.Counter("upstream_rq_pending_failure_eject");
     public static readonly int RqTimeout = Schema.Counter("upstream_rq_timeout");
     public static readonly int RqPerTryTimeout = Schema.Counter("upstream_rq_per_try_timeout");
+    public static readonly int RqPerTryIdleTimeout = Schema.Counter("upstream_rq_per_try_idle_timeout");
+    public static readonly int RqCancelled = Schema.Counter("upstream_rq_cancelled");
     public static readonly int RqMaxDuration = Schema.Counter("upstream_rq_max_duration_reached");
     public static readonly int RqRxReset = Schema.Counter("upstream_rq_rx_reset");
+    public static readonly int RqRxResetNoError = Schema.Counter("upstream_rq_rx_reset_no_error");
     public static readonly int RqTxReset = Schema.Counter("upstream_rq_tx_reset");
     public static readonly int RqRetry = Schema.Counter("upstream_rq_retry");
     public static readonly int RqRetryBackOff = Schema.Counter("upstream_rq_retry_backoff_exponential");
+    public static readonly int RqRetryRateLimited = Schema.Counter("upstream_rq_retry_backoff_ratelimited");
+    public static readonly int RetryAbandoned = Schema.Counter("retry_or_shadow_abandoned");
     public static readonly int RqRetryActive = Schema.Gauge("upstream_rq_retry_active");
     public static readonly int RqRetrySuccess = Schema.Counter("upstream_rq_retry_success");
     public static readonly int RqRetryOverflow = Schema.Counter("upstream_rq_retry_overflow");
     public static readonly int RqRetryLimitExceeded = Schema.Counter("upstream_rq_retry_limit_exceeded");
     public static readonly int RqResent = Schema.Counter("upstream_rq_resent_on_stale_cx");
-    public static readonly int RqCompleted = Schema.Counter("upstream_rq_completed");
-    public static readonly int Rq1xx = Schema.Counter("upstream_rq_1xx");
-    public static readonly int Rq2xx = Schema.Counter("upstream_rq_2xx");
-    public static readonly int Rq3xx = Schema.Counter("upstream_rq_3xx");
-    public static readonly int Rq4xx = Schema.Counter("upstream_rq_4xx");
-    public static readonly int Rq5xx = Schema.Counter("upstream_rq_5xx");
+    public static readonly Upstreams.CodeNames Codes = new(Schema);
+    public static readonly int InternalRedirectSucceeded = Schema.Counter("upstream_internal_redirect_succeeded_total");
+    public static readonly int InternalRedirectFailed = Schema.Counter("upstream_internal_redirect_failed_total");
     public static readonly int MembershipTotal = Schema.Gauge("membership_total");
     public static readonly int MembershipHealthy = Schema.Gauge("membership_healthy");
     public static readonly int MembershipDegraded = Schema.Gauge("membership_degraded");
@@ -133,27 +177,7 @@ internal static class ClusterStats
     public static readonly int MembershipChange = Schema.Counter("membership_change");
     public static readonly int OriginalDstHostInvalid = Schema.Counter("original_dst_host_invalid");
     public static readonly int LbHealthyPanic = Schema.Counter("lb_healthy_panic");
-    public static readonly int RqTime = Schema.Histogram("upstream_rq_time");
     public static readonly int ConnectMs = Schema.Histogram("upstream_cx_connect_ms");
-
-    private static readonly int[] Codes =
-    [
-        200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410, 412, 413, 414, 415, 416, 417, 421, 422,
-        425, 426, 428, 429, 431, 499, 500, 501, 502, 503, 504, 505,
-    ];
-
-    private static readonly int[] CodeIndex = BuildCodes();
-
-    /// <summary>Index of <c>upstream_rq_&lt;code&gt;</c>, or -1 for a code too rare to have its own.</summary>
-    public static int OfCode(int status) => (uint)status < (uint)CodeIndex.Length ? CodeIndex[status] : -1;
-
-    private static int[] BuildCodes()
-    {
-        var index = new int[600];
-        Array.Fill(index, -1);
-        foreach (int code in Codes) index[code] = Schema.Counter($"upstream_rq_{code}");
-        return index;
-    }
 }
 
 /// <summary>What codecs towards clients count, all listeners together (Envoy: <c>http1.*</c>, <c>http2.*</c>).</summary>
@@ -181,18 +205,32 @@ internal static class VirtualClusterStats
 {
     public static readonly StatSchema Schema = new();
     public static readonly int RqTotal = Schema.Counter("upstream_rq_total");
-    public static readonly int RqCompleted = Schema.Counter("upstream_rq_completed");
     public static readonly int RqTimeout = Schema.Counter("upstream_rq_timeout");
     public static readonly int RqRetry = Schema.Counter("upstream_rq_retry");
     public static readonly int RqRetrySuccess = Schema.Counter("upstream_rq_retry_success");
     public static readonly int RqRetryLimitExceeded = Schema.Counter("upstream_rq_retry_limit_exceeded");
     public static readonly int RqRetryOverflow = Schema.Counter("upstream_rq_retry_overflow");
-    public static readonly int Rq1xx = Schema.Counter("upstream_rq_1xx");
-    public static readonly int Rq2xx = Schema.Counter("upstream_rq_2xx");
-    public static readonly int Rq3xx = Schema.Counter("upstream_rq_3xx");
-    public static readonly int Rq4xx = Schema.Counter("upstream_rq_4xx");
-    public static readonly int Rq5xx = Schema.Counter("upstream_rq_5xx");
-    public static readonly int RqTime = Schema.Histogram("upstream_rq_time");
+    public static readonly Upstreams.CodeNames Codes = new(Schema);
+}
+
+/// <summary>What the engine knows of all listeners: <c>listener_manager</c>. Discovery counts the rest.</summary>
+internal static class ListenersStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Stopped = Schema.Counter("listener_stopped");
+    public static readonly int Draining = Schema.Gauge("total_listeners_draining");
+}
+
+/// <summary>What codecs of endpoints count: <c>cluster.&lt;name&gt;.http1</c>. Answers with odd names are passed on, METADATA is none of
+/// our frames and nobody floods us with answers, so that these stay 0.</summary>
+internal static class UpstreamCodecStats
+{
+    public static readonly StatSchema Http1 = new();
+    private static readonly int[] s_names =
+    [
+        Http1.Counter("dropped_headers_with_underscores"), Http1.Counter("metadata_not_supported_error"),
+        Http1.Counter("requests_rejected_with_underscores_in_headers"), Http1.Counter("response_flood"),
+    ];
 }
 
 /// <summary>Stats of one <c>listener.&lt;address&gt;</c>.</summary>
@@ -201,6 +239,7 @@ internal static class ListenerStats
     public static readonly StatSchema Schema = new();
     public static readonly int CxTotal = Schema.Counter("downstream_cx_total");
     public static readonly int CxActive = Schema.Gauge("downstream_cx_active");
+    public static readonly int CxGlobalOverflow = Schema.Counter("downstream_global_cx_overflow");
     public static readonly int CxOverloadReject = Schema.Counter("downstream_cx_overload_reject");
     public static readonly int CxDestroy = Schema.Counter("downstream_cx_destroy");
     public static readonly int CxOverflow = Schema.Counter("downstream_cx_overflow");

@@ -12,13 +12,21 @@ public enum StatKind
 
     /// <summary>Goes both ways.</summary>
     Gauge,
+
+    /// <summary>The same, of 64 bits without a sign: what is below zero is shown as what it is then.</summary>
+    UnsignedGauge,
 }
 
 /// <summary>The names of one family of stats (for example those of a cluster), in index order.</summary>
-public sealed class StatSchema
+/// <param name="onUse">Names are there from the first time they count on (Envoy makes those of response codes so): at 0 nobody is told of
+/// them.</param>
+public sealed class StatSchema(bool onUse = false)
 {
     private readonly List<(string Name, StatKind Kind)> _stats = [];
     private readonly List<string> _histograms = [];
+
+    /// <summary>Counters that are 0, and histograms without a value, are left out.</summary>
+    public bool OnUse { get; } = onUse;
 
     /// <summary>Scalars in index order.</summary>
     public IReadOnlyList<(string Name, StatKind Kind)> Stats => _stats;
@@ -30,7 +38,11 @@ public sealed class StatSchema
     public int Counter(string name) { _stats.Add((name, StatKind.Counter)); return _stats.Count - 1; }
 
     /// <summary>Declares a gauge and returns its index in the shard. Only while types are initialised.</summary>
-    public int Gauge(string name) { _stats.Add((name, StatKind.Gauge)); return _stats.Count - 1; }
+    public int Gauge(string name, bool isUnsigned = false)
+    {
+        _stats.Add((name, isUnsigned ? StatKind.UnsignedGauge : StatKind.Gauge));
+        return _stats.Count - 1;
+    }
 
     /// <summary>Declares a histogram (milliseconds unless its name says otherwise) and returns its index.</summary>
     public int Histogram(string name) { _histograms.Add(name); return _histograms.Count - 1; }
@@ -169,6 +181,18 @@ public sealed class Histogram
             seen += _counts[i];
         }
         return LowerBound(Buckets - 1);
+    }
+
+    /// <summary>Takes another histogram's recordings, which this one has among its own, out again.</summary>
+    public void Subtract(Histogram part)
+    {
+        for (int i = 0; i < Buckets; i++)
+        {
+            uint less = Volatile.Read(ref part._counts[i]);
+            _counts[i] = _counts[i] > less ? _counts[i] - less : 0;
+        }
+        Count = Math.Max(0, Count - part.Count);
+        Sum = Math.Max(0, Sum - part.Sum);
     }
 
     /// <summary>How many recordings are at most <paramref name="bound"/> (whole buckets only).</summary>

@@ -54,7 +54,10 @@ public static class YamlReader
         catch (Exception fault) when (fault is InvalidOperationException or ArgumentException or FormatException or IndexOutOfRangeException)
         {
             // The parser's own slips on text that is not YAML.
-            diagnostics.Error("NARU-C001", $"this is not YAML: {fault.Message}", pass.Last);
+            bool ended = fault is InvalidOperationException or IndexOutOfRangeException;
+            diagnostics.Error("NARU-C001", ended ? "this is not YAML: it ends in the middle of something" : "this is not YAML from here on",
+                pass.Last, null,
+                "is a bracket, a brace or a quote missing, or was the file cut off?");
         }
         return documents;
     }

@@ -26,7 +26,7 @@ internal static class Arguments
         ["ps"] = "`naru proxy-status`",
         ["pc"] = "`naru get` shows configuration; a proxy's own is at its admin page config_dump",
         ["proxy-config"] = "`naru get` shows configuration; a proxy's own is at its admin page config_dump",
-        ["install"] = "nothing need be installed: `naru up PATH` runs a mesh, `naru control` a control plane",
+        ["install"] = "Naru is not installed on Kubernetes yet; `naru up PATH` runs a mesh here, `naru control` a control plane",
         ["dashboard"] = "`naru status` and `naru top pods` say how the mesh is",
     };
 
@@ -146,6 +146,15 @@ internal static class Arguments
         if (error.SymbolResult is ArgumentResult { Parent: CommandResult } argument && argument.Tokens.Count < argument.Argument.Arity.MinimumNumberOfValues)
             return $"{verb}: {argument.Argument.Name} is missing";
         if (error.SymbolResult is OptionResult { Tokens.Count: 0, Implicit: false } option) return $"{option.Option.Name} needs a value";
+        if (error.SymbolResult is OptionResult { Tokens: [var value, ..] } given
+            && error.Message.StartsWith("Cannot parse", StringComparison.Ordinal))
+        {
+            Type type = given.Option.ValueType.GetElementType() ?? Nullable.GetUnderlyingType(given.Option.ValueType)
+                ?? given.Option.ValueType;
+            string no = type == typeof(int) ? "is no whole number" : type == typeof(bool)
+                ? "is neither true nor false" : "is not understood";
+            return $"{given.Option.Name}: \"{value.Value}\" {no}";
+        }
         if (command.Subcommands.Count > 0) return $"{verb} what? There are {string.Join(", ", command.Subcommands.Select(c => c.Name))}";
         return error.Message.TrimEnd('.');
     }

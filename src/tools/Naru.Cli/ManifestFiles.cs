@@ -105,7 +105,8 @@ internal static class ManifestFiles
         }
     }
 
-    private static bool IsManifest(string file) => Path.GetExtension(file) is ".yaml" or ".yml" or ".json" && Path.GetFileName(file) is var name && name[0] != '.' && !name.StartsWith("kustomization.", StringComparison.Ordinal);
+    private static bool IsManifest(string file) => Offline.IsManifest(file)
+        && !Path.GetFileName(file).StartsWith("kustomization.", StringComparison.OrdinalIgnoreCase);
 
     private static string Relative(string path) => Path.GetRelativePath(Environment.CurrentDirectory, path) is var short_ && short_.StartsWith("..", StringComparison.Ordinal) ? path : short_;
 

@@ -1,5 +1,6 @@
 // Options that verbs share, each made in one place, so that one word means one thing whatever the verb.
 using System.CommandLine;
+using System.Globalization;
 using Naru.Cli.Output;
 using Naru.Core;
 
@@ -142,6 +143,21 @@ internal static class Options
             },
         };
         option.CompletionSources.Add(words);
+        return option;
+    }
+
+    /// <summary>Refuses a number outside of a range as wrong usage, before anything is asked.</summary>
+    public static Option<T> InRange<T>(this Option<T> option, long least, long most, string what)
+    {
+        option.Validators.Add(result =>
+        {
+            foreach (string text in result.Tokens.Select(t => t.Value))
+            {
+                if (long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number)
+                    && (number < least || number > most))
+                    result.AddError($"{option.Name} {text} is {what}; {least} to {most}");
+            }
+        });
         return option;
     }
 

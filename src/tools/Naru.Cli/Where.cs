@@ -28,9 +28,36 @@ internal static class Where
     /// <summary>What is said of another one.</summary>
     public static string NoMeshName(string name) => $"\"{name}\" is no name for a mesh; letters, digits, \"-\", \"_\" and \".\" make one, 63 at most";
 
-    public static Option<string?> ServerOption() => new("--server") { HelpName = "ADDRESS", Description = "A control plane's API (http://IP:PORT) in place of the mesh on this machine; needs --token-file" };
+    public static Option<string?> ServerOption()
+    {
+        var option = new Option<string?>("--server")
+        {
+            HelpName = "ADDRESS",
+            Description = "A control plane's API (http://IP:PORT) in place of the mesh on this machine; needs --token-file",
+        };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [var token] && Address(token.Value) is null)
+                result.AddError($"--server: \"{token.Value}\" is no address; write http://IP:PORT");
+        });
+        return option;
+    }
 
-    public static Option<string?> TokenOption() => new("--token-file") { HelpName = "FILE", Description = "File with the token for --server" };
+    public static Option<string?> TokenOption()
+    {
+        var option = new Option<string?>("--token-file") { HelpName = "FILE", Description = "File with the token for --server" };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [var token] && !File.Exists(token.Value)) result.AddError($"--token-file: there is no file {token.Value}");
+        });
+        return option;
+    }
+
+    private static string? Address(string server)
+    {
+        string address = server.Contains("://", StringComparison.Ordinal) ? server : $"http://{server}";
+        return Uri.TryCreate(address, UriKind.Absolute, out Uri? uri) && uri.Scheme == "http" ? address : null;
+    }
 
     public static MeshLocation Mesh(string name)
     {
@@ -42,15 +69,24 @@ internal static class Where
 
     public static ControlPlaneClient ControlPlane(string mesh, string? server, string? tokenFile)
     {
-        if (server is not null)
-        {
-            string address = server.Contains("://") ? server : $"http://{server}";
-            if (!Uri.TryCreate(address, UriKind.Absolute, out Uri? uri) || uri.Scheme != "http") throw new UnreachableException($"--server: \"{server}\" is no address; write http://IP:PORT");
-            if (tokenFile is not null && !File.Exists(tokenFile)) throw new UnreachableException($"--token-file: there is no file {tokenFile}");
-            return new ControlPlaneClient(address, tokenFile ?? "");
-        }
+        if (server is not null) return new ControlPlaneClient(Address(server)!, tokenFile ?? "");
         MeshLocation location = Mesh(mesh);
         return new ControlPlaneClient(location.ControlPlane, location.TokenFile);
+    }
+
+    /// <summary>The folder of the sample Bookinfo: of this checkout, or installed beside this program; null where there is none.</summary>
+    public static string? Sample()
+    {
+        foreach (string? start in new[] { Environment.GetEnvironmentVariable("NARU_ROOT"), AppContext.BaseDirectory,
+            Environment.CurrentDirectory })
+        {
+            for (string? folder = start; !string.IsNullOrEmpty(folder); folder = Path.GetDirectoryName(folder))
+            {
+                string sample = Path.Combine(folder, "samples", "bookinfo");
+                if (File.Exists(Path.Combine(sample, "kustomization.yaml"))) return sample;
+            }
+        }
+        return null;
     }
 
     /// <summary>How to start this program again: the runtime and the assembly, or the executable.</summary>

@@ -115,7 +115,20 @@ public static class Importer
                 break;
         }
         if (config is null || notes.Found.HasErrors) return new ImportResult([], notes.Found.Items);
+        if (!options.Unguarded) Close(config, notes);
         List<JsonObject> made = options.Proxy ? [new BootstrapWriter().Write(config)] : new IstioWriter(notes, options).Write(config);
         return new ImportResult(made, notes.Found.Items);
+    }
+
+    // What guards a whole listener closes each of its routes that its reader left open.
+    private static void Close(ImportedConfig config, Notes notes)
+    {
+        foreach (ImportedListener listener in config.Listeners.Where(l => l.Guard is not null))
+        {
+            List<ImportedRoute> open = [.. listener.Sites.SelectMany(s => s.Routes).Where(r => r.Action is not Respond { Status: >= 400 })];
+            if (open.Count == 0) continue;
+            foreach (ImportedRoute route in open) route.Action = new Respond(403, null);
+            notes.Closed(listener.Guard!.Value.Place, listener.Name, listener.Guard.Value.Why);
+        }
     }
 }

@@ -37,17 +37,27 @@ public static class LogFiles
 
     private const int SuffixLength = 5;
 
+    private static readonly string[] s_beside = [".times", ".fresh", ".from", ".1"];
+
     /// <summary>All files of a folder, ordered by pod.</summary>
     public static IReadOnlyList<LogFile> All(string folder)
     {
         if (!Directory.Exists(folder)) return [];
-        return [.. Directory.EnumerateFiles(folder, "*.log").Order(StringComparer.Ordinal).Select(path =>
-        {
-            string name = System.IO.Path.GetFileName(path)[..^".log".Length];
-            return name.EndsWith(".requests", StringComparison.Ordinal) ? new LogFile(name[..^".requests".Length], LogKind.Requests, path)
-                : name.EndsWith(".proxy", StringComparison.Ordinal) ? new LogFile(name[..^".proxy".Length], LogKind.Proxy, path)
-                : new LogFile(name, LogKind.App, path);
-        })];
+        return [.. Directory.EnumerateFiles(folder, "*.log").Order(StringComparer.Ordinal).Select(path => Of(path)!)];
+    }
+
+    /// <summary>Whose a file of the folder is: a log, its older half or what is kept beside them; null for another. Names of pods may have
+    /// dots, so it is told from the end.</summary>
+    public static LogFile? Of(string path)
+    {
+        string name = System.IO.Path.GetFileName(path);
+        foreach (string beside in s_beside) name = Without(name, beside);
+        string whole = Without(name, ".log");
+        if (whole == name) return null;
+        string pod = Without(whole, ".requests");
+        if (pod != whole) return new LogFile(pod, LogKind.Requests, path);
+        pod = Without(whole, ".proxy");
+        return new LogFile(pod, pod != whole ? LogKind.Proxy : LogKind.App, path);
     }
 
     /// <summary>Whether a pod is meant by a name: a pod's, a Deployment's, a service's, that of a <c>naru run</c>, with a kind before it or
@@ -63,6 +73,8 @@ public static class LogFiles
         // Pods of a Deployment have its name and a suffix; a service's begin with its name.
         return kind is not ("deployment" or "deployments" or "deploy") || pod.Length == name.Length + 1 + SuffixLength;
     }
+
+    private static string Without(string name, string end) => name.EndsWith(end, StringComparison.Ordinal) ? name[..^end.Length] : name;
 }
 
 /// <summary>Reads one file from its beginning, and what is added to it later, also across the cut of a full file.</summary>
@@ -86,11 +98,12 @@ public sealed class LogTail(LogFile file)
         (long, DateTime) mark = Mark(older);
         long length = Length(File.Path);
         if (length < 0) return lines;
-        if (!_begun) Read(older, 0, lines, now);
+        if (!_begun) Read(older, From(older), lines, now, From(older));
         else if (mark != _older)
         {
             // It was cut: what was not read of it lies in the older half.
-            Read(older, _read, lines, now);
+            long from = From(older);
+            Read(older, Math.Max(_read, from), lines, now, from);
             _read = 0;
         }
         // It is being cut; the older half will be there at the next look.
@@ -100,15 +113,29 @@ public sealed class LogTail(LogFile file)
         return lines;
     }
 
-    private long Read(string path, long from, List<LogLine> into, DateTimeOffset now)
+    // Where in the whole log the older half begins: a burst leaves more than is kept.
+    private static long From(string older)
+    {
+        try
+        {
+            string file = older + ".from";
+            return System.IO.File.Exists(file) && long.TryParse(System.IO.File.ReadAllText(file), CultureInfo.InvariantCulture, out long from) ? from : 0;
+        }
+        catch (IOException)
+        {
+            return 0;
+        }
+    }
+
+    private long Read(string path, long from, List<LogLine> into, DateTimeOffset now, long begins = 0)
     {
         byte[] bytes;
         try
         {
             using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
-            if (stream.Length <= from) return from;
-            stream.Seek(from, SeekOrigin.Begin);
-            bytes = new byte[Math.Min(stream.Length - from, MostAtOnce)];
+            if (stream.Length + begins <= from) return from;
+            stream.Seek(from - begins, SeekOrigin.Begin);
+            bytes = new byte[Math.Min(stream.Length + begins - from, MostAtOnce)];
             stream.ReadExactly(bytes);
         }
         catch (IOException)

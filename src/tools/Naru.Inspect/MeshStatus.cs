@@ -32,6 +32,23 @@ public sealed record MeshStatus
     public IReadOnlyList<ReportedDiagnostic> Diagnostics { get; init; } = [];
     /// <summary>Generated traffic; null where there is none.</summary>
     public TrafficStatus? Traffic { get; init; }
+    /// <summary>Who called whom in vain lately.</summary>
+    public IReadOnlyList<CallStatus> FailingCalls { get; init; } = [];
+}
+
+/// <summary>Calls of one workload to one service, as the callers' proxies counted them.</summary>
+public sealed record CallStatus
+{
+    /// <summary>Deployment, <c>run</c> member or gateway.</summary>
+    public string Caller { get; init; } = "";
+    /// <summary>Service, with its subset.</summary>
+    public string Service { get; init; } = "";
+    /// <summary>Tries within <see cref="Seconds"/>.</summary>
+    public long Tries { get; init; }
+    /// <summary>Of those, how many had a 5xx, no endpoint, a broken connection, or a caller that gave up.</summary>
+    public long Failed { get; init; }
+    /// <summary>Over how long they were counted, 60 at most.</summary>
+    public int Seconds { get; init; }
 }
 
 /// <summary>The control plane.</summary>

@@ -46,18 +46,20 @@ public sealed record RequestEntry
     /// <summary>Its id.</summary>
     public string RequestId { get; init; } = "";
 
+    /// <summary>Whether it left the pod, asked by the pod's own application.</summary>
+    public bool Outbound { get; init; }
+
     /// <summary>Short name of the service that it went to; empty for inbound requests and where there was none.</summary>
-    public string Service
+    public string Service => Cluster == "naru_front_page" ? "the front page" : ServiceOf(Cluster);
+
+    /// <summary>Short name of the service, with its subset, that an outbound cluster stands for; empty for other clusters.</summary>
+    public static string ServiceOf(string cluster)
     {
-        get
-        {
-            if (Cluster == "naru_front_page") return "the front page";
-            string[] parts = Cluster.Split('|');
-            if (parts is not ["outbound", _, var subset, var host]) return "";
-            string name = host.EndsWith(".svc.cluster.local", StringComparison.Ordinal) ? host[..^".svc.cluster.local".Length] : host;
-            if (name.EndsWith(".default", StringComparison.Ordinal)) name = name[..^".default".Length];
-            return subset.Length > 0 ? $"{name} {subset}" : name;
-        }
+        string[] parts = cluster.Split('|');
+        if (parts is not ["outbound", _, var subset, var host]) return "";
+        string name = host.EndsWith(".svc.cluster.local", StringComparison.Ordinal) ? host[..^".svc.cluster.local".Length] : host;
+        if (name.EndsWith(".default", StringComparison.Ordinal)) name = name[..^".default".Length];
+        return subset.Length > 0 ? $"{name} {subset}" : name;
     }
 
     /// <summary>Reads a line; null where it is none of ours.</summary>
@@ -91,6 +93,7 @@ public sealed record RequestEntry
                 Attempts = (int)Number(e, "attempts"),
                 Client = Text(e, "client"),
                 RequestId = Text(e, "requestId"),
+                Outbound = Text(e, "direction") == "outbound",
             };
         }
         catch (JsonException)

@@ -36,6 +36,11 @@ public sealed record RunnerEvent
 /// <summary>Who wants to join.</summary>
 public sealed record MemberRequest
 {
+    /// <summary>Whether a service may be called so: a label of DNS (RFC 1123) that begins with a letter, as Kubernetes wants it.</summary>
+    public static bool IsName(string name) => name.Length is > 0 and <= 63
+        && name.All(c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c == '-') && char.IsAsciiLetterLower(name[0])
+        && name[^1] != '-';
+
     /// <summary>Name of the service.</summary>
     public string Name { get; init; } = "";
     /// <summary>Namespace.</summary>
@@ -48,6 +53,10 @@ public sealed record MemberRequest
     public IReadOnlyList<string> Variables { get; init; } = [];
     /// <summary>Label <c>version</c>, or null.</summary>
     public string? Version { get; init; }
+    /// <summary>Whether its <c>http_proxy</c> stays as it is.</summary>
+    public bool NoProxy { get; init; }
+    /// <summary>Its own <c>no_proxy</c>, or null.</summary>
+    public string? BesideProxy { get; init; }
 }
 
 /// <summary>The runner said no. The diagnostic says why.</summary>

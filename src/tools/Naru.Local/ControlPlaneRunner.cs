@@ -32,8 +32,11 @@ internal sealed class ControlPlaneRunner
             Log = mesh.LogOf("control"),
             Folder = "/",
         };
-        _process = new Supervised("naru control", () => request, mesh.Time);
+        _process = new Supervised("naru control", () => request, mesh.Time, mesh.Tell);
     }
+
+    /// <summary>How it ended last, or empty.</summary>
+    public string LastEnd => _process.LastEnd;
 
     public void Start() => _process.Start();
 

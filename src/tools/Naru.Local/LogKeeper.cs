@@ -2,6 +2,7 @@
 // lines of applications carry no time of their own, so NAME.log.times says how long a file was when. Whoever writes a log opened it for
 // appending and never notices.
 using System.Globalization;
+using Naru.Inspect;
 
 namespace Naru.Local;
 
@@ -73,6 +74,19 @@ public sealed class LogKeeper
         }
     }
 
+    /// <summary>Removes logs of pods that ended, but for the latest.</summary>
+    public void Tidy()
+    {
+        try
+        {
+            Forget();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // A file that went meanwhile: the next time will see.
+        }
+    }
+
     private async Task LoopAsync()
     {
         using var timer = new PeriodicTimer(s_look, _time);
@@ -81,7 +95,7 @@ public sealed class LogKeeper
             for (int looks = 0; await timer.WaitForNextTickAsync(_stop.Token).ConfigureAwait(false); looks++)
             {
                 Look();
-                if (looks % 40 == 0) Forget();
+                if (looks % 40 == 0) Tidy();
             }
         }
         catch (OperationCanceledException)
@@ -106,25 +120,57 @@ public sealed class LogKeeper
         _known[path] = 0;
     }
 
-    // Copied and emptied rather than renamed, since nobody tells the writer. What it writes during the copy is copied as well.
-    private static void Cut(string path)
+    // Copied and emptied rather than renamed, since nobody tells the writer. What it writes during the copy is copied as well. Of a burst the
+    // last part is kept. Where nothing can be copied (a full disk) the file is emptied all the same: that is what makes room.
+    private void Cut(string path)
     {
-        string fresh = path + ".1.fresh";
-        using (var from = new FileStream(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete))
-        using (var to = new FileStream(fresh, s_ownerOnly))
+        string older = path + ".1", fresh = older + ".fresh", begins = older + ".from";
+        using var from = new FileStream(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+        long length = from.Length, start = 0;
+        try
         {
-            from.CopyTo(to);
+            start = length <= 2 * _most ? 0 : LineAfter(from, length - _most);
+            from.Seek(start, SeekOrigin.Begin);
+            using (var to = new FileStream(fresh, s_ownerOnly)) Copy(from, to, 2 * _most);
+            if (start > 0) File.WriteAllText(begins, start.ToString(CultureInfo.InvariantCulture));
+            else File.Delete(begins);
             from.SetLength(0);
+            // In this order, since readers know by the new older half that the file was cut.
+            File.Move(fresh, older, overwrite: true);
         }
-        // In this order, since readers know by the new older half that the file was cut.
-        File.Move(fresh, path + ".1", overwrite: true);
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            from.SetLength(0);
+            File.Delete(begins);
+            using var empty = new FileStream(older, s_ownerOnly);
+        }
+    }
+
+    private static void Copy(Stream from, Stream to, long most)
+    {
+        byte[] some = new byte[64 << 10];
+        while (most > 0 && from.Read(some, 0, (int)Math.Min(some.Length, most)) is > 0 and var read)
+        {
+            to.Write(some, 0, read);
+            most -= read;
+        }
+    }
+
+    // The beginning of the first whole line from there on; the place itself where no line ends soon.
+    private static long LineAfter(FileStream file, long from)
+    {
+        if (from <= 0) return 0;
+        file.Seek(from - 1, SeekOrigin.Begin);
+        byte[] some = new byte[64 << 10];
+        int end = Array.IndexOf(some, (byte)'\n', 0, file.ReadAtLeast(some, some.Length, throwOnEndOfStream: false));
+        return end < 0 ? from : from + end;
     }
 
     private void Forget()
     {
         HashSet<string> living = [.. _living(), "control"];
-        IEnumerable<IGrouping<string, FileInfo>> ended = new DirectoryInfo(_folder).EnumerateFiles().GroupBy(f => f.Name.Split('.')[0])
-            .Where(g => !living.Contains(g.Key));
+        IEnumerable<IGrouping<string, FileInfo>> ended = new DirectoryInfo(_folder).EnumerateFiles()
+            .Where(f => LogFiles.Of(f.FullName) is not null).GroupBy(f => LogFiles.Of(f.FullName)!.Pod).Where(g => !living.Contains(g.Key));
         foreach (IGrouping<string, FileInfo> pod in ended.OrderByDescending(g => g.Max(f => f.LastWriteTimeUtc)).Skip(MostEnded))
         {
             foreach (FileInfo file in pod)

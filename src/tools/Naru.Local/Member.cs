@@ -84,8 +84,9 @@ internal sealed class Member
         _proxy.Start();
         while (!_proxy.IsReady) await Task.Delay(s_look, _mesh.Time, cancel).ConfigureAwait(false);
         var inherited = new Dictionary<string, string> { [Guard.Mark] = _mesh.Mark };
+        if (_request.BesideProxy is { } beside) inherited["no_proxy"] = beside;
         Dictionary<string, string> environment = _state.EnvironmentOf(inherited, _identity,
-            [KeyValuePair.Create(_inbound[0], _told)], [], _request.Variables.Contains);
+            [KeyValuePair.Create(_inbound[0], _told)], [], _request.Variables.Contains, !_request.NoProxy);
         Say(new RunnerEvent { Event = "joined", Pod = Name, Address = _identity.Address, Port = _told, Environment = environment });
     }
 
@@ -190,7 +191,7 @@ internal sealed class Member
 
     private async Task WatchAsync()
     {
-        var watch = new AppWatch(App(), _mesh.Time)
+        var watch = new AppWatch(App(), _mesh.Machine, _mesh.Time)
         {
             Found = FoundAsync,
             Lost = d =>
@@ -208,7 +209,7 @@ internal sealed class Member
         };
         try
         {
-            var tree = new ProcessTree(_pid, $"{Guard.Mark}={_mesh.Mark}", $"POD_NAME={Name}");
+            var tree = ProcessTree.Of(_pid, _mesh.Time, $"{Guard.Mark}={_mesh.Mark}", $"POD_NAME={Name}");
             await watch.FollowAsync(tree, _stop.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
@@ -277,12 +278,8 @@ internal sealed class Member
             if (!wanted.IsAs(_applied))
             {
                 _applied = wanted;
-                int before = _proxy.Restarts;
                 _proxy.Replace(wanted);
-                while (_proxy.Restarts == before || !_proxy.IsReady)
-                {
-                    await Task.Delay(s_look, _mesh.Time, _stop.Token).ConfigureAwait(false);
-                }
+                while (!_proxy.IsReady) await Task.Delay(s_look, _mesh.Time, _stop.Token).ConfigureAwait(false);
             }
             Publish();
             return service;

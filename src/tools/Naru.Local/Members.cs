@@ -22,7 +22,9 @@ internal sealed class Members(MeshContext mesh, MeshState state, Proxies proxies
     /// <summary>Gives a new process its place. It is in the mesh once it listens.</summary>
     public Member Join(MemberRequest request)
     {
-        if (!IsName(request.Name)) throw new MeshException(new Diagnostic("NARU-L031", Severity.Error, $"\"{request.Name}\" is no name for a service", Remedy: "small letters, digits and dashes, at most 63"));
+        if (!MemberRequest.IsName(request.Name))
+            throw new MeshException(new Diagnostic("NARU-L031", Severity.Error, $"\"{request.Name}\" is no name for a service",
+            Remedy: "small letters, digits and dashes, at most 63"));
         if (request.Port is < 0 or > 65535)
         {
             string remedy = "--port takes 1 to 65535, and need not be given";
@@ -52,6 +54,4 @@ internal sealed class Members(MeshContext mesh, MeshState state, Proxies proxies
     {
         foreach (Member other in _all.Values.Where(m => m != one && m.ServiceKey == one.ServiceKey)) other.SaySharing(one.Name);
     }
-
-    private static bool IsName(string name) => name.Length is > 0 and <= 63 && name.All(c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c == '-') && char.IsAsciiLetterLower(name[0]) && name[^1] != '-';
 }

@@ -20,6 +20,12 @@ public sealed record MeshOptions
     public string Name { get; init; } = "default";
     /// <summary>Files and folders with manifests.</summary>
     public IReadOnlyList<string> Paths { get; init; } = [];
+    /// <summary>What runs in place of containers.</summary>
+    public RunOptions Run { get; init; } = new();
+    /// <summary>Hears what is going to run, before anything does.</summary>
+    public Action<RunPlan> Planned { get; init; } = _ => { };
+    /// <summary>Whether <c>http_proxy</c> of applications stays as it is.</summary>
+    public bool NoProxy { get; init; }
     /// <summary>Port of the gateway on 127.0.0.1; 0 takes a free one.</summary>
     public int GatewayPort { get; init; } = 8080;
     /// <summary>Whether another port may be used where <see cref="GatewayPort"/> is taken.</summary>
@@ -50,6 +56,7 @@ public sealed class Mesh : IAsyncDisposable
 {
     private static readonly TimeSpan s_stopBound = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(3);
 
     private readonly MeshOptions _options;
     private readonly IProgress<string> _progress;
@@ -64,8 +71,10 @@ public sealed class Mesh : IAsyncDisposable
     private readonly Deployments _deployments;
     private readonly ManifestWatcher _manifests;
     private readonly Traffic? _traffic;
+    private readonly CallWatch _calls;
     private readonly LogKeeper _logs;
     private readonly CancellationTokenSource _stop = new();
+    private readonly CancellationTokenSource _enough = new();
     private readonly TaskCompletionSource _stopAsked = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly List<Diagnostic> _complaints = [];
     private readonly DateTimeOffset _started;
@@ -73,6 +82,7 @@ public sealed class Mesh : IAsyncDisposable
     private FrontDoor? _front;
     private Task _following = Task.CompletedTask;
     private Task _watching = Task.CompletedTask;
+    private volatile bool _controlUp;
     private int _ended;
 
     private Mesh(MeshOptions options, IProgress<string> progress, FileStream fileLock, Slot slot, RunFolder run, PortClaim gatewayPort,
@@ -94,9 +104,11 @@ public sealed class Mesh : IAsyncDisposable
             Mark = mark,
             ProxyCommand = options.ProxyCommand,
             Time = options.Time,
+            Machine = new Machine(options.Time),
             Tell = options.Tell,
             Events = new EventLog(options.Time),
             Inherited = inherited,
+            Names = !options.NoProxy,
             OwnProcessEnvironment = own,
         };
         _guard = Guard.Start(mark, run.Path);
@@ -106,7 +118,8 @@ public sealed class Mesh : IAsyncDisposable
         _gateway = new Gateway(_context, _state, gatewayPort);
         _deployments = new Deployments(_context, _state, _proxies);
         Members = new Members(_context, _state, _proxies);
-        _manifests = new ManifestWatcher(options.Paths, options.Time);
+        _manifests = new ManifestWatcher(options.Paths, options.Run, options.Time);
+        _calls = new CallWatch(() => Pods(), options.Time);
         _logs = new LogKeeper(run.Logs, () => Pods().Select(p => p.Name), options.Time);
         _logs.Start();
         if (options.TrafficRate > 0) _traffic = new Traffic(new Uri($"{GatewayUrl}{options.TrafficPath}"), options.TrafficRate, options.Time);
@@ -152,8 +165,7 @@ public sealed class Mesh : IAsyncDisposable
             {
                 port?.Dispose();
                 slot?.Dispose();
-                await fileLock.DisposeAsync().ConfigureAwait(false);
-                File.Delete(run.LockFile);
+                await run.UnlockAsync(fileLock).ConfigureAwait(false);
             }
         }
         try
@@ -189,8 +201,16 @@ public sealed class Mesh : IAsyncDisposable
                 Deployments = [.. _deployments.Overview()],
                 Diagnostics = [.. _complaints.Select(ReportedDiagnostic.From)],
                 Traffic = _traffic?.Status(),
+                FailingCalls = _calls.Failing(),
             };
         }
+    }
+
+    /// <summary>The same, with what proxies have counted until now.</summary>
+    public async Task<MeshStatus> StatusAsync(CancellationToken cancel)
+    {
+        await _calls.LookAsync(asked: true, cancel).ConfigureAwait(false);
+        return Status();
     }
 
     /// <summary>What keeps something of the manifests from running here.</summary>
@@ -215,7 +235,11 @@ public sealed class Mesh : IAsyncDisposable
     public Task ScaleAsync(string ns, string name, int replicas, IProgress<string> progress, CancellationToken cancel) => _deployments.ScaleAsync(ns, name, replicas, progress, cancel);
 
     /// <summary>Asks for the end; whoever holds the mesh hears it by <see cref="StopAsked"/>.</summary>
-    public void AskToStop() => _stopAsked.TrySetResult();
+    public void AskToStop()
+    {
+        _stopAsked.TrySetResult();
+        _enough.Cancel();
+    }
 
     /// <summary>Requests and server errors that the gateway counted, if it answers.</summary>
     public async Task<(long Requests, long Errors)?> GatewayCountsAsync()
@@ -225,40 +249,49 @@ public sealed class Mesh : IAsyncDisposable
         return requests is null ? null : (requests.Value, errors ?? 0);
     }
 
-    /// <summary>Drains and ends everything: traffic, gateway, pods, control plane. Leaves the logs.</summary>
+    /// <summary>Drains and ends everything: traffic, gateway, pods, control plane. Leaves the logs. A step that fails is said, and the others
+    /// are taken all the same.</summary>
     public async Task StopAsync()
     {
         if (Interlocked.Exchange(ref _ended, 1) != 0) return;
         await _stop.CancelAsync().ConfigureAwait(false);
-        if (_traffic is not null) await _traffic.StopAsync().ConfigureAwait(false);
+        if (_traffic is not null) await StepAsync("traffic", _traffic.StopAsync).ConfigureAwait(false);
         _manifests.Dispose();
+        await StepAsync("watch", () => _watching).ConfigureAwait(false);
+        await StepAsync("manifests", () => _following).ConfigureAwait(false);
+        await StepAsync("processes of naru run", Members.StopAsync).ConfigureAwait(false);
+        await StepAsync("gateway", _gateway.StopAsync).ConfigureAwait(false);
+        await StepAsync("pods", () => _deployments.StopAsync(s_stopBound)).ConfigureAwait(false);
+        await StepAsync("control plane", _control.StopAsync).ConfigureAwait(false);
+        if (_api is { } api) await StepAsync("API", () => api.DisposeAsync().AsTask()).ConfigureAwait(false);
+        if (_front is { } front) await StepAsync("front page", () => front.DisposeAsync().AsTask()).ConfigureAwait(false);
+        // Processes that put themselves into a session of their own are still ours.
+        await StepAsync("what is left", () => Task.FromResult(Guard.Sweep(_context.Mark))).ConfigureAwait(false);
+        await StepAsync("logs", _logs.StopAsync).ConfigureAwait(false);
+        await StepAsync("run folder", () => Task.Run(Run.Clean)).ConfigureAwait(false);
+        _guard.Dispose();
+        _slot.Dispose();
+        await StepAsync("lock", () => Run.UnlockAsync(_lock)).ConfigureAwait(false);
+        _gateway.Dispose();
+        _state.AppPorts.Dispose();
+        _proxies.Dispose();
+        _calls.Dispose();
+    }
+
+    private async Task StepAsync(string what, Func<Task> step)
+    {
         try
         {
-            await _watching.ConfigureAwait(false);
-            await _following.ConfigureAwait(false);
+            await step().ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {
             // That is how it ends.
         }
-        await Members.StopAsync().ConfigureAwait(false);
-        await _gateway.StopAsync().ConfigureAwait(false);
-        await _deployments.StopAsync(s_stopBound).ConfigureAwait(false);
-        await _control.StopAsync().ConfigureAwait(false);
-        if (_api is not null) await _api.DisposeAsync().ConfigureAwait(false);
-        if (_front is not null) await _front.DisposeAsync().ConfigureAwait(false);
-        // Processes that put themselves into a session of their own are still ours.
-        Guard.Sweep(_context.Mark);
-        await _logs.StopAsync().ConfigureAwait(false);
-        Run.Clean();
-        _guard.Dispose();
-        _slot.Dispose();
-        await _lock.DisposeAsync().ConfigureAwait(false);
-        File.Delete(Run.LockFile);
-        _deployments.Dispose();
-        _gateway.Dispose();
-        _state.AppPorts.Dispose();
-        _proxies.Dispose();
+        catch (Exception e)
+        {
+            _options.Tell(new Diagnostic("NARU-L015", Severity.Warning, $"{what}: {Causes.Of(e)}; the rest is ended all the same"));
+        }
     }
 
     /// <inheritdoc/>
@@ -266,24 +299,84 @@ public sealed class Mesh : IAsyncDisposable
     {
         await StopAsync().ConfigureAwait(false);
         _stop.Dispose();
+        _enough.Dispose();
     }
 
     private async Task BringUpAsync(TimeSpan readyBound, CancellationToken cancel)
     {
-        ManifestSet set = _manifests.Read();
+        RunPlan plan = _manifests.Read();
+        ManifestSet set = plan.Set;
         Take(set);
+        _options.Planned(plan);
+        // What is missing may be missing because of what is wrong in a run file.
+        if (set.Diagnostics.FirstOrDefault(d => RunPlan.IsOfRunFile(d)) is { } wrong) throw new MeshException(wrong);
+        if (plan.Refusal is { } refusal) throw new MeshException(refusal);
         if (set.Deployments.IsEmpty && set.Diagnostics.FirstOrDefault(d => d.Severity == Severity.Error) is { } fault) throw new MeshException(fault);
         _gateway.Publish();
 
+        // Whoever asks for the end through the API need not wait until everything is up.
+        using var starting = CancellationTokenSource.CreateLinkedTokenSource(cancel, _enough.Token);
+        using var waited = CancellationTokenSource.CreateLinkedTokenSource(starting.Token);
+        Task telling = TellWaitingAsync(waited.Token);
+        try
+        {
+            await BringUpAsync(set, readyBound, starting.Token).ConfigureAwait(false);
+        }
+        finally
+        {
+            await waited.CancelAsync().ConfigureAwait(false);
+            await telling.ConfigureAwait(false);
+        }
+        _traffic?.Start();
+    }
+
+    // Whoever looks at a terminal on which nothing happens wants to know for what it waits.
+    private async Task TellWaitingAsync(CancellationToken cancel)
+    {
+        string said = "";
+        try
+        {
+            await Task.Delay(s_patience, _options.Time, cancel).ConfigureAwait(false);
+            while (true)
+            {
+                string now = Waiting();
+                if (now != said && now.Length > 0) _progress.Report(said = now);
+                await Task.Delay(s_look, _options.Time, cancel).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // It is up, or has failed.
+        }
+    }
+
+    private string Waiting()
+    {
+        if (!_controlUp) return _control.LastEnd is { Length: > 0 } end
+            ? $"waiting for the control plane: it {end} (naru logs control)" : "waiting for the control plane";
+        List<PodStatus> pods = [.. Pods().Where(p => !p.Ready)];
+        if (pods.Count == 0) return "";
+        string more = pods.Count > 3 ? $" and {pods.Count - 3} more" : "";
+        return $"waiting for {string.Join(", ", pods.Take(3).Select(Why))}{more}";
+
+        // How often is no news: only what changes is said again.
+        static string Why(PodStatus p) =>
+            $"{p.Workload} ({(p.Restarts > 1 ? "it ends again and again: " : "")}{(p.Reason.Length > 0 ? p.Reason : p.Phase)})";
+    }
+
+    private async Task BringUpAsync(ManifestSet set, TimeSpan readyBound, CancellationToken cancel)
+    {
         _progress.Report("starting the control plane");
         _control.Start();
         await _control.WhenReadyAsync(cancel).ConfigureAwait(false);
+        _controlUp = true;
 
         _progress.Report("starting gateway and sidecars");
         _proxies.Add(_gateway.Proxy.Admin);
         _front = await FrontDoor.StartAsync(FrontSource(), Run.FrontSocket).ConfigureAwait(false);
         _gateway.Proxy.Start();
-        Task all = _deployments.FollowAsync(set.Deployments, cancel);
+        _deployments.Follow(set.Deployments);
+        Task all = _deployments.SettledAsync(cancel);
         _api = await RunnerApi.StartAsync(this, Run.Socket).ConfigureAwait(false);
         IPAddress control = AddressPlan.ControlPlane(_slot.Number);
         Run.Describe(new MeshLocation
@@ -300,6 +393,8 @@ public sealed class Mesh : IAsyncDisposable
         });
 
         _watching = WatchAsync(_stop.Token);
+        // What is mended while it starts is taken at once.
+        _following = FollowAsync(_stop.Token);
         _progress.Report("starting services");
         try
         {
@@ -311,25 +406,35 @@ public sealed class Mesh : IAsyncDisposable
         {
             // The first screen will say who is not ready; everything goes on being tried.
         }
-        _following = FollowAsync(_stop.Token);
-        _traffic?.Start();
     }
 
-    private FrontSource FrontSource() => new(_options.Name, _state, _gateway.Proxy.Admin, _gateway.Port, _control, Pods, Complaints);
+    private FrontSource FrontSource() =>
+        new(_options.Name, _state, _gateway.Proxy.Admin, _gateway.Port, _control, Pods, Complaints, _calls.Failing);
 
     private IEnumerable<PodStatus> Pods() => [_gateway.Status(), .. _deployments.Statuses(), .. Members.Statuses()];
 
     // A change of a manifest is taken like a cluster would take it; the control plane reads the same files for its own kinds.
     private async Task FollowAsync(CancellationToken cancel)
     {
-        await foreach (ManifestSet set in _manifests.FollowAsync(cancel).ConfigureAwait(false))
+        await foreach (RunPlan plan in _manifests.FollowAsync(cancel).ConfigureAwait(false))
         {
-            Take(set);
-            // A file that cannot be read now says nothing about what should run: nothing is taken away because of it.
-            bool blind = set.Diagnostics.Any(d => d.Severity == Severity.Error);
-            await _deployments.FollowAsync(set.Deployments, cancel, mayRemove: !blind).ConfigureAwait(false);
+            try
+            {
+                ManifestSet set = plan.Set;
+                Take(set);
+                // A file that cannot be read now says nothing about what should run: nothing is taken away because of it.
+                bool blind = set.Diagnostics.Any(d => d.Severity == Severity.Error && d.Code != "NARU-L005");
+                _deployments.Follow(set.Deployments, mayRemove: !blind);
+            }
+            // The next change is followed whatever became of this one.
+            catch (Exception e) when (e is not OperationCanceledException)
+            {
+                Tell("a change of the manifests was not taken", Causes.Of(e));
+            }
         }
     }
+
+    private void Tell(string what, string why) => _options.Tell(new Diagnostic("NARU-L016", Severity.Error, $"{what}: {why}"));
 
     private async Task WatchAsync(CancellationToken cancel)
     {
@@ -337,7 +442,15 @@ public sealed class Mesh : IAsyncDisposable
         using var timer = new PeriodicTimer(s_look, _options.Time);
         try
         {
-            while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false)) watch.Look([_gateway.Status(), .. _deployments.Statuses(), .. Members.Statuses()], _control.Status().Restarts);
+            string? said = null;
+            while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false))
+            {
+                watch.Look([.. Pods()], _control.Status().Restarts);
+                string? owed = _state.Retry();
+                if (owed is not null && owed != said) Tell("what the mesh is cannot be written down", owed);
+                said = owed;
+                await _calls.LookAsync(asked: false, cancel).ConfigureAwait(false);
+            }
         }
         catch (OperationCanceledException)
         {
@@ -347,7 +460,7 @@ public sealed class Mesh : IAsyncDisposable
 
     private void Take(ManifestSet set)
     {
-        bool blind = set.Diagnostics.Any(d => d.Severity == Severity.Error && d.Code is not "NARU-L002" and not "NARU-L003");
+        bool blind = set.Diagnostics.Any(d => d.Severity == Severity.Error && d.Code.StartsWith("NARU-C", StringComparison.Ordinal));
         IEnumerable<ServiceManifest> services = set.Services;
         // The gateway's own Service may be given by the user; otherwise there is one as Istio installs it.
         if (services.All(s => s.Key != Gateway.ServiceKey)) services = services.Append(Gateway.DefaultService());

@@ -11,11 +11,17 @@ internal sealed record MeshContext
     public required IReadOnlyList<string> ProxyCommand { get; init; }
     public required TimeProvider Time { get; init; }
 
+    /// <summary>Looks at sockets and processes for all pods.</summary>
+    public required Machine Machine { get; init; }
+
     /// <summary>What happened.</summary>
     public required EventLog Events { get; init; }
 
     /// <summary>Environment of applications before anything of theirs is added.</summary>
     public required IReadOnlyDictionary<string, string> Inherited { get; init; }
+
+    /// <summary>Whether applications reach services by name through <c>http_proxy</c>.</summary>
+    public bool Names { get; init; } = true;
 
     /// <summary>Environment of our own programs: the same without anybody's proxy settings, and with small heaps.</summary>
     public required IReadOnlyDictionary<string, string> OwnProcessEnvironment { get; init; }

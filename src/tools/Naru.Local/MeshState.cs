@@ -85,6 +85,15 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer, EventLog e
         lock (_lock) return plan.TakePod();
     }
 
+    /// <summary>Writes down what could not be written before; why that still does not work, or null.</summary>
+    public string? Retry() => writer.Retry();
+
+    /// <summary>Gives back the number of a pod that never came to be.</summary>
+    public void GiveBack(int number)
+    {
+        lock (_lock) plan.ReleasePod(number);
+    }
+
     public string PodAddress(int number) => plan.PodAddress(number);
 
     public void Put(PodState pod)
@@ -116,9 +125,9 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer, EventLog e
 
     public Dictionary<string, string> EnvironmentOf(IReadOnlyDictionary<string, string> inherited, PodIdentity pod,
         IReadOnlyList<KeyValuePair<ContainerPort, int>> ports, IReadOnlyList<EnvironmentVariable> template,
-        Func<string, bool>? isSet = null)
+        Func<string, bool>? isSet = null, bool names = true)
     {
-        lock (_lock) return PodEnvironment.Build(inherited, pod, ports, template, _services.Values, plan, isSet);
+        lock (_lock) return PodEnvironment.Build(inherited, pod, ports, template, _services.Values, plan, isSet, names);
     }
 
     public IReadOnlyList<ServiceStatus> ServiceStatuses()

@@ -21,9 +21,10 @@ public static class PodEnvironment
     /// <param name="services">All services; those of the pod's namespace are announced.</param>
     /// <param name="plan">Their addresses.</param>
     /// <param name="isSet">Further variables that the user has set himself, and that are not ours to set.</param>
+    /// <param name="names">Whether programs that heed <c>http_proxy</c> reach services by their names, through the sidecar.</param>
     public static Dictionary<string, string> Build(IReadOnlyDictionary<string, string> inherited, PodIdentity pod, IReadOnlyList<KeyValuePair<ContainerPort, int>> ports,
         IReadOnlyList<EnvironmentVariable> template, IEnumerable<ServiceManifest> services, AddressPlan plan,
-        Func<string, bool>? isSet = null)
+        Func<string, bool>? isSet = null, bool names = true)
     {
         var all = new Dictionary<string, string>(inherited, StringComparer.Ordinal);
         foreach (ServiceManifest service in services.Where(s => s.Namespace == pod.Namespace))
@@ -35,11 +36,12 @@ public static class PodEnvironment
             foreach (ServicePort port in service.Ports.Where(p => p.Name.Length > 0)) all[$"{prefix}_SERVICE_PORT_{VariableName(port.Name)}"] = Text(port.Number);
         }
 
-        string proxy = $"http://{pod.Address}:{AddressPlan.HttpProxyPort}";
-        all["http_proxy"] = proxy;
-        all["HTTP_PROXY"] = proxy;
-        all["NO_PROXY"] = "localhost,127.0.0.1";
-        all["no_proxy"] = "localhost,127.0.0.1";
+        if (names)
+        {
+            string proxy = $"http://{pod.Address}:{AddressPlan.HttpProxyPort}";
+            all["http_proxy"] = all["HTTP_PROXY"] = proxy;
+            all["no_proxy"] = all["NO_PROXY"] = Beside(inherited.GetValueOrDefault("no_proxy") ?? inherited.GetValueOrDefault("NO_PROXY"));
+        }
         all["POD_NAME"] = pod.Name;
         all["POD_NAMESPACE"] = pod.Namespace;
         all["POD_IP"] = pod.Address;
@@ -50,7 +52,8 @@ public static class PodEnvironment
         {
             all[variable.Name] = variable.Field is { } field
                 ? Field(field, pod)
-                : AppVariables.Translate(variable.Name, Expand(variable.Value ?? "", all), locals);
+                : AppVariables.Translate(variable.Name, variable.Literal ? variable.Value ?? "" : Expand(variable.Value ?? "", all),
+                    locals);
         }
         for (int i = 0; i < ports.Count; i++)
         {
@@ -64,6 +67,17 @@ public static class PodEnvironment
             if (port.Name.Length > 0) all[$"PORT_{VariableName(port.Name)}"] = Text(local);
         }
         return all;
+    }
+
+    /// <summary>What is not asked of the sidecar by name: this machine itself, and what the user has named before. Addresses of services
+    /// are
+    /// the sidecar's own and need no proxy.</summary>
+    /// <param name="given">The user's <c>no_proxy</c>, or null.</param>
+    public static string Beside(string? given)
+    {
+        const string Own = "localhost,.localhost,127.0.0.1,127.0.0.0/8,::1";
+        return string.Join(',', Own.Split(',').Concat((given ?? "")
+            .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)).Distinct());
     }
 
     /// <summary>Whether a <c>fieldRef.fieldPath</c> can be answered here.</summary>

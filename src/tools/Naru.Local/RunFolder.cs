@@ -51,7 +51,16 @@ public sealed class RunFolder
         string root = System.IO.Path.GetDirectoryName(System.IO.Path.GetDirectoryName(path))!;
         foreach (string folder in new[] { root, System.IO.Path.GetDirectoryName(path)!, path })
         {
-            Directory.CreateDirectory(folder, OwnerOnly);
+            try
+            {
+                Directory.CreateDirectory(folder, OwnerOnly);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw new MeshException(new Core.Diagnostic("NARU-L015", Core.Severity.Error,
+                    $"the run folder cannot be made: {Core.Causes.Of(e)}", new Core.Place(folder),
+                    Remedy: "set NARU_HOME to a folder of yours"));
+            }
             var info = new DirectoryInfo(folder);
             if (info.LinkTarget is not null) throw new IOException($"{folder} is a link; remove it, or set NARU_HOME to a folder of yours");
             try
@@ -70,16 +79,42 @@ public sealed class RunFolder
     /// <summary>A path in it.</summary>
     public string At(string name) => System.IO.Path.Combine(Path, name);
 
-    /// <summary>Takes the lock of this mesh, or null where it runs already.</summary>
+    /// <summary>What a mesh leaves in its folder besides its logs and its lock: files, and folders whole. Last what says that it is
+    /// there.</summary>
+    internal static IReadOnlyList<string> Left { get; } = ["state", "pods", "store", "naru.sock", "page.sock", "token", "mesh.json"];
+
+    /// <summary>Takes the lock of this mesh, or null where it runs already. The file goes with <see cref="Unlock"/>.</summary>
     public FileStream? TryLock()
+    {
+        // Whoever opened the file before the last mesh removed it holds a lock that nobody else sees: look again until the name leads to it.
+        for (int tries = 0; tries < 100; tries++)
+        {
+            FileStream file;
+            try
+            {
+                file = new FileStream(LockFile, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            }
+            catch (IOException)
+            {
+                return null;
+            }
+            string? leadsTo = new FileInfo($"/proc/self/fd/{file.SafeFileHandle.DangerousGetHandle()}").LinkTarget;
+            if (leadsTo?.EndsWith(" (deleted)", StringComparison.Ordinal) != true) return file;
+            file.Dispose();
+        }
+        return null;
+    }
+
+    /// <summary>Removes the lock's file while it is still held, then lets go of it: the next to take the name makes a new one.</summary>
+    public async Task UnlockAsync(FileStream file)
     {
         try
         {
-            return new FileStream(LockFile, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            File.Delete(LockFile);
         }
-        catch (IOException)
+        finally
         {
-            return null;
+            await file.DisposeAsync().ConfigureAwait(false);
         }
     }
 
@@ -94,10 +129,10 @@ public sealed class RunFolder
     /// <summary>Removes everything but the logs.</summary>
     public void Clean()
     {
-        foreach (string file in new[] { Description, Socket, FrontSocket, TokenFile }) File.Delete(file);
-        foreach (string folder in new[] { State, Store, Pods })
+        foreach (string path in Left.Reverse().Select(At))
         {
-            if (Directory.Exists(folder)) Directory.Delete(folder, recursive: true);
+            if (Directory.Exists(path)) Directory.Delete(path, recursive: true);
+            else File.Delete(path);
         }
     }
 

@@ -40,6 +40,8 @@ public sealed class StateWriter(string folder)
 
     private readonly Lock _lock = new();
     private readonly Dictionary<string, string> _written = new(StringComparer.Ordinal);
+    // What could not be written or removed (null) when it should have been: a disk that was full for a second leaves nothing behind.
+    private readonly Dictionary<string, string?> _owed = new(StringComparer.Ordinal);
 
     /// <summary>Writes a Service with its address.</summary>
     public void Put(ServiceManifest service, string clusterAddress)
@@ -100,6 +102,17 @@ public sealed class StateWriter(string folder)
     /// <summary>Removes a pod.</summary>
     public void RemovePod(string ns, string name) => Remove("pod", ns, name);
 
+    /// <summary>Tries again what did not work before; returns why it still does not, or null where nothing is owed.</summary>
+    public string? Retry()
+    {
+        lock (_lock)
+        {
+            string? why = null;
+            foreach ((string path, string? text) in _owed.ToList()) why = Try(path, text) ?? why;
+            return why;
+        }
+    }
+
     private void Write(string kind, string ns, string name, JsonObject item)
     {
         string path = PathOf(kind, ns, name);
@@ -107,20 +120,36 @@ public sealed class StateWriter(string folder)
         lock (_lock)
         {
             // Watchers should wake for changes only.
-            if (_written.TryGetValue(path, out string? before) && before == text) return;
-            RunFolder.WriteWhole(path, text);
-            _written[path] = text;
+            if (_written.TryGetValue(path, out string? before) && before == text && !_owed.ContainsKey(path)) return;
+            _ = Try(path, text);
         }
     }
 
     private void Remove(string kind, string ns, string name)
     {
-        string path = PathOf(kind, ns, name);
-        lock (_lock)
+        lock (_lock) _ = Try(PathOf(kind, ns, name), null);
+    }
+
+    private string? Try(string path, string? text)
+    {
+        _owed[path] = text;
+        _written.Remove(path);
+        try
         {
-            _written.Remove(path);
-            File.Delete(path);
+            if (text is null) File.Delete(path);
+            else RunFolder.WriteWhole(path, text);
         }
+        catch (DirectoryNotFoundException) when (text is null)
+        {
+            // Gone with its folder.
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return e.Message;
+        }
+        _owed.Remove(path);
+        if (text is not null) _written[path] = text;
+        return null;
     }
 
     private string PathOf(string kind, string ns, string name) => Path.Combine(folder, $"{kind}~{Safe(ns)}~{Safe(name)}.yaml");

@@ -56,6 +56,7 @@ public sealed class LifeTests
         await Waiting.UntilAsync(() => !File.Exists(Path.Combine(mesh.Folder, "mesh.json")), "the run folder to be tidied", LocalMesh.Bound);
         Assert.False(File.Exists(Path.Combine(mesh.Folder, "naru.sock")));
         Assert.False(File.Exists(Path.Combine(mesh.Folder, "token")));
+        Assert.False(File.Exists(Path.Combine(mesh.Folder, "page.sock")));
         using var probe = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         probe.Bind(new IPEndPoint(IPAddress.Loopback, mesh.Gateway.Port));
         Assert.Equal(3, (await mesh.NaruAsync("status")).ExitCode);
@@ -152,6 +153,37 @@ public sealed class LifeTests
         Assert.Equal(130, (await up.ExitAsync(LocalMesh.Bound)).ExitCode);
     }
 
+    [Fact]
+    public async Task A_start_says_for_what_it_waits_and_ends_when_it_is_asked_to()
+    {
+        using TempFolder folder = new(), home = new("naru-");
+        string broken = folder.Write("broken.yaml", OwnServiceTests.Manifest("broken", "./no-such-command --x"));
+        await using ChildProcess up = LocalMesh.Start(home, ["up", broken, "--gateway-port", "0"]);
+        await up.LineAsync(l => l.Contains("warning[NARU-L036]") && l.Contains("ended with 127: command not found"), "what was not found",
+            LocalMesh.Bound);
+        await up.LineAsync($"  help: it ran in {folder.Root}: ./no-such-command --x", LocalMesh.Bound);
+        await up.LineAsync("naru: waiting for broken (it ends again and again: ended with 127: command not found)", LocalMesh.Bound);
+        ProcessResult status = await LocalMesh.RunAsync(home, "status");
+        Assert.Contains("2 pods, 1 not ready: broken\n", status.Output);
+        Assert.Equal(0, (await LocalMesh.RunAsync(home, "down")).ExitCode);
+        await up.ExitAsync(LocalMesh.Bound);
+        Assert.False(File.Exists(Path.Combine(home.Root, "run", "default", "lock")));
+    }
+
+    [Fact]
+    public async Task A_run_folder_that_cannot_be_made_is_said_with_its_place()
+    {
+        using TempFolder folder = new(), home = new("naru-");
+        string file = folder.Write("file", "");
+        await using ChildProcess up =
+            LocalMesh.Start(home, ["up", Manifest(folder)], new Dictionary<string, string?> { ["NARU_HOME"] = file });
+        ProcessResult result = await up.ExitAsync(LocalMesh.Bound);
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains($"error[NARU-L015]: the run folder cannot be made: there is something else of that name\n  --> {file}\n",
+            result.Error);
+        Assert.Contains("NARU_HOME", result.Error);
+    }
+
     [Theory]
     [InlineData(3, "status")]
     [InlineData(3, "get", "vs")]
@@ -159,6 +191,16 @@ public sealed class LifeTests
     [InlineData(2, "up")]
     [InlineData(2, "nonsense")]
     [InlineData(2, "up", "no/such/folder")]
+    [InlineData(2, "up", ".", "--gateway-port", "x")]
+    [InlineData(2, "demo", "--rate", "51")]
+    [InlineData(2, "run", "--name", "Bad_Name", "--", "true")]
+    [InlineData(2, "run", "--name", "a", "--port", "70000", "--", "true")]
+    [InlineData(2, "scale", "deployment/a", "--replicas", "-1")]
+    [InlineData(2, "rollout", "undo", "deployment/a", "--to-revision", "-1")]
+    [InlineData(2, "get", "svc", "--server", "ftp://x")]
+    [InlineData(2, "get", "svc", "--server", "127.0.0.1:1", "--token-file", "/no/such/file")]
+    [InlineData(2, "control", "--config", "/no/such/file")]
+    [InlineData(2, "stub", "--status", "99")]
     [InlineData(0, "version")]
     [InlineData(0, "completion", "bash")]
     [InlineData(0, "--help")]

@@ -56,21 +56,24 @@ internal sealed class LocalMesh : IAsyncDisposable
 
     public static ChildProcess Start(TempFolder home, string[] arguments, IReadOnlyDictionary<string, string?>? variables = null)
     {
-        var environment = new Dictionary<string, string?>
-        {
-            ["NARU_HOME"] = home.Root,
-            ["NARU_PROXY"] = ProxyProcess.Executable(),
-            ["NARU_MESH"] = null,
-            ["NARU_COMMAND"] = null,
-            ["NO_COLOR"] = "1",
-            // What builds below `dotnet run` must not outlive it.
-            ["MSBUILDDISABLENODEREUSE"] = "1",
-            ["DOTNET_CLI_USE_MSBUILD_SERVER"] = "0",
-            ["PORT"] = null,
-        };
+        Dictionary<string, string?> environment = Environment(home);
         foreach ((string name, string? value) in variables ?? new Dictionary<string, string?>()) environment[name] = value;
         return ChildProcess.Start("dotnet", [Executable(), .. arguments], environment: environment);
     }
+
+    /// <summary>What every <c>naru</c> of a test is told: its own home, the proxy under test, nothing of the machine's.</summary>
+    public static Dictionary<string, string?> Environment(TempFolder home) => new()
+    {
+        ["NARU_HOME"] = home.Root,
+        ["NARU_PROXY"] = ProxyProcess.Executable(),
+        ["NARU_MESH"] = null,
+        ["NARU_COMMAND"] = null,
+        ["NO_COLOR"] = "1",
+        // What builds below `dotnet run` must not outlive it.
+        ["MSBUILDDISABLENODEREUSE"] = "1",
+        ["DOTNET_CLI_USE_MSBUILD_SERVER"] = "0",
+        ["PORT"] = null,
+    };
 
     /// <summary><c>naru status -o json</c>.</summary>
     public async Task<JsonElement> StatusAsync()
@@ -117,7 +120,7 @@ internal sealed class LocalMesh : IAsyncDisposable
         _home.Dispose();
     }
 
-    private static string Executable()
+    public static string Executable()
     {
         string bin = Repository.At("src", "tools", "Naru.Cli", "bin");
         string? newest = !Directory.Exists(bin) ? null : Directory.EnumerateFiles(bin, "naru.dll", SearchOption.AllDirectories).Where(f => !f.Contains("/ref/")).MaxBy(File.GetLastWriteTimeUtc);

@@ -32,10 +32,9 @@ public sealed class ManifestReaderTests
     [InlineData("apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\nspce: {}", "NARU-C211", 4)]
     [InlineData("apiVersion: v1\nkind: Namespace\nmetadata: {name: x, labels: [a]}", "NARU-C210", 3)]
     [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - rote: []", "NARU-C010", 7)]
-    [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - fault: {}\n    route: [{destination: {host: a}}]", "NARU-C201", 7)]
+    [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - match: [{headers: {'@request.auth.claims[a]': {}}}]\n    route: [{destination: {host: a}}]", "NARU-C201", 7)]
     [InlineData(VirtualService + "  hosts: [a]\n  tcp: []\n  http:\n  - route: [{destination: {host: a}}]", "NARU-C201", 6)]
     [InlineData(VirtualService + "  hosts: a\n  http:\n  - route: [{destination: {host: a}}]", "NARU-C011", 5)]
-    [InlineData(VirtualService + "  http:\n  - route: [{destination: {host: a}}]", "NARU-C204", 5)]
     [InlineData(VirtualService + "  hosts: [a]", "NARU-C204", 5)]
     [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - name: n", "NARU-C204", 7)]
     [InlineData(VirtualService + "  hosts:\n  - a\n  - 'b c'\n  http:\n  - route: [{destination: {host: a}}]", "NARU-C205", 7)]
@@ -108,7 +107,7 @@ public sealed class ManifestReaderTests
         Manifest manifest = ManifestReader.Read(VirtualService + """
               hosts: ["a b"]
               http:
-              - fault: {}
+              - retries: {retryRemoteLocalities: true}
                 match: [{uri: {regex: "("}}]
                 route: [{destination: {host: a}, weight: -1}]
             """, "f.yaml");

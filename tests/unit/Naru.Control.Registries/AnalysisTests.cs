@@ -70,6 +70,16 @@ public sealed class AnalysisTests
     [InlineData("{hosts: [reviews], http: [{route: [{destination: {host: reviews}}]}, {match: [{uri: {prefix: /a}}], route: [{destination: {host: reviews}}]}]}", "NARU-C224", null)]
     [InlineData("{hosts: [reviews], http: [{match: [{uri: {prefix: /a}}], route: [{destination: {host: reviews}}]}, {match: [{uri: {prefix: /a}}], route: [{destination: {host: reviews}}]}]}", "NARU-C224", null)]
     [InlineData("{hosts: [reviews], http: [{route: [{destination: {host: reviews}, weight: 0}, {destination: {host: reviews, subset: v1}, weight: 1}]}]}", "NARU-C227", null)]
+    [InlineData("{hosts: [reviews], http: [{fault: {delay: {fixedDelay: 1s}}, route: [{destination: {host: reviews}}]}]}", "NARU-C238",
+        null)]
+    [InlineData("{hosts: [reviews], http: [{fault: {abort: {httpStatus: 500}}, route: [{destination: {host: reviews}}]}]}", "NARU-C238",
+        null)]
+    [InlineData("{hosts: [reviews], http: [{mirror: {host: ratings}, route: [{destination: {host: reviews}}]}]}", "NARU-C222",
+        "ratings.other.svc.cluster.local")]
+    [InlineData("{hosts: [reviews], http: [{mirrors: [{destination: {host: reviews, subset: v2}}], route: [{destination: {host: reviews}}]}]}", "NARU-C223", null)]
+    [InlineData("{hosts: [reviews], http: [{match: [{uri: {prefix: /a}, statPrefix: a}], route: [{destination: {host: reviews}}]}]}",
+        "NARU-C239", null)]
+    [InlineData("{http: [{route: [{destination: {host: reviews}}]}]}", "NARU-C237", null)]
     public void What_attaches_to_nothing_is_said(string spec, string code, string? nearest)
     {
         Diagnostic found = Assert.Single(Check(VirtualService(spec)));

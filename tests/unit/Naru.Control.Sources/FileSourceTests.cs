@@ -40,6 +40,48 @@ public sealed class FileSourceTests : IDisposable
     }
 
     [Fact]
+    public async Task A_run_file_is_no_manifest()
+    {
+        Write("a.yaml", Service("a", 1));
+        Write("naru.run.yaml", "a-v1: ./start\n");
+        await using var source = new FileSource([_folder], Still);
+        Assert.Equal("a", Names(source.Current));
+        Assert.Empty(source.Current.Diagnostics);
+    }
+
+    [Fact]
+    public async Task A_Service_that_its_runner_gave_an_address_keeps_its_authors_text()
+    {
+        string state = Write("state/service~default~a.yaml",
+            "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {clusterIP: 127.1.0.9, ports: [{port: 1}]}\n");
+        // Twice, as kubectl takes it.
+        string author = Write("files/a.yaml", Service("a", 2) + "---\n" + Service("a", 2));
+        var source = new FileSource([Path.GetDirectoryName(state)!, author], Still);
+        ConfigObject item = Assert.Single(source.Current.Objects).Value;
+        var spec = Assert.IsType<ServiceSpec>(item.Spec);
+        Assert.Equal(("127.1.0.9", 2, author), (spec.ClusterIp, spec.Ports[0].Port, item.Place.File));
+
+        // So that the same text again is no change, and nobody is told about files that are not his.
+        await using var states = new Naru.Control.Registries.ControlState(source, new StoreSource(null), TimeProvider.System);
+        Naru.Control.Registries.ApplyOutcome again = states.Apply(Service("a", 2));
+        Assert.Equal(ApplyAction.Unchanged, Assert.Single(again.Objects).Action);
+        Assert.Empty(again.Diagnostics);
+    }
+
+    [Fact]
+    public async Task What_a_runner_wrote_for_itself_is_nobodys_file()
+    {
+        string state = Write("state/service~default~a.yaml",
+            "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {clusterIP: 127.1.0.9, ports: [{port: 1}]}\n");
+        var source = new FileSource([Path.GetDirectoryName(state)!], Still);
+        await using var states = new Naru.Control.Registries.ControlState(source, new StoreSource(null), TimeProvider.System);
+        Naru.Control.Registries.ApplyOutcome outcome = states.Apply(Service("a", 2));
+        Assert.Equal(ApplyAction.Configured, Assert.Single(outcome.Objects).Action);
+        Assert.DoesNotContain(outcome.Diagnostics, d => d.Code == "NARU-C243");
+        Assert.Equal("127.1.0.9", Assert.IsType<ServiceSpec>(states.Current.Config.Objects.Single().Value.Spec).ClusterIp);
+    }
+
+    [Fact]
     public async Task A_kustomization_says_which_files_count()
     {
         Write("all/a.yaml", Service("a", 1));

@@ -25,6 +25,66 @@ public sealed class LogKeeperTests : IDisposable
     private void Write(string name, string text) => File.AppendAllText(_folder.At(name), text);
 
     [Fact]
+    public void Logs_of_a_pod_whose_name_has_dots_stay_while_it_lives()
+    {
+        LogKeeper keeper = Keeper(most: 1000, "my.app-wwvbv");
+        foreach (string kind in new[] { "", ".proxy", ".requests" }) Write($"my.app-wwvbv{kind}.log", "line\n");
+        Write("a.x.log", "line\n");
+        Write("a.y.log", "line\n");
+        foreach (FileInfo file in new DirectoryInfo(_folder.Root).EnumerateFiles()) file.LastWriteTimeUtc = new DateTime(2000, 1, 1, 0, 0, 0, DateTimeKind.Utc);
+        for (int i = 1; i < LogKeeper.MostEnded; i++) Write($"gone-{i}.log", "line\n");
+        keeper.Tidy();
+        string[] left = [.. Directory.EnumerateFiles(_folder.Root).Select(f => Path.GetFileName(f)!).Where(f => !f.StartsWith("gone", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+        Assert.Equal(["my.app-wwvbv.log", "my.app-wwvbv.proxy.log", "my.app-wwvbv.requests.log"], left.Where(f => f.StartsWith("my", StringComparison.Ordinal)));
+        // Two pods, of which one is one too many.
+        Assert.Single(left, f => f.StartsWith("a.", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("my.app-x.log", "my.app-x", LogKind.App)]
+    [InlineData("my.app-x.log.1", "my.app-x", LogKind.App)]
+    [InlineData("my.app-x.log.1.times", "my.app-x", LogKind.App)]
+    [InlineData("my.app-x.log.times", "my.app-x", LogKind.App)]
+    [InlineData("my.app-x.proxy.log.1.fresh", "my.app-x", LogKind.Proxy)]
+    [InlineData("my.app-x.requests.log.1.from", "my.app-x", LogKind.Requests)]
+    [InlineData("a.log.1.log", "a.log.1", LogKind.App)]
+    public void A_file_is_told_from_its_end(string file, string pod, LogKind kind) =>
+        Assert.Equal(new LogFile(pod, kind, file), LogFiles.Of(file));
+
+    [Fact]
+    public void A_burst_leaves_its_last_part_and_a_follower_goes_on_after_it()
+    {
+        LogKeeper keeper = Keeper(most: 1000);
+        var tail = new LogTail(new LogFile("a", LogKind.App, _folder.At("a.log")));
+        Write("a.log", "first\n");
+        Assert.Equal(["first"], tail.Read(_clock.Now).Select(l => l.Text));
+        Write("a.log", string.Concat(Enumerable.Range(0, 10_000).Select(i => $"line {i}\n")));
+        keeper.Look();
+        Assert.InRange(new FileInfo(_folder.At("a.log.1")).Length, 500, 2000);
+        Write("a.log", "after\n");
+        List<string> read = [.. tail.Read(_clock.Now).Select(l => l.Text)];
+        Assert.Equal("after", read[^1]);
+        Assert.Equal("line 9999", read[^2]);
+        Assert.All(read.SkipLast(1), l => Assert.Matches("^line [0-9]{4}$", l));
+        var late = new LogTail(new LogFile("a", LogKind.App, _folder.At("a.log")));
+        Assert.Equal(read, late.Read(_clock.Now).Select(l => l.Text));
+    }
+
+    [Fact]
+    public void Where_nothing_can_be_copied_the_file_is_emptied_all_the_same_and_its_follower_goes_on()
+    {
+        LogKeeper keeper = Keeper(most: 100);
+        var tail = new LogTail(new LogFile("a", LogKind.App, _folder.At("a.log")));
+        Directory.CreateDirectory(_folder.At("a.log.1.fresh"));
+        Write("a.log", new string('x', 200) + "\n");
+        Assert.Single(tail.Read(_clock.Now));
+        keeper.Look();
+        Assert.Equal(0, new FileInfo(_folder.At("a.log")).Length);
+        Write("a.log", "after\n");
+        Assert.Equal(["after"], tail.Read(_clock.Now).Select(l => l.Text));
+    }
+
+    [Fact]
     public void A_follower_reads_every_line_once_across_cuts()
     {
         LogKeeper keeper = Keeper(most: 200);

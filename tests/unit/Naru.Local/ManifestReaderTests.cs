@@ -70,22 +70,102 @@ public sealed class ManifestReaderTests
     [Fact]
     public void A_deployment_that_does_not_say_how_it_runs_here_is_named_with_line_and_remedy()
     {
-        ManifestSet set = ManifestReader.ReadText(Web.Replace("naru.dev/run", "example.com/other"), "web.yaml");
-        Assert.Empty(set.Deployments);
-        Diagnostic d = Assert.Single(set.Diagnostics);
+        RunPlan plan = RunPlan.Make(ManifestReader.ReadText(Web.Replace("naru.dev/run", "example.com/other"), "web.yaml"),
+            new RunOptions());
+        Assert.Empty(plan.Set.Deployments);
+        Diagnostic d = Assert.Single(plan.Set.Diagnostics);
         Assert.Equal(("NARU-L002", Severity.Error, "web.yaml", 17), (d.Code, d.Severity, d.Place.File, d.Place.Line));
         Assert.Contains("naru.dev/run", d.Remedy);
     }
 
     [Theory]
     [InlineData("                livenessProbe: { tcpSocket: { port: 1 } }", "livenessProbe")]
-    [InlineData("                envFrom: [{ configMapRef: { name: x } }]", "envFrom")]
     [InlineData("                volumeMounts: [{ name: x, mountPath: /x }]", "volumeMounts")]
     public void What_is_not_honoured_is_said(string field, string name)
     {
-        ManifestSet set = ManifestReader.ReadText(Web.Replace("        image: example/web", field[8..]), "web.yaml");
-        Assert.Contains(set.Diagnostics, d => d.Severity == Severity.Warning && d.Message.Contains(name, StringComparison.Ordinal) && d.Place.Line > 0);
-        Assert.Single(set.Deployments);
+        RunPlan plan = RunPlan.Make(ManifestReader.ReadText(Web.Replace("        image: example/web", field[8..]), "web.yaml"),
+            new RunOptions());
+        Assert.Contains(plan.Set.Diagnostics, d => d.Severity == Severity.Warning && d.Message.Contains(name, StringComparison.Ordinal)
+            && d.Place.Line > 0);
+        Assert.Single(plan.Set.Deployments);
+    }
+
+    [Theory]
+    [InlineData("apps/v1")]
+    [InlineData("apps/v1beta2")]
+    [InlineData("apps/v1beta1")]
+    [InlineData("extensions/v1beta1")]
+    public void Deployments_of_every_age_are_read(string version)
+    {
+        string text = Web.Replace("apiVersion: apps/v1", $"apiVersion: {version}");
+        Assert.Equal("default/web-v1", Assert.Single(ManifestReader.ReadText(text, "web.yaml").Deployments).Key);
+        Assert.DoesNotContain(Naru.Control.Model.ManifestReader.Read(text, "web.yaml").AllDiagnostics, d => d.Severity == Severity.Error);
+    }
+
+    [Fact]
+    public void What_the_control_plane_refuses_is_not_run()
+    {
+        ManifestSet set = ManifestReader.ReadText(Web.Replace("{ matchLabels: { app: web } }", "{ matchLabels: { app: shop } }"),
+            "web.yaml");
+        Assert.Empty(set.Deployments);
+        Assert.Equal("NARU-C206", Assert.Single(set.Diagnostics).Code);
+    }
+
+    private const string Data = """
+        ---
+        apiVersion: v1
+        kind: ConfigMap
+        metadata: { name: settings }
+        data: { COLOUR: red, greeting: "$(COLOUR) hello" }
+        ---
+        apiVersion: v1
+        kind: Secret
+        metadata: { name: keys }
+        data: { key: b3Blbg== }
+        stringData: { other: sesame }
+        """;
+
+    [Fact]
+    public void Variables_of_ConfigMaps_and_Secrets_in_the_same_files_reach_the_process()
+    {
+        string[] lines =
+        [
+            "envFrom:",
+            "- { configMapRef: { name: settings }, prefix: S_ }",
+            "- { secretRef: { name: gone, optional: true } }",
+            "env:",
+            "- { name: GREETING, valueFrom: { configMapKeyRef: { name: settings, key: greeting } } }",
+            "- { name: KEY, valueFrom: { secretKeyRef: { name: keys, key: key } } }",
+            "- { name: OTHER, valueFrom: { secretKeyRef: { name: keys, key: other } } }",
+            "- { name: NONE, valueFrom: { secretKeyRef: { name: keys, key: none, optional: true } } }",
+        ];
+        string text = Web.Replace("        env:", string.Join('\n', lines.Select(l => $"        {l}"))) + "\n" + Data;
+        RunPlan plan = RunPlan.Make(ManifestReader.ReadText(text, "web.yaml"), new RunOptions());
+        Assert.Empty(plan.Set.Diagnostics);
+        var all = Assert.Single(plan.Set.Deployments).Template.Environment.ToDictionary(v => v.Name, v => (v.Value, v.Literal));
+        Assert.Equal(("red", true), all["S_COLOUR"]);
+        Assert.Equal(("$(COLOUR) hello", true), all["GREETING"]);
+        Assert.Equal(("open", true), all["KEY"]);
+        Assert.Equal(("sesame", true), all["OTHER"]);
+        Assert.Equal(("blue", false), all["COLOUR"]);
+        Assert.DoesNotContain("NONE", all.Keys);
+    }
+
+    [Theory]
+    [InlineData("{ name: KEY, valueFrom: { secretKeyRef: { name: gone, key: key } } }",
+        "env KEY: Secret default/gone is not in these files")]
+    [InlineData("{ name: KEY, valueFrom: { secretKeyRef: { name: keys, key: kye } } }", "env KEY: Secret default/keys has no key kye")]
+    [InlineData("{ name: KEY, valueFrom: { fieldRef: { fieldPath: metadata.uid } } }",
+        "env KEY: valueFrom metadata.uid is not supported here")]
+    [InlineData("{ name: KEY, valueFrom: { resourceFieldRef: { resource: limits.cpu } } }",
+        "env KEY: valueFrom resourceFieldRef is not supported here")]
+    public void A_variable_that_nobody_here_can_give_is_named_and_is_no_secret(string variable, string why)
+    {
+        string text = Web.Replace("- { name: COLOUR, value: blue }", "- " + variable) + "\n" + Data;
+        Diagnostic d = Assert.Single(RunPlan.Make(ManifestReader.ReadText(text, "web.yaml"), new RunOptions()).Set.Diagnostics);
+        Assert.Equal(("NARU-L005", Severity.Error, why), (d.Code, d.Severity, d.Message));
+        Assert.True(d.Place.Line > 0);
+        Assert.DoesNotContain("sesame", d.ToString());
     }
 
     [Fact]

@@ -43,8 +43,25 @@ public sealed class PodEnvironmentTests
         Assert.Equal(("web-v1-abcde", "default", "127.3.9.1"), (all["POD_NAME"], all["POD_NAMESPACE"], all["POD_IP"]));
         Assert.Equal("http://127.3.9.1:15080", all["http_proxy"]);
         Assert.Equal(all["http_proxy"], all["HTTP_PROXY"]);
-        Assert.Equal("localhost,127.0.0.1", all["NO_PROXY"]);
+        Assert.Equal("localhost,.localhost,127.0.0.1,127.0.0.0/8,::1", all["NO_PROXY"]);
         Assert.Equal("/bin", all["PATH"]);
+    }
+
+    [Fact]
+    public void Whoever_wants_his_own_proxy_keeps_it_and_his_own_exceptions_stay()
+    {
+        var inherited = new Dictionary<string, string> { ["http_proxy"] = "http://mine:1", ["no_proxy"] = "corp.example, localhost" };
+        Dictionary<string, string> ours = PodEnvironment.Build(inherited, s_pod, [], [], [], new AddressPlan(3));
+        Assert.Equal("localhost,.localhost,127.0.0.1,127.0.0.0/8,::1,corp.example", ours["no_proxy"]);
+        Dictionary<string, string> own = PodEnvironment.Build(inherited, s_pod, [], [], [], new AddressPlan(3), names: false);
+        Assert.Equal(("http://mine:1", "corp.example, localhost"), (own["http_proxy"], own["no_proxy"]));
+        Assert.DoesNotContain("HTTP_PROXY", own.Keys);
+    }
+
+    [Fact]
+    public void What_a_ConfigMap_holds_has_no_references()
+    {
+        Assert.Equal("$(POD_NAME)", Build(new EnvironmentVariable("X", "$(POD_NAME)", null) { Literal = true })["X"]);
     }
 
     [Theory]

@@ -67,7 +67,7 @@ public sealed class BootstrapReaderTests
               clusters:
               - name: c
                 connect_timeout: 0s
-                lb_policy: MAGLEV
+                lb_policy: LOAD_BALANCING_POLICY_CONFIG
                 lb_subset_config: {}
             """);
         (string Code, int Line)[] expected =

@@ -98,7 +98,6 @@ public sealed class FieldTests
     [InlineData("explicit_http_config: { http2_protocol_options: { connection_keepalive: { interval: 1s } } }", "NARU-C101 timeout")]
     [InlineData("explicit_http_config: { http2_protocol_options: { connection_keepalive: { interval: 0.0001s, timeout: 1s } } }", "NARU-C102 interval")]
     [InlineData("explicit_http_config: { http2_protocol_options: { connection_keepalive: { timeout: 1s, connection_idle_interval: 1s } } }", "NARU-C110 connection_idle_interval")]
-    [InlineData("explicit_http_config: {http_protocol_options: {}}, common_http_protocol_options: { max_connection_duration: 1s }", "NARU-C110 max_connection_duration")]
     [InlineData("explicit_http_config: { http2_protocol_options: { custom_settings_parameters: [{ identifier: 9, value: 9 }] } }", "NARU-C110 custom_settings_parameters")]
     public void Protocols_that_cannot_be_are_refused(string fields, string expected) => Assert.Equal(expected, Read.Bad(Read.InCluster(Options.Replace("FIELDS", fields, StringComparison.Ordinal))));
 
@@ -152,7 +151,7 @@ public sealed class FieldTests
 
     [Theory]
     [InlineData("resource_monitors: []", "NARU-C101 resource_monitors")]
-    [InlineData("resource_monitors: [{ name: envoy.resource_monitors.injected_resource }]", "NARU-C112 name")]
+    [InlineData("resource_monitors: [{ name: envoy.resource_monitors.cgroup_memory }]", "NARU-C112 name")]
     [InlineData("resource_monitors: [{ name: envoy.resource_monitors.fixed_heap }]", "NARU-C101 typed_config")]
     [InlineData("resource_monitors: [{ HEAP 0 } }]", "NARU-C102 max_heap_size_bytes")]
     [InlineData("resource_monitors: [{ HEAP 9 } }, { HEAP 9 } }]", "NARU-C103 name")]

@@ -69,7 +69,7 @@ public sealed class AdminPagesTests
     public async Task Envoys_paths_are_there()
     {
         string[] paths = [.. new AdminPages(new FakeTarget()).Commands.Select(c => c.Path)];
-        foreach (string path in "/ /help /certs /clusters /config_dump /healthcheck/fail /healthcheck/ok /hot_restart_version /ledger /listeners /logging /memory /quitquitquit /reset_counters /drain_listeners /server_info /ready /stats /stats/prometheus /reopen_logs".Split(' '))
+        foreach (string path in "/ /help /certs /clusters /config_dump /healthcheck/fail /healthcheck/ok /hot_restart_version /ledger /listeners /logging /memory /quitquitquit /reset_counters /drain_listeners /runtime /runtime_modify /server_info /ready /stats /stats/prometheus /reopen_logs".Split(' '))
             Assert.Contains(path, paths);
         (int status, string text, _) = await AskAsync(new FakeTarget(), "/help");
         Assert.Equal(200, status);

@@ -34,6 +34,8 @@ internal sealed class FakeTarget : IAdminTarget
 
     public Task<ConfigDumpView> ConfigDumpAsync() => Task.FromResult(Dump);
 
+    public Naru.Proxy.Config.Runtime Runtime { get; init; } = new([]);
+
     public Task<IReadOnlyList<(int Worker, string Name, long Count)>> LedgersAsync() => Task.FromResult<IReadOnlyList<(int, string, long)>>([(1, "buffers_active", 3), (2, "buffers_active", 0)]);
 
     public void DrainListeners(bool inboundOnly, bool graceful, bool skipExit) => Done.Add($"drain {inboundOnly} {graceful} {skipExit}");

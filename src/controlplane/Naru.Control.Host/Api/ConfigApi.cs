@@ -57,7 +57,8 @@ internal sealed class ConfigApi(ControlState state)
         }
         catch (IOException e)
         {
-            await Answers.ErrorAsync(context, StatusCodes.Status507InsufficientStorage, $"the store could not be written: {e.Message}").ConfigureAwait(false);
+            await Answers.ErrorAsync(context, StatusCodes.Status507InsufficientStorage,
+                $"the store could not be written: {Causes.Of(e)}; nothing else was changed").ConfigureAwait(false);
             return;
         }
         await Answers.JsonAsync(context, outcome.Accepted ? StatusCodes.Status200OK : StatusCodes.Status422UnprocessableEntity, w =>
@@ -118,7 +119,8 @@ internal sealed class ConfigApi(ControlState state)
         }
         catch (IOException e)
         {
-            await Answers.ErrorAsync(context, StatusCodes.Status507InsufficientStorage, $"the store could not be written: {e.Message}").ConfigureAwait(false);
+            await Answers.ErrorAsync(context, StatusCodes.Status507InsufficientStorage,
+                $"the store could not be written: {Causes.Of(e)}; nothing else was changed").ConfigureAwait(false);
             return;
         }
         await Answers.JsonAsync(context, StatusCodes.Status200OK, w =>
@@ -157,7 +159,8 @@ internal sealed class ConfigApi(ControlState state)
         }
         catch (IOException e)
         {
-            await Answers.ErrorAsync(context, StatusCodes.Status507InsufficientStorage, $"the store could not be written: {e.Message}").ConfigureAwait(false);
+            await Answers.ErrorAsync(context, StatusCodes.Status507InsufficientStorage,
+                $"the store could not be written: {Causes.Of(e)}; nothing else was changed").ConfigureAwait(false);
             return;
         }
         await Answers.JsonAsync(context, StatusCodes.Status200OK, w =>

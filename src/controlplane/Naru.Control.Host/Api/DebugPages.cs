@@ -1,11 +1,6 @@
 // What the control plane believes: configuration, services, endpoints, and what a proxy would be told now. Read only.
 using System.Text.Json;
-using Envoy.Config.Core.V3;
-using Envoy.Extensions.Filters.Http.Router.V3;
-using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
-using Envoy.Extensions.Upstreams.Http.V3;
 using Google.Protobuf;
-using Google.Protobuf.Reflection;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -21,8 +16,8 @@ namespace Naru.Control.Host.Api;
 /// <param name="dump">The nodes that are connected, by id.</param>
 internal sealed class DebugPages(ControlState state, Func<string, NodeInfo?> dump)
 {
-    private static readonly JsonFormatter s_formatter = new(JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true).WithTypeRegistry(TypeRegistry.FromFiles(
-        HttpConnectionManagerReflection.Descriptor, RouterReflection.Descriptor, HttpProtocolOptionsReflection.Descriptor, BaseReflection.Descriptor)));
+    private static readonly JsonFormatter s_formatter =
+        new(JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true).WithTypeRegistry(Translator.Types));
 
     /// <summary>Adds the pages.</summary>
     public void Map(IEndpointRouteBuilder routes)

@@ -28,7 +28,7 @@ internal sealed class Guard
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ControlOptionsException($"--token-file {tokenFile}: {e.Message}", e);
+            throw new ControlOptionsException($"--token-file {tokenFile}: {Naru.Core.Causes.Of(e)}", e);
         }
     }
 

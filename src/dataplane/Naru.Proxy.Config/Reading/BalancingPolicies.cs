@@ -2,7 +2,9 @@
 using Envoy.Config.Cluster.V3;
 using Envoy.Extensions.LoadBalancingPolicies.Common.V3;
 using Envoy.Extensions.LoadBalancingPolicies.LeastRequest.V3;
+using Envoy.Extensions.LoadBalancingPolicies.Maglev.V3;
 using Envoy.Extensions.LoadBalancingPolicies.Random.V3;
+using Envoy.Extensions.LoadBalancingPolicies.RingHash.V3;
 using Envoy.Extensions.LoadBalancingPolicies.RoundRobin.V3;
 using Google.Protobuf.WellKnownTypes;
 
@@ -11,7 +13,7 @@ namespace Naru.Proxy.Config.Reading;
 /// <summary>Reads policies that are extensions.</summary>
 internal static class BalancingPolicies
 {
-    private const string Known = "envoy.load_balancing_policies.round_robin, .least_request and .random";
+    private const string Known = "envoy.load_balancing_policies.round_robin, .least_request, .random, .ring_hash and .maglev";
     private const string Package = "envoy.extensions.load_balancing_policies.";
 
     /// <summary>The cluster with the policy; unchanged after an error, which was reported.</summary>
@@ -68,6 +70,14 @@ internal static class BalancingPolicies
                         ? int.MaxValue
                         : Values.Count(leastAt, "choice_count", least.ChoiceCount, 2, 2, 1024),
                 });
+            case Package + "ring_hash.v3.RingHash":
+                if (scope.Pass.Unpack<RingHash>(any, scope) is not { } ring) return config;
+                FieldWalk.Check(scope.In("typed_config", ring));
+                return HashingReader.Of(scope.In("typed_config", ring), ring, config);
+            case Package + "maglev.v3.Maglev":
+                if (scope.Pass.Unpack<Maglev>(any, scope) is not { } maglev) return config;
+                FieldWalk.Check(scope.In("typed_config", maglev));
+                return HashingReader.Of(scope.In("typed_config", maglev), maglev, config);
             default:
                 return null;
         }

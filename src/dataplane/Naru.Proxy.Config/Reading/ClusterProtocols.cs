@@ -81,12 +81,17 @@ internal static class ClusterProtocols
 
     private static ClusterConfig Common(Scope scope, HttpProtocolOptions options, ClusterConfig config)
     {
-        if (options.MaxHeadersCount is not null) scope.Error("max_headers_count", "NARU-C110", "\"max_headers_count\" is not supported for upstreams", "set it at the HTTP connection manager");
-        if (options.MaxConnectionDuration is not null) scope.Error("max_connection_duration", "NARU-C110", "\"max_connection_duration\" is not supported for upstreams yet", "set max_requests_per_connection or idle_timeout");
+        if (options.MaxHeadersCount is 0) scope.Error("max_headers_count", "NARU-C102", "0 fields are no answer", "at least 1");
+        if (options.MaxResponseHeadersKb is 0 or > 8192)
+            scope.Error("max_response_headers_kb", "NARU-C102", $"{options.MaxResponseHeadersKb} KiB is no limit", "1 to 8192");
         if (options.HeadersWithUnderscoresAction != 0) scope.Error("headers_with_underscores_action", "NARU-C113", "headers with underscores are passed on", "remove it");
         return config with
         {
             IdleTimeout = Values.Limit(scope, "idle_timeout", options.IdleTimeout, config.IdleTimeout),
+            MaxConnectionDuration = Values.Limit(scope, "max_connection_duration", options.MaxConnectionDuration, null),
+            MaxResponseFields = Values.Count(scope, "max_headers_count", options.MaxHeadersCount, config.MaxResponseFields),
+            MaxResponseHeadBytes = options.MaxResponseHeadersKb is { } kb
+                ? (int)Math.Clamp(kb, 1, 8192) * 1024 : config.MaxResponseHeadBytes,
             MaxStreamDuration = Values.Limit(scope, "max_stream_duration", options.MaxStreamDuration, null),
             MaxRequestsPerConnection = Values.Count(scope, "max_requests_per_connection", options.MaxRequestsPerConnection, config.MaxRequestsPerConnection),
         };

@@ -39,6 +39,7 @@ internal static class ClusterReader
         {
             config = config with { LeastRequestChoiceCount = Values.Count(scope.In("least_request_lb_config", least), "choice_count", least.ChoiceCount, 2, 2, 1024) };
         }
+        config = HashingReader.OfCluster(scope, cluster, config);
         if (cluster.TransportSocket is { } socket)
         {
             TransportSockets.Upstream transport = TransportSockets.OfCluster(scope.In("transport_socket", socket), socket);
@@ -118,15 +119,15 @@ internal static class ClusterReader
             case Cluster.Types.LbPolicy.RoundRobin: return LoadBalancing.RoundRobin;
             case Cluster.Types.LbPolicy.LeastRequest: return LoadBalancing.LeastRequest;
             case Cluster.Types.LbPolicy.Random: return LoadBalancing.Random;
+            case Cluster.Types.LbPolicy.RingHash:
+            case Cluster.Types.LbPolicy.Maglev: return LoadBalancing.Hash;
         }
         string name = cluster.LbPolicy switch
         {
-            Cluster.Types.LbPolicy.RingHash => "RING_HASH",
-            Cluster.Types.LbPolicy.Maglev => "MAGLEV",
             Cluster.Types.LbPolicy.LoadBalancingPolicyConfig => "LOAD_BALANCING_POLICY_CONFIG",
             _ => ((int)cluster.LbPolicy).ToString(System.Globalization.CultureInfo.InvariantCulture),
         };
-        scope.Error("lb_policy", "NARU-C113", $"the policy {name} is not supported yet", "known here: ROUND_ROBIN, LEAST_REQUEST, RANDOM");
+        scope.Error("lb_policy", "NARU-C113", $"the policy {name} is not supported yet", "known here: ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH, MAGLEV");
         return LoadBalancing.RoundRobin;
     }
 

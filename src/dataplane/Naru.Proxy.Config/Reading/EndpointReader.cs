@@ -42,6 +42,11 @@ internal static class EndpointReader
             && metadata.FilterMetadata.TryGetValue("envoy.lb", out Google.Protobuf.WellKnownTypes.Struct? labels)
         && labels.Fields.TryGetValue("canary", out Google.Protobuf.WellKnownTypes.Value? canary) && canary.BoolValue;
 
+    private static string? HashKey(LbEndpoint endpoint) =>
+        endpoint.Metadata is { } metadata
+            && metadata.FilterMetadata.TryGetValue("envoy.lb", out Google.Protobuf.WellKnownTypes.Struct? labels)
+        && labels.Fields.TryGetValue("hash_key", out Google.Protobuf.WellKnownTypes.Value? key) && key.HasStringValue ? key.StringValue : null;
+
     private static void Locality(Scope scope, LocalityLbEndpoints locality, bool names, ImmutableArray<EndpointConfig>.Builder endpoints)
     {
         if (locality.Priority > MaxPriority)
@@ -87,6 +92,7 @@ internal static class EndpointReader
                 Locality = place,
                 LocalityWeight = locality.LoadBalancingWeight ?? 0,
                 IsCanary = IsCanary(endpoint),
+                HashKey = HashKey(endpoint),
                 TransportMetadata = last,
                 LocalityTransportMetadata = ofLocality,
             });

@@ -35,9 +35,10 @@ envoy.config.bootstrap.v3.ClusterManager.OutlierDetection
 envoy.config.bootstrap.v3.LayeredRuntime
   + layers
 envoy.config.bootstrap.v3.RuntimeLayer
-  + name
-  ~ admin_layer: there is no /runtime_modify
-  - static_layer disk_layer rtds_layer: values of the runtime are not read yet
+  + name static_layer admin_layer
+  - disk_layer: values of the runtime stand in static_layer, files of them are not read
+  - rtds_layer: values of the runtime stand in static_layer, they are not discovered
+envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer
 envoy.config.core.v3.Node
   + id cluster metadata locality user_agent_name user_agent_version user_agent_build_version extensions client_features listening_addresses
 envoy.config.core.v3.Locality
@@ -96,6 +97,8 @@ envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig
   + max_heap_size_bytes
 envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig
   + max_active_downstream_connections
+envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig
+  + filename
 
 """;
 }

@@ -6,6 +6,7 @@ public static partial class HonouredFields
 {
     private const string Clusters = """
 envoy.config.cluster.v3.Cluster
+  + ring_hash_lb_config maglev_lb_config
   + name type eds_cluster_config connect_timeout lb_policy least_request_lb_config round_robin_lb_config load_assignment circuit_breakers
   + dns_refresh_rate dns_lookup_family alt_stat_name common_http_protocol_options http_protocol_options http2_protocol_options
   + typed_extension_protocol_options max_requests_per_connection common_lb_config transport_socket protocol_selection
@@ -41,11 +42,17 @@ envoy.config.cluster.v3.Cluster.EdsClusterConfig
   + eds_config service_name
 envoy.config.cluster.v3.Cluster.LeastRequestLbConfig
   + choice_count
+envoy.config.cluster.v3.Cluster.RingHashLbConfig
+  + minimum_ring_size maximum_ring_size hash_function
+envoy.config.cluster.v3.Cluster.MaglevLbConfig
+  + table_size
+envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig
+  + use_hostname_for_hashing hash_balance_factor
 envoy.config.cluster.v3.Cluster.RoundRobinLbConfig
 envoy.config.cluster.v3.Cluster.CommonLbConfig
   + healthy_panic_threshold ignore_new_hosts_until_first_hc locality_weighted_lb_config zone_aware_lb_config
   ~ update_merge_window: every change is applied at once
-  ~ consistent_hashing_lb_config: only hashing balancers use it
+  + consistent_hashing_lb_config
 envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig
 envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig
   + fail_traffic_on_panic
@@ -86,6 +93,12 @@ envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeig
 envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin
   + locality_lb_config
   - slow_start_config: a new endpoint gets its whole share at once
+envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig
+  + use_hostname_for_hashing hash_balance_factor
+envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash
+  + hash_function minimum_ring_size maximum_ring_size use_hostname_for_hashing hash_balance_factor consistent_hashing_lb_config locality_weighted_lb_config
+envoy.extensions.load_balancing_policies.maglev.v3.Maglev
+  + table_size consistent_hashing_lb_config locality_weighted_lb_config
 envoy.extensions.load_balancing_policies.random.v3.Random
   + locality_lb_config
 envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest
@@ -93,7 +106,7 @@ envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest
   - slow_start_config: a new endpoint gets its whole share at once
 envoy.config.core.v3.RuntimeDouble
   + default_value
-  ~ runtime_key: values of the runtime are not read yet
+  ~ runtime_key: the runtime has no say in it
 envoy.config.endpoint.v3.ClusterLoadAssignment
   + cluster_name endpoints policy
 envoy.config.endpoint.v3.ClusterLoadAssignment.Policy

@@ -17,7 +17,28 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
   ~ request_id_extension: request ids are UUIDs
   ~ http3_protocol_options: HTTP/3 is not supported
   ~ add_proxy_protocol_connection_state: there is no filter state
-  - scoped_routes: use route_config or rds
+  + scoped_routes
+envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes
+  + name scope_key_builder scoped_route_configurations_list
+  - rds_config_source: tables of scopes stand in scoped_route_configurations_list
+  - scoped_rds: scopes are not discovered; write them in scoped_route_configurations_list
+envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder
+  + fragments
+envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder
+  + header_value_extractor
+envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor
+  + name element_separator index element
+envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement
+  + separator key
+envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList
+  + scoped_route_configurations
+envoy.config.route.v3.ScopedRouteConfiguration
+  + name key route_configuration route_configuration_name
+  ~ on_demand: its table is there from the beginning
+envoy.config.route.v3.ScopedRouteConfiguration.Key
+  + fragments
+envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment
+  + string_key
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing
   ~ client_sampling random_sampling overall_sampling verbose max_path_tag_length custom_tags spawn_upstream_span: without a provider no span is made
   - provider: spans are not exported yet
@@ -52,6 +73,7 @@ envoy.extensions.filters.http.router.v3.Router
   ~ upstream_log_options: there is no upstream log
 envoy.config.core.v3.HttpProtocolOptions
   + idle_timeout max_headers_count max_connection_duration max_stream_duration headers_with_underscores_action max_requests_per_connection
+  + max_response_headers_kb
 envoy.config.core.v3.Http1ProtocolOptions
   + accept_http_10 allow_absolute_url header_key_format default_host_for_http_10 allow_custom_methods allow_chunked_length
   + override_stream_error_on_invalid_http_message ignore_http_11_upgrade send_fully_qualified_url
@@ -85,13 +107,11 @@ envoy.config.accesslog.v3.DurationFilter
 envoy.config.accesslog.v3.ComparisonFilter
   + op value
 envoy.config.core.v3.RuntimeUInt32
-  + default_value
-  ~ runtime_key: values of the runtime are not read yet
+  + default_value runtime_key
 envoy.config.accesslog.v3.NotHealthCheckFilter
 envoy.config.accesslog.v3.TraceableFilter
 envoy.config.accesslog.v3.RuntimeFilter
-  + percent_sampled use_independent_randomness
-  ~ runtime_key: values of the runtime are not read yet
+  + percent_sampled use_independent_randomness runtime_key
 envoy.config.accesslog.v3.AndFilter
   + filters
 envoy.config.accesslog.v3.OrFilter

@@ -19,7 +19,7 @@ envoy.config.listener.v3.Listener
   + use_original_dst transparent freebind socket_options drain_type listener_filters_timeout continue_on_listener_filters_timeout
   + tcp_backlog_size udp_listener_config internal_listener
   ~ metadata: nothing reads it
-  ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
+  + per_connection_buffer_limit_bytes
   ~ reuse_port enable_reuse_port connection_balance_config: every worker listens, and the kernel balances
   ~ ignore_global_conn_limit bypass_overload_manager: there is no global limit
   ~ max_connections_to_accept_per_socket_event: the workers decide
@@ -59,7 +59,7 @@ envoy.config.core.v3.SocketOption
   + description level name int_value buf_value state
 envoy.config.core.v3.RuntimeFeatureFlag
   + default_value
-  ~ runtime_key: values of the runtime are not read yet
+  ~ runtime_key: the runtime has no say in it
 envoy.config.core.v3.UdpSocketConfig
   + max_rx_datagram_size
   ~ prefer_gro: the kernel decides

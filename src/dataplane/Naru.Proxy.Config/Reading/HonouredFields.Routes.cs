@@ -8,23 +8,26 @@ public static partial class HonouredFields
 envoy.config.route.v3.RouteConfiguration
   + name virtual_hosts request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
   + validate_clusters most_specific_header_mutations_wins ignore_port_in_host_matching max_direct_response_body_size_bytes
-  + internal_only_headers typed_per_filter_config request_mirror_policies
+  + internal_only_headers typed_per_filter_config request_mirror_policies ignore_path_parameters_in_path_matching vhost_header
   ~ metadata: nothing reads it
   - vhds: virtual hosts are not loaded on demand
 envoy.config.route.v3.VirtualHost
   + name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove retry_policy
   + include_request_attempt_count include_attempt_count_in_response require_tls typed_per_filter_config rate_limits
-  + request_mirror_policies virtual_clusters hedge_policy
+  + request_mirror_policies virtual_clusters hedge_policy include_is_timeout_retry_header per_request_buffer_limit_bytes matcher
+  + request_body_buffer_limit
   ~ metadata: nothing reads it
 envoy.config.route.v3.Route
   + name match route redirect direct_response request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
   ~ metadata: nothing reads it
-  + decorator
+  + decorator per_request_buffer_limit_bytes
   ~ tracing: spans are not exported yet
   ~ stat_prefix: there are no statistics by route
   - filter_action: there is no filter that takes it
   - non_forwarding_action: that is for gRPC servers, not for a proxy
-  + typed_per_filter_config
+  + typed_per_filter_config request_body_buffer_limit
+envoy.config.route.v3.RouteList
+  + routes
 envoy.config.route.v3.Decorator
   + operation propagate
 envoy.config.route.v3.VirtualCluster
@@ -33,21 +36,56 @@ envoy.config.route.v3.FilterConfig
   + config is_optional disabled
 envoy.config.route.v3.RouteMatch
   + prefix path safe_regex path_separated_prefix case_sensitive headers query_parameters runtime_fraction grpc connect_matcher
-  - tls_context: TLS is not supported yet
+  + tls_context cookies path_match_policy
+  - dynamic_metadata: there is no dynamic metadata
+  - filter_state: there is no filter state
+envoy.config.route.v3.RouteMatch.TlsContextMatchOptions
+  + presented validated
 envoy.config.route.v3.RouteMatch.ConnectMatcher
 envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions
 envoy.config.route.v3.HeaderMatcher
   + name exact_match range_match present_match prefix_match suffix_match safe_regex_match contains_match string_match invert_match treat_missing_header_as_empty
+envoy.config.route.v3.CookieMatcher
+  + name string_match invert_match
 envoy.config.route.v3.QueryParameterMatcher
   + name string_match present_match
 envoy.config.route.v3.RouteAction
   + cluster cluster_header weighted_clusters prefix_rewrite regex_rewrite host_rewrite_literal host_rewrite_header auto_host_rewrite host_rewrite_path_regex
   + append_x_forwarded_host timeout idle_timeout retry_policy cluster_not_found_response_code upgrade_configs max_stream_duration priority
   + internal_redirect_action max_grpc_timeout grpc_timeout_offset rate_limits include_vh_rate_limits request_mirror_policies hedge_policy
-  ~ hash_policy: only hashing balancers use it
-  ~ max_internal_redirects: redirects are passed on
+  + hash_policy inline_cluster_specifier_plugin internal_redirect_policy max_internal_redirects path_rewrite path_rewrite_policy host_rewrite
   - metadata_match: endpoints are not divided into subsets yet
   - cors: give the policy in typed_per_filter_config of the filter
+envoy.config.route.v3.RouteAction.HashPolicy
+  + header cookie connection_properties query_parameter terminal
+  - filter_state: there is no filter state
+envoy.config.route.v3.RouteAction.HashPolicy.Header
+  + header_name regex_rewrite
+envoy.config.route.v3.RouteAction.HashPolicy.Cookie
+  + name ttl path attributes
+envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute
+  + name value
+envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties
+  + source_ip
+envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter
+  + name
+envoy.config.route.v3.ClusterSpecifierPlugin
+  + extension
+  ~ is_optional: the plugin is known, or refused by name
+envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier
+  + cluster_matcher
+envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction
+  + cluster
+envoy.config.route.v3.InternalRedirectPolicy
+  + max_internal_redirects redirect_response_codes predicates allow_cross_scheme_redirect response_headers_to_copy
+envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig
+envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig
+envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig
+  + allowed_route_names
+envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig
+  + path_template
+envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig
+  + path_template_rewrite
 envoy.config.route.v3.RouteAction.RequestMirrorPolicy
   + cluster cluster_header runtime_fraction disable_shadow_host_suffix_append host_rewrite_literal
   ~ trace_sampled: spans are not exported yet
@@ -60,10 +98,9 @@ envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig
   - proxy_protocol_config: set upstream_proxy_protocol at the cluster
   - allow_post: only CONNECT begins a tunnel
 envoy.config.route.v3.WeightedCluster
-  + clusters total_weight
-  ~ runtime_key_prefix: values of the runtime are not read yet
+  + clusters total_weight runtime_key_prefix header_name use_hash_policy
 envoy.config.route.v3.WeightedCluster.ClusterWeight
-  + name weight request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove host_rewrite_literal
+  + name cluster_header weight request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove host_rewrite_literal
   - metadata_match: endpoints are not divided into subsets yet
   + typed_per_filter_config
 envoy.config.route.v3.RateLimit
@@ -89,13 +126,17 @@ envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch
   + descriptor_value expect_match query_parameters descriptor_key
 envoy.config.route.v3.RetryPolicy
   + retry_on num_retries per_try_timeout retriable_status_codes retry_back_off retry_host_predicate host_selection_retry_max_attempts
-  + retry_priority
+  + retry_priority per_try_idle_timeout retriable_headers retriable_request_headers rate_limited_retry_back_off
 envoy.config.route.v3.HedgePolicy
   + hedge_on_per_try_timeout
   ~ initial_requests: one request goes out at first, as with Envoy
   ~ additional_request_chance: nothing reads it, as with Envoy
 envoy.config.route.v3.RetryPolicy.RetryBackOff
   + base_interval max_interval
+envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff
+  + reset_headers max_interval
+envoy.config.route.v3.RetryPolicy.ResetHeader
+  + name format
 envoy.config.route.v3.RetryPolicy.RetryHostPredicate
   + name typed_config
 envoy.config.route.v3.RetryPolicy.RetryPriority
@@ -106,6 +147,7 @@ envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig
   + update_frequency
 envoy.config.route.v3.RedirectAction
   + host_redirect path_redirect prefix_rewrite regex_rewrite response_code https_redirect scheme_redirect strip_query port_redirect
+  + path_rewrite
 envoy.config.route.v3.DirectResponseAction
   + status body body_format
 envoy.config.core.v3.HeaderValueOption
@@ -113,14 +155,40 @@ envoy.config.core.v3.HeaderValueOption
 envoy.config.core.v3.HeaderValue
   + key value
 envoy.config.core.v3.RuntimeFractionalPercent
-  + default_value
-  ~ runtime_key: values of the runtime are not read yet
+  + default_value runtime_key
 envoy.type.v3.FractionalPercent
   + numerator denominator
 envoy.type.v3.Int64Range
   + start end
 envoy.type.matcher.v3.StringMatcher
   + exact prefix suffix safe_regex contains ignore_case
+xds.core.v3.TypedExtensionConfig
+  + name typed_config
+xds.type.matcher.v3.Matcher
+  + matcher_list matcher_tree on_no_match
+xds.type.matcher.v3.Matcher.OnMatch
+  + matcher action
+xds.type.matcher.v3.Matcher.MatcherList
+  + matchers
+xds.type.matcher.v3.Matcher.MatcherList.FieldMatcher
+  + predicate on_match
+xds.type.matcher.v3.Matcher.MatcherList.Predicate
+  + single_predicate or_matcher and_matcher not_matcher
+xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate
+  + input value_match custom_match
+xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList
+  + predicate
+xds.type.matcher.v3.Matcher.MatcherTree
+  + input exact_match_map prefix_match_map custom_match
+xds.type.matcher.v3.Matcher.MatcherTree.MatchMap
+  + map
+xds.type.matcher.v3.StringMatcher
+  + exact prefix suffix safe_regex contains ignore_case
+xds.type.matcher.v3.RegexMatcher
+  + regex google_re2
+xds.type.matcher.v3.RegexMatcher.GoogleRE2
+envoy.type.matcher.v3.HttpRequestHeaderMatchInput
+  + header_name
 envoy.type.matcher.v3.RegexMatcher
   + regex google_re2
 envoy.type.matcher.v3.RegexMatcher.GoogleRE2

@@ -236,7 +236,7 @@ internal static class HttpFilters
     public static void ReportStray(Scope scope, ImmutableArray<HttpFilterConfig> chain, RouteConfigurationConfig routes)
     {
         IEnumerable<RouteFilterConfig> all = routes.Filters
-            .Concat(routes.VirtualHosts.SelectMany(h => h.Filters.Concat(h.Routes.SelectMany(r => r.Filters.Concat(r.Action is ForwardActionConfig f ? f.Clusters.SelectMany(c => c.Filters) : [])))));
+            .Concat(routes.VirtualHosts.SelectMany(h => h.Filters.Concat(h.AllRoutes.SelectMany(r => r.Filters.Concat(r.Action is ForwardActionConfig f ? f.Clusters.SelectMany(c => c.Filters) : [])))));
         foreach (RouteFilterConfig stray in all.DistinctBy(f => f.Name, StringComparer.Ordinal).Where(f => f.Name != RouterName && !chain.Any(c => c.Name == f.Name)))
         {
             if (stray.Extension is { MayBeUpstream: true })

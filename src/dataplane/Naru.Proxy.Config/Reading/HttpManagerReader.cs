@@ -211,6 +211,11 @@ internal static class HttpManagerReader
                 Scope at = scope.In("rds", manager.Rds);
                 Values.Required(at, "route_config_name", manager.Rds.RouteConfigName);
                 return config with { RouteConfigName = manager.Rds.RouteConfigName, RouteConfigSource = ConfigSources.Read(at, "config_source", manager.Rds.ConfigSource) };
+            case HttpConnectionManager.RouteSpecifierOneofCase.ScopedRoutes:
+                Scope scopedAt = scope.In("scoped_routes", manager.ScopedRoutes);
+                config = config with { ScopedRoutes = ScopedRoutesReader.Read(scopedAt, manager.ScopedRoutes) };
+                foreach ((_, RouteConfigurationConfig table) in config.ScopedRoutes?.Scopes ?? []) HttpFilters.ReportStray(scopedAt, config.HttpFilters, table);
+                return config;
             case HttpConnectionManager.RouteSpecifierOneofCase.None:
                 scope.Error("", "NARU-C101", "an HTTP connection manager needs routes", "add route_config or rds");
                 return config;

@@ -35,6 +35,7 @@ internal static class ListenerReader
         {
             Name = listener.Name.Length > 0 ? listener.Name : address.ToString(),
             Address = address,
+            BufferLimit = listener.PerConnectionBufferLimitBytes ?? 1024 * 1024,
             AdditionalAddresses = Additional(scope, listener),
             FilterChains = chains,
             DefaultFilterChain = last,

@@ -17,11 +17,11 @@ internal static class LogFilters
         {
             case AccessLogFilter.FilterSpecifierOneofCase.StatusCodeFilter:
                 return Compare(scope.In("status_code_filter", filter.StatusCodeFilter), filter.StatusCodeFilter.Comparison) is { } status
-                    ? new StatusCodeFilterConfig(status.Op, status.Value)
+                    ? new StatusCodeFilterConfig(status.Op, status.Value, filter.StatusCodeFilter.Comparison.Value.RuntimeKey)
                     : null;
             case AccessLogFilter.FilterSpecifierOneofCase.DurationFilter:
                 return Compare(scope.In("duration_filter", filter.DurationFilter), filter.DurationFilter.Comparison) is { } duration
-                    ? new DurationFilterConfig(duration.Op, duration.Value)
+                    ? new DurationFilterConfig(duration.Op, duration.Value, filter.DurationFilter.Comparison.Value.RuntimeKey)
                     : null;
             case AccessLogFilter.FilterSpecifierOneofCase.NotHealthCheckFilter: return new NotHealthCheckFilterConfig();
             case AccessLogFilter.FilterSpecifierOneofCase.TraceableFilter: return new TraceableFilterConfig();
@@ -69,7 +69,7 @@ internal static class LogFilters
             FractionalPercent.Types.DenominatorType.Million => 1_000_000,
             _ => 100,
         };
-        return new RuntimeFilterConfig(filter.PercentSampled?.Numerator ?? 0, whole, filter.UseIndependentRandomness);
+        return new RuntimeFilterConfig(filter.PercentSampled?.Numerator ?? 0, whole, filter.UseIndependentRandomness, filter.RuntimeKey);
     }
 
     private static ImmutableArray<LogFilterConfig>? All(Scope scope, IReadOnlyList<AccessLogFilter> given)

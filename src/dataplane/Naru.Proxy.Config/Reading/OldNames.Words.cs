@@ -104,10 +104,6 @@ internal sealed partial class OldNames
         ["envoy.config.route.v3.VirtualHost.per_filter_config"] = "the filters it configures are not supported yet",
         ["envoy.config.route.v3.Route.per_filter_config"] = "the filters it configures are not supported yet",
         ["envoy.config.route.v3.WeightedCluster.ClusterWeight.per_filter_config"] = "the filters it configures are not supported yet",
-        ["envoy.config.route.v3.RouteAction.host_rewrite"] = "formats of the host are not built yet; use host_rewrite_literal, host_rewrite_header or host_rewrite_path_regex",
-        ["envoy.config.route.v3.VirtualHost.request_body_buffer_limit"] = "bodies are streamed, not buffered",
-        ["envoy.config.route.v3.Route.request_body_buffer_limit"] = "bodies are streamed, not buffered",
-        ["envoy.config.route.v3.RouteMatch.filter_state"] = "there is no filter state",
         ["envoy.config.cluster.v3.Cluster.extension_protocol_options"] = "use typed_extension_protocol_options",
     };
 }

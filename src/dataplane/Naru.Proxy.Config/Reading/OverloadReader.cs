@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using Envoy.Config.Overload.V3;
 using Envoy.Extensions.ResourceMonitors.DownstreamConnections.V3;
 using Envoy.Extensions.ResourceMonitors.FixedHeap.V3;
+using Envoy.Extensions.ResourceMonitors.InjectedResource.V3;
 using Google.Protobuf;
 using Naru.Core;
 
@@ -11,7 +12,8 @@ namespace Naru.Proxy.Config.Reading;
 /// <summary>Reads the overload manager.</summary>
 internal static class OverloadReader
 {
-    private const string Monitors = "known here: envoy.resource_monitors.fixed_heap and .global_downstream_max_connections";
+    private const string Monitors =
+        "known here: envoy.resource_monitors.fixed_heap, .global_downstream_max_connections and .injected_resource";
 
     private const string ScaleTimers = "envoy.config.overload.v3.ScaleTimersOverloadActionConfig";
 
@@ -71,7 +73,12 @@ internal static class OverloadReader
                 if (Unpack<DownstreamConnectionsConfig>(scope, monitor) is not var (at, connections)) return null;
                 if (connections.MaxActiveDownstreamConnections <= 0) at.Error("max_active_downstream_connections", "NARU-C102", "\"max_active_downstream_connections\" must be more than zero");
                 return new ResourceMonitorConfig(monitor.Name, ResourceMonitorKind.DownstreamConnections, connections.MaxActiveDownstreamConnections);
-            case "" when monitor.Name is "envoy.resource_monitors.fixed_heap" or "envoy.resource_monitors.global_downstream_max_connections":
+            case "envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig":
+                if (Unpack<InjectedResourceConfig>(scope, monitor) is not var (fileAt, injected)) return null;
+                Values.Required(fileAt, "filename", injected.Filename);
+                return new ResourceMonitorConfig(monitor.Name, ResourceMonitorKind.Injected, 1) { Path = injected.Filename };
+            case "" when monitor.Name is "envoy.resource_monitors.injected_resource"
+                or "envoy.resource_monitors.fixed_heap" or "envoy.resource_monitors.global_downstream_max_connections":
                 scope.Error("typed_config", "NARU-C101", "\"typed_config\" is required");
                 return null;
         }

@@ -2,40 +2,20 @@
 using System.Collections.Immutable;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Route.V3;
-using Envoy.Extensions.Retry.Priority.PreviousPriorities.V3;
+using Envoy.Extensions.Router.ClusterSpecifiers.Matcher.V3;
 using Google.Protobuf;
+using Google.Protobuf.WellKnownTypes;
 using Naru.Telemetry;
-using RetryPolicy = Envoy.Config.Route.V3.RetryPolicy;
 
 namespace Naru.Proxy.Config.Reading;
 
 /// <summary>Reads actions of routes.</summary>
 internal static class RouteActions
 {
-    private const string PreviousHosts = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
-    private const string OmitCanaryHosts = "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate";
-    private const string PreviousPriorities = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig";
-    private static readonly Dictionary<string, RetryOn> s_retryOn = new(StringComparer.Ordinal)
-    {
-        ["5xx"] = RetryOn.FiveXx,
-        ["gateway-error"] = RetryOn.GatewayError,
-        ["reset"] = RetryOn.Reset,
-        ["reset-before-request"] = RetryOn.ResetBeforeRequest,
-        ["connect-failure"] = RetryOn.ConnectFailure,
-        ["envoy-ratelimited"] = RetryOn.EnvoyRateLimited,
-        ["retriable-4xx"] = RetryOn.Retriable4xx,
-        ["refused-stream"] = RetryOn.RefusedStream,
-        ["retriable-status-codes"] = RetryOn.RetriableStatusCodes,
-        ["cancelled"] = RetryOn.GrpcCancelled,
-        ["deadline-exceeded"] = RetryOn.GrpcDeadlineExceeded,
-        ["internal"] = RetryOn.GrpcInternal,
-        ["resource-exhausted"] = RetryOn.GrpcResourceExhausted,
-        ["unavailable"] = RetryOn.GrpcUnavailable,
-    };
-
     /// <summary>Forwards; null after an error that leaves no target.</summary>
-    public static ForwardActionConfig? Forward(Scope scope, RouteAction action)
+    public static ForwardActionConfig? Forward(Scope scope, RouteAction action, RouteMatchConfig? match)
     {
+        MatcherConfig<string>? specifier = null;
         ImmutableArray<WeightedClusterConfig> clusters = [];
         string? header = null;
         switch (action.ClusterSpecifierCase)
@@ -50,17 +30,23 @@ internal static class RouteActions
                 header = action.ClusterHeader.ToLowerInvariant();
                 Values.HeaderName(scope, "cluster_header", header);
                 break;
+            case RouteAction.ClusterSpecifierOneofCase.InlineClusterSpecifierPlugin:
+                specifier = ClusterSpecifier(scope.In("inline_cluster_specifier_plugin", action.InlineClusterSpecifierPlugin), action.InlineClusterSpecifierPlugin);
+                break;
             case RouteAction.ClusterSpecifierOneofCase.None:
                 scope.Error("", "NARU-C101", "a route names where it leads", "add cluster, weighted_clusters or cluster_header");
                 break;
         }
-        if (action.PrefixRewrite.Length > 0 && action.RegexRewrite is not null) scope.Error("regex_rewrite", "NARU-C113", "\"prefix_rewrite\" and \"regex_rewrite\" exclude each other", "keep one of them");
+        Exclusive(scope, ("prefix_rewrite", action.PrefixRewrite.Length > 0), ("regex_rewrite", action.RegexRewrite is not null),
+            ("path_rewrite_policy", action.PathRewritePolicy is not null), ("path_rewrite", action.PathRewrite.Length > 0));
+        if (action.PathRewrite.Length > 0) PathFormat(scope, "path_rewrite", action.PathRewrite);
+        if (action.HostRewrite.Length > 0) scope.CheckFormat("host_rewrite", action.HostRewrite, FormatUse.Body);
+        if (action.HostRewrite.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) scope.Error("host_rewrite", "NARU-C102", "\"host_rewrite\" holds a line end or NUL");
         if (NotOnALine(action.PrefixRewrite) || action.PrefixRewrite.Contains('#', StringComparison.Ordinal))
             scope.Error("prefix_rewrite", "NARU-C102", "\"prefix_rewrite\" holds a blank, a control character or #, which no path has", "escape it, as in %20");
         if (action.HostRewriteLiteral.AsSpan().IndexOfAny('\r', '\n', ' ') >= 0) scope.Error("host_rewrite_literal", "NARU-C102", $"\"{action.HostRewriteLiteral}\" is not a host");
         if (action.HostRewriteHeader.Length > 0) Values.HeaderName(scope, "host_rewrite_header", action.HostRewriteHeader.ToLowerInvariant());
         if (!System.Enum.IsDefined(action.Priority)) scope.Error("priority", "NARU-C102", $"{(int)action.Priority} is not a priority");
-        if (action.InternalRedirectAction != 0) scope.Error("internal_redirect_action", "NARU-C113", "redirects are passed on to the client, not followed", "remove it");
         if (action.MaxStreamDuration is not null && action.Timeout is { Seconds: > 0 } or { Nanos: > 0 })
             scope.Info("timeout", "NARU-C111", "\"timeout\" has no effect: max_stream_duration is there");
         TimeSpan? idle = Values.Time(scope, "idle_timeout", action.IdleTimeout);
@@ -68,6 +54,15 @@ internal static class RouteActions
         {
             Clusters = clusters,
             ClusterHeader = header,
+            ClusterMatcher = specifier,
+            WeightHeader = action.WeightedClusters is { HeaderName: { Length: > 0 } byHeader } ? byHeader.ToLowerInvariant() : null,
+            WeightsByHash = action.WeightedClusters?.UseHashPolicy == true,
+            WeightRuntimePrefix = action.WeightedClusters?.RuntimeKeyPrefix ?? "",
+            HashPolicies = HashPolicies.Read(scope, action.HashPolicy),
+            InternalRedirects = InternalRedirects.Read(scope, action),
+            PathFormat = action.PathRewrite.Length > 0 ? action.PathRewrite : null,
+            TemplateRewrite = UriTemplates.Rewrite(scope, action, match),
+            HostFormat = action.HostRewrite.Length > 0 ? action.HostRewrite : null,
             PrefixRewrite = action.PrefixRewrite.Length > 0 ? action.PrefixRewrite : null,
             RegexRewrite = action.RegexRewrite is { } rewrite ? Values.Rewrite(scope.In("regex_rewrite", rewrite), rewrite) : null,
             HostRewriteLiteral = action.HostRewriteLiteral.Length > 0 ? action.HostRewriteLiteral : null,
@@ -80,8 +75,8 @@ internal static class RouteActions
             MaxGrpcTimeout = Values.Time(scope, "max_grpc_timeout", action.MaxGrpcTimeout),
             GrpcTimeoutOffset = Values.Time(scope, "grpc_timeout_offset", action.GrpcTimeoutOffset),
             IdleTimeout = idle == TimeSpan.Zero ? Timeout.InfiniteTimeSpan : idle,
-            RetryPolicy = action.RetryPolicy is { } retry ? Retry(scope.In("retry_policy", retry), retry) : null,
-            HedgesOnPerTryTimeout = Hedges(scope, action.HedgePolicy),
+            RetryPolicy = action.RetryPolicy is { } retry ? RetryPolicies.Read(scope.In("retry_policy", retry), retry) : null,
+            HedgesOnPerTryTimeout = RetryPolicies.Hedges(scope, action.HedgePolicy),
             ClusterNotFoundResponseCode = action.ClusterNotFoundResponseCode switch
             {
                 RouteAction.Types.ClusterNotFoundResponseCode.NotFound => 404,
@@ -95,6 +90,56 @@ internal static class RouteActions
             RateLimits = RateLimits.Read(scope, action.RateLimits),
             IncludeVirtualHostRateLimits = action.IncludeVhRateLimits ?? false,
         };
+    }
+
+    private static void Exclusive(Scope scope, params (string Field, bool IsSet)[] fields)
+    {
+        string[] set = [.. fields.Where(f => f.IsSet).Select(f => f.Field)];
+        for (int i = 1; i < set.Length; i++) scope.Error(set[i], "NARU-C113", $"\"{set[0]}\" and \"{set[i]}\" exclude each other", "keep one of them");
+    }
+
+    // What the format itself holds; values are looked at when they are known.
+    private static void PathFormat(Scope scope, string field, string format)
+    {
+        if (NotOnALine(format) || format.Contains('#', StringComparison.Ordinal))
+            scope.Error(field, "NARU-C102", $"\"{field}\" holds a blank, a control character or #, which no path has", "escape it, as in %2520");
+        else scope.CheckFormat(field, format, FormatUse.HeaderValue);
+    }
+
+    private static MatcherConfig<string>? ClusterSpecifier(Scope scope, ClusterSpecifierPlugin plugin)
+    {
+        const string Specifier = "envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier";
+        if (plugin.Extension?.TypedConfig is not { } any)
+        {
+            scope.Error("extension", "NARU-C101", "\"extension\" with typed_config is required");
+            return null;
+        }
+        Scope at = scope.In("extension", plugin.Extension);
+        if (EnvoyTypes.NameOf(any) != Specifier)
+        {
+            at.Error("typed_config", "NARU-C112", $"Naru does not support the cluster specifier {EnvoyTypes.NameOf(any)}", $"known here: {Specifier}");
+            return null;
+        }
+        if (scope.Pass.Unpack<MatcherClusterSpecifier>(any, at) is not { } config) return null;
+        Scope inside = at.In("typed_config", config);
+        FieldWalk.Check(inside);
+        if (config.ClusterMatcher is not null) return MatcherReader.Read(inside.In("cluster_matcher", config.ClusterMatcher), config.ClusterMatcher, Cluster);
+        inside.Error("cluster_matcher", "NARU-C101", "\"cluster_matcher\" is required");
+        return null;
+
+        static string? Cluster(Scope end, Any action)
+        {
+            string type = EnvoyTypes.NameOf(action);
+            if (type != ClusterAction.Descriptor.FullName)
+            {
+                end.Error("typed_config", "NARU-C112", $"a matcher of clusters ends in a cluster, not in {type}", $"give a {ClusterAction.Descriptor.FullName}");
+                return null;
+            }
+            if (end.Pass.Unpack<ClusterAction>(action, end) is not { } cluster) return null;
+            Scope clusterAt = end.In("typed_config", cluster);
+            FieldWalk.Check(clusterAt);
+            return Values.Required(clusterAt, "cluster", cluster.Cluster) ? cluster.Cluster : null;
+        }
     }
 
     private static ImmutableArray<(string, bool)> Upgrades(Scope scope, RouteAction action)
@@ -127,16 +172,22 @@ internal static class RouteActions
         {
             WeightedCluster.Types.ClusterWeight target = split.Clusters[i];
             Scope at = scope.In("clusters", i, target);
-            Values.Required(at, "name", target.Name);
+            string header = target.ClusterHeader.ToLowerInvariant();
+            if (header.Length == 0) Values.Required(at, "name", target.Name);
+            else if (target.Name.Length > 0) at.Error("cluster_header", "NARU-C113", "\"name\" and \"cluster_header\" exclude each other", "keep one of them");
+            else Values.HeaderName(at, "cluster_header", header);
+            if (target.HostRewriteLiteral.AsSpan().IndexOfAny('\r', '\n', ' ') >= 0) at.Error("host_rewrite_literal", "NARU-C102", $"\"{target.HostRewriteLiteral}\" is not a host");
             if (target.Weight is null) at.Error("weight", "NARU-C101", "\"weight\" is required");
             sum += target.Weight ?? 0;
             targets.Add(new WeightedClusterConfig(target.Name, target.Weight ?? 0)
             {
                 Headers = Values.Headers(at, target.RequestHeadersToAdd, target.RequestHeadersToRemove, target.ResponseHeadersToAdd, target.ResponseHeadersToRemove),
+                ClusterHeader = header.Length > 0 ? header : null,
                 HostRewriteLiteral = target.HostRewriteLiteral.Length > 0 ? target.HostRewriteLiteral : null,
                 Filters = HttpFilters.PerRoute(at, target.TypedPerFilterConfig),
             });
         }
+        if (split.HeaderName.Length > 0) Values.HeaderName(scope, "header_name", split.HeaderName.ToLowerInvariant());
         if (split.Clusters.Count > 0 && sum is 0 or > uint.MaxValue)
         {
             scope.Error("clusters", "NARU-C102", $"the weights add up to {sum}", "they must add up to 1 to 4294967295");
@@ -146,104 +197,6 @@ internal static class RouteActions
             scope.Error("total_weight", "NARU-C102", $"the weights add up to {sum}, not {total}", "remove total_weight");
         }
         return targets.ToImmutable();
-    }
-
-    /// <summary>A retry policy.</summary>
-    /// <summary>What a hedge policy says; null where there is none. A policy replaces that of the virtual host whole.</summary>
-    public static bool? Hedges(Scope parent, HedgePolicy? policy)
-    {
-        if (policy is null) return null;
-        Scope scope = parent.In("hedge_policy", policy);
-        if (policy.InitialRequests == 0) scope.Error("initial_requests", "NARU-C102", "0 is no number of requests", "at least 1");
-        return policy.HedgeOnPerTryTimeout;
-    }
-
-    public static RetryPolicyConfig Retry(Scope scope, RetryPolicy policy)
-    {
-        RetryOn on = RetryOn.None;
-        var codes = ImmutableArray.CreateBuilder<int>();
-        foreach (string word in policy.RetryOn.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
-        {
-            if (s_retryOn.TryGetValue(word, out RetryOn condition)) on |= condition;
-            else if (word is "retriable-headers" or "http3-post-connect-failure") scope.Error("retry_on", "NARU-C113", $"the condition \"{word}\" is not supported yet", "remove it");
-            else if (word.Length == 3 && int.TryParse(word, out int status) && status is >= 100 and <= 599)
-            {
-                // Istio takes a bare status here.
-                on |= RetryOn.RetriableStatusCodes;
-                codes.Add(status);
-            }
-            else scope.Warning("retry_on", "NARU-C102", $"\"{word}\" is not a condition; it is left out", Core.Nearest.Suggestion(word, s_retryOn.Keys));
-        }
-        for (int i = 0; i < policy.RetriableStatusCodes.Count; i++)
-        {
-            uint status = policy.RetriableStatusCodes[i];
-            if (status is >= 100 and <= 599) codes.Add((int)status);
-            else scope.Error($"retriable_status_codes[{i}]", "NARU-C102", $"{status} is not a status code");
-        }
-        bool avoid = false, omit = false;
-        for (int i = 0; i < policy.RetryHostPredicate.Count; i++)
-        {
-            RetryPolicy.Types.RetryHostPredicate predicate = policy.RetryHostPredicate[i];
-            string type = predicate.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : predicate.Name;
-            if (type is PreviousHosts or "envoy.retry_host_predicates.previous_hosts") avoid = true;
-            else if (type is OmitCanaryHosts or "envoy.retry_host_predicates.omit_canary_hosts") omit = true;
-            else
-            {
-                scope.In("retry_host_predicate", i, predicate).Error(
-                    "", "NARU-C112", $"Naru does not support the predicate {type} yet",
-                    "known here: envoy.retry_host_predicates.previous_hosts, envoy.retry_host_predicates.omit_canary_hosts");
-            }
-        }
-        if (policy.HostSelectionRetryMaxAttempts is < 0 or > 1000) scope.Error("host_selection_retry_max_attempts", "NARU-C102", $"\"host_selection_retry_max_attempts\" cannot be {policy.HostSelectionRetryMaxAttempts}");
-        (TimeSpan least, TimeSpan most) = BackOff(scope, policy.RetryBackOff);
-        return new RetryPolicyConfig
-        {
-            On = on,
-            NumRetries = Values.Count(scope, "num_retries", policy.NumRetries, 1),
-            PerTryTimeout = Values.Limit(scope, "per_try_timeout", policy.PerTryTimeout, null),
-            RetriableStatusCodes = codes.ToImmutable(),
-            BackOffBase = least,
-            BackOffMax = most,
-            AvoidPreviousHosts = avoid,
-            OmitCanaryHosts = omit,
-            PreviousPriorities = policy.RetryPriority is { } priority ? Priorities(scope.In("retry_priority", priority), priority) : 0,
-            HostSelectionMaxAttempts = policy.HostSelectionRetryMaxAttempts > 0 ? (int)policy.HostSelectionRetryMaxAttempts : 1,
-        };
-    }
-
-    // 0 where it cannot be used, which was reported.
-    private static int Priorities(Scope scope, RetryPolicy.Types.RetryPriority priority)
-    {
-        string type = priority.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : priority.Name;
-        if (type is not (PreviousPriorities or "envoy.retry_priorities.previous_priorities"))
-        {
-            scope.Error("", "NARU-C112", $"Naru does not support the retry priority {type} yet",
-                "known here: envoy.retry_priorities.previous_priorities");
-            return 0;
-        }
-        if (priority.TypedConfig is null)
-        {
-            scope.Error("typed_config", "NARU-C101", "\"typed_config\" is required");
-            return 0;
-        }
-        if (scope.Pass.Unpack<PreviousPrioritiesConfig>(priority.TypedConfig, scope) is not { } config) return 0;
-        Scope inside = scope.In("typed_config", config);
-        FieldWalk.Check(inside);
-        if (config.UpdateFrequency < 1) inside.Error("update_frequency", "NARU-C102", "\"update_frequency\" must be at least 1");
-        return Math.Max(1, config.UpdateFrequency);
-    }
-
-    private static (TimeSpan Base, TimeSpan Max) BackOff(Scope scope, RetryPolicy.Types.RetryBackOff? backOff)
-    {
-        var standard = TimeSpan.FromMilliseconds(25);
-        if (backOff is null) return (standard, standard * 10);
-        Scope at = scope.In("retry_back_off", backOff);
-        if (backOff.BaseInterval is null) at.Error("base_interval", "NARU-C101", "\"base_interval\" is required");
-        TimeSpan least = Values.Time(at, "base_interval", backOff.BaseInterval, mustBePositive: true) ?? standard;
-        TimeSpan most = Values.Time(at, "max_interval", backOff.MaxInterval, mustBePositive: true) ?? least * 10;
-        if (most < least) at.Error("max_interval", "NARU-C102", "\"max_interval\" is less than \"base_interval\"");
-        // Envoy counts in milliseconds, and never less than one.
-        return (least < TimeSpan.FromMilliseconds(1) ? TimeSpan.FromMilliseconds(1) : least, most);
     }
 
     // It would end a word of the request line, or the line (RFC 9112 3.2).
@@ -257,6 +210,7 @@ internal static class RouteActions
         {
             if (NotOnALine(text)) scope.Error(field, "NARU-C102", $"\"{field}\" holds a blank or a control character, which no URL has", "escape it, as in %20");
         }
+        if (action.PathRewriteSpecifierCase == RedirectAction.PathRewriteSpecifierOneofCase.PathRewrite) PathFormat(scope, "path_rewrite", action.PathRewrite);
         int code = action.ResponseCode switch
         {
             RedirectAction.Types.RedirectResponseCode.Found => 302,
@@ -273,6 +227,7 @@ internal static class RouteActions
             Path = action.PathRedirect.Length > 0 ? action.PathRedirect : null,
             PrefixRewrite = action.PathRewriteSpecifierCase == RedirectAction.PathRewriteSpecifierOneofCase.PrefixRewrite ? action.PrefixRewrite : null,
             RegexRewrite = action.RegexRewrite is { } rewrite ? Values.Rewrite(scope.In("regex_rewrite", rewrite), rewrite) : null,
+            PathFormat = action.PathRewriteSpecifierCase == RedirectAction.PathRewriteSpecifierOneofCase.PathRewrite ? action.PathRewrite : null,
             StripQuery = action.StripQuery,
             ResponseCode = code,
         };

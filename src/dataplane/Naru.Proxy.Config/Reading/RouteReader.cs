@@ -4,6 +4,7 @@ using System.Collections.Immutable;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Route.V3;
 using Envoy.Type.V3;
+using Google.Protobuf.WellKnownTypes;
 using Naru.Core;
 
 namespace Naru.Proxy.Config.Reading;
@@ -39,12 +40,17 @@ internal static class RouteReader
             VirtualHosts = hosts.MoveToImmutable(),
             Headers = Values.Headers(scope, message.RequestHeadersToAdd, message.RequestHeadersToRemove, message.ResponseHeadersToAdd, message.ResponseHeadersToRemove),
             IgnorePortInHostMatching = message.IgnorePortInHostMatching,
+            IgnorePathParameters = message.IgnorePathParametersInPathMatching,
+            VirtualHostHeader = VirtualHostHeader(scope, message.VhostHeader.ToLowerInvariant()),
             MostSpecificHeaderMutationsWins = message.MostSpecificHeaderMutationsWins,
             InternalOnlyHeaders = InternalOnly(scope, message),
             Mirrors = MirrorPolicies.Read(scope, message.RequestMirrorPolicies),
             Filters = HttpFilters.PerRoute(scope, message.TypedPerFilterConfig),
         };
     }
+
+    private static string? VirtualHostHeader(Scope scope, string name) =>
+        name.Length == 0 || !Values.HeaderName(scope, "vhost_header", name) || name is "host" or ":authority" ? null : name;
 
     private static ImmutableArray<string> InternalOnly(Scope scope, RouteConfiguration message)
     {
@@ -69,23 +75,35 @@ internal static class RouteReader
             VirtualHost host = message.VirtualHosts[h];
             Scope hostAt = scope.In("virtual_hosts", h, host);
             MirrorPolicies.CheckClusters(hostAt, host.RequestMirrorPolicies, Check);
-            for (int r = 0; r < host.Routes.Count; r++)
+            for (int r = 0; r < host.Routes.Count; r++) CheckRoute(hostAt.In("routes", r, host.Routes[r]), host.Routes[r]);
+            if (host.Matcher is not { } matcher) continue;
+            // What is wrong with it is said where it is read.
+            var silent = new ResourcePass(new Diagnostics(), scope.Pass.Places, scope.Pass.Subject);
+            MatcherReader.Read(new Scope(silent, matcher, hostAt.In("matcher", matcher).Path), matcher, (at, any) =>
             {
-                if (host.Routes[r].Route_ is not { } action) continue;
-                Scope at = hostAt.In("routes", r, host.Routes[r]).In("route", action);
-                MirrorPolicies.CheckClusters(at, action.RequestMirrorPolicies, Check);
-                if (action.ClusterSpecifierCase == RouteAction.ClusterSpecifierOneofCase.Cluster) Check(at, "cluster", action.Cluster);
-                for (int c = 0; c < (action.WeightedClusters?.Clusters.Count ?? 0); c++)
-                {
-                    WeightedCluster.Types.ClusterWeight target = action.WeightedClusters!.Clusters[c];
-                    Check(at.In("weighted_clusters", action.WeightedClusters).In("clusters", c, target), "name", target.Name);
-                }
+                Routes(at, any, (routeAt, route) => { CheckRoute(routeAt, route); return null; });
+                return "";
+            });
+        }
+
+        void CheckRoute(Scope routeAt, Route route)
+        {
+            if (route.Route_ is not { } action) return;
+            Scope at = routeAt.In("route", action);
+            MirrorPolicies.CheckClusters(at, action.RequestMirrorPolicies, Check);
+            if (action.ClusterSpecifierCase == RouteAction.ClusterSpecifierOneofCase.Cluster) Check(at, "cluster", action.Cluster);
+            for (int c = 0; c < (action.WeightedClusters?.Clusters.Count ?? 0); c++)
+            {
+                WeightedCluster.Types.ClusterWeight target = action.WeightedClusters!.Clusters[c];
+                Check(at.In("weighted_clusters", action.WeightedClusters).In("clusters", c, target), "name", target.Name);
             }
         }
 
         void Check(Scope at, string field, string name)
         {
-            if (name.Length > 0 && !known.Contains(name)) at.Error(field, "NARU-C104", $"there is no cluster \"{name}\"", Nearest.Suggestion(name, known) ?? "add it to static_resources.clusters");
+            if (name.Length == 0 || known.Contains(name)) return;
+            new Scope(scope.Pass, at.Message, at.Path).Error(
+                field, "NARU-C104", $"there is no cluster \"{name}\"", Nearest.Suggestion(name, known) ?? "add it to static_resources.clusters");
         }
     }
 
@@ -109,14 +127,25 @@ internal static class RouteReader
         {
             if (Route(scope.In("routes", i, host.Routes[i]), host.Routes[i], maxBody) is { } route) routes.Add(route);
         }
+        MatcherConfig<MatchedRoutesConfig>? matcher = null;
+        if (host.Matcher is { } tree)
+        {
+            if (host.Routes.Count > 0) scope.Error("matcher", "NARU-C113", "\"routes\" and \"matcher\" exclude each other", "keep one of them");
+            matcher = MatcherReader.Read(scope.In("matcher", tree), tree, (at, any) => Routes(at, any, (routeAt, route) =>
+            {
+                FieldWalk.Check(routeAt);
+                return Route(routeAt, route, maxBody);
+            }));
+        }
         return new VirtualHostConfig
         {
+            Matcher = matcher,
             Name = host.Name,
             Domains = domains.ToImmutable(),
             Routes = routes.ToImmutable(),
             Headers = Values.Headers(scope, host.RequestHeadersToAdd, host.RequestHeadersToRemove, host.ResponseHeadersToAdd, host.ResponseHeadersToRemove),
-            RetryPolicy = host.RetryPolicy is { } retry ? RouteActions.Retry(scope.In("retry_policy", retry), retry) : null,
-            HedgesOnPerTryTimeout = RouteActions.Hedges(scope, host.HedgePolicy),
+            RetryPolicy = host.RetryPolicy is { } retry ? RetryPolicies.Read(scope.In("retry_policy", retry), retry) : null,
+            HedgesOnPerTryTimeout = RetryPolicies.Hedges(scope, host.HedgePolicy),
             RequireTls = host.RequireTls switch
             {
                 VirtualHost.Types.TlsRequirementType.All => TlsRequirement.All,
@@ -125,6 +154,9 @@ internal static class RouteReader
             },
             IncludeRequestAttemptCount = host.IncludeRequestAttemptCount,
             IncludeAttemptCountInResponse = host.IncludeAttemptCountInResponse,
+            IncludeIsTimeoutRetry = host.IncludeIsTimeoutRetryHeader,
+            BufferLimit = host.PerRequestBufferLimitBytes,
+            BodyBufferLimit = Bytes(host.RequestBodyBufferLimit),
             Filters = HttpFilters.PerRoute(scope, host.TypedPerFilterConfig),
             RateLimits = RateLimits.Read(scope, host.RateLimits),
             Mirrors = MirrorPolicies.Read(scope, host.RequestMirrorPolicies),
@@ -159,13 +191,34 @@ internal static class RouteReader
         return false;
     }
 
+    // The route, or the list of routes, at the end of a matcher; null after an error.
+    private static MatchedRoutesConfig? Routes(Scope scope, Any any, Func<Scope, Route, RouteConfig?> read)
+    {
+        string type = EnvoyTypes.NameOf(any);
+        if (type == Envoy.Config.Route.V3.Route.Descriptor.FullName)
+        {
+            if (scope.Pass.Unpack<Route>(any, scope) is not { } route) return null;
+            return read(scope.In("typed_config", route), route) is { } one ? new MatchedRoutesConfig([one]) : null;
+        }
+        if (type != RouteList.Descriptor.FullName)
+        {
+            scope.Error("typed_config", "NARU-C112", $"a matcher of a virtual host ends in a route, not in {type}", "give an envoy.config.route.v3.Route or RouteList");
+            return null;
+        }
+        if (scope.Pass.Unpack<RouteList>(any, scope) is not { } list) return null;
+        Scope at = scope.In("typed_config", list);
+        if (list.Routes.Count == 0) at.Error("routes", "NARU-C101", "\"routes\" is required");
+        RouteConfig?[] all = [.. list.Routes.Select((r, i) => read(at.In("routes", i, r), r))];
+        return all.Length == 0 || all.Any(r => r is null) ? null : new MatchedRoutesConfig([.. all.Select(r => r!)]);
+    }
+
     private static RouteConfig? Route(Scope scope, Route route, int maxBody)
     {
         RouteMatchConfig? match = route.Match is { } given ? Match(scope.In("match", given), given) : null;
         if (route.Match is null) scope.Error("match", "NARU-C101", "\"match\" is required", "write match: {prefix: \"/\"} for every path");
         RouteActionBase? action = route.ActionCase switch
         {
-            Envoy.Config.Route.V3.Route.ActionOneofCase.Route_ => RouteActions.Forward(scope.In("route", route.Route_), route.Route_),
+            Envoy.Config.Route.V3.Route.ActionOneofCase.Route_ => RouteActions.Forward(scope.In("route", route.Route_), route.Route_, match),
             Envoy.Config.Route.V3.Route.ActionOneofCase.Redirect => RouteActions.Redirect(scope.In("redirect", route.Redirect), route.Redirect),
             Envoy.Config.Route.V3.Route.ActionOneofCase.DirectResponse => RouteActions.Direct(scope.In("direct_response", route.DirectResponse), route.DirectResponse, maxBody),
             _ => null,
@@ -184,6 +237,8 @@ internal static class RouteReader
             Match = match,
             Action = action,
             Headers = headers,
+            BufferLimit = route.PerRequestBufferLimitBytes,
+            BodyBufferLimit = Bytes(route.RequestBodyBufferLimit),
             Filters = filters,
             Operation = route.Decorator?.Operation ?? "",
             PropagatesOperation = route.Decorator?.Propagate ?? true,
@@ -199,11 +254,12 @@ internal static class RouteReader
             RouteMatch.PathSpecifierOneofCase.PathSeparatedPrefix => (PathMatchKind.PathSeparatedPrefix, match.PathSeparatedPrefix),
             RouteMatch.PathSpecifierOneofCase.SafeRegex => (PathMatchKind.Regex, match.SafeRegex.Regex),
             RouteMatch.PathSpecifierOneofCase.ConnectMatcher => (PathMatchKind.Connect, ""),
+            RouteMatch.PathSpecifierOneofCase.PathMatchPolicy => (PathMatchKind.Template, ""),
             _ => null,
         };
         if (match.PathSpecifierCase == RouteMatch.PathSpecifierOneofCase.None)
         {
-            scope.Error("", "NARU-C101", "a match compares the path", "add prefix, path, path_separated_prefix, safe_regex or connect_matcher");
+            scope.Error("", "NARU-C101", "a match compares the path", "add prefix, path, path_separated_prefix, safe_regex, path_match_policy or connect_matcher");
         }
         bool caseSensitive = match.CaseSensitive ?? true;
         System.Text.RegularExpressions.Regex? regex = null;
@@ -212,6 +268,8 @@ internal static class RouteReader
             regex = Values.Pattern(scope.In("safe_regex", pattern), pattern);
             if (regex is null) path = null;
         }
+        UriTemplateConfig? template = null;
+        if (match.PathMatchPolicy is { } policy && (template = UriTemplates.Match(scope.In("path_match_policy", policy), policy)) is null) path = null;
         if (match.PathSpecifierCase == RouteMatch.PathSpecifierOneofCase.PathSeparatedPrefix
             && (match.PathSeparatedPrefix.Length < 2 || match.PathSeparatedPrefix[0] != '/' || match.PathSeparatedPrefix.AsSpan().IndexOfAny('?', '#') >= 0 || match.PathSeparatedPrefix[^1] == '/'))
         {
@@ -227,6 +285,15 @@ internal static class RouteReader
         {
             if (Parameter(scope.In("query_parameters", i, match.QueryParameters[i]), match.QueryParameters[i]) is { } parameter) parameters.Add(parameter);
         }
+        var cookies = ImmutableArray.CreateBuilder<CookieMatcherConfig>(match.Cookies.Count);
+        for (int i = 0; i < match.Cookies.Count; i++)
+        {
+            CookieMatcher given = match.Cookies[i];
+            Scope at = scope.In("cookies", i, given);
+            if (given.StringMatch is null) at.Error("string_match", "NARU-C101", "\"string_match\" is required");
+            else if (Values.Match(at.In("string_match", given.StringMatch), given.StringMatch) is { } value && Values.Required(at, "name", given.Name))
+                cookies.Add(new CookieMatcherConfig(given.Name, value, given.InvertMatch));
+        }
         int share = match.RuntimeFraction is { } fraction ? Fraction(scope.In("runtime_fraction", fraction), fraction) : 1_000_000;
         if (path is not { } found) return null;
         return new RouteMatchConfig
@@ -238,7 +305,12 @@ internal static class RouteReader
             Headers = headers.ToImmutable(),
             QueryParameters = parameters.ToImmutable(),
             RuntimeFractionPerMillion = share,
+            RuntimeKey = match.RuntimeFraction?.RuntimeKey ?? "",
             Grpc = match.Grpc is not null,
+            Cookies = cookies.ToImmutable(),
+            CertificatePresented = match.TlsContext?.Presented,
+            CertificateValidated = match.TlsContext?.Validated,
+            Template = template,
         };
     }
 
@@ -302,4 +374,6 @@ internal static class RouteReader
             _ => new(matcher.Name, null, true),
         };
     }
+
+    private static long? Bytes(ulong? limit) => limit is { } bytes ? (long)Math.Min(bytes, long.MaxValue) : null;
 }

@@ -19,6 +19,9 @@ internal sealed class AdminPages
     private readonly IAdminTarget _target;
     private readonly SortedDictionary<string, AdminCommand> _commands = new(StringComparer.Ordinal);
 
+    // Of a command whose parameters are names that others gave.
+    private static readonly string[] s_anyParameter = ["KEY"];
+
     public AdminPages(IAdminTarget target)
     {
         _target = target;
@@ -36,6 +39,8 @@ internal sealed class AdminPages
         Add("/listeners", "print listener info", ["format"], ListenersPage.Answer);
         Add("/config_dump", "dump current configs", ConfigDumpPage.Parameters, ConfigDumpPage.Answer);
         Add("/logging", "query logging levels; POST changes them", ["level", "paths", "main", "config", "admin", "upstream", "listener", "http"], ServerPages.Logging);
+        Add("/runtime", "print runtime values", [], RuntimePages.Show);
+        Change("/runtime_modify", "set runtime values, KEY=VALUE each; an empty value takes away what was set here", s_anyParameter, RuntimePages.Modify);
         Change("/reopen_logs", "reopen access logs", [], ServerPages.ReopenLogs);
         Change("/reset_counters", "reset all counters to zero", [], ServerPages.ResetCounters);
         Change("/healthcheck/fail", "cause the server to fail health checks", [], (t, _) => ServerPages.Health(t, failed: true));
@@ -62,7 +67,7 @@ internal sealed class AdminPages
         }
         foreach ((string name, _) in request.Parameters)
         {
-            if (command.Parameters.Contains(name)) continue;
+            if (command.Parameters == s_anyParameter || command.Parameters.Contains(name)) continue;
             string known = command.Parameters.Length == 0 ? "It takes none." : $"It takes {string.Join(", ", command.Parameters)}.";
             return Done(AdminResponse.Text($"{command.Path} has no parameter \"{Printable(name)}\". {known}\n", 400));
         }

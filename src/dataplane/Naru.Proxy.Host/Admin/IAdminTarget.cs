@@ -92,6 +92,7 @@ internal sealed record ServerDescription
 internal interface IAdminTarget
 {
     StatRegistry Stats { get; }
+    Runtime Runtime { get; }
     ProxyLog Log { get; }
     ServerDescription Server { get; }
     ServerState State { get; }

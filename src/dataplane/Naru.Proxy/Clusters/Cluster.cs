@@ -51,6 +51,9 @@ internal sealed class ClusterSlot
     public string Name { get; }
     public StatBlock? Stats { get; set; }
 
+    /// <summary>Answers by their codes.</summary>
+    public AnswerStats? Answers { get; set; }
+
     /// <summary>Listeners inside of this process, for endpoints that are one.</summary>
     public ListenerDirectory? Listeners { get; init; }
 
@@ -132,6 +135,7 @@ internal sealed class Cluster
             WhyNone = $"{hosts.Count(h => h.State.Health is { Failed: true })} of {hosts.Length} failed their health checks, " +
                 $"{failed.State.Display}: {failed.State.Health!.Why}";
         }
+        MaxConnectionMs = config.MaxConnectionDuration is { } age ? (long)age.TotalMilliseconds : 0;
         MaxStreamMs = config.MaxStreamDuration is { } life ? (long)life.TotalMilliseconds : 0;
         IdleMs = config.IdleTimeout is { } idle ? (long)idle.TotalMilliseconds : long.MaxValue / 4;
         ConnectMs = (long)config.ConnectTimeout.TotalMilliseconds;
@@ -159,6 +163,9 @@ internal sealed class Cluster
     /// <summary>How long a try may be on its way, ms; 0 is for ever.</summary>
     public long MaxStreamMs { get; }
     public long ConnectMs { get; }
+
+    /// <summary>How old its connections may become, ms; 0 is for ever.</summary>
+    public long MaxConnectionMs { get; }
 
     /// <summary>Whether requests and connections name its endpoints.</summary>
     public bool IsDynamic => Config.Type is DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy;

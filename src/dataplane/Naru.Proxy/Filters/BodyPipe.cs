@@ -130,7 +130,7 @@ internal sealed class BodyPipe
                 _piece.Begin(_x.Worker.Buffers, null, true);
                 _aside = buffer;
                 _x.TrailersOpen = !_isRequest;
-                await TrailersAsync(at);
+                bool goesOn = await TrailersAsync(at);
                 _x.TrailersOpen = false;
                 _aside = null;
                 IoBuffer? last = _piece.Take(out _);
@@ -140,6 +140,7 @@ internal sealed class BodyPipe
                     end = false;
                 }
                 if (IsStopped || _x.Abort != AbortReason.None) return Drop(buffer);
+                if (!goesOn) return Answered(buffer);
             }
             if (_steps[at].Held is { Count: > 0 } held)
             {
@@ -156,11 +157,35 @@ internal sealed class BodyPipe
         return Give(at, buffer, end);
     }
 
-    private ValueTask<BodyVerdict> BodyAsync(int at) =>
-        _isRequest ? Filter(at).OnRequestBodyAsync(Call(at), _piece) : Filter(at).OnResponseBodyAsync(Call(at), _piece);
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<BodyVerdict> BodyAsync(int at)
+    {
+        try
+        {
+            return await (_isRequest ? Filter(at).OnRequestBodyAsync(Call(at), _piece) : Filter(at).OnResponseBodyAsync(Call(at), _piece));
+        }
+        catch (Exception e)
+        {
+            FilterRun.Failed(_x, Filter(at), e);
+            return BodyVerdict.Answer;
+        }
+    }
 
-    private ValueTask TrailersAsync(int at) =>
-        _isRequest ? Filter(at).OnRequestTrailersAsync(Call(at), _piece) : Filter(at).OnResponseTrailersAsync(Call(at), _piece);
+    // False where the filter failed.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> TrailersAsync(int at)
+    {
+        try
+        {
+            await (_isRequest ? Filter(at).OnRequestTrailersAsync(Call(at), _piece) : Filter(at).OnResponseTrailersAsync(Call(at), _piece));
+            return true;
+        }
+        catch (Exception e)
+        {
+            FilterRun.Failed(_x, Filter(at), e);
+            return false;
+        }
+    }
 
     private HttpFilter Filter(int at) => _steps[at].Filter.Filter;
 
@@ -197,15 +222,16 @@ internal sealed class BodyPipe
         return true;
     }
 
-    private bool Answered(IoBuffer buffer)
+    private bool Answered(IoBuffer? buffer)
     {
         IsAnswered = true;
         return Drop(buffer);
     }
 
-    private bool Drop(IoBuffer buffer)
+    private bool Drop(IoBuffer? buffer)
     {
-        _x.Worker.Buffers.Return(buffer);
+        // Of a filter that failed with it in its hands.
+        if (buffer is not null) _x.Worker.Buffers.Return(buffer);
         return false;
     }
 

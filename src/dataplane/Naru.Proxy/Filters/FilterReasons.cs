@@ -25,6 +25,13 @@ internal static class FilterReasons
         Remedy = "Look at `/config_dump` and at the control plane: is an extension configuration of that name sent?",
     };
 
+    public static readonly Reason Failed = new(500, "NARU-F502", "an HTTP filter failed", ResponseFlags.None, "filter_failed")
+    {
+        Body = "Internal Server Error",
+        When = "A filter met a fault of its own; it is in the log with the filter's name.",
+        Remedy = "Report the line of the log; leave the filter out at the route until it is mended.",
+    };
+
     public static readonly Reason LocalRateLimited = new(429, "NARU-F429", "the local rate limit is used up", ResponseFlags.RateLimited, "local_rate_limited")
     {
         When = "The token bucket of `envoy.filters.http.local_ratelimit` that the request is for is empty; the status may be configured.",

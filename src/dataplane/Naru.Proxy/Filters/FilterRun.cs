@@ -60,7 +60,16 @@ internal sealed class FilterRun
         while (next < steps.Length)
         {
             FilterStep step = steps[next++];
-            FilterVerdict verdict = await step.Filter.OnRequestAsync(new FilterCall(x, this, step));
+            FilterVerdict verdict;
+            try
+            {
+                verdict = await step.Filter.OnRequestAsync(new FilterCall(x, this, step));
+            }
+            catch (Exception e)
+            {
+                Failed(x, step.Filter, e);
+                verdict = FilterVerdict.Answer;
+            }
             if (x.Abort != AbortReason.None || verdict != FilterVerdict.Go) return (verdict, next);
         }
         return (FilterVerdict.Go, next);
@@ -70,9 +79,30 @@ internal sealed class FilterRun
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     public async ValueTask<bool> ResponseAsync(Exchange x)
     {
+        // Of an answer that was made because one of them failed they see nothing.
+        if (x.HasFilterFailed) return true;
         foreach (FilterStep step in Steps.Response)
-            if (!await step.Filter.OnResponseAsync(new FilterCall(x, this, step))) return false;
+        {
+            try
+            {
+                if (!await step.Filter.OnResponseAsync(new FilterCall(x, this, step))) return false;
+            }
+            catch (Exception e)
+            {
+                Failed(x, step.Filter, e);
+                return false;
+            }
+        }
         return true;
+    }
+
+    /// <summary>A filter failed by a fault of its own: logged, and the exchange's end, which is answered while no head went out, and cut
+    /// after.</summary>
+    public static void Failed(Exchange x, HttpFilter filter, Exception e)
+    {
+        x.Worker.Report($"HTTP filter {filter.GetType().Name}", e);
+        x.HasFilterFailed = true;
+        x.FilterAnswer = new FilterAnswer(FilterReasons.Failed);
     }
 
     /// <summary>Tells those that want to know that all is over.</summary>

@@ -1,6 +1,7 @@
 // An HTTP filter, compiled: immutable, shared by all workers, asked at the stages that it wants and at no other. What it must remember of
 // one request it keeps in a slot of that request (FilterCall.State). What it does not wait for costs no allocation.
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 using Naru.Proxy.Io;
 using Naru.Telemetry;
 
@@ -116,6 +117,9 @@ internal sealed class NodeState
 
     /// <summary>The name of this node; empty for none.</summary>
     public byte[] Id { get; init; } = [];
+
+    /// <summary>Values that change while it runs.</summary>
+    public Runtime Runtime { get; init; } = new([]);
 
     /// <summary>Its health check is failed on purpose (Envoy: /healthcheck/fail).</summary>
     public bool HealthCheckFailed { get => _healthCheckFailed; set => _healthCheckFailed = value; }

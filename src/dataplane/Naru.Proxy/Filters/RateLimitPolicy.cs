@@ -73,7 +73,8 @@ internal sealed class RateLimitPolicy(RateLimitConfig config)
 
         private bool ParametersMatch(Exchange x)
         {
-            // As a service reads them: a limit is not got around by writing a letter as %xx.
+            // Letters may be written as %xx, as services read them. What a service makes of + or of a name that comes twice is its own; here the first
+            // one counts, as in Envoy.
             foreach (QueryMatcher parameter in _parameters) if (!parameter.MatchesDecoded(x.Query)) return false;
             return true;
         }

@@ -115,6 +115,8 @@ internal sealed class CheckConnection(Worker worker) : SecureSocket(worker), IHt
     {
     }
 
+    long IHttp2Owner.LifeEnd => TimerNode.Never;
+
     bool IHttp2Owner.IsRetired => false;
 
     int IHttp2Owner.AssumedStreams { get; set; } = 1;

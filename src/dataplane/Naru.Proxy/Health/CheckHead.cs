@@ -49,6 +49,9 @@ internal sealed class CheckHead
         Fields = Merge([("te", "trailers"), ("content-type", "application/grpc"), ("user-agent", "Naru/HC")], config.Metadata, []);
     }
 
+    /// <summary>With it an endpoint says that it fails.</summary>
+    public static ReadOnlySpan<byte> ImmediateFail => "x-envoy-immediate-health-check-fail"u8;
+
     public string Method { get; }
     public string Path { get; }
     public string Host { get; }

@@ -21,7 +21,17 @@ internal sealed class HostHealth(ClusterConfig cluster, HostCheck[] checks)
 
     /// <summary>What is held against the endpoint.</summary>
     public HostFlags Flags =>
-        (Failed ? HostFlags.FailedActiveHealthCheck : 0) | (Cluster.IgnoreNewHosts && Pending ? HostFlags.PendingActiveHealthCheck : 0);
+        (Failed ? HostFlags.FailedActiveHealthCheck : 0)
+        | (Checks.Any(c => c.SaidItself) ? HostFlags.ExcludedViaImmediateHealthCheckFail : 0)
+        | (Cluster.IgnoreNewHosts && Pending ? HostFlags.PendingActiveHealthCheck : 0);
+
+    /// <summary>An answer to a request may say that the endpoint fails: it is taken out at once (Envoy:
+    /// x-envoy-immediate-health-check-fail). On any worker.</summary>
+    public void Hear(in Upstreams.Answer answer)
+    {
+        if (answer.Head is not { } head || head.IndexOf(answer.HeadBytes, CheckHead.ImmediateFail) < 0) return;
+        foreach (HostCheck check in Checks) check.FailNow();
+    }
 
     /// <summary>Why it failed.</summary>
     public string Why => Checks.FirstOrDefault(c => c.Failed)?.Why ?? "";
@@ -34,6 +44,7 @@ internal static class HealthStats
     public static readonly int Attempt = Schema.Counter("attempt");
     public static readonly int Success = Schema.Counter("success");
     public static readonly int Failure = Schema.Counter("failure");
+    public static readonly int PassiveFailure = Schema.Counter("passive_failure");
     public static readonly int NetworkFailure = Schema.Counter("network_failure");
     public static readonly int VerifyCluster = Schema.Counter("verify_cluster");
     public static readonly int Healthy = Schema.Gauge("healthy");

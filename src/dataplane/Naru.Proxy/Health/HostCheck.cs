@@ -23,7 +23,7 @@ internal sealed class HostCheck : ITimerOwner
     private readonly byte[]? _message;
     private readonly bool _http2;
     private CheckConnection? _connection;
-    private volatile bool _failed = true, _pending = true, _stopped;
+    private volatile bool _failed = true, _pending = true, _stopped, _said;
 
     public HostCheck(HealthChecks owner, ClusterSlot slot, Host host, HealthCheckConfig config, string cluster, Transport transport, Worker worker, StatBlock stats)
     {
@@ -54,6 +54,9 @@ internal sealed class HostCheck : ITimerOwner
     /// <summary>Whether the endpoint failed, as far as is known; true at the start.</summary>
     public bool Failed => _failed;
 
+    /// <summary>Whether the endpoint said itself that it fails, and has not been found well since.</summary>
+    public bool SaidItself => _said;
+
     /// <summary>Whether no check has ended yet.</summary>
     public bool Pending => _pending;
 
@@ -68,6 +71,22 @@ internal sealed class HostCheck : ITimerOwner
         _failed = other.Failed;
         _pending = false;
         Why = other.Why;
+    }
+
+    /// <summary>The endpoint said itself that it fails. From any worker.</summary>
+    public void FailNow()
+    {
+        if (_said || _stopped) return;
+        _worker.Post(_ =>
+        {
+            if (_stopped || _said) return;
+            _said = true;
+            _stats.Shard(_worker.Index)[HealthStats.PassiveFailure]++;
+            _verdict.Take(CheckOutcome.Unhealthy);
+            bool first = _pending;
+            (Why, _failed, _pending) = ("it said itself that it fails", true, false);
+            _owner.Changed(_slot, this, first);
+        });
     }
 
     public void Start() => _worker.Post(w => w.Timers.Set(_timer, w.Now + Random(_config.InitialJitter), w.Now));
@@ -131,6 +150,8 @@ internal sealed class HostCheck : ITimerOwner
         bool changed = _verdict.Take(answer.Outcome);
         Why = answer.Why;
         _failed = _verdict.Failed;
+        changed |= _said && answer.Outcome == CheckOutcome.Healthy;
+        if (answer.Outcome == CheckOutcome.Healthy) _said = false;
         _pending = false;
         if (first || changed) _owner.Changed(_slot, this, first);
         if (answer.Outcome == CheckOutcome.Healthy && !_failed) Host.State.Listener?.FoundWell();

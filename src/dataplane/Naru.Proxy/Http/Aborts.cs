@@ -5,6 +5,28 @@ using Naru.Proxy.Routing;
 
 namespace Naru.Proxy.Http;
 
+/// <summary>Why an exchange was given up from outside its own flow.</summary>
+internal enum AbortReason : byte
+{
+    None,
+    DownstreamGone,
+    DownstreamBroken,
+
+    /// <summary>A filter that saw a body answered, or cut the answer short; see <see cref="Exchange.FilterAnswer"/>.</summary>
+    FilterAnswered,
+    UpstreamGone,
+    RouteTimeout,
+    StreamIdle,
+    RequestTimeout,
+    MaxDuration,
+
+    /// <summary>The try whose answer is on its way was on it for as long as it may be.</summary>
+    UpstreamLife,
+
+    /// <summary>Of that try nothing came for as long as it may be silent.</summary>
+    TryIdle,
+}
+
 internal static class Aborts
 {
     /// <summary>Counts that the exchange was given up. Null where nobody can be told: the client is gone, which is noted.</summary>
@@ -30,6 +52,9 @@ internal static class Aborts
             case AbortReason.MaxDuration:
                 http[HttpStats.RqMaxDuration]++;
                 return x.RequestBody.Done ? Reasons.MaxDurationUpstream : Reasons.MaxDuration;
+            case AbortReason.TryIdle:
+                x.Try.State.Cluster!.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.RqPerTryIdleTimeout]++;
+                return Reasons.PerTryIdle;
             case AbortReason.UpstreamLife:
                 return Reasons.UpstreamDuration(x.RequestBody.Done);
             case AbortReason.DownstreamBroken when x.MayAnswer:
@@ -38,7 +63,6 @@ internal static class Aborts
                 return x.FilterAnswer?.Reason;
             default:
                 x.NoteDownstreamGone();
-                http[HttpStats.CxDestroyRemoteActiveRq]++;
                 return null;
         }
     }

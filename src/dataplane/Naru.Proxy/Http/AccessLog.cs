@@ -30,25 +30,30 @@ internal sealed record AccessLog(AccessLogFormat Format, AccessLogSink Sink, Log
 /// <summary>Compiles filters (Envoy: AccessLogFilter).</summary>
 internal static class LogFilters
 {
-    public static LogFilter Compile(LogFilterConfig config)
+    public static LogFilter Compile(LogFilterConfig config, Runtime runtime)
     {
         switch (config)
         {
             case StatusCodeFilterConfig status:
-                return (info, _) => Compare(status.Op, info.Number(RequestNumber.ResponseCode), status.Value);
+                RuntimeSlot code = runtime.Slot(status.RuntimeKey);
+                return (info, _) => Compare(status.Op, info.Number(RequestNumber.ResponseCode), (long)code.Integer((ulong)status.Value));
             case DurationFilterConfig duration:
-                return (info, x) => Lasted(info, x) is >= 0 and var ms && Compare(duration.Op, ms, duration.Value);
+                RuntimeSlot time = runtime.Slot(duration.RuntimeKey);
+                return (info, x) => Lasted(info, x) is >= 0 and var ms && Compare(duration.Op, ms, (long)time.Integer((ulong)duration.Value));
             case NotHealthCheckFilterConfig:
                 return static (_, x) => x is not { IsHealthCheck: true };
             case TraceableFilterConfig:
                 return static (_, _) => false;
             case RuntimeFilterConfig share:
-                return (info, x) => Drawn(info, x, share.Independent) % share.Denominator < share.Numerator;
+                RuntimeSlot drawn = runtime.Slot(share.RuntimeKey);
+                return (info, x) => drawn.Value is { } now && (now.PerMillion is not null || now.Integer is not null)
+                    ? Drawn(info, x, share.Independent) % 1_000_000 < drawn.PerMillion(0)
+                    : Drawn(info, x, share.Independent) % share.Denominator < share.Numerator;
             case AndFilterConfig and:
-                LogFilter[] all = [.. and.Filters.Select(Compile)];
+                LogFilter[] all = [.. and.Filters.Select(f => Compile(f, runtime))];
                 return (info, x) => Array.TrueForAll(all, f => f(info, x));
             case OrFilterConfig or:
-                LogFilter[] any = [.. or.Filters.Select(Compile)];
+                LogFilter[] any = [.. or.Filters.Select(f => Compile(f, runtime))];
                 return (info, x) => Array.Exists(any, f => f(info, x));
             case HeaderFilterConfig header:
                 var matcher = new HeaderMatcher(header.Header);

@@ -44,7 +44,9 @@ internal static class BodyPump
                         if (taken >= to.LeastProgress || sent == reader.PieceLength) x.Touch();
                         if (sent == reader.PieceLength) break;
                         waited |= sent > 0 || !to.Holds;
+                        Count(x, reader, resumed: false);
                         if (await to.RoomAsync(x) is not PumpResult.Done and var failure) return failure;
+                        Count(x, reader, resumed: true);
                     }
                     reader.Taken(waited);
                     if (end) return PumpResult.Done;
@@ -73,6 +75,13 @@ internal static class BodyPump
                     return PumpResult.SourceRefused;
             }
         }
+    }
+
+    // Who sends faster than the other side takes is not read meanwhile.
+    private static void Count(Exchange x, BodyReader reader, bool resumed)
+    {
+        if (reader != x.ResponseBody) x.Manager.Stats.Shard(x.Worker.Index)[resumed ? HttpStats.FlowResumed : HttpStats.FlowPaused]++;
+        else x.Try.State.Cluster!.Slot.Stats!.Shard(x.Worker.Index)[resumed ? ClusterStats.FlowResumed : ClusterStats.FlowPaused]++;
     }
 
     // Trailers travel, but those that would frame or route a message must not (RFC 9110 6.5.1).

@@ -106,7 +106,7 @@ internal sealed partial class BodyReader
         }
         else
         {
-            if (_keeps && buffer.Count > _room) StopKeeping();
+            if (_keeps && buffer.Count > _room) GiveUpKeeping();
             _room -= buffer.Count;
             if (_kept.Count == 0 || !_worker.Buffers.TryMerge(_kept[^1], buffer)) _kept.Add(buffer);
             _passed++;

@@ -112,6 +112,9 @@ internal sealed partial class BodyReader
     /// <summary>What becomes of trailers whose names have underscores.</summary>
     public UnderscoreHeaders Underscores;
 
+    /// <summary>Names that trailers may not have; null for none.</summary>
+    public byte[][]? Unwanted;
+
     /// <summary>Starts on a body whose first bytes may already be in the buffer. A <paramref name="pinned"/> buffer holds
     /// bytes that must stay (the head): further bytes go to a buffer of the reader's own.</summary>
     public void Start(Worker worker, TcpSocket socket, IoBuffer buffer, BodyKind kind, long length, bool pinned)
@@ -151,7 +154,7 @@ internal sealed partial class BodyReader
         _kind = kind;
         _chunks = default;
         Trailers.StartTrailers();
-        _inTrailers = _ended = _touched = _keeps = false;
+        _inTrailers = _ended = _touched = _keeps = IsOverKept = false;
         _at = _offset = 0;
         Done = IsWhole = kind == BodyKind.None;
         PieceLength = 0;
@@ -244,6 +247,15 @@ internal sealed partial class BodyReader
         }
     }
 
+    /// <summary>It was to be kept and is longer than may be.</summary>
+    public bool IsOverKept { get; private set; }
+
+    private void GiveUpKeeping()
+    {
+        IsOverKept = true;
+        StopKeeping();
+    }
+
     /// <summary>Nothing will be sent anew: what was kept goes back, but for what was not given out yet or may be on its way.</summary>
     public void StopKeeping()
     {
@@ -328,7 +340,7 @@ internal sealed partial class BodyReader
     {
         if (length > _room)
         {
-            StopKeeping();
+            GiveUpKeeping();
             return;
         }
         _room -= length;
@@ -362,7 +374,7 @@ internal sealed partial class BodyReader
         }
         else if (_keeps)
         {
-            if (count > _room) StopKeeping();
+            if (count > _room) GiveUpKeeping();
             _room -= count;
             if (_kept.Count > 0 && _worker.Buffers.TryMerge(_kept[^1], piece)) piece = _kept[^1];
             else _kept.Add(piece);
@@ -447,8 +459,13 @@ internal sealed partial class BodyReader
                 return BodyEvent.Refused;
         }
         Buffer.Start += Trailers.Length;
+        if (Unwanted is { } unwanted) TrailerStart += RemoveNamed(Trailers, Buffer, TrailerStart, unwanted);
         return Underscores == UnderscoreHeaders.Allow || SiftTrailers() ? BodyEvent.End : BodyEvent.Refused;
     }
+
+    /// <summary>Takes fields out of trailers that lie in a buffer; by how much they begin later.</summary>
+    public static unsafe int RemoveNamed(Http1Head trailers, IoBuffer buffer, int start, byte[][] names) =>
+        trailers.RemoveNamed(new Span<byte>(buffer.Memory + start, trailers.Length), names);
 
     private unsafe bool SiftTrailers()
     {

@@ -1,6 +1,7 @@
 // Who the client is, and whether it belongs to us: the peer of the connection, or what x-forwarded-for says where proxies in front
 // are trusted (Envoy: HTTP header operations, x-forwarded-for). Nothing is computed before somebody asks.
 using System.Net;
+using System.Text;
 using Naru.Http.Headers;
 using Naru.Http.Http1;
 using Naru.Proxy.Config;
@@ -29,6 +30,22 @@ internal static class ClientAddress
     /// connection's peer, who stands behind it, whomever <c>x-forwarded-for</c> names) is on this machine.</summary>
     public static bool MayKnow(Exchange x) =>
         x.Manager.Explains && IsHere(x.Connection.Peer) && IsHere(x.Connection.Info?.DirectPeer ?? x.Connection.Peer) && IsForwardedFromLoopback(x);
+
+    /// <summary>Whether no name server of somebody else's can have led the request here: its authority is an IP address, a name without a
+    /// dot, or below a name that is in no public zone (RFC 6761, RFC 6762; <c>internal</c>). A page of evil.example whose name suddenly
+    /// leads to this machine reads as its own what it is answered, so it is told no more than a code.</summary>
+    public static bool IsNamedHere(ReadOnlySpan<byte> authority)
+    {
+        if (authority.Length > 0 && authority[0] == '[') return authority.IndexOf((byte)']') is > 1 and var end && TryParse(authority[1..end], out _);
+        int colon = authority.LastIndexOf((byte)':');
+        ReadOnlySpan<byte> host = (colon < 0 ? authority : authority[..colon]).TrimEnd((byte)'.');
+        if (TryParse(host, out _)) return true;
+        int dot = host.LastIndexOf((byte)'.');
+        if (dot < 0) return true;
+        ReadOnlySpan<byte> top = host[(dot + 1)..];
+        return Ascii.EqualsIgnoreCase(top, "localhost"u8) || Ascii.EqualsIgnoreCase(top, "local"u8) || Ascii.EqualsIgnoreCase(top, "internal"u8)
+            || Ascii.EqualsIgnoreCase(top, "test"u8) || Ascii.EqualsIgnoreCase(top, "example"u8) || Ascii.EqualsIgnoreCase(top, "invalid"u8);
+    }
 
     private static bool IsForwardedFromLoopback(Exchange x)
     {

@@ -13,7 +13,7 @@ internal sealed class Deadlines : ITimerOwner
     // Everything of one exchange, so that the next one begins with one assignment.
     private struct Times
     {
-        public long Route, Try, Request, Stream, IdleMs, LastActivity, Log, LogMs;
+        public long Route, Try, TryIdleMs, Request, Stream, IdleMs, LastActivity, Log, LogMs;
     }
 
     public Deadlines(Exchange x)
@@ -27,6 +27,25 @@ internal sealed class Deadlines : ITimerOwner
 
     /// <summary>When the try is over, worker ms (Envoy: RetryPolicy.per_try_timeout).</summary>
     public long Try { get => _times.Try; set => Change(ref _times.Try, value); }
+
+    /// <summary>How long nothing may come from the try, ms; 0 is for ever (Envoy: RetryPolicy.per_try_idle_timeout).</summary>
+    public long TryIdleMs
+    {
+        get => _times.TryIdleMs;
+        set
+        {
+            if (_times.TryIdleMs == value) return;
+            _times.TryIdleMs = value;
+            Rearm();
+        }
+    }
+
+    /// <summary>The try has ended: its times have no say any more.</summary>
+    public void EndTry()
+    {
+        Try = TimerNode.Never;
+        _times.TryIdleMs = 0;
+    }
 
     /// <summary>By when the whole request must be here, worker ms (Envoy: HttpConnectionManager.request_timeout).</summary>
     public long Request { get => _times.Request; set => Change(ref _times.Request, value); }
@@ -86,8 +105,13 @@ internal sealed class Deadlines : ITimerOwner
         return idle > 0 ? _times.LastActivity + idle : TimerNode.Never;
     }
 
-    private long Next() =>
-        Math.Min(Math.Min(Math.Min(_times.Route, _times.Try), Math.Min(_times.Request, _times.Stream)), Math.Min(Idle(), _times.Log));
+    private long Next()
+    {
+        long fixedOnes = Math.Min(Math.Min(_times.Route, _times.Try), Math.Min(_times.Request, _times.Stream));
+        return Math.Min(fixedOnes, Math.Min(Math.Min(Idle(), TryIdle()), _times.Log));
+    }
+
+    private long TryIdle() => _times.TryIdleMs > 0 ? _times.LastActivity + _times.TryIdleMs : TimerNode.Never;
 
     void ITimerOwner.OnTimer(TimerNode timer)
     {
@@ -107,8 +131,9 @@ internal sealed class Deadlines : ITimerOwner
             _x.GiveUp(due);
             return;
         }
-        bool tryIsOver = now >= _times.Try;
+        bool tryIsIdle = now >= TryIdle(), tryIsOver = tryIsIdle || now >= _times.Try;
         if (tryIsOver) _times.Try = TimerNode.Never;
+        if (tryIsIdle) _times.TryIdleMs = 0;
         if (now >= _times.Log)
         {
             _times.Log = now + _times.LogMs;
@@ -117,7 +142,9 @@ internal sealed class Deadlines : ITimerOwner
         // Before anybody goes on, who may end the exchange and with it these times.
         Rearm();
         if (!tryIsOver) return;
-        if (_x.Race is { } race) race.TryIsOverdue();
+        if (tryIsIdle && _x.Status > 0) _x.GiveUp(AbortReason.TryIdle);
+        else if (tryIsIdle) _x.Try.TimeOut(isIdle: true);
+        else if (_x.Race is { } race) race.TryIsOverdue();
         else _x.Try.TimeOut();
     }
 }

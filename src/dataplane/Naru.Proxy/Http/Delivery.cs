@@ -41,6 +41,8 @@ internal static class Delivery
         bool requestDone = await attempt.FinishAsync(flowed == PumpResult.Done ? AnswerUse.Taken : AnswerUse.Cut);
         if (x.RequestBodyBuffered) Forwarder.PassBody(x);
         if (flowed == PumpResult.Done) return x.KeepAlive && requestDone;
+        if (flowed == PumpResult.SourceAnswered && x is { HasFilterFailed: true, MayAnswer: true, Abort: AbortReason.None })
+            return await LocalReply.SendAsync(x, x.FilterAnswer!);
         CutShort(x, attempt.State.Cluster!.Slot.Stats!.Shard(x.Worker.Index), flowed, fault);
         return false;
     }
@@ -127,7 +129,6 @@ internal static class Delivery
         {
             if (Aborts.Reason(x, out string detail) is { } reason) LocalReply.Because(x, reason, detail);
             else if (x.Abort == AbortReason.FilterAnswered) x.Details = "response_cut_by_filter";
-            else stats[ClusterStats.RqTxReset]++;
         }
         // Nothing was told of it.
         if (!x.ResponseStarted) x.Status = 0;
@@ -142,7 +143,6 @@ internal static class Delivery
                 Cut(x, Telemetry.ResponseFlags.UpstreamConnectionTermination, "upstream_reset_after_response_started{connection_termination}");
                 break;
             case UpstreamFault.Reset:
-                stats[ClusterStats.RqRxReset]++;
                 Cut(x, Telemetry.ResponseFlags.UpstreamRemoteReset, "upstream_reset_after_response_started{remote_reset}");
                 break;
             default:

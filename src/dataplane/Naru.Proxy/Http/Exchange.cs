@@ -18,25 +18,6 @@ using Naru.Telemetry;
 
 namespace Naru.Proxy.Http;
 
-/// <summary>Why an exchange was given up from outside its own flow.</summary>
-internal enum AbortReason : byte
-{
-    None,
-    DownstreamGone,
-    DownstreamBroken,
-
-    /// <summary>A filter that saw a body answered, or cut the answer short; see <see cref="Exchange.FilterAnswer"/>.</summary>
-    FilterAnswered,
-    UpstreamGone,
-    RouteTimeout,
-    StreamIdle,
-    RequestTimeout,
-    MaxDuration,
-
-    /// <summary>The try whose answer is on its way was on it for as long as it may be.</summary>
-    UpstreamLife,
-}
-
 /// <summary>When an entry of an access log is written (Envoy: AccessLogType).</summary>
 internal enum LogMoment : byte
 {
@@ -46,13 +27,14 @@ internal enum LogMoment : byte
     Tunnel,
 }
 
-internal sealed class Exchange : IRequestInfo, IPooled
+internal sealed partial class Exchange : IRequestInfo, IPooled
 {
     bool IPooled.IsRented { get; set; }
     private byte[] _text = new byte[64];
     private RequestHeaders? _requestHeaders;
     private ResponseHeaders? _responseHeaders;
     private FilterRun? _filters;
+    private AnswerFields? _answerFields;
 
     /// <summary>Of <see cref="RequestLength"/>: the body is as long as it was told, or not told.</summary>
     public const long SameLength = -2;
@@ -132,6 +114,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ref HeaderMutations? Mutations => ref _choice.Mutations;
     public string Operation { get => _choice.Operation ?? ""; set => _choice.Operation = value; }
     public ref VirtualCluster? VirtualCluster => ref _choice.VirtualCluster;
+    public ref AnswerStats? AltStats => ref _choice.AltStats;
 
     /// <summary>Whose circuit breakers it counts on.</summary>
     public RequestPriority Priority => _choice.Route?.Forward?.Config.Priority ?? RequestPriority.Default;
@@ -142,6 +125,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ref FilterRun? Filters => ref _filtering.Chain;
     public FilterRun? UpstreamFilters => Try.State.Filters;
     public ref FilterAnswer? FilterAnswer => ref _filtering.Answer;
+    public ref bool HasFilterFailed => ref _filtering.HasFailed;
     public ref long RequestLength => ref _filtering.RequestLength;
     public ref bool ChangesResponseLength => ref _filtering.ChangesResponseLength;
     public ref bool TrailersOpen => ref _filtering.TrailersOpen;
@@ -153,6 +137,8 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public ref int Status => ref _outcome.Status;
     public ref int Attempts => ref _outcome.Attempts;
     public ref int Retried => ref _outcome.Retried;
+    public ref long RetryAfterMs => ref _outcome.RetryAfterMs;
+    public ref bool FollowsTimeout => ref _outcome.FollowsTimeout;
     public ref Permit RetryPermit => ref _outcome.RetryPermit;
     public ref ResponseFlags Flags => ref _outcome.Flags;
     public ref string Details => ref _outcome.Details;
@@ -175,6 +161,8 @@ internal sealed class Exchange : IRequestInfo, IPooled
 
     public ref long TimeoutMs => ref _limits.TimeoutMs;
     public ref long PerTryMs => ref _limits.PerTryMs;
+    public ref long TryIdleMs => ref _limits.TryIdleMs;
+    public ref long BufferLimit => ref _limits.BufferLimit;
     public ref long UpstreamLifeMs => ref _limits.UpstreamLifeMs;
     public ref long GrpcTimeoutMs => ref _limits.GrpcTimeoutMs;
     public ref Config.RetryPolicyConfig? Retry => ref _limits.Retry;
@@ -206,7 +194,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
 
     private unsafe ReadOnlySpan<byte> HeadBytes => new(In.Memory + HeadOffset, Head.Length);
 
-    public ReadOnlySpan<byte> Method => HeadBytes.Slice(Head.MethodStart, Head.MethodLength);
+    public ReadOnlySpan<byte> Method => _facts.MadeMethod ?? HeadBytes.Slice(Head.MethodStart, Head.MethodLength);
     public ReadOnlySpan<byte> Authority => _requestHeaders is { HasAuthority: true } changed ? changed.Authority : MadeAuthority ?? HeadBytes.Slice(AuthorityStart, AuthorityLength);
     public ReadOnlySpan<byte> Path => _requestHeaders is { HasPath: true } changed ? changed.Path : NormalizedPath ?? HeadBytes.Slice(PathStart, PathLength);
     public ReadOnlySpan<byte> Query => _requestHeaders is { HasPath: true } changed ? changed.Query : HeadBytes.Slice(QueryStart, QueryLength);
@@ -230,7 +218,10 @@ internal sealed class Exchange : IRequestInfo, IPooled
     /// <summary>The answer's fields while it is put together.</summary>
     public ResponseHeaders ResponseHeaders => _responseHeaders ??= new ResponseHeaders(this);
 
-    public RequestView View => new() { Headers = RequestHeaders, Path = Path, Query = Query, IsConnect = IsConnect };
+    /// <summary>An answer's fields as they came, before anybody has decided what becomes of it; until the next call.</summary>
+    public HeadEdits FieldsOf(in Answer answer) => (_answerFields ??= new AnswerFields()).Of(answer);
+
+    public RequestView View => new() { Headers = RequestHeaders, Path = Path, Query = Query, IsConnect = IsConnect, Tls = Connection?.Tls };
 
     /// <summary>Makes it ready for a head that was just parsed.</summary>
     public void Begin(IDownstream down, ListenerConnection? connection, HttpManager manager, IoBuffer buffer, int headOffset, long startTicks)
@@ -249,6 +240,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
         Deadlines.Start(manager.StreamIdleMs, manager.LogMs);
         RequestHeaders.Begin();
         _responseHeaders?.End();
+        _redirects?.Clear();
         Tried.Clear();
         ResponseHeadCopy.Clear();
         ResponseTrailerCopy.Clear();
@@ -263,6 +255,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
         if (RequestBodyBuffered) RequestBody.Start(Worker, Connection, In, BodyKind.None, 0, pinned: true);
         else Down.StartBody(this, Framing.Body, Framing.ContentLength);
         RequestBody.Underscores = Manager.Underscores;
+        RequestBody.Unwanted = null;
     }
 
     /// <summary>The request's body goes through filters from here on, also where all of it came with its head.</summary>
@@ -281,7 +274,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     }
 
     /// <summary>The length that the request's head tells upstream, bytes; -1 for none.</summary>
-    public long ToldRequestLength => RequestLength != SameLength ? RequestLength
+    public long ToldRequestLength => RequestLength == NoBody ? 0 : RequestLength != SameLength ? RequestLength
         : Framing.Body == BodyKind.Length ? Framing.ContentLength : Framing.Body == BodyKind.None && !IsUpgrade ? 0 : -1;
 
     /// <summary>The request's body goes upstream in chunks, where that speaks HTTP/1.</summary>
@@ -410,6 +403,7 @@ internal sealed class Exchange : IRequestInfo, IPooled
     public void CutDownstream()
     {
         KeepAlive = false;
+        if (Abort != AbortReason.DownstreamGone) Manager.Stats.Shard(Worker.Index)[HttpStats.RqTxReset]++;
         Down.Cut(EndsWithClose);
     }
 
@@ -429,10 +423,14 @@ internal sealed class Exchange : IRequestInfo, IPooled
     {
         Filters?.End(this);
         shard[HttpStats.RqActive]--;
-        shard[HttpStats.RqCompleted]++;
         ResponseEndTicks = Worker.Ticks;
+        // Those who ask how we are count with no answer, and those who left have none (Envoy: downstream_rq_completed).
         int family = Status / 100;
-        if (family is >= 1 and <= 5) shard[HttpStats.Rq1xx + family - 1]++;
+        if (family is >= 1 and <= 5 && !IsHealthCheck)
+        {
+            shard[HttpStats.RqCompleted]++;
+            shard[HttpStats.Rq1xx + family - 1]++;
+        }
         Manager.Stats.HistogramOf(Worker.Index, HttpStats.RqTime).Record(Worker.Milliseconds(StartTicks, ResponseEndTicks));
         foreach (AccessLog log in Manager.Logs) log.Write(this, this, Scratch, Worker.Index);
     }

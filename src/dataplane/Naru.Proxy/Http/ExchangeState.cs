@@ -35,7 +35,7 @@ internal struct RequestFacts(ListenerConnection? connection, int headOffset, lon
     public int PathStart, PathLength;
     public int QueryStart, QueryLength;
     public bool HasQuery;
-    public byte[]? NormalizedPath, MadeAuthority;
+    public byte[]? NormalizedPath, MadeAuthority, MadeMethod;
     public bool IsHead, IsIdempotent, IsUpgrade, IsConnect;
 
     // A gRPC-Web call, and how its answer is wanted.
@@ -52,6 +52,9 @@ internal struct RequestFacts(ListenerConnection? connection, int headOffset, lon
 /// <summary>What was chosen for the request.</summary>
 internal struct RouteChoice
 {
+    /// <summary>The table that it was looked for in.</summary>
+    public RouteTable? Table;
+
     public VirtualHost? VirtualHost;
     public Route? Route;
     public WeightedTarget? Target;
@@ -62,6 +65,19 @@ internal struct RouteChoice
 
     /// <summary>Where the request is counted besides its cluster; null for nowhere.</summary>
     public VirtualCluster? VirtualCluster;
+
+    /// <summary>Under which name of the client's its answers count besides (x-envoy-upstream-alt-stat-name); null for none.</summary>
+    public AnswerStats? AltStats;
+
+    /// <summary>What a hashing balancer picks by, once somebody asked.</summary>
+    public ulong? Hash;
+    public bool HashKnown;
+
+    /// <summary>The route's hash is of a cookie that the client lacked: the answer sets it.</summary>
+    public bool MadeCookie;
+
+    /// <summary>The answer was a redirect, which is followed here.</summary>
+    public bool IsRedirecting;
 
     /// <summary>Where it waits for a connection.</summary>
     public PoolWaiter? Waiter;
@@ -78,6 +94,9 @@ internal struct FilterState()
 
     /// <summary>What one of them answered.</summary>
     public FilterAnswer? Answer;
+
+    /// <summary>One of them failed by a fault of its own.</summary>
+    public bool HasFailed;
 
     /// <summary>Bytes of the request's body as it goes on, where that is not what came.</summary>
     public long RequestLength = Exchange.SameLength;
@@ -133,6 +152,12 @@ internal struct Outcome()
     /// <summary>Retries that were granted.</summary>
     public int Retried;
 
+    /// <summary>How long the answer in whose place another try is made wants that to wait, ms; 0 does not say, -1 is not at all.</summary>
+    public long RetryAfterMs;
+
+    /// <summary>The try before took too long.</summary>
+    public bool FollowsTimeout;
+
     /// <summary>Held from the first retry on.</summary>
     public Permit RetryPermit;
     public long RequestEndTicks, ResponseEndTicks;
@@ -142,7 +167,10 @@ internal struct Outcome()
 /// <summary>The route's limits, or what the request makes of them (RequestLimits). In ms, 0 is never.</summary>
 internal struct Limits()
 {
-    public long TimeoutMs, PerTryMs;
+    public long TimeoutMs, PerTryMs, TryIdleMs;
+
+    /// <summary>Bytes of the body that are kept for a further try or a copy.</summary>
+    public long BufferLimit;
 
     /// <summary>-1 where grpc-timeout stays as it came.</summary>
     public long GrpcTimeoutMs = -1;

@@ -26,6 +26,15 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
     private int _requests;
     private bool _counted;
 
+    // The client left in the middle of its exchange.
+    private bool _cut;
+
+    // It was idle for too long, or is too old: when it ends, worker ms; a request that comes before is its last.
+    private long _leaveAt = TimerNode.Never;
+
+    // The end was ours, whoever closes first.
+    private bool _lingered;
+
     public Http1Connection(in Arrival arrival) : base(arrival)
     {
         _manager = Chain!.Manager!;
@@ -111,6 +120,7 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
                 bool goOn = refusal is not null ? await LocalReply.SendAsync(x, refusal) : x.SayContinue() && await Router.AnswerAsync(x);
 
                 // 4. Account for it, and go on while both sides want to.
+                _cut = x.Abort == AbortReason.DownstreamGone;
                 linger = !goOn && !Dead && x.Abort is not (AbortReason.DownstreamGone or AbortReason.StreamIdle);
                 Finish(x, reusable: true);
                 if (!goOn) break;
@@ -252,6 +262,7 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
             _shard[HttpStats.CxOverloadDisableKeepalive]++;
             return false;
         }
+        if (_leaveAt != TimerNode.Never) return false;
         int most = x.Manager.Config.MaxRequestsPerConnection;
         if (most > 0 && _requests >= most)
         {
@@ -304,6 +315,7 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
     private async ValueTask LingerAsync()
     {
         _phase = Phase.Linger;
+        _lingered = true;
         _timedOut = false;
         Uncancel();
         ShutdownWrite();
@@ -325,7 +337,8 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
         long idle = Worker.Overload.Shortened(ScaledTimer.ConnectionIdle, _manager.IdleMs);
         long due = idle > 0 ? _idleAt + idle : TimerNode.Never;
         if (IsDraining) due = Math.Min(due, Worker.Now + (long)_manager.Config.DrainTimeout.TotalMilliseconds);
-        if (_manager.MaxConnectionMs > 0) due = Math.Min(due, OpenedAt + _manager.MaxConnectionMs);
+        if (_leaveAt != TimerNode.Never) due = _leaveAt;
+        else if (_manager.MaxConnectionMs > 0) due = Math.Min(due, OpenedAt + _manager.MaxConnectionMs);
         if (due == TimerNode.Never) TimerWheel.Stop(Timer);
         else Worker.Timers.Set(Timer, Math.Max(Worker.Now + 1, due), Worker.Now);
     }
@@ -354,14 +367,32 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
                 // Left over from the wait before: an exchange has its own.
                 break;
             case Phase.Idle:
-                _shard[Worker.Now - OpenedAt >= _manager.MaxConnectionMs && _manager.MaxConnectionMs > 0 ? HttpStats.CxMaxDuration : HttpStats.CxIdleTimeout]++;
-                Cancel();
+                OnIdleTimer();
                 break;
             default:
                 _timedOut = true;
                 Cancel();
                 break;
         }
+    }
+
+    // One that has carried requests may be about to carry another one: that is still answered, and told that it is the last (Envoy: an idle
+    // connection drains before it is closed).
+    private void OnIdleTimer()
+    {
+        if (_leaveAt == TimerNode.Never)
+        {
+            bool old = _manager.MaxConnectionMs > 0 && Worker.Now - OpenedAt >= _manager.MaxConnectionMs;
+            _shard[old ? HttpStats.CxMaxDuration : HttpStats.CxIdleTimeout]++;
+            long drain = (long)_manager.Config.DrainTimeout.TotalMilliseconds;
+            if (_requests > 0 && drain > 0 && !IsDraining && !Worker.Overload.DisableKeepalive)
+            {
+                _leaveAt = Worker.Now + drain;
+                SetIdleTimer();
+                return;
+            }
+        }
+        Cancel();
     }
 
     // While an answer is on its way nobody reads here. A client that resets or ends waits no more, as in Envoy (decision 0014); one that
@@ -398,7 +429,7 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
         _shard[HttpStats.CxActive]--;
         if (_counted) _shard[HttpStats.CxHttp1Active]--;
         if (Tls is not null) _shard[HttpStats.CxSslActive]--;
-        _shard[HttpStats.CxDestroy]++;
+        HttpStats.Destroyed(_shard, byPeer: !_lingered && (EndMet || (PeerEnded && _cut)), hasActive: _cut);
         _manager.Stats.HistogramOf(Worker.Index, HttpStats.CxLength).Record(Worker.Now - OpenedAt);
     }
 }

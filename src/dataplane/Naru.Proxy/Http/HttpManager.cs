@@ -30,14 +30,14 @@ internal sealed class HttpManager
         .. new[] { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128" }.Select(r => new AddressRange(System.Net.IPNetwork.Parse(r))),
     ];
 
-    public HttpManager(HttpConnectionManagerConfig config, StatBlock stats, RouteTable? inline, RouteSlot? slot, AccessLog[] logs)
+    public HttpManager(HttpConnectionManagerConfig config, StatBlock stats, RouteTable? inline, RouteSlot? slot, AccessLog[] logs, Runtime runtime)
     {
         Config = config;
         Stats = stats;
         _inline = inline;
         _slot = slot;
         Logs = logs;
-        if (config.LocalReplies is { } replies) LocalReplies = new LocalReplies(replies);
+        if (config.LocalReplies is { } replies) LocalReplies = new LocalReplies(replies, runtime);
         if (!config.EarlyMutations.IsEmpty) EarlyMutations = new EarlyMutations(config.EarlyMutations);
         Detections = [.. config.AddressDetections.Select(d => new AddressDetection(d))];
         IgnoredUpgrades = [.. config.IgnoredUpgrades.Select(u => new ByteMatcher(u))];
@@ -114,7 +114,12 @@ internal sealed class HttpManager
 
     public HttpConnectionManagerConfig Config { get; }
     public StatBlock Stats { get; }
+    /// <summary>The table; null where it has not come yet, and where <see cref="Scopes"/> have several.</summary>
     public RouteTable? Routes => _inline ?? _slot?.Current;
+
+    /// <summary>Tables by headers of the request; null where there is one.</summary>
+    public RouteScopes? Scopes { get; init; }
+
     public string RouteName => _inline?.Config.Name ?? _slot?.Name ?? "";
     public AccessLog[] Logs { get; }
     public byte[] ServerLine { get; }

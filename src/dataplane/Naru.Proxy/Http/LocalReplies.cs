@@ -33,9 +33,9 @@ internal sealed class BodyFormat
     public static BodyFormat? Of(FormatSource? source) => source is null ? null : new BodyFormat(source);
 }
 
-internal sealed class LocalReplies(LocalReplyConfig config)
+internal sealed class LocalReplies(LocalReplyConfig config, Runtime runtime)
 {
-    private readonly Mapper[] _mappers = [.. config.Mappers.Select(m => new Mapper(m))];
+    private readonly Mapper[] _mappers = [.. config.Mappers.Select(m => new Mapper(m, runtime))];
     private readonly BodyFormat? _format = BodyFormat.Of(config.BodyFormat);
 
     /// <summary>Changes an answer whose head was begun.</summary>
@@ -59,9 +59,9 @@ internal sealed class LocalReplies(LocalReplyConfig config)
         contentType = format.ContentType;
     }
 
-    private sealed class Mapper(ResponseMapperConfig config)
+    private sealed class Mapper(ResponseMapperConfig config, Runtime runtime)
     {
-        public LogFilter Filter { get; } = LogFilters.Compile(config.Filter);
+        public LogFilter Filter { get; } = LogFilters.Compile(config.Filter, runtime);
         public int Status { get; } = config.Status;
         public byte[]? Body { get; } = config.Body.IsDefault ? null : [.. config.Body];
         public BodyFormat? Format { get; } = BodyFormat.Of(config.BodyFormat);

@@ -38,7 +38,6 @@ internal static class LocalReply
         // Envoy counts the try for which there was no host.
         if (reason == Reasons.NoHealthyUpstream && x.Attempts == 0) x.Attempts = 1;
         if (reason == Reasons.Overflow) extra = "x-envoy-overloaded: true\r\n";
-        else if (reason == Reasons.Overloaded) extra = "x-envoy-local-overloaded: true\r\n";
         else if (MayRepeat(x, reason)) extra = "x-naru-may-repeat: true\r\n";
         else if (reason == Reasons.EscapedSlash)
         {
@@ -46,7 +45,7 @@ internal static class LocalReply
             x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.RqRedirectedWithNormalizedPath]++;
         }
         if (!ClientAddress.MayKnow(x)) return SendAsync(x, "", Encoding.ASCII.GetBytes(Reasons.Body(reason, x.Attempts > 1)), "text/plain", extra, reason.Grpc);
-        string said = Said(x);
+        string said = ClientAddress.IsNamedHere(x.Authority) ? Said(x) : reason.Code;
         return ReplyForms.WantsProblem(x)
             ? SendAsync(x, said, ReplyForms.Problem(x, reason, said), "application/problem+json", extra, reason.Grpc)
             : SendAsync(x, said, Encoding.ASCII.GetBytes($"{said}\n"), "text/plain", extra, reason.Grpc);

@@ -30,6 +30,7 @@ internal sealed class RequestHeaders(Exchange x) : HeadEdits
     public ReadOnlySpan<byte> Authority => _authority.Written;
 
     private int _pathLength;
+    private readonly byte[] _length = new byte[20];
 
     protected override Http1Head Head => x.Head;
 
@@ -63,7 +64,9 @@ internal sealed class RequestHeaders(Exchange x) : HeadEdits
         HasAuthority = true;
     }
 
-    protected override bool IsPseudo(ReadOnlySpan<byte> name) => base.IsPseudo(name) || name.SequenceEqual("host"u8);
+    // So is the length of a body that a filter took in, or will change: what came with the head says another one, or none.
+    protected override bool IsPseudo(ReadOnlySpan<byte> name) =>
+        base.IsPseudo(name) || name.SequenceEqual("host"u8) || (x.RequestLength >= 0 && name.SequenceEqual("content-length"u8));
 
     protected override bool TryGetPseudo(ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
     {
@@ -71,6 +74,7 @@ internal sealed class RequestHeaders(Exchange x) : HeadEdits
         else if (name.SequenceEqual(":authority"u8) || name.SequenceEqual("host"u8)) value = x.Authority;
         else if (name.SequenceEqual(":method"u8)) value = x.Method;
         else if (name.SequenceEqual(":scheme"u8)) value = x.IsHttps ? "https"u8 : "http"u8;
+        else if (x.RequestLength >= 0 && x.RequestLength.TryFormat(_length, out int digits)) value = _length.AsSpan(0, digits);
         else value = default;
         return value.Length > 0;
     }

@@ -36,7 +36,8 @@ internal static class Reasons
         Remedy = "Compare host and path with the candidates that the answer names; mind ports in `Host` and the order of routes.",
     };
 
-    public static readonly Reason Overloaded = new(503, "NARU-O503", "the proxy is short of resources and takes no requests now", ResponseFlags.OverloadManagerTerminated, "overload")
+    public static readonly Reason Overloaded = new(
+        503, "NARU-O503", "the proxy is short of resources and takes no requests now", ResponseFlags.None, "overload")
     {
         Body = "envoy overloaded",
         When = "The overload manager's `stop_accepting_requests` is active.",
@@ -130,6 +131,15 @@ internal static class Reasons
         Body = "upstream request timeout",
         When = "The last try took longer than `per_try_timeout`.",
         Remedy = "Make the service faster or `per_try_timeout` longer.",
+    };
+
+    public static readonly Reason PerTryIdle = new(
+        504, "NARU-T512", "the upstream sent nothing for the per-try idle timeout",
+        ResponseFlags.UpstreamRequestTimeout, "upstream_per_try_idle_timeout")
+    {
+        Body = "upstream request timeout",
+        When = "The last try was silent for `per_try_idle_timeout`, before its answer or in the middle of it.",
+        Remedy = "Make the service faster or `per_try_idle_timeout` longer.",
     };
 
     public static readonly Reason UpstreamDurationOver = new(

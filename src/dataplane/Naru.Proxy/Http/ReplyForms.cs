@@ -83,7 +83,7 @@ internal static class ReplyForms
     {
         var flags = new LineBuffer();
         ResponseFlagNames.Append(x.Flags, flags);
-        string detail = said[(reason.Code.Length + 1)..].Replace("\\", "\\\\").Replace("\"", "\\\"");
+        string detail = said[reason.Code.Length..].TrimStart().Replace("\\", "\\\\").Replace("\"", "\\\"");
         return Encoding.ASCII.GetBytes(
             $"{{\"type\":\"about:blank\",\"title\":\"{Reasons.Phrase(x.Status)}\",\"status\":{x.Status},\"code\":\"{reason.Code}\","
             + $"\"detail\":\"{detail}\",\"flags\":\"{Encoding.ASCII.GetString(flags.Written)}\"}}\n");

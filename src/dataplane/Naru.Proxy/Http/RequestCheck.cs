@@ -178,7 +178,7 @@ internal static class RequestCheck
         return Reasons.BadPath;
     }
 
-    private static void StripPort(Exchange x)
+    internal static void StripPort(Exchange x)
     {
         HttpConnectionManagerConfig config = x.Manager.Config;
         if (!config.StripAnyHostPort && !config.StripMatchingHostPort) return;
@@ -191,7 +191,7 @@ internal static class RequestCheck
     }
 
     // A dot at the end, or before the port, which stays (Envoy docs: strip_trailing_host_dot).
-    private static void StripDot(Exchange x)
+    internal static void StripDot(Exchange x)
     {
         ReadOnlySpan<byte> authority = x.Authority;
         int colon = authority.LastIndexOf((byte)':');

@@ -42,6 +42,7 @@ internal static class RequestLimits
         "x-envoy-upstream-rq-timeout-ms"u8.ToArray(), "x-envoy-upstream-rq-per-try-timeout-ms"u8.ToArray(), "x-envoy-upstream-rq-timeout-alt-response"u8.ToArray(),
         "x-envoy-max-retries"u8.ToArray(), "x-envoy-retry-on"u8.ToArray(), "x-envoy-retry-grpc-on"u8.ToArray(), "x-envoy-retriable-status-codes"u8.ToArray(),
         "x-envoy-retriable-header-names"u8.ToArray(), "x-envoy-hedge-on-per-try-timeout"u8.ToArray(),
+        "x-envoy-upstream-alt-stat-name"u8.ToArray(), "x-envoy-upstream-stream-duration-ms"u8.ToArray(),
     ];
 
     /// <summary>Takes out what internal clients ask of the router alone.</summary>
@@ -81,9 +82,14 @@ internal static class RequestLimits
     // RouteAction.MaxStreamDuration; without grpc_timeout_header_max the header only learns what the limit is.
     private static void ByStreamLimits(Exchange x, ForwardAction action, long grpc)
     {
-        if (grpc < 0) return;
         StreamLimitsConfig? limits = action.Config.StreamLimits;
         long life = action.MaxStreamMs >= 0 ? action.MaxStreamMs : x.Manager.MaxStreamMs;
+        if (grpc < 0)
+        {
+            // A call without a deadline of its own is told the one that it has.
+            if (limits is not null && life > 0 && IsGrpc(x)) x.GrpcTimeoutMs = life;
+            return;
+        }
         if (limits?.GrpcTimeoutHeaderMax is not { } most)
         {
             // Envoy would also write a longer life than the client gave; we never promise more than was asked for.
@@ -112,6 +118,7 @@ internal static class RequestLimits
             if (value.SequenceEqual("true"u8)) x.Hedges = true;
             else if (value.SequenceEqual("false"u8)) x.Hedges = false;
         }
+        if (Field(x, "x-envoy-upstream-alt-stat-name"u8, out value)) x.AltStats = x.Target!.Slot.Answers!.Named(value);
         ByRetryHeaders(x);
     }
 
@@ -180,7 +187,8 @@ internal static class RequestLimits
 
     /// <summary>The answer to a timeout: 204 where an internal client wants that (Envoy: x-envoy-upstream-rq-timeout-alt-response).
     /// A gRPC client gets its status all the same.</summary>
-    public static Reason Answer(Exchange x, Reason reason) => x.TimesOutWith204 && !IsGrpc(x) ? reason with { Status = 204 } : reason;
+    public static Reason Answer(Exchange x, Reason reason) =>
+        x.TimesOutWith204 && !IsGrpc(x) ? reason with { Status = 204, Body = "" } : reason;
 
     /// <summary><c>grpc-timeout</c> in the finest unit in which its eight digits hold it; nothing is shorter than one millisecond. Bytes written.</summary>
     public static int FormatGrpcTimeout(long ms, Span<byte> into)

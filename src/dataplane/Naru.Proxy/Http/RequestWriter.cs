@@ -92,6 +92,7 @@ internal static class RequestWriter
     {
         if (x.RequestLength != Exchange.SameLength)
         {
+            if (x.RequestLength == Exchange.NoBody) return;
             if (x.RequestLength >= 0 || !attempt.State.IsHttp2) WriteLength(o, x.RequestLength);
             return;
         }

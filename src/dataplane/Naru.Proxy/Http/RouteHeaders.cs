@@ -36,6 +36,8 @@ internal static class RouteHeaders
         if (x.Attempts > 1)
         {
             if (x.Route!.Host.IncludeRequestAttemptCount) head.Set("x-envoy-attempt-count"u8, x.Attempts);
+            if (x.Route.Host.IncludeIsTimeoutRetry && x.Retried > 0)
+                head.Set("x-envoy-is-timeout-retry"u8, x.FollowsTimeout ? "true"u8 : "false"u8);
             SetExpected(x, head);
         }
         if (!action.Config.AutoHostRewrite || x.Target!.HostRewrite is not null || x.Host!.Hostname.Length == 0) return;
@@ -63,6 +65,7 @@ internal static class RouteHeaders
             if (clean) head.AddOwn("x-envoy-upstream-service-time"u8, text[..written], KnownHeader.Internal);
             else head.Set("x-envoy-upstream-service-time"u8, text[..written]);
         }
+        if (x.MadeCookie) x.Route!.Forward!.Hash!.SetCookie(x);
         ApplyToAnswer(x);
     }
 
@@ -84,7 +87,14 @@ internal static class RouteHeaders
 
     private static void RewriteHost(Exchange x, RequestHeaders head, ForwardAction action)
     {
-        if (x.Target!.HostRewrite is { } literal) SetHost(x, head, action, literal);
+        if (x.Target is { OwnsHost: true, HostRewrite: { } own }) head.SetAuthority(own);
+        else if (x.Target!.HostRewrite is { } literal) SetHost(x, head, action, literal);
+        else if (action.HostFormat is { } format)
+        {
+            x.Scratch.Clear();
+            format.Write(x, x.Scratch);
+            SetHost(x, head, action, x.Scratch.Written);
+        }
         else if (action.HostRewriteHeader is { } name && head.TryGet(name, out ReadOnlySpan<byte> value)) SetHost(x, head, action, value);
         else if (action.Config.HostRewritePathRegex is { } byPath)
             SetHost(x, head, action, PathRewrite.Replace(x.Path, byPath.Pattern, byPath.Substitution));
@@ -121,8 +131,22 @@ internal static class RouteHeaders
         made.Clear();
         if (action.PrefixRewrite is { } prefix)
         {
+            int matched = x.Route!.MatchedLength(path);
+            if (matched < 0) return;
             made.Append(prefix);
-            made.Append(path[x.Route!.MatchedLength(path)..]);
+            made.Append(path[matched..]);
+        }
+        else if (action.PathFormat is { } format)
+        {
+            byte[] formatted = PathRewrite.Formatted(format.Value(x, made));
+            made.Clear();
+            made.Append(formatted);
+        }
+        else if (action.Config.TemplateRewrite is { IsEmpty: false } parts)
+        {
+            byte[] rewritten = PathRewrite.ByTemplate(path, x.Route!.Config.Match.Template!.Regex, parts);
+            if (rewritten.Length == 0) return;
+            made.Append(rewritten);
         }
         else if (action.Config.RegexRewrite is { } rewrite)
         {

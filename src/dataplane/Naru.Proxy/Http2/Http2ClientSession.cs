@@ -20,6 +20,9 @@ internal interface IHttp2Owner
     /// <summary>No stream is to be opened any more: the endpoint has left its cluster.</summary>
     bool IsRetired { get; }
 
+    /// <summary>When the connection is old, worker ms: no stream is to be opened on it any more.</summary>
+    long LifeEnd { get; }
+
     /// <summary>Streams that a peer takes until it has said so.</summary>
     int AssumedStreams { get; set; }
 
@@ -36,16 +39,23 @@ internal interface IHttp2Owner
 /// <param name="MaxRequests">Streams it may carry in all; 0 is no bound.</param>
 internal readonly record struct Http2ClientTraits(string Name, Http2OptionsConfig Options, long IdleMs, int MaxRequests)
 {
-    public static Http2ClientTraits Of(Cluster cluster) =>
-        new(cluster.Config.Name, cluster.Config.Http2Options, cluster.IdleMs, cluster.Config.MaxRequestsPerConnection);
+    /// <summary>Most bytes of an answer's head, and most fields (Envoy: max_response_headers_kb, max_headers_count).</summary>
+    public int MaxHeadBytes { get; init; } = 60 * 1024;
+    public int MaxFields { get; init; } = 100;
+
+    public static Http2ClientTraits Of(Cluster cluster)
+    {
+        ClusterConfig config = cluster.Config;
+        var traits = new Http2ClientTraits(config.Name, config.Http2Options, cluster.IdleMs, config.MaxRequestsPerConnection)
+        {
+            MaxFields = config.MaxResponseFields,
+        };
+        return config.MaxResponseHeadBytes is { } most ? traits with { MaxHeadBytes = most } : traits;
+    }
 }
 
 internal sealed class Http2ClientSession : Http2Session
 {
-    // Envoy's max_response_headers_kb and max_headers_count have the same defaults as the request's.
-    private const int MaxResponseHeadBytes = 60 * 1024;
-    private const int MaxResponseFields = 100;
-
     // What an endpoint began, a frame or a field section, must end in this time: nothing else can come before it does.
     private const long MaxUnitMs = 15_000;
     private readonly IHttp2Owner _owner;
@@ -62,7 +72,7 @@ internal sealed class Http2ClientSession : Http2Session
     /// <param name="traits">What its cluster says.</param>
     /// <param name="stats">Where it is counted, by <see cref="ClusterStats"/>.</param>
     public Http2ClientSession(Worker worker, SecureSocket socket, IHttp2Owner owner, in Http2ClientTraits traits, long[] stats)
-        : base(worker, socket, traits.Options, server: false, MaxResponseHeadBytes, MaxResponseFields)
+        : base(worker, socket, traits.Options, server: false, traits.MaxHeadBytes, traits.MaxFields)
     {
         _owner = owner;
         _traits = traits;
@@ -101,7 +111,7 @@ internal sealed class Http2ClientSession : Http2Session
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool> ServeAsync()
     {
-        if (await RunAsync(null)) _stats[ClusterStats.CxDestroyLocal]++;
+        await RunAsync(null);
         Destroy();
         return true;
     }
@@ -160,7 +170,6 @@ internal sealed class Http2ClientSession : Http2Session
             if (!goOn) return false;
             if (stream is null) return Late();
             if (!held && builder.Fault == SectionFault.None) return StreamFault(id, Http2ErrorCode.EnhanceYourCalm, "too many bytes of heads at once");
-            _stats[ClusterStats.CxProtocolError]++;
             return StreamFault(id, Http2ErrorCode.ProtocolError, builder.Why);
         }
         HoldHead(stream, builder.Buffer);
@@ -210,6 +219,7 @@ internal sealed class Http2ClientSession : Http2Session
 
     protected override void OnStreamClosed(Http2Stream stream)
     {
+        if (stream.IsReset) CountReset(stream);
         if (Streams.Count == 0)
         {
             if (IsEnding || _owner.IsRetired)
@@ -226,13 +236,22 @@ internal sealed class Http2ClientSession : Http2Session
         _owner.OnRoom();
     }
 
+    // As Envoy's pool does: a stream that went with its connection counts as one that had none; one that was not processed as neither.
+    private void CountReset(Http2Stream stream)
+    {
+        if (stream.Lost) _stats[ClusterStats.RqPendingFailureEject]++;
+        else if (!stream.ResetByPeer || stream.ResetCode == Http2ErrorCode.ProtocolError) _stats[ClusterStats.RqTxReset]++;
+        else if (stream.ResetCode != Http2ErrorCode.RefusedStream) _stats[ClusterStats.RqRxReset]++;
+        if (stream is { ResetByPeer: true, Lost: false, ResetCode: Http2ErrorCode.NoError }) _stats[ClusterStats.RqRxResetNoError]++;
+    }
+
     protected override long UnitMs => MaxUnitMs;
 
     protected override void OnUnitBegun() => Rearm();
 
     private void Rearm()
     {
-        long due = Math.Min(Math.Min(_pingDue, _pongDue), UnitDue);
+        long due = Math.Min(Math.Min(_pingDue, _pongDue), Math.Min(UnitDue, IsEnding ? TimerNode.Never : _owner.LifeEnd));
         if (_idleSince != TimerNode.Never) due = Math.Min(due, _idleSince + _traits.IdleMs);
         _owner.SetTimer(due);
     }
@@ -255,7 +274,6 @@ internal sealed class Http2ClientSession : Http2Session
         long now = Worker.Now;
         if (now >= _pongDue)
         {
-            _stats[ClusterStats.CxDestroyLocal]++;
             Destroy();
             return;
         }
@@ -263,6 +281,12 @@ internal sealed class Http2ClientSession : Http2Session
         {
             EndUnfinished();
             return;
+        }
+        if (!IsEnding && now >= _owner.LifeEnd)
+        {
+            _stats[ClusterStats.CxMaxDuration]++;
+            Retire();
+            if (Streams.Count == 0) return;
         }
         if (_idleSince != TimerNode.Never && now >= _idleSince + _traits.IdleMs)
         {

@@ -259,7 +259,7 @@ internal sealed class Http2ServerConnection : ListenerConnection
         _shard[HttpStats.CxActive]--;
         _shard[HttpStats.CxHttp2Active]--;
         if (Tls is not null) _shard[HttpStats.CxSslActive]--;
-        _shard[HttpStats.CxDestroy]++;
+        HttpStats.Destroyed(_shard, byPeer: EndMet && !_lingering && _closeDue == TimerNode.Never, hasActive: _session.DiedBusy);
         _manager.Stats.HistogramOf(Worker.Index, HttpStats.CxLength).Record(Worker.Now - OpenedAt);
     }
 }

@@ -230,6 +230,7 @@ internal sealed class Http2ServerSession : Http2Session
         }
         stream.TrailerBuffer = builder.Buffer;
         HoldHead(stream, builder.Buffer);
+        if (stream.Exchange is { RequestBody.Unwanted: { } unwanted }) stream.RemoveTrailers(unwanted);
         stream.HasTrailers = stream.Trailers.Count > 0;
         return EndOf(stream);
     }

@@ -286,12 +286,15 @@ internal abstract partial class Http2Session
         {
             if (DataStream is { } stream)
             {
-                if (stream.Expected >= 0 && stream.Expected < take)
+                // Of what is too long none may pass: an HTTP/1 neighbour would read it as the beginning of another message. Nor of what
+                // ends too early.
+                bool isShort = _dataEnd && take == _dataLeft && stream.Expected > take;
+                if (stream.Expected >= 0 && (stream.Expected < take || isShort))
                 {
-                    // None of it may pass: an HTTP/1 neighbour would read it as the beginning of another message.
                     _dataStream = null;
                     ReturnConnectionCredit(take);
-                    if (!StreamFault(_dataStreamId, Http2ErrorCode.ProtocolError, "more DATA than Content-Length")) return false;
+                    string why = isShort ? "less DATA than Content-Length" : "more DATA than Content-Length";
+                    if (!StreamFault(_dataStreamId, Http2ErrorCode.ProtocolError, why)) return false;
                 }
                 else
                 {

@@ -281,8 +281,12 @@ internal abstract partial class Http2Session : ITurnEnd
         _waking.Clear();
     }
 
+    /// <summary>Streams were under way when it ended.</summary>
+    public bool DiedBusy { get; private set; }
+
     private void FailStreams()
     {
+        DiedBusy |= Streams.Count > 0;
         foreach (Http2Stream stream in Streams.Values.ToArray())
         {
             // What an endpoint did wrong on the connection is each stream's end as if it had been done there; a client has no use for answers.

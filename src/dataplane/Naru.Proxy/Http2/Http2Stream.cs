@@ -31,6 +31,14 @@ internal sealed partial class Http2Stream : IPooled
     public IoBuffer? TrailerBuffer;
     public bool HasTrailers;
 
+    /// <summary>Takes fields out of trailers that are here already.</summary>
+    public unsafe void RemoveTrailers(byte[][] names)
+    {
+        if (TrailerBuffer is not { } buffer || Trailers.Count == 0) return;
+        buffer.Start += Trailers.RemoveNamed(new Span<byte>(buffer.Memory + buffer.Start, Trailers.Length), names);
+        HasTrailers = Trailers.Count > 0;
+    }
+
     /// <summary>Whether the final head is here (client).</summary>
     public bool HeadReady;
 

@@ -60,6 +60,7 @@ internal abstract partial class TcpSocket
             }
             // An end or a failure is told again at the next call.
             if (total > 0) return total;
+            EndMet |= n == 0;
             return n == 0 ? 0 : n == SocketLayer.Failed ? Fail(layer.Errno) : WouldBlock;
         }
         CountRead();

@@ -44,6 +44,9 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     /// <summary>The peer said that it sends no more (FIN); what it sent before may still wait to be read.</summary>
     public bool PeerEnded => _peerClosed;
 
+    /// <summary>The peer's end, orderly or not, was met: what follows is its doing.</summary>
+    public bool EndMet { get; protected set; }
+
     /// <summary>Whether bytes (or the end) may be there to read.</summary>
     public bool MayRead => _readable;
 
@@ -58,6 +61,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
         _writable = from._writable;
         _peerClosed = from._peerClosed;
         Dead = from.Dead;
+        EndMet = from.EndMet;
         Errno = from.Errno;
         Cancelled = from.Cancelled;
         _layer = from._layer;
@@ -78,7 +82,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
         {
             if ((events & Sys.EPOLLERR) != 0)
             {
-                Dead = true;
+                Dead = EndMet = true;
                 if (Errno == 0) Errno = Sys.SocketError(Fd);
             }
             events |= Sys.EPOLLIN | Sys.EPOLLOUT;
@@ -145,7 +149,11 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
             return (int)n;
         }
         // Asking for the error of a reset took it off the socket, which then looks as if it had ended in order.
-        if (n == 0) return Dead ? Failed : 0;
+        if (n == 0)
+        {
+            EndMet = true;
+            return Dead ? Failed : 0;
+        }
         int errno = Sys.FastErrno;
         if (errno == Sys.EAGAIN)
         {
@@ -210,7 +218,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     private int Fail(int errno)
     {
         Errno = errno;
-        Dead = true;
+        Dead = EndMet = true;
         return Failed;
     }
 

@@ -159,7 +159,15 @@ internal sealed unsafe class Worker
         _handles[index] = handle;
         handle.LoopIndex = index;
         handle.LoopGeneration = ++_generation;
-        Control(Sys.EPOLL_CTL_ADD, handle.Fd, level ? events : events | Sys.EPOLLET, Data(handle));
+        ulong data = Data(handle);
+        if (Control(Sys.EPOLL_CTL_ADD, handle.Fd, level ? events : events | Sys.EPOLLET, data)) return;
+        // Nothing would ever be heard of it (epoll_ctl(2): ENOMEM, ENOSPC): it is told that it failed, when whoever adds it has ended.
+        int errno = Sys.Errno;
+        Report("epoll", new IOException($"a descriptor cannot be watched: {Sys.Describe(errno)}"));
+        Post(_ =>
+        {
+            if (handle.LoopIndex >= 0 && Data(handle) == data) handle.OnEvents(Sys.EPOLLERR | Sys.EPOLLHUP);
+        });
     }
 
     private static ulong Data(IoHandle handle) => ((ulong)handle.LoopGeneration << 32) | (uint)handle.LoopIndex;
@@ -198,12 +206,12 @@ internal sealed unsafe class Worker
         handle.LoopIndex = -1;
     }
 
-    private void Control(int operation, int fd, uint events, ulong data)
+    private bool Control(int operation, int fd, uint events, ulong data)
     {
         byte* entry = stackalloc byte[16];
         *(uint*)entry = events;
         *(ulong*)(entry + DataOffset) = data;
-        _ = Sys.epoll_ctl(_epoll, operation, fd, entry);
+        return Sys.epoll_ctl(_epoll, operation, fd, entry) >= 0;
     }
 
     private void Run()

@@ -41,7 +41,8 @@ internal sealed unsafe class AcceptSocket : IoHandle, ITimerOwner
             {
                 if (_worker.Overload.RejectsConnection(_worker.Random))
                 {
-                    _listener.Stats.Shard(_worker.Index)[ListenerStats.CxOverloadReject]++;
+                    int stat = _worker.Overload.IsFull ? ListenerStats.CxGlobalOverflow : ListenerStats.CxOverloadReject;
+                    _listener.Stats.Shard(_worker.Index)[stat]++;
                     _listener.Log.Tell(_listener, peer, Network.ConnectionReasons.Overload);
                     _ = Sys.close(fd);
                     continue;

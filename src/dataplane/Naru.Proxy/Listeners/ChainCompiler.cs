@@ -187,10 +187,14 @@ internal sealed class ChainCompiler(
         if (before is not null && (before.Config == http || (http.Digest.Length > 0 && before.Config.Digest == http.Digest))) return before;
         StatBlock stats = options.Stats.Block($"http.{http.StatPrefix}", HttpStats.Schema);
         RouteTable? inline = http.RouteConfig is { } given ? Inline(given, before?.InlineRoutes) : null;
-        RouteSlot? slot = inline is null ? routes(http.RouteConfigName ?? "") : null;
+        RouteScopes? scopes = http.ScopedRoutes is { } scoped
+            ? new RouteScopes(scoped, table => Inline(table, before?.Scopes?.Tables.FirstOrDefault(t => t.Config.Digest.Length > 0 && t.Config.Digest == table.Digest)))
+            : null;
+        RouteSlot? slot = inline is null && scopes is null ? routes(http.RouteConfigName ?? "") : null;
         var context = new FilterContext(options.Stats, stats.Prefix, clusters, node);
-        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs))
+        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs), node.Runtime)
         {
+            Scopes = scopes,
             Explains = options.Explain,
             FilterSet = HttpFilterSet.Make(http.HttpFilters, context, discovered, before?.FilterSet),
             ProxyStatus = http.ProxyStatus is { } status ? new ProxyStatus(status, http.ServerName, options.NodeId) : null,
@@ -211,7 +215,7 @@ internal sealed class ChainCompiler(
         {
             // Formats were compiled once already when the configuration was validated.
             AccessLogFormat? format = log.Format is { } source ? AccessLogFormat.Compile(source, new Diagnostics()) : AccessLogFormat.Default;
-            if (format is not null) logs.Add(new AccessLog(format, options.AccessLog!.Open(log.Path), log.Filter is { } filter ? LogFilters.Compile(filter) : null));
+            if (format is not null) logs.Add(new AccessLog(format, options.AccessLog!.Open(log.Path), log.Filter is { } filter ? LogFilters.Compile(filter, node.Runtime) : null));
         }
         return [.. logs];
     }

@@ -1,10 +1,13 @@
 // Endpoints among which a policy chooses: those of a priority that are well, its degraded ones, all of it, or those of one locality.
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 
 namespace Naru.Proxy.LoadBalancing;
 
 internal sealed class HostList
 {
+    private volatile HashTable? _table;
+
     /// <param name="number">Its place among the lists of its cluster: whose turn it is there is kept by number.</param>
     /// <param name="hosts">May be none.</param>
     public HostList(int number, Host[] hosts)
@@ -17,6 +20,13 @@ internal sealed class HostList
 
     /// <summary>Nobody.</summary>
     public static HostList Empty { get; } = new(0, []);
+
+    /// <summary>Where hashes lead; made when somebody asks first. Null without a hashing policy.</summary>
+    public HashTable? TableOf(ClusterConfig config)
+    {
+        if (_table is null && Hosts.Length > 0) _table = HashTable.Of(Hosts, config);
+        return _table;
+    }
 
     public int Number { get; }
     public Host[] Hosts { get; }

@@ -35,7 +35,7 @@ internal sealed class PriorityBalancer : ILoadBalancer
         ILookup<int, Host> byPriority = hosts.ToLookup(h => h.Config.Priority);
         _sets = new HostSet[priorities];
         for (int i = 0; i < priorities; i++)
-            _sets[i] = HostSet.Of([.. byPriority[i]], _factor, config.LocalityWeighted, policy.WeightedPriorityHealth, ref lists);
+            _sets[i] = HostSet.Of([.. byPriority[i]], _factor, config.LocalityWeighted && config.Lb != Policy.Hash, policy.WeightedPriorityHealth, ref lists);
         _loads = new PriorityLoad[priorities];
         PriorityLoads.ShareOut(Counts(), _factor, Math.Round(config.PanicThreshold * 100, 6), 0, _loads);
         int only = Array.FindIndex(_loads, l => l is { Healthy: 100, Panics: false });
@@ -48,6 +48,9 @@ internal sealed class PriorityBalancer : ILoadBalancer
         }
     }
 
+    /// <summary>What the first priority's requests are looked up in; null without a hashing policy, and where there is no endpoint.</summary>
+    public HashTable? Table => _sets[0] is { } set ? (_loads[0].Panics ? set.All : set.Healthy).TableOf(_config) : null;
+
     public int Choices { get; }
 
     /// <summary>The endpoints of each priority.</summary>
@@ -55,9 +58,9 @@ internal sealed class PriorityBalancer : ILoadBalancer
 
     public Host? Pick(in PickContext context)
     {
-        Host? host = PickOnce(context);
+        Host? host = PickOnce(context, 0);
         if (context.Avoid is null && !context.AvoidCanaries) return host;
-        for (int i = 0; i < context.AvoidAttempts && host is not null && Avoids(context, host); i++) host = PickOnce(context);
+        for (int i = 0; i < context.AvoidAttempts && host is not null && Avoids(context, host); i++) host = PickOnce(context, i + 1);
         return host;
     }
 
@@ -70,8 +73,9 @@ internal sealed class PriorityBalancer : ILoadBalancer
         return false;
     }
 
-    private Host? PickOnce(in PickContext context)
+    private Host? PickOnce(in PickContext context, int attempt)
     {
+        if (_config.Lb == Policy.Hash) return ByTable(context, attempt);
         HostList list = _only is { } only && context.LeftPriorities == 0 ? only : ListOf(context);
         if (list.Hosts.Length < 2) return list.Hosts.Length == 0 ? null : list.Hosts[0];
         if (context.Hash is { } key) return ByHash(list, key);
@@ -87,6 +91,15 @@ internal sealed class PriorityBalancer : ILoadBalancer
                 // Weights do not count (Envoy: random).
                 return list.Hosts[context.Random.Below((uint)list.Hosts.Length)];
         }
+    }
+
+    // Without a hash a key is drawn; another attempt has another key, or the same endpoint would come again (Envoy: ThreadAwareLoadBalancerBase).
+    private Host? ByTable(in PickContext context, int attempt)
+    {
+        ulong key = context.Hash ?? context.Random.Next();
+        HostList list = _only is { } only && context.LeftPriorities == 0 ? only : ListOf(new PickContext(context.Worker, context.Random) { Hash = key, LeftPriorities = context.LeftPriorities });
+        if (list.Hosts.Length < 2) return list.Hosts.Length == 0 ? null : list.Hosts[0];
+        return list.TableOf(_config)!.Pick(attempt == 0 ? key : key ^ (ulong.MaxValue - (ulong)attempt + 1));
     }
 
     // Of some by chance, or of all.

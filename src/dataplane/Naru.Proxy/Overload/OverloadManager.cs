@@ -17,6 +17,9 @@ public sealed record OverloadSources
     /// <summary>Busy and total jiffies of this machine since it started.</summary>
     public Func<(long Busy, long Total)> Cpu { get; init; } = PressureReader.Cpu;
 
+    /// <summary>A file's content.</summary>
+    public Func<string, string> Text { get; init; } = File.ReadAllText;
+
     /// <summary>Open downstream connections.</summary>
     public required Func<long> Connections { get; init; }
 }
@@ -27,6 +30,16 @@ internal static class OverloadMonitorStats
     public static readonly StatSchema Schema = new();
     public static readonly int Pressure = Schema.Gauge("pressure");
     public static readonly int FailedUpdates = Schema.Counter("failed_updates");
+
+    // A measurement ends before the next one begins.
+    public static readonly int SkippedUpdates = Schema.Counter("skipped_updates");
+}
+
+/// <summary>Stats of the manager: <c>overload.</c></summary>
+internal static class OverloadStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Delay = Schema.Histogram("refresh_interval_delay");
 }
 
 /// <summary>Stats of one action: <c>overload.&lt;name&gt;.</c></summary>
@@ -49,6 +62,8 @@ internal sealed class OverloadManager
     private readonly StatBlock[] _actionStats;
     private readonly double[] _pressures;
     private (long Busy, long Total) _lastCpu;
+    private readonly StatBlock _stats;
+    private long _lookedAt;
     private Timer? _timer;
 
     public OverloadManager(OverloadConfig config, OverloadSources sources, OverloadState state, StatRegistry stats, Action shrinkHeap, Action<double> resetStreams, Action? timersChanged = null)
@@ -60,6 +75,7 @@ internal sealed class OverloadManager
         _state = state;
         _shrinkHeap = shrinkHeap;
         _resetStreams = resetStreams;
+        _stats = stats.Block("overload", OverloadStats.Schema);
         _pressures = new double[config.Monitors.Length];
         _monitorStats = [.. config.Monitors.Select(m => stats.Block($"overload.{m.Name}", OverloadMonitorStats.Schema))];
         _actionStats = [.. config.Actions.Select(a => stats.Block($"overload.{NameOf(a.Kind)}", OverloadActionStats.Schema))];
@@ -76,6 +92,10 @@ internal sealed class OverloadManager
     /// <summary>Measures once and acts on it.</summary>
     public void Look()
     {
+        long now = Environment.TickCount64;
+        long interval = (long)_config.RefreshInterval.TotalMilliseconds;
+        if (_lookedAt > 0) _stats.HistogramOf(0, OverloadStats.Delay).Record(now - _lookedAt - interval);
+        _lookedAt = now;
         for (int i = 0; i < _pressures.Length; i++)
         {
             try
@@ -117,6 +137,8 @@ internal sealed class OverloadManager
                 (long used, long limit) = _sources.Cgroup();
                 if (monitor.Limit > 0) limit = limit > 0 ? Math.Min(limit, monitor.Limit) : monitor.Limit;
                 return limit > 0 ? used / (double)limit : 0;
+            case ResourceMonitorKind.Injected:
+                return PressureReader.Share(_sources.Text(monitor.Path));
             case ResourceMonitorKind.DownstreamConnections:
                 return _sources.Connections() / (double)monitor.Limit;
             default:

@@ -25,9 +25,12 @@ internal sealed class OverloadState
     /// <summary>Whether a new request is to be refused; scaled states refuse a share of them.</summary>
     public bool RefusesRequest(FastRandom random) => _stopRequests && random.Below(1000) < (uint)_requestShare;
 
+    /// <summary>There are as many downstream connections as there may be.</summary>
+    public bool IsFull => Volatile.Read(ref _open) >= MaxConnections;
+
     /// <summary>Whether a new connection is to be closed at once.</summary>
     public bool RejectsConnection(FastRandom random) =>
-        Volatile.Read(ref _open) >= MaxConnections || (_rejectConnections && random.Below(1000) < (uint)_connectionShare);
+        IsFull || (_rejectConnections && random.Below(1000) < (uint)_connectionShare);
 
     /// <summary>A downstream connection is open.</summary>
     public void Opened() => Interlocked.Increment(ref _open);

@@ -7,6 +7,12 @@ internal static class PressureReader
 {
     private const string CgroupFolder = "/sys/fs/cgroup";
 
+    /// <summary>A number from 0 to 1 in words.</summary>
+    /// <exception cref="FormatException">It is none.</exception>
+    public static double Share(string text) =>
+        double.Parse(text.Trim(), NumberStyles.Float, CultureInfo.InvariantCulture) is >= 0 and <= 1 and double share
+            ? share : throw new FormatException("a pressure is a number from 0 to 1");
+
     /// <summary>Resident bytes of this process.</summary>
     public static long ResidentBytes()
     {

@@ -17,6 +17,10 @@ internal enum MismatchKind : byte
     QueryParameter,
     /// <summary>It is not gRPC.</summary>
     Grpc,
+    /// <summary>A cookie.</summary>
+    Cookie,
+    /// <summary>The client's certificate.</summary>
+    Certificate,
 }
 
 /// <summary>What of a request did not fit a route.</summary>
@@ -32,8 +36,10 @@ internal readonly record struct Mismatch(MismatchKind Kind, int Index = 0)
         MismatchKind.Header => Header(match.Headers[Index]),
         MismatchKind.QueryParameter => $"query parameter {match.QueryParameters[Index].Name} does not fit",
         MismatchKind.Grpc => "takes gRPC only",
+        MismatchKind.Cookie => $"cookie {match.Cookies[Index].Name} does not fit",
+        MismatchKind.Certificate => "the client's certificate does not fit",
         // What fits otherwise was not taken by chance.
-        _ => $"takes {match.RuntimeFractionPerMillion / 10_000.0:0.####} % of requests",
+        _ => match.RuntimeKey.Length > 0 ? $"takes the share of requests that the runtime says in {match.RuntimeKey}" : $"takes {match.RuntimeFractionPerMillion / 10_000.0:0.####} % of requests",
     };
 
     private static string Header(HeaderMatcherConfig header) =>

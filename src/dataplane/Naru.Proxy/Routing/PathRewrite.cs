@@ -31,6 +31,36 @@ internal static class PathRewrite
         return [.. bytes];
     }
 
+    /// <summary>The path without its parameters: each from its semicolon to the next slash.</summary>
+    /// <param name="path">The path.</param>
+    /// <param name="into">Has room for it.</param>
+    /// <returns>How many bytes are left.</returns>
+    public static int WithoutParameters(ReadOnlySpan<byte> path, Span<byte> into)
+    {
+        int length = 0;
+        while (path.Length > 0)
+        {
+            int semicolon = path.IndexOf((byte)';'), end = semicolon < 0 ? path.Length : semicolon;
+            path[..end].CopyTo(into[length..]);
+            length += end;
+            path = path[end..];
+            int slash = path.IndexOf((byte)'/');
+            path = slash < 0 ? [] : path[slash..];
+        }
+        return length;
+    }
+
+    /// <summary>What a format made, as a path: with a slash in front, bytes that no target may hold escaped. What a client wrote into it must
+    /// not become another form of target.</summary>
+    public static byte[] Formatted(ReadOnlySpan<byte> made) => Escape(Rooted(Encoding.Latin1.GetString(made)));
+
+    /// <summary>A path put together from what the template's variables stood for; empty where the template does not fit.</summary>
+    public static byte[] ByTemplate(ReadOnlySpan<byte> path, Regex template, IEnumerable<Config.UriRewritePart> parts)
+    {
+        Match match = template.Match(Encoding.Latin1.GetString(path));
+        return match.Success ? Escape(Rooted(string.Concat(parts.Select(p => p.Text ?? match.Groups[p.Group].Value)))) : [];
+    }
+
     /// <summary>The path with <c>%2F</c> and <c>%5C</c> as the slashes they stand for, or null where there are none.</summary>
     public static byte[]? UnescapeSlashes(ReadOnlySpan<byte> path)
     {

@@ -43,8 +43,10 @@ internal static class Redirects
     {
         if (action.Path is { } whole && (action.StripQuery || whole.Contains('?'))) return whole;
         string path = Encoding.Latin1.GetString(x.Path);
+        int matched = x.Route!.MatchedLength(x.Path);
         string location = action.Path
-            ?? (action.PrefixRewrite is { } prefix ? PathRewrite.Rooted(prefix) + path[x.Route!.MatchedLength(x.Path)..]
+            ?? (x.Route.RedirectPath is { } format ? Encoding.Latin1.GetString(PathRewrite.Formatted(format.Value(x, x.Scratch)))
+            : action.PrefixRewrite is { } prefix && matched >= 0 ? PathRewrite.Rooted(prefix) + path[matched..]
             : action.RegexRewrite is { } rewrite ? Encoding.Latin1.GetString(PathRewrite.ByRegex(x.Path, rewrite.Pattern, rewrite.Substitution))
             : path);
         if (action.StripQuery) return location.IndexOf('?') is >= 0 and int question ? location[..question] : location;

@@ -1,5 +1,6 @@
 // A request as matchers see it: spans on the bytes it came in and on what was changed, nothing copied.
 using Naru.Proxy.Http;
+using Naru.Proxy.Tls;
 
 namespace Naru.Proxy.Routing;
 
@@ -14,6 +15,9 @@ internal readonly ref struct RequestView
 
     /// <summary>Without the question mark; empty without one.</summary>
     public required ReadOnlySpan<byte> Query { get; init; }
+
+    /// <summary>Of the client's connection; null where it has no TLS.</summary>
+    public TlsSession? Tls { get; init; }
 
     /// <summary>CONNECT: <see cref="Path"/> means nothing.</summary>
     public required bool IsConnect { get; init; }

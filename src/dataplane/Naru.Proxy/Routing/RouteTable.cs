@@ -1,14 +1,17 @@
 // A route configuration compiled: host to virtual host, virtual host to route. Envoy's order (route.v3.VirtualHost.domains):
 // exact name, then the longest *suffix, then the longest prefix*, then *; inside a host the first route that matches.
+using System.Buffers.Text;
 using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using System.Collections.Immutable;
 using System.Text;
+using Naru.Core;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Http;
 using Naru.Proxy.Upstreams;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Routing;
 
@@ -19,6 +22,7 @@ internal sealed class RouteTable
     private readonly (byte[] Suffix, VirtualHost Host)[] _suffixes;
     private readonly (byte[] Prefix, VirtualHost Host)[] _prefixes;
     private readonly VirtualHost? _any;
+    private readonly byte[]? _hostHeader;
 
     public RouteTable(RouteConfigurationConfig config, ClusterDirectory clusters, FilterContext filters)
     {
@@ -42,6 +46,7 @@ internal sealed class RouteTable
         }
         _exact = exact.ToFrozenDictionary(StringComparer.Ordinal);
         _exactLookup = _exact.GetAlternateLookup<ReadOnlySpan<char>>();
+        _hostHeader = config.VirtualHostHeader is { } named ? Encoding.ASCII.GetBytes(named) : null;
         InternalOnly = config.InternalOnlyHeaders.IsEmpty ? null : [.. config.InternalOnlyHeaders.Select(Encoding.ASCII.GetBytes)];
         _suffixes = [.. suffixes.OrderByDescending(s => s.Item1.Length)];
         _prefixes = [.. prefixes.OrderByDescending(s => s.Item1.Length)];
@@ -52,6 +57,15 @@ internal sealed class RouteTable
 
     /// <summary>Names of fields that only internal clients may send; null for none.</summary>
     public byte[][]? InternalOnly { get; }
+
+    /// <summary>The virtual host of a request, or null.</summary>
+    public VirtualHost? Find(Exchange x)
+    {
+        if (_hostHeader is null) return Find(x.Authority);
+        // Without the header there is no name; only where all names are one that does not matter.
+        if (x.RequestHeaders.TryGet(_hostHeader, out ReadOnlySpan<byte> name) && name.Length > 0) return Find(name);
+        return _exact.Count == 0 && _suffixes.Length == 0 && _prefixes.Length == 0 ? _any : null;
+    }
 
     /// <summary>The virtual host of an authority, or null.</summary>
     public VirtualHost? Find(ReadOnlySpan<byte> authority)
@@ -83,11 +97,19 @@ internal sealed class RouteTable
 
 internal sealed class VirtualHost
 {
+    private readonly RouteIndex? _index;
+    private readonly MatcherTree<Route[]>? _matcher;
+    private readonly bool _ignoresParameters;
+
     public VirtualHost(VirtualHostConfig config, RouteConfigurationConfig parent, ClusterDirectory clusters, FilterContext filters, RouteFilter[] ofTable)
     {
         Config = config;
         RouteFilter[] own = RouteFilter.Of(config.Filters, filters);
         Routes = [.. config.Routes.Select(r => new Route(r, config, parent, clusters, filters, [own, ofTable]))];
+        _index = RouteIndex.Of(Routes);
+        if (config.Matcher is { } matcher)
+            _matcher = MatcherTree<Route[]>.Of(matcher, m => [.. m.Routes.Select(r => new Route(r, config, parent, clusters, filters, [own, ofTable]))]);
+        _ignoresParameters = parent.IgnorePathParameters;
         VirtualClusters = VirtualCluster.Of(config, filters);
     }
 
@@ -95,12 +117,24 @@ internal sealed class VirtualHost
     public VirtualCluster[] VirtualClusters { get; }
 
     public VirtualHostConfig Config { get; }
+
+    /// <summary>Those that are looked through; none where a matcher leads to them.</summary>
     public Route[] Routes { get; }
 
     /// <summary>The first route that matches, or null.</summary>
     public Route? Match(in RequestView request, uint random)
     {
-        foreach (Route route in Routes) if (route.Test(request, random).Kind == MismatchKind.None) return route;
+        if (!_ignoresParameters || !request.Path.Contains((byte)';')) return First(request, random);
+        Span<byte> room = request.Path.Length <= 1024 ? stackalloc byte[1024] : new byte[request.Path.Length];
+        int length = PathRewrite.WithoutParameters(request.Path, room);
+        return First(new RequestView { Headers = request.Headers, Path = room[..length], Query = request.Query, IsConnect = request.IsConnect, Tls = request.Tls }, random);
+    }
+
+    private Route? First(scoped in RequestView request, uint random)
+    {
+        if (_index is { } index) return index.First(request, random);
+        foreach (Route route in _matcher is null ? Routes : _matcher.Find(request.Headers) ?? [])
+            if (route.Test(request, random).Kind == MismatchKind.None) return route;
         return null;
     }
 }
@@ -110,6 +144,8 @@ internal sealed class Route
     private readonly byte[] _path;
     private readonly HeaderMatcher[] _headers;
     private readonly QueryMatcher[] _query;
+    private readonly CookieMatcher[] _cookies;
+    private readonly RuntimeSlot? _share;
 
     public Route(RouteConfig config, VirtualHostConfig host, RouteConfigurationConfig table, ClusterDirectory clusters, FilterContext filters, RouteFilter[][] wider)
     {
@@ -119,6 +155,9 @@ internal sealed class Route
         _path = Encoding.UTF8.GetBytes(config.Match.Path);
         _headers = [.. config.Match.Headers.Select(h => new HeaderMatcher(h))];
         _query = [.. config.Match.QueryParameters.Select(q => new QueryMatcher(q))];
+        _cookies = [.. config.Match.Cookies.Select(c => new CookieMatcher(c))];
+        _share = config.Match.RuntimeKey.Length > 0 ? filters.Node.Runtime.Slot(config.Match.RuntimeKey) : null;
+        RedirectPath = config.Action is RedirectActionConfig { PathFormat: { } path } ? new HeaderValueFormat(path) : null;
         Forward = config.Action is ForwardActionConfig forward ? new ForwardAction(this, forward, host, table, clusters, filters, levels) : null;
         Headers = HeaderMutations.Of(table.MostSpecificHeaderMutationsWins, config.Headers, host.Headers, table.Headers);
         DirectBody = config.Action is DirectResponseActionConfig { BodyFormat: { } format } ? new BodyFormat(format) : null;
@@ -129,6 +168,9 @@ internal sealed class Route
 
     /// <summary>Makes the body of a direct response; null where it is fixed.</summary>
     public BodyFormat? DirectBody { get; }
+
+    /// <summary>Makes the path of a redirect; null where it is not made so.</summary>
+    public HeaderValueFormat? RedirectPath { get; }
     public VirtualHostConfig Host { get; }
     public ForwardAction? Forward { get; }
 
@@ -144,38 +186,36 @@ internal sealed class Route
     public Mismatch Test(in RequestView request, uint random)
     {
         RouteMatchConfig match = Config.Match;
-        ReadOnlySpan<byte> path = request.Path;
         if (request.IsConnect != (match.Kind == PathMatchKind.Connect)) return new Mismatch(MismatchKind.Connect);
-        switch (match.Kind)
-        {
-            case PathMatchKind.Connect:
-                break;
-            case PathMatchKind.Prefix:
-                if (!StartsWith(path)) return new Mismatch(MismatchKind.Path);
-                break;
-            case PathMatchKind.Exact:
-                if (path.Length != _path.Length || !StartsWith(path)) return new Mismatch(MismatchKind.Path);
-                break;
-            case PathMatchKind.PathSeparatedPrefix:
-                if (!StartsWith(path) || (path.Length > _path.Length && path[_path.Length] != '/')) return new Mismatch(MismatchKind.Path);
-                break;
-            default:
-                if (!ByteMatcher.RegexMatches(match.Regex!, path)) return new Mismatch(MismatchKind.Path);
-                break;
-        }
-        if (match.RuntimeFractionPerMillion < 1_000_000 && random % 1_000_000 >= match.RuntimeFractionPerMillion)
-            return new Mismatch(MismatchKind.RuntimeFraction);
+        if (!FitsPath(match, request.Path)) return new Mismatch(MismatchKind.Path);
+        int share = _share is null ? match.RuntimeFractionPerMillion : _share.PerMillion(match.RuntimeFractionPerMillion);
+        if (share < 1_000_000 && random % 1_000_000 >= share) return new Mismatch(MismatchKind.RuntimeFraction);
         for (int i = 0; i < _headers.Length; i++) if (!_headers[i].Matches(request.Headers)) return new Mismatch(MismatchKind.Header, i);
         for (int i = 0; i < _query.Length; i++) if (!_query[i].Matches(request)) return new Mismatch(MismatchKind.QueryParameter, i);
-        if (match.Grpc)
-        {
-            // application/grpc alone or with a +suffix or ;parameter.
-            if (!request.Headers.TryGet("content-type"u8, out ReadOnlySpan<byte> type) || !type.StartsWith("application/grpc"u8))
-                return new Mismatch(MismatchKind.Grpc);
-            if (type.Length > 16 && type[16] is not ((byte)'+' or (byte)';')) return new Mismatch(MismatchKind.Grpc);
-        }
+        for (int i = 0; i < _cookies.Length; i++) if (!_cookies[i].Matches(request.Headers)) return new Mismatch(MismatchKind.Cookie, i);
+        if (match.Grpc && !(request.Headers.TryGet("content-type"u8, out ReadOnlySpan<byte> type) && IsGrpc(type))) return new Mismatch(MismatchKind.Grpc);
+        if (match.CertificatePresented is { } presented && presented != (request.Tls is { Peer: not null })) return new Mismatch(MismatchKind.Certificate);
+        if (match.CertificateValidated is { } validated && validated != (request.Tls is { IsPeerVerified: true })) return new Mismatch(MismatchKind.Certificate);
         return default;
     }
+
+    private bool FitsPath(RouteMatchConfig match, ReadOnlySpan<byte> path)
+    {
+        if (match.Kind == PathMatchKind.Connect) return true;
+        // The asterisk of OPTIONS is no path (Envoy: requests whose :path does not begin with a slash have no route).
+        if (path.IsEmpty || path[0] != '/') return false;
+        return match.Kind switch
+        {
+            PathMatchKind.Prefix => StartsWith(path),
+            PathMatchKind.Exact => path.Length == _path.Length && StartsWith(path),
+            PathMatchKind.PathSeparatedPrefix => StartsWith(path) && (path.Length == _path.Length || path[_path.Length] == '/'),
+            PathMatchKind.Template => ByteMatcher.RegexMatches(match.Template!.Regex, path),
+            _ => ByteMatcher.RegexMatches(match.Regex!, path),
+        };
+    }
+
+    // As Envoy has it: a parameter behind the type makes another one of it.
+    private static bool IsGrpc(ReadOnlySpan<byte> type) => type.StartsWith("application/grpc"u8) && (type.Length == 16 || type[16] == '+');
 
     private bool StartsWith(ReadOnlySpan<byte> path)
     {
@@ -183,9 +223,14 @@ internal sealed class Route
         return Config.Match.CaseSensitive ? path.StartsWith(_path) : Ascii.EqualsIgnoreCase(path[.._path.Length], _path);
     }
 
-    /// <summary>Bytes of the path that the match covers, for prefix rewrites.</summary>
-    public int MatchedLength(ReadOnlySpan<byte> path) =>
-        Config.Match.Kind is PathMatchKind.Prefix or PathMatchKind.PathSeparatedPrefix ? _path.Length : path.Length;
+    /// <summary>Bytes of the path that the match covers, for prefix rewrites; -1 where the path as it was sent does not begin so (path
+    /// parameters are left out of matches only).</summary>
+    public int MatchedLength(ReadOnlySpan<byte> path) => Config.Match.Kind is PathMatchKind.Prefix or PathMatchKind.PathSeparatedPrefix or PathMatchKind.Exact
+        ? StartsWith(path) ? _path.Length : -1
+        : path.Length;
+
+    /// <summary>What is compared, for those kinds that compare a text.</summary>
+    public ReadOnlySpan<byte> ComparedPath => _path;
 }
 
 /// <summary>A route's way to clusters, compiled.</summary>
@@ -193,36 +238,49 @@ internal sealed class ForwardAction
 {
     private readonly WeightedTarget[] _targets;
     private readonly uint _total;
-    private readonly ClusterDirectory _clusters;
-    private readonly byte[]? _clusterHeader;
-
-    // Targets that requests named; of clusters that there are, so that requests cannot fill it.
-    private readonly ConcurrentDictionary<ClusterSlot, WeightedTarget> _named = new();
-    private readonly byte[]? _hostRewrite;
+    private readonly NamedTargets? _named;
+    private readonly MatcherTree<WeightedTarget>? _matcher;
+    private readonly byte[]? _hostRewrite, _weightHeader;
+    private readonly RuntimeSlot[]? _weights;
+    private readonly NamedTargets?[] _shares;
 
     public ForwardAction(
         Route route, ForwardActionConfig config, VirtualHostConfig host, RouteConfigurationConfig table, ClusterDirectory clusters, FilterContext filters, RouteFilter[][] levels)
     {
         Config = config;
-        _clusters = clusters;
-        _clusterHeader = config.ClusterHeader is { } from ? Encoding.ASCII.GetBytes(from.ToLowerInvariant()) : null;
         _hostRewrite = config.HostRewriteLiteral is { } own ? Encoding.ASCII.GetBytes(own) : null;
-        _targets =
-        [
-            .. config.Clusters.Select(c => new WeightedTarget(
-                clusters.GetOrAdd(c.Name), c.Weight, c.HostRewriteLiteral is { } literal ? Encoding.ASCII.GetBytes(literal) : _hostRewrite,
-                HeaderMutations.Of(table.MostSpecificHeaderMutationsWins, c.Headers, route.Config.Headers, host.Headers, table.Headers))
-            {
-                Filters = c.Filters.IsEmpty ? null : RouteFilters.Of([RouteFilter.Of(c.Filters, filters), .. levels]),
-            }),
-        ];
+        WeightedTarget Named(ClusterSlot slot) => new(slot, 1, _hostRewrite, null);
+        _named = config.ClusterHeader is { } from ? new NamedTargets(from, clusters, Named) : null;
+        _matcher = config.ClusterMatcher is { } matcher ? MatcherTree<WeightedTarget>.Of(matcher, name => Named(clusters.GetOrAdd(name))) : null;
+        _weightHeader = config.WeightHeader is { } chooser ? Encoding.ASCII.GetBytes(chooser) : null;
+        _targets = [.. config.Clusters.Select(c => Target(c, clusters.GetOrAdd(c.Name)))];
+        _shares = [.. config.Clusters.Select(c => c.ClusterHeader is { } header ? new NamedTargets(header, clusters, slot => Target(c, slot)) : null)];
         _total = _targets.Aggregate(0u, (sum, t) => sum + t.Weight);
+        if (config.WeightRuntimePrefix.Length > 0)
+            _weights = [.. config.Clusters.Select(c => filters.Node.Runtime.Slot($"{config.WeightRuntimePrefix}.{c.Name}"))];
+        Hash = RequestHash.Of(config.HashPolicies);
+        PathFormat = config.PathFormat is { } path ? new HeaderValueFormat(path) : null;
+        HostFormat = config.HostFormat is { } formatted ? AccessLogFormat.Compile(formatted, new Diagnostics(), FormatUse.Body) : null;
+
+        WeightedTarget Target(WeightedClusterConfig c, ClusterSlot slot) => new(
+            slot, c.Weight, c.HostRewriteLiteral is { } literal ? Encoding.ASCII.GetBytes(literal) : _hostRewrite,
+            HeaderMutations.Of(table.MostSpecificHeaderMutationsWins, c.Headers, route.Config.Headers, host.Headers, table.Headers))
+        {
+            Filters = c.Filters.IsEmpty ? null : RouteFilters.Of([RouteFilter.Of(c.Filters, filters), .. levels]),
+            OwnsHost = c.HostRewriteLiteral is not null,
+        };
+
         RateLimits = [.. config.RateLimits.Select(l => new RateLimitPolicy(l))];
         VirtualHostRateLimits = [.. host.RateLimits.Select(l => new RateLimitPolicy(l))];
         Retry = config.RetryPolicy ?? host.RetryPolicy;
+        RetryAnswers = [.. (Retry?.AnswerMatchers ?? []).Select(m => new HeaderMatcher(m))];
+        RetryRequests = [.. (Retry?.RequestMatchers ?? []).Select(m => new HeaderMatcher(m))];
+        TryIdleMs = Retry?.PerTryIdleTimeout is { } silence ? (long)silence.TotalMilliseconds : 0;
+        BufferLimit = route.Config.BufferLimit ?? host.BufferLimit ?? long.MaxValue;
+        BodyBufferLimit = route.Config.BodyBufferLimit ?? host.BodyBufferLimit;
         Hedges = config.HedgesOnPerTryTimeout ?? host.HedgesOnPerTryTimeout ?? false;
         ImmutableArray<MirrorPolicyConfig> mirrors = !config.Mirrors.IsEmpty ? config.Mirrors : !host.Mirrors.IsEmpty ? host.Mirrors : table.Mirrors;
-        Mirrors = mirrors.IsEmpty ? null : [.. mirrors.Select(m => new MirrorPolicy(m, clusters))];
+        Mirrors = mirrors.IsEmpty ? null : [.. mirrors.Select(m => new MirrorPolicy(m, clusters, filters.Node.Runtime))];
         PrefixRewrite = config.PrefixRewrite is { } rewrite ? Encoding.UTF8.GetBytes(PathRewrite.Rooted(rewrite)) : null;
         TimeoutMs = config.StreamLimits is null && config.Timeout is { } timeout ? (long)timeout.TotalMilliseconds : 0;
         PerTryMs = Retry?.PerTryTimeout is { } perTry ? (long)perTry.TotalMilliseconds : 0;
@@ -235,9 +293,34 @@ internal sealed class ForwardAction
     public ForwardActionConfig Config { get; }
     public RetryPolicyConfig? Retry { get; }
 
+    /// <summary>Answers that any of these fits are tried again, where the policy looks at their fields.</summary>
+    public HeaderMatcher[] RetryAnswers { get; }
+
+    /// <summary>Only requests that any of these fits are tried again; empty for all.</summary>
+    public HeaderMatcher[] RetryRequests { get; }
+
+    /// <summary>How long nothing may come from a try, ms; 0 is for ever.</summary>
+    public long TryIdleMs { get; }
+
+    /// <summary>Most bytes of a body that are kept, besides what the listener allows.</summary>
+    public long BufferLimit { get; }
+
+    /// <summary>The same, whatever the listener allows; null where nothing was said (Envoy: Route.request_body_buffer_limit, and what goes before what).</summary>
+    public long? BodyBufferLimit { get; }
+
     /// <summary>A try that takes longer than its time gets another one beside it.</summary>
     public bool Hedges { get; }
     public byte[]? PrefixRewrite { get; }
+
+    /// <summary>Makes the path; null where it is not made so.</summary>
+    public HeaderValueFormat? PathFormat { get; }
+
+    /// <summary>Makes the host; null where it is not made so.</summary>
+    public AccessLogFormat? HostFormat { get; }
+
+    /// <summary>What hashing balancers pick by; null where nothing says that.</summary>
+    public RequestHash? Hash { get; }
+
     public byte[]? HostRewriteHeader { get; }
 
     /// <summary>Where copies of its requests go; null for nowhere.</summary>
@@ -261,24 +344,63 @@ internal sealed class ForwardAction
     /// <summary>Whether <c>grpc-timeout</c> of a request has a say.</summary>
     public bool ReadsGrpcTimeout { get; }
 
-    /// <summary>One target by weight; null when the request's cluster header names none.</summary>
-    public WeightedTarget? Pick(in RequestView request, ulong random)
+    /// <summary>One target: by the request's headers, or by weight.</summary>
+    /// <param name="x">The request.</param>
+    /// <param name="random">Chance.</param>
+    /// <param name="noWeight">Of all weights nothing is left (the runtime's are all 0): there is no route.</param>
+    /// <returns>Null when the request names none.</returns>
+    public WeightedTarget? Pick(Exchange x, ulong random, out bool noWeight)
     {
-        if (_clusterHeader is { } header)
+        noWeight = false;
+        if (_named is not null) return _named.Of(x.RequestHeaders);
+        if (_matcher is not null) return _matcher.Find(x.RequestHeaders);
+        if (_targets.Length == 1 && _weights is null) return Share(x, 0);
+        ulong total = _total;
+        if (_weights is not null)
         {
-            return request.Headers.TryGet(header, out ReadOnlySpan<byte> name) && _clusters.Find(name) is { } slot
-                ? _named.GetOrAdd(slot, static (slot, rewrite) => new WeightedTarget(slot, 1, rewrite, null), _hostRewrite)
-                : null;
+            total = 0;
+            for (int i = 0; i < _targets.Length; i++) total += WeightOf(i);
+            noWeight = total == 0;
+            if (noWeight) return null;
         }
-        if (_targets.Length == 1) return _targets[0];
-        uint at = (uint)(random % _total);
-        foreach (WeightedTarget target in _targets)
+        ulong at = Drawn(x, random) % total;
+        for (int i = 0; i < _targets.Length; i++)
         {
-            if (at < target.Weight) return target;
-            at -= target.Weight;
+            ulong weight = WeightOf(i);
+            if (at < weight) return Share(x, i);
+            at -= weight;
         }
-        return _targets[^1];
+        return Share(x, _targets.Length - 1);
     }
+
+    // A value of the runtime is no more than a weight may be.
+    private ulong WeightOf(int i) => _weights is null ? _targets[i].Weight : Math.Min(uint.MaxValue, _weights[i].Integer(_targets[i].Weight));
+
+    private WeightedTarget? Share(Exchange x, int i) => _shares[i] is { } named ? named.Of(x.RequestHeaders) : _targets[i];
+
+    // What is not one number, or comes twice, is as if it were not there (Envoy: WeightedCluster.header_name).
+    private ulong Drawn(Exchange x, ulong random)
+    {
+        if (_weightHeader is not null)
+        {
+            RequestHeaders head = x.RequestHeaders;
+            int index = head.Next(_weightHeader);
+            return index >= 0 && head.Next(_weightHeader, index + 1) < 0 && Utf8Parser.TryParse(head.Value(index), out ulong number, out int used)
+                && used == head.Value(index).Length ? number : random;
+        }
+        return Config.WeightsByHash && Hash?.Make(x, makesCookie: false) is { } hash ? hash : random;
+    }
+}
+
+/// <summary>Targets that requests name in a header: of clusters that there are, so that requests cannot fill it.</summary>
+internal sealed class NamedTargets(string header, ClusterDirectory clusters, Func<ClusterSlot, WeightedTarget> make)
+{
+    private readonly byte[] _header = Encoding.ASCII.GetBytes(header.ToLowerInvariant());
+    private readonly ConcurrentDictionary<ClusterSlot, WeightedTarget> _known = new();
+
+    /// <summary>Null where the header is missing, or names no cluster that there is.</summary>
+    public WeightedTarget? Of(HeadEdits head) =>
+        head.TryGet(_header, out ReadOnlySpan<byte> name) && clusters.Find(name) is { } slot ? _known.GetOrAdd(slot, make) : null;
 }
 
 /// <summary>One target of a split, compiled.</summary>
@@ -290,4 +412,7 @@ internal sealed record WeightedTarget(ClusterSlot Slot, uint Weight, byte[]? Hos
 {
     /// <summary>What it and what is above it say about filters; null where it says nothing itself.</summary>
     public RouteFilters? Filters { get; init; }
+
+    /// <summary>The new host is this share's, of which nobody is told (Envoy: ClusterWeight.host_rewrite_literal).</summary>
+    public bool OwnsHost { get; init; }
 }

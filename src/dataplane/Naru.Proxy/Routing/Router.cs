@@ -21,24 +21,42 @@ internal static class Router
             stats[HttpStats.RqOverloadClose]++;
             return LocalReply.SendAsync(x, Reasons.Overloaded);
         }
-        RouteTable? table = x.Manager.Routes;
+        RouteTable? table = x.Manager.Scopes?.Of(x.RequestHeaders) ?? x.Manager.Routes;
         if (table is null) return LocalReply.SendAsync(x, Reasons.NoRouteTable, x.Manager.RouteName);
         if (table.InternalOnly is { } names && !ClientAddress.IsInternal(x)) TakeInternalOnly(x, names);
         x.Manager.EarlyMutations?.Apply(x);
         if (ClientAddress.Refusal(x) is { } refusal) return LocalReply.SendAsync(x, refusal);
         TrustedHeaders.Clean(x);
+        // What a client made up, and is gone now, must choose no scope either.
+        if (x.Manager.Scopes is { } scopes && (table = scopes.Of(x.RequestHeaders) ?? x.Manager.Routes) is null)
+            return LocalReply.SendAsync(x, Reasons.NoRouteTable, x.Manager.RouteName);
         Choose(x, table);
         if (x.Manager.Config.HasTracing) Decorators.OnRequest(x);
         if (x.Manager.Config.LogMoments.OnStart) x.LogNow(LogMoment.Start);
         return x.Manager.Filters is { } filters ? FilterAsync(x, filters, table) : ActAsync(x);
     }
 
-    private static void Choose(Exchange x, RouteTable table)
+    /// <summary>Chooses virtual host, route and target by the request's head as it is now.</summary>
+    public static void Choose(Exchange x, RouteTable table)
     {
-        x.VirtualHost = table.Find(x.Authority);
+        x.Table = table;
+        x.VirtualHost = table.Find(x);
         x.Route = WantsTls(x) ? null : x.VirtualHost?.Match(x.View, (uint)x.Worker.Random.Next());
-        x.Target = x.Route?.Forward?.Pick(x.View, x.Worker.Random.Next());
+        x.ForgetHash();
+        bool noWeight = false;
+        x.Target = x.Route?.Forward?.Pick(x, x.Worker.Random.Next(), out noWeight);
+        if (noWeight) x.Route = null;
         x.Mutations = x.Target?.Headers ?? x.Route?.Headers;
+    }
+
+    /// <summary>The request goes where a redirect that was followed leads: its route was chosen. Filters see it once more, as they would see it if the
+    /// client had asked for that.</summary>
+    public static ValueTask<bool> AgainAsync(Exchange x)
+    {
+        x.BeginAgain();
+        if (x.Manager.Filters is not { } filters) return ActAsync(x);
+        x.Filters?.End(x);
+        return FilterAsync(x, filters, x.Table!);
     }
 
     // The stop behind the route: what the filters let go on is done as the route says. They see a request without a route, too.
@@ -54,6 +72,7 @@ internal static class Router
             if (x.Abort != AbortReason.None) return await GivenUpAsync(x);
             if (verdict == FilterVerdict.Answer) return await LocalReply.SendAsync(x, x.FilterAnswer!);
             if (verdict == FilterVerdict.Go) return await ActAsync(x);
+            table = x.Manager.Scopes?.Of(x.RequestHeaders) ?? table;
             Choose(x, table);
             run.Settings = chain.At(Said(x)).Settings;
         }
@@ -117,7 +136,7 @@ internal static class Router
         {
             stats[HttpStats.NoCluster]++;
             Reason reason = Reasons.NoCluster with { Status = action.Config.ClusterNotFoundResponseCode };
-            string name = x.Target?.Slot.Name ?? action.Config.ClusterHeader!;
+            string name = x.Target?.Slot.Name ?? action.Config.ClusterHeader ?? "";
             x.Target = null;
             return LocalReply.SendAsync(x, reason, name);
         }
@@ -127,6 +146,9 @@ internal static class Router
     // Before anything reads them (Envoy: RouteConfiguration.internal_only_headers). What the head's check found out is found out anew.
     private static unsafe void TakeInternalOnly(Exchange x, byte[][] names)
     {
+        x.RequestBody.Unwanted = names;
+        // Those of a short request of HTTP/2 may be here already.
+        x.Stream?.RemoveTrailers(names);
         int moved = x.Head.RemoveNamed(new Span<byte>(x.In.Memory + x.HeadOffset, x.Head.Length), names);
         if (moved == 0) return;
         x.HeadOffset += moved;

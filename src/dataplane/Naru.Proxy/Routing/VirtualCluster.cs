@@ -38,14 +38,8 @@ internal sealed class VirtualCluster
     public long[] Shard(int worker) => _stats.Shard(worker);
 
     /// <summary>An answer was given.</summary>
-    public void OnAnswer(int worker, int status)
-    {
-        long[] stats = _stats.Shard(worker);
-        stats[VirtualClusterStats.RqCompleted]++;
-        int family = status / 100;
-        if (family is >= 1 and <= 5) stats[VirtualClusterStats.Rq1xx + family - 1]++;
-    }
+    public void OnAnswer(int worker, int status) => VirtualClusterStats.Codes.Count(_stats.Shard(worker), status);
 
     /// <summary>How long an endpoint took, ms.</summary>
-    public void OnTime(int worker, long ms) => _stats.HistogramOf(worker, VirtualClusterStats.RqTime).Record(ms);
+    public void OnTime(int worker, long ms) => _stats.HistogramOf(worker, VirtualClusterStats.Codes.Time).Record(ms);
 }

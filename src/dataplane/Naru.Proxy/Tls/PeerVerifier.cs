@@ -32,6 +32,12 @@ internal sealed unsafe class PeerVerifier
 
     public int? MaxDepth => _config.MaxVerifyDepth;
 
+    /// <summary>Something is proved by passing it: it has authorities, or pinned certificates.</summary>
+    public bool Proves => _authorities is not null || _spiffe.Length > 0 || !_config.CertificateHashes.IsEmpty || !_config.SpkiHashes.IsEmpty;
+
+    /// <summary>What does not pass is let in all the same.</summary>
+    public bool AcceptsUntrusted => _config.AcceptUntrusted;
+
     /// <summary>Whether a certificate out of its time is refused.</summary>
     public bool HeedsTime => (_authorities is not null || _spiffe.Length > 0) && !_config.AllowExpired && !_config.AcceptUntrusted;
 

@@ -335,6 +335,10 @@ internal sealed unsafe class TlsSession : SocketLayer
         }
     }
 
+    /// <summary>The peer's certificate was verified (Envoy: peerCertificateValidated). Of a session that is resumed that is known where nothing else is let in.</summary>
+    public bool IsPeerVerified => Peer is not null && _refusal is null && Context.Verifier is { Proves: true } verifier
+        && (!verifier.AcceptsUntrusted || (_ssl != 0 && OpenSsl.SSL_session_reused(_ssl) != 1));
+
     /// <summary>The peer's certificate, read on first use; null without one.</summary>
     public CertificateInfo? Peer
     {

@@ -13,8 +13,10 @@ namespace Naru.Proxy.Upstreams;
 
 internal sealed class Attempt(Exchange x) : ITimerOwner
 {
-    // Envoy's max_response_headers_kb and max_headers_count have the same defaults as the request's.
-    public const int MaxHeadBytes = 60 * 1024;
+    // Envoy's max_response_headers_kb where nobody says it.
+    public const int MaxHeadBytes = 80 * 1024;
+
+    // Of trailers.
     public const int MaxFields = 100;
     public const int MaxInterim = 16;
     private const long KeepAliveMarginMs = 1000;
@@ -98,7 +100,20 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
         }
     }
 
-    private ValueTask<AttemptEnd> ExchangeAsync(Wanted wanted) =>
+    // Only now it counts as a request, and may be one too many: the connection is as good as before (Envoy: a stream that its pool
+    // refuses).
+    private ValueTask<AttemptEnd> ExchangeAsync(Wanted wanted)
+    {
+        if (State.Request.IsHeld || Breakers.TryEnter(State.Cluster!, x.Worker, Resource.Requests, x.Priority, out State.Request))
+            return RideAsync(wanted);
+        UpstreamConnection? unused = State.Connection;
+        State.Connection = null;
+        if (unused is { SpeaksHttp: true }) GiveBack(unused);
+        else unused?.Close();
+        return new ValueTask<AttemptEnd>(new AttemptEnd(AttemptKind.Overflow, RequestBegun: false));
+    }
+
+    private ValueTask<AttemptEnd> RideAsync(Wanted wanted) =>
         State.Session is { } session ? Http2Attempt.RunAsync(x, this, session)
         : wanted == Wanted.Bytes ? new ValueTask<AttemptEnd>(Establish(State.Connection!))
         : Http1Attempt.RunAsync(x, this, State.Connection!);
@@ -118,6 +133,7 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
     public long[] Ride(UpstreamConnection up)
     {
         State.Ridden = up;
+        if (State.Session is null) up.IsBusy = up.SpeaksHttp;
         State.Tls = up.Tls;
         State.StartTicks = x.Worker.Ticks;
         // Logged when it may be closed.
@@ -148,11 +164,16 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
     }
 
     /// <summary>Its own time is up: it ends, not the exchange. By then the whole request was sent, so nobody waits for the client.</summary>
-    public void TimeOut()
+    /// <param name="isIdle">Nothing came of it for as long as that may be.</param>
+    public void TimeOut(bool isIdle = false)
     {
         State.TimedOut = true;
+        State.WasIdle = isIdle;
         Cancel();
     }
+
+    /// <summary>Counts that its own time was up.</summary>
+    public void CountTimeout(long[] stats) => stats[State.WasIdle ? ClusterStats.RqPerTryIdleTimeout : ClusterStats.RqPerTryTimeout]++;
 
     /// <summary>Ends its waits: on its connection, and those of the cluster's filters.</summary>
     public void Cancel()
@@ -209,6 +230,7 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
     private bool Release(AnswerUse use, bool requestDone)
     {
         State.IsFinished = true;
+        State.Request.Dispose();
         if (_life is { } life) x.Worker.Timers.Remove(life);
         State.Pool!.ActiveRequests--;
         BufferPool buffers = x.Worker.Buffers;
@@ -236,6 +258,7 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
             State.Connection = null;
             // Of an answer that was dropped all has to be here already.
             bool whole = use == AnswerUse.Taken || (use == AnswerUse.Dropped && State.Answer.Framing.Body == BodyKind.None);
+            if (whole) up.IsBusy = false;
             if (whole && left == 0 && requestDone && MayReuse(up)) GiveBack(up);
             else up.Close();
         }
@@ -251,15 +274,19 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
         // Who stopped a wait on it never takes that back.
         if (x.Abort != AbortReason.None || up.Cancelled) return false;
         int most = State.Cluster!.Config.MaxRequestsPerConnection;
-        return most == 0 || up.Served + 1 < most;
+        if (most > 0 && up.Served + 1 >= most) return false;
+        if (x.Worker.Now < up.LifeEnd) return true;
+        up.CountEnd();
+        return false;
     }
 
     // For how long: the endpoint's own word (Keep-Alive: timeout) less a margin, or the cluster's idle timeout, whichever ends first.
     private void GiveBack(UpstreamConnection up)
     {
-        if (State.Answer.Framing.KeepAliveTimeout >= 0) up.PeerKeepAliveSeconds = State.Answer.Framing.KeepAliveTimeout;
+        if (State.Answer.Head is not null && State.Answer.Framing.KeepAliveTimeout >= 0)
+            up.PeerKeepAliveSeconds = State.Answer.Framing.KeepAliveTimeout;
         long ms = State.Cluster!.IdleMs;
         if (up.PeerKeepAliveSeconds >= 0) ms = Math.Min(ms, Math.Max(0, up.PeerKeepAliveSeconds * 1000L - KeepAliveMarginMs));
-        up.Pool.Return(up, x.Worker.Now + ms);
+        up.Pool.Return(up, Math.Min(x.Worker.Now + ms, up.LifeEnd));
     }
 }

@@ -25,6 +25,9 @@ internal struct AttemptState
     public Http2ClientSession? Session;
     public Http2Stream? Stream;
 
+    /// <summary>It is one of the cluster's requests, from the moment it has its connection (Envoy: max_requests).</summary>
+    public Permit Request;
+
     /// <summary>What it went over, from the moment that was ready; also when it was given back, for the log.</summary>
     public UpstreamConnection? Ridden;
 
@@ -63,8 +66,14 @@ internal struct AttemptState
     /// <summary>Its own time is up (Envoy: RetryPolicy.per_try_timeout).</summary>
     public bool TimedOut;
 
+    /// <summary>The same, since nothing came of it for so long (Envoy: RetryPolicy.per_try_idle_timeout).</summary>
+    public bool WasIdle;
+
     /// <summary>It was as long on its way as it may be (Envoy: max_stream_duration of a cluster).</summary>
     public bool Outlived;
+
+    /// <summary>Its answer is one of a canary.</summary>
+    public bool IsCanary;
 
     /// <summary>Another try was granted because of it, while it goes on.</summary>
     public bool IsRetried;

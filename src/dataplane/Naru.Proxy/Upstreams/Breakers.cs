@@ -77,6 +77,7 @@ internal static class Breakers
                 block.Set(BreakerStats.Open[i], left <= 0 && used > 0 ? 1 : 0);
                 remaining?.Set(BreakerStats.Left[i], Math.Max(0, left));
             }
+            remaining?.Set(BreakerStats.PoolsLeft, -1 - Pools(cluster));
         }
     }
 
@@ -85,6 +86,15 @@ internal static class Breakers
     {
         stats.Remove(StatPrefix(slot, RequestPriority.Default));
         stats.Remove(StatPrefix(slot, RequestPriority.High));
+    }
+
+    // One a worker and endpoint that has connections; whatever priority they are for.
+    private static int Pools(Cluster cluster)
+    {
+        int pools = 0;
+        foreach (Host host in cluster.Hosts)
+            for (int i = 0; i < cluster.Slot.Workers.Length; i++) if (host.State.ExistingPool(i) is { Connections: > 0 }) pools++;
+        return pools;
     }
 
     private static string StatPrefix(ClusterSlot slot, RequestPriority priority) =>
@@ -128,6 +138,9 @@ internal static class BreakerStats
     public static readonly int[] Left =
         [Remaining.Gauge("remaining_cx"), Remaining.Gauge("remaining_pending"), Remaining.Gauge("remaining_rq"),
             Remaining.Gauge("remaining_retries")];
+
+    // Of 2^64 - 1 (Envoy's default of max_connection_pools): below zero as a signed number.
+    public static readonly int PoolsLeft = Remaining.Gauge("remaining_cx_pools", isUnsigned: true);
 }
 
 /// <summary>One of a resource, until it is disposed; disposing it again does nothing. One owner: a copy must not be disposed too.</summary>

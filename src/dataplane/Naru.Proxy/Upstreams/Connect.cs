@@ -67,7 +67,11 @@ internal static class Connect
                 waited = true;
                 var waiter = shared ? new PoolWaiter(pool.Http2.Wait) { Of = attempt, Peer = peer }
                     : new PoolWaiter(pool.Wait) { Of = attempt };
-                if (!await x.WaitAsync(waiter)) return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);
+                if (!await x.WaitAsync(waiter))
+                {
+                    stats[ClusterStats.RqCancelled]++;
+                    return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);
+                }
                 if (pool.Retired) return new AttemptEnd(AttemptKind.Moved, RequestBegun: false);
                 if (waiter.Failure is not { } end) continue;
                 attempt.State.TransportFailure = waiter.Why;
@@ -124,7 +128,11 @@ internal static class Connect
 
     private static AttemptEnd NotConnected(Attempt attempt, UpstreamConnection up, ConnectResult result, long[] stats)
     {
-        if (result == ConnectResult.Cancelled) return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);
+        if (result == ConnectResult.Cancelled)
+        {
+            stats[ClusterStats.RqCancelled]++;
+            return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);
+        }
         stats[ClusterStats.RqPendingFailureEject]++;
         if (result == ConnectResult.TimedOut) return new AttemptEnd(AttemptKind.ConnectTimedOut, RequestBegun: false);
         attempt.State.TransportFailure = Encoding.ASCII.GetBytes(up.Failure);

@@ -22,7 +22,15 @@ internal static class Forwarder
     public static ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action, Cluster cluster)
     {
         Prepare(x, action);
-        return TryAsync(x, action, cluster);
+        return action.Config.InternalRedirects is null ? TryAsync(x, action, cluster) : FollowAsync(x, action, cluster);
+    }
+
+    // Where its answer leads, once nothing of that is held any more.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<bool> FollowAsync(Exchange x, ForwardAction action, Cluster cluster)
+    {
+        bool goesOn = await TryAsync(x, action, cluster);
+        return x.IsRedirecting ? await Router.AgainAsync(x) : goesOn;
     }
 
     /// <summary>Has a request of our own answered, which is all here: no route has a say in it.</summary>
@@ -46,13 +54,6 @@ internal static class Forwarder
         if (x.Abort != AbortReason.None)
         {
             bool goesOn = await AbortedAsync(x);
-            x.RequestBody.Forget();
-            return goesOn;
-        }
-        if (!Breakers.TryEnter(cluster, worker, Resource.Requests, x.Priority, out Permit request))
-        {
-            x.Attempts = 1;
-            bool goesOn = await EndAsync(x, Reasons.Overflow, "max_requests");
             x.RequestBody.Forget();
             return goesOn;
         }
@@ -93,10 +94,13 @@ internal static class Forwarder
                     Report(x, host, attempt, end);
                     if (end.Kind == AttemptKind.Answered)
                     {
-                        if (!Retries.Replaces(x, cluster, attempt.Answer))
+                        bool replaced = Retries.Replaces(x, cluster, attempt.Answer);
+                        if (!replaced && action?.Config.InternalRedirects is { } redirects) x.IsRedirecting = InternalRedirects.Follow(x, redirects, attempt.Answer, stats);
+                        if (!replaced && !x.IsRedirecting)
                         {
+                            Answers.Began(x, attempt, retried: x.Retried > 0);
                             bool goesOn = await Delivery.RunAsync(x, attempt);
-                            CountAnswer(x, slot, stats, retried: x.Retried > 0);
+                            Answers.Ended(x, attempt);
                             return goesOn;
                         }
                         end = end with { Kind = AttemptKind.Replaced };
@@ -106,9 +110,22 @@ internal static class Forwarder
                 finally
                 {
                     await attempt.FinishAsync(end.Kind == AttemptKind.Replaced ? AnswerUse.Dropped : AnswerUse.Cut, isLast);
-                    x.Deadlines.Try = TimerNode.Never;
+                    x.Deadlines.EndTry();
                 }
-                if (x.Abort != AbortReason.None) return await AbortedAsync(x);
+                if (x.Abort != AbortReason.None)
+                {
+                    // It is answered here, and goes nowhere else.
+                    x.IsRedirecting = false;
+                    return await AbortedAsync(x);
+                }
+                if (x.IsRedirecting)
+                {
+                    Answers.Began(x, attempt, retried: x.Retried > 0);
+                    x.UpstreamEndTicks = worker.Ticks;
+                    Answers.Ended(x, attempt);
+                    Again(x);
+                    return true;
+                }
                 // While its request was being stopped, more of the body may have gone than is kept.
                 if (end.Kind == AttemptKind.Replaced && !x.CanReplay) return await EndAsync(x, Reasons.UpstreamReset);
 
@@ -127,13 +144,13 @@ internal static class Forwarder
                 else if (end.Kind == AttemptKind.Replaced || Retries.Follows(x, cluster, end))
                 {
                     x.Tried.Add(host);
-                    // The first retry goes at once where another endpoint can take it; further ones back off.
-                    if (x.Retried > 1 || cluster.Choices < 2) await Delay.RunAsync(x, Retries.BackOff(x.Retry!, x.Retried, worker));
+                    x.FollowsTimeout = end.Kind == AttemptKind.TimedOut;
+                    await Delay.RunAsync(x, Retries.Wait(x, cluster));
                     if (x.Abort != AbortReason.None) return await AbortedAsync(x);
                 }
                 else
                 {
-                    return await EndAsync(x, ReasonOf(x, end));
+                    return await EndAsync(x, ReasonOf(x, end), counted: end.Kind != AttemptKind.Outlived);
                 }
                 Again(x);
             }
@@ -141,10 +158,10 @@ internal static class Forwarder
         finally
         {
             if (x.Mirrors.Count > 0) Mirrors.End(x);
-            x.RequestBody.Forget();
-            request.Dispose();
+            if (x.RequestBody.IsOverKept && (x.Retry is { On: not RetryOn.None } || action is { Mirrors: not null }))
+                stats[ClusterStats.RetryAbandoned]++;
+            if (!x.IsRedirecting) x.RequestBody.Forget();
             x.RetryPermit.Dispose();
-            stats[ClusterStats.RqCompleted]++;
         }
     }
 
@@ -164,6 +181,7 @@ internal static class Forwarder
     // closed as we reached for it.
     internal static void Report(Exchange x, Host host, Attempt attempt, in AttemptEnd end)
     {
+        if (end.Kind == AttemptKind.Answered && attempt.Answer.Framing.HasInternal) host.State.Health?.Hear(attempt.Answer);
         if (host.State.Listener is null || attempt.State.IsReported) return;
         TryOutcome? outcome = end.Kind switch
         {
@@ -188,7 +206,8 @@ internal static class Forwarder
     }
 
     internal static Host? Pick(Exchange x, Cluster cluster) =>
-        cluster.Balancer.Pick(x.Tried.Count > 0 && x.Retry is { } policy ? Retries.Elsewhere(x, policy) : new PickContext(x.Worker));
+        cluster.Balancer.Pick(x.Tried.Count > 0 && x.Retry is { } policy ? Retries.Elsewhere(x, policy)
+            : new PickContext(x.Worker) { Hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null });
 
     private static void Prepare(Exchange x, ForwardAction action)
     {
@@ -198,6 +217,8 @@ internal static class Forwarder
         if (longest > 0) x.Deadlines.Stream = worker.Now + longest;
         x.TimeoutMs = action.TimeoutMs;
         x.PerTryMs = action.PerTryMs;
+        x.TryIdleMs = action.TryIdleMs;
+        x.BufferLimit = action.BodyBufferLimit ?? Math.Min(action.BufferLimit, x.Connection.Listener.Config.BufferLimit is > 0 and uint most ? most : long.MaxValue);
         x.Hedges = action.Hedges;
         x.UpstreamLifeMs = -1;
         x.Retry = action.Retry;
@@ -205,11 +226,14 @@ internal static class Forwarder
         x.TimesOutWith204 = false;
         // What strangers said was taken away before the filters; what stands there now one of those has said.
         if (action.ReadsGrpcTimeout || x.Manager.LooksAtLimits || x.Filters is not null) RequestLimits.Apply(x, action);
+        if (x.Retry is not null && action.RetryRequests.Length > 0 && !Retries.IsFor(x, action)) x.Retry = null;
+        // What is kept for another try has a bound, also where it came with the head (Envoy: per_request_buffer_limit_bytes).
+        if (x.RequestBodyBuffered && x.Framing.ContentLength > x.BufferLimit && x.Retry is { On: not RetryOn.None }) Abandon(x);
         if (x.Hedges) MayHedge(x);
         RouteHeaders.ApplyToRequest(x, action);
         if (x.IsBodyHere) RequestEnded(x);
         else if (x.Manager.RequestMs > 0 && x.Deadlines.Request == TimerNode.Never) x.Deadlines.Request = worker.Now + x.Manager.RequestMs;
-        if (action.Mirrors is not null) x.RequestBody.Keep(Mirrors.MostKept);
+        if (action.Mirrors is not null) x.RequestBody.Keep(x.BufferLimit);
         else KeepBody(x);
         if (x.IsDownstreamEnded && x.Abort == AbortReason.None) x.Abort = AbortReason.DownstreamGone;
     }
@@ -222,12 +246,16 @@ internal static class Forwarder
         x.Hedges = retries && x.PerTryMs > 0 && !x.IsUpgrade;
     }
 
-    // What a retry or a resend may want again: of a route that asks for retries as much as Envoy keeps (per_connection_buffer_limit_bytes).
-    private const long MostReplayed = 1024 * 1024;
+    private static void Abandon(Exchange x)
+    {
+        x.Target!.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.RetryAbandoned]++;
+        x.Retry = null;
+    }
 
+    // What a retry or a resend may want again.
     internal static void KeepBody(Exchange x)
     {
-        if (x.Retry is { On: not RetryOn.None }) x.RequestBody.Keep(MostReplayed);
+        if (x.Retry is { On: not RetryOn.None } || x.Route?.Forward?.Config.InternalRedirects is not null) x.RequestBody.Keep(x.BufferLimit);
         else if (x.SpeaksHttp2 || x.IsIdempotent) x.RequestBody.Keep();
     }
 
@@ -244,6 +272,9 @@ internal static class Forwarder
     public static void StartTry(Exchange x)
     {
         if (x.PerTryMs > 0 && x.Status == 0) x.Deadlines.Try = x.Worker.Now + x.PerTryMs;
+        if (x.TryIdleMs == 0) return;
+        x.Touch();
+        x.Deadlines.TryIdleMs = x.TryIdleMs;
     }
 
     /// <summary>Passes the request's body on to a try's endpoint, beside the answer.</summary>
@@ -301,7 +332,7 @@ internal static class Forwarder
         AttemptKind.TlsFailed => Reasons.TlsFailure(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? [])),
         AttemptKind.ConnectTimedOut => Reasons.ConnectTimeout,
         AttemptKind.Overflow => Reasons.Overflow,
-        AttemptKind.TimedOut => RequestLimits.Answer(x, Reasons.PerTryTimeout),
+        AttemptKind.TimedOut => RequestLimits.Answer(x, x.Try.State.WasIdle ? Reasons.PerTryIdle : Reasons.PerTryTimeout),
         AttemptKind.Outlived => Reasons.UpstreamDuration(x.RequestBody.Done),
         AttemptKind.Malformed => Reasons.UpstreamProtocol,
         AttemptKind.RemoteReset => Reasons.RemoteReset,
@@ -313,7 +344,11 @@ internal static class Forwarder
     internal static ValueTask<bool> AbortedAsync(Exchange x)
     {
         if (x.Abort != AbortReason.FilterAnswered)
-            return Aborts.Reason(x, out string detail) is { } reason ? EndAsync(x, reason, detail) : ValueTask.FromResult(false);
+        {
+            // What ends a stream for the client's sake is no answer of the cluster's.
+            bool counted = x.Abort is AbortReason.RouteTimeout or AbortReason.TryIdle;
+            return Aborts.Reason(x, out string detail) is { } reason ? EndAsync(x, reason, detail, counted) : ValueTask.FromResult(false);
+        }
         x.Abort = AbortReason.None;
         return FilterAnsweredAsync(x);
     }
@@ -324,13 +359,13 @@ internal static class Forwarder
         FilterAnswer answer = x.FilterAnswer!;
         if (!x.MayAnswer) return EndAsync(x, answer.Reason);
         if (x.RequestBodyBuffered) PassBody(x);
-        CountOwnAnswer(x, answer.Reason.Status);
+        Answers.Own(x, answer.Reason.Status);
         return LocalReply.SendAsync(x, answer);
     }
 
-    // Our own answer, unless one is on its way already: then the only honest end is to cut it.
+    // Our own answer, unless one is on its way already: then the only honest end is to cut it. Most count as the cluster's.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    internal static async ValueTask<bool> EndAsync(Exchange x, Reason reason, string detail = "")
+    internal static async ValueTask<bool> EndAsync(Exchange x, Reason reason, string detail = "", bool counted = true)
     {
         if (!x.MayAnswer)
         {
@@ -340,7 +375,7 @@ internal static class Forwarder
         // What is refused before it went anywhere was not read.
         if (x.RequestBodyBuffered && x.Attempts > 0) PassBody(x);
         if (detail.Length == 0 && x.TransportFailure is { Length: > 0 } failure) detail = System.Text.Encoding.ASCII.GetString(failure);
-        CountOwnAnswer(x, reason.Status);
+        if (counted) Answers.Own(x, reason.Status);
         return await LocalReply.SendAsync(x, reason, detail);
     }
 
@@ -350,32 +385,6 @@ internal static class Forwarder
         if (x.Framing.Body != BodyKind.Length || x.BodyPassed) return;
         x.BodyPassed = true;
         x.In.Start += (int)x.Framing.ContentLength;
-    }
-
-    internal static void CountAnswer(Exchange x, ClusterSlot slot, long[] stats, bool retried)
-    {
-        Count(x.Status, stats);
-        if (retried && x.Status < 500) stats[ClusterStats.RqRetrySuccess]++;
-        slot.Stats!.HistogramOf(x.Worker.Index, ClusterStats.RqTime)
-            .Record(Worker.Milliseconds(x.UpstreamStartTicks, x.UpstreamEndTicks));
-        if (x.VirtualCluster is not { } counted) return;
-        counted.OnAnswer(x.Worker.Index, x.Status);
-        counted.OnTime(x.Worker.Index, Worker.Milliseconds(x.UpstreamStartTicks, x.UpstreamEndTicks));
-        if (retried && x.Status < 500) counted.Shard(x.Worker.Index)[VirtualClusterStats.RqRetrySuccess]++;
-    }
-
-    internal static void CountOwnAnswer(Exchange x, int status)
-    {
-        Count(status, x.Target!.Slot.Stats!.Shard(x.Worker.Index));
-        x.VirtualCluster?.OnAnswer(x.Worker.Index, status);
-    }
-
-    private static void Count(int status, long[] stats)
-    {
-        int family = status / 100;
-        if (family is >= 1 and <= 5) stats[ClusterStats.Rq1xx + family - 1]++;
-        int index = ClusterStats.OfCode(status);
-        if (index >= 0) stats[index]++;
     }
 }
 

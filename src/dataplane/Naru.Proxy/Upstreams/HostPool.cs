@@ -35,12 +35,20 @@ internal sealed class HostPool(HostState host, Worker worker)
             next = connection.NextIdle;
             if (connection.Peer != peer) continue;
             Unlink(connection);
-            if (connection.IsQuiet() && !connection.Dead && now < connection.ReuseUntil)
+            if (now >= connection.ReuseUntil)
+            {
+                connection.CountEnd();
+                connection.CloseIdle();
+            }
+            else if (!connection.IsQuiet() || connection.Dead)
+            {
+                connection.CloseStale();
+            }
+            else
             {
                 connection.LeaveIdle();
                 return connection;
             }
-            connection.CloseIdle();
         }
         return null;
     }
@@ -50,7 +58,8 @@ internal sealed class HostPool(HostState host, Worker worker)
     {
         if (Retired || connection.Dead || !connection.IsQuiet())
         {
-            connection.Close();
+            if (Retired) connection.Close();
+            else connection.CloseStale();
             return;
         }
         connection.ReuseUntil = reuseUntil;

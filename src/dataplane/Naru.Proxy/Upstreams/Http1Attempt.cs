@@ -3,6 +3,7 @@
 using System.Runtime.CompilerServices;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 
@@ -18,6 +19,8 @@ internal static class Http1Attempt
         bool reused = up.Served > 0;
         attempt.State.Connection = up;
         long[] stats = attempt.Ride(up);
+        int most = attempt.State.Cluster!.Config.MaxRequestsPerConnection;
+        if (most > 0 && up.Served + 1 >= most) stats[ClusterStats.CxMaxRequests]++;
 
         IoBuffer o = attempt.State.Out = RequestWriter.Write(x, attempt);
         bool sent = true;
@@ -45,10 +48,11 @@ internal static class Http1Attempt
         IoBuffer rb = attempt.State.In = worker.Buffers.Rent();
         Http1Head head = attempt.Head;
         head.StartResponse();
-        int interim = 0;
+        ClusterConfig config = attempt.State.Cluster!.Config;
+        int mostBytes = config.MaxResponseHeadBytes ?? Attempt.MaxHeadBytes, interim = 0;
         while (true)
         {
-            HeadStatus status = rb.IsEmpty ? HeadStatus.Incomplete : head.Parse(rb.Filled, Attempt.MaxHeadBytes, Attempt.MaxFields);
+            HeadStatus status = rb.IsEmpty ? HeadStatus.Incomplete : head.Parse(rb.Filled, mostBytes, config.MaxResponseFields);
             if (status == HeadStatus.Refused) return Failed(x, attempt, stats, AttemptKind.Malformed, reused, sent);
             if (status == HeadStatus.Complete)
             {
@@ -88,6 +92,7 @@ internal static class Http1Attempt
         if (good && x.IsUpgrade && !x.IsConnect && x.SpeaksHttp2)
             return Failed(x, attempt, stats, AttemptKind.UpgradeRefused, reused, sent);
         attempt.State.In = null;
+        if (framing.Close || (head.Minor == 0 && !framing.KeepAlive)) stats[ClusterStats.CxCloseNotify]++;
         attempt.Body.Start(worker, up, rb, framing.Body, framing.ContentLength, pinned: false);
         attempt.State.Answer = new Answer(head, rb, framing, attempt.Body, null, head.Status == 101 || (x.IsConnect && good));
         return new AttemptEnd(AttemptKind.Answered, RequestBegun: sent);
@@ -99,10 +104,8 @@ internal static class Http1Attempt
         if (ended && x.Abort != AbortReason.None) kind = AttemptKind.Aborted;
         else if (ended && attempt.State.TimedOut) kind = AttemptKind.TimedOut;
         else if (ended && attempt.State.Outlived) kind = AttemptKind.Outlived;
-        stats[ClusterStats.CxDestroyWithActiveRq]++;
         if (kind is AttemptKind.Malformed or AttemptKind.UpgradeRefused) stats[ClusterStats.CxProtocolError]++;
-        if (kind == AttemptKind.Reset) stats[ClusterStats.RqRxReset]++;
-        if (kind == AttemptKind.TimedOut) stats[ClusterStats.RqPerTryTimeout]++;
+        if (kind == AttemptKind.TimedOut) attempt.CountTimeout(stats);
         return new AttemptEnd(kind, reused && kind == AttemptKind.Reset && attempt.State.AnswerStartTicks == 0, sent);
     }
 

@@ -87,11 +87,9 @@ internal static class Http2Attempt
         Exchange x, Attempt attempt, long[] stats, Http2Stream stream, AttemptKind kind, bool hadAnswered, bool sent)
     {
         bool faulted = stream.Session.HasFaulted;
-        if (kind == AttemptKind.Malformed && !faulted) stats[ClusterStats.CxProtocolError]++;
-        if (stream is { ResetByPeer: true, Lost: false }) stats[ClusterStats.RqRxReset]++;
         if (kind == AttemptKind.Aborted && x.Abort == AbortReason.None && attempt.State.TimedOut)
         {
-            stats[ClusterStats.RqPerTryTimeout]++;
+            attempt.CountTimeout(stats);
             return new AttemptEnd(AttemptKind.TimedOut);
         }
         if (kind == AttemptKind.Aborted && x.Abort == AbortReason.None && attempt.State.Outlived) return new AttemptEnd(AttemptKind.Outlived);

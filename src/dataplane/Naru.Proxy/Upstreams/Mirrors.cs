@@ -12,8 +12,9 @@ using Naru.Proxy.Routing;
 namespace Naru.Proxy.Upstreams;
 
 /// <summary>One policy, compiled.</summary>
-internal sealed class MirrorPolicy(MirrorPolicyConfig config, ClusterDirectory clusters)
+internal sealed class MirrorPolicy(MirrorPolicyConfig config, ClusterDirectory clusters, Runtime runtime)
 {
+    private readonly RuntimeSlot? _share = config.RuntimeKey.Length > 0 ? runtime.Slot(config.RuntimeKey) : null;
     private readonly WeightedTarget? _target = config.ClusterHeader is null ? To(clusters.GetOrAdd(config.Cluster)) : null;
     private readonly byte[]? _header = config.ClusterHeader is { } name ? Encoding.ASCII.GetBytes(name) : null;
 
@@ -24,7 +25,8 @@ internal sealed class MirrorPolicy(MirrorPolicyConfig config, ClusterDirectory c
     /// <summary>Where this request's copy goes; null for nowhere.</summary>
     public WeightedTarget? Pick(Exchange x)
     {
-        if (config.PerMillion < 1_000_000 && x.Worker.Random.Below(1_000_000) >= config.PerMillion) return null;
+        int share = _share?.PerMillion(config.PerMillion) ?? config.PerMillion;
+        if (share < 1_000_000 && x.Worker.Random.Below(1_000_000) >= share) return null;
         if (_header is null) return _target!.Slot.Current is null ? null : _target;
         if (!x.RequestHeaders.TryGet(_header, out ReadOnlySpan<byte> name)) return null;
         return clusters.Find(Encoding.Latin1.GetString(name)) is { Current: not null } slot ? To(slot) : null;

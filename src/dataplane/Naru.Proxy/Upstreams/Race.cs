@@ -162,7 +162,7 @@ internal sealed class Race : ITimerOwner
         if (attempt == _x.Try)
         {
             _overdue = false;
-            _x.Deadlines.Try = TimerNode.Never;
+            _x.Deadlines.EndTry();
         }
         if (ended.Fault is { } fault)
         {
@@ -191,6 +191,7 @@ internal sealed class Race : ITimerOwner
                 _x.Tried.Add(attempt.State.Host!);
                 await FinishAsync(attempt, AnswerUse.Dropped, isLast: false);
                 if (!replaced) return null;
+                _x.FollowsTimeout = false;
                 // While its request was being stopped, more of the body may have gone than is kept.
                 if (!_x.CanReplay) return await GiveUpAsync(attempt, Reasons.UpstreamReset);
                 Grant();
@@ -203,14 +204,15 @@ internal sealed class Race : ITimerOwner
         bool goesOn;
         try
         {
+            Answers.Began(_x, attempt, retried: !attempt.State.IsRetried && _x.Retried > 0);
             goesOn = await Delivery.RunAsync(_x, attempt);
+            Answers.Ended(_x, attempt);
         }
         finally
         {
             _open.Remove(attempt);
             await attempt.FinishAsync(AnswerUse.Cut);
         }
-        Forwarder.CountAnswer(_x, _slot, _stats, retried: !attempt.State.IsRetried && _x.Retried > 0);
         return goesOn;
     }
 
@@ -236,17 +238,19 @@ internal sealed class Race : ITimerOwner
         if (!hasSuccessor && Retries.Follows(_x, _cluster, end))
         {
             _x.Tried.Add(attempt.State.Host!);
+            _x.FollowsTimeout = end.Kind == AttemptKind.TimedOut;
             Grant();
             return null;
         }
-        return _open.Count > 0 || _granted ? null : await GiveUpAsync(attempt, Forwarder.ReasonOf(_x, end));
+        return _open.Count > 0 || _granted ? null
+            : await GiveUpAsync(attempt, Forwarder.ReasonOf(_x, end), counted: end.Kind != AttemptKind.Outlived);
     }
 
     // Another try was granted: at once where another endpoint can take it, later ones after a back-off.
     private void Grant()
     {
         _granted = true;
-        long wait = _x.Retried > 1 || _cluster.Choices < 2 ? Retries.BackOff(_x.Retry!, _x.Retried, _x.Worker) : 0;
+        long wait = Retries.Wait(_x, _cluster);
         if (wait <= 0) _due = true;
         else _x.Worker.Timers.Set(_timer, _x.Worker.Now + wait, _x.Worker.Now);
     }
@@ -263,6 +267,7 @@ internal sealed class Race : ITimerOwner
         if (!Retries.Hedges(_x, _cluster)) return;
         attempt.State.IsRetried = true;
         _x.Tried.Add(host);
+        _x.FollowsTimeout = true;
         Grant();
     }
 
@@ -275,7 +280,7 @@ internal sealed class Race : ITimerOwner
         for (; others > 0 && _x.Abort == AbortReason.RouteTimeout; others--)
         {
             _stats[ClusterStats.RqTimeout]++;
-            Forwarder.CountOwnAnswer(_x, Reasons.RouteTimeout.Status);
+            Answers.Own(_x, Reasons.RouteTimeout.Status);
         }
         return await Forwarder.AbortedAsync(_x);
     }
@@ -287,11 +292,11 @@ internal sealed class Race : ITimerOwner
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private async ValueTask<bool> GiveUpAsync(Attempt last, Reason reason)
+    private async ValueTask<bool> GiveUpAsync(Attempt last, Reason reason, bool counted = true)
     {
         await StopAsync(except: null);
         _x.Try = last;
-        return await Forwarder.EndAsync(_x, reason);
+        return await Forwarder.EndAsync(_x, reason, counted: counted);
     }
 
     // Ends the waits of all others, and each of them. Whatever becomes of the exchange meanwhile, they end.

@@ -9,29 +9,39 @@ using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.LoadBalancing;
+using Naru.Proxy.Routing;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Upstreams;
 
 internal static class Retries
 {
+    private const int LongestName = 256;
     private const RetryOn NoAnswer = RetryOn.FiveXx | RetryOn.GatewayError | RetryOn.Reset;
 
     /// <summary>Whether another try is to be made in the place of this answer. Then it is granted, and the answer is to be dropped.</summary>
-    public static bool Replaces(Exchange x, Cluster cluster, in Answer answer) =>
-        x.Retry is { } policy && answer.Head is { } head && Wants(policy, head, answer.HeadBytes) && x.CanReplay && Grants(x, policy, cluster, backsOff: true);
+    public static bool Replaces(Exchange x, Cluster cluster, in Answer answer)
+    {
+        if (x.Retry is not { } policy || answer.Head is not { } head || !Wants(x, policy, head, answer)) return false;
+        // Whoever came too early is asked again at once (Envoy: 425).
+        long told = head.Status == 425 ? -1 : policy.RateLimited is { } limited ? Told(x, answer, limited) : 0;
+        if (!x.CanReplay || !Grants(x, policy, cluster, told)) return false;
+        x.RetryAfterMs = told;
+        if (!x.IsHealthCheck) cluster.Slot.Answers!.CountDropped(x.Worker.Index, head.Status);
+        return true;
+    }
 
     /// <summary>Whether another try is to be made beside one whose time is over. Then it is granted. Unlike one in the place of another it
     /// needs no condition (Envoy: HedgePolicy.hedge_on_per_try_timeout).</summary>
-    public static bool Hedges(Exchange x, Cluster cluster) => x.Retry is { } policy && x.CanReplay && Grants(x, policy, cluster);
+    public static bool Hedges(Exchange x, Cluster cluster) => x.Retry is { } policy && x.CanReplay && Grants(x, policy, cluster, -1);
 
     /// <summary>Whether the policy wants another try in the place of this answer; nothing is granted.</summary>
     public static bool Asks(Exchange x, in Answer answer) =>
-        x.Retry is { } policy && answer.Head is { } head && Wants(policy, head, answer.HeadBytes);
+        x.Retry is { } policy && answer.Head is { } head && Wants(x, policy, head, answer);
 
     /// <summary>Whether another try is to be made after one without an answer. Then it is granted.</summary>
     public static bool Follows(Exchange x, Cluster cluster, in AttemptEnd end) =>
-        x.Retry is { } policy && Wants(policy, end) && x.CanReplay && Grants(x, policy, cluster, backsOff: true);
+        x.Retry is { } policy && Wants(policy, end) && x.CanReplay && Grants(x, policy, cluster, 0);
 
     /// <summary>Whether the policy wants another try after one without an answer.</summary>
     public static bool Asks(Exchange x, in AttemptEnd end) => x.Retry is { } policy && Wants(policy, end);
@@ -57,6 +67,7 @@ internal static class Retries
         }
         return new PickContext(x.Worker)
         {
+            Hash = x.Target?.Slot.Current?.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null,
             Avoid = policy.AvoidPreviousHosts ? x.Tried : null,
             AvoidCanaries = policy.OmitCanaryHosts,
             AvoidAttempts = policy.HostSelectionMaxAttempts,
@@ -71,7 +82,43 @@ internal static class Retries
         return worker.Random.Below((uint)Math.Clamp(range, 1, int.MaxValue));
     }
 
-    private static bool Grants(Exchange x, RetryPolicyConfig policy, Cluster cluster, bool backsOff = false)
+    /// <summary>Whether the policy is for this request at all (Envoy: retriable_request_headers).</summary>
+    public static bool IsFor(Exchange x, ForwardAction action)
+    {
+        foreach (HeaderMatcher matcher in action.RetryRequests) if (matcher.Matches(x.RequestHeaders)) return true;
+        return false;
+    }
+
+    /// <summary>How long to wait before the retry that was granted, ms: what the answer told and up to half as much again, or the back-off.
+    /// The first one goes at once where another endpoint can take it.</summary>
+    public static long Wait(Exchange x, Cluster cluster)
+    {
+        long told = x.RetryAfterMs;
+        x.RetryAfterMs = 0;
+        if (told > 0) return told + x.Worker.Random.Below((uint)Math.Clamp(told / 2, 1, int.MaxValue));
+        return told == 0 && (x.Retried > 1 || cluster.Choices < 2) ? BackOff(x.Retry!, x.Retried, x.Worker) : 0;
+    }
+
+    // What an answer says of when to come again, ms; 0 where it says nothing that can be used, or more than is believed (Envoy:
+    // rate_limited_retry_back_off).
+    private static long Told(Exchange x, in Answer answer, RateLimitedBackOffConfig limited)
+    {
+        HeadEdits fields = x.FieldsOf(answer);
+        Span<byte> room = stackalloc byte[LongestName];
+        foreach (ResetHeaderConfig header in limited.Headers)
+        {
+            if (header.Name.Length > LongestName) continue;
+            Span<byte> name = room[..Encoding.ASCII.GetBytes(header.Name, room)];
+            if (!fields.TryGet(name, out ReadOnlySpan<byte> value) || value.Length > 18) continue;
+            if (!Utf8Parser.TryParse(value, out long seconds, out int used) || used != value.Length || seconds < 0) continue;
+            if (header.IsTimestamp) seconds -= DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+            if (seconds > 0 && seconds <= limited.Max.TotalSeconds) return seconds * 1000;
+        }
+        return 0;
+    }
+
+    // Counted as what it waits for: a back-off, what was told, or nothing (-1).
+    private static bool Grants(Exchange x, RetryPolicyConfig policy, Cluster cluster, long told)
     {
         long[] stats = cluster.Slot.Stats!.Shard(x.Worker.Index);
         if (x.Retried >= policy.NumRetries)
@@ -91,7 +138,7 @@ internal static class Retries
         }
         x.Retried++;
         stats[ClusterStats.RqRetry]++;
-        if (backsOff) stats[ClusterStats.RqRetryBackOff]++;
+        if (told >= 0) stats[told > 0 ? ClusterStats.RqRetryRateLimited : ClusterStats.RqRetryBackOff]++;
         Count(x, VirtualClusterStats.RqRetry);
         return true;
     }
@@ -114,13 +161,15 @@ internal static class Retries
         };
     }
 
-    private static bool Wants(RetryPolicyConfig policy, Http1Head head, ReadOnlySpan<byte> bytes)
+    private static bool Wants(Exchange x, RetryPolicyConfig policy, Http1Head head, in Answer answer)
     {
+        ReadOnlySpan<byte> bytes = answer.HeadBytes;
         if (head.IndexOf(bytes, "x-envoy-ratelimited"u8) >= 0) return (policy.On & RetryOn.EnvoyRateLimited) != 0;
         // A sidecar there whose service got nothing of it, or may get it twice (LocalReply).
         if ((policy.On & (NoAnswer | RetryOn.ConnectFailure | RetryOn.ResetBeforeRequest)) != 0 && head.Status == 503
             && head.IndexOf(bytes, "x-naru-may-repeat"u8) >= 0) return true;
-        return WantsStatus(policy, head.Status) || WantsHeaders(policy, head, bytes) || (policy.On & GrpcConditions) != 0 && WantsGrpc(policy.On, head, bytes);
+        return WantsStatus(policy, head.Status) || WantsHeaders(x, policy, answer)
+            || (policy.On & GrpcConditions) != 0 && WantsGrpc(policy.On, head, bytes);
     }
 
     private const RetryOn GrpcConditions =
@@ -143,10 +192,12 @@ internal static class Retries
         return (on & condition) != 0;
     }
 
-    private static bool WantsHeaders(RetryPolicyConfig policy, Http1Head head, ReadOnlySpan<byte> bytes)
+    private static bool WantsHeaders(Exchange x, RetryPolicyConfig policy, in Answer answer)
     {
         if ((policy.On & RetryOn.RetriableHeaders) == 0) return false;
-        foreach (string name in policy.RetriableHeaders) if (head.IndexOf(bytes, Encoding.ASCII.GetBytes(name)) >= 0) return true;
+        HeadEdits fields = x.FieldsOf(answer);
+        foreach (HeaderMatcher matcher in x.Route?.Forward?.RetryAnswers ?? []) if (matcher.Matches(fields)) return true;
+        foreach (string name in policy.RetriableHeaders) if (fields.Has(Encoding.ASCII.GetBytes(name))) return true;
         return false;
     }
 

@@ -65,6 +65,12 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
     /// <summary>Worker milliseconds after which it must not be used again.</summary>
     public long ReuseUntil { get; set; }
 
+    /// <summary>Worker milliseconds at which it is old (Envoy: max_connection_duration): it ends with what is under way.</summary>
+    public long LifeEnd { get; private set; } = TimerNode.Never;
+
+    /// <summary>An exchange of HTTP/1 is under way on it.</summary>
+    public bool IsBusy { get; set; }
+
     /// <summary>Seconds the endpoint said it keeps idle connections, or -1.</summary>
     public int PeerKeepAliveSeconds { get; set; } = -1;
 
@@ -138,6 +144,7 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
             }
         }
         _stats.HistogramOf(Worker.Index, ClusterStats.ConnectMs).Record(Worker.Now - started);
+        if (_pool.Host.Slot.Current is { MaxConnectionMs: > 0 and long life }) LifeEnd = Worker.Now + life;
         return ConnectResult.Connected;
     }
 
@@ -184,7 +191,7 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
     {
         if (!_idle || IsQuiet()) return;
         _pool.Unlink(this);
-        _shard[ClusterStats.CxDestroyRemote]++;
+        EndMet = true;
         CloseIdle();
     }
 
@@ -203,6 +210,15 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
 
     void IHttp2Owner.OnEnding(Http2ClientSession session) => _pool.Http2.Forget(session);
 
+    private void CountDestroyed()
+    {
+        _shard[ClusterStats.CxDestroy]++;
+        _shard[EndMet ? ClusterStats.CxDestroyRemote : ClusterStats.CxDestroyLocal]++;
+        if (!IsBusy && Session is not { DiedBusy: true }) return;
+        _shard[ClusterStats.CxDestroyWithActiveRq]++;
+        _shard[EndMet ? ClusterStats.CxDestroyRemoteWithActiveRq : ClusterStats.CxDestroyLocalWithActiveRq]++;
+    }
+
     public override void OnTimer(TimerNode timer)
     {
         if (Session is { } session)
@@ -213,13 +229,22 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
         if (_idle)
         {
             _pool.Unlink(this);
-            _shard[ClusterStats.CxIdleTimeout]++;
-            _shard[ClusterStats.CxDestroyLocal]++;
+            CountEnd();
             CloseIdle();
             return;
         }
         _timedOut = true;
         Cancel();
+    }
+
+    /// <summary>Counts that its time is over: it is old, or was idle for too long.</summary>
+    public void CountEnd() => _shard[Worker.Now >= LifeEnd ? ClusterStats.CxMaxDuration : ClusterStats.CxIdleTimeout]++;
+
+    /// <summary>It was found to be of no use before it was used again: the endpoint had closed it, or spoken out of turn.</summary>
+    public void CloseStale()
+    {
+        EndMet = true;
+        CloseIdle();
     }
 
     public override void Close()
@@ -228,7 +253,7 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
         _closed = true;
         base.Close();
         _permit.Dispose();
-        _shard[ClusterStats.CxDestroy]++;
+        CountDestroyed();
         _pool.Closed();
     }
 }

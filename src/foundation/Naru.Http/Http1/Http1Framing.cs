@@ -41,6 +41,8 @@ public struct Http1Framing
     public int Upgrade;
     /// <summary>Index of x-request-id, or -1.</summary>
     public int RequestId;
+    /// <summary>Any field is one that proxies tell each other (<c>x-envoy-</c>, <c>x-naru-</c>).</summary>
+    public bool HasInternal;
     /// <summary>Seconds of <c>Keep-Alive: timeout=</c>, or -1.</summary>
     public int KeepAliveTimeout;
 
@@ -110,6 +112,9 @@ public struct Http1Framing
                     break;
                 case KnownHeader.Expect:
                     framing.Expect100 |= Ascii.EqualsIgnoreCase(value, "100-continue"u8);
+                    break;
+                case KnownHeader.Internal:
+                    framing.HasInternal = true;
                     break;
                 case KnownHeader.XRequestId:
                     if (framing.RequestId < 0) framing.RequestId = i;

@@ -53,6 +53,13 @@ public sealed class LineBuffer : IBufferWriter<byte>
         Length += written;
     }
 
+    /// <summary>Adds a number without a sign in decimal.</summary>
+    public void Append(ulong value)
+    {
+        Utf8Formatter.TryFormat(value, GetSpan(20), out int written);
+        Length += written;
+    }
+
     /// <summary>Adds a number in decimal with leading zeros, cut to its last <paramref name="digits"/> digits.</summary>
     public void AppendPadded(long value, int digits)
     {

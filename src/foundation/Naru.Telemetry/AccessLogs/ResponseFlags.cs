@@ -85,18 +85,21 @@ public static class ResponseFlagNames
     /// <summary>The short names, in the order of the bits.</summary>
     public static IReadOnlyList<string> Short => s_short;
 
-    /// <summary>Appends the names joined by commas; nothing where no flag is set. That no retry was left comes first, as it was known first
+    // What was known before the end was: that no retry was left, or none was allowed.
+    private const ResponseFlags OfRetries = ResponseFlags.UpstreamRetryLimitExceeded | ResponseFlags.UpstreamOverflow;
+
+    /// <summary>Appends the names joined by commas; nothing where no flag is set. What became of a retry comes first, as it was known first
     /// (Envoy writes flags in the order in which they were set).</summary>
     public static void Append(ResponseFlags flags, LineBuffer into, bool useLongNames = false)
     {
         byte[][] names = useLongNames ? s_longBytes : s_shortBytes;
         bool first = true;
-        if ((flags & ResponseFlags.UpstreamRetryLimitExceeded) != 0)
-        {
-            first = false;
-            flags &= ~ResponseFlags.UpstreamRetryLimitExceeded;
-            into.Append(names[System.Numerics.BitOperations.TrailingZeroCount((ulong)ResponseFlags.UpstreamRetryLimitExceeded)]);
-        }
+        Append(flags & OfRetries, names, into, ref first);
+        Append(flags & ~OfRetries, names, into, ref first);
+    }
+
+    private static void Append(ResponseFlags flags, byte[][] names, LineBuffer into, ref bool first)
+    {
         for (ulong rest = (ulong)flags; rest != 0; rest &= rest - 1)
         {
             if (!first) into.Append((byte)',');

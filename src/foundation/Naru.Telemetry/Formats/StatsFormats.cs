@@ -35,10 +35,10 @@ public static class StatsFormats
                 (string name, StatKind kind) = block.Schema.Stats[stat];
                 if (!query.Wants(kind) || !query.Wants(block, name)) continue;
                 long value = block.Read(stat);
-                if (query.UsedOnly && value == 0) continue;
+                if (value == 0 && (query.UsedOnly || block.Schema.OnUse)) continue;
                 AppendName(block.Prefix, name, into);
                 into.Append(": "u8);
-                into.Append(value);
+                AppendValue(kind, value, into);
                 into.Append((byte)'\n');
                 if (into.Length >= ChunkBytes) yield return true;
             }
@@ -80,12 +80,12 @@ public static class StatsFormats
                 (string name, StatKind kind) = block.Schema.Stats[stat];
                 if (!query.Wants(kind) || !query.Wants(block, name)) continue;
                 long value = block.Read(stat);
-                if (query.UsedOnly && value == 0) continue;
+                if (value == 0 && (query.UsedOnly || block.Schema.OnUse)) continue;
                 into.Append(first ? "{\"name\":\""u8 : ",{\"name\":\""u8);
                 first = false;
                 AppendJsonName(block.Prefix, name, into);
                 into.Append("\",\"value\":"u8);
-                into.Append(value);
+                AppendValue(kind, value, into);
                 into.Append((byte)'}');
                 if (into.Length >= ChunkBytes) yield return true;
             }
@@ -145,12 +145,12 @@ public static class StatsFormats
                     else
                     {
                         value = block.Read(family.Index);
-                        if (query.UsedOnly && value == 0) continue;
+                        if (value == 0 && (query.UsedOnly || block.Schema.OnUse)) continue;
                     }
                     if (!typed) AppendType(metric, type, into);
                     typed = true;
                     if (type == MetricType.Histogram) AppendHistogram(metric, Join(labels, family.Labels), merged, cumulative, into);
-                    else AppendSample(metric, Join(labels, family.Labels), value, into);
+                    else AppendSample(metric, Join(labels, family.Labels), value, into, block.Schema.Stats[family.Index].Kind);
                     if (into.Length >= ChunkBytes) yield return true;
                 }
             }
@@ -200,13 +200,19 @@ public static class StatsFormats
         into.Append(type switch { MetricType.Counter => " counter\n"u8, MetricType.Gauge => " gauge\n"u8, _ => " histogram\n"u8 });
     }
 
-    private static void AppendSample(string metric, string labels, long value, LineBuffer into)
+    private static void AppendValue(StatKind kind, long value, LineBuffer into)
+    {
+        if (kind == StatKind.UnsignedGauge) into.Append((ulong)value);
+        else into.Append(value);
+    }
+
+    private static void AppendSample(string metric, string labels, long value, LineBuffer into, StatKind kind = StatKind.Counter)
     {
         AppendAscii(metric, into);
         into.Append((byte)'{');
         AppendUtf8(labels, into);
         into.Append("} "u8);
-        into.Append(value);
+        AppendValue(kind, value, into);
         into.Append((byte)'\n');
     }
 
@@ -235,7 +241,7 @@ public static class StatsFormats
         if (!query.Wants(block, block.Schema.Histograms[histogram])) return false;
         merged.Clear();
         block.ReadHistogram(histogram, merged);
-        return merged.Count > 0 || !query.UsedOnly;
+        return merged.Count > 0 || !(query.UsedOnly || block.Schema.OnUse);
     }
 
     private static StatBlock[] Sorted(StatRegistry registry)

@@ -108,7 +108,8 @@ internal static class ApplyVerb
                     foreach (AppliedObject item in result.Objects) Console.WriteLine($"{item.Kind.ToLowerInvariant()}/{item.Name} {item.Action}{Options.Suffix(Dry)}");
                 }
                 else applied.AddRange(Offline.Check([(text.Name, text.Text)], Namespace, together: false).Objects);
-                foreach (AppliedObject item in result.Objects.Where(o => o.Kind is "Deployment" or "StatefulSet" or "DaemonSet"))
+                bool Runs(AppliedObject o) => o.Action != "unchanged" && o.Kind is "Deployment" or "StatefulSet" or "DaemonSet";
+                foreach (AppliedObject item in result.Objects.Where(Runs))
                 {
                     Screen.Complain(new Diagnostic("NARU-L041", Severity.Warning, "pods are run from the files given to `naru up`, not from what is applied", new Place(text.Name), $"{item.Kind} {item.Namespace}/{item.Name}",
                         "put the file beside those manifests"));

@@ -42,8 +42,8 @@ internal static class ControlVerb
             }
             catch (ControlOptionsException e)
             {
-                Console.Error.WriteLine($"naru: {e.Message}");
-                return Exit.Failed;
+                Screen.Say(e.Message);
+                return e.Message.StartsWith("--", StringComparison.Ordinal) ? Exit.Usage : Exit.Failed;
             }
             catch (OperationCanceledException) when (stop.IsCancellationRequested)
             {

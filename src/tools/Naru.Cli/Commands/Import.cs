@@ -117,6 +117,8 @@ internal static partial class ImportVerb
         }
     }
 
+    private static readonly TimeSpan s_judgeBound = TimeSpan.FromSeconds(60);
+
     // naru-proxy is asked, so that there is no second opinion about what it takes.
     private static IReadOnlyList<Diagnostic> Judge(string text)
     {
@@ -129,15 +131,29 @@ internal static partial class ImportVerb
             var start = new System.Diagnostics.ProcessStartInfo(proxy[0], [.. proxy.Skip(1), "--mode", "validate", "-c", file]) { RedirectStandardError = true, RedirectStandardOutput = true, UseShellExecute = false };
             using System.Diagnostics.Process process = System.Diagnostics.Process.Start(start)!;
             Task<string> said = process.StandardError.ReadToEndAsync(), also = process.StandardOutput.ReadToEndAsync();
-            process.WaitForExit();
-            return [.. string.Concat(also.Result, "\n", said.Result).Split('\n').Select(l => Line().Match(l)).Where(m => m.Success).Select(m => new Diagnostic(m.Groups["code"].Value,
-                m.Groups["severity"].Value switch { "error" => Severity.Error, "warning" => Severity.Warning, _ => Severity.Info }, m.Groups["message"].Value,
-                new Place(null, int.Parse(m.Groups["line"].Value), int.Parse(m.Groups["column"].Value)), m.Groups["subject"].Value, m.Groups["help"] is { Success: true } help ? help.Value : null))];
+            if (!process.WaitForExit(s_judgeBound))
+            {
+                process.Kill(entireProcessTree: true);
+                return [new Diagnostic("NARU-I002", Severity.Error, $"naru-proxy said nothing within {s_judgeBound.TotalSeconds:0} s ({proxy[0]})")];
+            }
+            List<Diagnostic> found = [.. string.Concat(also.Result, "\n", said.Result).Split('\n').Select(l => Line().Match(l)).Where(m => m.Success).Select(Complaint)];
+            // Who fails without a complaint has not judged it.
+            if (process.ExitCode != 0 && found.TrueForAll(d => d.Severity != Severity.Error))
+                found.Add(new Diagnostic("NARU-I002", Severity.Error, $"naru-proxy ended with {process.ExitCode} and named no fault ({proxy[0]})"));
+            return found;
         }
         finally
         {
             File.Delete(file);
         }
+    }
+
+    private static Diagnostic Complaint(Match m)
+    {
+        Severity severity = m.Groups["severity"].Value switch { "error" => Severity.Error, "warning" => Severity.Warning, _ => Severity.Info };
+        var place = new Place(null, int.Parse(m.Groups["line"].Value), int.Parse(m.Groups["column"].Value));
+        string? help = m.Groups["help"] is { Success: true } told ? told.Value : null;
+        return new Diagnostic(m.Groups["code"].Value, severity, m.Groups["message"].Value, place, m.Groups["subject"].Value, help);
     }
 
     [GeneratedRegex(@"\.json:(?<line>\d+):(?<column>\d+): (?<severity>error|warning|info)\[(?<code>[A-Z0-9-]+)\]: (?<message>.*?)(?: \((?<subject>[^()]*(?:\([^()]*\))?[^()]*)\))?(?:; help: (?<help>.*))?$")]

@@ -203,9 +203,9 @@ internal static class LogsVerb
         string when = Screen.Dim(line.Time.ToLocalTime().ToString("HH:mm:ss.fff", CultureInfo.InvariantCulture), Screen.OutColour);
         string who = Shown(line.Pod).PadRight(width);
         if (line.Request is not { } request) return $"{when} {who} {Screen.Dim("|", Screen.OutColour)} {line.Text}";
-        bool gateway = line.Pod == LogFiles.Gateway;
+        bool leaves = line.Pod == LogFiles.Gateway || request.Outbound;
         string to = request.Service.Length > 0 ? Screen.Dim($"  to {request.Service}", Screen.OutColour) : "";
-        return $"{when} {who} {Screen.Dim(gateway ? ">" : "<", Screen.OutColour)} {request.Describe(gateway, Coloured)}{to}";
+        return $"{when} {who} {Screen.Dim(leaves ? ">" : "<", Screen.OutColour)} {request.Describe(leaves, Coloured)}{to}";
     }
 
     private static string Shown(string pod) => pod == LogFiles.Gateway ? "gateway" : pod;
@@ -222,7 +222,7 @@ internal static class LogsVerb
     {
         if (line.Request is not { } request)
             return JsonSerializer.Serialize(new { line.Pod, Kind = "app", line.Time, Line = line.Text }, s_json);
-        var made = new JsonObject { ["pod"] = line.Pod, ["kind"] = line.Pod == LogFiles.Gateway ? "gateway" : "inbound" };
+        var made = new JsonObject { ["pod"] = line.Pod, ["kind"] = line.Pod == LogFiles.Gateway ? "gateway" : request.Outbound ? "outbound" : "inbound" };
         JsonObject all = JsonSerializer.SerializeToNode(request, s_json)!.AsObject();
         foreach ((string name, JsonNode? value) in all) made[name] = value?.DeepClone();
         return made.ToJsonString(s_json);

@@ -16,7 +16,8 @@ internal static class RolloutVerb
     public static Command Scale()
     {
         (Option<string> mesh, Option<string> ns, Argument<string[]> target) = Common();
-        var replicas = new Option<int>("--replicas") { Description = "How many pods", HelpName = "N", Required = true };
+        var replicas = new Option<int>("--replicas") { Description = "How many pods", HelpName = "N", Required = true }
+            .InRange(0, 200, "no number of pods");
         var command = new Command("scale", "Changes how many pods a Deployment has") { target, replicas, ns, mesh };
         command.SetAction(async (parsed, cancel) =>
         {
@@ -117,7 +118,8 @@ internal static class RolloutVerb
     private static Command Undo()
     {
         (Option<string> mesh, Option<string> ns, Argument<string[]> target) = Common();
-        var revision = new Option<int>("--to-revision") { Description = "Number from `naru rollout history`; 0 for the one before", HelpName = "N" };
+        var revision = new Option<int>("--to-revision") { Description = "Number from `naru rollout history`; 0 for the one before", HelpName = "N" }
+            .InRange(0, int.MaxValue, "no revision");
         var command = new Command("undo", "Gives a Deployment its earlier template again, until its manifest changes") { target, revision, ns, mesh };
         command.SetAction(async (parsed, cancel) =>
         {

@@ -20,11 +20,18 @@ internal static class RunVerb
         var port = new Option<int?>("--port")
         {
             Description = "Port of the command. Without it it is told one (PORT, ASPNETCORE_URLS ...) and found wherever it listens",
-        };
+        }.InRange(1, 65535, "no port");
+        name.Validators.Add(result =>
+        {
+            if (result.Tokens is [var token] && !MemberRequest.IsName(token.Value))
+                result.AddError($"--name: \"{token.Value}\" is no name for a service; small letters, digits and dashes, a letter first, at most 63");
+        });
         var version = new Option<string?>("--version-label") { Description = "Label `version` of the pod, for subsets" };
         var quiet = new Option<bool>("--quiet", "-q") { Description = "Say nothing but errors" };
+        var noProxy = new Option<bool>("--no-proxy") { Description = "Leave http_proxy as it is: services are then reached by their addresses, not by names" };
         var words = new Argument<string[]>("CMD") { Description = "After --: the command and its arguments", Arity = ArgumentArity.OneOrMore };
-        var command = new Command("run", "Puts one process of yours into the running mesh") { name, port, version, ns, mesh, quiet, words };
+        var command = new Command("run", "Puts one process of yours into the running mesh") { name, port, version, ns, mesh, noProxy, quiet,
+            words };
         command.SetAction(async (parsed, cancel) =>
         {
             Dictionary<string, string> own = Child.OwnEnvironment();
@@ -37,6 +44,8 @@ internal static class RunVerb
                 EnvironmentPort = int.TryParse(own.GetValueOrDefault("PORT"), out int told) && told is > 0 and <= 65535 ? told : 0,
                 Variables = [.. own.Keys.Where(AppVariables.Concerns)],
                 Version = parsed.GetValue(version),
+                NoProxy = parsed.GetValue(noProxy),
+                BesideProxy = own.GetValueOrDefault("no_proxy") ?? own.GetValueOrDefault("NO_PROXY"),
             };
             return await RunAsync(Where.Mesh(parsed.GetValue(mesh)!), request, parsed.GetValue(words)!, parsed.GetValue(quiet)).ConfigureAwait(false);
         });
@@ -145,7 +154,7 @@ internal static class RunVerb
     // Where a command fails at once, a taken port is what it is most often: who has those that programs open when they are told none.
     private static string Early(MemberRequest request, MeshLocation mesh, int code)
     {
-        string text = $"{request.Name} ended with {code} before it listened{(request.Port > 0 ? $" on port {request.Port}" : "")}";
+        string text = $"{request.Name} {Exits.Describe(code)} before it listened{(request.Port > 0 ? $" on port {request.Port}" : "")}";
         if (code == 0) return text;
         IEnumerable<int> usual = request.Port > 0 ? [request.Port] : [80, 3000, 5000, 8000, 8080, 9090];
         var taken = new List<string>();

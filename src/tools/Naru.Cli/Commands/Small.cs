@@ -62,8 +62,10 @@ internal static class StatusVerb
                 return Exit.Ok;
             }
             Console.WriteLine($"mesh {status.Mesh}  up {Screen.Age(DateTimeOffset.UtcNow - status.Started)}  {status.Gateway}   {status.Processes} processes, {Screen.Megabytes(status.MemoryBytes)}");
-            Console.WriteLine($"control plane {(status.ControlPlane.Ready ? "runs" : "is down")} on {status.ControlPlane.Http}, xDS {status.ControlPlane.Xds}, {status.ControlPlane.Restarts} restarts");
-            if (status.Traffic is { } traffic) Console.WriteLine($"traffic {traffic.Rate}/s: {traffic.Requests} requests, {traffic.Errors} errors");
+            ControlPlaneStatus plane = status.ControlPlane;
+            string runs = plane.Ready ? "runs" : Screen.Red("is down", Screen.OutColour);
+            Console.WriteLine($"control plane {runs} on {plane.Http}, xDS {plane.Xds}, {Screen.Count(plane.Restarts, "restart")}");
+            Head(status);
             Screen.Table(Console.Out, ["POD", "READY", "STATUS", "RESTARTS", "ADDRESS", "APP", "AGE", ""], status.Pods.Select(p => (IReadOnlyList<string>)
             [
                 p.Namespace == "default" ? p.Name : $"{p.Name}.{p.Namespace}", p.Ready ? "yes" : "no", p.Phase, p.ProxyRestarts > 0 ? $"{p.Restarts} (proxy {p.ProxyRestarts})" : $"{p.Restarts}",
@@ -74,6 +76,30 @@ internal static class StatusVerb
         });
         return command;
     }
+
+    // Never well as long as somebody is not: what the gateway answered says nothing of a service that hides that another did not.
+    private static void Head(MeshStatus status)
+    {
+        List<PodStatus> waiting = [.. status.Pods.Where(p => !p.Ready && p.Phase != "Terminating")];
+        bool well = waiting.Count == 0 && status.FailingCalls.Count == 0 && status.ControlPlane.Ready;
+        if (status.Traffic is { } traffic)
+        {
+            string errors = traffic.Errors == 0 && !well
+                ? "none answered with 5xx by the gateway, but not all is well:" : $"{traffic.Errors} answered with 5xx";
+            Console.WriteLine($"traffic {traffic.Rate}/s: {Screen.Count(traffic.Requests, "request")}, {errors}");
+        }
+        string pods = Screen.Count(status.Pods.Count, "pod");
+        Console.WriteLine(waiting.Count == 0
+            ? $"{pods}, all ready" : Screen.Yellow($"{pods}, {waiting.Count} not ready: {Names(waiting)}", Screen.OutColour));
+        foreach (CallStatus call in status.FailingCalls.Take(5))
+            Console.WriteLine(Screen.Yellow(
+                $"{call.Caller} calls {call.Service} in vain: {call.Failed} of {Screen.Count(call.Tries, "call")} in the last {call.Seconds} s", Screen.OutColour));
+        if (status.FailingCalls.Count > 5)
+            Console.WriteLine($"and {Screen.Count(status.FailingCalls.Count - 5, "more caller")} (-o json has all)");
+    }
+
+    private static string Names(List<PodStatus> pods) => string.Join(", ", pods.Take(3).Select(p => p.Workload))
+        + (pods.Count > 3 ? $" and {pods.Count - 3} more" : "");
 }
 
 internal static class ProxyStatusVerb

@@ -5,6 +5,7 @@ using System.Runtime.InteropServices;
 using Naru.Core;
 using Naru.Inspect;
 using Naru.Local;
+using Naru.Local.Manifests;
 
 namespace Naru.Cli.Commands;
 
@@ -15,7 +16,27 @@ internal static class UpVerb
     public static Command Up()
     {
         var paths = new Argument<string[]>("PATH") { Description = "Files or folders with manifests: Kubernetes' and Istio's kinds, or a kustomization", Arity = ArgumentArity.OneOrMore };
+        var stub = new Option<bool>("--stub")
+        {
+            Description = "Stand-ins for Deployments that nothing else here runs: they say their name, version and the request",
+        };
+        var run = new Option<string?>("--run-file")
+        {
+            HelpName = "FILE",
+            Description = "Which command runs in place of a Deployment's containers (default: naru.run.yaml beside the manifests)",
+        };
+        run.Validators.Add(result =>
+        {
+            if (result.Tokens is [var token] && !File.Exists(token.Value)) result.AddError($"--run-file: there is no file {token.Value}");
+        });
         Command command = Base("up", "Runs a mesh on this machine from manifests", out Option<string> mesh, out Option<int> port);
+        var noProxy = new Option<bool>("--no-proxy")
+        {
+            Description = "Leave http_proxy of applications as it is: services are then reached by their addresses, not by names",
+        };
+        command.Add(stub);
+        command.Add(run);
+        command.Add(noProxy);
         command.Add(paths);
         command.SetAction(async (parsed, cancel) =>
         {
@@ -23,29 +44,72 @@ internal static class UpVerb
             foreach (string path in all)
             {
                 if (Path.Exists(path)) continue;
-                Screen.Complain(new Diagnostic("NARU-L001", Severity.Error, $"no such file or folder: {path}", Remedy: "for example: naru up samples/bookinfo"));
+                Screen.Complain(NoPath(path));
                 return Exit.Usage;
             }
-            return await RunAsync(Options(parsed, mesh, port) with { Paths = all }, "/", "naru status").ConfigureAwait(false);
+            MeshOptions options = Options(parsed, mesh, port) with { Paths = all, Planned = Tell, NoProxy = parsed.GetValue(noProxy) };
+            string named = options.Name == "default" ? "" : $" --mesh {options.Name}";
+            RunOptions how = RunsBy(parsed.GetValue(stub), parsed.GetValue(run)) with { Again = $"naru up {string.Join(' ', all)}{named}" };
+            return await RunAsync(options with { Run = how }, "/", "naru status").ConfigureAwait(false);
         });
         return command;
+    }
+
+    /// <summary>What stands for containers here.</summary>
+    internal static RunOptions RunsBy(bool stub, string? file) => new()
+    {
+        Stub = stub,
+        File = file,
+        Bookinfo = Where.Sample() is { } sample ? Path.Combine(sample, "bookinfo") : null,
+        Naru = Where.Self(),
+    };
+
+    // What is beside it, or where manifests can be had: never what was just typed.
+    private static Diagnostic NoPath(string path)
+    {
+        string full = Path.GetFullPath(path);
+        string? folder = Path.GetDirectoryName(full);
+        string? near = Directory.Exists(folder)
+            ? Nearest.To(Path.GetFileName(full), Directory.EnumerateFileSystemEntries(folder).Select(f => Path.GetFileName(f))) : null;
+        string remedy = near is not null ? $"did you mean \"{Path.Combine(Path.GetDirectoryName(path) ?? "", near)}\"?"
+            : Path.GetFileName(full) == "bookinfo" ? "`naru samples bookinfo` unpacks the sample here; `naru demo` runs it as it is"
+            : "give a file or folder with manifests; `naru samples` has some to begin with";
+        return new Diagnostic("NARU-L001", Severity.Error, $"no such file or folder: {path}", Remedy: remedy);
+    }
+
+    // Before anything starts, and only where it says more than the manifests.
+    private static void Tell(RunPlan plan)
+    {
+        if (!plan.IsWorthTelling) return;
+        Screen.Table(Console.Error, ["DEPLOYMENT", "IMAGE", "RUNS AS"],
+            plan.Rows.Select(r => (IReadOnlyList<string>)[r.Deployment, r.Image.Length == 0 ? "-" : r.Image, r.How]));
+        foreach (Diagnostic d in plan.Set.Diagnostics.Where(RunPlan.IsOfRunFile).Skip(1)) Screen.Complain(d);
     }
 
     public static Command Demo()
     {
         Command command = Base("demo", "Runs Bookinfo with a little traffic, so that there is something to see", out Option<string> mesh, out Option<int> port);
-        var rate = new Option<int>("--rate") { Description = "Requests a second, 0 to 50", DefaultValueFactory = _ => 5 };
+        var rate = new Option<int>("--rate")
+        {
+            Description = "Requests a second, 0 to 50",
+            DefaultValueFactory = _ => 5,
+        }.InRange(0, 50, "no rate");
         command.Add(rate);
         command.SetAction(async (parsed, cancel) =>
         {
-            string? sample = Sample();
+            string? sample = Where.Sample();
             if (sample is null)
             {
                 Console.Error.WriteLine("naru: the sample samples/bookinfo is not here; run `./naru demo` in a checkout of Naru");
                 return Exit.Failed;
             }
             string shown = Path.GetRelativePath(Environment.CurrentDirectory, sample);
-            MeshOptions options = Options(parsed, mesh, port) with { Paths = [sample], TrafficRate = Math.Clamp(parsed.GetValue(rate), 0, 50), TrafficPath = "/productpage" };
+            MeshOptions options = Options(parsed, mesh, port) with
+            {
+                Paths = [sample],
+                TrafficRate = parsed.GetValue(rate),
+                TrafficPath = "/productpage"
+            };
             return await RunAsync(options, "/productpage", $"naru apply -f {(shown.StartsWith("..", StringComparison.Ordinal) ? sample : shown)}/networking/reviews-95-5.yaml").ConfigureAwait(false);
         });
         return command;
@@ -54,12 +118,7 @@ internal static class UpVerb
     private static Command Base(string name, string description, out Option<string> mesh, out Option<int> port)
     {
         mesh = Where.MeshOption();
-        port = new Option<int>("--gateway-port") { Description = "Port of the gateway on 127.0.0.1; 0 takes a free one. Without this option the next free one from 8080", DefaultValueFactory = _ => -1 };
-        port.Validators.Add(result =>
-        {
-            if (result.Tokens is [var token] && int.TryParse(token.Value, out int given) && given is < 0 or > 65535)
-                result.AddError($"--gateway-port {token.Value} is no port; 1 to 65535, or 0 for any free one");
-        });
+        port = new Option<int>("--gateway-port") { Description = "Port of the gateway on 127.0.0.1; 0 takes a free one. Without this option the next free one from 8080", DefaultValueFactory = _ => -1 }.InRange(0, 65535, "no port");
         return new Command(name, description) { mesh, port };
     }
 
@@ -144,7 +203,7 @@ internal static class UpVerb
         string size = $"{status.Processes} processes, {Screen.Megabytes(status.MemoryBytes)}";
         Console.WriteLine($"{Screen.Bold($"naru {Version()}", colour)}  {ready}   {size}");
         Console.WriteLine($"  Gateway    {Screen.Bold(mesh.GatewayUrl, colour)}{(mesh.GatewayMoved is { } moved ? $"   ({moved})" : "")}");
-        Console.WriteLine($"  Services   {names}   {services.Count} services, {workloads.Count} pods, a sidecar each");
+        Console.WriteLine($"  Services   {names}   {Screen.Count(services.Count, "service")}, {Screen.Count(workloads.Count, "pod")}, a sidecar each");
         // No link, since a browser has no token.
         Console.WriteLine($"  Control    {status.ControlPlane.Http}   token in {mesh.Run.TokenFile}");
         if (options.TrafficRate > 0) Console.WriteLine($"  Traffic    {options.TrafficRate} requests/s to {options.TrafficPath}, so that there is something to see");
@@ -203,23 +262,11 @@ internal static class UpVerb
         {
             // It is being started again; it will say it then.
         }
-        List<Diagnostic> fresh = [.. now.Where(d => d.Severity != Severity.Info)];
+        // Runner and control plane read the same files with the same reader.
+        List<Diagnostic> fresh = [.. now.Where(d => d.Severity != Severity.Info).Distinct()];
         foreach (Diagnostic d in fresh.Where(d => !said.Contains(d))) Screen.Complain(d);
         said.Clear();
         said.UnionWith(fresh);
-    }
-
-    private static string? Sample()
-    {
-        foreach (string? start in new[] { Environment.GetEnvironmentVariable("NARU_ROOT"), AppContext.BaseDirectory, Environment.CurrentDirectory })
-        {
-            for (string? folder = start; !string.IsNullOrEmpty(folder); folder = Path.GetDirectoryName(folder))
-            {
-                string sample = Path.Combine(folder, "samples", "bookinfo");
-                if (File.Exists(Path.Combine(sample, "kustomization.yaml"))) return sample;
-            }
-        }
-        return null;
     }
 
     internal static string Version()

@@ -4,6 +4,7 @@ using Naru.Cli.Output;
 using Naru.Control.Host;
 using Naru.Core;
 using Naru.Inspect;
+using Naru.Local.Manifests;
 
 namespace Naru.Cli.Commands;
 
@@ -33,7 +34,7 @@ internal static class ValidateVerb
             IReadOnlyList<ManifestText> texts = await ManifestFiles.ReadAsync(paths, parsed.GetValue(files.Kustomize), parsed.GetValue(files.Recursive), faults, cancel).ConfigureAwait(false);
             OfflineResult result = Offline.Check(texts.Select(t => (t.Name, t.Text)), parsed.GetValue(ns) ?? "default");
             IEnumerable<Diagnostic> all = faults.Items.Concat(result.Diagnostics);
-            if (parsed.GetValue(up)) all = all.Concat(Local.Manifests.ManifestReader.Read(texts.Where(t => File.Exists(t.Name)).Select(t => t.Name)).Diagnostics.Select(Near));
+            if (parsed.GetValue(up)) all = all.Concat(Planned(texts).Select(Near));
             List<Diagnostic> told = [.. all.Distinct()];
             int errors = told.Count(d => d.Severity == Severity.Error), warnings = told.Count(d => d.Severity == Severity.Warning);
             bool failed = errors > 0 || warnings > 0 && parsed.GetValue(strict);
@@ -47,7 +48,7 @@ internal static class ValidateVerb
                     break;
                 default:
                     Screen.Complain(told);
-                    Console.WriteLine($"{Count(texts.Count, "file")}, {Count(result.Objects.Length, "object")}: {(errors + warnings == 0 ? "nothing to complain about" : $"{Count(errors, "error")}, {Count(warnings, "warning")}")}");
+                    Console.WriteLine($"{Screen.Count(texts.Count, "file")}, {Screen.Count(result.Objects.Length, "object")}: {(errors + warnings == 0 ? "nothing to complain about" : $"{Screen.Count(errors, "error")}, {Screen.Count(warnings, "warning")}")}");
                     break;
             }
             return failed ? Exit.Failed : Exit.Ok;
@@ -73,7 +74,9 @@ internal static class ValidateVerb
 
     private static string Property(string text) => Data(text).Replace(":", "%3A").Replace(",", "%2C");
 
-    private static string Count(int number, string what) => $"{number} {what}{(number == 1 ? "" : "s")}";
+    private static IEnumerable<Diagnostic> Planned(IEnumerable<ManifestText> texts) =>
+        RunPlan.Make(ManifestReader.Read(texts.Where(t => File.Exists(t.Name)).Select(t => t.Name)),
+            UpVerb.RunsBy(stub: false, file: null)).Set.Diagnostics;
 
     // The runner's reader gives whole paths; the same file should have one name.
     private static Diagnostic Near(Diagnostic d) =>

@@ -16,8 +16,6 @@ internal static class EnvoyCleaner
          "abort": {"http_status": 403, "percentage": {"numerator": 100, "denominator": "HUNDRED"}}}}
         """;
 
-    private static readonly string[] s_guards = ["rbac", "ext_authz", "jwt_authn", "oauth2", "basic_auth", "api_key_auth", "csrf", "aws_lambda_authz", "ip_allow", "wasm", "lua", "ext_proc", "golang"];
-
     private static readonly string[] s_trust = ["validation_context", "combined_validation_context", "validation_context_sds_secret_config", "require_client_certificate", "validationContext", "combinedValidationContext",
         "validationContextSdsSecretConfig", "requireClientCertificate"];
 
@@ -101,7 +99,7 @@ internal static class EnvoyCleaner
     private static bool Guards(Tree filter)
     {
         string name = Name(filter).ToLowerInvariant();
-        return s_guards.Any(g => name.Contains(g));
+        return EnvoyRoutes.Guards.Any(g => name.Contains(g));
     }
 
     private static string Name(Tree filter) => $"{filter.Child("name")?.Text} {filter.Child("typed_config", "typedConfig", "config")?.Child("@type")?.Text}".Trim();

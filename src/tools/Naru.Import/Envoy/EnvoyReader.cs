@@ -88,8 +88,15 @@ internal sealed class EnvoyReader(Notes notes, ImportOptions options)
         if (chain.Node("transport_socket") is not null || chain.Node("tls_context") is not null)
         {
             listener.Tls = true;
-            string? text = chain.Below("transport_socket")?.Below("typed_config")?.Text("require_client_certificate") ?? chain.Below("tls_context")?.Text("require_client_certificate");
+            string? text = chain.Below("transport_socket")?.Below("typed_config")?.Text("require_client_certificate")
+                ?? chain.Below("transport_socket")?.Below("config")?.Text("require_client_certificate") ?? chain.Below("tls_context")?.Text("require_client_certificate");
             if (text is "true") listener.Guard = (chain.PlaceOf("transport_socket"), "only clients with a certificate were let in");
+        }
+        // Those that decide who may come stand before the one that has routes, and what they say holds for all of it.
+        foreach (Section filter in chain.Each("filters", one: true))
+        {
+            if (filter.Text("name") is { } guard && EnvoyRoutes.Guards.Any(g => guard.Contains(g, StringComparison.OrdinalIgnoreCase)))
+                listener.Guard = (filter.Place, $"the filter \"{Notes.Short(guard)}\" decides who may come");
         }
         foreach (Section filter in chain.Each("filters", one: true))
         {

@@ -9,7 +9,11 @@ namespace Naru.Import.Envoy;
 
 internal sealed class EnvoyRoutes(Notes notes, ImportOptions options, EnvoyClusters clusters)
 {
-    private static readonly string[] s_guards = ["rbac", "ext_authz", "jwt_authn", "oauth2", "basic_auth", "api_key_auth", "lua", "wasm", "ext_proc"];
+    /// <summary>Parts of the names of filters that decide who may come.</summary>
+    public static readonly string[] Guards =
+    [
+        "rbac", "ext_authz", "jwt_authn", "oauth2", "basic_auth", "api_key_auth", "csrf", "aws_lambda_authz", "ip_allow", "client_ssl_auth", "wasm", "lua", "ext_proc", "golang",
+    ];
 
     public void Manager(Section manager, ImportedListener listener)
     {
@@ -19,7 +23,7 @@ internal sealed class EnvoyRoutes(Notes notes, ImportOptions options, EnvoyClust
         {
             string name = $"{filter.Text("name")} {(filter.Below("typed_config") ?? filter.Below("config"))?.Text("@type")}";
             if (name.Contains("router", StringComparison.OrdinalIgnoreCase)) continue;
-            if (s_guards.Any(g => name.Contains(g, StringComparison.OrdinalIgnoreCase))) listener.Guard = (filter.Place, $"the filter \"{Notes.Short(filter.Text("name") ?? name)}\" decides who may come");
+            if (Guards.Any(g => name.Contains(g, StringComparison.OrdinalIgnoreCase))) listener.Guard = (filter.Place, $"the filter \"{Notes.Short(filter.Text("name") ?? name)}\" decides who may come");
             else notes.OnlyProxy(filter.Place, filter.Path, $"the filter \"{Notes.Short(filter.Text("name") ?? name)}\": Istio's objects have no filters");
         }
         manager.Drop("routes that come by xDS are not in this file", "import what the control plane sends", "rds", "scoped_routes");
@@ -43,7 +47,9 @@ internal sealed class EnvoyRoutes(Notes notes, ImportOptions options, EnvoyClust
             string bare = domain.Contains(':') && !domain.EndsWith(']') ? domain[..domain.LastIndexOf(':')] : domain;
             if (bare.Length == 0 || (bare.Contains('*') && bare != "*" && !bare.StartsWith("*.", StringComparison.Ordinal) && !bare.EndsWith(".*", StringComparison.Ordinal)))
                 notes.LeftOut(section.PlaceOf("domains"), section.PathOf("domains"), $"the host \"{Notes.Short(domain)}\" cannot be expressed");
-            else if (!site.Domains.Contains(bare) && !listener.Sites.Exists(s => s.Domains.Contains(bare))) site.Domains.Add(bare);
+            else if (listener.Sites.Exists(s => s.Domains.Contains(bare)))
+                notes.LeftOut(section.PlaceOf("domains"), section.PathOf("domains"), $"the host \"{Notes.Short(bare)}\" has routes of another filter chain; by which chain a client comes cannot be expressed");
+            else if (!site.Domains.Contains(bare)) site.Domains.Add(bare);
         }
         (List<HeaderChange> mine, List<HeaderChange> back) = ([.. request], [.. response]);
         Headers(section, mine, back);

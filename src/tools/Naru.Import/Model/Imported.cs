@@ -10,6 +10,9 @@ internal sealed class ImportedConfig
     public List<ImportedListener> Listeners { get; } = [];
 
     public List<ImportedBackend> Backends { get; } = [];
+
+    /// <summary>Whether the original takes %2F for a slash before it looks for a route.</summary>
+    public bool DecodesSlashes { get; init; }
 }
 
 /// <summary>Where requests come in.</summary>

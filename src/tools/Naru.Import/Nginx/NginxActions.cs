@@ -270,7 +270,12 @@ internal sealed partial class NginxActions(Notes notes, ImportOptions options, N
         }
         if (!Named.IsHeader(name)) notes.Value(d.Place, d.ToString(), "this is no header");
         else if (value.Length == 0) route.Request.Add(new HeaderChange(HeaderOp.Remove, name, "", d.Place));
-        else if (NginxValues.Format(value, place with { Scope = scope }, out string? unknown) is not { } format) notes.Dropped(d.Place, d.ToString(), $"a header with ${unknown}");
+        else if (NginxValues.Format(value, place with { Scope = scope }, out string? unknown) is not { } format)
+        {
+            // The backend trusted what nginx wrote; what a client writes there instead must not reach it.
+            notes.Dropped(d.Place, d.ToString(), $"a header with ${unknown}; the client's own one is taken away");
+            route.Request.Add(new HeaderChange(HeaderOp.Remove, name, "", d.Place));
+        }
         else if (format.Length == 0) route.Request.Add(new HeaderChange(HeaderOp.Remove, name, "", d.Place));
         else route.Request.Add(new HeaderChange(HeaderOp.Set, name, format, d.Place));
     }

@@ -72,7 +72,9 @@ internal sealed class NginxLocations(Notes notes, ImportOptions options, NginxBa
             if (found.Exists(l => !l.IsRegex && l.Path == bare)) continue;
             site.Routes.Add(new ImportedRoute
             {
-                Name = $"location {bare}", Place = location.Directive.Place, Matches = [new ImportedMatch(PathKind.Exact, bare)],
+                Name = $"location {bare}",
+                Place = location.Directive.Place,
+                Matches = [new ImportedMatch(PathKind.Exact, bare)],
                 Action = new Redirect(301) { Path = location.Path },
             });
         }
@@ -128,6 +130,12 @@ internal sealed class NginxLocations(Notes notes, ImportOptions options, NginxBa
         site.Routes.Add(route);
     }
 
+    private static readonly string[] s_guards =
+    [
+        "auth_basic", "auth_request", "auth_jwt", "secure_link", "auth_ldap", "auth_pam", "auth_digest", "auth_gss", "auth_spnego", "modsecurity", "naxsi",
+        "access_by_lua", "access_by_lua_block", "access_by_lua_file", "js_access",
+    ];
+
     // What decides who may come, and cannot be expressed, closes the route.
     private Respond? Guard(NginxScope scope, string name, Place at)
     {
@@ -136,7 +144,7 @@ internal sealed class NginxLocations(Notes notes, ImportOptions options, NginxBa
         if (addresses is [{ Name: "deny" } first, ..] && first.Argument(0) == "all") return new Respond(403, null);
         (Place Place, string Why)? guard = null;
         if (addresses.FirstOrDefault(d => d.Name == "deny") is { } deny && !(addresses[0].Name == "allow" && addresses[0].Argument(0) == "all")) guard = (deny.Place, "a list of addresses decides who may come");
-        foreach (string word in (string[])["auth_basic", "auth_request", "auth_jwt", "secure_link"])
+        foreach (string word in s_guards)
         {
             if (scope.Last(word) is { } asked && asked.Argument(0) != "off") guard = (asked.Place, $"\"{word}\" decides who may come");
         }
@@ -157,6 +165,11 @@ internal sealed class NginxLocations(Notes notes, ImportOptions options, NginxBa
         }
         if (held.Host is { } host)
         {
+            if (matches is not [{ Kind: PathKind.Prefix, Path: "/" }])
+            {
+                notes.Dropped(d.Place, d.ToString(), "a host that is asked for within a location cannot be expressed", "write a server for that host");
+                return;
+            }
             var own = new ImportedSite { Name = host, Place = d.Place, Certificate = site.Certificate };
             own.Domains.Add(host);
             site.Domains.Remove(host);

@@ -8,7 +8,7 @@ namespace Naru.Import.Nginx;
 
 internal sealed class NginxReader(Notes notes, ImportOptions options)
 {
-    private readonly ImportedConfig _config = new();
+    private readonly ImportedConfig _config = new() { DecodesSlashes = true };
     private readonly HashSet<ImportedSite> _defaults = [];
     private string _folder = "";
 

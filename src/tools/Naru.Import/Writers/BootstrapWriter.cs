@@ -9,12 +9,14 @@ namespace Naru.Import.Writers;
 internal sealed class BootstrapWriter
 {
     private const string Types = "type.googleapis.com/envoy.";
+    private bool _decodesSlashes;
     private readonly HashSet<string> _names = new(StringComparer.Ordinal);
     private readonly Dictionary<ImportedBackend, string> _clusters = [];
 
     /// <summary>The bootstrap.</summary>
     public JsonObject Write(ImportedConfig config)
     {
+        _decodesSlashes = config.DecodesSlashes;
         HashSet<ImportedBackend> used = [.. config.Listeners.SelectMany(l => l.Sites).SelectMany(s => s.Routes).Select(r => r.Action).OfType<Forward>()
             .SelectMany(f => f.Targets).Select(t => t.Backend)];
         List<ImportedBackend> backends = [.. config.Backends.Where(b => used.Contains(b) && b.Endpoints.Count > 0)];
@@ -43,7 +45,7 @@ internal sealed class BootstrapWriter
             chains.Add(Of(
                 ("filter_chain_match", i == 0 || names.Count == 0 ? null : Of(("server_names", Texts(names)))),
                 ("transport_socket", Of(("name", "envoy.transport_sockets.tls"), ("typed_config", context))),
-                ("filters", List([Manager(listener)]))));
+                ("filters", List([Manager(listener, certificate)]))));
         }
         return Of(
             ("name", Named.Unique(listener.Name, _names)),
@@ -53,7 +55,12 @@ internal sealed class BootstrapWriter
 
     private static JsonObject Address(string host, int port) => Of(("socket_address", Of(("address", host.Trim('[', ']')), ("port_value", port))));
 
-    private JsonObject Manager(ImportedListener listener)
+    // Who came by one name and asks for the host of another has shown what the first one asks for: where the second wants a certificate of its
+    // own clients, that is 421 (RFC 9110 15.5.20), as with nginx.
+    private static bool IsForeign(ImportedSite site, ImportedCertificate? shown) =>
+        site.Certificate is { ClientAuthority: { } authority } wanted && (shown?.ClientAuthority != authority || (wanted.ClientRequired && shown is not { ClientRequired: true }));
+
+    private JsonObject Manager(ImportedListener listener, ImportedCertificate? shown = null)
     {
         var taken = new HashSet<string>(StringComparer.Ordinal);
         bool limited = listener.Sites.SelectMany(s => s.Routes).Any(r => r.MaxBody is not null);
@@ -64,12 +71,13 @@ internal sealed class BootstrapWriter
             // Routes that append do it themselves: of a client on this machine Envoy would append another address.
             ("skip_xff_append", true),
             ("normalize_path", true), ("merge_slashes", true),
+            ("path_with_escaped_slashes_action", _decodesSlashes ? "UNESCAPE_AND_FORWARD" : null),
             ("upgrade_configs", listener.WebSocket ? List([Of(("upgrade_type", "websocket"))]) : null),
             ("route_config", Of(
                 ("name", listener.Name),
                 ("ignore_port_in_host_matching", true),
                 ("virtual_hosts", List(listener.Sites.Where(s => s.Domains.Count > 0).Select(s => Of(
-                    ("name", Named.Unique(s.Name, taken)), ("domains", Texts(s.Domains)), ("routes", List(s.Routes.SelectMany(Routes))))))))),
+                    ("name", Named.Unique(s.Name, taken)), ("domains", Texts(s.Domains)), ("routes", IsForeign(s, shown) ? List([Of(("match", Of(("prefix", "/"))), ("direct_response", Of(("status", 421))))]) : List(s.Routes.SelectMany(Routes))))))))),
             ("http_filters", List([
                 .. limited ? [Of(("name", "envoy.filters.http.buffer"), ("disabled", true), ("typed_config", Buffer(1 << 20)))] : Array.Empty<JsonNode?>(),
                 Of(("name", "envoy.filters.http.router"), ("typed_config", Of(("@type", Types + "extensions.filters.http.router.v3.Router"), ("suppress_envoy_headers", true))))])));

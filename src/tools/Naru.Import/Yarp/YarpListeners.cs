@@ -21,8 +21,13 @@ internal sealed class YarpListeners(Notes notes)
                 if (endpoints!.Below(entry.Key) is not { } endpoint) continue;
                 ImportedCertificate? own = endpoint.Below("Certificate") is { } named ? Certificate(named) : standard;
                 endpoint.NoEffect("both HTTP/1.1 and HTTP/2 are spoken", "Protocols");
+                string? asks = endpoint.Text("ClientCertificateMode") ?? kestrel.Below("EndpointDefaults")?.Text("ClientCertificateMode");
+                bool guarded = asks is "RequireCertificate" || endpoint.Node("Sni") is not null;
                 endpoint.Drop("settings of TLS", "set them in the bootstrap", "SslProtocols", "ClientCertificateMode", "Sni");
+                int before = made.Count;
                 if (endpoint.Text("Url") is { } url) Add(made, url, entry.Key, endpoint.PlaceOf("Url"), endpoint.PathOf("Url"), own);
+                if (guarded && made.Count > before)
+                    made[^1].Guard = (endpoint.Place, asks is "RequireCertificate" ? "only clients with a certificate were let in" : "by the name that clients ask for, \"Sni\" may let in only some");
                 endpoint.Rest();
             }
             kestrel.Drop("limits of the server", "the proxy has its own: docs/reference/configuration.md", "Limits", "EndpointDefaults");

@@ -55,7 +55,8 @@ internal sealed class RunnerApi : IAsyncDisposable
             switch (http.Request.Method, path)
             {
                 case ("GET", ["v1", "status"]):
-                    await http.Response.WriteAsJsonAsync(_mesh.Status(), MeshLocation.Json, http.RequestAborted).ConfigureAwait(false);
+                    await http.Response.WriteAsJsonAsync(await _mesh.StatusAsync(http.RequestAborted).ConfigureAwait(false),
+                        MeshLocation.Json, http.RequestAborted).ConfigureAwait(false);
                     break;
                 case ("GET", ["v1", "events"]):
                     await http.Response.WriteAsJsonAsync(_mesh.Events(), MeshLocation.Json, http.RequestAborted).ConfigureAwait(false);

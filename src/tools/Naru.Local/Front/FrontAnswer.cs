@@ -65,7 +65,7 @@ internal sealed record FrontAnswer(int Status, string ContentType, byte[] Body, 
             .Concat(view.Services.Where(s => s.Url is not null).Select(s => s.Url!)).Except(near).Distinct()];
         if (there.Length > 0) text.Append("there is\n");
         foreach (string url in there.Take(MostLines)) text.Append($"  {url}\n");
-        if (there.Length > MostLines) text.Append($"  and {there.Length - MostLines} more: naru get vs,svc\n");
+        if (there.Length > MostLines) text.Append($"  and {there.Length - MostLines} more: naru get vs,svc{view.MeshOption}\n");
         foreach (FrontProblem problem in view.Problems.Where(p => p.IsError).Take(3)) text.Append($"! {problem.Text}  {problem.Where}".TrimEnd() + "\n");
         return text.ToString();
     }
@@ -80,7 +80,7 @@ internal sealed record FrontAnswer(int Status, string ContentType, byte[] Body, 
         Title = "Not Found",
         Status = 404,
         Detail = request.Missing(view),
-        Instance = request.Path,
+        Instance = request.Reference.Length > 0 ? request.Reference : null,
         Code = "NARU-R404",
         DidYouMean = request.Near(view),
         Routes = view.Routes.Select(r => new { r.Host, r.Kind, r.Path, Condition = Given(r.Condition), r.Target, r.Url }),

@@ -167,8 +167,9 @@ internal static class FrontHtml
         string? curl = view.Routes.FirstOrDefault(r => r.Url is not null)?.Url
             ?? view.Services.OrderBy(s => s.Ready == 0).FirstOrDefault(s => s.Url is not null)?.Url;
         if (curl is not null) html.Append($"<code>curl -s {Escape(curl)}</code>\n");
-        html.Append("<code>naru logs istio-ingressgateway -f</code>\n<code>naru get vs,dr,svc,pods</code>\n"
-            + "<code>naru run --name mine --port 5000 -- python3 -m http.server 5000</code>\n</section>\n");
+        string mesh = Escape(view.MeshOption);
+        html.Append($"<code>naru logs istio-ingressgateway -f{mesh}</code>\n<code>naru get vs,dr,svc,pods{mesh}</code>\n"
+            + $"<code>naru run --name mine --port 5000{mesh} -- python3 -m http.server 5000</code>\n</section>\n");
     }
 
     private static string Head(params string[] columns) =>

@@ -6,7 +6,7 @@ using Naru.Inspect;
 namespace Naru.Local.Front;
 
 internal sealed class FrontSource(string mesh, MeshState state, ProxyAdmin gateway, int port, ControlPlaneRunner control,
-    Func<IEnumerable<PodStatus>> pods, Func<IEnumerable<Diagnostic>> complaints)
+    Func<IEnumerable<PodStatus>> pods, Func<IEnumerable<Diagnostic>> complaints, Func<IEnumerable<CallStatus>> failing)
 {
     private static readonly TimeSpan s_bound = TimeSpan.FromSeconds(2);
     private const int MostProblems = 20;
@@ -50,10 +50,15 @@ internal sealed class FrontSource(string mesh, MeshState state, ProxyAdmin gatew
             if (pod.Ready || pod.Phase == "Terminating") continue;
             string workload = pod.Workload.StartsWith("run ", StringComparison.Ordinal) ? pod.Name : pod.Workload;
             string text = $"{pod.Name} is not ready: {(pod.Reason.Length > 0 ? pod.Reason : pod.Phase)}";
-            yield return new FrontProblem(FrontRequest.Sentence(text), "", $"naru logs {workload}", pod.Phase != "Starting");
+            yield return new FrontProblem(FrontRequest.Sentence(text), "", $"naru logs {workload}{FrontView.OptionOf(mesh)}", pod.Phase != "Starting");
+        }
+        foreach (CallStatus call in failing())
+        {
+            string text = $"{call.Caller} calls {call.Service} in vain: {call.Failed} of {call.Tries} tries in the last {call.Seconds} s";
+            yield return new FrontProblem(FrontRequest.Sentence(text), "", "naru status", true);
         }
         if (fromControl is null) yield return new FrontProblem("the control plane does not answer; proxies go on with what they know", "",
-            "naru logs control", true);
+            $"naru logs control{FrontView.OptionOf(mesh)}", true);
         foreach (Diagnostic d in complaints().Concat(fromControl ?? []).Where(d => d.Severity != Severity.Info).Distinct())
         {
             string subject = string.IsNullOrEmpty(d.Subject) ? "" : $" ({d.Subject})";

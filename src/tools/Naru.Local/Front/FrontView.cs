@@ -1,5 +1,6 @@
 // What the gateway's front page shows, as values: one moment of the mesh and what was asked. Rendering reads nothing else.
 using System.Text;
+using Microsoft.AspNetCore.Http;
 using Naru.Core;
 
 namespace Naru.Local.Front;
@@ -9,6 +10,10 @@ internal sealed record FrontView
 {
     /// <summary>Name of the mesh.</summary>
     public required string Mesh { get; init; }
+    /// <summary>What commands need to mean this mesh: <c> --mesh NAME</c>, or nothing where they mean it anyway.</summary>
+    public string MeshOption => OptionOf(Mesh);
+    /// <summary>The same by name.</summary>
+    public static string OptionOf(string mesh) => mesh == "default" ? "" : $" --mesh {mesh}";
     /// <summary>Base address of the gateway, <c>http://localhost:8080</c>.</summary>
     public required string Gateway { get; init; }
     /// <summary>Services, the gateway's own left out.</summary>
@@ -56,6 +61,7 @@ internal sealed record FrontProblem(string Text, string Where, string Help, bool
 internal sealed record FrontRequest
 {
     private const int LongestShown = 200;
+    private const int LongestReference = 2000;
     private const int LongestSentence = 600;
 
     /// <summary>Host without port, small letters.</summary>
@@ -63,13 +69,21 @@ internal sealed record FrontRequest
     /// <summary>Path without query, cleaned and shortened for showing.</summary>
     public required string Path { get; init; }
 
+    /// <summary>Path as it came, a URI reference (RFC 9457, section 3.1.5); empty where it is too long to be repeated.</summary>
+    public string Reference { get; init; } = "";
+
     /// <summary><c>NAME</c> of <c>NAME.localhost</c>, or null for the machine itself.</summary>
     public string? Name => Host.EndsWith(".localhost", StringComparison.Ordinal) ? Host[..^".localhost".Length] : null;
 
     /// <summary>Whether it is the page itself that was asked for, rather than something that is not there.</summary>
     public bool IsFront => Name is null && Path == "/";
 
-    public static FrontRequest Of(string host, string path) => new() { Host = Clean(host), Path = Clean(path) };
+    public static FrontRequest Of(string host, string path) => new()
+    {
+        Host = Clean(host),
+        Path = Clean(path),
+        Reference = path.StartsWith('/') && path.Length <= LongestReference ? new PathString(path).ToUriComponent() : "",
+    };
 
     /// <summary>What is not there, in one sentence.</summary>
     public string Missing(FrontView view) => Name is null ? $"no route of the gateway takes {Path}"

@@ -4,16 +4,17 @@ using System.Threading.Channels;
 
 namespace Naru.Local.Manifests;
 
-internal sealed class ManifestWatcher(IReadOnlyList<string> paths, TimeProvider time) : IDisposable
+internal sealed class ManifestWatcher(IReadOnlyList<string> paths, RunOptions options, TimeProvider time) : IDisposable
 {
     private static readonly TimeSpan s_silence = TimeSpan.FromMilliseconds(100);
 
     private readonly Channel<bool> _dirty = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly Dictionary<string, FileSystemWatcher> _watchers = new(StringComparer.Ordinal);
 
-    public ManifestSet Read()
+    public RunPlan Read()
     {
-        ManifestSet set = ManifestReader.Read(paths);
+        RunPlan plan = RunPlan.Make(ManifestReader.Read(paths), options);
+        ManifestSet set = plan.Set;
         foreach (string gone in _watchers.Keys.Except(set.Folders).ToList())
         {
             _watchers.Remove(gone, out FileSystemWatcher? old);
@@ -36,10 +37,10 @@ internal sealed class ManifestWatcher(IReadOnlyList<string> paths, TimeProvider 
                 // No watch is left on this system: changes there are seen at the next start.
             }
         }
-        return set;
+        return plan;
     }
 
-    public async IAsyncEnumerable<ManifestSet> FollowAsync([EnumeratorCancellation] CancellationToken cancel)
+    public async IAsyncEnumerable<RunPlan> FollowAsync([EnumeratorCancellation] CancellationToken cancel)
     {
         while (await _dirty.Reader.WaitToReadAsync(cancel).ConfigureAwait(false))
         {

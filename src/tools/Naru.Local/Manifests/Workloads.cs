@@ -46,7 +46,41 @@ public sealed record ContainerPort(string Name, int Number);
 /// <param name="Name">Name of the variable.</param>
 /// <param name="Value">The value, with <c>$(OTHER)</c> references to variables before it; null where <paramref name="Field"/> says it.</param>
 /// <param name="Field"><c>fieldRef.fieldPath</c>, for example <c>metadata.name</c>.</param>
-public sealed record EnvironmentVariable(string Name, string? Value, string? Field);
+public sealed record EnvironmentVariable(string Name, string? Value, string? Field)
+{
+    /// <summary>Whether <see cref="Value"/> stays as it is: what a ConfigMap or Secret holds has no references.</summary>
+    public bool Literal { get; init; }
+}
+
+/// <summary>A variable that a container wants and that nobody here can give.</summary>
+/// <param name="Name">Name; empty for all variables of an object.</param>
+/// <param name="Fault">Why.</param>
+public sealed record MissingVariable(string Name, Diagnostic Fault);
+
+/// <summary>A container of a pod template, without the sidecar that an injector may have added.</summary>
+public sealed record ContainerManifest
+{
+    /// <summary>Name.</summary>
+    public required string Name { get; init; }
+    /// <summary>Image, or empty.</summary>
+    public string Image { get; init; } = "";
+    /// <summary><c>command</c>: what takes the place of the image's entry point.</summary>
+    public ImmutableArray<string> Command { get; init; } = [];
+    /// <summary><c>args</c>.</summary>
+    public ImmutableArray<string> Arguments { get; init; } = [];
+    /// <summary>Ports.</summary>
+    public ImmutableArray<ContainerPort> Ports { get; init; } = [];
+    /// <summary>Variables, references to ConfigMaps and Secrets of the same files resolved.</summary>
+    public ImmutableArray<EnvironmentVariable> Environment { get; init; } = [];
+    /// <summary>Variables that are missing here.</summary>
+    public ImmutableArray<MissingVariable> Missing { get; init; } = [];
+    /// <summary>Readiness.</summary>
+    public Probe Probe { get; init; } = new();
+    /// <summary>What a process in its place will miss.</summary>
+    public ImmutableArray<Diagnostic> Remarks { get; init; } = [];
+    /// <summary>Where it was written.</summary>
+    public Place Place { get; init; }
+}
 
 /// <summary>When a process counts as ready.</summary>
 public sealed record Probe
@@ -72,17 +106,17 @@ public sealed record PodTemplate
     public ImmutableSortedDictionary<string, string> Labels { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
     /// <summary>Annotations of the pods.</summary>
     public ImmutableSortedDictionary<string, string> Annotations { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
-    /// <summary><c>naru.dev/run</c>.</summary>
+    /// <summary>What runs, for a shell; empty where nothing says it.</summary>
     public string Command { get; init; } = "";
-    /// <summary>Where the command runs: the manifest's folder.</summary>
+    /// <summary>Where the command runs: the folder of the file that says it.</summary>
     public string Folder { get; init; } = "";
     /// <summary>Service account.</summary>
     public string ServiceAccount { get; init; } = "default";
-    /// <summary>Name of the first container.</summary>
+    /// <summary>Name of the container whose place the command takes.</summary>
     public string Container { get; init; } = "app";
     /// <summary>Ports of the containers.</summary>
     public ImmutableArray<ContainerPort> Ports { get; init; } = [];
-    /// <summary>Variables of the first container.</summary>
+    /// <summary>Variables of that container.</summary>
     public ImmutableArray<EnvironmentVariable> Environment { get; init; } = [];
     /// <summary>Readiness.</summary>
     public Probe Probe { get; init; } = new();
@@ -104,10 +138,16 @@ public sealed record DeploymentManifest
     public required string Namespace { get; init; }
     /// <summary>How many pods (1 where not said).</summary>
     public int Replicas { get; init; } = 1;
-    /// <summary>What a pod is.</summary>
+    /// <summary>What a pod is: as read, with the first container and the command of its annotation; as planned, what runs.</summary>
     public required PodTemplate Template { get; init; }
+    /// <summary>Containers, as written.</summary>
+    public ImmutableArray<ContainerManifest> Containers { get; init; } = [];
+    /// <summary>What a process in place of its pods will miss.</summary>
+    public ImmutableArray<Diagnostic> Remarks { get; init; } = [];
     /// <summary>Where it was written.</summary>
     public Place Place { get; init; }
+    /// <summary>Where its pod template begins.</summary>
+    public Place TemplatePlace { get; init; }
 
     /// <summary><c>namespace/name</c>.</summary>
     public string Key => $"{Namespace}/{Name}";

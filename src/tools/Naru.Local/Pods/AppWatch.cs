@@ -27,8 +27,9 @@ internal sealed record WatchedApp
 
 /// <summary>Its watch.</summary>
 /// <param name="app">What.</param>
+/// <param name="machine">Looks, for all watches together.</param>
 /// <param name="time">Clock.</param>
-internal sealed class AppWatch(WatchedApp app, TimeProvider time)
+internal sealed class AppWatch(WatchedApp app, Machine machine, TimeProvider time)
 {
     /// <summary>How long an application may be silent before it is asked about.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
@@ -45,8 +46,12 @@ internal sealed class AppWatch(WatchedApp app, TimeProvider time)
     private static readonly byte[] s_question =
         [.. "HEAD / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: naru\r\nConnection: close\r\n\r\n"u8];
 
-    private readonly Dictionary<long, (Task<int> Status, long At)> _asked = [];
+    // Who does not answer HTTP to so many is not asked any more: a database that hears it again and again locks this machine out.
+    private const int MostQuestions = 3;
+
+    private readonly Dictionary<long, (Task<int> Status, long At, int Count)> _asked = [];
     private HashSet<long> _before = [];
+    private IReadOnlyList<ListeningSocket>? _seen;
     private int[] _candidates = [];
     private long _candidatesSince;
 
@@ -72,12 +77,14 @@ internal sealed class AppWatch(WatchedApp app, TimeProvider time)
         while (true)
         {
             cancel.ThrowIfCancellationRequested();
-            IReadOnlyList<ListeningSocket> all = PortHolder.All();
+            TimeSpan pace = current is null ? Pace(time.GetElapsedTime(since)) : s_calmLook;
+            MachineLook look = machine.Look(pace / 2);
+            IReadOnlyList<ListeningSocket> all = look.Sockets;
             bool due = current is null && time.GetElapsedTime(since) >= next;
             if (HasChanged(all) || due || (current is null && time.GetElapsedTime(walked) >= s_calmLook))
             {
                 walked = time.GetTimestamp();
-                sight = Sight.Of(all, tree.Sockets(all), [app.Ports[0]]);
+                sight = Sight.Of(all, tree.Sockets(look), [app.Ports[0]]);
             }
             Way? best = await ChooseAsync(sight, current, all, cancel).ConfigureAwait(false);
             if (best != current)
@@ -97,16 +104,22 @@ internal sealed class AppWatch(WatchedApp app, TimeProvider time)
             else if (due && current is null)
             {
                 // Where nothing runs any more, somebody else says how it ended.
-                if (tree.Members() is { Count: > 0 } members) Say(Trouble(sight, members));
+                if (tree.Members(look.Processes) is { Count: > 0 } members) Say(Trouble(sight, members));
                 TimeSpan waited = time.GetElapsedTime(since);
                 next = waited < TimeSpan.FromSeconds(15) ? TimeSpan.FromSeconds(15) : waited + TimeSpan.FromSeconds(60);
             }
-            await Task.Delay(current is null ? s_look : s_calmLook, time, cancel).ConfigureAwait(false);
+            await Task.Delay(current is null ? pace : s_calmLook, time, cancel).ConfigureAwait(false);
         }
     }
 
+    /// <summary>How long until the next look at one that was waited for so long: what starts is found at once, what does not start costs
+    /// one look a second.</summary>
+    public static TimeSpan Pace(TimeSpan waited) => waited < Patience ? s_look : waited >= s_calmLook * 10 ? s_calmLook : waited / 10;
+
     private bool HasChanged(IReadOnlyList<ListeningSocket> all)
     {
+        if (ReferenceEquals(_seen, all)) return false;
+        _seen = all;
         HashSet<long> now = [.. all.Select(s => s.Inode)];
         if (now.SetEquals(_before)) return false;
         _before = now;
@@ -167,13 +180,14 @@ internal sealed class AppWatch(WatchedApp app, TimeProvider time)
     }
 
     // What a port said to a question about HTTP; 0 as long as nothing came, and where it was no HTTP. Asked only of ports that the
-    // application chose itself; again where it hung up, since some accept before they can answer.
+    // application chose itself; again where it hung up, since some accept before they can answer, each time later.
     private int Status(Way way, long inode, CancellationToken cancel)
     {
-        if (!_asked.TryGetValue(inode, out (Task<int> Status, long At) asked)
-            || (asked.Status is { IsCompletedSuccessfully: true, Result: 0 } && time.GetElapsedTime(asked.At) > s_connectBound))
+        bool known = _asked.TryGetValue(inode, out (Task<int> Status, long At, int Count) asked);
+        bool again = asked is { Count: < MostQuestions, Status: { IsCompletedSuccessfully: true, Result: 0 } };
+        if (!known || (again && time.GetElapsedTime(asked.At) > s_connectBound * Math.Pow(4, asked.Count - 1)))
         {
-            _asked[inode] = asked = (AskAsync(way, cancel), time.GetTimestamp());
+            _asked[inode] = asked = (AskAsync(way, cancel), time.GetTimestamp(), asked.Count + 1);
         }
         return asked.Status.IsCompletedSuccessfully ? asked.Status.Result : 0;
     }

@@ -12,6 +12,7 @@ namespace Naru.Local.Pods;
 internal sealed partial class Pod : IDisposable
 {
     private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(40);
+    private static readonly TimeSpan s_again = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_drainBound = TimeSpan.FromSeconds(10);
 
     private readonly MeshContext _mesh;
@@ -22,8 +23,8 @@ internal sealed partial class Pod : IDisposable
     private readonly Lock _lock = new();
     private readonly List<TaskCompletionSource> _waiters = [];
     private ProxyIdentity _applied;
-    private IPEndPoint? _target;
-    private bool _appReady;
+    // Of the process that is there now; null where none is.
+    private volatile AppLife? _life;
     private DateTimeOffset? _terminating;
 
     public Pod(MeshContext mesh, MeshState state, PodIdentity identity, string workload, PodTemplate template, IReadOnlyList<KeyValuePair<ContainerPort, int>> ports)
@@ -45,16 +46,10 @@ internal sealed partial class Pod : IDisposable
             AppPorts = [.. ports.Select(p => KeyValuePair.Create(p.Key.Number, p.Value))],
         };
         Proxy = new ProxyRunner(mesh, _applied, concurrency: 1);
-        _app = new Supervised(identity.Name, Request, mesh.Time);
+        _app = new Supervised(identity.Name, Request, mesh.Time, mesh.Tell);
         Proxy.Changed += ProxyChanged;
-        _app.Came += child => _ = WatchAsync(child);
-        _app.Went += _ =>
-        {
-            bool listened = _target is not null;
-            _target = null;
-            if (listened || Ports.Count == 0) SetApp(false, _app.LastEnd);
-            else SayEarlyEnd();
-        };
+        _app.Came += Came;
+        _app.Went += Went;
     }
 
     public PodIdentity Identity { get; }
@@ -65,6 +60,9 @@ internal sealed partial class Pod : IDisposable
     public DateTimeOffset Started { get; }
     public string Reason { get; private set; } = "waiting for its proxy";
     public bool IsReady { get; private set; }
+
+    /// <summary>Whether it is ready has changed. Heard under the pod's lock: nobody may wait there.</summary>
+    public event Action? Changed;
 
     public void Start()
     {
@@ -117,7 +115,7 @@ internal sealed partial class Pod : IDisposable
         ProxyRestarts = Proxy.Restarts,
         Pid = _app.Child?.Id ?? 0,
         ProxyPid = Proxy.Pid,
-        AppPort = _target?.Port ?? (Ports.Count > 0 ? Ports[0].Value : 0),
+        AppPort = _life?.Target?.Port ?? (Ports.Count > 0 ? Ports[0].Value : 0),
         Started = Started,
         Reason = IsReady ? "" : Reason,
     };
@@ -141,7 +139,7 @@ internal sealed partial class Pod : IDisposable
         File = "/bin/sh",
         Arguments = ["-c", IsSimple(Template.Command) ? $"exec {Template.Command}" : Template.Command],
         Folder = Template.Folder,
-        Environment = _state.EnvironmentOf(_mesh.Inherited, Identity, Ports, Template.Environment),
+        Environment = _state.EnvironmentOf(_mesh.Inherited, Identity, Ports, Template.Environment, names: _mesh.Names),
         Log = _mesh.LogOf(Identity.Name),
     };
 
@@ -151,16 +149,47 @@ internal sealed partial class Pod : IDisposable
     [GeneratedRegex(@"^[A-Za-z0-9_./-]+( +[A-Za-z0-9_./:=,@%+-]+)*$")]
     private static partial Regex PlainCommand();
 
+    private void Came(Child child)
+    {
+        var life = new AppLife(Template.Probe, _probe.AskAsync, FitAsync, _mesh.Time);
+        life.Changed += () =>
+        {
+            if (!ReferenceEquals(_life, life)) return;
+            if (!life.IsReady) Reason = life.Reason;
+            Update();
+        };
+        _life = life;
+        Reason = life.Reason;
+        if (Ports.Count == 0) life.BeReady();
+        else _ = WatchAsync(child, life);
+    }
+
+    private void Went(Child? child)
+    {
+        AppLife? life = _life;
+        _life = null;
+        life?.Dispose();
+        // What could not be started at all is said by who keeps it running.
+        if (child is null || life is null || life.HasListened) Reason = _app.LastEnd;
+        else SayEarlyEnd();
+        Update();
+    }
+
     private void SayEarlyEnd()
     {
-        (ContainerPort container, int local) = MainPort();
-        string ports = $"it was told {local} by PORT, and its containerPort {container.Number} is its sidecar's";
-        string reason = $"{_app.LastEnd} before it listened; {ports}";
-        SetApp(false, reason);
-        // Once is bad luck; what ends again and again is said before anybody asks.
-        if (_app.Restarts != 1) return;
+        string reason = _app.LastEnd;
+        if (Ports.Count > 0 && _app.LastCode is not (126 or 127))
+        {
+            (ContainerPort container, int local) = MainPort();
+            reason += $" before it listened; it was told {local} by PORT, and its containerPort {container.Number} is its sidecar's";
+        }
+        Reason = reason;
+        // Once is bad luck; what ends again and again is said before anybody asks. What was not found will not be found later.
+        if (_app.Restarts != (_app.LastCode is 126 or 127 ? 0 : 1)) return;
         var place = new Place(_mesh.LogOf(Identity.Name));
-        string remedy = $"its last words are in that file: naru logs {Workload}";
+        string remedy = _app.LastCode is 126 or 127
+            ? $"it ran in {Template.Folder}: {Template.Command}"
+            : $"its last words are in that file: naru logs {Workload}";
         _mesh.Tell(new Diagnostic("NARU-L036", Severity.Warning, $"{Identity.Name} {reason}", place, Remedy: remedy));
     }
 
@@ -171,16 +200,8 @@ internal sealed partial class Pod : IDisposable
         Update();
     }
 
-    private async Task WatchAsync(Child child)
+    private async Task WatchAsync(Child child, AppLife life)
     {
-        if (Ports.Count == 0)
-        {
-            SetApp(true, "");
-            return;
-        }
-        Reason = "its process does not listen yet";
-        using var life = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
-        _ = child.Exited.ContinueWith(_ => life.Cancel(), life.Token, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
         (ContainerPort container, int local) = MainPort();
         string ports = $"its containerPort {container.Number}";
         var watch = new AppWatch(new WatchedApp
@@ -191,34 +212,46 @@ internal sealed partial class Pod : IDisposable
             Told = $"by PORT, SERVER_PORT, ASPNETCORE_URLS and their like, for {ports}",
             Elsewhere = $"let {Workload} take its port from PORT, or open {container.Number} on 127.0.0.1; naru logs {Workload}",
             Choose = "name one as the first containerPort",
-        }, _mesh.Time)
+        }, _mesh.Machine, _mesh.Time)
         {
-            Found = FoundAsync,
+            Found = life.FoundAsync,
             Lost = d =>
             {
-                _target = null;
-                SetApp(false, d.Message);
+                life.Lost(d);
                 _mesh.Tell(d);
             },
             Say = d =>
             {
-                Reason = d.Message;
+                life.Say(d);
                 _mesh.Tell(d);
             },
         };
-        try
+        using CancellationTokenRegistration going = _stop.Token.Register(life.Dispose);
+        while (!life.Ended.IsCancellationRequested)
         {
-            var tree = new ProcessTree(child.Id, $"{Guard.Mark}={_mesh.Mark}", $"POD_NAME={Identity.Name}");
-            await Task.WhenAll(watch.FollowAsync(tree, life.Token), ProbeAsync(child, life.Token)).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException)
-        {
-            // The process ended, or the pod is going.
+            using var round = CancellationTokenSource.CreateLinkedTokenSource(life.Ended);
+            try
+            {
+                var tree = ProcessTree.Of(child.Id, _mesh.Time, $"{Guard.Mark}={_mesh.Mark}", $"POD_NAME={Identity.Name}");
+                Task first = await Task.WhenAny(watch.FollowAsync(tree, round.Token), life.ProbeAsync(round.Token)).ConfigureAwait(false);
+                await round.CancelAsync().ConfigureAwait(false);
+                await first.ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                return; // The process ended, or the pod is going.
+            }
+            // What cannot be looked at now is looked at again; a watch that ended would leave the pod as it happened to be.
+            catch (Exception e)
+            {
+                life.Say(new Diagnostic("NARU-L039", Severity.Warning, $"{Identity.Name} cannot be watched: {e.Message}"));
+                await Task.Delay(s_again, _mesh.Time, CancellationToken.None).ConfigureAwait(false);
+            }
         }
     }
 
     // Its sidecar must know where each port is; it was started with the ones that the process was told.
-    private async Task FoundAsync(Way way, Sight sight)
+    private async Task FitAsync(Way way, Sight sight, CancellationToken cancel)
     {
         var ports = new List<KeyValuePair<int, int>>();
         var addresses = new List<KeyValuePair<int, string>>();
@@ -232,57 +265,16 @@ internal sealed partial class Pod : IDisposable
             addresses.Add(KeyValuePair.Create(container.Number, $"{there.Address.Address}"));
         }
         ProxyIdentity wanted = _applied with { AppPorts = ports, AppAddresses = addresses };
-        if (!wanted.IsAs(_applied))
+        bool other;
+        lock (_lock)
         {
-            _applied = wanted;
-            int before = Proxy.Restarts;
-            Proxy.Replace(wanted);
-            while (Proxy.Restarts == before || !Proxy.IsReady)
-            {
-                await Task.Delay(s_look, _mesh.Time, _stop.Token).ConfigureAwait(false);
-            }
+            cancel.ThrowIfCancellationRequested();
+            other = !wanted.IsAs(_applied);
+            if (other) _applied = wanted;
         }
-        _target = way.Address;
-    }
-
-    private async Task ProbeAsync(Child child, CancellationToken cancel)
-    {
-        int failures = 0;
-        while (child.IsAlive)
-        {
-            if (_target is { } target && (!_appReady || Template.Probe.Path is not null))
-            {
-                string? fault = await _probe.AskAsync(target, cancel).ConfigureAwait(false);
-                if (!child.IsAlive) return;
-                if (_target is null)
-                {
-                    // It went while we asked.
-                }
-                else if (fault is null)
-                {
-                    failures = 0;
-                    SetApp(true, "");
-                }
-                else if (!_appReady)
-                {
-                    Reason = fault;
-                }
-                else if (++failures >= Template.Probe.FailureThreshold)
-                {
-                    SetApp(false, fault);
-                }
-            }
-            // What listens goes on until it ends or is seen to stop; only those with a question of their own are asked again.
-            TimeSpan wait = _appReady && Template.Probe.Path is not null ? Template.Probe.Period : s_look;
-            await Task.Delay(wait, _mesh.Time, cancel).ConfigureAwait(false);
-        }
-    }
-
-    private void SetApp(bool ready, string reason)
-    {
-        _appReady = ready;
-        if (!ready) Reason = reason;
-        Update();
+        if (other) Proxy.Replace(wanted);
+        // Ready as the one that it is to be; another process of this pod may have asked for that before.
+        while (!Proxy.IsReady) await Task.Delay(s_look, _mesh.Time, cancel).ConfigureAwait(false);
     }
 
     private void MarkTerminating()
@@ -301,7 +293,9 @@ internal sealed partial class Pod : IDisposable
     {
         lock (_lock)
         {
-            IsReady = Proxy.IsReady && _appReady && _terminating is null;
+            bool before = IsReady;
+            IsReady = Proxy.IsReady && _life is { IsReady: true } && _terminating is null;
+            if (IsReady != before) Changed?.Invoke();
             if (IsReady)
             {
                 foreach (TaskCompletionSource waiter in _waiters) waiter.TrySetResult();

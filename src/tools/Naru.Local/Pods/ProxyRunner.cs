@@ -16,26 +16,43 @@ internal sealed class ProxyRunner : IDisposable
     private readonly string _bootstrap;
     private readonly CancellationTokenSource _stop = new();
     private readonly Supervised _process;
+    private readonly Lock _lock = new();
+    // As whom it is to run; as whom the process that is there was started; which process answered that it is ready. All three are compared
+    // for every question, so that what is late from an earlier process says nothing about this one.
     private ProxyIdentity _identity;
+    private int _replaced;
+    private ProxyIdentity _startedAs;
+    private (Child Child, ProxyIdentity As)? _ready;
+    private bool _told;
 
     public ProxyRunner(MeshContext mesh, ProxyIdentity identity, int concurrency)
     {
         _mesh = mesh;
-        _identity = identity;
+        _identity = _startedAs = identity;
         _concurrency = concurrency;
         _name = identity.Pod.Name;
         string folder = Path.Combine(mesh.Run.Pods, $"{identity.Pod.Namespace}~{_name}");
         Directory.CreateDirectory(folder);
         _bootstrap = Path.Combine(folder, "bootstrap.json");
         Admin = new ProxyAdmin($"{identity.Pod.Address}:{AddressPlan.AdminPort}");
-        _process = new Supervised("naru-proxy", Request, mesh.Time);
-        _process.Came += child => _ = WaitReadyAsync(child);
-        _process.Went += _ => Set(false);
+        _process = new Supervised("naru-proxy", Request, mesh.Time, d => mesh.Tell(d with { Message = $"{_name}: {d.Message}" }));
+        _process.Came += Came;
+        _process.Went += _ => Set(null);
     }
 
     public ProxyAdmin Admin { get; }
-    public bool IsReady { get; private set; }
-    public int Restarts => _process.Restarts;
+
+    /// <summary>Whether the process that is there now is ready, and is who it is to be.</summary>
+    public bool IsReady
+    {
+        get
+        {
+            lock (_lock) return _ready is { } ready && ready.Child.IsAlive && ReferenceEquals(ready.As, _identity);
+        }
+    }
+
+    /// <summary>How often it ended by itself and was started again.</summary>
+    public int Restarts => Math.Max(0, _process.Restarts - _replaced);
     public int Pid => _process.Child?.Id ?? 0;
     public string LastEnd => _process.LastEnd;
 
@@ -47,8 +64,12 @@ internal sealed class ProxyRunner : IDisposable
     /// <summary>Starts it again as somebody slightly different, for example with another application port.</summary>
     public void Replace(ProxyIdentity identity)
     {
-        _identity = identity;
-        Set(false);
+        lock (_lock)
+        {
+            _identity = identity;
+            if (_process.Child is not null) _replaced++;
+        }
+        Set(null);
         _process.Child?.SignalGroup(Native.SigTerm);
     }
 
@@ -68,8 +89,15 @@ internal sealed class ProxyRunner : IDisposable
     {
         await _stop.CancelAsync().ConfigureAwait(false);
         await _process.StopAsync(s_grace).ConfigureAwait(false);
-        Set(false);
-        Directory.Delete(Path.GetDirectoryName(_bootstrap)!, recursive: true);
+        Set(null);
+        try
+        {
+            Directory.Delete(Path.GetDirectoryName(_bootstrap)!, recursive: true);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // Somebody was faster; the whole folder goes with the mesh.
+        }
     }
 
     public void Dispose()
@@ -80,7 +108,10 @@ internal sealed class ProxyRunner : IDisposable
 
     private SpawnRequest Request()
     {
-        RunFolder.WriteWhole(_bootstrap, Bootstrap.Write(_identity with { AccessLog = _mesh.RequestLogOf(_name) },
+        ProxyIdentity identity;
+        lock (_lock) identity = _startedAs = _identity;
+        Directory.CreateDirectory(Path.GetDirectoryName(_bootstrap)!);
+        RunFolder.WriteWhole(_bootstrap, Bootstrap.Write(identity with { AccessLog = _mesh.RequestLogOf(_name) },
             AddressPlan.ControlPlane(_mesh.Slot).ToString(), PortHolder.MayBindLowPorts));
         return new SpawnRequest
         {
@@ -92,7 +123,17 @@ internal sealed class ProxyRunner : IDisposable
         };
     }
 
-    private async Task WaitReadyAsync(Child child)
+    private void Came(Child child)
+    {
+        ProxyIdentity identity;
+        bool stale;
+        lock (_lock) (identity, stale) = (_startedAs, !ReferenceEquals(_startedAs, _identity));
+        // It was replaced between the moment it was told who it is and now, when there was nobody to signal.
+        if (stale) child.SignalGroup(Native.SigTerm);
+        else _ = WaitReadyAsync(child, identity);
+    }
+
+    private async Task WaitReadyAsync(Child child, ProxyIdentity identity)
     {
         try
         {
@@ -100,7 +141,7 @@ internal sealed class ProxyRunner : IDisposable
             {
                 if (await Admin.IsReadyAsync(_stop.Token).ConfigureAwait(false))
                 {
-                    if (child.IsAlive) Set(true);
+                    Set((child, identity));
                     return;
                 }
                 await Task.Delay(s_look, _mesh.Time, _stop.Token).ConfigureAwait(false);
@@ -112,10 +153,16 @@ internal sealed class ProxyRunner : IDisposable
         }
     }
 
-    private void Set(bool ready)
+    private void Set((Child Child, ProxyIdentity As)? ready)
     {
-        if (IsReady == ready) return;
-        IsReady = ready;
+        lock (_lock)
+        {
+            // An earlier process, or an earlier identity: it is too late to say that.
+            if (ready is { } said && !(said.Child.IsAlive && ReferenceEquals(said.As, _identity))) return;
+            _ready = ready;
+            if (_told == ready is not null) return;
+            _told = ready is not null;
+        }
         Changed?.Invoke();
     }
 }

@@ -1,6 +1,7 @@
 // Asks an application whether it is ready, as a kubelet would: an HTTP GET or a TCP connect to where it listens.
 using System.Net;
 using System.Net.Sockets;
+using Naru.Core;
 using Naru.Local.Manifests;
 
 namespace Naru.Local.Pods;
@@ -31,7 +32,10 @@ internal sealed class ReadinessProbe(Probe probe) : IDisposable
         }
         catch (Exception e) when (e is HttpRequestException or SocketException or TimeoutException or IOException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
         {
-            return probe.Path is null ? $"nobody listens on {address}" : $"GET {probe.Path} on {address}: {e.Message}";
+            if (probe.Path is null && e is not (TimeoutException or OperationCanceledException)) return $"nobody listens on {address}";
+            string what = probe.Path is null ? $"a connection to {address}" : $"GET {probe.Path} on {address}";
+            return e is TimeoutException or OperationCanceledException
+                ? $"{what}: no answer in {probe.Timeout.TotalSeconds:0.#} s" : $"{what}: {Causes.Of(e)}";
         }
     }
 

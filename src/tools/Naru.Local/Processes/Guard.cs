@@ -11,25 +11,28 @@ public sealed class Guard : IDisposable
     /// <summary>Environment variable that marks processes of a mesh.</summary>
     public const string Mark = "NARU_MESH_MARK";
 
-    // The folder is tidied only while no mesh that came after us holds it. A command substitution would be a child with our pipe as its input; `read` is the shell's own.
+    // The folder is tidied only while no mesh that came after us holds it, by a lock whose name leads to it still. Before the pipe ends
+    // nothing is started, since it would have the pipe as its input; `read` is the shell's own. One grep a round looks at all processes.
     private const string Script = """
         trap '' INT TERM HUP
         read -r word
         [ "$word" = bye ] && exit 0
+        mark=$1 run=$2
+        shift 2
         for round in 1 2 3 4 5; do
           found=
-          for file in /proc/[0-9]*/environ; do
-            if tr '\0' '\n' <"$file" 2>/dev/null | grep -qxF "$1"; then
-              pid=${file#/proc/}; kill -KILL "${pid%/environ}" 2>/dev/null && found=1
-            fi
+          for file in $(grep -slzxF -- "$mark" /proc/[0-9]*/environ </dev/null); do
+            pid=${file#/proc/}; kill -KILL "${pid%/environ}" 2>/dev/null && found=1
           done
           [ -n "$found" ] || break
         done
+        cd "$run" || exit 0
         (
           flock -n 9 || exit 0
-          rm -rf "$2/state" "$2/pods" "$2/store"
-          rm -f "$2/naru.sock" "$2/token" "$2/lock" "$2/mesh.json"
-        ) 9>>"$2/lock"
+          [ lock -ef /proc/self/fd/9 ] || exit 0
+          rm -rf -- "$@"
+          rm -f lock
+        ) 9>>lock
         """;
 
     private readonly AnonymousPipeServerStream _pipe;
@@ -53,7 +56,7 @@ public sealed class Guard : IDisposable
         Child shell = Child.Start(new SpawnRequest
         {
             File = "/bin/sh",
-            Arguments = ["-c", Script, "naru-guard", $"{Mark}={mark}", run],
+            Arguments = ["-c", Script, "naru-guard", $"{Mark}={mark}", run, .. RunFolder.Left],
             Environment = environment,
             Input = (int)pipe.ClientSafePipeHandle.DangerousGetHandle(),
             Log = "/dev/null",

@@ -44,18 +44,24 @@ public static class PortHolder
 
     /// <summary>Listening sockets of a table as the kernel prints it: proc(5), <c>/proc/net/tcp</c>; state 0A is LISTEN, column 8 the
     /// user, column 10 the inode. Lines that are cut short are left out.</summary>
-    public static IEnumerable<ListeningSocket> Parse(string table)
+    public static IReadOnlyList<ListeningSocket> Parse(string table)
     {
-        foreach (string line in table.Split('\n').Skip(1))
+        var found = new List<ListeningSocket>();
+        Span<Range> cells = stackalloc Range[11];
+        foreach (ReadOnlySpan<char> line in table.AsSpan().EnumerateLines())
         {
-            string[] cells = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
-            int colon = cells.Length < 10 || cells[3] != "0A" ? 0 : cells[1].IndexOf(':');
+            // Most lines are connections; only a listener's is taken apart. The state stands between blanks, and nothing else is so written.
+            if (line.IndexOf(" 0A ", StringComparison.Ordinal) < 0) continue;
+            if (line.Split(cells, ' ', StringSplitOptions.RemoveEmptyEntries) < 10 || line[cells[3]] is not "0A") continue;
+            ReadOnlySpan<char> local = line[cells[1]];
+            int colon = local.IndexOf(':');
             if (colon is not (8 or 32)) continue;
-            if (!int.TryParse(cells[1].AsSpan(colon + 1), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out int port)) continue;
-            if (!long.TryParse(cells[9], CultureInfo.InvariantCulture, out long inode)) continue;
-            if (!int.TryParse(cells[7], CultureInfo.InvariantCulture, out int user)) continue;
-            yield return new ListeningSocket(Address(cells[1][..colon]), port, inode, user);
+            if (!int.TryParse(local[(colon + 1)..], NumberStyles.HexNumber, CultureInfo.InvariantCulture, out int port)) continue;
+            if (!long.TryParse(line[cells[9]], CultureInfo.InvariantCulture, out long inode)) continue;
+            if (!int.TryParse(line[cells[7]], CultureInfo.InvariantCulture, out int user)) continue;
+            found.Add(new ListeningSocket(Address(local[..colon]), port, inode, user));
         }
+        return found;
     }
 
     /// <summary><c>name (pid 123)</c> of whoever keeps <paramref name="address"/> from being bound, or null where that cannot be
@@ -108,7 +114,7 @@ public static class PortHolder
     }
 
     // The kernel prints 32-bit words in the machine's own order.
-    private static IPAddress Address(string hex)
+    private static IPAddress Address(ReadOnlySpan<char> hex)
     {
         byte[] bytes = Convert.FromHexString(hex);
         for (int i = 0; i < bytes.Length; i += 4)

@@ -1,6 +1,7 @@
 // Keeps one process running: starts it, tells when it came and went, starts it again with back-off. Whoever owns it decides what the
 // process is and when it counts as ready.
 using System.Globalization;
+using Naru.Core;
 
 namespace Naru.Local.Processes;
 
@@ -24,13 +25,31 @@ public sealed class BackOff
     }
 }
 
+/// <summary>Codes with which processes end, in words.</summary>
+public static class Exits
+{
+    /// <summary>How a process ended, as a shell means its codes (POSIX, Shell Command Language, "Exit Status for Commands").</summary>
+    public static string Describe(int code) => code switch
+    {
+        126 => "ended with 126: the command is not executable",
+        127 => "ended with 127: command not found",
+        >= 128 => $"was killed by signal {code - 128}",
+        _ => $"ended with {code}",
+    };
+}
+
 /// <summary>A process that is kept running.</summary>
-internal sealed class Supervised(string name, Func<SpawnRequest> request, TimeProvider time)
+/// <param name="name">As people know it.</param>
+/// <param name="request">What to start; asked anew for each start. Whatever it throws is a start that failed.</param>
+/// <param name="time">Clock.</param>
+/// <param name="tell">Hears why it cannot be started, once for each row of failures.</param>
+internal sealed class Supervised(string name, Func<SpawnRequest> request, TimeProvider time, Action<Diagnostic>? tell = null)
 {
     private readonly CancellationTokenSource _stop = new();
     private readonly BackOff _backOff = new();
     private volatile Child? _child;
     private Task _loop = Task.CompletedTask;
+    private string? _log;
 
     /// <summary>The living process, or null.</summary>
     public Child? Child => _child is { IsAlive: true } child ? child : null;
@@ -44,11 +63,14 @@ internal sealed class Supervised(string name, Func<SpawnRequest> request, TimePr
     /// <summary>How it ended last, or empty.</summary>
     public string LastEnd { get; private set; } = "";
 
+    /// <summary>The code of that end.</summary>
+    public int LastCode { get; private set; }
+
     /// <summary>A process came up.</summary>
     public event Action<Child>? Came;
 
-    /// <summary>The process went, not because we asked.</summary>
-    public event Action<int>? Went;
+    /// <summary>The process went, not because we asked; null where it never came.</summary>
+    public event Action<Child?>? Went;
 
     /// <summary>Starts the first one. Later calls do nothing.</summary>
     public void Start()
@@ -69,28 +91,28 @@ internal sealed class Supervised(string name, Func<SpawnRequest> request, TimePr
 
     private async Task LoopAsync()
     {
+        bool failed = false;
         while (!_stop.IsCancellationRequested)
         {
             long started = time.GetTimestamp();
-            SpawnRequest what = request();
-            int code;
-            try
+            Child? child = TryStart();
+            if (child is not null)
             {
-                Child child = Child.Start(what);
-                _child = child;
-                Came?.Invoke(child);
-                code = await child.Exited.ConfigureAwait(false);
-                LastEnd = code >= 128 ? $"killed by signal {code - 128}" : $"ended with {code}";
-            }
-            catch (IOException e)
-            {
-                code = 127;
-                LastEnd = e.Message;
+                failed = false;
+                Raise(() => Came?.Invoke(child));
+                LastCode = await child.Exited.ConfigureAwait(false);
+                LastEnd = Exits.Describe(LastCode);
             }
             if (_stop.IsCancellationRequested) return;
-            Note(what.Log, $"{name} {LastEnd}");
-            Went?.Invoke(code);
+            Note($"{name} {LastEnd}");
+            Raise(() => Went?.Invoke(child));
             TimeSpan wait = _backOff.Next(time.GetElapsedTime(started));
+            if (child is null && !failed)
+            {
+                failed = true;
+                string message = $"{name} cannot be started: {LastEnd}; it is tried again";
+                Raise(() => tell?.Invoke(new Diagnostic("NARU-L038", Severity.Error, message, _log is null ? default : new Place(_log))));
+            }
             IsBackingOff = wait > TimeSpan.Zero;
             try
             {
@@ -102,18 +124,47 @@ internal sealed class Supervised(string name, Func<SpawnRequest> request, TimePr
             }
             IsBackingOff = false;
             Restarts++;
-            Note(what.Log, $"{name} is started again (restart {Restarts.ToString(CultureInfo.InvariantCulture)})");
+            Note($"{name} is started again (restart {Restarts.ToString(CultureInfo.InvariantCulture)})");
         }
     }
 
-    private void Note(string? log, string text)
+    private Child? TryStart()
     {
-        if (log is null) return;
         try
         {
-            File.AppendAllText(log, $"[naru {time.GetUtcNow():HH:mm:ss.fff}] {text}\n");
+            SpawnRequest what = request();
+            _log = what.Log;
+            return _child = Child.Start(what);
         }
-        catch (IOException)
+        // A full disk, a folder that is gone: whatever keeps it from starting now may have passed a moment later.
+        catch (Exception e)
+        {
+            LastEnd = e is IOException or UnauthorizedAccessException ? Causes.Of(e, withPath: true) : e.Message;
+            return null;
+        }
+    }
+
+    // Who hears of it must not end the loop that keeps the process running.
+    private void Raise(Action what)
+    {
+        try
+        {
+            what();
+        }
+        catch (Exception e)
+        {
+            Note($"{name}: {e.Message}");
+        }
+    }
+
+    private void Note(string text)
+    {
+        if (_log is null) return;
+        try
+        {
+            File.AppendAllText(_log, $"[naru {time.GetUtcNow():HH:mm:ss.fff}] {text}\n");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             // The log is a courtesy.
         }

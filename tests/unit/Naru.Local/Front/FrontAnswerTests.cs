@@ -133,6 +133,22 @@ public sealed class FrontAnswerTests
             string.Concat(System.Text.RegularExpressions.Regex.Matches(body, "<[^>]*>").Select(m => m.Value)), "\"[^\"]*\"", ""));
     }
 
+    [Theory]
+    [InlineData("/a\"b<script>", "/a%22b%3Cscript%3E")]
+    [InlineData("/\u00e9 x", "/%C3%A9%20x")]
+    [InlineData("/a%b", "/a%25b")]
+    public void A_problem_names_what_was_asked_as_a_URI_reference(string path, string reference) =>
+        Assert.Equal(reference, JsonDocument.Parse(Ask("application/json", "localhost", path).Body).RootElement.GetProperty("instance").GetString());
+
+    [Theory]
+    [InlineData("default", 0)]
+    [InlineData("rev", 3)]
+    public void What_to_type_next_means_this_mesh(string mesh, int options)
+    {
+        string body = Body(Ask("text/html", view: s_view with { Mesh = mesh }));
+        Assert.Equal(options, System.Text.RegularExpressions.Regex.Count(body, $"<code>naru [^<]* --mesh {mesh}[ <]"));
+    }
+
     [Fact]
     public void A_program_gets_a_problem_with_the_routes()
     {

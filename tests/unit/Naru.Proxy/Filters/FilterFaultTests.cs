@@ -1,5 +1,5 @@
-// A filter that throws, in any stage, at once or later: the exchange ends visibly, it is logged once, nothing of it stays behind, and
-// others are served as before.
+// A filter that throws, in any stage, at once or later: while no head went out the client gets 500, after that the answer is cut; it is
+// logged once, nothing of it stays behind, and others are served as before.
 using System.Text;
 using Naru.Http.Http2;
 using Naru.Kit;
@@ -102,7 +102,17 @@ public sealed class FilterFaultTests
         string before = await SettledAsync(bench);
 
         thrower.Armed = true;
-        if (down == 1)
+        (int Status, string Text)? said = null;
+        bool answered = !stage.StartsWith("response body", StringComparison.Ordinal) && stage != "response trailers";
+        if (down == 1 && answered)
+        {
+            using RawClient client = await bench.ConnectAsync();
+            await client.SendAsync($"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+            await client.TrySendAsync("2\r\nhi\r\n0\r\nx-sent: 1\r\n\r\n");
+            HttpMessage got = await client.ResponseAsync("POST");
+            said = (got.Status, got.Text);
+        }
+        else if (down == 1)
         {
             using RawClient client = await bench.ConnectAsync();
             await client.SendAsync($"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -117,7 +127,8 @@ public sealed class FilterFaultTests
             int id = await peer.OpenAsync("POST", path, end: false);
             await peer.TrySendAsync((byte[])[.. Http2Bytes.Data(id, "hi"u8), .. Http2Bytes.Headers(id, [("x-sent", "1")], true)]);
             Http2Message answer = await peer.EndAsync(id);
-            Assert.Equal((false, Http2ErrorCode.InternalError), (answer.Ended, answer.Reset));
+            if (answered) said = (answer.Status, answer.Text);
+            else Assert.Equal((false, Http2ErrorCode.InternalError), (answer.Ended, answer.Reset));
             // The connection goes on.
             thrower.Armed = false;
             Assert.Equal(200, (await peer.ExchangeAsync("GET", path)).Status);
@@ -127,6 +138,11 @@ public sealed class FilterFaultTests
         await Waiting.UntilAsync(() => !bench.Faults.IsEmpty, "the exception to be logged");
         Assert.Contains("thrown by a filter", Assert.Single(bench.Faults), StringComparison.Ordinal);
         bench.Faults.Clear();
+        if (answered)
+        {
+            Assert.Equal(500, said?.Status);
+            Assert.StartsWith("NARU-F502 an HTTP filter failed", said?.Text);
+        }
         await bench.StatAsync("http.test.downstream_rq_active", 0);
         await bench.StatAsync("cluster.backend.upstream_rq_active", 0);
         Assert.Equal((200, "hello"), await AskAsync(bench, down, path));

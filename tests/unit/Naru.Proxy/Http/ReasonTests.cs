@@ -26,7 +26,7 @@ public sealed class ReasonTests
     [
         "cluster_not_found", "low_version", "max_duration_timeout", "missing_host_header", "no_healthy_upstream", "overload", "path_normalization_failed",
         "request_header_timeout", "request_overall_timeout", "route_configuration_not_found", "route_not_found", "stream_idle_timeout", "upgrade_failed",
-        "upstream_per_try_timeout", "upstream_max_stream_duration_reached", "response_timeout", "http1.codec_error", "http1.headers_too_large", "http1.invalid_characters",
+        "upstream_per_try_timeout", "upstream_per_try_idle_timeout", "upstream_max_stream_duration_reached", "response_timeout", "http1.codec_error", "http1.headers_too_large", "http1.invalid_characters",
         "http1.invalid_transfer_encoding", "grpc_base_64_decode_failed", "http1.invalid_url", "http1.too_many_headers", "http1.unexpected_underscore",
         "http1.connection_header_rejected", "http1.https_url_on_plaintext_connection", "filter_chain_not_found", "over_connection_limit", "local_ratelimit_close_over_limit", "tcp_session_idle_timeout", "max_connection_duration_reached",
         "remote_connection_failure", "connection_timeout", "downstream_remote_disconnect", "upstream_overflow",
@@ -38,7 +38,7 @@ public sealed class ReasonTests
     private static readonly string[] s_ours =
     [
         "max_forwards_reached", "listener_filter_refused", "listener_filters_timeout", "transport_socket_failure", "transport_socket_timeout", "tunnel_refused",
-        "tunnel_failed", "drain_timeout", "upstream_remote_disconnect", "filter_config_not_found",
+        "tunnel_failed", "drain_timeout", "upstream_remote_disconnect", "filter_config_not_found", "filter_failed",
     ];
 
     [Theory]

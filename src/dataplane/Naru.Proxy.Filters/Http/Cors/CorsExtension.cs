@@ -64,13 +64,15 @@ public sealed class CorsExtension : HttpFilterExtension, IHttpFilterKind
             PrivateNetwork = policy.AllowPrivateNetworkAccess,
             ForwardsForeignPreflights = policy.ForwardNotMatchingPreflights,
             EnabledPerMillion = policy.FilterEnabled is { } on ? RouteReader.Fraction(scope.In("filter_enabled", on), on) : 1_000_000,
+            EnabledKey = policy.FilterEnabled?.RuntimeKey ?? "",
+            ShadowKey = policy.ShadowEnabled?.RuntimeKey ?? "",
             ShadowPerMillion = policy.ShadowEnabled is { } shadow ? RouteReader.Fraction(scope.In("shadow_enabled", shadow), shadow) : 0,
         };
     }
 
     HttpFilter IHttpFilterKind.Compile(object settings, FilterContext context) => new CorsFilter(context.Block("cors", CorsStats.Schema));
 
-    object IHttpFilterKind.CompileRoute(object settings, FilterContext context) => new CorsLevel((CorsPolicyConfig)settings);
+    object IHttpFilterKind.CompileRoute(object settings, FilterContext context) => new CorsLevel((CorsPolicyConfig)settings, context.Node.Runtime);
 }
 
 /// <summary>What one level says.</summary>
@@ -94,6 +96,10 @@ internal sealed record CorsPolicyConfig
     public bool? ForwardsForeignPreflights { get; init; }
     /// <summary>Share of requests that it holds for.</summary>
     public int EnabledPerMillion { get; init; }
+    /// <summary>The key of the runtime whose value that is instead, where it has one; empty for none.</summary>
+    public string EnabledKey { get; init; } = "";
+    /// <summary>The same for <see cref="ShadowPerMillion"/>.</summary>
+    public string ShadowKey { get; init; } = "";
     /// <summary>Share of requests that are only counted.</summary>
     public int ShadowPerMillion { get; init; }
 }

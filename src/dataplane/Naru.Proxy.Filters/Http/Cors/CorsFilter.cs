@@ -1,6 +1,7 @@
 // Answers preflights of origins that a route's policy lets in, and gives their other answers the headers that browsers look for. What an
 // endpoint says about it itself is replaced. Requests of other origins go on as they are: it is the browser that keeps the answer back.
 using System.Text;
+using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Routing;
 using Naru.Telemetry;
@@ -27,8 +28,8 @@ internal sealed class CorsFilter(StatBlock stats) : HttpFilter
     {
         // A route that does not forward has no policy, whatever is above it.
         if (call.Route<CorsLevel>() is not { } policy || call.Exchange.Route is not { Forward: not null }) return FilterVerdict.Go;
-        bool on = NodeState.Chance(call.Worker, policy.Config.EnabledPerMillion);
-        if (!on && !NodeState.Chance(call.Worker, policy.Config.ShadowPerMillion)) return FilterVerdict.Go;
+        bool on = NodeState.Chance(call.Worker, policy.Enabled.PerMillion(policy.Config.EnabledPerMillion));
+        if (!on && !NodeState.Chance(call.Worker, policy.Shadow.PerMillion(policy.Config.ShadowPerMillion))) return FilterVerdict.Go;
         if (!call.Request.TryGet("origin"u8, out ReadOnlySpan<byte> origin) || origin.IsEmpty) return FilterVerdict.Go;
         bool preflight = call.Exchange.Method.SequenceEqual("OPTIONS"u8)
             && call.Request.TryGet("access-control-request-method"u8, out ReadOnlySpan<byte> method) && !method.IsEmpty;
@@ -73,11 +74,16 @@ internal sealed class CorsFilter(StatBlock stats) : HttpFilter
 }
 
 /// <summary>A policy, compiled.</summary>
-internal sealed class CorsLevel(CorsPolicyConfig config)
+internal sealed class CorsLevel(CorsPolicyConfig config, Runtime runtime)
 {
+    private readonly Runtime _runtime = runtime;
     private readonly ByteMatcher[] _origins = [.. config.Origins.Select(o => new ByteMatcher(o))];
 
     public CorsPolicyConfig Config { get; } = config;
+
+    /// <summary>What the runtime says of its shares.</summary>
+    public RuntimeSlot Enabled { get; } = runtime.Slot(config.EnabledKey);
+    public RuntimeSlot Shadow { get; } = runtime.Slot(config.ShadowKey);
     public byte[] Methods { get; } = Encoding.ASCII.GetBytes(config.Methods);
     public byte[] Headers { get; } = Encoding.ASCII.GetBytes(config.Headers);
     public byte[] Exposed { get; } = Encoding.ASCII.GetBytes(config.Exposed);
@@ -93,7 +99,7 @@ internal sealed class CorsLevel(CorsPolicyConfig config)
         Credentials = narrowToWide.Select(l => l.Config.Credentials).FirstOrDefault(c => c is not null),
         PrivateNetwork = narrowToWide.Select(l => l.Config.PrivateNetwork).FirstOrDefault(c => c is not null),
         ForwardsForeignPreflights = narrowToWide.Select(l => l.Config.ForwardsForeignPreflights).FirstOrDefault(c => c is not null),
-    });
+    }, narrowToWide[0]._runtime);
 
     private static string First(CorsLevel[] levels, Func<CorsPolicyConfig, string> field) => levels.Select(l => field(l.Config)).FirstOrDefault(v => v.Length > 0, "");
 

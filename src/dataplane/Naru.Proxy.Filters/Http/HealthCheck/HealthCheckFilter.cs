@@ -74,6 +74,7 @@ internal sealed class HealthCheckFilter(HealthCheckConfig config, NodeState node
             Volatile.Write(ref _cached, (call.Worker.Now + config.CacheMs) * Unit + degraded + call.Exchange.Status);
         }
         call.Response.Set("x-envoy-upstream-healthchecked-cluster"u8, node.Cluster);
+        if (node.HealthCheckFailed) call.Response.Set("x-envoy-immediate-health-check-fail"u8, "true"u8);
         return new ValueTask<bool>(true);
     }
 }

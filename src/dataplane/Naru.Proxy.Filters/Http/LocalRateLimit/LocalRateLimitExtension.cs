@@ -72,6 +72,8 @@ public sealed class LocalRateLimitExtension : HttpFilterExtension, IHttpFilterKi
             Status = status < 400 ? 429 : status,
             Bucket = limit.TokenBucket is null ? null : Values.Bucket(scope, "token_bucket", limit.TokenBucket),
             EnabledPerMillion = limit.FilterEnabled is { } on ? RouteReader.Fraction(scope.In("filter_enabled", on), on) : 0,
+            EnabledKey = limit.FilterEnabled?.RuntimeKey ?? "",
+            EnforcedKey = limit.FilterEnforced?.RuntimeKey ?? "",
             EnforcedPerMillion = limit.FilterEnforced is { } enforced ? RouteReader.Fraction(scope.In("filter_enforced", enforced), enforced) : 0,
             ResponseHeaders = Values.Added(scope, "response_headers_to_add", limit.ResponseHeadersToAdd),
             RequestHeaders = Values.Added(scope, "request_headers_to_add_when_not_enforced", limit.RequestHeadersToAddWhenNotEnforced),
@@ -134,6 +136,10 @@ internal sealed record LocalRateLimitConfig
     public TokenBucketConfig? Bucket { get; init; }
     /// <summary>Share of requests that are looked at.</summary>
     public int EnabledPerMillion { get; init; }
+    /// <summary>The key of the runtime whose value that is instead, where it has one; empty for none.</summary>
+    public string EnabledKey { get; init; } = "";
+    /// <summary>The same for <see cref="EnforcedPerMillion"/>.</summary>
+    public string EnforcedKey { get; init; } = "";
     /// <summary>Share of those over the limit that are refused.</summary>
     public int EnforcedPerMillion { get; init; }
     /// <summary>Added to refusals.</summary>

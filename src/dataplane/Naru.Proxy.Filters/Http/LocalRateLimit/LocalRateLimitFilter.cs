@@ -18,7 +18,7 @@ internal sealed class LocalRateLimitFilter(LimitLevel own, NodeState node) : Htt
     private FilterVerdict Request(FilterCall call, LimitLevel level)
     {
         LocalRateLimitConfig config = level.Config;
-        if (!NodeState.Chance(call.Worker, config.EnabledPerMillion)) return FilterVerdict.Go;
+        if (!NodeState.Chance(call.Worker, level.Enabled.PerMillion(config.EnabledPerMillion))) return FilterVerdict.Go;
         long[] stats = level.Stats.Shard(call.Worker.Index);
         stats[LimitStats.Enabled]++;
         bool allowed = level.Of(call.Exchange.Connection).Take(call, level, node, out HttpTokenBucket? bucket);
@@ -29,7 +29,7 @@ internal sealed class LocalRateLimitFilter(LimitLevel own, NodeState node) : Htt
             return FilterVerdict.Go;
         }
         stats[LimitStats.RateLimited]++;
-        if (!NodeState.Chance(call.Worker, config.EnforcedPerMillion))
+        if (!NodeState.Chance(call.Worker, level.Enforced.PerMillion(config.EnforcedPerMillion)))
         {
             level.RequestHeaders.Apply(call.Request, call.Exchange, call.Exchange.Scratch);
             return FilterVerdict.Go;
@@ -60,6 +60,10 @@ internal sealed class LimitLevel(LocalRateLimitConfig config, FilterContext cont
     private readonly ConditionalWeakTable<ListenerConnection, Buckets>? _own = config.PerConnection ? [] : null;
 
     public LocalRateLimitConfig Config { get; } = config;
+
+    /// <summary>What the runtime says of its shares.</summary>
+    public RuntimeSlot Enabled { get; } = context.Node.Runtime.Slot(config.EnabledKey);
+    public RuntimeSlot Enforced { get; } = context.Node.Runtime.Slot(config.EnforcedKey);
 
     public StatBlock Stats { get; } = context.Stats.Block($"{config.StatPrefix}.http_local_rate_limit", LimitStats.Schema);
 

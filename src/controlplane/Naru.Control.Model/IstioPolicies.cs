@@ -1,0 +1,96 @@
+// What a DestinationRule says, validated: how a service is talked to, and which named parts it has.
+using System.Collections.Immutable;
+using Naru.Core;
+
+namespace Naru.Control.Model;
+
+/// <summary>DestinationRule.</summary>
+public sealed record DestinationRuleSpec(Located<string> Host, TrafficPolicy Policy, ImmutableArray<Subset> Subsets,
+    ImmutableArray<string> ExportTo) : Spec;
+
+/// <summary>A named part of a service: endpoints with all these labels.</summary>
+public sealed record Subset(string Name, ImmutableSortedDictionary<string, string> Labels, TrafficPolicy Policy, Place Place);
+
+/// <summary>Settings towards a service. Null is not said at this level.</summary>
+public sealed record TrafficPolicy
+{
+    /// <summary>Nothing said.</summary>
+    public static TrafficPolicy None { get; } = new();
+
+    /// <summary>Balancing.</summary>
+    public SimpleLb? LoadBalancer { get; init; }
+    /// <summary>Connections and requests.</summary>
+    public ConnectionPool? Pool { get; init; }
+    /// <summary>Endpoints that answer badly.</summary>
+    public OutlierRule? Outliers { get; init; }
+    /// <summary>By port of the service; each replaces the whole policy for its port, as Istio has it.</summary>
+    public ImmutableSortedDictionary<int, TrafficPolicy> Ports { get; init; } = ImmutableSortedDictionary<int, TrafficPolicy>.Empty;
+}
+
+/// <summary><c>connection_pool</c>. Null is the default.</summary>
+public sealed record ConnectionPool
+{
+    /// <summary>Most connections.</summary>
+    public int? MaxConnections { get; init; }
+    /// <summary>Time to connect.</summary>
+    public TimeSpan? ConnectTimeout { get; init; }
+    /// <summary>Probes of the kernel on idle connections.</summary>
+    public TcpKeepalive? Keepalive { get; init; }
+    /// <summary>Idle connections close after this, where <see cref="IdleTimeout"/> says nothing.</summary>
+    public TimeSpan? TcpIdleTimeout { get; init; }
+    /// <summary>Most requests that wait for a connection.</summary>
+    public int? MaxPendingRequests { get; init; }
+    /// <summary>Most requests at once.</summary>
+    public int? MaxRequests { get; init; }
+    /// <summary>Requests after which a connection closes.</summary>
+    public int? MaxRequestsPerConnection { get; init; }
+    /// <summary>Most retries at once.</summary>
+    public int? MaxRetries { get; init; }
+    /// <summary>Idle pooled connections close after this.</summary>
+    public TimeSpan? IdleTimeout { get; init; }
+    /// <summary>Whether a port of HTTP/1.1 is spoken to in HTTP/2.</summary>
+    public bool Http2Upgrade { get; init; }
+    /// <summary>Whether endpoints are spoken to as the client speaks.</summary>
+    public bool UseClientProtocol { get; init; }
+    /// <summary>Most streams of one connection (HTTP/2).</summary>
+    public int? MaxConcurrentStreams { get; init; }
+    /// <summary>PINGs of HTTP/2: how often, and how long an answer may take.</summary>
+    public (TimeSpan Interval, TimeSpan Timeout)? Http2Keepalive { get; init; }
+}
+
+/// <summary>Probes: how many, after how long, how far apart, in whole seconds; null is the kernel's own.</summary>
+public sealed record TcpKeepalive(int? Probes, int? Time, int? Interval);
+
+/// <summary><c>outlier_detection</c>. Null is the proxy's default, 0 errors switch their kind off.</summary>
+public sealed record OutlierRule
+{
+    /// <summary>Answers with 5xx in a row.</summary>
+    public int? Consecutive5xx { get; init; }
+    /// <summary>Answers with 502, 503 or 504 in a row.</summary>
+    public int? ConsecutiveGateway { get; init; }
+    /// <summary>Whether only <see cref="ConsecutiveGateway"/> counts (the old <c>consecutive_errors</c>).</summary>
+    public bool GatewayOnly { get; init; }
+    /// <summary>Whether failed connections are counted apart.</summary>
+    public bool SplitLocalOrigin { get; init; }
+    /// <summary>Failed connections in a row.</summary>
+    public int? ConsecutiveLocalOrigin { get; init; }
+    /// <summary>How often endpoints are looked at.</summary>
+    public TimeSpan? Interval { get; init; }
+    /// <summary>How long the first ejection lasts.</summary>
+    public TimeSpan? BaseEjectionTime { get; init; }
+    /// <summary>1 to 100: most endpoints that stand aside; null is the default of 10.</summary>
+    public int? MaxEjectionPercent { get; init; }
+    /// <summary>0 to 100: with fewer healthy endpoints all are used; 0 never.</summary>
+    public int MinHealthPercent { get; init; }
+}
+
+/// <summary><c>load_balancer.simple</c>.</summary>
+public enum SimpleLb
+{
+    /// <summary>The less busy of two (default; also the old LEAST_CONN).</summary>
+    LeastRequest,
+    /// <summary>In turn.</summary>
+    RoundRobin,
+    /// <summary>At random.</summary>
+    Random,
+}

@@ -1,0 +1,115 @@
+// How requests are told apart and led on beyond the plain fields of a route: matchers, templates of paths, hashes, scopes, redirects that are followed.
+// Words, defaults and units are Envoy's v3 API.
+using System.Collections.Immutable;
+using System.Text.RegularExpressions;
+
+namespace Naru.Proxy.Config;
+
+/// <summary><c>xds.type.matcher.v3.Matcher</c>: leads from headers of a request to an action, if to any.</summary>
+/// <typeparam name="T">The action.</typeparam>
+public sealed record MatcherConfig<T> where T : class
+{
+    /// <summary>The first that holds, and whose end is an action; empty where <see cref="Map"/> is.</summary>
+    public ImmutableArray<MatcherRuleConfig<T>> Rules { get; init; } = [];
+    /// <summary>By the value of one header; null where <see cref="Rules"/> are.</summary>
+    public MatcherMapConfig<T>? Map { get; init; }
+    /// <summary>For all that is left; null for nothing.</summary>
+    public MatcherEndConfig<T>? NoMatch { get; init; }
+
+    /// <summary>All actions that it may lead to.</summary>
+    public IEnumerable<T> Actions =>
+        Rules.Select(r => r.Then).Concat(Map?.Entries.Select(e => e.Then) ?? []).Concat(NoMatch is { } rest ? [rest] : []).SelectMany(e => e.Matcher?.Actions ?? [e.Action!]);
+}
+
+/// <summary>Where a matcher leads: to a further one or to an action, one of which is there.</summary>
+public sealed record MatcherEndConfig<T>(MatcherConfig<T>? Matcher, T? Action) where T : class;
+
+/// <summary>One rule of a list.</summary>
+public sealed record MatcherRuleConfig<T>(PredicateConfig When, MatcherEndConfig<T> Then) where T : class;
+
+/// <summary>A map by the value of one header.</summary>
+/// <param name="Header">Lower case; pseudo headers too.</param>
+/// <param name="IsPrefix">Keys are the beginnings of values, the longest first.</param>
+/// <param name="Entries">In order of their keys.</param>
+public sealed record MatcherMapConfig<T>(string Header, bool IsPrefix, ImmutableArray<(string Key, MatcherEndConfig<T> Then)> Entries) where T : class;
+
+/// <summary>A condition.</summary>
+public abstract record PredicateConfig;
+
+/// <summary>The value of a header, several joined by commas, fits; false without one.</summary>
+public sealed record HeaderPredicateConfig(string Header, StringMatcherConfig Value) : PredicateConfig;
+
+/// <summary>All hold, or any.</summary>
+public sealed record CombinedPredicateConfig(bool All, ImmutableArray<PredicateConfig> Of) : PredicateConfig;
+
+/// <summary>It does not hold.</summary>
+public sealed record NotPredicateConfig(PredicateConfig Of) : PredicateConfig;
+
+/// <summary>The routes at the end of a virtual host's matcher; the first that matches is taken.</summary>
+public sealed record MatchedRoutesConfig(ImmutableArray<RouteConfig> Routes);
+
+/// <summary><c>envoy.config.route.v3.CookieMatcher</c>: the first cookie of a name.</summary>
+public sealed record CookieMatcherConfig(string Name, StringMatcherConfig Value, bool Invert);
+
+/// <summary><c>UriTemplateMatchConfig</c>.</summary>
+/// <param name="Template">As it was written.</param>
+/// <param name="Regex">Of whole paths; its groups are the variables in order.</param>
+/// <param name="Variables">Their names.</param>
+public sealed record UriTemplateConfig(string Template, Regex Regex, ImmutableArray<string> Variables);
+
+/// <summary>A part of a path that is put together: a text, or what a variable stood for.</summary>
+/// <param name="Text">Null for a variable.</param>
+/// <param name="Group">Group of the template's pattern.</param>
+public readonly record struct UriRewritePart(string? Text, int Group);
+
+/// <summary><c>envoy.config.route.v3.InternalRedirectPolicy</c>: which redirects of endpoints are followed here.</summary>
+public sealed record InternalRedirectConfig
+{
+    /// <summary>How many one after the other (default 1).</summary>
+    public int Most { get; init; } = 1;
+    /// <summary>Of 301, 302, 303, 307 and 308 (default 302).</summary>
+    public ImmutableArray<int> Codes { get; init; } = [302];
+    /// <summary>From http to https and back.</summary>
+    public bool CrossesScheme { get; init; }
+    /// <summary>But not from http to https, where a client has shown nothing that https would ask for (<c>safe_cross_scheme</c>).</summary>
+    public bool SafeCrossing { get; init; }
+    /// <summary>No route leads twice to the same one.</summary>
+    public bool NoRouteTwice { get; init; }
+    /// <summary>Names of routes that it may lead to; null for all.</summary>
+    public ImmutableArray<string>? AllowedRoutes { get; init; }
+    /// <summary>Headers of the redirect that the next request has; lower case.</summary>
+    public ImmutableArray<string> CopiedHeaders { get; init; } = [];
+}
+
+/// <summary><c>envoy.config.route.v3.RouteAction.HashPolicy</c>.</summary>
+/// <param name="Terminal">Where it gives a hash, later ones are not looked at.</param>
+public abstract record HashPolicyConfig(bool Terminal);
+
+/// <summary>All values of a header, or what a pattern makes of them.</summary>
+public sealed record HeaderHashConfig(bool Terminal, string Name, (Regex Pattern, string Substitution)? Rewrite) : HashPolicyConfig(Terminal);
+
+/// <summary>A cookie, which is made where the client lacks it and <see cref="Ttl"/> is there.</summary>
+/// <param name="Terminal">See <see cref="HashPolicyConfig"/>.</param>
+/// <param name="Name">Its name.</param>
+/// <param name="Ttl">Of a made one; zero lasts as long as the client runs, null makes none.</param>
+/// <param name="Suffix">Path and attributes of a made one, as they stand behind its value and age.</param>
+public sealed record CookieHashConfig(bool Terminal, string Name, TimeSpan? Ttl, string Suffix) : HashPolicyConfig(Terminal);
+
+/// <summary>The client's address, without its port.</summary>
+public sealed record SourceHashConfig(bool Terminal) : HashPolicyConfig(Terminal);
+
+/// <summary>The first query parameter of a name.</summary>
+public sealed record QueryHashConfig(bool Terminal, string Name) : HashPolicyConfig(Terminal);
+
+/// <summary><c>ScopedRoutes</c> with its list: one routing table of several, by headers of the request.</summary>
+/// <param name="Fragments">What makes the key.</param>
+/// <param name="Scopes">Keys and their tables.</param>
+public sealed record ScopedRoutesConfig(ImmutableArray<ScopeFragmentConfig> Fragments, ImmutableArray<(ImmutableArray<string> Key, RouteConfigurationConfig Routes)> Scopes);
+
+/// <summary>A part of the key: an element of a header.</summary>
+/// <param name="Header">Lower case.</param>
+/// <param name="Separator">Of elements; empty takes the value whole.</param>
+/// <param name="Index">Which element; null for the one with <see cref="ElementKey"/>.</param>
+/// <param name="ElementKey">The element whose key it is gives what stands behind <see cref="KeySeparator"/>.</param>
+/// <param name="KeySeparator">Between key and value of an element.</param>
+public sealed record ScopeFragmentConfig(string Header, string Separator, int? Index, string ElementKey, string KeySeparator);

@@ -1,0 +1,51 @@
+// What an exchange knows of its way beyond the first route: the hash that its endpoint is picked by, and the redirects that were followed for it.
+using Naru.Proxy.Io;
+using Naru.Proxy.Routing;
+
+namespace Naru.Proxy.Http;
+
+internal sealed partial class Exchange
+{
+    private RedirectsFollowed? _redirects;
+
+    /// <summary>Of <see cref="RequestLength"/>: there is no body any more, and nothing is told of a length.</summary>
+    public const long NoBody = -3;
+
+    public ref byte[]? MadeMethod => ref _facts.MadeMethod;
+    public ref RouteTable? Table => ref _choice.Table;
+    public bool MadeCookie => _choice.MadeCookie;
+    public ref bool IsRedirecting => ref _choice.IsRedirecting;
+
+    /// <summary>What was chosen for the request: for somebody who tries another choice and may come back.</summary>
+    public ref RouteChoice Choice => ref _choice;
+
+    /// <summary>What a hashing balancer picks by; null for chance. Asked by such balancers only, since it may make a cookie.</summary>
+    public ulong? RouteHash()
+    {
+        if (_choice.HashKnown || _choice.Route?.Forward?.Hash is not { } policies) return _choice.Hash;
+        _choice.HashKnown = true;
+        _choice.MadeCookie = policies.MakesCookie(this);
+        return _choice.Hash = policies.Make(this, makesCookie: true);
+    }
+
+    /// <summary>Another route was chosen: its policies make another hash.</summary>
+    public void ForgetHash() => (_choice.Hash, _choice.HashKnown, _choice.MadeCookie) = (null, false, false);
+
+    /// <summary>The request goes out anew, to another route: nothing of the tries before counts for it.</summary>
+    public void BeginAgain()
+    {
+        IsRedirecting = false;
+        VirtualCluster = null;
+        _outcome.Attempts = _outcome.Retried = _outcome.Status = 0;
+        _outcome.Flags = default;
+        _outcome.Details = "";
+        _limits = new Limits();
+        AltStats = null;
+        Deadlines.Route = Deadlines.Stream = TimerNode.Never;
+        Deadlines.IdleMs = Manager.StreamIdleMs;
+        Tried.Clear();
+    }
+
+    /// <summary>Redirects that were followed for this request; made when the first one is.</summary>
+    public RedirectsFollowed Redirects => _redirects ??= new RedirectsFollowed();
+}
