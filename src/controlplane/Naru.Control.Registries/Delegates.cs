@@ -29,8 +29,8 @@ internal static class Delegates
                 made.Add(route);
                 continue;
             }
-            string home = to.Namespace.Length > 0 ? to.Namespace : ns;
             if (Find(to, ns, delegates) is not { } spec) continue;
+            string home = Home(to, ns);
             foreach (HttpRoute part in spec.Http)
             {
                 if (Joined(route, Homed(part, home, layout), home) is { } joined) made.Add(joined);
@@ -43,10 +43,12 @@ internal static class Delegates
     public static VirtualServiceSpec? Find(
         DelegateReference to, string ns, IReadOnlyDictionary<(string Namespace, string Name), VirtualServiceSpec> delegates)
     {
-        string home = to.Namespace.Length > 0 ? to.Namespace : ns;
+        string home = Home(to, ns);
         bool seen = delegates.TryGetValue((home, to.Name), out VirtualServiceSpec? spec) && HostNames.Visible(spec.ExportTo, home, ns);
         return seen ? spec : null;
     }
+
+    private static string Home(DelegateReference to, string ns) => to.Namespace.Length > 0 ? to.Namespace : ns;
 
     // Short names mean what they mean where they were written.
     private static HttpRoute Homed(HttpRoute route, string home, MeshLayout layout) => route with

@@ -36,7 +36,7 @@ internal static class RequestLimits
         ("resource-exhausted"u8.ToArray(), RetryOn.GrpcResourceExhausted), ("unavailable"u8.ToArray(), RetryOn.GrpcUnavailable),
     ];
 
-    // What the router takes in and does not pass on.
+    // What the router takes in and does not pass on; internal clients alone may ask for it (TrustedHeaders).
     private static readonly byte[][] s_consumed =
     [
         "x-envoy-upstream-rq-timeout-ms"u8.ToArray(), "x-envoy-upstream-rq-per-try-timeout-ms"u8.ToArray(), "x-envoy-upstream-rq-timeout-alt-response"u8.ToArray(),
@@ -44,6 +44,9 @@ internal static class RequestLimits
         "x-envoy-retriable-header-names"u8.ToArray(), "x-envoy-hedge-on-per-try-timeout"u8.ToArray(),
         "x-envoy-upstream-alt-stat-name"u8.ToArray(), "x-envoy-upstream-stream-duration-ms"u8.ToArray(),
     ];
+
+    /// <summary>Names of the fields by which internal clients ask something of the router alone; all begin with <c>x-envoy-</c>.</summary>
+    public static ReadOnlySpan<byte[]> Consumed => s_consumed;
 
     /// <summary>Takes out what internal clients ask of the router alone.</summary>
     public static void TakeConsumed(Exchange x, RequestHeaders head)

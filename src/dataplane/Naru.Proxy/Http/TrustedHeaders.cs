@@ -14,15 +14,11 @@ namespace Naru.Proxy.Http;
 
 internal static class TrustedHeaders
 {
-    // What an internal client may ask of the router, and nobody else; in Envoy's words behind x-envoy-.
+    // What an internal client may say, and nobody else: what it asks of the router, and some that are passed on. Without their x-envoy-.
     private static readonly byte[][] s_internalOnly =
     [
-        .. new[]
-        {
-            "retry-on", "retry-grpc-on", "max-retries", "retriable-status-codes", "retriable-header-names", "upstream-alt-stat-name", "upstream-rq-timeout-ms",
-            "upstream-rq-per-try-timeout-ms", "upstream-rq-timeout-alt-response", "upstream-stream-duration-ms", "expected-rq-timeout-ms", "hedge-on-per-try-timeout",
-            "force-trace", "ip-tags", "original-url",
-        }.Select(Encoding.ASCII.GetBytes),
+        .. RequestLimits.Consumed.ToArray().Select(name => name["x-envoy-".Length..]),
+        "expected-rq-timeout-ms"u8.ToArray(), "force-trace"u8.ToArray(), "ip-tags"u8.ToArray(), "original-url"u8.ToArray(),
     ];
 
     /// <summary>Whether a stranger stands at the other end: a client from outside, where the connection is trusted for its address.</summary>
