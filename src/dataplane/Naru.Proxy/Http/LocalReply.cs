@@ -138,7 +138,24 @@ internal static class LocalReply
         if (body.Length > 0) head.Set("grpc-message"u8, Encoding.ASCII.GetBytes(ReplyForms.GrpcMessage(body)));
     }
 
-    private static async ValueTask<bool> WriteAsync(Exchange x, byte[] body)
+    private static ValueTask<bool> WriteAsync(Exchange x, byte[] body) =>
+        x.Explanation is { IsTold: false } explanation ? explanation.AnsweredAsync(x, body) : WriteOutAsync(x, body);
+
+    /// <summary>Tells an explanation in the place of what was explained; false when the connection must close.</summary>
+    public static ValueTask<bool> TellAsync(Exchange x, byte[] text, string contentType)
+    {
+        x.Status = 200;
+        x.Reason = null;
+        x.Flags = ResponseFlags.None;
+        x.Details = "explained";
+        x.LocalBody = text;
+        x.ResponseHeaders.BeginOwn(isLocal: true);
+        x.ResponseHeaders.Set("content-type"u8, Encoding.ASCII.GetBytes(contentType));
+        x.ResponseHeaders.KnowStatus();
+        return WriteOutAsync(x, text);
+    }
+
+    private static async ValueTask<bool> WriteOutAsync(Exchange x, byte[] body)
     {
         // What has not been read cannot be told from the next request.
         if (!x.IsRequestRead || x.IsUpgrade) x.KeepAlive = false;

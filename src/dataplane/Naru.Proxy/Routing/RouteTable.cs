@@ -61,15 +61,18 @@ internal sealed class RouteTable
     /// <summary>The virtual host of a request, or null.</summary>
     public VirtualHost? Find(Exchange x)
     {
-        if (_hostHeader is null) return Find(x.Authority);
+        if (_hostHeader is null) return Find(x.Authority, out _);
         // Without the header there is no name; only where all names are one that does not matter.
-        if (x.RequestHeaders.TryGet(_hostHeader, out ReadOnlySpan<byte> name) && name.Length > 0) return Find(name);
+        if (x.RequestHeaders.TryGet(_hostHeader, out ReadOnlySpan<byte> name) && name.Length > 0) return Find(name, out _);
         return _exact.Count == 0 && _suffixes.Length == 0 && _prefixes.Length == 0 ? _any : null;
     }
 
     /// <summary>The virtual host of an authority, or null.</summary>
-    public VirtualHost? Find(ReadOnlySpan<byte> authority)
+    /// <param name="authority">Host and perhaps port, or the value of <c>vhost_header</c>.</param>
+    /// <param name="how">Which of the host's domains led to it; for explanations.</param>
+    public VirtualHost? Find(ReadOnlySpan<byte> authority, out DomainMatch how)
     {
+        how = default;
         if (_exact.Count == 0 && _suffixes.Length == 0 && _prefixes.Length == 0) return _any;
         if (authority.Length > 512) return _any;
         if (Config.IgnorePortInHostMatching) authority = WithoutPort(authority);
@@ -79,14 +82,30 @@ internal sealed class RouteTable
         {
             Span<char> chars = stackalloc char[lower.Length];
             Encoding.Latin1.GetChars(lower, chars);
-            if (_exactLookup.TryGetValue(chars, out VirtualHost? exact)) return exact;
+            if (_exactLookup.TryGetValue(chars, out VirtualHost? exact))
+            {
+                how = new DomainMatch(DomainKind.Exact, null);
+                return exact;
+            }
         }
         foreach ((byte[] suffix, VirtualHost host) in _suffixes)
-            if (lower.Length > suffix.Length && lower.EndsWith(suffix)) return host;
+        {
+            if (lower.Length <= suffix.Length || !lower.EndsWith(suffix)) continue;
+            how = new DomainMatch(DomainKind.Suffix, suffix);
+            return host;
+        }
         foreach ((byte[] prefix, VirtualHost host) in _prefixes)
-            if (lower.Length > prefix.Length && lower.StartsWith(prefix)) return host;
+        {
+            if (lower.Length <= prefix.Length || !lower.StartsWith(prefix)) continue;
+            how = new DomainMatch(DomainKind.Prefix, prefix);
+            return host;
+        }
         return _any;
     }
+
+    /// <summary>What the virtual host of a request is looked for by.</summary>
+    public ReadOnlySpan<byte> Looked(Exchange x) =>
+        _hostHeader is null ? x.Authority : x.RequestHeaders.TryGet(_hostHeader, out ReadOnlySpan<byte> name) ? name : default;
 
     private static ReadOnlySpan<byte> WithoutPort(ReadOnlySpan<byte> authority)
     {
@@ -94,6 +113,21 @@ internal sealed class RouteTable
         return colon < 0 || authority[^1] == ']' ? authority : authority[..colon];
     }
 }
+
+/// <summary>How a virtual host was found.</summary>
+internal enum DomainKind : byte
+{
+    /// <summary>By <c>*</c>, or not at all.</summary>
+    Any,
+    Exact,
+    Suffix,
+    Prefix,
+}
+
+/// <summary>Which domain of a virtual host led to it.</summary>
+/// <param name="Kind">How it is compared.</param>
+/// <param name="Part">What is compared, without the asterisk; null where that is all of the name, or nothing.</param>
+internal readonly record struct DomainMatch(DomainKind Kind, byte[]? Part);
 
 internal sealed class VirtualHost
 {
@@ -122,19 +156,26 @@ internal sealed class VirtualHost
     public Route[] Routes { get; }
 
     /// <summary>The first route that matches, or null.</summary>
-    public Route? Match(in RequestView request, uint random)
+    /// <param name="request">The request.</param>
+    /// <param name="random">Chance.</param>
+    /// <param name="told">Gets what each of its <see cref="Candidates"/> says to the request; null, as nearly always, gets nothing.</param>
+    public Route? Match(in RequestView request, uint random, List<Mismatch>? told = null)
     {
-        if (!_ignoresParameters || !request.Path.Contains((byte)';')) return First(request, random);
+        if (!_ignoresParameters || !request.Path.Contains((byte)';')) return First(request, random, told);
         Span<byte> room = request.Path.Length <= 1024 ? stackalloc byte[1024] : new byte[request.Path.Length];
         int length = PathRewrite.WithoutParameters(request.Path, room);
-        return First(new RequestView { Headers = request.Headers, Path = room[..length], Query = request.Query, IsConnect = request.IsConnect, Tls = request.Tls }, random);
+        var without = new RequestView { Headers = request.Headers, Path = room[..length], Query = request.Query, IsConnect = request.IsConnect, Tls = request.Tls };
+        return First(without, random, told);
     }
 
-    private Route? First(scoped in RequestView request, uint random)
+    /// <summary>The routes that are looked through for a request: all, or those that the matcher leads to.</summary>
+    public Route[] Candidates(HeadEdits head) => _matcher is null ? Routes : _matcher.Find(head) ?? [];
+
+    private Route? First(scoped in RequestView request, uint random, List<Mismatch>? told)
     {
+        if (told is not null) foreach (Route route in Candidates(request.Headers)) told.Add(route.Test(request, random));
         if (_index is { } index) return index.First(request, random);
-        foreach (Route route in _matcher is null ? Routes : _matcher.Find(request.Headers) ?? [])
-            if (route.Test(request, random).Kind == MismatchKind.None) return route;
+        foreach (Route route in Candidates(request.Headers)) if (route.Test(request, random).Kind == MismatchKind.None) return route;
         return null;
     }
 }
@@ -372,6 +413,16 @@ internal sealed class ForwardAction
         }
         return Share(x, _targets.Length - 1);
     }
+
+    /// <summary>What chose: a header, a matcher, weights; for explanations.</summary>
+    public string ChosenBy => Config.ClusterHeader is { } named ? $"header {named}"
+        : _matcher is not null ? "matcher"
+        : _targets.Length == 1 && _weights is null ? "route"
+        : Config.WeightHeader is { } drawn ? $"weight, drawn by header {drawn}"
+        : Config.WeightsByHash ? "weight, drawn by the hash policy" : "weight";
+
+    /// <summary>Clusters and what each weighs now.</summary>
+    public IEnumerable<(string Cluster, ulong Weight)> Shares => _targets.Select((t, i) => (t.Slot.Name, WeightOf(i)));
 
     // A value of the runtime is no more than a weight may be.
     private ulong WeightOf(int i) => _weights is null ? _targets[i].Weight : Math.Min(uint.MaxValue, _weights[i].Integer(_targets[i].Weight));

@@ -22,6 +22,7 @@ internal static class Forwarder
     public static ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action, Cluster cluster)
     {
         Prepare(x, action);
+        if (x.Explanation is { } explanation) return explanation.ForwardedAsync(x, action, cluster);
         return action.Config.InternalRedirects is null ? TryAsync(x, action, cluster) : FollowAsync(x, action, cluster);
     }
 
