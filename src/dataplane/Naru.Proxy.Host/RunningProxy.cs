@@ -149,7 +149,7 @@ internal sealed class RunningProxy(
     {
         try
         {
-            await Task.Delay(drainTime, quit.Token).ConfigureAwait(false);
+            await Task.Delay(drainTime.ForTimer(), quit.Token).ConfigureAwait(false);
             engine.DrainListeners(inboundOnly, graceful: false);
         }
         catch (OperationCanceledException)

@@ -79,6 +79,10 @@ internal struct RouteChoice
     /// <summary>The answer was a redirect, which is followed here.</summary>
     public bool IsRedirecting;
 
+    /// <summary>Whether the cluster had nothing for it, and why (a response flag, or a status).</summary>
+    public FallbackStep Fallback;
+    public string? FallbackCause;
+
     /// <summary>Where it waits for a connection.</summary>
     public PoolWaiter? Waiter;
 

@@ -67,7 +67,8 @@ internal static class LocalReply
             : (reason.Flags & ResponseFlags.UpstreamConnectionTermination) != 0 && x.IsIdempotent);
 
     /// <summary>Answers as a route says, with the status that the exchange has.</summary>
-    public static ValueTask<bool> SendAsync(Exchange x, byte[] body, string extra) => SendAsync(x, "", body, "text/plain", extra, -1);
+    public static ValueTask<bool> SendAsync(Exchange x, byte[] body, string extra, string contentType = "text/plain") =>
+        SendAsync(x, "", body, contentType, extra, -1);
 
     /// <summary>Code and sentence of the exchange's <see cref="Exchange.Reason"/>, in printable ASCII.</summary>
     public static string Said(Exchange x) => $"{x.Reason!.Code} {Clean(Sentence(x, x.Reason, x.ReasonDetail))}";

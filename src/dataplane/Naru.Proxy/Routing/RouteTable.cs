@@ -71,13 +71,15 @@ internal sealed class RouteTable
     public VirtualHost? Find(ReadOnlySpan<byte> authority)
     {
         if (_exact.Count == 0 && _suffixes.Length == 0 && _prefixes.Length == 0) return _any;
-        if (authority.Length > 512) return _any;
         if (Config.IgnorePortInHostMatching) authority = WithoutPort(authority);
-        Span<byte> lower = stackalloc byte[authority.Length];
+        // However long it is: who is passed over here falls to the next best.
+        Span<byte> lower = authority.Length <= 512 ? stackalloc byte[512] : new byte[authority.Length];
+        lower = lower[..authority.Length];
         Ascii.ToLower(authority, lower, out _);
         if (_exact.Count > 0)
         {
-            Span<char> chars = stackalloc char[lower.Length];
+            Span<char> chars = lower.Length <= 512 ? stackalloc char[512] : new char[lower.Length];
+            chars = chars[..lower.Length];
             Encoding.Latin1.GetChars(lower, chars);
             if (_exactLookup.TryGetValue(chars, out VirtualHost? exact)) return exact;
         }
@@ -220,7 +222,7 @@ internal sealed class Route
     private bool StartsWith(ReadOnlySpan<byte> path)
     {
         if (path.Length < _path.Length) return false;
-        return Config.Match.CaseSensitive ? path.StartsWith(_path) : Ascii.EqualsIgnoreCase(path[.._path.Length], _path);
+        return Config.Match.CaseSensitive ? path.StartsWith(_path) : ByteMatcher.SameLetters(path[.._path.Length], _path);
     }
 
     /// <summary>Bytes of the path that the match covers, for prefix rewrites; -1 where the path as it was sent does not begin so (path
@@ -259,7 +261,13 @@ internal sealed class ForwardAction
         if (config.WeightRuntimePrefix.Length > 0)
             _weights = [.. config.Clusters.Select(c => filters.Node.Runtime.Slot($"{config.WeightRuntimePrefix}.{c.Name}"))];
         Hash = RequestHash.Of(config.HashPolicies);
-        PathFormat = config.PathFormat is { } path ? new HeaderValueFormat(path) : null;
+        Fallback = config.Fallback is { } instead ? new Fallback(instead, clusters) : null;
+        if (config.PathFormat is { } path)
+        {
+            PathFormat = new HeaderValueFormat(path);
+            // What stands between operators.
+            PathFormatHasQuery = path.Split('%').Where((text, i) => i % 2 == 0 && text.Contains('?')).Any();
+        }
         HostFormat = config.HostFormat is { } formatted ? AccessLogFormat.Compile(formatted, new Diagnostics(), FormatUse.Body) : null;
 
         WeightedTarget Target(WeightedClusterConfig c, ClusterSlot slot) => new(
@@ -281,7 +289,7 @@ internal sealed class ForwardAction
         Hedges = config.HedgesOnPerTryTimeout ?? host.HedgesOnPerTryTimeout ?? false;
         ImmutableArray<MirrorPolicyConfig> mirrors = !config.Mirrors.IsEmpty ? config.Mirrors : !host.Mirrors.IsEmpty ? host.Mirrors : table.Mirrors;
         Mirrors = mirrors.IsEmpty ? null : [.. mirrors.Select(m => new MirrorPolicy(m, clusters, filters.Node.Runtime))];
-        PrefixRewrite = config.PrefixRewrite is { } rewrite ? Encoding.UTF8.GetBytes(PathRewrite.Rooted(rewrite)) : null;
+        PrefixRewrite = config.PrefixRewrite is { } rewrite ? Encoding.ASCII.GetBytes(PathRewrite.Rooted(PathRewrite.Encoded(rewrite))) : null;
         TimeoutMs = config.StreamLimits is null && config.Timeout is { } timeout ? (long)timeout.TotalMilliseconds : 0;
         PerTryMs = Retry?.PerTryTimeout is { } perTry ? (long)perTry.TotalMilliseconds : 0;
         if (TimeoutMs > 0 && PerTryMs >= TimeoutMs) PerTryMs = 0;
@@ -315,6 +323,9 @@ internal sealed class ForwardAction
     /// <summary>Makes the path; null where it is not made so.</summary>
     public HeaderValueFormat? PathFormat { get; }
 
+    /// <summary>It writes a question mark itself: its operators' values may hold one only then.</summary>
+    public bool PathFormatHasQuery { get; }
+
     /// <summary>Makes the host; null where it is not made so.</summary>
     public AccessLogFormat? HostFormat { get; }
 
@@ -322,6 +333,9 @@ internal sealed class ForwardAction
     public RequestHash? Hash { get; }
 
     public byte[]? HostRewriteHeader { get; }
+
+    /// <summary>What clients get where its cluster has nothing for them; null for an error.</summary>
+    public Fallback? Fallback { get; }
 
     /// <summary>Where copies of its requests go; null for nowhere.</summary>
     public MirrorPolicy[]? Mirrors { get; }
