@@ -70,6 +70,28 @@ public sealed class AnswerStatsTests
         Assert.All(witness.Requests, r => Assert.False(r.Has("x-envoy-upstream-alt-stat-name")));
     }
 
+    // Two of one name are two samples of one series, which no scrape takes.
+    [Theory]
+    [InlineData("internal")]
+    [InlineData("retry")]
+    [InlineData("http1")]
+    [InlineData("circuit_breakers")]
+    [InlineData("v2")]
+    public async Task A_name_that_is_anothers_counts_nothing(string name)
+    {
+        await using Witness witness = Always(Answer(200));
+        string two = Bootstraps.Many(
+            "- match: { prefix: /two }\n  route: { cluster: backend.v2 }\n- match: { prefix: / }\n  route: { cluster: backend }",
+            [new TestCluster("backend", [witness.Port]), new TestCluster("backend.v2", [witness.Port])], Trusted);
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(two, s_oneWorker);
+        using RawClient client = await proxy.ConnectAsync();
+        await client.ExchangeAsync($"GET / HTTP/1.1\r\nHost: x\r\nx-envoy-upstream-alt-stat-name: {name}\r\n\r\n");
+        await client.ExchangeAsync("GET /two HTTP/1.1\r\nHost: x\r\n\r\n");
+        string[] names = [.. (await proxy.Admin.GetStringAsync("stats")).Split('\n').Select(l => l.Split(':')[0])];
+        Assert.Equal(names.Distinct(), names);
+        Assert.Contains("cluster.backend.v2.upstream_rq_200", names);
+    }
+
     [Fact]
     public async Task What_was_dropped_for_another_try_counts_apart()
     {

@@ -16,7 +16,7 @@ public sealed class InternalRedirectFixture : IAsyncLifetime
           - match: { prefix: "/denied" }
             direct_response: { status: 403 }
           - match: { prefix: "/" }
-            route: { cluster: backend, internal_redirect_policy: { max_internal_redirects: 3, redirect_response_codes: [302, 303, 307], response_headers_to_copy: [x-pass] } }
+            route: { cluster: backend, retry_policy: { retry_on: 5xx }, internal_redirect_policy: { max_internal_redirects: 3, redirect_response_codes: [302, 303, 307], response_headers_to_copy: [x-pass] } }
         """, [new TestCluster("backend", [Backend.Port])]));
 
     public async ValueTask DisposeAsync()
@@ -72,6 +72,31 @@ public sealed class InternalRedirectTests(InternalRedirectFixture fixture) : ICl
         string end = End(), start = To($"http://x{end}");
         HttpMessage answer = await AskAsync($"PUT {start} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
         Assert.Equal("endabcde", answer.Text);
+    }
+
+    // Fields that a sidecar beside the endpoint adds.
+    [Theory]
+    [InlineData("x-envoy-upstream-service-time: 3\r\n")]
+    [InlineData("x-envoy-upstream-canary: true\r\n")]
+    public async Task A_redirect_with_fields_of_a_proxy_is_followed(string fields)
+    {
+        string end = End(), start = To($"http://x{end}", more: fields);
+        Assert.Equal("end", (await AskAsync($"GET {start} HTTP/1.1\r\nHost: x\r\n\r\n")).Text);
+    }
+
+    [Fact]
+    public async Task A_redirect_that_a_retry_brought_is_followed()
+    {
+        string end = End();
+        int asked = 0;
+        string start = fixture.Backend.Add(async (connection, head) =>
+        {
+            await connection.Reader.RequestBodyAsync(head);
+            await connection.SendAsync(Interlocked.Increment(ref asked) == 1
+                ? "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n" : $"HTTP/1.1 302 There\r\nLocation: http://x{end}\r\nContent-Length: 0\r\n\r\n");
+        });
+        HttpMessage answer = await AskAsync($"PUT {start} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello");
+        Assert.Equal((200, "endhello"), (answer.Status, answer.Text));
     }
 
     [Theory]

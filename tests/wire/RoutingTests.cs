@@ -52,6 +52,8 @@ public sealed class RoutingFixture : IAsyncLifetime
                 route: { cluster: backend, path_rewrite: "/v/%REQ(x-part)%" }
               - match: { prefix: "/host" }
                 route: { cluster: backend, host_rewrite: "%REQ(x-part)%.test" }
+              - match: { prefix: "/ask" }
+                route: { cluster: backend, path_rewrite: "/v?part=%REQ(x-part?x-other)%" }
               - match: { prefix: "/go" }
                 redirect: { path_rewrite: "/to/%REQ(x-part)%" }
             - name: tree
@@ -189,6 +191,16 @@ public sealed class RoutingTests(RoutingFixture fixture) : IClassFixture<Routing
         HttpMessage redirect = await AskAsync("formatted", "/go", $"x-part: {part}\r\n");
         Assert.Equal(301, redirect.Status);
         Assert.Equal("http://formatted/to/" + target[3..], redirect.Header("location"));
+    }
+
+    [Theory]
+    [InlineData("/path?own", "a?admin=1", "/v/a%3Fadmin=1?own")]
+    [InlineData("/path", "a#b?c", "/v/a%23b%3Fc")]
+    [InlineData("/ask", "a?b#c", "/v?part=a?b%23c")]
+    public async Task A_header_begins_no_query_and_no_fragment_of_a_formatted_path(string path, string part, string target)
+    {
+        Assert.Equal(200, (await AskAsync("formatted", path, $"x-part: {part}\r\n")).Status);
+        Assert.Contains(fixture.Backend.Witness.Requests, r => r.Target == target);
     }
 
     [Theory]

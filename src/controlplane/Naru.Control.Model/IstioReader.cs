@@ -208,7 +208,7 @@ internal static partial class IstioReader
     private static bool IsSubsetName(string name) => name.Length <= 63 && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.');
 
     /// <summary>A DNS name or IP literal; with wildcards also <c>*</c> and <c>*.name</c>.</summary>
-    private static bool IsHost(string host, bool wildcards)
+    internal static bool IsHost(string host, bool wildcards)
     {
         if (host.Length is 0 or > 255) return false;
         if (host == "*") return wildcards;

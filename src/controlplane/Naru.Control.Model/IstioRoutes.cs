@@ -32,11 +32,21 @@ public sealed record HttpRoute
     public CorsRule? Cors { get; init; }
     /// <summary>Whose routes stand in for this one.</summary>
     public DelegateReference? Delegate { get; init; }
+    /// <summary>What clients get where its destinations have nothing for them; null for an error.</summary>
+    public HttpFallback? Fallback { get; init; }
     /// <summary>Header changes.</summary>
     public HeaderChanges Headers { get; init; } = HeaderChanges.None;
     /// <summary>Where it was written.</summary>
     public Place Place { get; init; }
 }
+
+/// <summary>The annotation <c>naru.dev/fallback</c> of a VirtualService.</summary>
+/// <param name="Destination">Who is asked instead; null for the answer here.</param>
+/// <param name="Status">Of the answer here.</param>
+/// <param name="Body">Of the answer here.</param>
+/// <param name="ContentType">Of the answer here; empty for plain text.</param>
+/// <param name="Statuses">Which answers count as errors; default for the proxy's own 502, 503, 504.</param>
+public sealed record HttpFallback(Destination? Destination, int Status, string Body, string ContentType, ImmutableArray<int> Statuses);
 
 /// <summary>One <c>match[]</c> entry: all conditions hold.</summary>
 public sealed record HttpMatch

@@ -99,7 +99,7 @@ internal static partial class IstioReader
             Redirect = route.Redirect is null ? null : Redirect(route.Redirect, path + ".redirect", r),
             DirectResponse = route.DirectResponse is null ? null : Direct(route.DirectResponse, path + ".directResponse", r),
             Rewrite = route.Rewrite is null ? null : Rewrite(route.Rewrite, path + ".rewrite", r),
-            Timeout = timeout == TimeSpan.Zero ? null : timeout,
+            Timeout = timeout,
             Retries = route.Retries is null ? null : Retry(route.Retries, path + ".retries", r),
             Fault = Fault(route.Fault, path + ".fault", r),
             Mirrors = Mirrors(route, path, r),

@@ -150,7 +150,7 @@ public static partial class ManifestReader
         Spec? spec = kind switch
         {
             Kinds.Gateway => IstioReader.Gateway(map, ns, subject, d),
-            Kinds.VirtualService => IstioReader.VirtualService(map, subject, d),
+            Kinds.VirtualService => IstioReader.VirtualService(map, subject, d) is { } service ? FallbackAnnotation.Apply(service, meta?.Get("annotations"), subject, d) : null,
             Kinds.DestinationRule => IstioReader.DestinationRule(map, subject, d),
             Kinds.ServiceEntry => IstioReader.ServiceEntry(map, subject, d),
             Kinds.Service => KubernetesReader.Service(map, subject, d),

@@ -54,6 +54,7 @@ internal static class Delegates
     private static HttpRoute Homed(HttpRoute route, string home, MeshLayout layout) => route with
     {
         Destinations = [.. route.Destinations.Select(d => d with { Destination = Homed(d.Destination, home, layout) })],
+        Fallback = route.Fallback is { Destination: { } instead } ? route.Fallback with { Destination = Homed(instead, home, layout) } : route.Fallback,
         Mirrors = [.. route.Mirrors.Select(m => m with { Destination = Homed(m.Destination, home, layout) })],
     };
 

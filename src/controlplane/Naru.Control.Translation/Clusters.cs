@@ -7,10 +7,12 @@ using System.Runtime.InteropServices;
 using Envoy.Config.Cluster.V3;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Endpoint.V3;
+using Envoy.Extensions.Common.DynamicForwardProxy.V3;
 using Envoy.Extensions.Upstreams.Http.V3;
 using Google.Protobuf.WellKnownTypes;
 using Naru.Control.Model;
 using Naru.Control.Registries;
+using DynamicCluster = Envoy.Extensions.Clusters.DynamicForwardProxy.V3.ClusterConfig;
 using Options = Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptions;
 using TcpKeepalive = Envoy.Config.Core.V3.TcpKeepalive;
 
@@ -251,6 +253,23 @@ internal static class Clusters
         LbPolicy = Cluster.Types.LbPolicy.ClusterProvided,
         ConnectTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(10)),
     });
+
+    /// <summary>Whatever host a proxied request names, asked of DNS as it comes (Istio's ALLOW_ANY for a proxy that nobody intercepts for).</summary>
+    public static Resource AnyHost()
+    {
+        var cache = new DnsCacheConfig { Name = "outside", DnsLookupFamily = Cluster.Types.DnsLookupFamily.V4Preferred };
+        return new Resource(Passthrough, new Cluster
+        {
+            Name = Passthrough,
+            ClusterType = new Cluster.Types.CustomClusterType
+            {
+                Name = "envoy.clusters.dynamic_forward_proxy",
+                TypedConfig = Any.Pack(new DynamicCluster { DnsCacheConfig = cache }),
+            },
+            LbPolicy = Cluster.Types.LbPolicy.ClusterProvided,
+            ConnectTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(10)),
+        });
+    }
 
     // ---- endpoints ----
 

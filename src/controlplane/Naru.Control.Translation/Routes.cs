@@ -78,6 +78,8 @@ internal static class Routes
         else
         {
             route.Route_ = Forward(rule, layout, ns, audience);
+            if (rule.Fallback is { } fallback && !audience.Node.IsGrpc)
+                route.Metadata = Traffic.Fallback(fallback, fallback.Destination is { } other ? ClusterOf(other, layout, ns, audience) : null);
             // What a single destination changes is changed by the route.
             if (rule.Destinations is [var only])
             {

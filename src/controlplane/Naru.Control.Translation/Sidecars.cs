@@ -6,6 +6,7 @@ using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
 using Envoy.Extensions.Filters.Listener.OriginalDst.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
+using Envoy.Type.Matcher.V3;
 using Google.Protobuf.WellKnownTypes;
 using Naru.Control.Model;
 using Naru.Control.Registries;
@@ -15,6 +16,12 @@ namespace Naru.Control.Translation;
 internal static class Sidecars
 {
     private const int InterceptedOutbound = 15001, InterceptedInbound = 15006;
+
+    private const string Connect = "CONNECT", Localhost = "(?i)localhost(:[0-9]+)?";
+
+    /// <summary>Whether applications beside the node reach others by asking it (<c>http_proxy</c>).</summary>
+    public static bool IsHttpProxy(NodeInfo node) =>
+        node is { Type: NodeType.Sidecar, IsGrpc: false, NoInterception: true, HttpProxyPort: not null };
 
     public static IEnumerable<Resource> OutboundListeners(MeshLayout layout, NodeInfo node)
     {
@@ -45,6 +52,7 @@ internal static class Sidecars
         {
             string address = node.Addresses.FirstOrDefault() ?? "127.0.0.1";
             HttpConnectionManager manager = Managers.ByName("http_proxy", "http_proxy");
+            manager.UpgradeConfigs.Add(new HttpConnectionManager.Types.UpgradeConfig { UpgradeType = Connect });
             yield return Managers.Listener("http_proxy", address, proxy, TrafficDirection.Outbound, Managers.FailuresLogged(manager, node));
         }
     }
@@ -80,8 +88,34 @@ internal static class Sidecars
             if (domains.Count > 0) routes.VirtualHosts.Add(VirtualHosts.Of(service, port, domains, layout, rules, node));
         }
         routes.VirtualHosts.AddRange(VirtualHosts.Unannounced(80, layout, rules, node, taken));
-        routes.VirtualHosts.Add(VirtualHosts.BlockAll());
+        routes.VirtualHosts.Add(Outside(node));
         return new Resource(routes.Name, routes);
+    }
+
+    // Hosts that the mesh does not know are reached as they would be without it, by CONNECT as well. Names that can only be the mesh's are not
+    // asked of anybody else, and nobody is led round in a circle.
+    private static VirtualHost Outside(NodeInfo node)
+    {
+        const string Ours = @"(?i)([a-z0-9_-]+|([a-z0-9_-]+\.)+svc(\.cluster\.local)?\.?)(:[0-9]+)?";
+        string own = $@"127\.[0-9.]+:{node.HttpProxyPort}";
+        VirtualHost host = VirtualHosts.BlockAll();
+        host.Name = "allow_any";
+        host.Routes[0].Match.Headers.Add(Authority(Ours));
+        host.Routes[0].Match.Headers.Add(Authority(Localhost, invert: true));
+        host.Routes.Add(VirtualHosts.Block("circle", new RouteMatch { Prefix = "/", Headers = { Authority(own) } }, "this is a proxy's own address\n"));
+        var tunnel = new RouteAction { Cluster = Clusters.Passthrough, Timeout = new Duration() };
+        tunnel.UpgradeConfigs.Add(new RouteAction.Types.UpgradeConfig
+        {
+            UpgradeType = Connect,
+            ConnectConfig = new RouteAction.Types.UpgradeConfig.Types.ConnectConfig(),
+        });
+        var connects = new RouteMatch { ConnectMatcher = new RouteMatch.Types.ConnectMatcher(), Headers = { Authority(own, invert: true) } };
+        host.Routes.Add(new Route { Name = "allow_any_connect", Match = connects, Route_ = tunnel });
+        host.Routes.Add(AllowAny().Routes[0]);
+        return host;
+
+        static HeaderMatcher Authority(string regex, bool invert = false) =>
+            new() { Name = ":authority", StringMatch = new StringMatcher { SafeRegex = new RegexMatcher { Regex = regex } }, InvertMatch = invert };
     }
 
     /// <summary>Ports that the workload serves, and the port of its process.</summary>

@@ -37,6 +37,21 @@ internal static class Traffic
         return made;
     }
 
+    /// <summary>What naru-proxy reads of a fallback; others pass over it.</summary>
+    public static Metadata Fallback(HttpFallback fallback, string? cluster)
+    {
+        var said = new Struct();
+        if (cluster is not null) said.Fields.Add("cluster", Value.ForString(cluster));
+        else
+        {
+            said.Fields.Add("status", Value.ForNumber(fallback.Status));
+            said.Fields.Add("body", Value.ForString(fallback.Body));
+            if (fallback.ContentType.Length > 0) said.Fields.Add("content_type", Value.ForString(fallback.ContentType));
+        }
+        if (!fallback.Statuses.IsDefault) said.Fields.Add("statuses", Value.ForList([.. fallback.Statuses.Select(s => Value.ForNumber(s))]));
+        return new Metadata { FilterMetadata = { { "naru.fallback", said } } };
+    }
+
     /// <summary>A copy to a cluster. It keeps the host of its request, and is not part of its trace.</summary>
     public static RouteAction.Types.RequestMirrorPolicy Mirror(HttpMirror mirror, string cluster) => new()
     {

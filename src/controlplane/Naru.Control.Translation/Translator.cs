@@ -47,7 +47,8 @@ public static class Translator
     /// <summary>What resources hold packed (<c>Any</c>), so that they can be printed.</summary>
     public static TypeRegistry Types { get; } = TypeRegistry.FromMessages(
         HttpConnectionManager.Descriptor, FileAccessLog.Descriptor, HTTPFault.Descriptor, Cors.Descriptor, Router.Descriptor,
-        PreviousHostsPredicate.Descriptor, OriginalDst.Descriptor, HttpProtocolOptions.Descriptor);
+        PreviousHostsPredicate.Descriptor, OriginalDst.Descriptor, HttpProtocolOptions.Descriptor,
+        Envoy.Extensions.Clusters.DynamicForwardProxy.V3.ClusterReflection.Descriptor.MessageTypes[0]);
 
     private static readonly ConditionalWeakTable<MeshLayout, Made> ByLayout = [];
     private static readonly ConditionalWeakTable<object, ConcurrentDictionary<string, (MeshLayout Layout, ResourceGroup Group)>> ByEndpoints = [];
@@ -70,11 +71,13 @@ public static class Translator
     private static ResourceGroup ClustersOf(Snapshot snapshot, NodeInfo node, Made made)
     {
         // Names in DNS clusters come from the layout's own objects, so clusters change only with the layout.
-        ResourceGroup shared = made.Groups.GetOrAdd($"cds|{node.Namespace}|{node.IsGrpc}|{node.NoInterception}", () =>
+        bool proxies = Sidecars.IsHttpProxy(node);
+        ResourceGroup shared = made.Groups.GetOrAdd($"cds|{node.Namespace}|{node.IsGrpc}|{node.NoInterception}|{proxies}", () =>
         {
             IEnumerable<Resource> all = Clusters.Outbound(snapshot, node.Namespace, node.IsGrpc);
             if (!node.IsGrpc) all = all.Append(Clusters.Hole());
             if (!node.IsGrpc && !node.NoInterception) all = all.Append(Clusters.OriginalDestination());
+            if (proxies) all = all.Append(Clusters.AnyHost());
             return new ResourceGroup(all);
         });
         if (LocalGateway.Is(node))

@@ -118,14 +118,17 @@ internal static class VirtualHosts
     {
         var block = new VirtualHost { Name = "block_all", IncludeRequestAttemptCount = true };
         block.Domains.Add("*");
-        block.Routes.Add(new Route
-        {
-            Name = "block_all",
-            Match = new RouteMatch { Prefix = "/" },
-            DirectResponse = new DirectResponseAction { Status = 502, Body = new DataSource { InlineString = "no service of the mesh has this host\n" } },
-        });
+        block.Routes.Add(Block("block_all", new RouteMatch { Prefix = "/" }, "no service of the mesh has this host\n"));
         return block;
     }
+
+    /// <summary>A route that answers 502 with a text.</summary>
+    public static Route Block(string name, RouteMatch match, string text) => new()
+    {
+        Name = name,
+        Match = match,
+        DirectResponse = new DirectResponseAction { Status = 502, Body = new DataSource { InlineString = text } },
+    };
 }
 
 /// <summary>Domains of one route configuration: each belongs to one virtual host only, as Envoy demands.</summary>

@@ -127,6 +127,8 @@ public sealed record FilterChainConfig
     public required NetworkFilterConfig Terminal { get; init; }
     /// <summary>TLS; null is plain text.</summary>
     public DownstreamTlsConfig? Tls { get; init; }
+    /// <summary>It has TLS, which was left out because nobody is served (<c>--mode explain</c>).</summary>
+    public bool IsTlsLeftOut { get; init; }
     /// <summary>Digest of everything in the resource but an HTTP connection manager at the end: chains whose frame stays the same keep
     /// their connections when the listener changes. Empty: compared field by field, where arrays are equal only when they are the same.</summary>
     public string Frame { get; init; } = "";

@@ -230,6 +230,8 @@ public sealed record ForwardActionConfig : RouteActionBase
     public ImmutableArray<HashPolicyConfig> HashPolicies { get; init; } = [];
     /// <summary>Which redirects of endpoints are followed; null for none.</summary>
     public InternalRedirectConfig? InternalRedirects { get; init; }
+    /// <summary>What clients get where the cluster has nothing for them; null for an error.</summary>
+    public FallbackConfig? Fallback { get; init; }
     /// <summary>Replaces the matched prefix or path.</summary>
     public string? PrefixRewrite { get; init; }
     /// <summary>Rewrites the path by pattern; the substitution is .NET's (<c>${1}</c>).</summary>
@@ -275,6 +277,14 @@ public sealed record ForwardActionConfig : RouteActionBase
     /// <summary>CONNECT ends here: the endpoint gets the bytes, not the request (<c>upgrade_configs.connect_config</c>).</summary>
     public bool TerminatesConnect { get; init; }
 }
+
+/// <summary>What a client gets in the place of an error: another cluster's answer, or this one (<c>naru.fallback</c> in a route's metadata).</summary>
+/// <param name="Cluster">Asked instead; null for the answer here.</param>
+/// <param name="Status">Of the answer here.</param>
+/// <param name="Body">Of the answer here.</param>
+/// <param name="ContentType">Of the answer here.</param>
+/// <param name="Statuses">Answers of endpoints that are errors, too.</param>
+public sealed record FallbackConfig(string? Cluster, int Status, byte[] Body, string ContentType, ImmutableArray<int> Statuses);
 
 /// <summary><c>envoy.config.route.v3.RouteAction.RequestMirrorPolicy</c>: where copies of requests go, whose answers nobody reads.</summary>
 /// <param name="Cluster">The cluster; empty where a header names it.</param>

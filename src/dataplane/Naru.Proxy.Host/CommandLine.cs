@@ -13,6 +13,9 @@ internal enum RunMode
 
     /// <summary>Reads the configuration, says what is wrong with it, ends.</summary>
     Validate,
+
+    /// <summary>Explains requests that it reads from standard input, and serves nobody.</summary>
+    Explain,
 }
 
 /// <summary>Parsed options, with Envoy's names and defaults.</summary>
@@ -20,6 +23,7 @@ internal sealed record CommandLine
 {
     public string? ConfigPath { get; init; }
     public string? ConfigYaml { get; init; }
+    public string? DumpPath { get; init; }
     public RunMode Mode { get; init; }
     public int Concurrency { get; init; } = Environment.ProcessorCount;
     public LogLevel LogLevel { get; init; } = LogLevel.Info;
@@ -44,7 +48,8 @@ internal sealed record CommandLine
     [
         ("config-path", 'c', true, "file with the bootstrap (YAML or JSON)"),
         ("config-yaml", '\0', true, "bootstrap text, merged over the file"),
-        ("mode", '\0', true, "serve (default) or validate"),
+        ("mode", '\0', true, "serve (default), validate, or explain: requests from standard input, nobody is served"),
+        ("dump", '\0', true, "with --mode explain: a config_dump in the place of a bootstrap"),
         ("concurrency", '\0', true, "worker threads (default: one a core)"),
         ("log-level", 'l', true, "trace, debug, info (default), warning, error, critical or off"),
         ("component-log-level", '\0', true, "levels of single components, e.g. config:debug,admin:warning"),
@@ -118,8 +123,9 @@ internal sealed record CommandLine
             if (!hasValue && value is not null) { wrong.Add($"--{name} takes no value"); continue; }
             made = made.With(name, value ?? "", wrong);
         }
-        if (wrong.Count == 0 && !made.ShowVersion && !made.ShowHelp && made.ConfigPath is null && made.ConfigYaml is null)
+        if (wrong.Count == 0 && !made.ShowVersion && !made.ShowHelp && made.ConfigPath is null && made.ConfigYaml is null && made.DumpPath is null)
             wrong.Add("nothing to run: give -c FILE or --config-yaml TEXT");
+        if (made.DumpPath is not null && made.Mode != RunMode.Explain) wrong.Add("--dump is for --mode explain: nothing can be served from a dump, which has no keys");
         errors = wrong;
         return wrong.Count == 0 ? made : null;
     }
@@ -166,8 +172,9 @@ internal sealed record CommandLine
             case "config-path": return this with { ConfigPath = value };
             case "config-yaml": return this with { ConfigYaml = value };
             case "mode":
-                if (value is "serve" or "validate") return this with { Mode = value == "serve" ? RunMode.Serve : RunMode.Validate };
-                wrong.Add($"--mode is serve or validate, not \"{value}\"");
+                if (value is "serve" or "validate" or "explain")
+                    return this with { Mode = value == "serve" ? RunMode.Serve : value == "validate" ? RunMode.Validate : RunMode.Explain };
+                wrong.Add($"--mode is serve, validate or explain, not \"{value}\"");
                 return this;
             case "concurrency":
                 return Number(name, value, 0, 1024, wrong) is { } workers ? this with { Concurrency = workers == 0 ? Environment.ProcessorCount : workers } : this;
@@ -184,6 +191,7 @@ internal sealed record CommandLine
             case "parent-shutdown-time-s": return Number(name, value, 0, 86400, wrong) is { } end ? this with { ParentShutdownTime = TimeSpan.FromSeconds(end) } : this;
             case "file-flush-interval-msec": return Number(name, value, 1, 600_000, wrong) is { } flush ? this with { FileFlushInterval = TimeSpan.FromMilliseconds(flush) } : this;
             case "admin-address-path": return this with { AdminAddressPath = value };
+            case "dump": return this with { DumpPath = value };
             case "explain": return this with { Explain = true };
             case "version": return this with { ShowVersion = true };
             case "help": return this with { ShowHelp = true };

@@ -121,7 +121,7 @@ internal static class Composition
         if (old is null) return;
         inherited!.CloseRest();
         old.Drain();
-        _ = Task.Delay(options.ParentShutdownTime, quit).ContinueWith(_ => old.Terminate(), quit, TaskContinuationOptions.OnlyOnRanToCompletion, TaskScheduler.Default);
+        _ = Task.Delay(options.ParentShutdownTime.ForTimer(), quit).ContinueWith(_ => old.Terminate(), quit, TaskContinuationOptions.OnlyOnRanToCompletion, TaskScheduler.Default);
     }
 
     private sealed class RestartParent(ProxyEngine engine, Func<Task> stopAdmin, CancellationTokenSource quit, CancellationTokenSource hurry) : IRestartParent

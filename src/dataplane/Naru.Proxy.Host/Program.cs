@@ -33,6 +33,7 @@ internal static class Program
         }
         NativeHeap.Limit(Math.Max(2, options.Concurrency));
         if (options.Mode == RunMode.Validate) return await ReportAsync(options, Configuration.Validate(options)).ConfigureAwait(false);
+        if (options.Mode == RunMode.Explain) return await Offline.RunAsync(options).ConfigureAwait(false);
         if (OpenLog(options) is not { } log) return 1;
 
         var found = new Diagnostics();

@@ -13,6 +13,7 @@ using Envoy.Extensions.TransportSockets.Tls.V3;
 using Google.Protobuf;
 using Naru.Core;
 using Naru.Proxy.Config;
+using Naru.Proxy.Explain;
 using Naru.Proxy.Host.Admin;
 using Naru.Proxy.Tls;
 using Naru.Proxy.Xds;
@@ -83,6 +84,12 @@ internal sealed class RunningProxy(
         return [.. engine.Clusters.OrderBy(c => c.Name, StringComparer.Ordinal).Select(c => View(c, fromApi.Contains(c.Name)))];
     }
 
+    public async Task<(byte[]? Text, string Fault)> ExplainAsync(ExplainRequest request, bool asJson)
+    {
+        (byte[]? json, byte[]? text, string fault) = await engine.ExplainAsync(request).ConfigureAwait(false);
+        return (asJson ? json : text, fault);
+    }
+
     public Task<IReadOnlyList<(int Worker, string Name, long Count)>> LedgersAsync() => engine.ReadLedgersAsync();
 
     public async Task<ConfigDumpView> ConfigDumpAsync()
@@ -149,7 +156,7 @@ internal sealed class RunningProxy(
     {
         try
         {
-            await Task.Delay(drainTime, quit.Token).ConfigureAwait(false);
+            await Task.Delay(drainTime.ForTimer(), quit.Token).ConfigureAwait(false);
             engine.DrainListeners(inboundOnly, graceful: false);
         }
         catch (OperationCanceledException)

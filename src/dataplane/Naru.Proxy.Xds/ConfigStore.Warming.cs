@@ -25,7 +25,7 @@ internal sealed partial class ConfigStore
             while (Step(refused)) { }
         }
         while (NextPhase());
-        _timer.Change(NextLook() ?? Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _timer.Change(NextLook()?.ForTimer() ?? Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         CountStates();
         return refused;
     }
@@ -287,7 +287,7 @@ internal sealed partial class ConfigStore
                 if (route.Action is not ForwardActionConfig forward) continue;
                 // By name, or by a matcher that leads to names; what a header of the request names is not known here.
                 IEnumerable<string> named = forward.Clusters.IsDefault ? [] : forward.Clusters.Select(c => c.Name);
-                foreach (string name in named.Concat(forward.ClusterMatcher?.Actions ?? []).Where(n => n.Length > 0)) yield return name;
+                foreach (string name in named.Concat(forward.ClusterMatcher?.Actions ?? []).Append(forward.Fallback?.Cluster ?? "").Where(n => n.Length > 0)) yield return name;
             }
     }
 

@@ -44,6 +44,7 @@ public sealed class ProxyEngine : IDataPlane
     private readonly HealthChecks _health;
     private readonly OutlierLog? _outlierLog;
     private readonly StatBlock _listenersStats;
+    private readonly Explain.Explainer _explainer;
     private bool _draining;
     private bool _drainingInbound;
     private bool _healthCheckFailed;
@@ -60,6 +61,7 @@ public sealed class ProxyEngine : IDataPlane
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
         _health = new HealthChecks(_workers, options.Stats, Refresh, options.OnHealth);
+        _explainer = new Explain.Explainer(RunningListeners, _workers[0]);
         _listenersStats = options.Stats.Block("listener_manager", ListenersStats.Schema);
         if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest, Rescale);
     }
@@ -80,6 +82,14 @@ public sealed class ProxyEngine : IDataPlane
         foreach (Worker worker in _workers)
             foreach ((string name, long count) in await worker.ReadLedgerAsync().ConfigureAwait(false)) lines.Add((worker.Index, name, count));
         return lines;
+    }
+
+    /// <summary>Explains a request that nobody sends: listener, route, cluster, endpoint, and what lost on the way. Nothing of it is counted or sent.</summary>
+    /// <returns>JSON (docs/reference/explain.md) and lines for people, both UTF-8; where no listener is meant null, with a fault in one sentence.</returns>
+    public async Task<(byte[]? Json, byte[]? Text, string Fault)> ExplainAsync(Explain.ExplainRequest request)
+    {
+        (Explain.Explanation? found, string fault) = await _explainer.AskAsync(request).ConfigureAwait(false);
+        return (found?.Json(), found?.Lines(), fault);
     }
 
     /// <summary>Starts the workers.</summary>
@@ -198,6 +208,11 @@ public sealed class ProxyEngine : IDataPlane
                 slot.Answers!.Refresh();
             }
         }
+    }
+
+    private Listener[] RunningListeners()
+    {
+        lock (_gate) return [.. _listeners.Values];
     }
 
     private static string StatPrefix(ClusterConfig config) => $"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}";

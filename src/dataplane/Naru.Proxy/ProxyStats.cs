@@ -166,6 +166,7 @@ internal static class ClusterStats
     public static readonly int RqRetrySuccess = Schema.Counter("upstream_rq_retry_success");
     public static readonly int RqRetryOverflow = Schema.Counter("upstream_rq_retry_overflow");
     public static readonly int RqRetryLimitExceeded = Schema.Counter("upstream_rq_retry_limit_exceeded");
+    public static readonly int RqFallback = Schema.Counter("upstream_rq_fallback");
     public static readonly int RqResent = Schema.Counter("upstream_rq_resent_on_stale_cx");
     public static readonly Upstreams.CodeNames Codes = new(Schema);
     public static readonly int InternalRedirectSucceeded = Schema.Counter("upstream_internal_redirect_succeeded_total");

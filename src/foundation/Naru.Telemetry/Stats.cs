@@ -34,6 +34,19 @@ public sealed class StatSchema(bool onUse = false)
     /// <summary>Histograms in index order.</summary>
     public IReadOnlyList<string> Histograms => _histograms;
 
+    /// <summary>Whether names begin with this tree.</summary>
+    /// <param name="tree">With a dot in front; empty is all of them.</param>
+    public bool HasTree(ReadOnlySpan<char> tree)
+    {
+        if (tree.IsEmpty) return true;
+        foreach ((string name, StatKind _) in _stats) if (IsIn(name, tree)) return true;
+        foreach (string name in _histograms) if (IsIn(name, tree)) return true;
+        return false;
+
+        static bool IsIn(string name, ReadOnlySpan<char> tree) =>
+            name.Length > tree.Length && name[tree.Length - 1] == '.' && name.StartsWith(tree[1..], StringComparison.Ordinal);
+    }
+
     /// <summary>Declares a counter and returns its index in the shard. Only while types are initialised.</summary>
     public int Counter(string name) { _stats.Add((name, StatKind.Counter)); return _stats.Count - 1; }
 
@@ -127,6 +140,25 @@ public sealed class StatRegistry(int workers)
     {
         foreach ((string Prefix, StatSchema Schema) key in _blocks.Keys)
             if (key.Prefix == prefix) _blocks.TryRemove(key, out _);
+    }
+
+    /// <summary>Forgets one of them.</summary>
+    public void Remove(string prefix, StatSchema schema) => _blocks.TryRemove((prefix, schema), out _);
+
+    /// <summary>Whether names of others begin with this prefix and a dot: names that come from requests must not be those.</summary>
+    /// <param name="prefix">As for a block.</param>
+    /// <param name="schema">Blocks of this one do not count.</param>
+    public bool IsTaken(string prefix, StatSchema schema)
+    {
+        foreach (((string Prefix, StatSchema Schema) key, StatBlock _) in _blocks)
+        {
+            if (key.Schema == schema) continue;
+            if (Begins(key.Prefix, prefix) || (Begins(prefix, key.Prefix) && key.Schema.HasTree(prefix.AsSpan(key.Prefix.Length)))) return true;
+        }
+        return false;
+
+        static bool Begins(string name, string tree) =>
+            name.StartsWith(tree, StringComparison.Ordinal) && (name.Length == tree.Length || name[tree.Length] == '.');
     }
 
     /// <summary>Every block, in no order.</summary>

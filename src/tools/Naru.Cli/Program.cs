@@ -19,7 +19,7 @@ var root = new RootCommand("naru, a service mesh: control plane, command line an
 Command[] verbs =
 [
     UpVerb.Up(), UpVerb.Demo(), DownVerb.Make(), RunVerb.Make(), StatusVerb.Make(), LogsVerb.Make(), GetVerb.Make(), DescribeVerb.Make(), ApplyVerb.Apply(), ApplyVerb.Create(),
-    DeleteVerb.Make(), DiffVerb.Make(), EditVerb.Make(), ValidateVerb.Make(), ImportVerb.Make(), ExplainVerb.Make(), ApiResourcesVerb.Make(),
+    DeleteVerb.Make(), DiffVerb.Make(), EditVerb.Make(), ValidateVerb.Make(), ImportVerb.Make(), ExplainVerb.Make(), TestVerb.Make(), ApiResourcesVerb.Make(),
     RolloutVerb.Rollout(), RolloutVerb.Scale(), TopVerb.Make(), GetVerb.Events(), PortForwardVerb.Make(), SamplesVerb.Make(), StubVerb.Make(),
     ProxyStatusVerb.Make(), ProxyVerb.Make(), ControlVerb.Make(), VersionVerb.Make(), CompletionVerb.Make(),
 ];

@@ -142,7 +142,7 @@ internal static partial class Screen
     }
 
     // "naru" where a verb or a placeholder follows it, and nothing stands before it that makes it part of another word.
-    [GeneratedRegex(@"(?<![\w./-])naru(?= (up|demo|down|status|logs|run|rollout|scale|apply|create|get|delete|diff|edit|describe|explain|validate|import|samples|stub|top|events|port-forward|api-resources|proxy|proxy-status|control|version|completion)\b)")]
+    [GeneratedRegex(@"(?<![\w./-])naru(?= (up|demo|down|status|logs|run|rollout|scale|apply|create|get|delete|diff|edit|describe|explain|test|validate|import|samples|stub|top|events|port-forward|api-resources|proxy|proxy-status|control|version|completion)\b)")]
     private static partial Regex Command();
 }
 

@@ -38,8 +38,8 @@ public sealed record ImportOptions
     /// <summary>Reads a file that the text includes; null where it cannot be read. Paths are as they stand there, made absolute.</summary>
     public Func<string, string?> Include { get; init; } = static _ => null;
 
-    /// <summary>Files that match a pattern of an include, sorted.</summary>
-    public Func<string, IReadOnlyList<string>> Glob { get; init; } = static _ => [];
+    /// <summary>Files that match a pattern of an include, sorted; null where nobody could look.</summary>
+    public Func<string, IReadOnlyList<string>?> Glob { get; init; } = static _ => null;
 
     /// <summary>What the proxy says about a bootstrap: with it, <see cref="ImportKind.Envoy"/> takes away what is refused.</summary>
     public Func<string, IReadOnlyList<Diagnostic>>? JudgeBootstrap { get; init; }
@@ -91,10 +91,10 @@ public static class Importer
         switch (kind)
         {
             case ImportKind.Yarp:
-                if (JsonText.Read(text, file, notes) is { } settings) config = new Yarp.YarpReader(notes, options).Read(settings, file);
+                if (JsonText.Read(text, file, notes) is { } settings) config = new Yarp.YarpReader(notes).Read(settings, file);
                 break;
             case ImportKind.Ocelot:
-                if (JsonText.Read(text, file, notes) is { } ocelot) config = new Ocelot.OcelotReader(notes, options).Read(ocelot, file);
+                if (JsonText.Read(text, file, notes) is { } ocelot) config = new Ocelot.OcelotReader(notes).Read(ocelot, file);
                 break;
             case ImportKind.Nginx:
                 config = new Nginx.NginxReader(notes, options).Read(text, file);
@@ -103,7 +103,8 @@ public static class Importer
                 IReadOnlyList<YamlNode> documents = YamlReader.ReadAll(text, file, notes.Found);
                 if (documents.Count != 1)
                 {
-                    if (!notes.Found.HasErrors) notes.Nothing(new Place(file), documents.Count == 0 ? "the file is empty" : "a bootstrap is one document", null);
+                    if (!notes.Found.HasErrors)
+                        notes.Nothing(new Place(file), documents.Count == 0 ? "the file is empty" : "a bootstrap is one document", null);
                     break;
                 }
                 if (options.Proxy)
@@ -111,24 +112,12 @@ public static class Importer
                     JsonObject? cleaned = notes.Found.HasErrors ? null : Envoy.EnvoyCleaner.Clean(documents[0], file, options, notes);
                     return new ImportResult(cleaned is null ? [] : [cleaned], notes.Found.Items);
                 }
-                config = new Envoy.EnvoyReader(notes, options).Read(documents[0], file);
+                config = new Envoy.EnvoyReader(notes).Read(documents[0], file);
                 break;
         }
         if (config is null || notes.Found.HasErrors) return new ImportResult([], notes.Found.Items);
-        if (!options.Unguarded) Close(config, notes);
-        List<JsonObject> made = options.Proxy ? [new BootstrapWriter().Write(config)] : new IstioWriter(notes, options).Write(config);
+        Closing.Close(config, options, notes);
+        List<JsonObject> made = options.Proxy ? [new BootstrapWriter().Write(config)] : new IstioWriter(notes).Write(config);
         return new ImportResult(made, notes.Found.Items);
-    }
-
-    // What guards a whole listener closes each of its routes that its reader left open.
-    private static void Close(ImportedConfig config, Notes notes)
-    {
-        foreach (ImportedListener listener in config.Listeners.Where(l => l.Guard is not null))
-        {
-            List<ImportedRoute> open = [.. listener.Sites.SelectMany(s => s.Routes).Where(r => r.Action is not Respond { Status: >= 400 })];
-            if (open.Count == 0) continue;
-            foreach (ImportedRoute route in open) route.Action = new Respond(403, null);
-            notes.Closed(listener.Guard!.Value.Place, listener.Name, listener.Guard.Value.Why);
-        }
     }
 }

@@ -62,11 +62,13 @@ internal sealed class Notes
         if (_said.Count > 20_000 || _said.Add(said)) Found.Add(said);
     }
 
-    private void Warn(string code, string message, Place place, string subject, string? remedy) => Say(code, Severity.Warning, message, place, subject, remedy);
+    private void Warn(string code, string message, Place place, string subject, string? remedy) =>
+        Say(code, Severity.Warning, message, place, subject, remedy);
 
     public void Syntax(Place place, string message, string? remedy = null) => Found.Error(Codes.Syntax, message, place, null, remedy);
 
-    public void Unreadable(Place place, string message, string? remedy = null) => Found.Error(Codes.Unreadable, message, place, null, remedy);
+    public void Unreadable(Place place, string message, string? remedy = null) => Found.Error(Codes.Unreadable, message, place, null,
+        remedy);
 
     public void Nothing(Place place, string message, string? remedy) => Found.Error(Codes.Nothing, message, place, null, remedy);
 
@@ -74,13 +76,19 @@ internal sealed class Notes
         Warn(Codes.Dropped, $"dropped: {message}", place, subject, remedy);
 
     public void Unknown(Place place, string subject, string word, IEnumerable<string> known) => Warn(Codes.Unknown,
-        $"dropped: nothing here knows \"{Short(word)}\"", place, subject, Nearest.Suggestion(word, known) ?? "say in Istio's or Envoy's words what it does, if routes need it");
+        $"dropped: nothing here knows \"{Short(word)}\"", place, subject, Nearest.Suggestion(word, known)
+        ?? "say in Istio's or Envoy's words what it does, if routes need it");
 
     public void Value(Place place, string subject, string message, string? remedy = null) =>
         Warn(Codes.Value, $"dropped: {message}", place, subject, remedy);
 
     public void LeftOut(Place place, string subject, string message, string? remedy = null) =>
         Warn(Codes.LeftOut, $"left out: {message}", place, subject, remedy);
+
+    /// <summary>A route that is left out; what it took is refused, unless the user wants it to go to the next one.</summary>
+    public void Refused(Place place, string subject, string message, string? remedy = null) => Warn(Codes.LeftOut,
+        $"left out: {message}; its requests get 403 rather than another route", place, subject, remedy
+        ?? "--unguarded leaves them to the next route");
 
     public void Closed(Place place, string subject, string guard) => Warn(Codes.Closed,
         $"closed: {guard}; the route answers 403 rather than to stand open", place, subject, "--unguarded imports it open");

@@ -55,7 +55,7 @@ public sealed record MeshLocation
     {
         try
         {
-            string text = File.ReadAllText(Path.Combine(FolderOf(mesh), "mesh.json"));
+            string text = File.ReadAllText(Path.Combine(FolderOf(mesh), RunNames.Description));
             MeshLocation? found = JsonSerializer.Deserialize<MeshLocation>(text, Json);
             return found is not null && Directory.Exists($"/proc/{found.Pid}") ? found : null;
         }

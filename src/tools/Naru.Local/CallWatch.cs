@@ -10,23 +10,36 @@ namespace Naru.Local;
 /// <param name="Failed">Of those, in vain.</param>
 public readonly record struct CallCount(long Tries, long Failed);
 
-internal sealed class CallWatch(Func<IEnumerable<PodStatus>> pods, TimeProvider time) : IDisposable
+/// <summary>Looks at the counters of all proxies.</summary>
+/// <param name="pods">The pods that there are.</param>
+/// <param name="time">Clock.</param>
+/// <param name="page">Asks a pod's proxy for a page of its admin, null where it does not answer; over HTTP where it is not given.</param>
+internal sealed class CallWatch(
+    Func<IEnumerable<PodStatus>> pods, TimeProvider time, Func<PodStatus, string, Task<string?>>? page = null) : IDisposable
 {
     private const int Port = AddressPlan.AdminPort;
-    private const string Page = "stats?usedonly&filter=^cluster%5C.outbound.*%5C.upstream_rq_(completed|[1-4]xx)$";
+    private const string Page = "stats?usedonly&filter=^cluster%5C.outbound.*%5C."
+        + "(upstream_rq_(completed|[1-4]xx|total|pending_total)|upstream_cx_(total|none_healthy)|membership_total)$";
 
     private static readonly TimeSpan s_window = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan s_fresh = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_bound = TimeSpan.FromSeconds(1);
-    private static readonly string[] s_parts = [".internal", ".external", ".canary", ".retry"];
 
-    private sealed record Sample(long At, Dictionary<(string Pod, string Caller, string Service), CallCount> Counts);
+    // What a cluster counts of itself. Its dynamic HTTP statistics (Envoy: cluster manager) have the names of clusters, too:
+    // NAME.external.upstream_rq_completed is NAME's, unless there is a cluster NAME.external.
+    private static readonly HashSet<string> s_own =
+        ["upstream_rq_total", "upstream_rq_pending_total", "upstream_cx_total", "upstream_cx_none_healthy", "membership_total"];
+
+    // Unheard are pods that were asked and never answered until then: what they count later began at nobody knows which time.
+    private sealed record Sample(
+        long At, Dictionary<(string Pod, string Caller, string Service), CallCount> Counts, HashSet<string> Unheard);
 
     private readonly ConcurrentDictionary<string, ProxyAdmin> _admins = new(StringComparer.Ordinal);
     private readonly Lock _lock = new();
     private readonly Queue<Sample> _samples = new();
     private Sample? _last;
+    private HashSet<string> _heard = [];
 
     public void Dispose()
     {
@@ -39,17 +52,26 @@ internal sealed class CallWatch(Func<IEnumerable<PodStatus>> pods, TimeProvider 
     public async Task LookAsync(bool asked, CancellationToken cancel)
     {
         if (_last is { } last && time.GetElapsedTime(last.At) < (asked ? s_fresh : s_interval)) return;
-        var counts = new Dictionary<(string, string, string), CallCount>();
+        var counts = new Dictionary<(string Pod, string, string), CallCount>();
+        var unheard = new HashSet<string>(StringComparer.Ordinal);
         (PodStatus Pod, string? Text)[] pages = await Task.WhenAll(pods().Where(p => p.ProxyPid != 0).Select(p => AskAsync(p, cancel)))
             .ConfigureAwait(false);
         foreach ((PodStatus pod, string? text) in pages)
         {
-            foreach ((string service, CallCount count) in Read(text ?? ""))
-                counts[($"{pod.Namespace}/{pod.Name}", pod.Workload, service)] = count;
+            string name = $"{pod.Namespace}/{pod.Name}";
+            if (text is not null)
+            {
+                foreach ((string service, CallCount count) in Read(text)) counts[(name, pod.Workload, service)] = count;
+                continue;
+            }
+            // Who does not answer now counts what it counted; it has not begun from nothing.
+            if (!_heard.Contains(name)) unheard.Add(name);
+            foreach ((var key, CallCount count) in _last?.Counts.Where(c => c.Key.Pod == name) ?? []) counts[key] = count;
         }
+        _heard = [.. pages.Select(p => $"{p.Pod.Namespace}/{p.Pod.Name}").Where(n => !unheard.Contains(n))];
         lock (_lock)
         {
-            _last = new Sample(time.GetTimestamp(), counts);
+            _last = new Sample(time.GetTimestamp(), counts, unheard);
             _samples.Enqueue(_last);
             // One that is older than the window stays, to compare with.
             while (_samples.Count > 2 && time.GetElapsedTime(_samples.ElementAt(1).At) > s_window) _samples.Dequeue();
@@ -67,7 +89,7 @@ internal sealed class CallWatch(Func<IEnumerable<PodStatus>> pods, TimeProvider 
             int seconds = alone ? (int)s_interval.TotalSeconds : Math.Max(1,
                 (int)Math.Round(time.GetElapsedTime(then.At, now.At).TotalSeconds));
             return [.. now.Counts
-                .Select(c => (c.Key, Count: Since(c.Value, alone ? default : then.Counts.GetValueOrDefault(c.Key))))
+                .Select(c => (c.Key, Count: Since(c.Value, alone ? default : Before(c.Key.Pod, then).Counts.GetValueOrDefault(c.Key))))
                 .GroupBy(c => (c.Key.Caller, c.Key.Service))
                 .Select(g => new CallStatus { Caller = g.Key.Caller, Service = g.Key.Service, Tries = g.Sum(c => c.Count.Tries),
                     Failed = g.Sum(c => c.Count.Failed), Seconds = seconds })
@@ -77,17 +99,21 @@ internal sealed class CallWatch(Func<IEnumerable<PodStatus>> pods, TimeProvider 
         }
     }
 
+    // The first look of the window that heard of a pod what it had counted until then.
+    private Sample Before(string pod, Sample first) =>
+        !first.Unheard.Contains(pod) ? first : _samples.FirstOrDefault(s => !s.Unheard.Contains(pod)) ?? _last!;
+
     /// <summary>Reads a proxy's page: for each service, how many tries ended, and how many of them in vain: with 5xx, with no endpoint, or
     /// without a status, as a try does that was cut or whose caller gave up.</summary>
     public static Dictionary<string, CallCount> Read(string text)
     {
         var found = new Dictionary<string, CallCount>(StringComparer.Ordinal);
         List<(string Cluster, string Stat, long Value)> lines = [.. Lines(text)];
-        HashSet<string> clusters = [.. lines.Select(l => l.Cluster)];
+        HashSet<string> clusters = [.. lines.Where(l => s_own.Contains(l.Stat)).Select(l => l.Cluster)];
         foreach ((string cluster, string stat, long value) in lines)
         {
-            // The same answers once more, by where they came from or went to (Envoy: cluster manager, dynamic HTTP statistics).
-            if (s_parts.Any(p => cluster.EndsWith(p, StringComparison.Ordinal) && clusters.Contains(cluster[..^p.Length]))) continue;
+            // The same answers once more, by where they came from or went to.
+            if (!clusters.Contains(cluster)) continue;
             string service = RequestEntry.ServiceOf(cluster);
             CallCount have = found.GetValueOrDefault(service);
             found[service] = stat switch
@@ -119,6 +145,7 @@ internal sealed class CallWatch(Func<IEnumerable<PodStatus>> pods, TimeProvider 
 
     private async Task<(PodStatus, string?)> AskAsync(PodStatus pod, CancellationToken cancel)
     {
+        if (page is not null) return (pod, await page(pod, Page).ConfigureAwait(false));
         ProxyAdmin admin = _admins.GetOrAdd($"{pod.Address}:{Port}", a => new ProxyAdmin(a));
         using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         bound.CancelAfter(s_bound);

@@ -2,7 +2,9 @@
 // lines of applications carry no time of their own, so NAME.log.times says how long a file was when. Whoever writes a log opened it for
 // appending and never notices.
 using System.Globalization;
+using Naru.Core;
 using Naru.Inspect;
+using Naru.Local.Processes;
 
 namespace Naru.Local;
 
@@ -30,6 +32,7 @@ public sealed class LogKeeper
     private readonly Func<IEnumerable<string>> _living;
     private readonly TimeProvider _time;
     private readonly long _most;
+    private readonly Action<Diagnostic> _tell;
     private readonly CancellationTokenSource _stop = new();
     private readonly Dictionary<string, long> _known = new(StringComparer.Ordinal);
     private Task _loop = Task.CompletedTask;
@@ -39,8 +42,11 @@ public sealed class LogKeeper
     /// <param name="living">Names of the pods that there are.</param>
     /// <param name="time">Clock.</param>
     /// <param name="most">Bytes of a file before it is cut.</param>
-    public LogKeeper(string folder, Func<IEnumerable<string>> living, TimeProvider time, long most = MostBytes)
+    /// <param name="tell">Hears why the folder cannot be looked after; it goes on being tried.</param>
+    public LogKeeper(
+        string folder, Func<IEnumerable<string>> living, TimeProvider time, long most = MostBytes, Action<Diagnostic>? tell = null)
     {
+        _tell = tell ?? (static _ => { });
         _folder = folder;
         _living = living;
         _time = time;
@@ -48,7 +54,7 @@ public sealed class LogKeeper
     }
 
     /// <summary>Begins to look.</summary>
-    public void Start() => _loop = LoopAsync();
+    public void Start() => _loop = Kept.RunAsync("logs are not looked after", LoopAsync, _time, _tell, _stop.Token);
 
     /// <summary>Looks a last time.</summary>
     public async Task StopAsync()
@@ -56,6 +62,7 @@ public sealed class LogKeeper
         await _stop.CancelAsync().ConfigureAwait(false);
         await _loop.ConfigureAwait(false);
         _stop.Dispose();
+        Look();
     }
 
     /// <summary>One look at every file.</summary>
@@ -87,20 +94,13 @@ public sealed class LogKeeper
         }
     }
 
-    private async Task LoopAsync()
+    private async Task LoopAsync(CancellationToken cancel)
     {
         using var timer = new PeriodicTimer(s_look, _time);
-        try
-        {
-            for (int looks = 0; await timer.WaitForNextTickAsync(_stop.Token).ConfigureAwait(false); looks++)
-            {
-                Look();
-                if (looks % 40 == 0) Tidy();
-            }
-        }
-        catch (OperationCanceledException)
+        for (int looks = 0; await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false); looks++)
         {
             Look();
+            if (looks % 40 == 0) Tidy();
         }
     }
 

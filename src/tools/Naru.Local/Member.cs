@@ -95,7 +95,7 @@ internal sealed class Member
     {
         _pid = pid;
         _processStarted = _mesh.Time.GetTimestamp();
-        _ = WatchAsync();
+        _ = Kept.RunAsync($"{_request.Name} is not watched", WatchAsync, _mesh.Time, Trouble, _stop.Token);
     }
 
     public Task LeaveAsync()
@@ -112,7 +112,7 @@ internal sealed class Member
     /// <summary>Its service may be another one now.</summary>
     public void ServicesChanged()
     {
-        if (_target is not null && !_terminating) _ = AdaptQuietlyAsync();
+        if (_target is not null && !_terminating) _ = Kept.RunAsync($"{_request.Name} does not follow its service", AdaptQuietlyAsync, _mesh.Time, Trouble, _stop.Token);
     }
 
     /// <summary>Somebody else takes requests of the same service.</summary>
@@ -189,7 +189,7 @@ internal sealed class Member
             : [.. _inbound.Select(p => KeyValuePair.Create(p.Number, $"{target.Address.Address}"))],
     };
 
-    private async Task WatchAsync()
+    private async Task WatchAsync(CancellationToken cancel)
     {
         var watch = new AppWatch(App(), _mesh.Machine, _mesh.Time)
         {
@@ -210,11 +210,7 @@ internal sealed class Member
         try
         {
             var tree = ProcessTree.Of(_pid, _mesh.Time, $"{Guard.Mark}={_mesh.Mark}", $"POD_NAME={Name}");
-            await watch.FollowAsync(tree, _stop.Token).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException)
-        {
-            // It leaves.
+            await watch.FollowAsync(tree, cancel).ConfigureAwait(false);
         }
         catch (MeshException e)
         {
@@ -290,20 +286,23 @@ internal sealed class Member
         }
     }
 
-    private async Task AdaptQuietlyAsync()
+    private async Task AdaptQuietlyAsync(CancellationToken cancel)
     {
         try
         {
-            await AdaptAsync().ConfigureAwait(false);
-        }
-        catch (OperationCanceledException)
-        {
-            // It leaves.
+            await AdaptAsync().WaitAsync(cancel).ConfigureAwait(false);
         }
         catch (MeshException e)
         {
             Fail(e);
         }
+    }
+
+    // It is tried again, whatever it was; whoever runs the process hears why nothing comes of it.
+    private void Trouble(Diagnostic what)
+    {
+        if (!_listening) _reason = what.Message;
+        Say(new RunnerEvent { Event = "waiting", Message = what.Message, Diagnostic = ReportedDiagnostic.From(what) });
     }
 
     private void Fail(MeshException e)

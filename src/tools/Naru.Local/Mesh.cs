@@ -72,6 +72,7 @@ public sealed class Mesh : IAsyncDisposable
     private readonly ManifestWatcher _manifests;
     private readonly Traffic? _traffic;
     private readonly CallWatch _calls;
+    private readonly RestartWatch _restarts;
     private readonly LogKeeper _logs;
     private readonly CancellationTokenSource _stop = new();
     private readonly CancellationTokenSource _enough = new();
@@ -118,9 +119,10 @@ public sealed class Mesh : IAsyncDisposable
         _gateway = new Gateway(_context, _state, gatewayPort);
         _deployments = new Deployments(_context, _state, _proxies);
         Members = new Members(_context, _state, _proxies);
-        _manifests = new ManifestWatcher(options.Paths, options.Run, options.Time);
+        _manifests = new ManifestWatcher(options.Paths, options.Run, options.Time, options.Tell);
         _calls = new CallWatch(() => Pods(), options.Time);
-        _logs = new LogKeeper(run.Logs, () => Pods().Select(p => p.Name), options.Time);
+        _restarts = new RestartWatch(_context.Events);
+        _logs = new LogKeeper(run.Logs, () => Pods().Select(p => p.Name), options.Time, tell: options.Tell);
         _logs.Start();
         if (options.TrafficRate > 0) _traffic = new Traffic(new Uri($"{GatewayUrl}{options.TrafficPath}"), options.TrafficRate, options.Time);
     }
@@ -317,7 +319,7 @@ public sealed class Mesh : IAsyncDisposable
         // Whoever asks for the end through the API need not wait until everything is up.
         using var starting = CancellationTokenSource.CreateLinkedTokenSource(cancel, _enough.Token);
         using var waited = CancellationTokenSource.CreateLinkedTokenSource(starting.Token);
-        Task telling = TellWaitingAsync(waited.Token);
+        Task telling = Kept.RunAsync("what is waited for is not said", TellWaitingAsync, _options.Time, _options.Tell, waited.Token);
         try
         {
             await BringUpAsync(set, readyBound, starting.Token).ConfigureAwait(false);
@@ -334,19 +336,12 @@ public sealed class Mesh : IAsyncDisposable
     private async Task TellWaitingAsync(CancellationToken cancel)
     {
         string said = "";
-        try
+        await Task.Delay(s_patience, _options.Time, cancel).ConfigureAwait(false);
+        while (true)
         {
-            await Task.Delay(s_patience, _options.Time, cancel).ConfigureAwait(false);
-            while (true)
-            {
-                string now = Waiting();
-                if (now != said && now.Length > 0) _progress.Report(said = now);
-                await Task.Delay(s_look, _options.Time, cancel).ConfigureAwait(false);
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // It is up, or has failed.
+            string now = Waiting();
+            if (now != said && now.Length > 0) _progress.Report(said = now);
+            await Task.Delay(s_look, _options.Time, cancel).ConfigureAwait(false);
         }
     }
 
@@ -392,9 +387,9 @@ public sealed class Mesh : IAsyncDisposable
             Folder = Run.Path,
         });
 
-        _watching = WatchAsync(_stop.Token);
+        _watching = KeptAsync("the mesh is not watched", WatchAsync);
         // What is mended while it starts is taken at once.
-        _following = FollowAsync(_stop.Token);
+        _following = KeptAsync("manifests are not followed", FollowAsync);
         _progress.Report("starting services");
         try
         {
@@ -436,25 +431,19 @@ public sealed class Mesh : IAsyncDisposable
 
     private void Tell(string what, string why) => _options.Tell(new Diagnostic("NARU-L016", Severity.Error, $"{what}: {why}"));
 
+    private Task KeptAsync(string name, Func<CancellationToken, Task> loop) => Kept.RunAsync(name, loop, _options.Time, _options.Tell, _stop.Token);
+
     private async Task WatchAsync(CancellationToken cancel)
     {
-        var watch = new RestartWatch(_context.Events);
         using var timer = new PeriodicTimer(s_look, _options.Time);
-        try
+        string? said = null;
+        while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false))
         {
-            string? said = null;
-            while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false))
-            {
-                watch.Look([.. Pods()], _control.Status().Restarts);
-                string? owed = _state.Retry();
-                if (owed is not null && owed != said) Tell("what the mesh is cannot be written down", owed);
-                said = owed;
-                await _calls.LookAsync(asked: false, cancel).ConfigureAwait(false);
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // The mesh ends.
+            _restarts.Look([.. Pods()], _control.Status().Restarts);
+            string? owed = _state.Retry();
+            if (owed is not null && owed != said) Tell("what the mesh is cannot be written down", owed);
+            said = owed;
+            await _calls.LookAsync(asked: false, cancel).ConfigureAwait(false);
         }
     }
 

@@ -272,34 +272,41 @@ internal sealed class Rollout(MeshContext mesh, MeshState state, Proxies proxies
         }
         TimeSpan left = s_progressBound - mesh.Time.GetElapsedTime(_progressSince);
         if (left > TimeSpan.Zero) return left;
-        if (!_slowSaid) SaySlow();
+        SaySlow();
         return Timeout.InfiniteTimeSpan;
     }
 
     private void SaySlow()
     {
+        bool again = _slowSaid;
         _slowSaid = true;
-        Entry[] here;
-        lock (_lock) here = [.. _pods.Where(p => !p.Leaving)];
-        Entry? late = Array.Find(here, p => IsNewest(p) && !p.Pod.IsReady);
-        if (late is null) return;
+        Entry[] here, leaving;
+        lock (_lock) (here, leaving) = ([.. _pods.Where(p => !p.Leaving)], [.. _pods.Where(p => p.Leaving)]);
+        Entry? late = Array.Find(here, p => IsNewest(p) && !p.Pod.IsReady), slow = late ?? leaving.FirstOrDefault() ?? here.FirstOrDefault();
         string others = Array.Exists(here, p => !IsNewest(p)) ? "the old ones go on, and it is waited for" : "it is waited for";
-        string message = $"the new pod did not become ready in {s_progressBound.TotalSeconds:0} s: {late.Pod.Reason}; {others}";
-        Fail(new Diagnostic("NARU-L021", Severity.Error, message, new Place(mesh.LogOf(late.Pod.Identity.Name)),
-            $"Deployment {_manifest.Key}", $"naru logs {_manifest.Name}"));
+        string message = late is not null
+            ? $"the new pod did not become ready in {s_progressBound.TotalSeconds:0} s: {late.Pod.Reason}; {others}"
+            : $"its pods are not as wished for after {s_progressBound.TotalSeconds:0} s: {slow?.Pod.Identity.Name ?? "none"} is waited for";
+        Fail(new Diagnostic("NARU-L021", Severity.Error, message, slow is null ? default : new Place(mesh.LogOf(slow.Pod.Identity.Name)),
+            $"Deployment {_manifest.Key}", $"naru logs {_manifest.Name}"), again);
     }
 
     private void Complain(Exception e)
     {
-        if (e.Message == _faultSaid) return;
+        bool again = e.Message == _faultSaid;
         _faultSaid = e.Message;
         Fail(e is MeshException known ? known.Diagnostic : new Diagnostic("NARU-L037", Severity.Error,
-            $"its pods cannot be changed now: {e.Message}; it is tried again", _manifest.Place, $"Deployment {_manifest.Key}"));
+            $"its pods cannot be changed now: {e.Message}; it is tried again", _manifest.Place, $"Deployment {_manifest.Key}"), again);
     }
 
-    // Whoever waits is told; where nobody does, whoever started the mesh.
-    private void Fail(Diagnostic why)
+    // Whoever waits is told, also of what others have heard; where nobody does, whoever started the mesh, once.
+    private void Fail(Diagnostic why, bool again)
     {
+        if (again)
+        {
+            _ = Answer(a => a.TrySetException(new MeshException(why)));
+            return;
+        }
         mesh.Events.Warning("Deployment", _manifest.Namespace, _manifest.Name, "FailedToProgress", why.Message);
         if (Answer(a => a.TrySetException(new MeshException(why))) == 0) mesh.Tell(why);
     }
@@ -349,14 +356,14 @@ internal sealed class Rollout(MeshContext mesh, MeshState state, Proxies proxies
         proxies.Add(pod.Proxy.Admin);
         pod.Changed += Wake;
         pod.Start();
-        _ = AnnounceAsync(entry);
+        _ = Kept.RunAsync($"{identity.Name} is not announced", cancel => AnnounceAsync(entry, cancel), mesh.Time, mesh.Tell, _stop.Token);
     }
 
-    private async Task AnnounceAsync(Entry entry)
+    private async Task AnnounceAsync(Entry entry, CancellationToken cancel)
     {
         try
         {
-            await entry.Pod.WhenReadyAsync().WaitAsync(_stop.Token).ConfigureAwait(false);
+            await entry.Pod.WhenReadyAsync().WaitAsync(cancel).ConfigureAwait(false);
             PodIdentity pod = entry.Pod.Identity;
             if (state.IsSelected(pod.Namespace, pod.Labels)) _ = await proxies.KnownAsync(pod.Address).ConfigureAwait(false);
             entry.Known = true;

@@ -17,31 +17,31 @@ public sealed class RunFolder
     public string Path { get; }
 
     /// <summary>Completed Services and Pods, for the control plane.</summary>
-    public string State => At("state");
+    public string State => At(RunNames.State);
 
     /// <summary>What came through the API, kept by the control plane.</summary>
-    public string Store => At("store");
+    public string Store => At(RunNames.Store);
 
     /// <summary>One file a process.</summary>
-    public string Logs => At("logs");
+    public string Logs => At(RunNames.Logs);
 
     /// <summary>Bootstraps of the proxies.</summary>
-    public string Pods => At("pods");
+    public string Pods => At(RunNames.Pods);
 
     /// <summary>Where the runner listens.</summary>
-    public string Socket => At("naru.sock");
+    public string Socket => At(RunNames.Socket);
 
     /// <summary>Where the runner answers for the gateway what no rule takes.</summary>
-    public string FrontSocket => At("page.sock");
+    public string FrontSocket => At(RunNames.FrontSocket);
 
     /// <summary>Secret for the control plane's API.</summary>
-    public string TokenFile => At("token");
+    public string TokenFile => At(RunNames.Token);
 
     /// <summary>What <see cref="MeshLocation"/> reads.</summary>
-    public string Description => At("mesh.json");
+    public string Description => At(RunNames.Description);
 
     /// <summary>Held while the mesh runs.</summary>
-    public string LockFile => At("lock");
+    public string LockFile => At(RunNames.Lock);
 
     /// <summary>Opens the folder of a mesh by name, and makes it where it is missing.</summary>
     /// <exception cref="IOException">It cannot be made, or belongs to somebody else.</exception>
@@ -78,10 +78,6 @@ public sealed class RunFolder
 
     /// <summary>A path in it.</summary>
     public string At(string name) => System.IO.Path.Combine(Path, name);
-
-    /// <summary>What a mesh leaves in its folder besides its logs and its lock: files, and folders whole. Last what says that it is
-    /// there.</summary>
-    internal static IReadOnlyList<string> Left { get; } = ["state", "pods", "store", "naru.sock", "page.sock", "token", "mesh.json"];
 
     /// <summary>Takes the lock of this mesh, or null where it runs already. The file goes with <see cref="Unlock"/>.</summary>
     public FileStream? TryLock()
@@ -129,7 +125,7 @@ public sealed class RunFolder
     /// <summary>Removes everything but the logs.</summary>
     public void Clean()
     {
-        foreach (string path in Left.Reverse().Select(At))
+        foreach (string path in RunNames.Left.Reverse().Select(At))
         {
             if (Directory.Exists(path)) Directory.Delete(path, recursive: true);
             else File.Delete(path);

@@ -315,4 +315,36 @@ public sealed class OwnServiceTests(SmallMesh fixture) : IClassFixture<SmallMesh
             """);
         return folder;
     }
+
+    // As without a mesh (Istio: outboundTrafficPolicy ALLOW_ANY).
+    [Theory]
+    [InlineData("127.0.0.1")]
+    [InlineData("localhost")]
+    public async Task Hosts_outside_of_the_mesh_are_reached_through_http_proxy(string host)
+    {
+        await using var outside = new Witness(async c =>
+        {
+            while (await c.RequestAsync() is { } request)
+            {
+                string text = $"{request.Method} {request.Target} {request.All("Host").Single()}";
+                await c.SendAsync($"HTTP/1.1 200 OK\r\ncontent-length: {text.Length}\r\n\r\n{text}");
+            }
+        });
+        string address = LocalMesh.Pods(await fixture.Mesh.StatusAsync(), "caller").Single().GetProperty("address").GetString()!, at = $"{host}:{outside.Port}";
+        var proxy = new IPEndPoint(IPAddress.Parse(address), 15080);
+        using RawClient asks = await RawClient.ConnectAsync(proxy);
+        HttpMessage answer = await asks.ExchangeAsync($"GET http://{at}/a?b HTTP/1.1\r\nHost: {at}\r\n\r\n");
+        Assert.Equal((200, $"GET /a?b {at}"), (answer.Status, answer.Text));
+        using RawClient tunnel = await RawClient.ConnectAsync(proxy);
+        await tunnel.SendAsync($"CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n\r\n");
+        Assert.Equal(200, (await tunnel.ResponseAsync("CONNECT")).Status);
+        answer = await tunnel.ExchangeAsync("GET /c HTTP/1.1\r\nHost: inner\r\n\r\n");
+        Assert.Equal((200, "GET /c inner"), (answer.Status, answer.Text));
+        // Nobody is led round in a circle, and names of the mesh are asked of nobody else.
+        foreach (string own in (string[])[$"{address}:15080", "nobody", "nobody.default.svc.cluster.local"])
+        {
+            using RawClient circle = await RawClient.ConnectAsync(proxy);
+            Assert.Equal(502, (await circle.ExchangeAsync($"GET http://{own}/ HTTP/1.1\r\nHost: {own}\r\n\r\n")).Status);
+        }
+    }
 }

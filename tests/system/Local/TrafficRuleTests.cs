@@ -125,6 +125,46 @@ public sealed class TrafficRuleTests(TrafficMesh fixture) : IClassFixture<Traffi
     }
 
     [Fact]
+    public async Task A_broken_service_is_answered_for_by_what_its_VirtualService_says()
+    {
+        using var folder = new TempFolder("naru-fallback-");
+        // A subset of nobody: its cluster is there, and has no endpoint.
+        string rule = folder.Write("ratings.yaml", """
+            apiVersion: networking.istio.io/v1
+            kind: DestinationRule
+            metadata: { name: nobody }
+            spec: { host: ratings, subsets: [{ name: nobody, labels: { version: none } }] }
+            ---
+            apiVersion: networking.istio.io/v1
+            kind: VirtualService
+            metadata:
+              name: ratings
+              annotations: { naru.dev/fallback: '{status: 200, body: "{\"ratings\": {}}", contentType: application/json}' }
+            spec:
+              hosts: [ratings]
+              http:
+              - fault: { abort: { httpStatus: 503, percentage: { value: 100 } } }
+                match: [{ headers: { end-user: { exact: faulty } } }]
+                route: [{ destination: { host: ratings } }]
+              - route: [{ destination: { host: ratings, subset: nobody } }]
+            """);
+        await NaruAsync("apply", "-f", rule);
+        try
+        {
+            using HttpResponseMessage answer = await fixture.Http.SendAsync(Ask(HttpMethod.Get, "http://ratings:9080/ratings/0"));
+            Assert.Equal((HttpStatusCode.OK, "{\"ratings\": {}}"), (answer.StatusCode, await answer.Content.ReadAsStringAsync()));
+            Assert.Equal("application/json", answer.Content.Headers.ContentType!.MediaType);
+            // What a filter answered is not the cluster's fault.
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, await RatingsAsync("faulty"));
+        }
+        finally
+        {
+            await NaruAsync("delete", "-f", rule);
+        }
+        Assert.Equal(HttpStatusCode.OK, await RatingsAsync("anna"));
+    }
+
+    [Fact]
     public async Task A_delay_of_ratings_is_felt_by_the_one_user_and_shows_whose_patience_ends_first()
     {
         await NaruAsync("apply", "-f", Rule("virtual-service-reviews-test-v2.yaml"), "-f", Rule("virtual-service-ratings-test-delay.yaml"));

@@ -84,6 +84,51 @@ public sealed class TrafficFieldsTests
         Assert.All(manifest.Items, i => Assert.Null(i.Object));
     }
 
+    [Theory]
+    [InlineData("host: [a", "is no object")]
+    [InlineData("{}", "a host or a status, not both")]
+    [InlineData("{host: b, status: 200}", "a host or a status, not both")]
+    [InlineData("{host: b c}", "is no host")]
+    [InlineData("{host: b, body: x}", "its own body")]
+    [InlineData("{host: b, port: 0}", "port is no number")]
+    [InlineData("{status: 600}", "status is no number from 200 to 599")]
+    [InlineData("{status: 200, statuses: [200]}", "from 400 to 599")]
+    [InlineData("{status: 200, contentType: \"a\\nb\"}", "contentType")]
+    [InlineData("{status: 200, stats: 1}", "unknown field stats")]
+    [InlineData("{status: 200, routes: [none]}", "no route is called")]
+    public void A_fallback_that_cannot_be_is_refused(string annotation, string words)
+    {
+        Manifest manifest = ManifestReader.Read(
+            $"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: x\n  annotations:\n    naru.dev/fallback: '{annotation}'\n"
+            + "spec:\n  hosts: [a]\n  http:\n  - route: [{destination: {host: a}}]", "f.yaml");
+        Diagnostic fault = Assert.Single(manifest.AllDiagnostics, d => d.Severity == Severity.Error);
+        Assert.Equal(("NARU-C205", 6), (fault.Code, fault.Place.Line));
+        Assert.Contains(words, fault.Message + fault.Remedy);
+    }
+
+    [Fact]
+    public void A_fallback_is_for_the_routes_that_it_names_and_that_lead_somewhere()
+    {
+        Manifest manifest = ManifestReader.Read("""
+            apiVersion: networking.istio.io/v1
+            kind: VirtualService
+            metadata:
+              name: x
+              annotations: { naru.dev/fallback: '{host: Spare, port: 81, statuses: [500], routes: [one, gone]}' }
+            spec:
+              hosts: [a]
+              http:
+              - { name: one, route: [{ destination: { host: a } }] }
+              - { name: two, route: [{ destination: { host: a } }] }
+              - { name: gone, directResponse: { status: 410 } }
+            """, null);
+        Assert.Empty(manifest.AllDiagnostics);
+        var spec = (VirtualServiceSpec)Assert.Single(manifest.Items).Object!.Spec;
+        HttpFallback fallback = Assert.Single(spec.Http, h => h.Fallback is not null).Fallback!;
+        Assert.Equal(("one", "spare", 81), (spec.Http.First(h => h.Fallback is not null).Name, fallback.Destination!.Host, fallback.Destination.Port));
+        Assert.Equal([500], fallback.Statuses);
+    }
+
     private static HttpRoute Read(string yaml) => Assert.Single(Spec<VirtualServiceSpec>(Route + yaml).Http);
 
     private static T Spec<T>(string yaml) where T : Spec

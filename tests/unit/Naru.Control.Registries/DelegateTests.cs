@@ -106,6 +106,21 @@ public sealed class DelegateTests
         Assert.Equal(["x-r", "x-p"], routes[0].Headers.Request.Remove);
     }
 
+    // Said and nothing is not the same as not said.
+    [Fact]
+    public void What_the_delegate_switches_off_stays_off()
+    {
+        string root = "{name: r, timeout: 9s, retries: {attempts: 5, perTryTimeout: 3s}, fault: {abort: {httpStatus: 500, percentage: {value: 100}}}, "
+            + $"mirror: {{host: web}}, corsPolicy: {{allowOrigins: [{{exact: a}}], maxAge: 9s}}, {To}}}";
+        HttpRoute route = Assert.Single(Routes(root, "{name: p, timeout: 0s, retries: {attempts: 0}, fault: {abort: {httpStatus: 500, percentage: {value: 0}}}, "
+            + $"mirror: {{host: web}}, mirrorPercentage: {{value: 0}}, corsPolicy: {{allowOrigins: [{{exact: a}}], maxAge: 0s}}, {Web}}}"));
+        Assert.Equal(TimeSpan.Zero, route.Timeout);
+        Assert.Equal((0, null), (route.Retries!.Attempts, route.Retries.PerTryTimeout));
+        Assert.Equal(0, route.Fault!.Abort!.Share!.Value.Percent);
+        Assert.Equal(0, Assert.Single(route.Mirrors).Share.Percent);
+        Assert.Equal(TimeSpan.Zero, route.Cors!.MaxAge);
+    }
+
     [Theory]
     [InlineData("delegate: {name: part, namespace: team}", "'.'", "is not exported")]
     [InlineData("delegate: {name: prat, namespace: team}", "'*'", "did you mean \"part\"?")]

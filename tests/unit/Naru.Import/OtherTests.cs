@@ -82,7 +82,8 @@ public sealed class OtherTests
     public void Envoys_routes_become_Istios()
     {
         ImportResult result = Imported.Istio(ImportKind.Envoy, Bootstrap());
-        Assert.Equal(["split", "last"], result.RouteNames("app"));
+        Assert.Equal(["left-out", "split", "last"], result.RouteNames("app"));
+        Imported.Is("""{"status":403}""", result.Route("left-out")["directResponse"]);
         JsonNode split = result.Route("split");
         Imported.Is("""[90,10]""", new JsonArray([.. split["route"]!.AsArray().Select(r => (JsonNode?)(int)r!["weight"]!)]));
         Imported.Is("""{"uri":"/"}""", split["rewrite"]);
@@ -98,7 +99,7 @@ public sealed class OtherTests
         ImportResult result = Imported.Proxy(ImportKind.Envoy, Bootstrap());
         string left = result.Documents[0].ToJsonString();
         Assert.DoesNotContain("dynamic_metadata", left);
-        Assert.DoesNotContain("left-out", left);
+        Assert.Contains("""{"name":"left-out","match":{"prefix":"/m"},"direct_response":{"status":403}}""", left);
         Assert.DoesNotContain("retry_options_predicates", left);
         Assert.Contains("\"prefix_rewrite\":\"/\"", left);
         Assert.Contains(result.Diagnostics, d => d.Code == Codes.LeftOut && d.Place.Line == 17);

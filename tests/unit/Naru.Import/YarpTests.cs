@@ -126,7 +126,7 @@ public sealed class YarpTests
     }
 
     [Fact]
-    public void A_condition_that_cannot_be_said_leaves_the_route_out()
+    public void A_condition_that_cannot_be_said_leaves_the_route_out_and_refuses_its_requests()
     {
         ImportResult result = Imported.Istio(ImportKind.Yarp, """
             { "ReverseProxy": { "Routes": {
@@ -135,7 +135,9 @@ public sealed class YarpTests
                 "c": { "ClusterId": "c", "Match": { "Path": "/c" } } },
               "Clusters": { "c": { "Destinations": { "a": { "Address": "http://h" } } } } } }
             """);
-        Assert.Equal(["c"], result.RouteNames("every-host"));
+        Assert.Equal(["b", "c", "a"], result.RouteNames("every-host"));
+        Imported.Is("""{"status":403}""", result.Route("a")["directResponse"]);
+        Imported.Is("""{"status":403}""", result.Route("b")["directResponse"]);
         Assert.Equal(["I104@2", "I104@3"], result.Said().Where(s => s.StartsWith("I104", StringComparison.Ordinal)));
     }
 

@@ -82,4 +82,29 @@ public sealed class SupervisedTests : IDisposable
         Assert.Null(writer.Retry());
         Assert.Contains("\"True\"", File.ReadAllText(Assert.Single(Directory.GetFiles(folder))));
     }
+
+    // A process that is told to make room has not failed: nobody counts it, and nobody waits.
+    [Fact]
+    public async Task A_replaced_process_is_no_restart_and_followed_at_once()
+    {
+        var children = System.Threading.Channels.Channel.CreateUnbounded<Child>();
+        var process = new Supervised("app", () => Sleep, TimeProvider.System);
+        process.Came += c => children.Writer.TryWrite(c);
+        process.Start();
+        for (int i = 0; i < 5; i++)
+        {
+            Child child = await children.Reader.ReadAsync(TestContext.Current.CancellationToken).AsTask().WaitAsync(s_bound, TestContext.Current.CancellationToken);
+            process.Replace();
+            process.Replace();
+            await child.Exited.WaitAsync(s_bound, TestContext.Current.CancellationToken);
+            Assert.False(process.IsBackingOff);
+        }
+        Child last = await children.Reader.ReadAsync(TestContext.Current.CancellationToken).AsTask().WaitAsync(s_bound, TestContext.Current.CancellationToken);
+        Assert.Equal(0, process.Restarts);
+        Assert.Equal("", process.LastEnd);
+        last.SignalGroup(9);
+        _ = await children.Reader.ReadAsync(TestContext.Current.CancellationToken).AsTask().WaitAsync(s_bound, TestContext.Current.CancellationToken);
+        Assert.Equal(1, process.Restarts);
+        await process.StopAsync(s_bound);
+    }
 }

@@ -65,6 +65,24 @@ public sealed class AdminPagesTests
         Assert.Empty(target.Done);
     }
 
+    [Theory]
+    [InlineData("key0=2", 200)]
+    [InlineData("key0=", 200)]
+    [InlineData("key0=&other=1", 200)]
+    [InlineData("other=&key1=", 200)]
+    [InlineData("other=1", 400)]
+    [InlineData("key0=&other=1&third=1", 400)]
+    public async Task A_full_layer_of_the_runtime_can_be_changed_but_not_grow(string query, int status)
+    {
+        var target = new FakeTarget { Runtime = new([new RuntimeLayerConfig("admin", System.Collections.Immutable.ImmutableSortedDictionary<string, RuntimeValue>.Empty, IsAdmin: true)]) };
+        for (int i = 0; i < 1000; i += 50)
+        {
+            string keys = string.Join('&', Enumerable.Range(i, 50).Select(n => $"key{n}=1"));
+            Assert.Equal(200, (await AskAsync(target, $"/runtime_modify?{keys}", "POST")).Status);
+        }
+        Assert.Equal(status, (await AskAsync(target, $"/runtime_modify?{query}", "POST")).Status);
+    }
+
     [Fact]
     public async Task Envoys_paths_are_there()
     {

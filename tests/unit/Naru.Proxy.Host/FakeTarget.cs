@@ -24,6 +24,8 @@ internal sealed class FakeTarget : IAdminTarget
 
     public List<CertificateStatus> Certificates { get; } = [];
 
+    public Task<(byte[]? Text, string Fault)> ExplainAsync(Naru.Proxy.Explain.ExplainRequest request, bool asJson) => Task.FromResult<(byte[]?, string)>((null, "nothing listens"));
+
     IReadOnlyList<CertificateStatus> IAdminTarget.Certificates => Certificates;
 
     public void RefreshStats() { }

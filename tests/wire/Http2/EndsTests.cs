@@ -389,6 +389,23 @@ public sealed class EndsTests(Http2Fixture fixture) : IClassFixture<Http2Fixture
         Assert.Equal("stop", answer.Text);
     }
 
+    // More than its window: some of the body is left with us when the answer is complete.
+    [Theory]
+    [InlineData(65_536)]
+    [InlineData(80_000)]
+    [InlineData(100_000)]
+    public async Task Whom_an_early_answer_does_not_tell_to_close_is_served_on(int length)
+    {
+        string path = fixture.Http2.Add(async (peer, request) => await Http2Backend.AnswerAsync(peer, request, [(":status", "200")], "early"u8.ToArray()));
+        for (int i = 0; i < 20; i++)
+        {
+            using RawClient client = await fixture.ToHttp2.ConnectAsync();
+            HttpMessage answer = await client.ExchangeAsync($"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{new string('x', length)}");
+            Assert.Equal((200, "early"), (answer.Status, answer.Text));
+            if (answer.Header("connection") != "close") Assert.Equal(200, (await client.ExchangeAsync("GET /other HTTP/1.1\r\nHost: x\r\n\r\n")).Status);
+        }
+    }
+
     [Fact]
     public async Task An_answer_may_stream_while_the_request_does()
     {

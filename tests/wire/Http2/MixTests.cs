@@ -158,6 +158,26 @@ public sealed class MixTests(Http2Fixture fixture) : IClassFixture<Http2Fixture>
         Assert.Equal(["a=1; b=2; c=3; d=4"], seen!.All("cookie"));
     }
 
+    // One field as well as many, as long as a head may be.
+    [Theory]
+    [InlineData(16_380)]
+    [InlineData(40_000)]
+    public async Task A_long_cookie_is_as_good_as_a_long_field(int length)
+    {
+        var mix = new Mix(fixture, 2, 1);
+        Arrived? seen = null;
+        string path = mix.On(r =>
+        {
+            seen = r;
+            return new Reply(200);
+        });
+        string value = new('c', length);
+        await mix.ExchangeAsync("GET", path, [("cookie", "a=" + value)]);
+        Assert.Equal(["a=" + value], seen!.All("cookie"));
+        await mix.ExchangeAsync("GET", path, [("cookie", "b=2"), ("cookie", "a=" + value)]);
+        Assert.Equal(["b=2; a=" + value], seen!.All("cookie"));
+    }
+
     [Fact]
     public async Task What_belongs_to_an_http_1_connection_stays_there()
     {

@@ -19,7 +19,7 @@ envoy.config.route.v3.VirtualHost
   ~ metadata: nothing reads it
 envoy.config.route.v3.Route
   + name match route redirect direct_response request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
-  ~ metadata: nothing reads it
+  + metadata
   + decorator per_request_buffer_limit_bytes
   ~ tracing: spans are not exported yet
   ~ stat_prefix: there are no statistics by route

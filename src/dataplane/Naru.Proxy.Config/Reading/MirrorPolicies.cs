@@ -26,7 +26,7 @@ internal static class MirrorPolicies
             }
             if (header is not null) Values.HeaderName(at, "cluster_header", header);
             string host = policy.HostRewriteLiteral;
-            if (host.AsSpan().IndexOfAny('\r', '\n', ' ') >= 0) at.Error("host_rewrite_literal", "NARU-C102", $"\"{host}\" is not a host");
+            Values.Authority(at, "host_rewrite_literal", host);
             int share = policy.RuntimeFraction is { } fraction ? RouteReader.Fraction(at.In("runtime_fraction", fraction), fraction) : 1_000_000;
             bool suffix = !policy.DisableShadowHostSuffixAppend && host.Length == 0;
             read.Add(new MirrorPolicyConfig(policy.Cluster, header, share, host.Length > 0 ? host : null, suffix) { RuntimeKey = policy.RuntimeFraction?.RuntimeKey ?? "" });

@@ -44,7 +44,7 @@ internal static class RouteActions
         if (action.HostRewrite.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) scope.Error("host_rewrite", "NARU-C102", "\"host_rewrite\" holds a line end or NUL");
         if (NotOnALine(action.PrefixRewrite) || action.PrefixRewrite.Contains('#', StringComparison.Ordinal))
             scope.Error("prefix_rewrite", "NARU-C102", "\"prefix_rewrite\" holds a blank, a control character or #, which no path has", "escape it, as in %20");
-        if (action.HostRewriteLiteral.AsSpan().IndexOfAny('\r', '\n', ' ') >= 0) scope.Error("host_rewrite_literal", "NARU-C102", $"\"{action.HostRewriteLiteral}\" is not a host");
+        Values.Authority(scope, "host_rewrite_literal", action.HostRewriteLiteral);
         if (action.HostRewriteHeader.Length > 0) Values.HeaderName(scope, "host_rewrite_header", action.HostRewriteHeader.ToLowerInvariant());
         if (!System.Enum.IsDefined(action.Priority)) scope.Error("priority", "NARU-C102", $"{(int)action.Priority} is not a priority");
         if (action.MaxStreamDuration is not null && action.Timeout is { Seconds: > 0 } or { Nanos: > 0 })
@@ -176,7 +176,7 @@ internal static class RouteActions
             if (header.Length == 0) Values.Required(at, "name", target.Name);
             else if (target.Name.Length > 0) at.Error("cluster_header", "NARU-C113", "\"name\" and \"cluster_header\" exclude each other", "keep one of them");
             else Values.HeaderName(at, "cluster_header", header);
-            if (target.HostRewriteLiteral.AsSpan().IndexOfAny('\r', '\n', ' ') >= 0) at.Error("host_rewrite_literal", "NARU-C102", $"\"{target.HostRewriteLiteral}\" is not a host");
+            Values.Authority(at, "host_rewrite_literal", target.HostRewriteLiteral);
             if (target.Weight is null) at.Error("weight", "NARU-C101", "\"weight\" is required");
             sum += target.Weight ?? 0;
             targets.Add(new WeightedClusterConfig(target.Name, target.Weight ?? 0)
@@ -206,10 +206,11 @@ internal static class RouteActions
     public static RedirectActionConfig Redirect(Scope scope, RedirectAction action)
     {
         if (action.PortRedirect > 65535) scope.Error("port_redirect", "NARU-C102", $"{action.PortRedirect} is not a port");
-        foreach ((string field, string text) in new[] { ("host_redirect", action.HostRedirect), ("path_redirect", action.PathRedirect), ("prefix_rewrite", action.PrefixRewrite), ("scheme_redirect", action.SchemeRedirect) })
+        foreach ((string field, string text) in new[] { ("path_redirect", action.PathRedirect), ("prefix_rewrite", action.PrefixRewrite), ("scheme_redirect", action.SchemeRedirect) })
         {
             if (NotOnALine(text)) scope.Error(field, "NARU-C102", $"\"{field}\" holds a blank or a control character, which no URL has", "escape it, as in %20");
         }
+        Values.Authority(scope, "host_redirect", action.HostRedirect);
         if (action.PathRewriteSpecifierCase == RedirectAction.PathRewriteSpecifierOneofCase.PathRewrite) PathFormat(scope, "path_rewrite", action.PathRewrite);
         int code = action.ResponseCode switch
         {

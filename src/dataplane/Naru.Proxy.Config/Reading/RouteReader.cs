@@ -91,6 +91,7 @@ internal static class RouteReader
             if (route.Route_ is not { } action) return;
             Scope at = routeAt.In("route", action);
             MirrorPolicies.CheckClusters(at, action.RequestMirrorPolicies, Check);
+            if (Fallbacks.ClusterOf(route.Metadata) is { } fallback) Check(routeAt.In("metadata", route.Metadata!), "filter_metadata", fallback);
             if (action.ClusterSpecifierCase == RouteAction.ClusterSpecifierOneofCase.Cluster) Check(at, "cluster", action.Cluster);
             for (int c = 0; c < (action.WeightedClusters?.Clusters.Count ?? 0); c++)
             {
@@ -212,13 +213,20 @@ internal static class RouteReader
         return all.Length == 0 || all.Any(r => r is null) ? null : new MatchedRoutesConfig([.. all.Select(r => r!)]);
     }
 
+    private static ForwardActionConfig? Forward(Scope scope, Route route, RouteMatchConfig? match)
+    {
+        ForwardActionConfig? action = RouteActions.Forward(scope.In("route", route.Route_), route.Route_, match);
+        return route.Metadata is { } metadata && action is not null
+            ? action with { Fallback = Fallbacks.Read(scope.In("metadata", metadata), metadata) } : action;
+    }
+
     private static RouteConfig? Route(Scope scope, Route route, int maxBody)
     {
         RouteMatchConfig? match = route.Match is { } given ? Match(scope.In("match", given), given) : null;
         if (route.Match is null) scope.Error("match", "NARU-C101", "\"match\" is required", "write match: {prefix: \"/\"} for every path");
         RouteActionBase? action = route.ActionCase switch
         {
-            Envoy.Config.Route.V3.Route.ActionOneofCase.Route_ => RouteActions.Forward(scope.In("route", route.Route_), route.Route_, match),
+            Envoy.Config.Route.V3.Route.ActionOneofCase.Route_ => Forward(scope, route, match),
             Envoy.Config.Route.V3.Route.ActionOneofCase.Redirect => RouteActions.Redirect(scope.In("redirect", route.Redirect), route.Redirect),
             Envoy.Config.Route.V3.Route.ActionOneofCase.DirectResponse => RouteActions.Direct(scope.In("direct_response", route.DirectResponse), route.DirectResponse, maxBody),
             _ => null,

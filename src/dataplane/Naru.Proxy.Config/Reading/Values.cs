@@ -236,6 +236,13 @@ internal static class Values
         return removed.ToImmutable();
     }
 
+    /// <summary>Reports a host that no request could have: whoever means another script writes its name in Punycode (RFC 5891).</summary>
+    public static void Authority(Scope scope, string field, string host)
+    {
+        if (host.AsSpan().ContainsAnyExceptInRange('!', '~'))
+            scope.Error(field, "NARU-C102", $"\"{host}\" is not a host", "write it in ASCII, without blanks: xn--... for names of other scripts");
+    }
+
     /// <summary>Whether a name is a header's (RFC 9110 section 5.1), or a pseudo header's.</summary>
     public static bool HeaderName(Scope scope, string field, string name)
     {

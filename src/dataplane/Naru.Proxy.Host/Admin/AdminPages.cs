@@ -38,6 +38,7 @@ internal sealed class AdminPages
         Add("/clusters", "upstream cluster status", ["format"], ClustersPage.Answer);
         Add("/listeners", "print listener info", ["format"], ListenersPage.Answer);
         Add("/config_dump", "dump current configs", ConfigDumpPage.Parameters, ConfigDumpPage.Answer);
+        Change("/explain", "say what would become of a request, which is the body: {\"url\": \"http://HOST/PATH\"}", ["format"], ExplainPage.Answer);
         Add("/logging", "query logging levels; POST changes them", ["level", "paths", "main", "config", "admin", "upstream", "listener", "http"], ServerPages.Logging);
         Add("/runtime", "print runtime values", [], RuntimePages.Show);
         Change("/runtime_modify", "set runtime values, KEY=VALUE each; an empty value takes away what was set here", s_anyParameter, RuntimePages.Modify);

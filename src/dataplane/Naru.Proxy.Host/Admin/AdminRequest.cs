@@ -12,6 +12,9 @@ internal sealed record AdminRequest(string Method, string Path, string Query, bo
 
     public int ContentLength { get; init; }
 
+    /// <summary>Its body; empty without one.</summary>
+    public ReadOnlyMemory<byte> Body { get; init; }
+
     /// <summary>Whether the connection stays open afterwards.</summary>
     public bool KeepAlive { get; init; }
 
@@ -38,7 +41,7 @@ internal sealed record AdminRequest(string Method, string Path, string Query, bo
         return null;
     }
 
-    /// <summary>Most bytes of a body that a command may come with (it is read and not used).</summary>
+    /// <summary>Most bytes of a body that a command may come with (most read it and do not use it).</summary>
     public const int MaxBodyBytes = 64 * 1024;
 
     /// <summary>Parses a head, from the request line to the empty line.</summary>

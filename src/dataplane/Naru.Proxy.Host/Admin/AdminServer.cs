@@ -187,7 +187,7 @@ internal sealed class AdminServer : IAsyncDisposable
         int status = AdminRequest.Parse(wire.Head(head), out AdminRequest? request, out string fault);
         wire.Consume(head + 4);
         if (request is null) return (null, AdminResponse.Text($"{fault}\n", status));
-        await wire.SkipAsync(request.ContentLength).ConfigureAwait(false);
+        if (request.ContentLength > 0) request = request with { Body = await wire.ReadAsync(request.ContentLength).ConfigureAwait(false) };
         return (request, null);
     }
 
@@ -289,20 +289,21 @@ internal sealed class AdminServer : IAsyncDisposable
             _length -= count;
         }
 
-        public async Task SkipAsync(int count)
+        /// <summary>So many bytes.</summary>
+        public async Task<byte[]> ReadAsync(int count)
         {
             CancellationToken token = StartClock();
-            while (count > 0)
+            byte[] read = new byte[count];
+            int length = Math.Min(count, _length);
+            _bytes.AsSpan(0, length).CopyTo(read);
+            Consume(length);
+            while (length < count)
             {
-                if (_length == 0)
-                {
-                    _length = await socket.ReceiveAsync(_bytes.AsMemory(), token).ConfigureAwait(false);
-                    if (_length == 0) throw new IOException("the body ended early");
-                }
-                int taken = Math.Min(count, _length);
-                Consume(taken);
-                count -= taken;
+                int got = await socket.ReceiveAsync(read.AsMemory(length), token).ConfigureAwait(false);
+                if (got == 0) throw new IOException("the body ended early");
+                length += got;
             }
+            return read;
         }
 
         public async Task SendAsync(LineBuffer what)

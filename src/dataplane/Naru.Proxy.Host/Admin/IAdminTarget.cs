@@ -3,6 +3,7 @@
 using Google.Protobuf;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Proxy.Explain;
 using Naru.Proxy.Tls;
 using Naru.Telemetry;
 
@@ -105,6 +106,9 @@ internal interface IAdminTarget
     Task<IReadOnlyList<ListenerView>> ListenersAsync();
     Task<IReadOnlyList<ClusterView>> ClustersAsync();
     Task<ConfigDumpView> ConfigDumpAsync();
+
+    /// <summary>Explains a request that nobody sends; null with a fault where no listener is meant.</summary>
+    Task<(byte[]? Text, string Fault)> ExplainAsync(ExplainRequest request, bool asJson);
 
     /// <summary>What each worker has handed out and not got back: number of the worker, name, how many.</summary>
     Task<IReadOnlyList<(int Worker, string Name, long Count)>> LedgersAsync();

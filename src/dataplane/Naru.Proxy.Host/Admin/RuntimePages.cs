@@ -38,8 +38,21 @@ internal static class RuntimePages
         // What an administrator sets stays as long as the process: it has a bound.
         if (request.Parameters.Any(p => p.Key.Length is 0 or > MostLength || p.Value.Length > MostLength))
             return AdminPages.Done(AdminResponse.Text($"A key or a value is empty or longer than {MostLength} characters.\n", 400));
-        if (target.Runtime.Layers.Sum(l => l.IsAdmin ? l.Values.Count : 0) + request.Parameters.Count > MostKeys)
+        if (Overrides(target, request) > MostKeys)
             return AdminPages.Done(AdminResponse.Text($"There are more than {MostKeys} overrides; remove some with an empty value.\n", 400));
         return AdminPages.Done(target.Runtime.Modify(request.Parameters) ? AdminResponse.Text("OK\n") : AdminResponse.Text("No admin layer specified", 503));
+    }
+
+    // How many there would be: to change or to remove one is always possible.
+    private static int Overrides(IAdminTarget target, AdminRequest request)
+    {
+        HashSet<string> keys = [.. target.Runtime.Layers.Where(l => l.IsAdmin).SelectMany(l => l.Values.Keys)];
+        int before = keys.Count;
+        foreach ((string key, string value) in request.Parameters)
+        {
+            if (value.Length == 0) keys.Remove(key);
+            else keys.Add(key);
+        }
+        return keys.Count > before ? keys.Count : 0;
     }
 }

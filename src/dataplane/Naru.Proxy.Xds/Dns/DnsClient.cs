@@ -5,6 +5,7 @@ using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
+using Naru.Core;
 using Naru.Proxy.Config;
 
 namespace Naru.Proxy.Xds;
@@ -78,7 +79,7 @@ public sealed class DnsClient(Func<string>? resolvConf = null, Func<string>? hos
             {
                 byte[] question = DnsMessage.Question((ushort)RandomNumberGenerator.GetInt32(65536), name, type) ?? throw new SocketException((int)SocketError.HostNotFound);
                 using var patience = CancellationTokenSource.CreateLinkedTokenSource(token);
-                patience.CancelAfter(conf.Patience);
+                patience.CancelAfter(conf.Patience.ForTimer());
                 try
                 {
                     DnsAnswer answer = tcp ? await OverTcpAsync(server, question, patience.Token).ConfigureAwait(false) : await OverUdpAsync(server, question, patience.Token).ConfigureAwait(false);

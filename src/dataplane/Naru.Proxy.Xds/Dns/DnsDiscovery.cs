@@ -134,7 +134,7 @@ internal sealed class DnsDiscovery(
             if (_failures > 0 && Cluster.DnsFailureWait(_failures) is { } rate) wait = rate;
             else if (_failures > 1) wait = TimeSpan.FromTicks(Math.Max(wait.Ticks, Math.Min(MostBackOff.Ticks, wait.Ticks << Math.Min(_failures - 1, 20))));
             if (Cluster.DnsJitter > TimeSpan.Zero) wait += TimeSpan.FromTicks(_owner.Random.NextInt64(Cluster.DnsJitter.Ticks));
-            _timer.Change(wait, Timeout.InfiniteTimeSpan);
+            _timer.Change(wait.ForTimer(), Timeout.InfiniteTimeSpan);
         }
 
         // An answer without addresses: a strict name has none any more, a logical one keeps the one it had (Envoy: service discovery, strict DNS

@@ -195,7 +195,7 @@ internal sealed class XdsClient
         _log(was ? LogLevel.Warning : LogLevel.Info,
             $"xds: stream to {_options.Cluster} ended: {reason}; what is known goes on, next try in {wait.TotalMilliseconds:0} ms");
         _waiting = true;
-        _retry.Change(wait, Timeout.InfiniteTimeSpan);
+        _retry.Change(wait.ForTimer(), Timeout.InfiniteTimeSpan);
     }
 
     private void SetConnected(bool connected)

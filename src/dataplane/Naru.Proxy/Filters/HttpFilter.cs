@@ -57,6 +57,11 @@ internal abstract class HttpFilter
     /// <summary>Where it wants to be asked; never changes.</summary>
     public abstract FilterStages Stages { get; }
 
+    /// <summary>Asking it about a request that nobody sends takes nothing from anybody, asks nobody else and depends on no chance: explanations
+    /// ask it (<c>Explain/</c>) and only name the others.</summary>
+    /// <param name="said">What the route says to it; null for nothing.</param>
+    public virtual bool IsPure(object? said) => false;
+
     /// <summary>What holds of what the levels of a route say, narrow to wide; at least one. The narrowest, unless a filter has another rule.</summary>
     public virtual object Merge(ReadOnlySpan<object> narrowToWide) => narrowToWide[0];
 

@@ -57,6 +57,9 @@ internal sealed class HttpFilterChain
     public static HttpFilterChain? Make(ImmutableArray<HttpFilterConfig> configs, FilterContext context, HttpFilterChain? before) =>
         configs.IsEmpty ? null : new HttpFilterChain(configs, context, before);
 
+    /// <summary>All of them in their order, by slot.</summary>
+    public IEnumerable<(string Name, HttpFilter Filter, bool Disabled)> All => _filters.Select(f => (f.Config.Name, f.Filter, f.Config.Disabled));
+
     /// <summary>What holds where no route says anything.</summary>
     public FilterSteps Default { get; }
 
@@ -102,6 +105,8 @@ internal sealed class MissingFilter : HttpFilter
     public static readonly MissingFilter Instance = new();
 
     public override FilterStages Stages => FilterStages.RequestHead;
+
+    public override bool IsPure(object? said) => true;
 
     public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call) => new(call.Refuse(FilterReasons.NoConfiguration));
 }

@@ -40,7 +40,8 @@ internal static class Delivery
         UpstreamFault fault = flowed == PumpResult.Done ? default : FaultOf(answer);
         bool requestDone = await attempt.FinishAsync(flowed == PumpResult.Done ? AnswerUse.Taken : AnswerUse.Cut);
         if (x.RequestBodyBuffered) Forwarder.PassBody(x);
-        if (flowed == PumpResult.Done) return x.KeepAlive && requestDone;
+        // What was taken off the client's connection is no longer in the way, though the endpoint did not want it.
+        if (flowed == PumpResult.Done) return x.KeepAlive && (requestDone || x.RequestBody.IsWhole);
         if (flowed == PumpResult.SourceAnswered && x is { HasFilterFailed: true, MayAnswer: true, Abort: AbortReason.None })
             return await LocalReply.SendAsync(x, x.FilterAnswer!);
         CutShort(x, attempt.State.Cluster!.Slot.Stats!.Shard(x.Worker.Index), flowed, fault);

@@ -1,6 +1,7 @@
 // What an exchange knows of its way beyond the first route: the hash that its endpoint is picked by, and the redirects that were followed for it.
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
+using Naru.Proxy.Upstreams;
 
 namespace Naru.Proxy.Http;
 
@@ -15,6 +16,8 @@ internal sealed partial class Exchange
     public ref RouteTable? Table => ref _choice.Table;
     public bool MadeCookie => _choice.MadeCookie;
     public ref bool IsRedirecting => ref _choice.IsRedirecting;
+    public ref FallbackStep Fallback => ref _choice.Fallback;
+    public ref string? FallbackCause => ref _choice.FallbackCause;
 
     /// <summary>What was chosen for the request: for somebody who tries another choice and may come back.</summary>
     public ref RouteChoice Choice => ref _choice;

@@ -7,6 +7,7 @@ using Naru.Http.Headers;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Proxy.Explain;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
@@ -121,6 +122,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
 
     public ref PoolWaiter? Waiter => ref _choice.Waiter;
     public ref Race? Race => ref _choice.Race;
+    public ref Explanation? Explanation => ref _choice.Explanation;
 
     public ref FilterRun? Filters => ref _filtering.Chain;
     public FilterRun? UpstreamFilters => Try.State.Filters;
@@ -183,6 +185,9 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref long UpstreamEndTicks => ref Try.State.AnswerEndTicks;
     public ref long UpstreamHeadBytes => ref Try.State.HeadBytes;
     public ref long UpstreamHeadSent => ref Try.State.HeadSent;
+
+    /// <summary>The client's connection is one of TLS.</summary>
+    public bool IsFromTls => Connection.Tls is not null || Connection.SeemsSecure;
 
     /// <summary>The client speaks HTTP/2.</summary>
     public bool SpeaksHttp2 => Down.SpeaksHttp2;

@@ -3,6 +3,7 @@
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Proxy.Explain;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
@@ -22,7 +23,7 @@ internal struct RequestFacts(ListenerConnection? connection, int headOffset, lon
     public readonly bool WantAccessLog = logged;
 
     /// <summary>The client speaks TLS, or a trusted proxy in front says that it does.</summary>
-    public bool IsHttps = connection?.Tls is not null;
+    public bool IsHttps = connection is not null && (connection.Tls is not null || connection.SeemsSecure);
 
     /// <summary>The target says what the scheme is.</summary>
     public bool TargetHasScheme;
@@ -79,11 +80,18 @@ internal struct RouteChoice
     /// <summary>The answer was a redirect, which is followed here.</summary>
     public bool IsRedirecting;
 
+    /// <summary>Whether the cluster had nothing for it, and why (a response flag, or a status).</summary>
+    public FallbackStep Fallback;
+    public string? FallbackCause;
+
     /// <summary>Where it waits for a connection.</summary>
     public PoolWaiter? Waiter;
 
     /// <summary>What decides between its tries, where there may be several at once.</summary>
     public Race? Race;
+
+    /// <summary>Watches what is decided and is told in the place of what would follow; null where nobody asked for that, as nearly always.</summary>
+    public Explanation? Explanation;
 }
 
 /// <summary>The filters that see it.</summary>

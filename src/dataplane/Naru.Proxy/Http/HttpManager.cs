@@ -59,6 +59,14 @@ internal sealed class HttpManager
         KnowsClients = config.UseRemoteAddress || HasInternal || config.AppendXForwardedPort || config.ForwardClientCert is ClientCertForwarding.AppendForward or ClientCertForwarding.SanitizeSet;
     }
 
+    /// <summary>The same for requests that nobody sends: with the same routes and filters, counted elsewhere and logged nowhere.</summary>
+    public HttpManager Unseen(StatBlock stats)
+    {
+        var copy = (HttpManager)MemberwiseClone();
+        (copy.Stats, copy.Logs, copy.Codecs) = (stats, [], null);
+        return copy;
+    }
+
     /// <summary>Whether any address is internal. Without <c>internal_address_config</c> none is, as in Envoy since 1.33.</summary>
     public bool HasInternal => Config.InternalAddresses is not null;
 
@@ -92,7 +100,7 @@ internal sealed class HttpManager
     public ProxyStatus? ProxyStatus { get; init; }
 
     /// <summary>What all codecs of HTTP/1 and HTTP/2 towards clients count; null where nobody looks.</summary>
-    public CodecBlocks? Codecs { get; init; }
+    public CodecBlocks? Codecs { get; set; }
 
     /// <summary>Whose node this is (<c>add_user_agent</c>).</summary>
     public NodeState? Node { get; init; }
@@ -113,7 +121,7 @@ internal sealed class HttpManager
     public HttpFilterChain? Filters => FilterSet?.Current;
 
     public HttpConnectionManagerConfig Config { get; }
-    public StatBlock Stats { get; }
+    public StatBlock Stats { get; private set; }
     /// <summary>The table; null where it has not come yet, and where <see cref="Scopes"/> have several.</summary>
     public RouteTable? Routes => _inline ?? _slot?.Current;
 
@@ -121,7 +129,7 @@ internal sealed class HttpManager
     public RouteScopes? Scopes { get; init; }
 
     public string RouteName => _inline?.Config.Name ?? _slot?.Name ?? "";
-    public AccessLog[] Logs { get; }
+    public AccessLog[] Logs { get; private set; }
     public byte[] ServerLine { get; }
     public byte[] Via { get; }
     public byte[][] Upgrades { get; }

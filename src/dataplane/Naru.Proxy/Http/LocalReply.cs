@@ -67,7 +67,8 @@ internal static class LocalReply
             : (reason.Flags & ResponseFlags.UpstreamConnectionTermination) != 0 && x.IsIdempotent);
 
     /// <summary>Answers as a route says, with the status that the exchange has.</summary>
-    public static ValueTask<bool> SendAsync(Exchange x, byte[] body, string extra) => SendAsync(x, "", body, "text/plain", extra, -1);
+    public static ValueTask<bool> SendAsync(Exchange x, byte[] body, string extra, string contentType = "text/plain") =>
+        SendAsync(x, "", body, contentType, extra, -1);
 
     /// <summary>Code and sentence of the exchange's <see cref="Exchange.Reason"/>, in printable ASCII.</summary>
     public static string Said(Exchange x) => $"{x.Reason!.Code} {Clean(Sentence(x, x.Reason, x.ReasonDetail))}";
@@ -138,7 +139,24 @@ internal static class LocalReply
         if (body.Length > 0) head.Set("grpc-message"u8, Encoding.ASCII.GetBytes(ReplyForms.GrpcMessage(body)));
     }
 
-    private static async ValueTask<bool> WriteAsync(Exchange x, byte[] body)
+    private static ValueTask<bool> WriteAsync(Exchange x, byte[] body) =>
+        x.Explanation is { IsTold: false } explanation ? explanation.AnsweredAsync(x, body) : WriteOutAsync(x, body);
+
+    /// <summary>Tells an explanation in the place of what was explained; false when the connection must close.</summary>
+    public static ValueTask<bool> TellAsync(Exchange x, byte[] text, string contentType)
+    {
+        x.Status = 200;
+        x.Reason = null;
+        x.Flags = ResponseFlags.None;
+        x.Details = "explained";
+        x.LocalBody = text;
+        x.ResponseHeaders.BeginOwn(isLocal: true);
+        x.ResponseHeaders.Set("content-type"u8, Encoding.ASCII.GetBytes(contentType));
+        x.ResponseHeaders.KnowStatus();
+        return WriteOutAsync(x, text);
+    }
+
+    private static async ValueTask<bool> WriteOutAsync(Exchange x, byte[] body)
     {
         // What has not been read cannot be told from the next request.
         if (!x.IsRequestRead || x.IsUpgrade) x.KeepAlive = false;

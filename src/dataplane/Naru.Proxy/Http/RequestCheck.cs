@@ -59,7 +59,7 @@ internal static class RequestCheck
             return Reasons.NoRoute;
         }
         // At the edge only TLS makes a request a secure one.
-        if (x.TargetHasScheme && x.IsHttps && x.Connection.Tls is null && x.Manager.Config is { UseRemoteAddress: true, XffNumTrustedHops: 0 }) return Reasons.HttpsInPlaintext;
+        if (x.TargetHasScheme && x.IsHttps && !x.IsFromTls && x.Manager.Config is { UseRemoteAddress: true, XffNumTrustedHops: 0 }) return Reasons.HttpsInPlaintext;
         if (!Host(x, bytes, http10)) return Reasons.MissingHost;
         if (method.Length > 4 && IsLastHop(x, bytes, method)) return method[0] == 'O' ? Reasons.LastHop with { Status = 200 } : Reasons.LastHop;
 

@@ -1,9 +1,11 @@
 // What a route makes of a request's head, once and before the first try, and of its answer's: the router's own fields, the mutations of
 // all levels, then host and path (Envoy: router filter). Values of mutations see the request before it is rewritten.
+using System.Text;
 using Naru.Http.Headers;
 using Naru.Proxy.Config;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
+using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Http;
@@ -75,6 +77,7 @@ internal static class RouteHeaders
         // The first attempt counts from the moment it is decided on.
         if (x.Route is { Forward: not null, Host.IncludeAttemptCountInResponse: true })
             x.ResponseHeaders.Set("x-envoy-attempt-count"u8, Math.Max(1, x.Attempts));
+        if (x.Fallback == FallbackStep.Taken) x.ResponseHeaders.Set("x-naru-fallback"u8, Encoding.ASCII.GetBytes(x.FallbackCause!));
         x.Mutations?.ApplyToResponse(x);
     }
 
@@ -138,7 +141,7 @@ internal static class RouteHeaders
         }
         else if (action.PathFormat is { } format)
         {
-            byte[] formatted = PathRewrite.Formatted(format.Value(x, made));
+            byte[] formatted = PathRewrite.Formatted(format.Value(x, made), action.PathFormatHasQuery);
             made.Clear();
             made.Append(formatted);
         }

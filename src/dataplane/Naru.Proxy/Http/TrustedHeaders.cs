@@ -7,6 +7,7 @@ using System.Text;
 using Naru.Http.Headers;
 using Naru.Http.Http1;
 using Naru.Proxy.Config;
+using Naru.Proxy.Explain;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Io;
 
@@ -48,7 +49,12 @@ internal static class TrustedHeaders
                     if ((x.Framing.ConnectionNamesFields && IsNamedByConnection(x, bytes, name)) || (edge && IsTwin(name))) head.Drop(i);
                     break;
                 case KnownHeader.Internal:
-                    if (edge || IsForInternal(head.Name(i), isInternal)) head.Drop(i);
+                    if (Ascii.EqualsIgnoreCase(head.Name(i), Explanation.Header))
+                    {
+                        Explanation.Ask(x, head.Value(i));
+                        head.Drop(i);
+                    }
+                    else if (edge || IsForInternal(head.Name(i), isInternal)) head.Drop(i);
                     break;
                 case KnownHeader.XForwardedProto:
                     proto = i;
@@ -73,7 +79,7 @@ internal static class TrustedHeaders
                     break;
             }
         }
-        ReadOnlySpan<byte> scheme = x.Connection.Tls is not null ? "https"u8 : "http"u8;
+        ReadOnlySpan<byte> scheme = x.IsFromTls ? "https"u8 : "http"u8;
         if (proto < 0) head.AddOwn("x-forwarded-proto"u8, scheme, KnownHeader.XForwardedProto);
         else if (DropsForwardedProto(x)) head.Set("x-forwarded-proto"u8, scheme);
         else scheme = head.Value(proto);

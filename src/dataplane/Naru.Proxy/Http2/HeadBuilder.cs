@@ -248,8 +248,8 @@ internal struct HeadBuilder : IHpackSink
     {
         // An empty crumb says nothing, and would leave a blank at the end.
         if (value.IsEmpty) return true;
-        if (_cookie is null) _cookie = _buffers.Rent();
-        else if (_cookie.Room < 2 + value.Length) _cookie = _buffers.Grow(_cookie);
+        _cookie ??= _buffers.Rent();
+        if (_cookie.Room < 2 + value.Length && _cookie.Count + 2 + value.Length <= _maxBytes) _cookie = _buffers.Grow(_cookie, 2 + value.Length);
         if (_cookie.Room < 2 + value.Length) return Refuse(SectionFault.TooLarge, "more cookie bytes than allowed");
         if (!_cookie.IsEmpty) _cookie.Append("; "u8);
         _cookie.Append(value);

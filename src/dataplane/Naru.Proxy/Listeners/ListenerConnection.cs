@@ -58,6 +58,9 @@ internal abstract class ListenerConnection : SecureSocket
     /// <summary>Null for a connection that nobody looked at.</summary>
     public ConnectionInfo? Info { get; protected set; }
 
+    /// <summary>It stands for a connection of TLS that nobody made (see <c>Explain/</c>).</summary>
+    public bool SeemsSecure { get; protected init; }
+
     /// <summary>As upstream connections made for it are to look; null until one is, and nearly always after.</summary>
     public Upstreams.UpstreamOrigin? Origin { get; set; }
 

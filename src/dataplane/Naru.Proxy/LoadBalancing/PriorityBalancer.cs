@@ -53,6 +53,9 @@ internal sealed class PriorityBalancer : ILoadBalancer
 
     public int Choices { get; }
 
+    /// <summary>What each priority gets.</summary>
+    public ReadOnlySpan<PriorityLoad> Loads => _loads;
+
     /// <summary>The endpoints of each priority.</summary>
     public ReadOnlySpan<HostSet> Sets => _sets;
 

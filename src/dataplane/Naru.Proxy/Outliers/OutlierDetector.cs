@@ -1,5 +1,6 @@
 // Ejects endpoints of one cluster that answer badly, and lets them come back (Envoy docs: outlier detection). Hears of tries on the
 // workers; decides elsewhere, one decision at a time.
+using Naru.Core;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Telemetry;
@@ -37,7 +38,7 @@ internal sealed class OutlierDetector : IDisposable
     {
         (_slot, Config, _stats, _workers, _time, _random, _refresh, _told) = (slot, config, stats, workers, time, random, refresh, told);
         _later = later ?? (static action => ThreadPool.QueueUserWorkItem(static a => a(), action, preferLocal: false));
-        _timer = time.CreateTimer(static me => ((OutlierDetector)me!).OnInterval(), this, config.Interval, config.Interval);
+        _timer = time.CreateTimer(static me => ((OutlierDetector)me!).OnInterval(), this, config.Interval.ForTimer(), config.Interval.ForTimer());
     }
 
     public OutlierConfig Config { get; }

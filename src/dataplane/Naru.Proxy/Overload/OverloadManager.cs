@@ -1,5 +1,6 @@
 // Watches what this process runs short of and has the workers do less (Envoy: overload manager). Runs beside the workers, looks
 // once an interval, and only writes OverloadState and a few orders to workers. Refuses nothing itself.
+using Naru.Core;
 using Naru.Proxy.Config;
 using Naru.Telemetry;
 
@@ -84,7 +85,8 @@ internal sealed class OverloadManager
     }
 
     /// <summary>Begins to look.</summary>
-    public void Start() => _timer = new Timer(static o => ((OverloadManager)o!).Look(), this, _config.RefreshInterval, _config.RefreshInterval);
+    public void Start() => _timer = new Timer(static o => ((OverloadManager)o!).Look(), this,
+        _config.RefreshInterval.ForTimer(), _config.RefreshInterval.ForTimer());
 
     /// <summary>Looks no more.</summary>
     public void Stop() => _timer?.Dispose();

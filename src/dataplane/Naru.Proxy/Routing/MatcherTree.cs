@@ -52,8 +52,7 @@ internal sealed class MatcherTree<T> where T : class
         Span<byte> room = stackalloc byte[HeaderValues.Room];
         if (!HeaderValues.TryJoin(head, _header, room, out ReadOnlySpan<byte> value)) return null;
         if (_prefixes is { } prefixes) return ByPrefix(prefixes, value, head);
-        if (value.Length > HeaderValues.Room) return null;
-        Span<char> chars = stackalloc char[HeaderValues.Room];
+        Span<char> chars = value.Length <= HeaderValues.Room ? stackalloc char[HeaderValues.Room] : new char[value.Length];
         int length = Encoding.Latin1.GetChars(value, chars);
         return _exact.TryGetValue(chars[..length], out End? end) ? Follow(end, head) : null;
     }
@@ -161,7 +160,7 @@ internal static class HeaderValues
         int at = 0;
         for (int i = first; i >= 0; i = head.Next(name, i + 1))
         {
-            if (at > 0) joined[at++] = (byte)',';
+            if (i != first) joined[at++] = (byte)',';
             head.Value(i).CopyTo(joined[at..]);
             at += head.Value(i).Length;
         }

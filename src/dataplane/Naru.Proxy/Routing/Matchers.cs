@@ -10,7 +10,6 @@ namespace Naru.Proxy.Routing;
 
 internal sealed class ByteMatcher(StringMatcherConfig config)
 {
-    private const int MaxRegexInput = 16 * 1024;
     private readonly byte[] _value = Encoding.UTF8.GetBytes(config.Value);
 
     public bool Matches(ReadOnlySpan<byte> input) => config.Kind switch
@@ -23,22 +22,45 @@ internal sealed class ByteMatcher(StringMatcherConfig config)
     };
 
     private bool Same(ReadOnlySpan<byte> part) =>
-        config.IgnoreCase ? Ascii.EqualsIgnoreCase(part, _value) : part.SequenceEqual(_value);
+        config.IgnoreCase ? SameLetters(part, _value) : part.SequenceEqual(_value);
 
     private bool Contains(ReadOnlySpan<byte> input)
     {
         if (!config.IgnoreCase) return input.IndexOf(_value) >= 0;
         for (int i = 0; i + _value.Length <= input.Length; i++)
-            if (Ascii.EqualsIgnoreCase(input.Slice(i, _value.Length), _value)) return true;
+            if (SameLetters(input.Slice(i, _value.Length), _value)) return true;
         return false;
     }
 
+    /// <summary>Whether both are the same but for the case of ASCII's letters. Other bytes stand for themselves (the method of that name in
+    /// .NET finds none of them equal).</summary>
+    public static bool SameLetters(ReadOnlySpan<byte> one, ReadOnlySpan<byte> other)
+    {
+        if (one.Length != other.Length) return false;
+        for (int i = 0; i < one.Length; i++)
+            if (one[i] != other[i] && (!char.IsAsciiLetter((char)one[i]) || (one[i] | 0x20) != (other[i] | 0x20))) return false;
+        return true;
+    }
+
     /// <summary>Whether a (whole-value) pattern matches bytes read as UTF-8, as RE2 does.</summary>
+    /// <remarks>However long the input is, within what a head may hold: a pattern that does not look passes requests by a route that
+    /// refuses them. The engine takes linear time.</remarks>
     public static bool RegexMatches(Regex regex, ReadOnlySpan<byte> input)
     {
-        if (input.Length > MaxRegexInput) return false;
-        Span<char> chars = input.Length <= 1024 ? stackalloc char[1024] : new char[input.Length];
-        return regex.IsMatch(chars[..Encoding.UTF8.GetChars(input, chars)]);
+        if (input.Length <= 1024)
+        {
+            Span<char> few = stackalloc char[1024];
+            return regex.IsMatch(few[..Encoding.UTF8.GetChars(input, few)]);
+        }
+        char[] many = System.Buffers.ArrayPool<char>.Shared.Rent(input.Length);
+        try
+        {
+            return regex.IsMatch(many.AsSpan(0, Encoding.UTF8.GetChars(input, many)));
+        }
+        finally
+        {
+            System.Buffers.ArrayPool<char>.Shared.Return(many);
+        }
     }
 }
 

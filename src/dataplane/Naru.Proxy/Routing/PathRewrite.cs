@@ -15,7 +15,11 @@ internal static class PathRewrite
     /// configuration was read. A result with bytes no target may hold is escaped, and one without a slash in front gets it: what a client wrote
     /// behind the pattern must not become another form of target, or a part of the host.</summary>
     public static byte[] ByRegex(ReadOnlySpan<byte> path, Regex pattern, string substitution) =>
-        Re2.Replace(pattern, Encoding.Latin1.GetString(path), substitution) is { Length: > 0 } made ? Escape(Rooted(made)) : [];
+        Re2.Replace(pattern, Encoding.Latin1.GetString(path), Encoded(substitution)) is { Length: > 0 } made ? Escape(Rooted(made)) : [];
+
+    /// <summary>What configuration says of a path: bytes beyond ASCII escaped as UTF-8 (RFC 3986 2.5), all else as it is.</summary>
+    public static string Encoded(string text) => Ascii.IsValid(text) ? text
+        : string.Concat(Encoding.UTF8.GetBytes(text).Select(b => b < 0x80 ? ((char)b).ToString() : $"%{(int)b:X2}"));
 
     /// <summary>With a slash in front.</summary>
     public static string Rooted(string path) => path.StartsWith('/') ? path : "/" + path;
@@ -51,14 +55,20 @@ internal static class PathRewrite
     }
 
     /// <summary>What a format made, as a path: with a slash in front, bytes that no target may hold escaped. What a client wrote into it must
-    /// not become another form of target.</summary>
-    public static byte[] Formatted(ReadOnlySpan<byte> made) => Escape(Rooted(Encoding.Latin1.GetString(made)));
+    /// not become another form of target, nor begin a query.</summary>
+    /// <param name="made">What it made.</param>
+    /// <param name="mayHaveQuery">The format itself writes a question mark.</param>
+    public static byte[] Formatted(ReadOnlySpan<byte> made, bool mayHaveQuery)
+    {
+        string path = Rooted(Encoding.Latin1.GetString(made)).Replace("#", "%23");
+        return Escape(mayHaveQuery ? path : path.Replace("?", "%3F"));
+    }
 
     /// <summary>A path put together from what the template's variables stood for; empty where the template does not fit.</summary>
     public static byte[] ByTemplate(ReadOnlySpan<byte> path, Regex template, IEnumerable<Config.UriRewritePart> parts)
     {
         Match match = template.Match(Encoding.Latin1.GetString(path));
-        return match.Success ? Escape(Rooted(string.Concat(parts.Select(p => p.Text ?? match.Groups[p.Group].Value)))) : [];
+        return match.Success ? Escape(Rooted(string.Concat(parts.Select(p => (p.Text is { } own ? Encoded(own) : null) ?? match.Groups[p.Group].Value)))) : [];
     }
 
     /// <summary>The path with <c>%2F</c> and <c>%5C</c> as the slashes they stand for, or null where there are none.</summary>

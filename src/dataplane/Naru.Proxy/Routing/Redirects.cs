@@ -14,11 +14,13 @@ internal static class Redirects
         string host = action.Host ?? Host(x, scheme, port.Length > 0);
         x.Status = action.ResponseCode;
         x.Details = "direct_response";
-        return LocalReply.SendAsync(x, [], $"location: {scheme}://{host}{port}{Path(x, action)}\r\n");
+        // A request of HTTP/1.0 may name no host: its own place is known to the client alone (RFC 9110 10.2.2).
+        string origin = host.Length == 0 ? "" : $"{scheme}://{host}{port}";
+        return LocalReply.SendAsync(x, [], $"location: {origin}{Path(x, action)}\r\n");
     }
 
     /// <summary>The request's own URL.</summary>
-    public static string Own(Exchange x) => $"{Scheme(x)}://{Encoding.Latin1.GetString(x.Authority)}{Encoding.Latin1.GetString(x.PathAndQuery)}";
+    public static string Own(Exchange x) => $"{(x.Authority.IsEmpty ? "" : Scheme(x) + "://")}{Encoding.Latin1.GetString(x.Authority)}{Encoding.Latin1.GetString(x.PathAndQuery)}";
 
     private static string Scheme(Exchange x) => x.IsHttps ? "https" : "http";
 
@@ -41,12 +43,12 @@ internal static class Redirects
     // The query of the request goes on unless the new path has its own.
     private static string Path(Exchange x, RedirectActionConfig action)
     {
-        if (action.Path is { } whole && (action.StripQuery || whole.Contains('?'))) return whole;
+        if (action.Path is { } whole && (action.StripQuery || whole.Contains('?'))) return PathRewrite.Encoded(whole);
         string path = Encoding.Latin1.GetString(x.Path);
         int matched = x.Route!.MatchedLength(x.Path);
-        string location = action.Path
-            ?? (x.Route.RedirectPath is { } format ? Encoding.Latin1.GetString(PathRewrite.Formatted(format.Value(x, x.Scratch)))
-            : action.PrefixRewrite is { } prefix && matched >= 0 ? PathRewrite.Rooted(prefix) + path[matched..]
+        string location = (action.Path is { } own ? PathRewrite.Encoded(own) : null)
+            ?? (x.Route.RedirectPath is { } format ? Encoding.Latin1.GetString(PathRewrite.Formatted(format.Value(x, x.Scratch), mayHaveQuery: true))
+            : action.PrefixRewrite is { } prefix && matched >= 0 ? PathRewrite.Rooted(PathRewrite.Encoded(prefix)) + path[matched..]
             : action.RegexRewrite is { } rewrite ? Encoding.Latin1.GetString(PathRewrite.ByRegex(x.Path, rewrite.Pattern, rewrite.Substitution))
             : path);
         if (action.StripQuery) return location.IndexOf('?') is >= 0 and int question ? location[..question] : location;

@@ -61,32 +61,51 @@ internal sealed class RouteTable
     /// <summary>The virtual host of a request, or null.</summary>
     public VirtualHost? Find(Exchange x)
     {
-        if (_hostHeader is null) return Find(x.Authority);
+        if (_hostHeader is null) return Find(x.Authority, out _);
         // Without the header there is no name; only where all names are one that does not matter.
-        if (x.RequestHeaders.TryGet(_hostHeader, out ReadOnlySpan<byte> name) && name.Length > 0) return Find(name);
+        if (x.RequestHeaders.TryGet(_hostHeader, out ReadOnlySpan<byte> name) && name.Length > 0) return Find(name, out _);
         return _exact.Count == 0 && _suffixes.Length == 0 && _prefixes.Length == 0 ? _any : null;
     }
 
     /// <summary>The virtual host of an authority, or null.</summary>
-    public VirtualHost? Find(ReadOnlySpan<byte> authority)
+    /// <param name="authority">Host and perhaps port, or the value of <c>vhost_header</c>.</param>
+    /// <param name="how">Which of the host's domains led to it; for explanations.</param>
+    public VirtualHost? Find(ReadOnlySpan<byte> authority, out DomainMatch how)
     {
+        how = default;
         if (_exact.Count == 0 && _suffixes.Length == 0 && _prefixes.Length == 0) return _any;
-        if (authority.Length > 512) return _any;
         if (Config.IgnorePortInHostMatching) authority = WithoutPort(authority);
-        Span<byte> lower = stackalloc byte[authority.Length];
+        // However long it is: who is passed over here falls to the next best.
+        Span<byte> lower = authority.Length <= 512 ? stackalloc byte[authority.Length] : new byte[authority.Length];
         Ascii.ToLower(authority, lower, out _);
         if (_exact.Count > 0)
         {
-            Span<char> chars = stackalloc char[lower.Length];
+            Span<char> chars = lower.Length <= 512 ? stackalloc char[lower.Length] : new char[lower.Length];
             Encoding.Latin1.GetChars(lower, chars);
-            if (_exactLookup.TryGetValue(chars, out VirtualHost? exact)) return exact;
+            if (_exactLookup.TryGetValue(chars, out VirtualHost? exact))
+            {
+                how = new DomainMatch(DomainKind.Exact, null);
+                return exact;
+            }
         }
         foreach ((byte[] suffix, VirtualHost host) in _suffixes)
-            if (lower.Length > suffix.Length && lower.EndsWith(suffix)) return host;
+        {
+            if (lower.Length <= suffix.Length || !lower.EndsWith(suffix)) continue;
+            how = new DomainMatch(DomainKind.Suffix, suffix);
+            return host;
+        }
         foreach ((byte[] prefix, VirtualHost host) in _prefixes)
-            if (lower.Length > prefix.Length && lower.StartsWith(prefix)) return host;
+        {
+            if (lower.Length <= prefix.Length || !lower.StartsWith(prefix)) continue;
+            how = new DomainMatch(DomainKind.Prefix, prefix);
+            return host;
+        }
         return _any;
     }
+
+    /// <summary>What the virtual host of a request is looked for by.</summary>
+    public ReadOnlySpan<byte> Looked(Exchange x) =>
+        _hostHeader is null ? x.Authority : x.RequestHeaders.TryGet(_hostHeader, out ReadOnlySpan<byte> name) ? name : default;
 
     private static ReadOnlySpan<byte> WithoutPort(ReadOnlySpan<byte> authority)
     {
@@ -94,6 +113,21 @@ internal sealed class RouteTable
         return colon < 0 || authority[^1] == ']' ? authority : authority[..colon];
     }
 }
+
+/// <summary>How a virtual host was found.</summary>
+internal enum DomainKind : byte
+{
+    /// <summary>By <c>*</c>, or not at all.</summary>
+    Any,
+    Exact,
+    Suffix,
+    Prefix,
+}
+
+/// <summary>Which domain of a virtual host led to it.</summary>
+/// <param name="Kind">How it is compared.</param>
+/// <param name="Part">What is compared, without the asterisk; null where that is all of the name, or nothing.</param>
+internal readonly record struct DomainMatch(DomainKind Kind, byte[]? Part);
 
 internal sealed class VirtualHost
 {
@@ -122,19 +156,26 @@ internal sealed class VirtualHost
     public Route[] Routes { get; }
 
     /// <summary>The first route that matches, or null.</summary>
-    public Route? Match(in RequestView request, uint random)
+    /// <param name="request">The request.</param>
+    /// <param name="random">Chance.</param>
+    /// <param name="told">Gets what each of its <see cref="Candidates"/> says to the request; null, as nearly always, gets nothing.</param>
+    public Route? Match(in RequestView request, uint random, List<Mismatch>? told = null)
     {
-        if (!_ignoresParameters || !request.Path.Contains((byte)';')) return First(request, random);
+        if (!_ignoresParameters || !request.Path.Contains((byte)';')) return First(request, random, told);
         Span<byte> room = request.Path.Length <= 1024 ? stackalloc byte[1024] : new byte[request.Path.Length];
         int length = PathRewrite.WithoutParameters(request.Path, room);
-        return First(new RequestView { Headers = request.Headers, Path = room[..length], Query = request.Query, IsConnect = request.IsConnect, Tls = request.Tls }, random);
+        var without = new RequestView { Headers = request.Headers, Path = room[..length], Query = request.Query, IsConnect = request.IsConnect, Tls = request.Tls };
+        return First(without, random, told);
     }
 
-    private Route? First(scoped in RequestView request, uint random)
+    /// <summary>The routes that are looked through for a request: all, or those that the matcher leads to.</summary>
+    public Route[] Candidates(HeadEdits head) => _matcher is null ? Routes : _matcher.Find(head) ?? [];
+
+    private Route? First(scoped in RequestView request, uint random, List<Mismatch>? told)
     {
+        if (told is not null) foreach (Route route in Candidates(request.Headers)) told.Add(route.Test(request, random));
         if (_index is { } index) return index.First(request, random);
-        foreach (Route route in _matcher is null ? Routes : _matcher.Find(request.Headers) ?? [])
-            if (route.Test(request, random).Kind == MismatchKind.None) return route;
+        foreach (Route route in Candidates(request.Headers)) if (route.Test(request, random).Kind == MismatchKind.None) return route;
         return null;
     }
 }
@@ -220,7 +261,7 @@ internal sealed class Route
     private bool StartsWith(ReadOnlySpan<byte> path)
     {
         if (path.Length < _path.Length) return false;
-        return Config.Match.CaseSensitive ? path.StartsWith(_path) : Ascii.EqualsIgnoreCase(path[.._path.Length], _path);
+        return Config.Match.CaseSensitive ? path.StartsWith(_path) : ByteMatcher.SameLetters(path[.._path.Length], _path);
     }
 
     /// <summary>Bytes of the path that the match covers, for prefix rewrites; -1 where the path as it was sent does not begin so (path
@@ -259,7 +300,13 @@ internal sealed class ForwardAction
         if (config.WeightRuntimePrefix.Length > 0)
             _weights = [.. config.Clusters.Select(c => filters.Node.Runtime.Slot($"{config.WeightRuntimePrefix}.{c.Name}"))];
         Hash = RequestHash.Of(config.HashPolicies);
-        PathFormat = config.PathFormat is { } path ? new HeaderValueFormat(path) : null;
+        Fallback = config.Fallback is { } instead ? new Fallback(instead, clusters) : null;
+        if (config.PathFormat is { } path)
+        {
+            PathFormat = new HeaderValueFormat(path);
+            // What stands between operators.
+            PathFormatHasQuery = path.Split('%').Where((text, i) => i % 2 == 0 && text.Contains('?')).Any();
+        }
         HostFormat = config.HostFormat is { } formatted ? AccessLogFormat.Compile(formatted, new Diagnostics(), FormatUse.Body) : null;
 
         WeightedTarget Target(WeightedClusterConfig c, ClusterSlot slot) => new(
@@ -281,7 +328,7 @@ internal sealed class ForwardAction
         Hedges = config.HedgesOnPerTryTimeout ?? host.HedgesOnPerTryTimeout ?? false;
         ImmutableArray<MirrorPolicyConfig> mirrors = !config.Mirrors.IsEmpty ? config.Mirrors : !host.Mirrors.IsEmpty ? host.Mirrors : table.Mirrors;
         Mirrors = mirrors.IsEmpty ? null : [.. mirrors.Select(m => new MirrorPolicy(m, clusters, filters.Node.Runtime))];
-        PrefixRewrite = config.PrefixRewrite is { } rewrite ? Encoding.UTF8.GetBytes(PathRewrite.Rooted(rewrite)) : null;
+        PrefixRewrite = config.PrefixRewrite is { } rewrite ? Encoding.ASCII.GetBytes(PathRewrite.Rooted(PathRewrite.Encoded(rewrite))) : null;
         TimeoutMs = config.StreamLimits is null && config.Timeout is { } timeout ? (long)timeout.TotalMilliseconds : 0;
         PerTryMs = Retry?.PerTryTimeout is { } perTry ? (long)perTry.TotalMilliseconds : 0;
         if (TimeoutMs > 0 && PerTryMs >= TimeoutMs) PerTryMs = 0;
@@ -315,6 +362,9 @@ internal sealed class ForwardAction
     /// <summary>Makes the path; null where it is not made so.</summary>
     public HeaderValueFormat? PathFormat { get; }
 
+    /// <summary>It writes a question mark itself: its operators' values may hold one only then.</summary>
+    public bool PathFormatHasQuery { get; }
+
     /// <summary>Makes the host; null where it is not made so.</summary>
     public AccessLogFormat? HostFormat { get; }
 
@@ -322,6 +372,9 @@ internal sealed class ForwardAction
     public RequestHash? Hash { get; }
 
     public byte[]? HostRewriteHeader { get; }
+
+    /// <summary>What clients get where its cluster has nothing for them; null for an error.</summary>
+    public Fallback? Fallback { get; }
 
     /// <summary>Where copies of its requests go; null for nowhere.</summary>
     public MirrorPolicy[]? Mirrors { get; }
@@ -372,6 +425,16 @@ internal sealed class ForwardAction
         }
         return Share(x, _targets.Length - 1);
     }
+
+    /// <summary>What chose: a header, a matcher, weights; for explanations.</summary>
+    public string ChosenBy => Config.ClusterHeader is { } named ? $"header {named}"
+        : _matcher is not null ? "matcher"
+        : _targets.Length == 1 && _weights is null ? "route"
+        : Config.WeightHeader is { } drawn ? $"weight, drawn by header {drawn}"
+        : Config.WeightsByHash ? "weight, drawn by the hash policy" : "weight";
+
+    /// <summary>Clusters and what each weighs now.</summary>
+    public IEnumerable<(string Cluster, ulong Weight)> Shares => _targets.Select((t, i) => (t.Slot.Name, WeightOf(i)));
 
     // A value of the runtime is no more than a weight may be.
     private ulong WeightOf(int i) => _weights is null ? _targets[i].Weight : Math.Min(uint.MaxValue, _weights[i].Integer(_targets[i].Weight));

@@ -41,10 +41,13 @@ internal static class Router
     {
         x.Table = table;
         x.VirtualHost = table.Find(x);
-        x.Route = WantsTls(x) ? null : x.VirtualHost?.Match(x.View, (uint)x.Worker.Random.Next());
+        ulong? given = x.Explanation?.Random;
+        uint chance = (uint)(given ?? x.Worker.Random.Next());
+        x.Route = WantsTls(x) ? null : x.VirtualHost?.Match(x.View, chance);
         x.ForgetHash();
         bool noWeight = false;
-        x.Target = x.Route?.Forward?.Pick(x, x.Worker.Random.Next(), out noWeight);
+        x.Target = x.Route?.Forward?.Pick(x, given ?? x.Worker.Random.Next(), out noWeight);
+        x.Explanation?.Chose(x, table, chance, noWeight);
         if (noWeight) x.Route = null;
         x.Mutations = x.Target?.Headers ?? x.Route?.Headers;
     }
@@ -63,13 +66,15 @@ internal static class Router
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> FilterAsync(Exchange x, HttpFilterChain chain, RouteTable table)
     {
-        FilterRun run = x.BeginFilters(chain.At(Said(x)));
+        FilterSteps steps = chain.At(Said(x));
+        FilterRun run = x.BeginFilters(x.Explanation?.Asked(x, chain, steps) ?? steps);
         if (!x.IsBodyHere && x.Manager.RequestMs > 0) x.Deadlines.Request = x.Worker.Now + x.Manager.RequestMs;
         int next = 0;
         while (true)
         {
             (FilterVerdict verdict, next) = await run.RequestAsync(x, next);
             if (x.Abort != AbortReason.None) return await GivenUpAsync(x);
+            if (verdict == FilterVerdict.Answer) x.Explanation?.Ended(run.Steps.Request[next - 1].Slot);
             if (verdict == FilterVerdict.Answer) return await LocalReply.SendAsync(x, x.FilterAnswer!);
             if (verdict == FilterVerdict.Go) return await ActAsync(x);
             table = x.Manager.Scopes?.Of(x.RequestHeaders) ?? table;
@@ -155,7 +160,8 @@ internal static class Router
         RequestCheck.Again(x);
     }
 
-    private static bool WantsTls(Exchange x) => x.VirtualHost is { Config.RequireTls: not TlsRequirement.None } host && !IsSecure(x, host);
+    /// <summary>Its virtual host sends plain requests to https, and this is one.</summary>
+    internal static bool WantsTls(Exchange x) => x.VirtualHost is { Config.RequireTls: not TlsRequirement.None } host && !IsSecure(x, host);
 
     private static bool IsSecure(Exchange x, VirtualHost host) =>
         (x.RequestHeaders.TryGet("x-forwarded-proto"u8, out ReadOnlySpan<byte> scheme) && Ascii.EqualsIgnoreCase(scheme, "https"u8))

@@ -77,26 +77,31 @@ internal sealed class AnswerStats
     private static readonly CodeNames s_internal = CodeNames.OnUse("internal."), s_external = CodeNames.OnUse("external."),
         s_canary = CodeNames.OnUse("canary."), s_retry = CodeNames.OnUse("retry.", timed: false), s_named = CodeNames.OnUse();
 
+    private static readonly CodeNames[] s_trees = [s_internal, s_external, s_canary, s_retry];
+
     // Names come from requests.
     private const int MostNames = 64, LongestName = 128;
     private readonly StatRegistry _registry;
     private readonly StatBlock _all;
     private readonly CodeNames _names;
-    private readonly ConcurrentDictionary<string, AnswerStats>? _named;
+    private readonly ConcurrentDictionary<string, AnswerStats?>? _named;
     private StatBlock? _internal, _canary, _retry;
 
     private AnswerStats(StatRegistry registry, StatBlock all, CodeNames names, bool mayHaveNames)
     {
         (_registry, _all, _names) = (registry, all, names);
-        if (mayHaveNames) _named = new ConcurrentDictionary<string, AnswerStats>(StringComparer.Ordinal);
+        if (mayHaveNames) _named = new ConcurrentDictionary<string, AnswerStats?>(StringComparer.Ordinal);
     }
 
-    /// <summary>A cluster's.</summary>
-    public static AnswerStats Of(StatRegistry registry, StatBlock cluster) =>
-        new(registry, cluster, ClusterStats.Codes, mayHaveNames: true);
+    /// <summary>A cluster's. A name that a client gave goes before it.</summary>
+    public static AnswerStats Of(StatRegistry registry, StatBlock cluster)
+    {
+        registry.Remove(cluster.Prefix, s_named.Schema);
+        return new AnswerStats(registry, cluster, ClusterStats.Codes, mayHaveNames: true);
+    }
 
-    /// <summary>Those under a name of a client's (Envoy: x-envoy-upstream-alt-stat-name); null where that is none, or there are too
-    /// many.</summary>
+    /// <summary>Those under a name of a client's (Envoy: x-envoy-upstream-alt-stat-name); null where that is none, that is
+    /// another's, or there are too many.</summary>
     public AnswerStats? Named(ReadOnlySpan<byte> name)
     {
         if (_named is null || name.Length is 0 or > LongestName || name.ContainsAnyExceptInRange((byte)'!', (byte)'~')) return null;
@@ -107,8 +112,13 @@ internal sealed class AnswerStats
         return _named.GetOrAdd(new string(chars), static (key, self) => self.Make(key), this);
     }
 
-    private AnswerStats Make(string name) =>
-        new(_registry, _registry.Block($"{_all.Prefix}.{name}", s_named.Schema), s_named, mayHaveNames: false);
+    // A name that is another's, a cluster's or a tree of one, is kept too, so that it is looked at once.
+    private AnswerStats? Make(string name)
+    {
+        string prefix = $"{_all.Prefix}.{name}";
+        if (s_trees.Any(t => t.Schema.HasTree($".{name}")) || _registry.IsTaken(prefix, s_named.Schema)) return null;
+        return new AnswerStats(_registry, _registry.Block(prefix, s_named.Schema), s_named, mayHaveNames: false);
+    }
 
     /// <summary>An answer that the client gets.</summary>
     public void Count(int worker, int status, bool isInternal, bool isCanary)
@@ -134,13 +144,18 @@ internal sealed class AnswerStats
     {
         if (_all.Read(_names.Completed) > 0)
             s_external.SetRest(_registry.Block(_all.Prefix, s_external.Schema), _all, _names, _internal, s_internal);
-        foreach (AnswerStats named in _named?.Values ?? []) named.Refresh();
+        foreach (AnswerStats? named in _named?.Values ?? []) named?.Refresh();
     }
 
     /// <summary>Forgets names of clients', with the cluster.</summary>
     public void Forget()
     {
-        foreach (AnswerStats named in _named?.Values ?? []) _registry.Remove(named._all.Prefix);
+        foreach (AnswerStats? named in _named?.Values ?? [])
+        {
+            if (named is null) continue;
+            _registry.Remove(named._all.Prefix, s_named.Schema);
+            foreach (CodeNames tree in s_trees) _registry.Remove(named._all.Prefix, tree.Schema);
+        }
     }
 
     private StatBlock Block(ref StatBlock? block, CodeNames names) => block ??= _registry.Block(_all.Prefix, names.Schema);

@@ -22,14 +22,16 @@ internal static class Forwarder
     public static ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action, Cluster cluster)
     {
         Prepare(x, action);
-        return action.Config.InternalRedirects is null ? TryAsync(x, action, cluster) : FollowAsync(x, action, cluster);
+        if (x.Explanation is { } explanation) return explanation.ForwardedAsync(x, action, cluster);
+        return action.Config.InternalRedirects is null && action.Fallback is null ? TryAsync(x, action, cluster) : FollowAsync(x, action, cluster);
     }
 
-    // Where its answer leads, once nothing of that is held any more.
+    // Where its answer, or the lack of one, leads, once nothing of that is held any more.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> FollowAsync(Exchange x, ForwardAction action, Cluster cluster)
     {
         bool goesOn = await TryAsync(x, action, cluster);
+        if (x.Fallback == FallbackStep.Due && x.Abort == AbortReason.None) goesOn = await Fallbacks.RunAsync(x, action);
         return x.IsRedirecting ? await Router.AgainAsync(x) : goesOn;
     }
 
@@ -46,7 +48,7 @@ internal static class Forwarder
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<bool> TryAsync(Exchange x, ForwardAction? action, Cluster cluster)
+    internal static async ValueTask<bool> TryAsync(Exchange x, ForwardAction? action, Cluster cluster)
     {
         Worker worker = x.Worker;
         ClusterSlot slot = cluster.Slot;
@@ -61,7 +63,7 @@ internal static class Forwarder
         {
             int resent = 0;
             bool fresh = false;
-            if (action is { Mirrors: { } mirrors }) Mirrors.Begin(x, mirrors);
+            if (action is { Mirrors: { } mirrors } && x.Fallback == FallbackStep.None) Mirrors.Begin(x, mirrors);
             if (x.Hedges) return await new Race(x, action!, cluster).RunAsync();
             while (true)
             {
@@ -96,9 +98,10 @@ internal static class Forwarder
                     {
                         bool replaced = Retries.Replaces(x, cluster, attempt.Answer);
                         if (!replaced && action?.Config.InternalRedirects is { } redirects) x.IsRedirecting = InternalRedirects.Follow(x, redirects, attempt.Answer, stats);
-                        if (!replaced && !x.IsRedirecting)
+                        // While its head is held.
+                        if (!replaced) Answers.Began(x, attempt, retried: x.Retried > 0);
+                        if (!replaced && !x.IsRedirecting && !Fallbacks.TakesOver(x, attempt.Answer))
                         {
-                            Answers.Began(x, attempt, retried: x.Retried > 0);
                             bool goesOn = await Delivery.RunAsync(x, attempt);
                             Answers.Ended(x, attempt);
                             return goesOn;
@@ -118,9 +121,8 @@ internal static class Forwarder
                     x.IsRedirecting = false;
                     return await AbortedAsync(x);
                 }
-                if (x.IsRedirecting)
+                if (x.IsRedirecting || x.Fallback == FallbackStep.Due)
                 {
-                    Answers.Began(x, attempt, retried: x.Retried > 0);
                     x.UpstreamEndTicks = worker.Ticks;
                     Answers.Ended(x, attempt);
                     Again(x);
@@ -160,7 +162,7 @@ internal static class Forwarder
             if (x.Mirrors.Count > 0) Mirrors.End(x);
             if (x.RequestBody.IsOverKept && (x.Retry is { On: not RetryOn.None } || action is { Mirrors: not null }))
                 stats[ClusterStats.RetryAbandoned]++;
-            if (!x.IsRedirecting) x.RequestBody.Forget();
+            if (x.Abort != AbortReason.None || (!x.IsRedirecting && x.Fallback != FallbackStep.Due)) x.RequestBody.Forget();
             x.RetryPermit.Dispose();
         }
     }
@@ -255,7 +257,7 @@ internal static class Forwarder
     // What a retry or a resend may want again.
     internal static void KeepBody(Exchange x)
     {
-        if (x.Retry is { On: not RetryOn.None } || x.Route?.Forward?.Config.InternalRedirects is not null) x.RequestBody.Keep(x.BufferLimit);
+        if (x.Retry is { On: not RetryOn.None } || x.Route?.Forward is { Config.InternalRedirects: not null } or { Fallback.Target: not null }) x.RequestBody.Keep(x.BufferLimit);
         else if (x.SpeaksHttp2 || x.IsIdempotent) x.RequestBody.Keep();
     }
 
@@ -371,6 +373,11 @@ internal static class Forwarder
         {
             Aborts.Cut(x, reason, detail);
             return false;
+        }
+        if (counted && Fallbacks.TakesOver(x, reason))
+        {
+            Answers.Own(x, reason.Status);
+            return true;
         }
         // What is refused before it went anywhere was not read.
         if (x.RequestBodyBuffered && x.Attempts > 0) PassBody(x);

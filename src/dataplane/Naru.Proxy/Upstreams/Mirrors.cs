@@ -134,7 +134,8 @@ internal sealed class Mirror
         int colon = host.LastIndexOf((byte)':');
         int name = policy.HostRewrite is not null || colon < 0 || host[^1] == ']' ? host.Length : colon;
         _call.Append(policy.HostRewrite ?? host[..name]);
-        if (policy.AppendsSuffix) _call.Append("-shadow"u8);
+        // An address has no other name.
+        if (policy.AppendsSuffix && !(policy.HostRewrite ?? host).StartsWith("["u8)) _call.Append("-shadow"u8);
         if (policy.HostRewrite is null) _call.Append(host[name..]);
         _call.Append("\r\n"u8);
     }

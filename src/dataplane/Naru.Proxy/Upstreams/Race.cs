@@ -201,17 +201,18 @@ internal sealed class Race : ITimerOwner
         await StopAsync(attempt);
         _x.Try = attempt;
         if (_x.Abort != AbortReason.None) return await AbortedAsync();
-        bool goesOn;
+        bool fallsBack = Fallbacks.TakesOver(_x, attempt.Answer), goesOn = true;
         try
         {
             Answers.Began(_x, attempt, retried: !attempt.State.IsRetried && _x.Retried > 0);
-            goesOn = await Delivery.RunAsync(_x, attempt);
+            if (fallsBack) _x.UpstreamEndTicks = _x.Worker.Ticks;
+            else goesOn = await Delivery.RunAsync(_x, attempt);
             Answers.Ended(_x, attempt);
         }
         finally
         {
             _open.Remove(attempt);
-            await attempt.FinishAsync(AnswerUse.Cut);
+            await attempt.FinishAsync(fallsBack ? AnswerUse.Dropped : AnswerUse.Cut);
         }
         return goesOn;
     }

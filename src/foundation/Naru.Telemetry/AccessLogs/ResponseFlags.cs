@@ -85,6 +85,10 @@ public static class ResponseFlagNames
     /// <summary>The short names, in the order of the bits.</summary>
     public static IReadOnlyList<string> Short => s_short;
 
+    /// <summary>The short name of the first flag that is set.</summary>
+    /// <param name="flags">One at least.</param>
+    public static string First(ResponseFlags flags) => s_short[System.Numerics.BitOperations.TrailingZeroCount((ulong)flags)];
+
     // What was known before the end was: that no retry was left, or none was allowed.
     private const ResponseFlags OfRetries = ResponseFlags.UpstreamRetryLimitExceeded | ResponseFlags.UpstreamOverflow;
 

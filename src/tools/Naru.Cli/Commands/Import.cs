@@ -104,16 +104,18 @@ internal static partial class ImportVerb
         }
     }
 
-    private static IReadOnlyList<string> Glob(string pattern)
+    // Null where it cannot be told which files there are: patterns of folders, classes of characters, a folder that may not be read.
+    private static IReadOnlyList<string>? Glob(string pattern)
     {
-        string folder = Path.GetDirectoryName(pattern) is { Length: > 0 } found ? found : ".";
+        string folder = Path.GetDirectoryName(pattern) is { Length: > 0 } found ? found : ".", file = Path.GetFileName(pattern);
+        if (folder.AsSpan().ContainsAny('*', '?', '[') || file.Contains('[')) return null;
         try
         {
-            return folder.AsSpan().ContainsAny('*', '?') || !Directory.Exists(folder) ? [] : [.. Directory.EnumerateFiles(folder, Path.GetFileName(pattern)).Order(StringComparer.Ordinal)];
+            return [.. Directory.EnumerateFiles(folder, file).Order(StringComparer.Ordinal)];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return [];
+            return null;
         }
     }
 

@@ -31,10 +31,10 @@ internal static class LogsVerb
         public DateTimeOffset Since { get; init; } = DateTimeOffset.MinValue;
         public bool Json { get; init; }
 
-        public string Logs => Path.Combine(Folder, "logs");
+        public string Logs => Path.Combine(Folder, RunNames.Logs);
 
         public bool Means(LogFile file) => (Wanted is null ? file.Pod != "control" : LogFiles.Means(Wanted, file.Pod))
-            && (Namespace is null || Directory.Exists(Path.Combine(Folder, "pods", $"{Namespace}~{file.Pod}")));
+            && (Namespace is null || Directory.Exists(Path.Combine(Folder, RunNames.Pods, $"{Namespace}~{file.Pod}")));
     }
 
     public static Command Make()

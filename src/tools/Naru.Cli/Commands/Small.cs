@@ -27,7 +27,7 @@ internal static class DownVerb
             await runner.DownAsync(cancel).ConfigureAwait(false);
             progress.Report("draining");
             long start = TimeProvider.System.GetTimestamp();
-            while (Directory.Exists($"/proc/{location.Pid}") && MeshLocation.Find(name)?.Pid == location.Pid || File.Exists(Path.Combine(location.Folder, "lock")))
+            while (Directory.Exists($"/proc/{location.Pid}") && MeshLocation.Find(name)?.Pid == location.Pid || File.Exists(Path.Combine(location.Folder, RunNames.Lock)))
             {
                 if (TimeProvider.System.GetElapsedTime(start) > TimeSpan.FromSeconds(60)) throw new UnreachableException($"the runner (pid {location.Pid}) does not end; its folder is {location.Folder}");
                 await Task.Delay(50, cancel).ConfigureAwait(false);

@@ -6,6 +6,7 @@ using Naru.Core;
 using Naru.Inspect;
 using Naru.Local;
 using Naru.Local.Manifests;
+using Naru.Local.Processes;
 
 namespace Naru.Cli.Commands;
 
@@ -169,7 +170,7 @@ internal static class UpVerb
         var said = new HashSet<Diagnostic>();
         await ComplainAsync(mesh, control, said).ConfigureAwait(false);
         FirstScreen(mesh, options, path, next);
-        Task watch = WatchAsync(mesh, control, said, watching.Token);
+        Task watch = Kept.RunAsync("complaints are not heard", c => WatchAsync(mesh, control, said, c), TimeProvider.System, Screen.Complain, watching.Token);
 
         await Task.WhenAny(asked.Task, mesh.StopAsked).ConfigureAwait(false);
         await watching.CancelAsync().ConfigureAwait(false);
@@ -241,14 +242,7 @@ internal static class UpVerb
     private static async Task WatchAsync(Mesh mesh, ControlPlaneClient control, HashSet<Diagnostic> said, CancellationToken cancel)
     {
         using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1));
-        try
-        {
-            while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false)) await ComplainAsync(mesh, control, said).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException)
-        {
-            // The mesh ends.
-        }
+        while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false)) await ComplainAsync(mesh, control, said).ConfigureAwait(false);
     }
 
     private static async Task ComplainAsync(Mesh mesh, ControlPlaneClient control, HashSet<Diagnostic> said)

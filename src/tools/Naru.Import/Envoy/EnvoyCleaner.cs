@@ -12,11 +12,32 @@ internal static class EnvoyCleaner
     private const int MaxRounds = 60;
 
     private const string Closed403 = """
-        {"name": "envoy.filters.http.fault", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
+        {"name": "envoy.filters.http.fault", "typed_config": {
+         "@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
          "abort": {"http_status": 403, "percentage": {"numerator": 100, "denominator": "HUNDRED"}}}}
         """;
 
-    private static readonly string[] s_trust = ["validation_context", "combined_validation_context", "validation_context_sds_secret_config", "require_client_certificate", "validationContext", "combinedValidationContext",
+    private const string Closes = """
+        [{"name": "envoy.filters.network.direct_response", "typed_config":
+          {"@type": "type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config"}}]
+        """;
+
+    private static readonly string[] s_paths =
+    [
+        "prefix", "path", "safe_regex", "safeRegex", "regex", "path_separated_prefix", "pathSeparatedPrefix", "path_match_policy",
+        "pathMatchPolicy",
+        "connect_matcher", "connectMatcher",
+    ];
+
+    private static readonly string[] s_actions =
+    [
+        "route", "redirect", "direct_response", "directResponse", "filter_action", "filterAction", "non_forwarding_action",
+        "nonForwardingAction",
+        "typed_per_filter_config", "typedPerFilterConfig",
+    ];
+
+    private static readonly string[] s_trust = ["validation_context", "combined_validation_context", "validation_context_sds_secret_config",
+        "require_client_certificate", "validationContext", "combinedValidationContext",
         "validationContextSdsSecretConfig", "requireClientCertificate"];
 
     /// <summary>The document that is left; null after an error.</summary>
@@ -61,7 +82,8 @@ internal static class EnvoyCleaner
     }
 
     // A file that is not on this machine may be on the other.
-    private static bool IsFile(Diagnostic d) => d.Code == "NARU-C104" && (d.Message.StartsWith("there is no file", StringComparison.Ordinal) || d.Message.StartsWith("cannot read", StringComparison.Ordinal));
+    private static bool IsFile(Diagnostic d) => d.Code == "NARU-C104" && (d.Message.StartsWith("there is no file", StringComparison.Ordinal)
+        || d.Message.StartsWith("cannot read", StringComparison.Ordinal));
 
     private static Tree? At(Diagnostic d, List<Tree?> lines) => d.Place.Line > 0 && d.Place.Line < lines.Count ? lines[d.Place.Line] : null;
 
@@ -77,23 +99,55 @@ internal static class EnvoyCleaner
         if (Item(node, "http_filters", "httpFilters") is { } filter && Guards(filter) && !options.Unguarded)
         {
             notes.Closed(filter.Place, filter.Path, $"the filter \"{Name(filter)}\" decides who may come, and {said}");
-            filter.Replace(((YamlMapping)YamlReader.ReadAll(Closed403, null, new Diagnostics())[0]));
+            filter.Replace(Of(Closed403));
             return filter;
         }
-        Tree? whole = Item(node, "filters") is { } network && Guards(network) && !options.Unguarded ? Item(node, "filter_chains", "filterChains") ?? network
-            : Below(node, "match") is { } match && Item(match, "routes") is { } route ? route
-            : Below(node, "filter_chain_match", "filterChainMatch") is { } chain ? Item(chain, "filter_chains", "filterChains")
-            : Below(node, "transport_socket", "transportSocket", "tls_context", "tlsContext") is { } socket && (ReferenceEquals(socket, node) || node.Key is "typed_config" or "typedConfig" or "config" or "@type" || Below(node, s_trust) is not null)
-                ? Item(node, "filter_chains", "filterChains") ?? Item(node, "clusters") : null;
-        if (whole is not null)
+        if (Item(node, "filters") is { } network && Guards(network) && !options.Unguarded
+            && Item(node, "filter_chains", "filterChains") is { } guarded)
         {
-            notes.LeftOut(node.Place, whole.Path, $"{whole.Path} as a whole, since {said}, and without it more would be let through than was meant", d.Remedy);
-            whole.Remove();
-            return whole;
+            notes.Closed(network.Place, guarded.Path, $"the filter \"{Name(network)}\" decides who may come, and {said}");
+            guarded.Put("filters", Of(Closes));
+            return guarded;
         }
+        if (Below(node, "match") is { } match && Item(match, "routes") is { } route)
+        {
+            if (options.Unguarded) return LeaveOut(node, route, said, d, notes);
+            notes.Refused(node.Place, route.Path, $"{route.Path} as a whole, since {said}", d.Remedy);
+            CloseRoute(route, match, node);
+            return route;
+        }
+        // Without its condition a chain takes more than it did, and without the chain others take what it took.
+        Tree? whole = Below(node, "filter_chain_match", "filterChainMatch") is not null
+            ? (options.Unguarded ? Item(node, "filter_chains", "filterChains") : Item(node, "listeners"))
+            : Below(node, "transport_socket", "transportSocket", "tls_context", "tlsContext") is { } socket
+                && (ReferenceEquals(socket, node) || node.Key is "typed_config" or "typedConfig" or "config" or "@type"
+                || Below(node, s_trust) is not null)
+                ? Item(node, "filter_chains", "filterChains") ?? Item(node, "clusters") : null;
+        if (whole is not null) return LeaveOut(node, whole, said, d, notes);
         notes.Dropped(node.Place, node.Path, said, d.Remedy);
         node.Remove();
         return node;
+    }
+
+    private static YamlNode Of(string json) => YamlReader.ReadAll(json, null, new Diagnostics())[0];
+
+    private static Tree LeaveOut(Tree node, Tree whole, string said, Diagnostic d, Notes notes)
+    {
+        notes.LeftOut(node.Place, whole.Path,
+            $"{whole.Path} as a whole, since {said}, and without it more would be let through than was meant", d.Remedy);
+        whole.Remove();
+        return whole;
+    }
+
+    // Conditions must all hold: without the refused one the others hold for at least the same requests, which get 403.
+    private static void CloseRoute(Tree route, Tree match, Tree refused)
+    {
+        Tree? condition = refused;
+        while (condition is not null && !ReferenceEquals(condition.Parent, match)) condition = condition.Parent;
+        if (condition is null) route.Put("match", Of("""{"prefix": "/"}"""));
+        else if (s_paths.Contains(condition.Key)) match.Put("prefix", Of("\"/\""), s_paths);
+        else (Item(refused, condition.Key) ?? condition).Remove();
+        route.Put("direct_response", Of("""{"status": 403}"""), s_actions);
     }
 
     private static bool Guards(Tree filter)
@@ -102,7 +156,8 @@ internal static class EnvoyCleaner
         return EnvoyRoutes.Guards.Any(g => name.Contains(g));
     }
 
-    private static string Name(Tree filter) => $"{filter.Child("name")?.Text} {filter.Child("typed_config", "typedConfig", "config")?.Child("@type")?.Text}".Trim();
+    private static string Name(Tree filter) =>
+        $"{filter.Child("name")?.Text} {filter.Child("typed_config", "typedConfig", "config")?.Child("@type")?.Text}".Trim();
 
     // The item of a list of that name in which a node stands.
     private static Tree? Item(Tree node, params string[] lists)

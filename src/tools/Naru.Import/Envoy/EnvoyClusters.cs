@@ -18,7 +18,9 @@ internal sealed class EnvoyClusters(Notes notes, ImportedConfig config)
         var backend = new ImportedBackend { Name = name, Place = section.Place };
         string type = section.Text("type") ?? "STATIC";
         if (type.ToUpperInvariant() is not ("STATIC" or "STRICT_DNS" or "LOGICAL_DNS" or "0" or "1" or "2"))
-            notes.Dropped(section.PlaceOf("type"), section.PathOf("type"), $"endpoints of type {Notes.Short(type)} are not in this file; the routes to it answer 503", "write a ServiceEntry, or let the cluster's services be found");
+            notes.Dropped(section.PlaceOf("type"), section.PathOf("type"),
+                $"endpoints of type {Notes.Short(type)} are not in this file; the routes to it answer 503",
+                "write a ServiceEntry, or let the cluster's services be found");
         backend.ConnectTimeout = EnvoyReader.Time(section, "connect_timeout", notes);
         string policy = (section.Text("lb_policy") ?? "ROUND_ROBIN").ToUpperInvariant();
         switch (policy)
@@ -26,7 +28,9 @@ internal sealed class EnvoyClusters(Notes notes, ImportedConfig config)
             case "ROUND_ROBIN": break;
             case "LEAST_REQUEST": backend.Balance = Balance.LeastRequest; break;
             case "RANDOM": backend.Balance = Balance.Random; break;
-            default: notes.Dropped(section.PlaceOf("lb_policy"), section.PathOf("lb_policy"), $"balancing by {Notes.Short(policy)} is not there yet; endpoints take turns"); break;
+            default:
+                notes.Dropped(section.PlaceOf("lb_policy"), section.PathOf("lb_policy"),
+                $"balancing by {Notes.Short(policy)} is not there yet; endpoints take turns"); break;
         }
         if (section.Below("load_assignment") is { } assignment)
         {
@@ -38,7 +42,9 @@ internal sealed class EnvoyClusters(Notes notes, ImportedConfig config)
         if (section.Node("transport_socket") is not null || section.Node("tls_context") is not null)
         {
             string? kind = section.Below("transport_socket")?.Text("name");
-            if (kind?.Contains("raw_buffer", StringComparison.Ordinal) != true) (backend.Tls, backend.TlsPlace) = (new BackendTls(null, null, null, null), section.PlaceOf(section.Has("transport_socket") ? "transport_socket" : "tls_context"));
+            if (kind?.Contains("raw_buffer", StringComparison.Ordinal) != true) (backend.Tls, backend.TlsPlace)
+                = (new BackendTls(null, null, null, null), section.PlaceOf(section.Has("transport_socket") ? "transport_socket"
+                : "tls_context"));
         }
         if (section.Node("http2_protocol_options") is not null) backend.Http2 = true;
         if (section.Below("typed_extension_protocol_options") is { } options)
@@ -58,7 +64,8 @@ internal sealed class EnvoyClusters(Notes notes, ImportedConfig config)
             }
             EnvoyReader.Rest(breakers, notes);
         }
-        section.NoEffect("names are asked of the system", "dns_lookup_family", "dns_refresh_rate", "alt_stat_name", "metadata", "per_connection_buffer_limit_bytes");
+        section.NoEffect("names are asked of the system", "dns_lookup_family", "dns_refresh_rate", "alt_stat_name", "metadata",
+            "per_connection_buffer_limit_bytes");
         EnvoyReader.Rest(section, notes);
         if (name.Length > 0 && _known.TryAdd(name, backend)) config.Backends.Add(backend);
         else notes.Value(section.Place, section.Path, "a cluster without a name of its own");
@@ -83,7 +90,8 @@ internal sealed class EnvoyClusters(Notes notes, ImportedConfig config)
 
     private void Endpoint(Section? address, ImportedBackend backend, int weight, bool backup, Section? around = null)
     {
-        if (EnvoyReader.Address(address, notes) is { } at) backend.Endpoints.Add(new ImportedEndpoint(at.Host, at.Port, weight, backup, address!.Place));
+        if (EnvoyReader.Address(address, notes) is { } at)
+            backend.Endpoints.Add(new ImportedEndpoint(at.Host, at.Port, weight, backup, address!.Place));
         else notes.OnlyProxy((address ?? around)?.Place ?? default, backend.Name, "an endpoint without a port");
     }
 }

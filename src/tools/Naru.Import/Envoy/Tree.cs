@@ -47,9 +47,17 @@ internal sealed partial class Tree
     public Tree? Child(params string[] names) => _children.Find(c => names.Contains(c.Key));
 
     /// <summary>The text of a scalar, or null.</summary>
-    public string? Text => _scalar is null ? null : JsonNode.Parse(_scalar) is JsonValue value && value.TryGetValue(out string? text) ? text : _scalar;
+    public string? Text => _scalar is null ? null : JsonNode.Parse(_scalar) is JsonValue value && value.TryGetValue(out string? text) ? text
+        : _scalar;
 
     public void Remove() => Parent?._children.Remove(this);
+
+    /// <summary>Gives a mapping a value under a name, in place of those that it has under others.</summary>
+    public void Put(string key, YamlNode value, params string[] instead)
+    {
+        _children.RemoveAll(c => c.Key == key || instead.Contains(c.Key));
+        _children.Add(new Tree(this, key, value, Place));
+    }
 
     /// <summary>Puts another mapping in the place of this one.</summary>
     public void Replace(YamlNode with)

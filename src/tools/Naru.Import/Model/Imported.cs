@@ -15,6 +15,11 @@ internal sealed class ImportedConfig
     public bool DecodesSlashes { get; init; }
 }
 
+/// <summary>What decides who may come, and cannot be expressed: it closes what it guards.</summary>
+/// <param name="Place">Where it stands.</param>
+/// <param name="Why">In words.</param>
+internal sealed record Guard(Place Place, string Why);
+
 /// <summary>Where requests come in.</summary>
 internal sealed class ImportedListener
 {
@@ -35,7 +40,10 @@ internal sealed class ImportedListener
     public bool WebSocket { get; set; }
 
     /// <summary>What decides who may come to any route of it, and cannot be expressed.</summary>
-    public (Place Place, string Why)? Guard { get; set; }
+    public Guard? Guard { get; set; }
+
+    /// <summary>Routes that come before those of whoever asks for any host: they stand for sites whose hosts cannot be expressed.</summary>
+    public List<ImportedRoute> HostsLeftOut { get; } = [];
 
     /// <summary>By host.</summary>
     public List<ImportedSite> Sites { get; } = [];
@@ -54,6 +62,12 @@ internal sealed class ImportedSite
     public List<ImportedRoute> Routes { get; } = [];
 
     public ImportedCertificate? Certificate { get; set; }
+
+    /// <summary>Whether who asks for it does not get through the handshake.</summary>
+    public bool Rejects { get; set; }
+
+    /// <summary>What decides who may come to any route of it, and cannot be expressed.</summary>
+    public Guard? Guard { get; set; }
 }
 
 /// <summary>Files of a certificate and its key; an authority that clients' certificates must come from.</summary>
@@ -121,6 +135,40 @@ internal sealed class ImportedRoute
     public long? MaxBody { get; set; }
 
     public Place MaxBodyPlace { get; set; }
+
+    /// <summary>What decides who may come to it, and cannot be expressed.</summary>
+    public Guard? Guard { get; set; }
+
+    /// <summary>As what it is named where it is closed.</summary>
+    public string GuardSubject { get; set; } = "";
+
+    /// <summary>Whether it stands for a route that cannot be expressed, with a condition that holds wherever that one's did.</summary>
+    public bool LeftOut { get; set; }
+
+    /// <summary>The same requests, refused.</summary>
+    public ImportedRoute Closed() => new()
+    {
+        Name = Name,
+        Place = Place,
+        Matches = Matches,
+        Action = new Respond(403, null),
+        LeftOut = LeftOut
+    };
+
+    /// <summary>Stands for a route that is left out.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="matches">What takes at least its requests.</param>
+    /// <param name="place">Where it stands.</param>
+    public static ImportedRoute OfLeftOut(string name, IEnumerable<ImportedMatch> matches, Place place) =>
+        new() { Name = name, Place = place, Matches = [.. matches], Action = new Respond(403, null), LeftOut = true };
+
+    /// <summary>Stands, among the routes of every host, for a site whose hosts cannot be expressed.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="pattern">RE2 on hosts without a port.</param>
+    /// <param name="place">Where it stands.</param>
+    public static ImportedRoute OfHosts(string name, string pattern, Place place) => OfLeftOut(name,
+        [new ImportedMatch(PathKind.Prefix,
+        "/") { Headers = [new NameMatch(":authority", ValueKind.Regex, $"(?i)(?:{pattern})(?::[0-9]+)?")] }], place);
 }
 
 internal enum HeaderOp
@@ -241,7 +289,8 @@ internal sealed record ImportedEndpoint(string Host, int Port, int Weight, bool 
 /// <param name="Key">And its key.</param>
 internal sealed record BackendTls(string? ServerName, string? Authority, string? Chain, string? Key);
 
-internal sealed record BackendCheck(string Path, TimeSpan Interval, TimeSpan Timeout, int Unhealthy, int Healthy, string? Host, Place Place);
+internal sealed record BackendCheck(string Path, TimeSpan Interval, TimeSpan Timeout, int Unhealthy, int Healthy, string? Host,
+    Place Place);
 
 /// <summary>Ejects an endpoint.</summary>
 /// <param name="Failures">After so many in a row.</param>

@@ -6,7 +6,8 @@ namespace Naru.Import.Model;
 
 internal static class Named
 {
-    /// <summary>A name as Kubernetes takes it: lower-case letters, digits, dashes; at most 50, different from those in <paramref name="taken"/>.</summary>
+    /// <summary>A name as Kubernetes takes it: lower-case letters, digits, dashes; at most 50, different from those in
+    /// <paramref name="taken"/>.</summary>
     public static string Unique(string wanted, HashSet<string> taken)
     {
         var made = new StringBuilder();
@@ -58,17 +59,20 @@ internal static class Named
     }
 
     /// <summary>Whether a name may be a header's (RFC 9110, 5.6.2).</summary>
-    public static bool IsHeader(string name) => name.Length > 0 && name.All(c => char.IsAsciiLetterOrDigit(c) || "!#$%&'*+-.^_`|~".Contains(c));
+    public static bool IsHeader(string name) => name.Length > 0
+        && name.All(c => char.IsAsciiLetterOrDigit(c) || "!#$%&'*+-.^_`|~".Contains(c));
 
     /// <summary>Whether a text may be a header's value.</summary>
     public static bool IsHeaderValue(string value) => !value.Any(c => char.IsControl(c) && c != '\t');
 
     /// <summary>Host and port of an address such as <c>http://host:81/base/</c>; null where it is none.</summary>
     public static Uri? Url(string text) =>
-        Uri.TryCreate(text, UriKind.Absolute, out Uri? url) && url.Scheme is "http" or "https" && Uri.TryCreate(text, UriKind.Absolute, out url) && url.Host.Length > 0 ? url : null;
+        Uri.TryCreate(text, UriKind.Absolute, out Uri? url) && url.Scheme is "http" or "https"
+        && Uri.TryCreate(text, UriKind.Absolute, out url) && url.Host.Length > 0 ? url : null;
 
     /// <summary>Whether an address is one, and no name.</summary>
-    public static bool IsAddress(string host) => System.Net.IPAddress.TryParse(host.Trim('[', ']'), out _) && (host.Contains('.') || host.Contains(':'));
+    public static bool IsAddress(string host) => System.Net.IPAddress.TryParse(host.Trim('[', ']'), out _)
+        && (host.Contains('.') || host.Contains(':'));
 
     /// <summary>Host of a URL as Host headers have it: without a default port.</summary>
     public static string Authority(Uri url) => url.IsDefaultPort ? Host(url) : $"{Host(url)}:{url.Port}";

@@ -13,9 +13,10 @@ namespace Naru.Import.Nginx;
 /// <param name="Host">It asks for this host and nothing else.</param>
 internal sealed record NginxCondition(List<ImportedMatch> Matches, bool Never = false, string? Host = null);
 
-internal sealed partial class NginxActions(Notes notes, ImportOptions options, NginxBackends backends, NginxPlace place)
+internal sealed partial class NginxActions(Notes notes, NginxBackends backends, NginxPlace place)
 {
-    private static readonly string[] s_others = ["fastcgi_pass", "uwsgi_pass", "scgi_pass", "memcached_pass", "stub_status", "empty_gif", "flv", "mp4", "perl", "autoindex"];
+    private static readonly string[] s_others = ["fastcgi_pass", "uwsgi_pass", "scgi_pass", "memcached_pass", "stub_status", "empty_gif",
+        "flv", "mp4", "perl", "autoindex"];
 
     /// <summary>What <c>return</c> answers.</summary>
     /// <param name="d">The directive.</param>
@@ -46,19 +47,27 @@ internal sealed partial class NginxActions(Notes notes, ImportOptions options, N
         Match parts = Target().Match(text);
         if (!parts.Success)
         {
-            if (pattern is not null && Target().Match(Numbers().Replace(text, "x")) is { Success: true } shape && shape.Groups["rest"].Length == 0 && NginxValues.Substitution(text[shape.Groups["path"].Index..]) is { } to)
+            if (pattern is not null && Target().Match(Numbers().Replace(text, "x")) is { Success: true } shape
+                && shape.Groups["rest"].Length == 0 && NginxValues.Substitution(text[shape.Groups["path"].Index..]) is { } to)
             {
                 string whole = NginxValues.Whole(pattern);
-                return At(new Redirect(status) { Rewritten = new ReplaceRegex(whole.StartsWith(".*", StringComparison.Ordinal) ? whole : $"^{whole}", to), DropQuery = true }, shape);
+                return At(new Redirect(status)
+                {
+                    Rewritten = new ReplaceRegex(whole.StartsWith(".*", StringComparison.Ordinal) ? whole
+                    : $"^{whole}", to),
+                    DropQuery = true
+                }, shape);
             }
-            notes.Value(d.Place, d.ToString(), $"a redirect to \"{Notes.Short(text)}\" cannot be expressed", "write the address without other variables than $scheme, $host, $server_name, $request_uri and $uri");
+            notes.Value(d.Place, d.ToString(), $"a redirect to \"{Notes.Short(text)}\" cannot be expressed",
+                "write the address without other variables than $scheme, $host, $server_name, $request_uri and $uri");
             return null;
         }
         string path = parts.Groups["path"].Value, rest = parts.Groups["rest"].Value;
         if (rest == "$uri") notes.Slight(d.Place, d.ToString(), "the query is kept");
         var made = new Redirect(status);
         if (rest.Length == 0) made = made with { Path = path.Length == 0 ? "/" : path, DropQuery = true };
-        else if (path.TrimEnd('/').Length > 0) made = made with { Rewritten = new ReplaceRegex("^(/.*)$", $@"{Named.Literal(path.TrimEnd('/'))}\1") };
+        else if (path.TrimEnd('/').Length > 0)
+            made = made with { Rewritten = new ReplaceRegex("^(/.*)$", $@"{Named.Literal(path.TrimEnd('/'))}\1") };
         return At(made, parts);
 
         Redirect At(Redirect redirect, Match m)
@@ -76,21 +85,30 @@ internal sealed partial class NginxActions(Notes notes, ImportOptions options, N
     }
 
     /// <summary>A <c>rewrite</c> that sends the client elsewhere; null where it does not.</summary>
-    public (ImportedMatch Match, ImportedAction Action)? Moved(Directive d)
+    public (ImportedMatch Match, ImportedAction? Action)? Moved(Directive d)
     {
         string flag = d.Argument(2), to = d.Argument(1);
-        bool away = flag is "permanent" or "redirect" || to.StartsWith("http://", StringComparison.Ordinal) || to.StartsWith("https://", StringComparison.Ordinal);
+        bool away = flag is "permanent" or "redirect" || to.StartsWith("http://", StringComparison.Ordinal)
+            || to.StartsWith("https://", StringComparison.Ordinal);
         string whole = NginxValues.Whole(d.Argument(0));
         if (Named.RegexFault(whole) is { } fault)
         {
-            notes.LeftOut(d.Place, d.ToString(), $"the pattern is none of RE2's: {fault}");
-            return null;
+            if (!away)
+            {
+                notes.Dropped(d.Place, d.ToString(), "a rewrite before the location is looked for",
+                    "rewrite in the location that takes the request, with break");
+                return null;
+            }
+            notes.Refused(d.Place, d.ToString(), $"the pattern is none of RE2's: {fault}");
+            return (new ImportedMatch(PathKind.Regex, NginxValues.Whole(NginxPatterns.Wider(d.Argument(0)) ?? "")), null);
         }
         Match parts = Target().Match(Numbers().Replace(to.TrimEnd('?'), "x"));
         int begin = parts.Success ? to.IndexOf('/', to.Contains("://") ? to.IndexOf("://", StringComparison.Ordinal) + 3 : 0) : -1;
-        if (!away || begin < 0 || parts.Groups["rest"].Length > 0 || NginxValues.Substitution(to[begin..].TrimEnd('?')) is not { } substitution)
+        if (!away || begin < 0 || parts.Groups["rest"].Length > 0
+            || NginxValues.Substitution(to[begin..].TrimEnd('?')) is not { } substitution)
         {
-            notes.Dropped(d.Place, d.ToString(), away ? "a rewrite to an address that cannot be expressed" : "a rewrite before the location is looked for", "rewrite in the location that takes the request, with break");
+            notes.Dropped(d.Place, d.ToString(), away ? "a rewrite to an address that cannot be expressed"
+                : "a rewrite before the location is looked for", "rewrite in the location that takes the request, with break");
             return null;
         }
         string scheme = parts.Groups["scheme"].Value, host = parts.Groups["host"].Value;
@@ -110,17 +128,20 @@ internal sealed partial class NginxActions(Notes notes, ImportOptions options, N
         if (pass is not null) return Pass(pass, scope, match);
         if (scope.Own.FirstOrDefault(d => s_others.Contains(d.Name)) is { } other)
         {
-            notes.Dropped(other.Place, other.ToString(), $"\"{other.Name}\": only HTTP backends are asked; the location answers 404", "put a server that speaks HTTP before it");
+            notes.Dropped(other.Place, other.ToString(), $"\"{other.Name}\": only HTTP backends are asked; the location answers 404",
+                "put a server that speaks HTTP before it");
             return new Respond(404, null);
         }
         Directive said = scope.Own.FirstOrDefault(d => d.Name is "root" or "alias" or "try_files" or "index") ?? location;
         if (Guarded(scope)) return new Respond(404, null);
-        notes.Dropped(said.Place, said.ToString(), "files are not served: the location answers 404", "serve them with a web server and route to it");
+        notes.Dropped(said.Place, said.ToString(), "files are not served: the location answers 404",
+            "serve them with a web server and route to it");
         return new Respond(404, null);
     }
 
     // A location that only turns clients away says nothing about files.
-    private static bool Guarded(NginxScope scope) => scope.Own.Any(d => d.Name is "deny" or "internal") && !scope.Own.Any(d => d.Name is "root" or "alias" or "try_files");
+    private static bool Guarded(NginxScope scope) => scope.Own.Any(d => d.Name is "deny" or "internal")
+        && !scope.Own.Any(d => d.Name is "root" or "alias" or "try_files");
 
     private ImportedAction Pass(Directive pass, NginxScope scope, ImportedMatch match)
     {
@@ -130,7 +151,8 @@ internal sealed partial class NginxActions(Notes notes, ImportOptions options, N
         Match parts = Address().Match(text ?? "");
         if (text is null || !parts.Success || parts.Groups["host"].Value == "unix:")
         {
-            notes.Dropped(pass.Place, pass.ToString(), text is null ? "a backend that variables name" : "an address that is none, or a Unix socket", "name the backend; the location answers 503");
+            notes.Dropped(pass.Place, pass.ToString(), text is null ? "a backend that variables name"
+                : "an address that is none, or a Unix socket", "name the backend; the location answers 503");
             return new Respond(503, null);
         }
         string scheme = parts.Groups["scheme"].Value, host = parts.Groups["host"].Value, uri = parts.Groups["uri"].Value;
@@ -157,11 +179,13 @@ internal sealed partial class NginxActions(Notes notes, ImportOptions options, N
     {
         foreach (string end in (string[])["$request_uri", "$uri$is_args$args", "$uri"])
         {
-            if (written.EndsWith(end, StringComparison.Ordinal) && NginxValues.Plain(written[..^end.Length], scope) is { } address) return address.TrimEnd('/');
+            if (written.EndsWith(end, StringComparison.Ordinal) && NginxValues.Plain(written[..^end.Length], scope) is { } address)
+                return address.TrimEnd('/');
         }
         string bare = written.EndsWith("$is_args$args", StringComparison.Ordinal) ? written[..^13] : written;
         int path = bare.IndexOf('/', bare.IndexOf("://", StringComparison.Ordinal) is >= 0 and var at ? at + 3 : 0);
-        return path > 0 && NginxValues.Plain(bare[..path], scope) is { } begin && NginxValues.Substitution(bare[path..]) is not null ? begin + bare[path..] : null;
+        return path > 0 && NginxValues.Plain(bare[..path], scope) is { } begin && NginxValues.Substitution(bare[path..]) is not null ? begin
+            + bare[path..] : null;
     }
 
     private Rewrite? Rewrite(Directive pass, NginxScope scope, ImportedMatch match, string uri)
@@ -172,13 +196,15 @@ internal sealed partial class NginxActions(Notes notes, ImportOptions options, N
         {
             Directive d = rewrites[0];
             string whole = NginxValues.Whole(d.Argument(0)), to = d.Argument(1).Split('?')[0];
-            if (d.Argument(2) is "permanent" or "redirect" || Named.RegexFault(whole) is not null || NginxValues.Substitution(to) is not { } with || !to.StartsWith('/'))
+            if (d.Argument(2) is "permanent" or "redirect" || Named.RegexFault(whole) is not null
+                || NginxValues.Substitution(to) is not { } with || !to.StartsWith('/'))
             {
                 notes.Dropped(d.Place, d.ToString(), "a rewrite that cannot be expressed in a location");
                 return null;
             }
             if (d.Argument(1).Contains('?')) notes.Dropped(d.Place, d.ToString(), "a query that a rewrite adds: the client's is kept");
-            if (d.Argument(2) != "break") notes.Changed(d.Place, d.ToString(), "the rewritten path is not looked for among the locations again", "write break");
+            if (d.Argument(2) != "break")
+                notes.Changed(d.Place, d.ToString(), "the rewritten path is not looked for among the locations again", "write break");
             return new ReplaceRegex($"^{whole}$", with);
         }
         if (uri.Length == 0) return null;
@@ -196,14 +222,16 @@ internal sealed partial class NginxActions(Notes notes, ImportOptions options, N
         string? name = scope.Last("proxy_ssl_name")?.Argument(0) is { } given && !given.Contains('$') ? given : null;
         string bare = host.Contains(':') && !host.EndsWith(']') ? host[..host.LastIndexOf(':')] : host;
         bool verify = scope.Last("proxy_ssl_verify")?.Argument(0) == "on";
-        return new BackendTls(name ?? (Named.IsAddress(bare) ? null : bare), verify ? scope.Last("proxy_ssl_trusted_certificate")?.Argument(0) : null,
+        return new BackendTls(name ?? (Named.IsAddress(bare) ? null : bare),
+            verify ? scope.Last("proxy_ssl_trusted_certificate")?.Argument(0) : null,
             scope.Last("proxy_ssl_certificate")?.Argument(0), scope.Last("proxy_ssl_certificate_key")?.Argument(0));
     }
 
     // Without proxy_set_header Host, backends see the name in proxy_pass ($proxy_host).
     private string? Host(NginxScope scope, string host, bool grpc)
     {
-        Directive? set = scope.All(grpc ? "grpc_set_header" : "proxy_set_header").LastOrDefault(d => d.Argument(0).Equals("Host", StringComparison.OrdinalIgnoreCase));
+        Directive? set = scope.All(grpc ? "grpc_set_header" : "proxy_set_header")
+            .LastOrDefault(d => d.Argument(0).Equals("Host", StringComparison.OrdinalIgnoreCase));
         switch (set?.Argument(1))
         {
             case null or "$proxy_host": return host;
@@ -221,14 +249,18 @@ internal sealed partial class NginxActions(Notes notes, ImportOptions options, N
         Directive? next = scope.Last("proxy_next_upstream");
         IReadOnlyList<string> words = next?.Arguments ?? ["error", "timeout"];
         int servers = backend.Endpoints.Count, tries = servers;
-        if (scope.Last("proxy_next_upstream_tries") is { } most && int.TryParse(most.Argument(0), NumberStyles.None, CultureInfo.InvariantCulture, out int n) && n > 0) tries = Math.Min(n, servers);
+        if (scope.Last("proxy_next_upstream_tries") is { } most && int.TryParse(most.Argument(0), NumberStyles.None,
+            CultureInfo.InvariantCulture, out int n) && n > 0) tries = Math.Min(n, servers);
         if (words.Contains("off") || tries < 2) return null;
         var on = new List<string>();
         if (words.Contains("error") || words.Contains("timeout")) on.AddRange(["connect-failure", "refused-stream"]);
         if (words.Contains("non_idempotent")) on.Add("reset");
-        List<int> statuses = [.. words.Where(w => w.StartsWith("http_", StringComparison.Ordinal)).Select(w => int.TryParse(w.AsSpan(5), out int s) ? s : 0).Where(s => s is >= 400 and < 600)];
+        List<int> statuses = [.. words.Where(w => w.StartsWith("http_", StringComparison.Ordinal))
+            .Select(w => int.TryParse(w.AsSpan(5), out int s) ? s : 0).Where(s => s is >= 400 and < 600)];
         if (statuses.Count > 0) on.Add("retriable-status-codes");
-        foreach (string word in words.Where(w => w is not ("error" or "timeout" or "non_idempotent" or "invalid_header" or "updating") && !w.StartsWith("http_", StringComparison.Ordinal))) notes.Value(next!.Place, next.ToString(), $"\"{Notes.Short(word)}\" is no reason to go on");
+        foreach (string word in words.Where(w => w is not ("error" or "timeout" or "non_idempotent" or "invalid_header" or "updating")
+            && !w.StartsWith("http_", StringComparison.Ordinal))) notes.Value(next!.Place, next.ToString(),
+            $"\"{Notes.Short(word)}\" is no reason to go on");
         return on.Count == 0 ? null : new Retries(tries - 1, string.Join(',', on), statuses);
     }
 
@@ -238,13 +270,15 @@ internal sealed partial class NginxActions(Notes notes, ImportOptions options, N
         if (route.Action is Forward)
         {
             foreach (Directive d in scope.All("proxy_set_header", "grpc_set_header")) Request(route, d, scope);
-            foreach (Directive d in scope.All("proxy_hide_header")) route.Response.Add(new HeaderChange(HeaderOp.Remove, d.Argument(0), "", d.Place));
+            foreach (Directive d in scope.All("proxy_hide_header"))
+                route.Response.Add(new HeaderChange(HeaderOp.Remove, d.Argument(0), "", d.Place));
         }
         foreach (Directive d in scope.All("add_header"))
         {
             if (!Named.IsHeader(d.Argument(0))) notes.Value(d.Place, d.ToString(), "this is no header");
             else if (d.Argument(1).Length == 0) continue;
-            else if (NginxValues.Format(d.Argument(1), place with { Scope = scope }, out string? unknown) is not { } value) notes.Dropped(d.Place, d.ToString(), $"a header with ${unknown}");
+            else if (NginxValues.Format(d.Argument(1), place with { Scope = scope }, out string? unknown) is not { } value)
+                notes.Dropped(d.Place, d.ToString(), $"a header with ${unknown}");
             else
             {
                 if (d.Argument(2) != "always") notes.Slight(d.Place, d.ToString(), $"{d.Argument(0)} is added to errors, too");
@@ -280,17 +314,31 @@ internal sealed partial class NginxActions(Notes notes, ImportOptions options, N
         else route.Request.Add(new HeaderChange(HeaderOp.Set, name, format, d.Place));
     }
 
-    /// <summary>Whether an <c>if</c> turns clients away.</summary>
-    public static bool Refuses(Directive d) => d.Block!.Any(b => b is { Name: "deny" } || (b.Name == "return" && int.TryParse(b.Argument(0), out int status) && status >= 400));
+    // What says where a request goes rather than whose it is.
+    private static readonly string[] s_addresses =
+    [
+        "host", "http_host", "scheme", "https", "server_port", "server_name", "server_protocol", "request_uri", "uri", "document_uri",
+        "args", "query_string",
+        "is_args", "request_filename", "request_method", "http_user_agent", "http_x_forwarded_proto",
+    ];
+
+    /// <summary>Whether an <c>if</c> turns clients away: with a status, with what nobody could read, or to another place by who they
+    /// are.</summary>
+    public static bool Refuses(Directive d) => d.Block!.Any(b => b.Name is "deny" or "include"
+        || (b.Name == "return" && ((int.TryParse(b.Argument(0), out int status) && status >= 400) || AsksWho(d))));
+
+    private static bool AsksWho(Directive d) => Variable().Matches(string.Join(' ', d.Arguments)).Select(m => m.Groups[1].Value)
+        .Any(v => !s_addresses.Contains(v) && !v.StartsWith("arg_", StringComparison.Ordinal));
 
     /// <summary>An <c>if</c> that turns clients away and cannot be expressed.</summary>
-    public (Place, string)? GuardedBy(NginxScope? scope)
+    public Guard? GuardedBy(NginxScope? scope)
     {
         for (; scope is not null; scope = scope.Around)
         {
             foreach (Directive d in scope.Own.Where(d => d is { Name: "if", Block: not null } && Refuses(d)))
             {
-                if (!options.Unguarded && Condition(d, [new ImportedMatch(PathKind.Prefix, "/")]) is null) return (d.Place, "a condition that cannot be expressed turns clients away");
+                if (Condition(d, [new ImportedMatch(PathKind.Prefix, "/")]) is null)
+                    return new Guard(d.Place, "a condition that cannot be expressed turns clients away");
             }
         }
         return null;
@@ -305,14 +353,20 @@ internal sealed partial class NginxActions(Notes notes, ImportOptions options, N
         string name = test.Groups["name"].Value, how = test.Groups["how"].Value, value = test.Groups["value"].Value.Trim('"', '\'');
         if (name is "scheme" or "https" or "server_port")
         {
-            string now = name switch { "scheme" => place.Scheme, "https" => place.Listener.Tls ? "on" : "", _ => place.Listener.Port.ToString(CultureInfo.InvariantCulture) };
+            string now = name switch
+            {
+                "scheme" => place.Scheme,
+                "https" => place.Listener.Tls ? "on" : "",
+                _ => place.Listener.Port.ToString(CultureInfo.InvariantCulture)
+            };
             bool? holds = how switch { "=" => now == value, "!=" => now != value, "" => now.Length > 0, _ => null };
             return holds is null ? null : new NginxCondition(matches, Never: !holds.Value);
         }
         if (name is "host" or "http_host" && how == "=") return new NginxCondition(matches, Host: value.ToLowerInvariant());
         if (name == "request_method")
         {
-            string[] methods = how == "=" ? [value] : how is "~" && Methods().Match(value) is { Success: true } list ? list.Groups[1].Value.Split('|') : [];
+            string[] methods = how == "=" ? [value] : how is "~" && Methods().Match(value) is { Success: true } list
+                ? list.Groups[1].Value.Split('|') : [];
             return methods.Length == 0 ? null : new NginxCondition([.. matches.Select(m => m with { Methods = methods })]);
         }
         bool header = name.StartsWith("http_", StringComparison.Ordinal);
@@ -329,11 +383,16 @@ internal sealed partial class NginxActions(Notes notes, ImportOptions options, N
             _ => null,
         };
         if (made is null) return null;
-        return new NginxCondition([.. matches.Select(m => header ? m with { Headers = [.. m.Headers, made] } : m with { Query = [.. m.Query, made] })]);
+        return new NginxCondition([.. matches.Select(m => header ? m with { Headers = [.. m.Headers, made] }
+            : m with { Query = [.. m.Query, made] })]);
     }
 
-    [GeneratedRegex(@"^(?:(?<scheme>https?|\$scheme)://(?<host>[^/$:]+|\$host|\$http_host|\$server_name)(?::(?<port>\d{1,5}))?)?(?<path>/[^$]*)?(?<rest>\$request_uri|\$uri\$is_args\$args|\$uri)?$")]
+    [GeneratedRegex(@"^(?:(?<scheme>https?|\$scheme)://(?<host>[^/$:]+|\$host|\$http_host|\$server_name)(?::(?<port>\d{1,5}))?)?"
+        + @"(?<path>/[^$]*)?(?<rest>\$request_uri|\$uri\$is_args\$args|\$uri)?$")]
     private static partial Regex Target();
+
+    [GeneratedRegex(@"\$\{?([A-Za-z_]\w*)")]
+    private static partial Regex Variable();
 
     [GeneratedRegex(@"\$[1-9]")]
     private static partial Regex Numbers();

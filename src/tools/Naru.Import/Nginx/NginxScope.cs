@@ -40,7 +40,16 @@ internal sealed class NginxScope(IReadOnlyList<Directive> own, NginxScope? aroun
             while (i < text.Length && char.IsAsciiDigit(text[i])) i++;
             int unitStart = i;
             while (i < text.Length && char.IsAsciiLetter(text[i])) i++;
-            double? unit = text[unitStart..i] switch { "ms" => 0.001, "" or "s" => 1, "m" => 60, "h" => 3600, "d" => 86400, "w" => 604800, _ => null };
+            double? unit = text[unitStart..i] switch
+            {
+                "ms" => 0.001,
+                "" or "s" => 1,
+                "m" => 60,
+                "h" => 3600,
+                "d" => 86400,
+                "w" => 604800,
+                _ => null
+            };
             if (unit is null || unitStart == start || unitStart - start > 9) { seconds = -1; break; }
             seconds += int.Parse(text.AsSpan(start, unitStart - start), CultureInfo.InvariantCulture) * unit.Value;
         }
@@ -55,7 +64,8 @@ internal sealed class NginxScope(IReadOnlyList<Directive> own, NginxScope? aroun
         if (directive is null) return null;
         string text = directive.Argument(0).ToLowerInvariant();
         long unit = text.Length == 0 ? 0 : text[^1] switch { 'k' => 1 << 10, 'm' => 1 << 20, 'g' => 1 << 30, _ => 1 };
-        if (long.TryParse(unit > 1 ? text[..^1] : text, NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number < 1L << 32) return number == 0 ? null : number * unit;
+        if (long.TryParse(unit > 1 ? text[..^1] : text, NumberStyles.None, CultureInfo.InvariantCulture, out long number)
+            && number < 1L << 32) return number == 0 ? null : number * unit;
         notes.Value(directive.Place, directive.ToString(), $"\"{Notes.Short(text)}\" is no size");
         return null;
     }

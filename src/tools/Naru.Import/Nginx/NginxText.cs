@@ -18,7 +18,8 @@ internal sealed record Directive(string Name, IReadOnlyList<string> Arguments, I
 internal sealed class NginxText(Notes notes, ImportOptions options)
 {
     private const int MaxDepth = 64, MaxIncludes = 16, MaxFiles = 1000;
-    private static readonly string[] s_known = ["mime.types", "fastcgi_params", "fastcgi.conf", "uwsgi_params", "scgi_params", "koi-utf", "koi-win", "win-utf"];
+    private static readonly string[] s_known = ["mime.types", "fastcgi_params", "fastcgi.conf", "uwsgi_params", "scgi_params", "koi-utf",
+        "koi-win", "win-utf"];
     private readonly List<string> _open = [];
     private int _files;
 
@@ -81,18 +82,31 @@ internal sealed class NginxText(Notes notes, ImportOptions options)
             notes.NoEffect(place, $"include {path}", $"\"{path}\" has no effect: files are not served and no FastCGI is spoken");
             return true;
         }
-        string folder = Path.GetDirectoryName(_open.Count > 0 ? _open[0] : file) ?? "", whole = Path.IsPathRooted(path) ? path : Path.Combine(folder, path);
-        IReadOnlyList<string> found = path.AsSpan().ContainsAny('*', '?', '[') ? options.Glob(whole) : [whole];
+        string folder = Path.GetDirectoryName(_open.Count > 0 ? _open[0] : file) ?? "", whole = Path.IsPathRooted(path) ? path
+            : Path.Combine(folder, path);
+        IReadOnlyList<string>? found = path.AsSpan().ContainsAny('*', '?', '[') ? options.Glob(whole) : [whole];
+        // What could not be read stays as a directive: it may be a guard.
+        var unread = new Directive("include", words[1..], null, place);
+        if (found is null)
+        {
+            notes.Dropped(place, $"include {path}", $"\"{Notes.Short(path)}\" cannot be looked for",
+                "name the files, or put their lines here");
+            into.Add(unread);
+            return true;
+        }
         foreach (string one in found)
         {
             if (_open.Contains(one, StringComparer.Ordinal) || one == file || _open.Count >= MaxIncludes || ++_files > MaxFiles)
             {
-                notes.Syntax(place, $"\"{Notes.Short(one)}\" includes itself, or includes are nested more than {MaxIncludes} deep", "take the circle apart");
+                notes.Syntax(place, $"\"{Notes.Short(one)}\" includes itself, or includes are nested more than {MaxIncludes} deep",
+                    "take the circle apart");
                 return false;
             }
             if (options.Include(one) is not { } text)
             {
-                notes.Dropped(place, $"include {path}", $"\"{Notes.Short(one)}\" cannot be read", "put the file where it is named, or its lines here");
+                notes.Dropped(place, $"include {path}", $"\"{Notes.Short(one)}\" cannot be read",
+                    "put the file where it is named, or its lines here");
+                into.Add(unread);
                 continue;
             }
             _open.Add(_open.Count == 0 ? file : one);
@@ -105,7 +119,8 @@ internal sealed class NginxText(Notes notes, ImportOptions options)
     }
 
     // Null at the end; false after a fault.
-    private bool? Next(string text, string file, ref int at, ref int line, ref int lineStart, out string word, out char sign, out Place place)
+    private bool? Next(string text, string file, ref int at, ref int line, ref int lineStart, out string word, out char sign,
+        out Place place)
     {
         (word, sign, place) = ("", '\0', default);
         while (at < text.Length)
@@ -141,7 +156,14 @@ internal sealed class NginxText(Notes notes, ImportOptions options)
             if (c == '\\' && at + 1 < text.Length)
             {
                 char next = text[++at];
-                made.Append(next switch { '"' or '\'' or '\\' => next.ToString(), 't' => "\t", 'r' => "\r", 'n' => "\n", _ => $"\\{next}" });
+                made.Append(next switch
+                {
+                    '"' or '\'' or '\\' => next.ToString(),
+                    't' => "\t",
+                    'r' => "\r",
+                    'n' => "\n",
+                    _ => $"\\{next}"
+                });
             }
             else made.Append(c);
             at++;

@@ -9,7 +9,7 @@ using Naru.Yaml;
 
 namespace Naru.Import.Ocelot;
 
-internal sealed class OcelotReader(Notes notes, ImportOptions options)
+internal sealed class OcelotReader(Notes notes)
 {
     private sealed record Placed(ImportedRoute Route, int Priority, string? Host);
 
@@ -27,16 +27,19 @@ internal sealed class OcelotReader(Notes notes, ImportOptions options)
         string key = settings.Has("Routes") ? "Routes" : "ReRoutes";
         if (!settings.Has(key))
         {
-            notes.Nothing(new Place(file), "there are neither \"Routes\" nor \"ReRoutes\"", "give the file that AddJsonFile reads, mostly ocelot.json");
+            notes.Nothing(new Place(file), "there are neither \"Routes\" nor \"ReRoutes\"",
+                "give the file that AddJsonFile reads, mostly ocelot.json");
             return null;
         }
         TimeSpan? timeout = Global(settings);
-        List<Placed> routes = [.. settings.Each(key).Select(r => Route(r, timeout)).OfType<Placed>()];
-        settings.Drop("answers of several routes are not joined", "ask the services one by one, or join in a service of your own", "Aggregates");
+        List<Placed> routes = [.. settings.Each(key).Select(r => Route(r, timeout))];
+        settings.Drop("answers of several routes are not joined", "ask the services one by one, or join in a service of your own",
+            "Aggregates");
         settings.Drop("routes that any service gets are not written out", "write the routes", "DynamicRoutes");
-        settings.NoEffect("it belongs to the application", "Logging", "AllowedHosts", "ConnectionStrings", "Serilog", "$schema", "Kestrel", "Urls");
+        settings.NoEffect("it belongs to the application", "Logging", "AllowedHosts", "ConnectionStrings", "Serilog", "$schema", "Kestrel",
+            "Urls");
         settings.Rest();
-        if (routes.Count == 0)
+        if (routes.TrueForAll(r => r.Route.LeftOut))
         {
             notes.Nothing(settings.PlaceOf(key), "there is no route in it that could be imported", null);
             return null;
@@ -44,10 +47,13 @@ internal sealed class OcelotReader(Notes notes, ImportOptions options)
         notes.Slight(new Place(file), "BaseUrl", "the file names no port to listen on: it is 8080");
         var listener = new ImportedListener { Name = "ocelot", Place = new Place(file), Port = 8080, WebSocket = true };
         List<Placed> ordered = [.. routes.OrderByDescending(r => r.Priority)];
-        foreach (string? host in ordered.Select(r => r.Host).Where(h => h is not null).Distinct(StringComparer.OrdinalIgnoreCase).Append(null))
+        foreach (string? host in ordered.Select(r => r.Host).Where(h => h is not null).Distinct(StringComparer.OrdinalIgnoreCase)
+            .Append(null))
         {
             // A route with a host goes before one without.
-            List<ImportedRoute> taken = [.. ordered.Where(r => host is not null && r.Host == host).Concat(ordered.Where(r => r.Host is null)).Select(r => r.Route)];
+            List<ImportedRoute> taken = [.. ordered.Where(r => host is not null && r.Host == host)
+                .Concat(ordered.Where(r => r.Host is null))
+                .Select(r => r.Route)];
             if (taken.Count == 0) continue;
             var site = new ImportedSite { Name = host ?? "every-host", Place = new Place(file) };
             site.Domains.Add(host ?? "*");
@@ -63,29 +69,43 @@ internal sealed class OcelotReader(Notes notes, ImportOptions options)
         if (settings.Below("GlobalConfiguration") is not { } global) return null;
         global.NoEffect("Ocelot uses it in answers of its own only", "BaseUrl", "RequestIdKey", "Metadata", "MetadataOptions");
         global.Drop("services are named by addresses", "write DownstreamHostAndPorts", "ServiceDiscoveryProvider");
-        global.Drop("it is not read from the global section", "write it at each route", "RateLimitOptions", "QoSOptions", "LoadBalancerOptions", "HttpHandlerOptions", "DownstreamScheme", "DownstreamHttpVersion",
-            "DownstreamHttpVersionPolicy", "CacheOptions", "FileCacheOptions", "UpstreamHeaderTransform", "DownstreamHeaderTransform", "SecurityOptions");
-        if (global.Node("AuthenticationOptions") is not null) _guardOfAll = global.PlaceOf("AuthenticationOptions");
+        global.Drop("it is not read from the global section", "write it at each route", "QoSOptions", "LoadBalancerOptions",
+            "HttpHandlerOptions",
+            "DownstreamScheme", "DownstreamHttpVersion", "DownstreamHttpVersionPolicy", "UpstreamHeaderTransform",
+            "DownstreamHeaderTransform");
+        global.Drop("rates are not limited by client", "a bootstrap has the filter envoy.filters.http.local_ratelimit", "RateLimitOptions",
+            "RateLimiting");
+        global.Drop("nothing is cached", null, "CacheOptions", "FileCacheOptions");
+        foreach ((string key, Func<Section, string?> guard) in s_guards)
+        {
+            if (global.Below(key) is not { } options) continue;
+            // Options may be for some routes only, by their keys.
+            IReadOnlyList<string> keys = options.Texts("RouteKeys");
+            if (guard(options) is { } why) _guardsOfAll.Add((new Guard(global.PlaceOf(key), $"the global {key}: {why}"), key, keys));
+            options.Rest();
+        }
         TimeSpan? timeout = global.Number("Timeout", 1, 86400) is { } seconds ? TimeSpan.FromSeconds(seconds) : null;
         global.Rest();
         return timeout;
     }
 
-    private Place? _guardOfAll;
+    private readonly List<(Guard Guard, string Key, IReadOnlyList<string> Routes)> _guardsOfAll = [];
 
-    private Placed? Route(Section section, TimeSpan? timeout)
+    private Placed Route(Section section, TimeSpan? timeout)
     {
         string up = section.Text("UpstreamPathTemplate") ?? "/", down = section.Text("DownstreamPathTemplate") ?? "/";
         bool sensitive = section.Flag("RouteIsCaseSensitive") ?? section.Flag("ReRouteIsCaseSensitive") ?? false;
-        IReadOnlyList<string> methods = [.. (section.Node("UpstreamHttpMethod") is YamlScalar { IsNull: false } one ? [one.Value] : section.Texts("UpstreamHttpMethod")).Where(m => m.Length > 0).Select(m => m.ToUpperInvariant())];
+        IReadOnlyList<string> methods = [.. (section.Node("UpstreamHttpMethod") is YamlScalar { IsNull: false } one ? [one.Value]
+            : section.Texts("UpstreamHttpMethod")).Where(m => m.Length > 0).Select(m => m.ToUpperInvariant())];
         string? host = section.Text("UpstreamHost") is { Length: > 0 } asked ? asked.Split(':')[0].ToLowerInvariant() : null;
         // Ocelot puts a catch-all last, whatever was said.
-        int priority = up.TrimStart('/') is ['{', .., '}'] whole && whole.IndexOf('}') == whole.Length - 1 ? -1 : section.Number("Priority", int.MinValue, int.MaxValue) ?? 1;
+        int priority = up.TrimStart('/') is ['{', .., '}'] whole && whole.IndexOf('}') == whole.Length - 1 ? -1
+            : section.Number("Priority", int.MinValue, int.MaxValue) ?? 1;
         _ = section.Text("Priority");
         string name = section.Text("Key") is { Length: > 0 } key ? key : up;
         if (!up.StartsWith('/')) up = "/" + up;
         (string pattern, List<string> names, string? literal, string? fault) = Template(up);
-        if (host is not null && host.Contains('{')) fault = $"the host \"{Notes.Short(host)}\"";
+        if (host is not null && host.Contains('{')) (fault, host) = ($"the host \"{Notes.Short(host)}\"", null);
         var headers = new List<NameMatch>();
         if (section.Below("UpstreamHeaderTemplates") is { } templates)
         {
@@ -97,7 +117,7 @@ internal sealed class OcelotReader(Notes notes, ImportOptions options)
             }
         }
         ImportedBackend? backend = Backend(section, out string basePath, out string? only);
-        string? guard = Guards(section);
+        Guard? guard = Guards(section);
         List<HeaderChange> request = [], response = [];
         Headers(section, request, response, out string? hostHeader);
         TimeSpan? time = section.Number("Timeout", 1, 86400) is { } own ? TimeSpan.FromSeconds(own) : timeout;
@@ -106,10 +126,20 @@ internal sealed class OcelotReader(Notes notes, ImportOptions options)
         section.Rest();
         if (fault is not null)
         {
-            notes.LeftOut(section.PlaceOf("UpstreamPathTemplate"), section.PathOf("UpstreamPathTemplate"), $"the whole route: {fault} cannot be expressed");
-            return null;
+            notes.Refused(section.PlaceOf("UpstreamPathTemplate"), section.PathOf("UpstreamPathTemplate"),
+                $"the whole route: {fault} cannot be expressed");
+            string before = up.Split('{', '?')[0].TrimEnd('/') is { Length: > 0 } begin ? begin : "/";
+            var wide = new ImportedMatch(PathKind.Prefix, before)
+            {
+                IgnoreCase = !sensitive && before != "/",
+                Methods = methods,
+                Headers = headers
+            };
+            return new Placed(ImportedRoute.OfLeftOut(name, [wide], section.Place), priority, host);
         }
-        ImportedMatch match = names.Count == 0 && (up == "/" || !up.EndsWith('/')) ? new ImportedMatch(PathKind.Exact, up) : literal is not null && literal.EndsWith('/') ? new ImportedMatch(PathKind.Prefix, literal) : literal is not null ? new ImportedMatch(PathKind.Segments, literal) : new ImportedMatch(PathKind.Regex, pattern);
+        ImportedMatch match = names.Count == 0 && (up == "/" || !up.EndsWith('/')) ? new ImportedMatch(PathKind.Exact, up)
+            : literal is not null && literal.EndsWith('/') ? new ImportedMatch(PathKind.Prefix, literal)
+            : literal is not null ? new ImportedMatch(PathKind.Segments, literal) : new ImportedMatch(PathKind.Regex, pattern);
         match = match with { IgnoreCase = !sensitive && match.Path != "/", Methods = methods, Headers = headers };
         ImportedAction action = backend is null ? new Respond(503, null) : new Forward([new Target(backend, 1)])
         {
@@ -118,12 +148,15 @@ internal sealed class OcelotReader(Notes notes, ImportOptions options)
             HostOfEndpoint = hostHeader is null && only is null,
             Timeout = time ?? TimeSpan.FromSeconds(90),
         };
-        if (guard is not null && !options.Unguarded)
+        var route = new ImportedRoute
         {
-            notes.Closed(section.Place, section.Path, guard);
-            action = new Respond(403, null);
-        }
-        var route = new ImportedRoute { Name = name, Place = section.Place, Matches = [match], Action = action };
+            Name = name,
+            Place = section.Place,
+            Matches = [match],
+            Action = action,
+            Guard = guard,
+            GuardSubject = section.Path
+        };
         route.Request.AddRange(request);
         route.Response.AddRange(response);
         return new Placed(route, priority, host);
@@ -169,7 +202,8 @@ internal sealed class OcelotReader(Notes notes, ImportOptions options)
         int query = down.IndexOf('?');
         if (query >= 0)
         {
-            notes.Dropped(section.PlaceOf("DownstreamPathTemplate"), section.PathOf("DownstreamPathTemplate"), "a query in the template: the client's is kept");
+            notes.Dropped(section.PlaceOf("DownstreamPathTemplate"), section.PathOf("DownstreamPathTemplate"),
+                "a query in the template: the client's is kept");
             down = down[..query];
         }
         down = basePath + down;
@@ -185,7 +219,8 @@ internal sealed class OcelotReader(Notes notes, ImportOptions options)
             }
             int group = names.FindIndex(n => n.Equals(down[i..(end + 1)], StringComparison.OrdinalIgnoreCase)) + 1;
             if (group > 0) made.Append('\\').Append(group);
-            else notes.Value(section.PlaceOf("DownstreamPathTemplate"), section.PathOf("DownstreamPathTemplate"), $"the upstream template has no {Notes.Short(down[i..(end + 1)])}");
+            else notes.Value(section.PlaceOf("DownstreamPathTemplate"), section.PathOf("DownstreamPathTemplate"),
+                $"the upstream template has no {Notes.Short(down[i..(end + 1)])}");
             i = end;
         }
         return new ReplaceRegex($"{(sensitive ? "" : "(?i)")}^{pattern}$", made.ToString());
@@ -199,7 +234,9 @@ internal sealed class OcelotReader(Notes notes, ImportOptions options)
         string? version = section.Text("DownstreamHttpVersion");
         if (section.Text("ServiceName") is { } service)
         {
-            notes.Dropped(section.PlaceOf("ServiceName"), section.PathOf("ServiceName"), $"the service \"{Notes.Short(service)}\" is found by a registry, which the import does not ask; the route answers 503", "write DownstreamHostAndPorts");
+            notes.Dropped(section.PlaceOf("ServiceName"), section.PathOf("ServiceName"),
+                $"the service \"{Notes.Short(service)}\" is found by a registry, which the import does not ask; the route answers 503",
+                "write DownstreamHostAndPorts");
             _ = (section.Text("ServiceNamespace"), section.Items("DownstreamHostAndPorts"));
             return null;
         }
@@ -228,15 +265,24 @@ internal sealed class OcelotReader(Notes notes, ImportOptions options)
         if (hosts.Count == 1) host = hosts[0];
         string key = $"{scheme} {string.Join(' ', endpoints.Select(e => $"{e.Host}:{e.Port}"))} {balancer} {version} {any}";
         if (_backends.TryGetValue(key, out ImportedBackend? made)) return made;
-        made = new ImportedBackend { Name = endpoints[0].Host, Place = section.PlaceOf("DownstreamHostAndPorts"), Http2 = plainHttp2, Balance = balancer == "LeastConnection" ? Balance.LeastRequest : Balance.RoundRobin };
+        made = new ImportedBackend
+        {
+            Name = endpoints[0].Host,
+            Place = section.PlaceOf("DownstreamHostAndPorts"),
+            Http2 = plainHttp2,
+            Balance = balancer == "LeastConnection" ? Balance.LeastRequest : Balance.RoundRobin
+        };
         made.Endpoints.AddRange(endpoints);
         if (balancer is "NoLoadBalancer" or null && endpoints.Count > 1)
         {
             for (int i = 1; i < made.Endpoints.Count; i++) made.Endpoints[i] = made.Endpoints[i] with { Backup = true };
         }
         if (balancer is not (null or "NoLoadBalancer" or "RoundRobin" or "LeastConnection"))
-            notes.Dropped(section.PlaceOf("LoadBalancerOptions"), section.PathOf("LoadBalancerOptions"), $"the balancer \"{Notes.Short(balancer)}\": backends take turns");
-        if (tls) (made.Tls, made.TlsPlace) = (new BackendTls(Named.IsAddress(endpoints[0].Host) ? null : endpoints[0].Host, any ? null : "/etc/ssl/certs/ca-certificates.crt", null, null), section.PlaceOf("DownstreamScheme"));
+            notes.Dropped(section.PlaceOf("LoadBalancerOptions"), section.PathOf("LoadBalancerOptions"),
+                $"the balancer \"{Notes.Short(balancer)}\": backends take turns");
+        if (tls) (made.Tls, made.TlsPlace)
+            = (new BackendTls(Named.IsAddress(endpoints[0].Host) ? null : endpoints[0].Host, any ? null
+            : "/etc/ssl/certs/ca-certificates.crt", null, null), section.PlaceOf("DownstreamScheme"));
         _backends[key] = made;
         _config.Backends.Add(made);
         return made;
@@ -251,48 +297,76 @@ internal sealed class OcelotReader(Notes notes, ImportOptions options)
         }
     }
 
-    private string? Guards(Section section)
+    // What decides who may come, by the key under which it stands at a route, and for all in GlobalConfiguration; why, or null where it
+    // lets everybody in.
+    private static readonly (string Key, Func<Section, string?> Guard)[] s_guards =
+    [
+        ("AuthenticationOptions", Authentication), ("SecurityOptions", Addresses), ("RouteClaimsRequirement", Claims),
+    ];
+
+    private Guard? Guards(Section section)
     {
-        string? guard = _guardOfAll is not null ? "the global AuthenticationOptions decide who may come" : null;
-        if (section.Below("AuthenticationOptions") is { } authentication)
+        string? name = section.Text("Key");
+        Guard? guard = null;
+        bool anonymous = false;
+        foreach ((string key, Func<Section, string?> read) in s_guards)
         {
-            string? key = authentication.Text("AuthenticationProviderKey");
-            IReadOnlyList<string> keys = authentication.Texts("AuthenticationProviderKeys");
-            _ = authentication.Items("AllowedScopes");
-            if (authentication.Flag("AllowAnonymous") == true) guard = null;
-            else if (!string.IsNullOrEmpty(key) || keys.Any(k => k.Length > 0)) guard = $"the provider \"{Notes.Short(string.IsNullOrEmpty(key) ? keys[0] : key)}\" decides who may come";
-            authentication.Rest();
+            if (section.Below(key) is not { } options) continue;
+            anonymous |= key == "AuthenticationOptions" && options.Flag("AllowAnonymous") == true;
+            if (read(options) is { } why) guard = new Guard(section.Place, why);
+            options.Rest();
         }
-        if (section.Node("RouteClaimsRequirement") is YamlMapping { Entries.Count: > 0 }) guard = "claims decide who may come";
-        if (section.Below("SecurityOptions") is { } security)
-        {
-            bool lists = security.Items("IPAllowedList", one: true).Count + security.Items("IPBlockedList", one: true).Count > 0;
-            _ = security.Flag("ExcludeAllowedFromBlocked");
-            if (lists) guard = "a list of addresses decides who may come";
-            security.Rest();
-        }
-        return guard;
+        if (guard is not null) return guard;
+        return _guardsOfAll.Find(g => (g.Routes.Count == 0 || (name is not null && g.Routes.Contains(name)))
+            && !(anonymous && g.Key == "AuthenticationOptions")).Guard;
+    }
+
+    private static string? Authentication(Section options)
+    {
+        List<string> keys = [.. options.Texts("AuthenticationProviderKeys").Append(options.Text("AuthenticationProviderKey") ?? "")
+            .Where(k => k.Length > 0)];
+        _ = options.Items("AllowedScopes");
+        return options.Flag("AllowAnonymous") == true || keys.Count == 0 ? null
+            : $"the provider \"{Notes.Short(keys[0])}\" decides who may come";
+    }
+
+    private static string? Addresses(Section options)
+    {
+        int listed = options.Items("IPAllowedList", one: true).Count + options.Items("IPBlockedList", one: true).Count;
+        _ = options.Flag("ExcludeAllowedFromBlocked");
+        return listed > 0 ? "a list of addresses decides who may come" : null;
+    }
+
+    private static string? Claims(Section options)
+    {
+        foreach (YamlEntry entry in options.Entries) _ = options.Node(entry.Key);
+        return options.Entries.Any() ? "claims decide who may come" : null;
     }
 
     // "X: {RemoteIpAddress}" and the like; "X: a, b" replaces a by b, which cannot be said.
     private void Headers(Section section, List<HeaderChange> request, List<HeaderChange> response, out string? host)
     {
         string? found = null;
-        foreach ((string key, List<HeaderChange> changes) in new[] { ("UpstreamHeaderTransform", request), ("DownstreamHeaderTransform", response) })
+        foreach ((string key, List<HeaderChange> changes) in new[] { ("UpstreamHeaderTransform", request),
+            ("DownstreamHeaderTransform", response) })
         {
             if (section.Below(key) is not { } transform) continue;
             foreach (YamlEntry entry in transform.Entries)
             {
                 string value = transform.Text(entry.Key) ?? "";
-                string format = Named.Value(value).Replace("{RemoteIpAddress}", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%").Replace("{UpstreamHost}", "%REQ(:AUTHORITY)%");
+                string format = Named.Value(value).Replace("{RemoteIpAddress}", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")
+                    .Replace("{UpstreamHost}", "%REQ(:AUTHORITY)%");
                 if (format.Contains('{') || value.Contains(',') || !Named.IsHeader(entry.Key) || !Named.IsHeaderValue(value))
-                    notes.Dropped(entry.KeyPlace, transform.PathOf(entry.Key), $"a header of \"{Notes.Short(value)}\": replacements and placeholders are not known");
-                else if (changes == request && entry.Key.Equals("Host", StringComparison.OrdinalIgnoreCase)) found = value.Contains('{') ? null : value;
+                    notes.Dropped(entry.KeyPlace, transform.PathOf(entry.Key),
+                        $"a header of \"{Notes.Short(value)}\": replacements and placeholders are not known");
+                else if (changes == request && entry.Key.Equals("Host", StringComparison.OrdinalIgnoreCase)) found = value.Contains('{')
+                    ? null : value;
                 else changes.Add(new HeaderChange(HeaderOp.Set, entry.Key, format, entry.KeyPlace));
             }
         }
         host = found;
-        section.Drop("headers, claims and queries made of tokens", "set headers in UpstreamHeaderTransform", "AddHeadersToRequest", "AddClaimsToRequest", "AddQueriesToRequest", "ChangeDownstreamPathTemplate");
+        section.Drop("headers, claims and queries made of tokens", "set headers in UpstreamHeaderTransform", "AddHeadersToRequest",
+            "AddClaimsToRequest", "AddQueriesToRequest", "ChangeDownstreamPathTemplate");
     }
 
     // TimeoutValue is in milliseconds; the rest is a breaker of Polly's.
@@ -300,10 +374,12 @@ internal sealed class OcelotReader(Notes notes, ImportOptions options)
     {
         if (section.Below("QoSOptions") is not { } quality) return;
         if (quality.Number("TimeoutValue", 0, int.MaxValue) is > 0 and { } ms) time = TimeSpan.FromMilliseconds(ms);
-        int? failures = quality.Number("ExceptionsAllowedBeforeBreaking", 0, int.MaxValue), length = quality.Number("DurationOfBreak", 0, int.MaxValue);
+        int? failures = quality.Number("ExceptionsAllowedBeforeBreaking", 0, int.MaxValue),
+            length = quality.Number("DurationOfBreak", 0, int.MaxValue);
         if (failures > 0 && backend is not null && backend.Outliers is null)
         {
-            backend.Outliers = new BackendOutliers(failures.Value, TimeSpan.FromMilliseconds(length is > 0 ? length.Value : 5000), true, section.PlaceOf("QoSOptions"));
+            backend.Outliers = new BackendOutliers(failures.Value, TimeSpan.FromMilliseconds(length is > 0 ? length.Value : 5000), true,
+                section.PlaceOf("QoSOptions"));
             notes.Slight(section.PlaceOf("QoSOptions"), quality.Path, "the breaker is one of the backend, whichever route leads to it");
         }
         quality.Rest();
@@ -312,15 +388,18 @@ internal sealed class OcelotReader(Notes notes, ImportOptions options)
     private void Dropped(Section section)
     {
         if (section.Below("RateLimitOptions") is { } rate && rate.Flag("EnableRateLimiting") != false)
-            notes.Dropped(section.PlaceOf("RateLimitOptions"), rate.Path, "rates are not limited by client", "a bootstrap has the filter envoy.filters.http.local_ratelimit");
+            notes.Dropped(section.PlaceOf("RateLimitOptions"), rate.Path, "rates are not limited by client",
+                "a bootstrap has the filter envoy.filters.http.local_ratelimit");
         if (section.Below("HttpHandlerOptions") is { } handler)
         {
-            handler.NoEffect("the proxy neither follows redirects nor keeps cookies", "AllowAutoRedirect", "UseCookieContainer", "UseTracing", "UseProxy", "MaxConnectionsPerServer", "PooledConnectionLifetimeSeconds");
+            handler.NoEffect("the proxy neither follows redirects nor keeps cookies", "AllowAutoRedirect", "UseCookieContainer",
+                "UseTracing", "UseProxy", "MaxConnectionsPerServer", "PooledConnectionLifetimeSeconds");
             handler.Rest();
         }
         section.Drop("nothing is cached", null, "FileCacheOptions", "CacheOptions");
         section.Drop("what is written in code is not in the file", null, "DelegatingHandlers");
         section.Drop("the method is passed on as it is", null, "DownstreamHttpMethod");
-        section.NoEffect("nothing depends on it", "RequestIdKey", "RouteIsCaseSensitive", "Metadata", "DownstreamHttpVersionPolicy", "HttpVersionPolicy");
+        section.NoEffect("nothing depends on it", "RequestIdKey", "RouteIsCaseSensitive", "Metadata", "DownstreamHttpVersionPolicy",
+            "HttpVersionPolicy");
     }
 }

@@ -28,7 +28,8 @@ internal static class JsonText
             int cut = message.IndexOf(" LineNumber:", StringComparison.Ordinal);
             if (cut > 0) message = message[..cut];
             bool deep = message.Contains("depth", StringComparison.OrdinalIgnoreCase);
-            notes.Syntax(new Place(file, line), fault is Twice ? message : deep ? $"nested deeper than {MaxDepth} levels" : $"this is not JSON: {message.TrimEnd('.')}",
+            notes.Syntax(new Place(file, line), fault is Twice ? message : deep ? $"nested deeper than {MaxDepth} levels"
+                : $"this is not JSON: {message.TrimEnd('.')}",
                 fault is Twice ? "keep one of them" : null);
             return null;
         }
@@ -42,7 +43,12 @@ internal static class JsonText
     private ref struct Pass(ReadOnlySpan<byte> bytes, string file)
     {
         private readonly ReadOnlySpan<byte> _bytes = bytes;
-        private Utf8JsonReader _reader = new(bytes, new JsonReaderOptions { AllowTrailingCommas = true, CommentHandling = JsonCommentHandling.Skip, MaxDepth = MaxDepth });
+        private Utf8JsonReader _reader = new(bytes, new JsonReaderOptions
+        {
+            AllowTrailingCommas = true,
+            CommentHandling = JsonCommentHandling.Skip,
+            MaxDepth = MaxDepth
+        });
         private long _counted;
         private long _lineStart;
         private int _line = 1;

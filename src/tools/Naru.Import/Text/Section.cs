@@ -62,7 +62,9 @@ internal sealed class Section
         switch (Node(key))
         {
             case null: return null;
-            case YamlMapping mapping: return new Section(mapping, PathOf(key), _notes, ReferenceEquals(_entries.Comparer, StringComparer.OrdinalIgnoreCase));
+            case YamlMapping mapping:
+                return new Section(mapping, PathOf(key), _notes,
+                ReferenceEquals(_entries.Comparer, StringComparer.OrdinalIgnoreCase));
             case { } other:
                 _notes.Value(PlaceOf(key), PathOf(key), $"\"{key}\" is a mapping, not {other.Describe()}");
                 return null;
@@ -76,7 +78,9 @@ internal sealed class Section
         {
             case null: return [];
             case YamlSequence list: return list.Items;
-            case YamlMapping mapping when !one && mapping.Entries.All(e => int.TryParse(e.Key, out _)): return [.. mapping.Entries.Select(e => e.Value)];
+            case YamlMapping mapping when !one
+                && mapping.Entries.All(e => int.TryParse(e.Key, out _)):
+                return [.. mapping.Entries.Select(e => e.Value)];
             case { } single when one: return [single];
             case { } other:
                 _notes.Value(PlaceOf(key), PathOf(key), $"\"{key}\" is a list, not {other.Describe()}");
@@ -91,7 +95,8 @@ internal sealed class Section
         for (int i = 0; i < items.Count; i++)
         {
             string path = $"{PathOf(key)}[{i}]";
-            if (items[i] is YamlMapping mapping) yield return new Section(mapping, path, _notes, ReferenceEquals(_entries.Comparer, StringComparer.OrdinalIgnoreCase));
+            if (items[i] is YamlMapping mapping)
+                yield return new Section(mapping, path, _notes, ReferenceEquals(_entries.Comparer, StringComparer.OrdinalIgnoreCase));
             else _notes.Value(items[i].Place, path, $"a mapping belongs here, not {items[i].Describe()}");
         }
     }
@@ -111,7 +116,8 @@ internal sealed class Section
     public int? Number(string key, int least, int most)
     {
         if (Text(key) is not { } text) return null;
-        if (int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) && number >= least && number <= most) return number;
+        if (int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) && number >= least
+            && number <= most) return number;
         _notes.Value(PlaceOf(key), PathOf(key), $"\"{Notes.Short(text)}\" is no number from {least} to {most}");
         return null;
     }
@@ -128,7 +134,8 @@ internal sealed class Section
     public TimeSpan? Span(string key)
     {
         if (Text(key) is not { } text) return null;
-        if (TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out TimeSpan span) && span > TimeSpan.Zero && span < TimeSpan.FromDays(3650)) return span;
+        if (TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out TimeSpan span) && span > TimeSpan.Zero
+            && span < TimeSpan.FromDays(3650)) return span;
         _notes.Value(PlaceOf(key), PathOf(key), $"\"{Notes.Short(text)}\" is no time such as 00:00:30");
         return null;
     }

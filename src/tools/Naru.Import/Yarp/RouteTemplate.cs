@@ -7,7 +7,8 @@ using Naru.Import.Model;
 namespace Naru.Import.Yarp;
 
 /// <summary>A part of a segment: a text, or a parameter.</summary>
-internal sealed record TemplatePart(string? Text, string Name = "", bool CatchAll = false, bool Optional = false, IReadOnlyList<string>? Constraints = null);
+internal sealed record TemplatePart(string? Text, string Name = "", bool CatchAll = false, bool Optional = false,
+    IReadOnlyList<string>? Constraints = null);
 
 internal sealed class RouteTemplate
 {
@@ -43,7 +44,8 @@ internal sealed class RouteTemplate
         Segment();
         for (int i = 0; i < segments.Count; i++)
         {
-            if (segments[i].Any(p => p.CatchAll) && (i < segments.Count - 1 || segments[i].Count > 1)) fault = "a catch-all stands at the end only, in a segment of its own";
+            if (segments[i].Any(p => p.CatchAll) && (i < segments.Count - 1 || segments[i].Count > 1))
+                fault = "a catch-all stands at the end only, in a segment of its own";
         }
         return fault is null ? new RouteTemplate(segments) : null;
 
@@ -64,7 +66,8 @@ internal sealed class RouteTemplate
             decimal sum = 0, place = 1;
             foreach (IReadOnlyList<TemplatePart> segment in Segments.Take(20))
             {
-                int digit = segment.Count > 1 ? 2 : segment[0].Text is not null ? 1 : (segment[0].CatchAll ? 5 : 3) - (segment[0].Constraints is { Count: > 0 } ? 1 : 0);
+                int digit = segment.Count > 1 ? 2 : segment[0].Text is not null ? 1
+                    : (segment[0].CatchAll ? 5 : 3) - (segment[0].Constraints is { Count: > 0 } ? 1 : 0);
                 sum += digit / place;
                 place *= 10;
             }
@@ -75,9 +78,11 @@ internal sealed class RouteTemplate
     /// <summary>Names of parameters, in the order of the groups of <see cref="Pattern"/>.</summary>
     public IReadOnlyList<string> Names => [.. Segments.SelectMany(s => s).Where(p => p.Text is null).Select(p => p.Name)];
 
-    /// <summary>The literal path before a catch-all at the end, without a slash at its end; null where the template is not of that kind.</summary>
+    /// <summary>The literal path before a catch-all at the end, without a slash at its end; null where the template is not of that
+    /// kind.</summary>
     public string? BeforeCatchAll =>
-        Segments.Count > 0 && Segments[^1] is [{ CatchAll: true, Constraints: null or { Count: 0 } }] && Segments.SkipLast(1).All(IsLiteral) ? Literal(Segments.SkipLast(1)) : null;
+        Segments.Count > 0 && Segments[^1] is [{ CatchAll: true, Constraints: null or { Count: 0 } }] && Segments.SkipLast(1).All(IsLiteral)
+        ? Literal(Segments.SkipLast(1)) : null;
 
     /// <summary>The whole path, where there is no parameter in it.</summary>
     public string? WholeLiteral => Segments.All(IsLiteral) ? Literal(Segments) : null;
@@ -87,14 +92,25 @@ internal sealed class RouteTemplate
     public IReadOnlyList<ImportedMatch> Matches(bool ignoreCase, out string? fault)
     {
         fault = null;
-        if (BeforeCatchAll is { } prefix) return [prefix.Length == 0 ? new ImportedMatch(PathKind.Prefix, "/") : new ImportedMatch(PathKind.Segments, prefix) { IgnoreCase = ignoreCase }];
+        if (BeforeCatchAll is { } prefix)
+            return [prefix.Length == 0 ? new ImportedMatch(PathKind.Prefix, "/")
+            : new ImportedMatch(PathKind.Segments, prefix) { IgnoreCase = ignoreCase }];
         if (WholeLiteral is { } whole)
         {
             if (whole.Length == 0) return [new ImportedMatch(PathKind.Exact, "/")];
-            return [new ImportedMatch(PathKind.Exact, whole) { IgnoreCase = ignoreCase }, new ImportedMatch(PathKind.Exact, whole + "/") { IgnoreCase = ignoreCase }];
+            return [new ImportedMatch(PathKind.Exact, whole) { IgnoreCase = ignoreCase },
+                new ImportedMatch(PathKind.Exact, whole + "/") { IgnoreCase = ignoreCase }];
         }
         string? pattern = Pattern(out fault);
         return pattern is null ? [] : [new ImportedMatch(PathKind.Regex, pattern) { IgnoreCase = ignoreCase }];
+    }
+
+    /// <summary>What takes at least the paths of a template, whatever is wrong with it.</summary>
+    public static ImportedMatch Before(string text)
+    {
+        string path = "/" + text.TrimStart('~').TrimStart('/').Split('{', '}', '*', '?')[0];
+        return path == "/" ? new ImportedMatch(PathKind.Prefix, "/")
+            : new ImportedMatch(PathKind.Prefix, path.TrimEnd('/')) { IgnoreCase = true };
     }
 
     /// <summary>A pattern over the whole path, with a group for each parameter; null where a constraint cannot be said.</summary>
@@ -126,7 +142,8 @@ internal sealed class RouteTemplate
 
     private static bool IsLiteral(IReadOnlyList<TemplatePart> segment) => segment is [{ Text: not null }];
 
-    private static string Literal(IEnumerable<IReadOnlyList<TemplatePart>> segments) => string.Concat(segments.Select(s => "/" + s[0].Text));
+    private static string Literal(IEnumerable<IReadOnlyList<TemplatePart>> segments) =>
+        string.Concat(segments.Select(s => "/" + s[0].Text));
 
     private static int End(string text, int from)
     {
@@ -169,7 +186,8 @@ internal sealed class RouteTemplate
         foreach (string constraint in part.Constraints ?? [])
         {
             int open = constraint.IndexOf('(');
-            string word = (open < 0 ? constraint : constraint[..open]).ToLowerInvariant(), argument = open < 0 ? "" : constraint[(open + 1)..].TrimEnd(')');
+            string word = (open < 0 ? constraint : constraint[..open]).ToLowerInvariant(), argument = open < 0 ? ""
+                : constraint[(open + 1)..].TrimEnd(')');
             string? made = word switch
             {
                 "int" or "long" => "-?[0-9]+",
@@ -179,7 +197,8 @@ internal sealed class RouteTemplate
                 "decimal" or "double" or "float" => "[-+]?[0-9]*\\.?[0-9]+",
                 "required" => part.CatchAll ? ".+" : "[^/]+",
                 "length" when int.TryParse(argument, out int n) => $"[^/]{{{n}}}",
-                "length" when argument.Split(',') is [var a, var b] && int.TryParse(a, out int low) && int.TryParse(b, out int high) => $"[^/]{{{low},{high}}}",
+                "length" when argument.Split(',') is [var a, var b] && int.TryParse(a, out int low) && int.TryParse(b, out int high) =>
+                $"[^/]{{{low},{high}}}",
                 "minlength" when int.TryParse(argument, out int n) => $"[^/]{{{n},}}",
                 "maxlength" when int.TryParse(argument, out int n) => $"[^/]{{1,{n}}}",
                 "regex" when argument is ['^', .. var middle, '$'] && !middle.Contains('(') && !middle.Contains('/') => middle,
@@ -187,7 +206,8 @@ internal sealed class RouteTemplate
             };
             if (made is null || inner is not null || Named.RegexFault(made) is not null)
             {
-                fault = inner is not null ? $"several constraints of {{{part.Name}}}" : $"the constraint \"{constraint}\" of {{{part.Name}}}";
+                fault = inner is not null ? $"several constraints of {{{part.Name}}}"
+                    : $"the constraint \"{constraint}\" of {{{part.Name}}}";
                 return null;
             }
             inner = made;

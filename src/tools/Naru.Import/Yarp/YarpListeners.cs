@@ -27,17 +27,20 @@ internal sealed class YarpListeners(Notes notes)
                 int before = made.Count;
                 if (endpoint.Text("Url") is { } url) Add(made, url, entry.Key, endpoint.PlaceOf("Url"), endpoint.PathOf("Url"), own);
                 if (guarded && made.Count > before)
-                    made[^1].Guard = (endpoint.Place, asks is "RequireCertificate" ? "only clients with a certificate were let in" : "by the name that clients ask for, \"Sni\" may let in only some");
+                    made[^1].Guard = new Guard(endpoint.Place, asks is "RequireCertificate" ? "only clients with a certificate were let in"
+                        : "by the name that clients ask for, \"Sni\" may let in only some");
                 endpoint.Rest();
             }
             kestrel.Drop("limits of the server", "the proxy has its own: docs/reference/configuration.md", "Limits", "EndpointDefaults");
-            kestrel.NoEffect("nothing of it is needed", "AddServerHeader", "AllowSynchronousIO", "AllowAlternateSchemes", "AllowResponseHeaderCompression");
+            kestrel.NoEffect("nothing of it is needed", "AddServerHeader", "AllowSynchronousIO", "AllowAlternateSchemes",
+                "AllowResponseHeaderCompression");
             kestrel.Rest();
         }
         string? urls = settings.Text("Urls");
         if (made.Count == 0 && urls is not null)
         {
-            foreach (string url in urls.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)) Add(made, url, "http", settings.PlaceOf("Urls"), "Urls", null);
+            foreach (string url in urls.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+                Add(made, url, "http", settings.PlaceOf("Urls"), "Urls", null);
         }
         if (made.Count == 0)
         {
@@ -56,7 +59,9 @@ internal sealed class YarpListeners(Notes notes)
             section.Rest();
             return new ImportedCertificate(path, key, null, false);
         }
-        section.Drop("a certificate of .NET's own kind", "convert it: openssl pkcs12 -in FILE -out cert.pem -nodes, and name Path and KeyPath", "Path", "Password", "Subject", "Store", "Location", "AllowInvalid");
+        section.Drop("a certificate of .NET's own kind",
+            "convert it: openssl pkcs12 -in FILE -out cert.pem -nodes, and name Path and KeyPath", "Path", "Password", "Subject", "Store",
+            "Location", "AllowInvalid");
         section.Rest();
         return null;
     }
@@ -73,11 +78,26 @@ internal sealed class YarpListeners(Notes notes)
         bool tls = at.Scheme == "https";
         if (tls && certificate is null)
         {
-            notes.Dropped(place, subject, $"port {at.Port} is https, and its certificate is not in PEM files", "name Path and KeyPath in Certificate, then import again");
+            notes.Dropped(place, subject, $"port {at.Port} is https, and its certificate is not in PEM files",
+                "name Path and KeyPath in Certificate, then import again");
             return;
         }
         string host = Named.IsAddress(at.Host) ? at.Host.Trim('[', ']') : at.Host == "localhost" ? "127.0.0.1" : "0.0.0.0";
-        if (made.Exists(l => l.Port == at.Port)) return;
-        made.Add(new ImportedListener { Name = name, Place = place, Port = at.Port, Address = host, Tls = tls, Certificate = tls ? certificate : null, WebSocket = true });
+        if (made.Find(l => l.Port == at.Port && (l.Address == host || "0.0.0.0" == host || l.Address == "0.0.0.0")) is { } first)
+        {
+            notes.Value(place, subject, $"\"{first.Name}\" listens on port {at.Port} already", "give it a port or an address of its own");
+            return;
+        }
+        made.Add(new ImportedListener
+        {
+            Name = name,
+            Place = place,
+            Port = at.Port,
+            Address = host,
+            Tls = tls,
+            Certificate = tls
+            ? certificate : null,
+            WebSocket = true
+        });
     }
 }

@@ -6,23 +6,26 @@ using Naru.Import.Text;
 
 namespace Naru.Import.Yarp;
 
-internal sealed class YarpRouteReader(Notes notes, ImportOptions options, IReadOnlyDictionary<string, YarpCluster> clusters)
+internal sealed class YarpRouteReader(Notes notes, IReadOnlyDictionary<string, YarpCluster> clusters)
 {
-    private bool _leftOut;
-    private string? _guard;
-    private Place _guardPlace;
+    private bool _leftOut, _anyHost;
+    private Guard? _guard;
 
-    /// <summary>The route, or null where it was left out.</summary>
-    public YarpRoute? Read(Section section, string name, Place place)
+    /// <summary>The route, or what stands for it where it is left out.</summary>
+    public YarpRoute Read(Section section, string name, Place place)
     {
         Section? match = section.Below("Match");
         string path = match?.Text("Path") ?? "/{**catch-all}";
         RouteTemplate? template = RouteTemplate.Parse(path, out string? fault);
         IReadOnlyList<ImportedMatch> matches = template?.Matches(ignoreCase: true, out fault) ?? [];
-        if (fault is not null || template is null) LeftOut(match!.PlaceOf("Path"), match.PathOf("Path"), $"\"{Notes.Short(path)}\": {fault}");
+        // The longest path that every path of the template begins with.
+        if (fault is not null || template is null) matches = [RouteTemplate.Before(path)];
+        if (fault is not null || template is null)
+            LeftOut(match!.PlaceOf("Path"), match.PathOf("Path"), $"\"{Notes.Short(path)}\": {fault}");
         var hosts = new List<string>();
         IReadOnlyList<string> methods = [];
         List<NameMatch> headers = [], query = [];
+        (int headerCount, int queryCount) = (match?.Items("Headers").Count ?? 0, match?.Items("QueryParameters").Count ?? 0);
         if (match is not null)
         {
             foreach (string host in match.Texts("Hosts")) Host(host, match.PlaceOf("Hosts"), match.PathOf("Hosts"), hosts);
@@ -31,27 +34,36 @@ internal sealed class YarpRouteReader(Notes notes, ImportOptions options, IReadO
             foreach (Section parameter in match.Each("QueryParameters")) if (Names(parameter, isHeader: false) is { } made) query.Add(made);
             match.Rest();
         }
-        foreach (IGrouping<string, NameMatch> twice in headers.GroupBy(h => h.Name, StringComparer.OrdinalIgnoreCase).Where(g => g.Count() > 1))
+        foreach (IGrouping<string, NameMatch> twice in headers.GroupBy(h => h.Name, StringComparer.OrdinalIgnoreCase)
+            .Where(g => g.Count() > 1))
             LeftOut(section.PlaceOf("Match"), section.PathOf("Match"), $"two conditions on the header {twice.Key}");
         foreach (IGrouping<string, NameMatch> twice in query.GroupBy(h => h.Name, StringComparer.Ordinal).Where(g => g.Count() > 1))
             LeftOut(section.PlaceOf("Match"), section.PathOf("Match"), $"two conditions on the parameter {twice.Key}");
+        if (_leftOut) (headers, query) = ([.. headers.DistinctBy(h => h.Name.ToLowerInvariant())], [.. query.DistinctBy(q => q.Name)]);
         matches = [.. matches.Select(m => m with { Methods = methods, Headers = headers, Query = query })];
 
         Guards(section);
         TimeSpan? timeout = section.Span("Timeout");
         if (section.Text("TimeoutPolicy") is { } named && !named.Equals("Disable", StringComparison.OrdinalIgnoreCase))
-            notes.Dropped(section.PlaceOf("TimeoutPolicy"), section.PathOf("TimeoutPolicy"), $"the policy \"{Notes.Short(named)}\" stands in the application's code", "write its time into Timeout");
+            notes.Dropped(section.PlaceOf("TimeoutPolicy"), section.PathOf("TimeoutPolicy"),
+                $"the policy \"{Notes.Short(named)}\" stands in the application's code", "write its time into Timeout");
         int order = section.Number("Order", int.MinValue, int.MaxValue) ?? 0;
         string? clusterName = section.Text("ClusterId");
         YarpCluster? cluster = clusterName is not null && clusters.TryGetValue(clusterName, out YarpCluster? found) ? found : null;
-        if (clusterName is null) notes.Value(place, section.Path, "the route has no ClusterId, so the application answers itself", "it answers 503");
-        else if (cluster is null) notes.Value(section.PlaceOf("ClusterId"), section.PathOf("ClusterId"), $"there is no cluster \"{Notes.Short(clusterName)}\"", Nearest.Suggestion(clusterName, clusters.Keys) ?? "it answers 503");
+        if (clusterName is null)
+            notes.Value(place, section.Path, "the route has no ClusterId, so the application answers itself", "it answers 503");
+        else if (cluster is null)
+            notes.Value(section.PlaceOf("ClusterId"), section.PathOf("ClusterId"), $"there is no cluster \"{Notes.Short(clusterName)}\"",
+            Nearest.Suggestion(clusterName, clusters.Keys) ?? "it answers 503");
         var transforms = new YarpTransforms(notes, template, matches, cluster);
         transforms.Read(section);
         section.NoEffect("only extensions of YARP read it", "Metadata", "RouteId");
         long? most = Body(section);
         section.Rest();
-        if (_leftOut) return null;
+        decimal precedence = template?.Precedence ?? 0;
+        if (_anyHost) hosts.Clear();
+        if (_leftOut)
+            return new YarpRoute(ImportedRoute.OfLeftOut(name, matches, place), order, precedence, hosts, headerCount, queryCount);
 
         ImportedAction action = cluster is null ? new Respond(503, null) : new Forward([new Target(cluster.Backend, 1)])
         {
@@ -62,51 +74,72 @@ internal sealed class YarpRouteReader(Notes notes, ImportOptions options, IReadO
             IdleTimeout = cluster.ActivityTimeout,
             IdlePlace = cluster.ActivityPlace,
         };
-        if (_guard is not null && !options.Unguarded)
+        var route = new ImportedRoute
         {
-            notes.Closed(_guardPlace, section.Path, _guard);
-            action = new Respond(403, null);
-        }
-        var route = new ImportedRoute { Name = name, Place = place, Matches = [.. matches], Action = action, AppendsForwardedFor = transforms.AppendsFor, MaxBody = most, MaxBodyPlace = section.PlaceOf("MaxRequestBodySize") };
+            Name = name,
+            Place = place,
+            Matches = [.. matches],
+            Action = action,
+            AppendsForwardedFor = transforms.AppendsFor,
+            MaxBody = most,
+            MaxBodyPlace = section.PlaceOf("MaxRequestBodySize"),
+            Guard = _guard,
+            GuardSubject = section.Path,
+        };
         route.Request.AddRange(transforms.Request);
         route.Response.AddRange(transforms.Response);
-        return new YarpRoute(route, order, template!.Precedence, hosts);
+        return new YarpRoute(route, order, precedence, hosts, headerCount, queryCount);
     }
 
     private long? Body(Section section)
     {
         if (section.Text("MaxRequestBodySize") is not { } text || text == "-1") return null;
         if (long.TryParse(text, out long most) && most is > 0 and <= 64 << 20) return most;
-        notes.Dropped(section.PlaceOf("MaxRequestBodySize"), section.PathOf("MaxRequestBodySize"), $"a longest body of {Notes.Short(text)} bytes; up to 64 MB can be said");
+        notes.Dropped(section.PlaceOf("MaxRequestBodySize"), section.PathOf("MaxRequestBodySize"),
+            $"a longest body of {Notes.Short(text)} bytes; up to 64 MB can be said");
         return null;
     }
 
     private void Guards(Section section)
     {
         if (section.Text("AuthorizationPolicy") is { } policy && !policy.Equals("Anonymous", StringComparison.OrdinalIgnoreCase))
-            (_guard, _guardPlace) = ($"the policy \"{Notes.Short(policy)}\" decides who may come, and stands in the application's code", section.PlaceOf("AuthorizationPolicy"));
+        {
+            _guard = new Guard(section.PlaceOf("AuthorizationPolicy"),
+                $"the policy \"{Notes.Short(policy)}\" decides who may come, and stands in the application's code");
+        }
         if (section.Text("CorsPolicy") is { } cors && !cors.Equals("Disable", StringComparison.OrdinalIgnoreCase))
-            notes.Dropped(section.PlaceOf("CorsPolicy"), section.PathOf("CorsPolicy"), $"the policy \"{Notes.Short(cors)}\" stands in the application's code", "a bootstrap has the filter envoy.filters.http.cors");
+            notes.Dropped(section.PlaceOf("CorsPolicy"), section.PathOf("CorsPolicy"),
+                $"the policy \"{Notes.Short(cors)}\" stands in the application's code",
+                "a bootstrap has the filter envoy.filters.http.cors");
         if (section.Text("RateLimiterPolicy") is { } rate && !rate.Equals("Disable", StringComparison.OrdinalIgnoreCase))
-            notes.Dropped(section.PlaceOf("RateLimiterPolicy"), section.PathOf("RateLimiterPolicy"), $"the policy \"{Notes.Short(rate)}\" stands in the application's code", "a bootstrap has the filter envoy.filters.http.local_ratelimit");
+            notes.Dropped(section.PlaceOf("RateLimiterPolicy"), section.PathOf("RateLimiterPolicy"),
+                $"the policy \"{Notes.Short(rate)}\" stands in the application's code",
+                "a bootstrap has the filter envoy.filters.http.local_ratelimit");
         if (section.Text("OutputCachePolicy") is { } cache)
-            notes.Dropped(section.PlaceOf("OutputCachePolicy"), section.PathOf("OutputCachePolicy"), $"nothing is cached (\"{Notes.Short(cache)}\")");
+            notes.Dropped(section.PlaceOf("OutputCachePolicy"), section.PathOf("OutputCachePolicy"),
+                $"nothing is cached (\"{Notes.Short(cache)}\")");
     }
 
     private void LeftOut(Place place, string subject, string message)
     {
         _leftOut = true;
-        notes.LeftOut(place, subject, $"the whole route: {message} cannot be expressed");
+        notes.Refused(place, subject, $"the whole route: {message} cannot be expressed");
     }
 
     private void Host(string host, Place place, string subject, List<string> hosts)
     {
         string name = host.Contains(':') && !host.StartsWith('[') ? host[..host.LastIndexOf(':')] : host;
-        if (name != host) notes.Changed(place, subject, $"the port of \"{Notes.Short(host)}\" is not compared", "hosts are told apart by name, ports by listeners");
+        if (name != host)
+            notes.Changed(place, subject, $"the port of \"{Notes.Short(host)}\" is not compared",
+            "hosts are told apart by name, ports by listeners");
         if (name is "*" or "") return;
         bool fits = Uri.CheckHostName(name.StartsWith("*.", StringComparison.Ordinal) ? name[2..] : name) != UriHostNameType.Unknown;
         if (fits) hosts.Add(name.ToLowerInvariant());
-        else LeftOut(place, subject, $"the host \"{Notes.Short(host)}\"");
+        else
+        {
+            _anyHost = true;
+            LeftOut(place, subject, $"the host \"{Notes.Short(host)}\"");
+        }
     }
 
     // Modes of headers and of query parameters are the same but for their names.
@@ -132,9 +165,12 @@ internal sealed class YarpRouteReader(Notes notes, ImportOptions options, IReadO
             case "ExactHeader" or "Exact" when values.Count > 0: return new NameMatch(name, ValueKind.Regex, $"{begin}(?:{any})");
             case "HeaderPrefix" or "Prefix" when values.Count > 0: return new NameMatch(name, ValueKind.Regex, $"{begin}(?:{any}).*");
             case "Contains" when values.Count > 0: return new NameMatch(name, ValueKind.Regex, $"{begin}.*(?:{any}).*");
-            case "NotContains" when values.Count > 0 && isHeader: return new NameMatch(name, ValueKind.Regex, $"{begin}.*(?:{any}).*", Invert: true);
+            case "NotContains" when values.Count > 0 && isHeader:
+                return new NameMatch(name, ValueKind.Regex, $"{begin}.*(?:{any}).*",
+                Invert: true);
             default:
-                LeftOut(section.Place, section.Path, $"the mode \"{Notes.Short(mode)}\" of {name}{(values.Count == 0 ? " without values" : "")}");
+                LeftOut(section.Place, section.Path,
+                    $"the mode \"{Notes.Short(mode)}\" of {name}{(values.Count == 0 ? " without values" : "")}");
                 return null;
         }
     }

@@ -11,8 +11,10 @@ internal sealed class YarpTransforms(Notes notes, RouteTemplate? template, IRead
 {
     private static readonly string[] s_unknown =
     [
-        "RequestHeadersCopy", "RequestHeadersAllowed", "RequestHeaderRouteValue", "ResponseHeadersCopy", "ResponseHeadersAllowed", "ResponseTrailer", "ResponseTrailerRemove", "ResponseTrailersCopy",
-        "ResponseTrailersAllowed", "QueryValueParameter", "QueryRouteParameter", "QueryRemoveParameter", "HttpMethodChange", "ClientCert", "Forwarded",
+        "RequestHeadersCopy", "RequestHeadersAllowed", "RequestHeaderRouteValue", "ResponseHeadersCopy", "ResponseHeadersAllowed",
+        "ResponseTrailer", "ResponseTrailerRemove", "ResponseTrailersCopy",
+        "ResponseTrailersAllowed", "QueryValueParameter", "QueryRouteParameter", "QueryRemoveParameter", "HttpMethodChange", "ClientCert",
+        "Forwarded",
     ];
 
     private string _removed = "";
@@ -52,7 +54,8 @@ internal sealed class YarpTransforms(Notes notes, RouteTemplate? template, IRead
         else if (t.Text("PathRemovePrefix") is { } removed) Remove(t, removed.TrimEnd('/'));
         else if (t.Text("PathSet") is { } set) (_set, _pattern) = (Slash(set), null);
         else if (t.Text("PathPattern") is { } pattern) (_pattern, _set, _patternAt, _removed, _prefix) = (Slash(pattern), null, t, "", "");
-        else if (t.Text("RequestHeaderOriginalHost") is { } original) KeepsHost = original.Equals("true", StringComparison.OrdinalIgnoreCase);
+        else if (t.Text("RequestHeaderOriginalHost") is { } original)
+            KeepsHost = original.Equals("true", StringComparison.OrdinalIgnoreCase);
         else if (t.Text("RequestHeader") is { } header) Header(t, header, Request);
         else if (t.Text("RequestHeaderRemove") is { } gone) Removal(t, gone, "RequestHeaderRemove", Request);
         else if (t.Text("ResponseHeader") is { } answer) Header(t, answer, Response);
@@ -61,7 +64,8 @@ internal sealed class YarpTransforms(Notes notes, RouteTemplate? template, IRead
         else if (s_unknown.FirstOrDefault(t.Has) is { } known) Unknown(t, known);
         else if (t.Entries.FirstOrDefault() is { Key: not null } first)
         {
-            notes.Unknown(first.KeyPlace, t.Path, first.Key, ["PathPrefix", "PathRemovePrefix", "PathSet", "PathPattern", "RequestHeader", "RequestHeaderRemove", "RequestHeaderOriginalHost", "ResponseHeader", "ResponseHeaderRemove", "X-Forwarded", .. s_unknown]);
+            notes.Unknown(first.KeyPlace, t.Path, first.Key, ["PathPrefix", "PathRemovePrefix", "PathSet", "PathPattern", "RequestHeader",
+                "RequestHeaderRemove", "RequestHeaderOriginalHost", "ResponseHeader", "ResponseHeaderRemove", "X-Forwarded", .. s_unknown]);
             foreach (string key in t.Entries.Select(e => e.Key)) _ = t.Node(key);
         }
     }
@@ -71,7 +75,8 @@ internal sealed class YarpTransforms(Notes notes, RouteTemplate? template, IRead
         string? value = t.Text(known);
         if (known is "RequestHeadersCopy" or "ResponseHeadersCopy" or "ResponseTrailersCopy" && value?.ToLowerInvariant() == "true") return;
         if (known == "Forwarded") _forwarded = false;
-        string? remedy = known.StartsWith("Query", StringComparison.Ordinal) || known == "RequestHeaderRouteValue" ? "a bootstrap has the filter envoy.filters.http.header_mutation" : null;
+        string? remedy = known.StartsWith("Query", StringComparison.Ordinal) || known == "RequestHeaderRouteValue"
+            ? "a bootstrap has the filter envoy.filters.http.header_mutation" : null;
         notes.Dropped(t.PlaceOf(known), t.PathOf(known), $"the transform {known}", remedy);
         foreach (string key in t.Entries.Select(e => e.Key)) _ = t.Node(key);
     }
@@ -93,10 +98,12 @@ internal sealed class YarpTransforms(Notes notes, RouteTemplate? template, IRead
         if (_set is not null) _set = Cut(_set, removed);
         else if (_pattern is null && _prefix.Length == 0) _removed += removed;
         else if (_pattern is null && Cut(_prefix + "/", removed) is var rest && rest != _prefix + "/") _prefix = rest.TrimEnd('/');
-        else notes.Dropped(t.PlaceOf("PathRemovePrefix"), t.PathOf("PathRemovePrefix"), "a prefix taken from a path that other transforms have made", "write the path that is meant into one PathPattern");
+        else notes.Dropped(t.PlaceOf("PathRemovePrefix"), t.PathOf("PathRemovePrefix"),
+            "a prefix taken from a path that other transforms have made", "write the path that is meant into one PathPattern");
 
         static string Cut(string path, string prefix) =>
-            path.StartsWith(prefix, StringComparison.OrdinalIgnoreCase) && (path.Length == prefix.Length || path[prefix.Length] == '/') ? Slash(path[prefix.Length..]) : path;
+            path.StartsWith(prefix, StringComparison.OrdinalIgnoreCase) && (path.Length == prefix.Length || path[prefix.Length] == '/')
+            ? Slash(path[prefix.Length..]) : path;
     }
 
     private void Header(Section t, string name, List<HeaderChange> changes)
@@ -119,7 +126,8 @@ internal sealed class YarpTransforms(Notes notes, RouteTemplate? template, IRead
         if (when is "Failure") notes.Dropped(place, t.PathOf(key), $"{name} for failures only: headers are set whatever the status");
         else
         {
-            if (changes == Response && !when!.Equals("Always", StringComparison.OrdinalIgnoreCase)) notes.Slight(place, t.PathOf(key), $"{name} is set whatever the status, not below 400 only");
+            if (changes == Response && !when!.Equals("Always", StringComparison.OrdinalIgnoreCase))
+                notes.Slight(place, t.PathOf(key), $"{name} is set whatever the status, not below 400 only");
             changes.Add(new HeaderChange(set is not null ? HeaderOp.Set : HeaderOp.Add, name, Named.Value(value), place));
         }
     }
@@ -184,9 +192,11 @@ internal sealed class YarpTransforms(Notes notes, RouteTemplate? template, IRead
         if (_removed.Length == 0 && with.Length == 0) return null;
         bool whole = matches is [{ Kind: PathKind.Prefix, Path: "/" }];
         if (_removed.Length == 0) return whole ? new ReplaceMatched(with + "/") : new ReplaceRegex("^(/.*)$", $@"{Named.Literal(with)}\1");
-        if (matches is [{ Kind: PathKind.Segments } match] && match.Path.Equals(_removed, StringComparison.OrdinalIgnoreCase)) return new ReplaceMatched(with);
+        if (matches is [{ Kind: PathKind.Segments } match] && match.Path.Equals(_removed, StringComparison.OrdinalIgnoreCase))
+            return new ReplaceMatched(with);
         string removed = Named.Quote(_removed);
-        return with.Length == 0 ? new ReplaceRegex($"(?i)^{removed}(?:/(.*))?$", @"/\1") : new ReplaceRegex($"(?i)^{removed}(/.*)?$", $@"{Named.Literal(with)}\1");
+        return with.Length == 0 ? new ReplaceRegex($"(?i)^{removed}(?:/(.*))?$", @"/\1") : new ReplaceRegex($"(?i)^{removed}(/.*)?$",
+            $@"{Named.Literal(with)}\1");
     }
 
     private Rewrite? Pattern(string before)
@@ -200,8 +210,11 @@ internal sealed class YarpTransforms(Notes notes, RouteTemplate? template, IRead
             return null;
         }
         // The rest behind a literal prefix goes behind another one.
-        if (template.BeforeCatchAll is { Length: > 0 } && to.BeforeCatchAll is { } literal && template.Names.SequenceEqual(to.Names, StringComparer.OrdinalIgnoreCase)) return new ReplaceMatched(before + literal);
-        if (template.BeforeCatchAll is "" && to.BeforeCatchAll is { } behind && template.Names.SequenceEqual(to.Names, StringComparer.OrdinalIgnoreCase)) return before + behind == "" ? null : new ReplaceMatched(before + behind + "/");
+        if (template.BeforeCatchAll is { Length: > 0 } && to.BeforeCatchAll is { } literal
+            && template.Names.SequenceEqual(to.Names, StringComparer.OrdinalIgnoreCase)) return new ReplaceMatched(before + literal);
+        if (template.BeforeCatchAll is "" && to.BeforeCatchAll is { } behind
+            && template.Names.SequenceEqual(to.Names, StringComparer.OrdinalIgnoreCase)) return before + behind == "" ? null
+            : new ReplaceMatched(before + behind + "/");
         var made = new System.Text.StringBuilder(Named.Literal(before));
         IReadOnlyList<string> names = template.Names;
         foreach (IReadOnlyList<TemplatePart> segment in to.Segments)
@@ -209,7 +222,8 @@ internal sealed class YarpTransforms(Notes notes, RouteTemplate? template, IRead
             made.Append('/');
             foreach (TemplatePart part in segment)
             {
-                int group = part.Text is null ? names.ToList().FindIndex(n => n.Equals(part.Name, StringComparison.OrdinalIgnoreCase)) + 1 : 0;
+                int group = part.Text is null ? names.ToList().FindIndex(n => n.Equals(part.Name, StringComparison.OrdinalIgnoreCase))
+                    + 1 : 0;
                 if (part.Text is { } text) made.Append(Named.Literal(text));
                 else if (group is > 0 and <= 9) made.Append('\\').Append(group);
                 else if (group > 9)

@@ -20,7 +20,6 @@ internal sealed class ProxyRunner : IDisposable
     // As whom it is to run; as whom the process that is there was started; which process answered that it is ready. All three are compared
     // for every question, so that what is late from an earlier process says nothing about this one.
     private ProxyIdentity _identity;
-    private int _replaced;
     private ProxyIdentity _startedAs;
     private (Child Child, ProxyIdentity As)? _ready;
     private bool _told;
@@ -52,7 +51,7 @@ internal sealed class ProxyRunner : IDisposable
     }
 
     /// <summary>How often it ended by itself and was started again.</summary>
-    public int Restarts => Math.Max(0, _process.Restarts - _replaced);
+    public int Restarts => _process.Restarts;
     public int Pid => _process.Child?.Id ?? 0;
     public string LastEnd => _process.LastEnd;
 
@@ -64,13 +63,9 @@ internal sealed class ProxyRunner : IDisposable
     /// <summary>Starts it again as somebody slightly different, for example with another application port.</summary>
     public void Replace(ProxyIdentity identity)
     {
-        lock (_lock)
-        {
-            _identity = identity;
-            if (_process.Child is not null) _replaced++;
-        }
+        lock (_lock) _identity = identity;
         Set(null);
-        _process.Child?.SignalGroup(Native.SigTerm);
+        _process.Replace();
     }
 
     /// <summary>Inbound first: no new requests, wait for those in flight, at most <paramref name="bound"/>.</summary>
@@ -129,27 +124,24 @@ internal sealed class ProxyRunner : IDisposable
         bool stale;
         lock (_lock) (identity, stale) = (_startedAs, !ReferenceEquals(_startedAs, _identity));
         // It was replaced between the moment it was told who it is and now, when there was nobody to signal.
-        if (stale) child.SignalGroup(Native.SigTerm);
-        else _ = WaitReadyAsync(child, identity);
+        if (stale) _process.Replace();
+        else
+        {
+            _ = Kept.RunAsync($"whether the proxy of {_name} is ready is not seen", cancel => WaitReadyAsync(child, identity, cancel),
+                _mesh.Time, _mesh.Tell, _stop.Token);
+        }
     }
 
-    private async Task WaitReadyAsync(Child child, ProxyIdentity identity)
+    private async Task WaitReadyAsync(Child child, ProxyIdentity identity, CancellationToken cancel)
     {
-        try
+        while (child.IsAlive)
         {
-            while (child.IsAlive && !_stop.IsCancellationRequested)
+            if (await Admin.IsReadyAsync(cancel).ConfigureAwait(false))
             {
-                if (await Admin.IsReadyAsync(_stop.Token).ConfigureAwait(false))
-                {
-                    Set((child, identity));
-                    return;
-                }
-                await Task.Delay(s_look, _mesh.Time, _stop.Token).ConfigureAwait(false);
+                Set((child, identity));
+                return;
             }
-        }
-        catch (OperationCanceledException)
-        {
-            // We are going down.
+            await Task.Delay(s_look, _mesh.Time, cancel).ConfigureAwait(false);
         }
     }
 

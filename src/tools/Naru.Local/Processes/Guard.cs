@@ -2,6 +2,7 @@
 // runner holds. Every process of a mesh carries the mesh's mark in its environment; that is how leftovers are found.
 using System.IO.Pipes;
 using System.Text;
+using Naru.Inspect;
 
 namespace Naru.Local.Processes;
 
@@ -56,7 +57,7 @@ public sealed class Guard : IDisposable
         Child shell = Child.Start(new SpawnRequest
         {
             File = "/bin/sh",
-            Arguments = ["-c", Script, "naru-guard", $"{Mark}={mark}", run, .. RunFolder.Left],
+            Arguments = ["-c", Script, "naru-guard", $"{Mark}={mark}", run, .. RunNames.Left],
             Environment = environment,
             Input = (int)pipe.ClientSafePipeHandle.DangerousGetHandle(),
             Log = "/dev/null",

@@ -11,13 +11,16 @@ public sealed class BackOff
 {
     /// <summary>Longest wait.</summary>
     public static readonly TimeSpan Longest = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan s_good = TimeSpan.FromSeconds(10);
+
+    /// <summary>A life so long earns a new start.</summary>
+    public static readonly TimeSpan Good = TimeSpan.FromSeconds(10);
+
     private int _failures;
 
     /// <summary>The wait after a life of <paramref name="lived"/>.</summary>
     public TimeSpan Next(TimeSpan lived)
     {
-        if (lived >= s_good) _failures = 0;
+        if (lived >= Good) _failures = 0;
         int n = _failures++;
         if (n == 0) return TimeSpan.Zero;
         double seconds = 0.5 * Math.Pow(2, Math.Min(n - 1, 10));
@@ -46,15 +49,19 @@ public static class Exits
 internal sealed class Supervised(string name, Func<SpawnRequest> request, TimeProvider time, Action<Diagnostic>? tell = null)
 {
     private readonly CancellationTokenSource _stop = new();
-    private readonly BackOff _backOff = new();
+    private readonly Lock _lock = new();
+    private BackOff _backOff = new();
     private volatile Child? _child;
+    // The process that was told to make room for another one: that is no failure of it.
+    private Child? _replaced;
+    private CancellationTokenSource? _waiting;
     private Task _loop = Task.CompletedTask;
     private string? _log;
 
     /// <summary>The living process, or null.</summary>
     public Child? Child => _child is { IsAlive: true } child ? child : null;
 
-    /// <summary>How often it was started again.</summary>
+    /// <summary>How often it was started again because it ended by itself.</summary>
     public int Restarts { get; private set; }
 
     /// <summary>Waiting before the next start.</summary>
@@ -79,6 +86,20 @@ internal sealed class Supervised(string name, Func<SpawnRequest> request, TimePr
         _loop = Task.Run(LoopAsync);
     }
 
+    /// <summary>Starts it anew, at once, as what <c>request</c> says now. Asked for, it is neither counted as a restart nor followed by back-off.
+    /// Where there is no process the next start is the new one.</summary>
+    public void Replace()
+    {
+        Child? child;
+        lock (_lock)
+        {
+            _backOff = new BackOff();
+            child = _replaced = Child;
+            _waiting?.Cancel();
+        }
+        child?.SignalGroup(Native.SigTerm);
+    }
+
     /// <summary>Ends it for good: SIGTERM, SIGKILL after <paramref name="grace"/>.</summary>
     public async Task StopAsync(TimeSpan grace)
     {
@@ -100,13 +121,28 @@ internal sealed class Supervised(string name, Func<SpawnRequest> request, TimePr
             {
                 failed = false;
                 Raise(() => Came?.Invoke(child));
-                LastCode = await child.Exited.ConfigureAwait(false);
-                LastEnd = Exits.Describe(LastCode);
+                int code = await child.Exited.ConfigureAwait(false);
+                bool asked;
+                lock (_lock) asked = ReferenceEquals(_replaced, child);
+                if (asked && !_stop.IsCancellationRequested)
+                {
+                    Note($"{name} makes room for its successor");
+                    Raise(() => Went?.Invoke(child));
+                    continue;
+                }
+                LastCode = code;
+                LastEnd = Exits.Describe(code);
             }
             if (_stop.IsCancellationRequested) return;
             Note($"{name} {LastEnd}");
             Raise(() => Went?.Invoke(child));
-            TimeSpan wait = _backOff.Next(time.GetElapsedTime(started));
+            TimeSpan wait;
+            CancellationTokenSource waiting;
+            lock (_lock)
+            {
+                wait = _backOff.Next(time.GetElapsedTime(started));
+                waiting = _waiting = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+            }
             if (child is null && !failed)
             {
                 failed = true;
@@ -116,11 +152,16 @@ internal sealed class Supervised(string name, Func<SpawnRequest> request, TimePr
             IsBackingOff = wait > TimeSpan.Zero;
             try
             {
-                await Task.Delay(wait, time, _stop.Token).ConfigureAwait(false);
+                await Task.Delay(wait, time, waiting.Token).ConfigureAwait(false);
             }
             catch (OperationCanceledException)
             {
-                return;
+                if (_stop.IsCancellationRequested) return;
+            }
+            finally
+            {
+                lock (_lock) _waiting = null;
+                waiting.Dispose();
             }
             IsBackingOff = false;
             Restarts++;

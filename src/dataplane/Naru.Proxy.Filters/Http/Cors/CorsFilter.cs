@@ -14,6 +14,9 @@ internal sealed class CorsFilter(StatBlock stats) : HttpFilter
 
     public override FilterStages Stages => FilterStages.RequestHead | FilterStages.ResponseHead;
 
+    // Without a policy it does nothing.
+    public override bool IsPure(object? said) => said is not CorsLevel;
+
     // Each field is the narrowest that says something; whether it is on, the narrowest level says alone.
     public override object Merge(ReadOnlySpan<object> narrowToWide)
     {

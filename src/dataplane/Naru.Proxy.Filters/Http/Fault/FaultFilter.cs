@@ -16,6 +16,8 @@ internal sealed class FaultFilter(FaultLevel own, StatBlock stats) : HttpFilter
 
     public override FilterStages Stages => FilterStages.RequestHead | FilterStages.ResponseBody | FilterStages.End;
 
+    public override bool IsPure(object? said) => (said as FaultLevel ?? own).IsOff;
+
     public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call)
     {
         FaultLevel level = call.Route<FaultLevel>() ?? own;
@@ -91,10 +93,13 @@ internal sealed class FaultLevel(FaultConfig config)
 
     public FaultConfig Config => config;
 
+    /// <summary>There are no faults.</summary>
+    public bool IsOff => config is { Delay: null, Abort: null, RateLimit: null };
+
     /// <summary>Whether a request is one of those that faults are for.</summary>
     public bool Concerns(FilterCall call)
     {
-        if (config is { Delay: null, Abort: null, RateLimit: null }) return false;
+        if (IsOff) return false;
         if (config.UpstreamCluster.Length > 0 && call.Exchange.Target?.Slot.Name != config.UpstreamCluster) return false;
         if (_nodes.Length > 0 && !FromNode(call)) return false;
         foreach (HeaderMatcher header in _headers) if (!header.Matches(call.Request)) return false;

@@ -14,6 +14,8 @@ internal sealed class GrpcWebFilter : HttpFilter
 
     public override FilterStages Stages => FilterStages.RequestHead | FilterStages.RequestBody | FilterStages.ResponseHead | Answer;
 
+    public override bool IsPure(object? said) => true;
+
     public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call)
     {
         Web.Recognise(call.Exchange);

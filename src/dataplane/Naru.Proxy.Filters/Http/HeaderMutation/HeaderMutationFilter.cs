@@ -14,6 +14,8 @@ internal sealed class HeaderMutationFilter(MutationsConfig config) : HttpFilter
     public override FilterStages Stages =>
         FilterStages.RequestHead | FilterStages.ResponseHead | FilterStages.RequestTrailers | FilterStages.ResponseTrailers;
 
+    public override bool IsPure(object? said) => true;
+
     public override object Merge(ReadOnlySpan<object> narrowToWide)
     {
         var levels = new List<MutationLevel>();

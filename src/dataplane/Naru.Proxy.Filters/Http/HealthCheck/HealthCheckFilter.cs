@@ -20,6 +20,8 @@ internal sealed class HealthCheckFilter(HealthCheckConfig config, NodeState node
 
     public override FilterStages Stages => FilterStages.RequestHead | FilterStages.ResponseHead;
 
+    public override bool IsPure(object? said) => true;
+
     public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call)
     {
         foreach (HeaderMatcher header in _headers) if (!header.Matches(call.Request)) return new ValueTask<FilterVerdict>(FilterVerdict.Go);
