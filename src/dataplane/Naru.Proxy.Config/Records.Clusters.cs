@@ -79,6 +79,9 @@ public sealed record HashingConfig
     public bool IsMurmur { get; init; }
     /// <summary>Entries of Maglev's table, a prime number (default 65537); 0 is the ring.</summary>
     public int TableSize { get; init; }
+    /// <summary>No endpoint gets more than so many percent of the mean (<c>hash_balance_factor</c>, at least 100); 0 is any
+    /// number.</summary>
+    public uint BalanceFactor { get; init; }
     /// <summary>Endpoints are told apart by their host names; else by their addresses. What metadata says (<c>envoy.lb: {hash_key: …}</c>) goes first.</summary>
     public bool UsesHostname { get; init; }
 }
@@ -223,6 +226,22 @@ public sealed record ClusterConfig
     public double PanicThreshold { get; init; } = 0.5;
     /// <summary>Requests for which there are too few healthy endpoints fail (<c>zone_aware_lb_config.fail_traffic_on_panic</c>).</summary>
     public bool FailTrafficOnPanic { get; init; }
+    /// <summary>How endpoints are divided by their metadata; null does not.</summary>
+    public SubsetsConfig? Subsets { get; init; }
+    /// <summary>How much stays in the proxy's own zone, where the bootstrap names a local cluster and localities have no weights.</summary>
+    public ZoneAwareConfig Zones { get; init; } = ZoneAwareConfig.Standard;
+    /// <summary>New endpoints get their share little by little; null at once.</summary>
+    public SlowStartConfig? SlowStart { get; init; }
+    /// <summary>How much requests in flight count with <see cref="LoadBalancing.LeastRequest"/> and weights that differ: the power of their
+    /// number.</summary>
+    public double ActiveRequestBias { get; init; } = 1;
+    /// <summary>Where a request names its endpoint, first to last; empty where none does
+    /// (<c>envoy.load_balancing_policies.override_host</c>).</summary>
+    public ImmutableArray<OverrideHostSourceConfig> OverrideHosts { get; init; } = [];
+    /// <summary>How an endpoint may be that a session names (<c>override_host_status</c>).</summary>
+    public HostStates OverrideHostStates { get; init; } = HostStates.Healthy | HostStates.Degraded;
+    /// <summary>Connections of HTTP/1 for each that is needed (<c>per_upstream_preconnect_ratio</c>, 1 to 3).</summary>
+    public double PreconnectRatio { get; init; } = 1;
     /// <summary>Localities get what their weights say (<c>locality_weighted_lb_config</c>).</summary>
     public bool LocalityWeighted { get; init; }
     /// <summary>Endpoints whose first check is under way do not count for it (<c>ignore_new_hosts_until_first_hc</c>).</summary>
@@ -329,6 +348,8 @@ public sealed record EndpointConfig(AddressConfig Address)
     public string? HashKey { get; init; }
     /// <summary>Its metadata says <c>envoy.lb: {canary: true}</c>.</summary>
     public bool IsCanary { get; init; }
+    /// <summary>Its metadata under <c>envoy.lb</c>, by key in the order of their bytes: what subsets are made of.</summary>
+    public ImmutableArray<LabelConfig> Labels { get; init; } = [];
     /// <summary>Its metadata under <c>envoy.transport_socket_match</c>, values in canonical JSON.</summary>
     public ImmutableArray<KeyValuePair<string, string>> TransportMetadata { get; init; } = [];
     /// <summary>The same of its locality, which is looked at where its own fits nothing.</summary>

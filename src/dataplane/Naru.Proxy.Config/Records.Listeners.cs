@@ -208,6 +208,8 @@ public sealed record TcpProxyConfig : NetworkFilterConfig
     public required string StatPrefix { get; init; }
     /// <summary>Weighted targets; a plain <c>cluster</c> is one with weight 1.</summary>
     public required ImmutableArray<WeightedClusterConfig> Clusters { get; init; }
+    /// <summary>Which endpoints it is for, where its cluster has subsets; null says nothing.</summary>
+    public SubsetMatchConfig? MetadataMatch { get; init; }
     /// <summary>No byte either way (default 1 h); null is never.</summary>
     public TimeSpan? IdleTimeout { get; init; } = TimeSpan.FromHours(1);
     /// <summary>Default 1.</summary>

@@ -272,6 +272,8 @@ public sealed record ForwardActionConfig : RouteActionBase
     public ImmutableArray<(string Token, bool Enabled)> Upgrades { get; init; } = [];
     /// <summary>Where copies of its requests go; empty leaves it to the virtual host.</summary>
     public ImmutableArray<MirrorPolicyConfig> Mirrors { get; init; } = [];
+    /// <summary>Which endpoints it is for, where its cluster has subsets; null says nothing.</summary>
+    public SubsetMatchConfig? MetadataMatch { get; init; }
     /// <summary>CONNECT ends here: the endpoint gets the bytes, not the request (<c>upgrade_configs.connect_config</c>).</summary>
     public bool TerminatesConnect { get; init; }
 }
@@ -310,6 +312,8 @@ public sealed record WeightedClusterConfig(string Name, uint Weight)
     public string? ClusterHeader { get; init; }
     /// <summary>Replaces <c>Host</c> for this target.</summary>
     public string? HostRewriteLiteral { get; init; }
+    /// <summary>Which endpoints this target is for, put over what the route says.</summary>
+    public SubsetMatchConfig? MetadataMatch { get; init; }
 }
 
 /// <summary><c>envoy.config.route.v3.RetryPolicy</c>.</summary>
@@ -502,6 +506,11 @@ public sealed record BootstrapConfig
     public OverloadConfig? Overload { get; init; }
     /// <summary>Where ejections are written to (<c>cluster_manager.outlier_detection.event_log_path</c>); empty is nowhere.</summary>
     public string OutlierLogPath { get; init; } = "";
+    /// <summary><c>node.locality</c>: <c>region/zone/subzone</c> as far as known.</summary>
+    public string Locality { get; init; } = "";
+    /// <summary>The cluster that this proxy is of, for zone-aware balancing (<c>cluster_manager.local_cluster_name</c>); empty is
+    /// none.</summary>
+    public string LocalCluster { get; init; } = "";
     /// <summary><c>static_resources.listeners</c>.</summary>
     public ImmutableArray<ListenerConfig> Listeners { get; init; } = [];
     /// <summary><c>static_resources.clusters</c>.</summary>

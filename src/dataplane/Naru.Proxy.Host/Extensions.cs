@@ -7,6 +7,7 @@ using Naru.Proxy.Filters.Http.GrpcWeb;
 using Naru.Proxy.Filters.Http.HeaderMutation;
 using Naru.Proxy.Filters.Http.HealthCheck;
 using Naru.Proxy.Filters.Http.LocalRateLimit;
+using Naru.Proxy.Filters.Http.StatefulSession;
 
 namespace Naru.Proxy.Host;
 
@@ -22,5 +23,6 @@ internal static class Extensions
         new HeaderMutationExtension(),
         new HealthCheckExtension(),
         new LocalRateLimitExtension(),
+        new StatefulSessionExtension(),
     ]);
 }

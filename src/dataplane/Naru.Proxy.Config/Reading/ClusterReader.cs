@@ -1,5 +1,5 @@
-// envoy.config.cluster.v3.Cluster as a record. Refuses what the clusters cannot do (hashing balancers, subsets), each by name,
-// and settings that contradict the type. How HTTP is spoken is read in ClusterProtocols.cs.
+// envoy.config.cluster.v3.Cluster as a record. Refuses what the clusters cannot do, each by name, and settings that contradict the type.
+// How HTTP is spoken is read in ClusterProtocols.cs.
 using System.Collections.Immutable;
 using Envoy.Config.Cluster.V3;
 using Envoy.Config.Core.V3;
@@ -35,10 +35,7 @@ internal static class ClusterReader
             scope.Error("dns_refresh_rate", "NARU-C102", "\"dns_refresh_rate\" must be at least 1ms");
         }
         if (!System.Enum.IsDefined(config.DnsLookupFamily)) scope.Error("dns_lookup_family", "NARU-C102", $"{(int)cluster.DnsLookupFamily} is not a dns_lookup_family");
-        if (cluster.LeastRequestLbConfig is { } least)
-        {
-            config = config with { LeastRequestChoiceCount = Values.Count(scope.In("least_request_lb_config", least), "choice_count", least.ChoiceCount, 2, 2, 1024) };
-        }
+        config = BalancingPolicies.OfCluster(scope, cluster, config);
         config = HashingReader.OfCluster(scope, cluster, config);
         if (cluster.TransportSocket is { } socket)
         {
@@ -55,8 +52,14 @@ internal static class ClusterReader
                 scope.Info("outlier_detection", "NARU-C111",
                     "\"outlier_detection\" has no effect: endpoints that requests name are not ejected");
         }
+        // Subsets belong to lb_policy: what is an extension has an extension of its own for them.
         if (cluster.LoadBalancingPolicy is { } policy)
-            config = BalancingPolicies.Read(scope.In("load_balancing_policy", policy), policy, config);
+        {
+            if (cluster.LbSubsetConfig is not null)
+                scope.Error("lb_subset_config", "NARU-C113", "\"lb_subset_config\" and \"load_balancing_policy\" exclude each other",
+                    "write the subsets as envoy.load_balancing_policies.subset");
+            config = BalancingPolicies.Read(scope.In("load_balancing_policy", policy), policy, config with { Subsets = null });
+        }
         config = ClusterProtocols.Read(scope, cluster, config);
         config = Breakers(scope, cluster, config);
         config = Connections(scope, cluster, config);

@@ -99,14 +99,14 @@ envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
   + stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts hash_policy tunneling_config
   + max_downstream_connection_duration
   ~ access_log_flush_interval flush_access_log_on_connected access_log_options: a connection is logged once, when it has ended
-  - metadata_match: endpoints are not divided into subsets yet
+  + metadata_match
   - on_demand: clusters are not loaded on demand
   - downstream_idle_timeout upstream_idle_timeout: use idle_timeout
 envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster
   + clusters
 envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight
   + name weight
-  - metadata_match: endpoints are not divided into subsets yet
+  + metadata_match
 envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig
   + hostname headers_to_add
   ~ propagate_response_headers propagate_response_trailers: there is no filter state to keep them in

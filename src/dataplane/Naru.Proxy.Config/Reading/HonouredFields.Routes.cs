@@ -54,7 +54,7 @@ envoy.config.route.v3.RouteAction
   + append_x_forwarded_host timeout idle_timeout retry_policy cluster_not_found_response_code upgrade_configs max_stream_duration priority
   + internal_redirect_action max_grpc_timeout grpc_timeout_offset rate_limits include_vh_rate_limits request_mirror_policies hedge_policy
   + hash_policy inline_cluster_specifier_plugin internal_redirect_policy max_internal_redirects path_rewrite path_rewrite_policy host_rewrite
-  - metadata_match: endpoints are not divided into subsets yet
+  + metadata_match
   - cors: give the policy in typed_per_filter_config of the filter
 envoy.config.route.v3.RouteAction.HashPolicy
   + header cookie connection_properties query_parameter terminal
@@ -101,7 +101,7 @@ envoy.config.route.v3.WeightedCluster
   + clusters total_weight runtime_key_prefix header_name use_hash_policy
 envoy.config.route.v3.WeightedCluster.ClusterWeight
   + name cluster_header weight request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove host_rewrite_literal
-  - metadata_match: endpoints are not divided into subsets yet
+  + metadata_match
   + typed_per_filter_config
 envoy.config.route.v3.RateLimit
   + stage actions

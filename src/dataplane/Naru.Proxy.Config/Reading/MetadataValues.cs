@@ -32,7 +32,8 @@ internal static class MetadataValues
         return [.. ordered.Select(f => new KeyValuePair<string, string>(f.Key, Text(f.Value)))];
     }
 
-    private static string Text(Value value)
+    /// <summary>A value in its one spelling of JSON.</summary>
+    public static string Text(Value value)
     {
         var text = new StringBuilder();
         Append(text, value);

@@ -69,6 +69,9 @@ internal struct RouteChoice
     /// <summary>Under which name of the client's its answers count besides (x-envoy-upstream-alt-stat-name); null for none.</summary>
     public AnswerStats? AltStats;
 
+    /// <summary>The endpoint that its session names.</summary>
+    public SessionHost Session;
+
     /// <summary>What a hashing balancer picks by, once somebody asked.</summary>
     public ulong? Hash;
     public bool HashKnown;

@@ -9,10 +9,16 @@ namespace Naru.Proxy.LoadBalancing;
 /// <param name="random">Its chance.</param>
 internal readonly ref struct PickContext(int worker, FastRandom random)
 {
-    public PickContext(Worker worker) : this(worker.Index, worker.Random) { }
+    public PickContext(Worker worker) : this(worker.Index, worker.Random) => Now = worker.Now;
 
     public int Worker { get; } = worker;
     public FastRandom Random { get; } = random;
+
+    /// <summary>Worker ms.</summary>
+    public long Now { get; init; }
+
+    /// <summary>What the request asks of its endpoint's metadata; null is nothing.</summary>
+    public SubsetMatch? Match { get; init; }
 
     /// <summary>What the same endpoint is to be picked for each time, while endpoints stay; null is any.</summary>
     public ulong? Hash { get; init; }

@@ -27,6 +27,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     private bool _noted;
     private bool _isWhole;
     private long _movedAt;
+    private SubsetMatch? _match;
     private long _drainDue = TimerNode.Never;
 
     public TcpProxyConnection(in Arrival arrival, TcpProxy proxy) : base(arrival)
@@ -51,7 +52,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     {
         try
         {
-            if (_proxy.Pick(Info?.Cluster ?? "", Worker) is not { Current: { } cluster } slot)
+            if (_proxy.Pick(Info?.Cluster ?? "", Worker, out _match) is not { Current: { } cluster } slot)
             {
                 _shard[TcpStats.CxNoRoute]++;
                 Note(ConnectionReasons.NoCluster, Info?.Cluster ?? "");
@@ -88,6 +89,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
                 : cluster.Balancer.Pick(new PickContext(Worker)
                 {
                     Hash = _proxy.Config.HashSourceIp && tried is null ? Peer.StableHash(withPort: false) : null,
+                    Match = _match,
                     Avoid = tried,
                     AvoidAttempts = cluster.Choices,
                 });
@@ -103,6 +105,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
             stats[ClusterStats.RqTotal]++;
             stats[ClusterStats.RqActive]++;
             pool.ActiveRequests++;
+            pool.Counts.Requests++;
             if (_record is not null) _record.Attempted(host, attempt);
             ConnectResult result = await up.ConnectAsync(cluster.ConnectMs);
             if (result != ConnectResult.Cancelled)

@@ -10,6 +10,7 @@ using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Http;
+using Naru.Proxy.LoadBalancing;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
 
@@ -249,7 +250,8 @@ internal sealed class ForwardAction
     {
         Config = config;
         _hostRewrite = config.HostRewriteLiteral is { } own ? Encoding.ASCII.GetBytes(own) : null;
-        WeightedTarget Named(ClusterSlot slot) => new(slot, 1, _hostRewrite, null);
+        SubsetMatch? match = SubsetMatch.Of(config.MetadataMatch);
+        WeightedTarget Named(ClusterSlot slot) => new(slot, 1, _hostRewrite, null) { Match = match };
         _named = config.ClusterHeader is { } from ? new NamedTargets(from, clusters, Named) : null;
         _matcher = config.ClusterMatcher is { } matcher ? MatcherTree<WeightedTarget>.Of(matcher, name => Named(clusters.GetOrAdd(name))) : null;
         _weightHeader = config.WeightHeader is { } chooser ? Encoding.ASCII.GetBytes(chooser) : null;
@@ -268,6 +270,7 @@ internal sealed class ForwardAction
         {
             Filters = c.Filters.IsEmpty ? null : RouteFilters.Of([RouteFilter.Of(c.Filters, filters), .. levels]),
             OwnsHost = c.HostRewriteLiteral is not null,
+            Match = c.MetadataMatch is null ? match : SubsetMatch.Of(config.MetadataMatch?.With(c.MetadataMatch) ?? c.MetadataMatch),
         };
 
         RateLimits = [.. config.RateLimits.Select(l => new RateLimitPolicy(l))];
@@ -412,6 +415,9 @@ internal sealed record WeightedTarget(ClusterSlot Slot, uint Weight, byte[]? Hos
 {
     /// <summary>What it and what is above it say about filters; null where it says nothing itself.</summary>
     public RouteFilters? Filters { get; init; }
+
+    /// <summary>What it asks of endpoints; null is nothing.</summary>
+    public SubsetMatch? Match { get; init; }
 
     /// <summary>The new host is this share's, of which nobody is told (Envoy: ClusterWeight.host_rewrite_literal).</summary>
     public bool OwnsHost { get; init; }

@@ -182,6 +182,7 @@ internal static class Forwarder
     internal static void Report(Exchange x, Host host, Attempt attempt, in AttemptEnd end)
     {
         if (end.Kind == AttemptKind.Answered && attempt.Answer.Framing.HasInternal) host.State.Health?.Hear(attempt.Answer);
+        Count(attempt, end);
         if (host.State.Listener is null || attempt.State.IsReported) return;
         TryOutcome? outcome = end.Kind switch
         {
@@ -195,6 +196,16 @@ internal static class Forwarder
         if (outcome is { } known) host.State.Report(x.Worker.Index, known);
     }
 
+    // What its endpoint's line of /clusters says.
+    private static void Count(Attempt attempt, in AttemptEnd end)
+    {
+        ref HostCounts counts = ref attempt.State.Pool!.Counts;
+        if (end.Kind == AttemptKind.TimedOut) counts.TimedOut++;
+        if (end.Kind != AttemptKind.Answered) return;
+        if (attempt.Answer.Head is { Status: >= 500 }) counts.Bad++;
+        else counts.Good++;
+    }
+
     // Of gRPC its own status counts, where it comes in headers: trailers are not waited for.
     private static int StatusOf(Exchange x, in Answer answer)
     {
@@ -205,9 +216,13 @@ internal static class Forwarder
                 ? Telemetry.GrpcCodes.ToHttp(status) : 500;
     }
 
-    internal static Host? Pick(Exchange x, Cluster cluster) =>
-        cluster.Balancer.Pick(x.Tried.Count > 0 && x.Retry is { } policy ? Retries.Elsewhere(x, policy)
-            : new PickContext(x.Worker) { Hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null });
+    internal static Host? Pick(Exchange x, Cluster cluster)
+    {
+        if ((cluster.HasOverrides || x.Session.IsKnown) && HostOverrides.TryPick(x, cluster, out Host? named)) return named;
+        if (x.Tried.Count > 0 && x.Retry is { } policy) return cluster.Balancer.Pick(Retries.Elsewhere(x, policy));
+        ulong? hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null;
+        return cluster.Balancer.Pick(new PickContext(x.Worker) { Match = x.Target?.Match, Hash = hash });
+    }
 
     private static void Prepare(Exchange x, ForwardAction action)
     {

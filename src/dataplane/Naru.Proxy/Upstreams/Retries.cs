@@ -67,6 +67,7 @@ internal static class Retries
         }
         return new PickContext(x.Worker)
         {
+            Match = x.Target?.Match,
             Hash = x.Target?.Slot.Current?.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null,
             Avoid = policy.AvoidPreviousHosts ? x.Tried : null,
             AvoidCanaries = policy.OmitCanaryHosts,
