@@ -1,5 +1,6 @@
 // Clusters and endpoints, as the engine takes them. Words, defaults and units are Envoy's v3 API; a comment says where we differ.
 using System.Collections.Immutable;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Config;
 
@@ -18,6 +19,8 @@ public enum DiscoveryType
     OriginalDst,
     /// <summary>The host the request names, looked up as it comes (<c>envoy.clusters.dynamic_forward_proxy</c>).</summary>
     DynamicForwardProxy,
+    /// <summary>Other clusters' endpoints (<c>envoy.clusters.aggregate</c>).</summary>
+    Aggregate,
 }
 
 /// <summary>HTTP version towards an upstream.</summary>
@@ -114,6 +117,8 @@ public sealed record ThresholdsConfig
 /// <summary><c>envoy.config.cluster.v3.Cluster</c>.</summary>
 public sealed record ClusterConfig
 {
+    /// <summary>Its metadata, by namespace; null for none.</summary>
+    public MetaValue? FilterMetadata { get; init; }
     /// <summary>Unique name.</summary>
     public required string Name { get; init; }
     /// <summary>Name in stats where it differs (<c>alt_stat_name</c>).</summary>
@@ -217,6 +222,10 @@ public sealed record ClusterConfig
     public ImmutableArray<HealthCheckConfig> HealthChecks { get; init; } = [];
     /// <summary>Ejects endpoints that answer badly; null does not.</summary>
     public OutlierConfig? Outliers { get; init; }
+    /// <summary>Connections to an endpoint that fails its checks end (<c>close_connections_on_host_health_failure</c>).</summary>
+    public bool ClosesFailed { get; init; }
+    /// <summary>With <see cref="DiscoveryType.Aggregate"/>: names of the clusters, the first one's priorities first.</summary>
+    public ImmutableArray<string> Members { get; init; } = [];
     /// <summary>With checks: endpoints that leave the discovery are gone at once, even those that answer (<c>ignore_health_on_host_removal</c>).</summary>
     public bool IgnoreHealthOnHostRemoval { get; init; }
     /// <summary>Below this share of healthy endpoints all are used (<c>healthy_panic_threshold</c>, 0 to 1, default 0.5); 0 never.</summary>
@@ -307,6 +316,8 @@ public sealed record EndpointPolicyConfig(uint OverprovisioningFactor, bool Weig
 /// <summary>One endpoint. Priority 0 is used first; others get what its healthy endpoints cannot bear.</summary>
 public sealed record EndpointConfig(AddressConfig Address)
 {
+    /// <summary>Its metadata, by namespace; null for none.</summary>
+    public MetaValue? FilterMetadata { get; init; }
     /// <summary>DNS name, for <c>auto_host_rewrite</c>.</summary>
     public string Hostname { get; init; } = "";
     /// <summary>Relative weight within its locality, at least 1.</summary>

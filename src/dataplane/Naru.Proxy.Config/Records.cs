@@ -38,6 +38,8 @@ public sealed record RouteConfigurationConfig
 /// <summary><c>envoy.config.route.v3.VirtualHost</c>.</summary>
 public sealed record VirtualHostConfig
 {
+    /// <summary>Its metadata, by namespace; null for none.</summary>
+    public MetaValue? FilterMetadata { get; init; }
     /// <summary>Name, for stats and explanations.</summary>
     public required string Name { get; init; }
     /// <summary>Lower case: exact, <c>*.suffix</c>, <c>prefix.*</c> or <c>*</c>.</summary>
@@ -86,6 +88,8 @@ public sealed record VirtualClusterConfig(string Name, ImmutableArray<HeaderMatc
 /// <summary><c>envoy.config.route.v3.Route</c>.</summary>
 public sealed record RouteConfig
 {
+    /// <summary>Its metadata, by namespace; null for none.</summary>
+    public MetaValue? FilterMetadata { get; init; }
     /// <summary>Optional name (access log, explanations).</summary>
     public string Name { get; init; } = "";
     /// <summary>What it matches.</summary>
@@ -127,6 +131,10 @@ public enum PathMatchKind
 /// <summary><c>envoy.config.route.v3.RouteMatch</c>.</summary>
 public sealed record RouteMatchConfig
 {
+    /// <summary>What filters must have said (<c>dynamic_metadata</c>).</summary>
+    public ImmutableArray<MetadataMatcherConfig> Metadata { get; init; } = [];
+    /// <summary>What filters must keep (<c>filter_state</c>).</summary>
+    public ImmutableArray<StateMatcherConfig> States { get; init; } = [];
     /// <summary>Kind of comparison.</summary>
     public required PathMatchKind Kind { get; init; }
     /// <summary>Prefix, path or pattern.</summary>

@@ -59,7 +59,7 @@ public sealed class ProxyEngine : IDataPlane
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
-        _health = new HealthChecks(_workers, options.Stats, Refresh, options.OnHealth);
+        _health = new HealthChecks(_workers, options.Stats, Refresh, options.OnHealth, options.AccessLog, options.Time);
         _listenersStats = options.Stats.Block("listener_manager", ListenersStats.Schema);
         if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest, Rescale);
     }
@@ -176,6 +176,16 @@ public sealed class ProxyEngine : IDataPlane
     {
         bool secure = config.AllTls.Any(t => t is not null);
         if (ClusterTransports.Make(_tls, config, secure ? _options.Stats.Block(StatPrefix(config), TlsStats.Schema) : null, diagnostics) is not { } transports) return;
+        try
+        {
+            _health.OpenLogs(config);
+        }
+        catch (IOException e)
+        {
+            diagnostics.Error("NARU-P103", $"cluster {config.Name}: the log of its health checks {e.Message}", subject: config.Name,
+                remedy: "give a path that this process may write");
+            return;
+        }
         ClusterSlot slot = _clusters.GetOrAdd(config.Name);
         StatBlock stats = _options.Stats.Block(StatPrefix(config), ClusterStats.Schema);
         if (slot.Stats != stats) slot.Answers = AnswerStats.Of(_options.Stats, stats);
@@ -230,19 +240,29 @@ public sealed class ProxyEngine : IDataPlane
         EndpointsConfig? assignment = config.Type == DiscoveryType.Static ? config.LoadAssignment : _endpoints.GetValueOrDefault(EndpointsKey(config));
         var hosts = ImmutableArray.CreateBuilder<Host>();
         var kept = new HashSet<SockAddr>();
+        bool more = false;
         foreach (EndpointConfig endpoint in assignment?.Endpoints ?? [])
         {
             if (endpoint.Address is { Kind: AddressKind.Socket, Ip: null }) continue;
             SockAddr address = SockAddr.From(endpoint.Address);
             if (!kept.Add(address)) continue;
             if (!slot.Hosts.TryGetValue(address, out HostState? state))
+            {
+                more = true;
                 slot.Hosts[address] = state = new HostState(slot, address, endpoint.Address.ToString(), _workers.Length);
+            }
             hosts.Add(new Host(endpoint, state, Encoding.ASCII.GetBytes(endpoint.Hostname)) { Transport = transports.Of(endpoint) });
         }
         KeepHealthy(slot, config, hosts, kept);
         _health.Check(slot, config, transports, hosts);
         Detect(slot, config, hosts);
-        var compiled = new Cluster(slot, config, hosts.ToImmutable(), assignment?.Policy) { Transports = transports, Filters = filters };
+        var compiled = new Cluster(slot, config, hosts.ToImmutable(), assignment?.Policy)
+        {
+            Transports = transports,
+            Filters = filters,
+            Members = config.Members.IsEmpty ? null
+                : new Aggregate([.. config.Members.Select(_clusters.GetOrAdd)], Math.Round(config.PanicThreshold * 100, 6)),
+        };
         slot.Current = compiled;
         if (old is { IsDynamic: true } && !compiled.IsDynamic) RetireDynamic(slot);
         slot.Stats!.Set(ClusterStats.MembershipTotal, compiled.Hosts.Length);
@@ -257,8 +277,9 @@ public sealed class ProxyEngine : IDataPlane
             hashed.Set(hashing.TableSize > 0 ? HashStats.MaglevMost : HashStats.RingMost, table.Most);
         }
         HostState[] gone = [.. slot.Hosts.Where(h => !kept.Contains(h.Key)).Select(h => h.Value)];
-        if (gone.Length > 0 || compiled.Hosts.Length != kept.Count) slot.Stats.Add(ClusterStats.MembershipChange);
-        if (!config.HealthChecks.IsEmpty) _options.Stats.Block(HealthChecks.StatPrefix(slot), HealthStats.Schema).Set(HealthStats.Healthy, compiled.HealthyCount);
+        if (gone.Length > 0 || more) slot.Stats.Add(ClusterStats.MembershipChange);
+        if (!config.HealthChecks.IsEmpty) HealthStats.Set(_options.Stats.Block(HealthChecks.StatPrefix(slot), HealthStats.Schema),
+            compiled);
         Retire(slot, gone);
     }
 

@@ -67,6 +67,8 @@ public static class EnvoyTypes
         Envoy.Extensions.Filters.Udp.UdpProxy.V3.UdpProxyReflection.Descriptor,
         Envoy.Extensions.Network.DnsResolver.Cares.V3.CaresDnsResolverReflection.Descriptor,
         Envoy.Extensions.Network.DnsResolver.Getaddrinfo.V3.GetaddrinfoDnsResolverReflection.Descriptor,
+        Envoy.Extensions.Clusters.Aggregate.V3.ClusterReflection.Descriptor,
+        Envoy.Extensions.HealthCheck.EventSinks.File.V3.FileReflection.Descriptor,
         Envoy.Extensions.Clusters.DynamicForwardProxy.V3.ClusterReflection.Descriptor,
         Envoy.Extensions.ResourceMonitors.FixedHeap.V3.FixedHeapReflection.Descriptor,
         Envoy.Extensions.ResourceMonitors.DownstreamConnections.V3.DownstreamConnectionsReflection.Descriptor,

@@ -13,13 +13,11 @@ envoy.config.cluster.v3.Cluster
   + cluster_type original_dst_lb_config cleanup_interval upstream_bind_config upstream_connection_options upstream_http_protocol_options
   + transport_socket_matches respect_dns_ttl dns_failure_refresh_rate dns_resolvers dns_resolution_config typed_dns_resolver_config
   + use_tcp_for_dns_lookups dns_jitter health_checks ignore_health_on_host_removal outlier_detection
-  + load_balancing_policy
-  ~ metadata: nothing reads it
+  + load_balancing_policy metadata close_connections_on_host_health_failure
   ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
   ~ wait_for_warm_on_init: listeners always wait for clusters to warm
   ~ track_timeout_budgets track_cluster_stats lrs_report_endpoint_metrics: there is no such statistic
   ~ preconnect_policy: connections are opened when they are needed
-  - close_connections_on_host_health_failure: connections of a failed endpoint end by themselves
   - lb_subset_config: endpoints are not divided into subsets yet
   - lrs_server: load is not reported yet
 envoy.config.cluster.v3.Cluster.TransportSocketMatch
@@ -127,17 +125,18 @@ envoy.config.endpoint.v3.Endpoint.HealthCheckConfig
 envoy.config.core.v3.HealthCheck
   + timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection
   + http_health_check tcp_health_check grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval
-  + unhealthy_edge_interval healthy_edge_interval
-  ~ always_log_health_check_failures always_log_health_check_success: changes are logged, every check is counted
+  + unhealthy_edge_interval healthy_edge_interval event_log_path event_logger
+  + always_log_health_check_failures always_log_health_check_success
   - custom_health_check: known are http_health_check, tcp_health_check and grpc_health_check
-  - event_log_path event_logger event_service: changes go to the log
+  - event_service: changes go to files (event_logger) and to the log
   - tls_options: ALPN is what the protocol of the check asks for
   - transport_socket_match_criteria: a check uses the transport socket of its endpoint
 envoy.config.core.v3.HealthCheck.HttpHealthCheck
   + host path request_headers_to_add request_headers_to_remove expected_statuses retriable_statuses codec_client_type
-  + service_name_matcher method
-  ~ response_buffer_size: bodies are not looked at
-  - send receive: bodies are neither sent nor looked at
+  + service_name_matcher method receive response_buffer_size
+  - send: a check has no body
+envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink
+  + event_log_path
 envoy.config.core.v3.HealthCheck.TcpHealthCheck
   + send receive
   - proxy_protocol_config: a PROXY header goes first where the transport socket of the endpoint says so
@@ -159,11 +158,13 @@ envoy.config.cluster.v3.Cluster.CustomClusterType
   + name typed_config
 envoy.config.cluster.v3.Cluster.OriginalDstLbConfig
   + use_http_header http_header_name upstream_port_override
-  - metadata_key: endpoints have no metadata here
+  - metadata_key: addresses are not read from metadata yet
 envoy.config.cluster.v3.UpstreamConnectionOptions
   + tcp_keepalive
   ~ set_local_interface_name_on_upstream_connections: nothing reads it
   ~ happy_eyeballs_config: the families are tried in the order of RFC 8305
+envoy.extensions.clusters.aggregate.v3.ClusterConfig
+  + clusters
 envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig
   + dns_cache_config allow_insecure_cluster_options
   ~ allow_coalesced_connections: a connection serves one host

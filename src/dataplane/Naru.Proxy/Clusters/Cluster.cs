@@ -173,6 +173,9 @@ internal sealed class Cluster
     /// <summary>What lies between connections and endpoints.</summary>
     public ClusterTransports Transports { get; init; } = ClusterTransports.Plain;
 
+    /// <summary>The clusters that it is made of; null where it has endpoints itself.</summary>
+    public Aggregate? Members { get; init; }
+
     /// <summary>Filters that each try passes; null for none.</summary>
     public Filters.HttpFilterChain? Filters { get; init; }
 

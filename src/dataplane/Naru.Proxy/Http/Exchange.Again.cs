@@ -40,6 +40,7 @@ internal sealed partial class Exchange
         _outcome.Flags = default;
         _outcome.Details = "";
         _limits = new Limits();
+        _notes = default;
         AltStats = null;
         Deadlines.Route = Deadlines.Stream = TimerNode.Never;
         Deadlines.IdleMs = Manager.StreamIdleMs;

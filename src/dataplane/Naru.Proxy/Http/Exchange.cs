@@ -221,7 +221,8 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     /// <summary>An answer's fields as they came, before anybody has decided what becomes of it; until the next call.</summary>
     public HeadEdits FieldsOf(in Answer answer) => (_answerFields ??= new AnswerFields()).Of(answer);
 
-    public RequestView View => new() { Headers = RequestHeaders, Path = Path, Query = Query, IsConnect = IsConnect, Tls = Connection?.Tls };
+    public RequestView View =>
+        new() { Headers = RequestHeaders, Path = Path, Query = Query, IsConnect = IsConnect, Tls = Connection?.Tls, Request = this };
 
     /// <summary>Makes it ready for a head that was just parsed.</summary>
     public void Begin(IDownstream down, ListenerConnection? connection, HttpManager manager, IoBuffer buffer, int headOffset, long startTicks)
@@ -232,6 +233,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
         In = buffer;
         _facts = new RequestFacts(connection, headOffset, startTicks, manager.Logs.Length > 0);
         _choice = default;
+        _notes = default;
         _filtering = new FilterState();
         _body = default;
         _outcome = new Outcome();

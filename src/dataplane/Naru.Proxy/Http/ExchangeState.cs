@@ -86,6 +86,16 @@ internal struct RouteChoice
     public Race? Race;
 }
 
+/// <summary>What filters found out about it. New with every way that it takes: its filters see it once more.</summary>
+internal struct RequestNotes
+{
+    /// <summary>Dynamic metadata, by namespace; null for none.</summary>
+    public MetaValue? Metadata;
+
+    /// <summary>Filter state, the newest first; null for none.</summary>
+    public StateText? States;
+}
+
 /// <summary>The filters that see it.</summary>
 internal struct FilterState()
 {

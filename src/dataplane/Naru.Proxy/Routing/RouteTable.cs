@@ -127,7 +127,16 @@ internal sealed class VirtualHost
         if (!_ignoresParameters || !request.Path.Contains((byte)';')) return First(request, random);
         Span<byte> room = request.Path.Length <= 1024 ? stackalloc byte[1024] : new byte[request.Path.Length];
         int length = PathRewrite.WithoutParameters(request.Path, room);
-        return First(new RequestView { Headers = request.Headers, Path = room[..length], Query = request.Query, IsConnect = request.IsConnect, Tls = request.Tls }, random);
+        var shorter = new RequestView
+        {
+            Headers = request.Headers,
+            Path = room[..length],
+            Query = request.Query,
+            IsConnect = request.IsConnect,
+            Tls = request.Tls,
+            Request = request.Request,
+        };
+        return First(shorter, random);
     }
 
     private Route? First(scoped in RequestView request, uint random)
@@ -145,6 +154,8 @@ internal sealed class Route
     private readonly HeaderMatcher[] _headers;
     private readonly QueryMatcher[] _query;
     private readonly CookieMatcher[] _cookies;
+    private readonly MetadataMatcher[] _metadata;
+    private readonly StateMatcher[] _states;
     private readonly RuntimeSlot? _share;
 
     public Route(RouteConfig config, VirtualHostConfig host, RouteConfigurationConfig table, ClusterDirectory clusters, FilterContext filters, RouteFilter[][] wider)
@@ -156,6 +167,8 @@ internal sealed class Route
         _headers = [.. config.Match.Headers.Select(h => new HeaderMatcher(h))];
         _query = [.. config.Match.QueryParameters.Select(q => new QueryMatcher(q))];
         _cookies = [.. config.Match.Cookies.Select(c => new CookieMatcher(c))];
+        _metadata = [.. config.Match.Metadata.Select(m => new MetadataMatcher(m))];
+        _states = [.. config.Match.States.Select(s => new StateMatcher(s))];
         _share = config.Match.RuntimeKey.Length > 0 ? filters.Node.Runtime.Slot(config.Match.RuntimeKey) : null;
         RedirectPath = config.Action is RedirectActionConfig { PathFormat: { } path } ? new HeaderValueFormat(path) : null;
         Forward = config.Action is ForwardActionConfig forward ? new ForwardAction(this, forward, host, table, clusters, filters, levels) : null;
@@ -196,6 +209,9 @@ internal sealed class Route
         if (match.Grpc && !(request.Headers.TryGet("content-type"u8, out ReadOnlySpan<byte> type) && IsGrpc(type))) return new Mismatch(MismatchKind.Grpc);
         if (match.CertificatePresented is { } presented && presented != (request.Tls is { Peer: not null })) return new Mismatch(MismatchKind.Certificate);
         if (match.CertificateValidated is { } validated && validated != (request.Tls is { IsPeerVerified: true })) return new Mismatch(MismatchKind.Certificate);
+        for (int i = 0; i < _metadata.Length; i++)
+            if (!_metadata[i].Matches(request.Request?.Metadata(MetadataSource.Dynamic))) return new Mismatch(MismatchKind.Metadata, i);
+        for (int i = 0; i < _states.Length; i++) if (!_states[i].Matches(request.Request)) return new Mismatch(MismatchKind.FilterState, i);
         return default;
     }
 

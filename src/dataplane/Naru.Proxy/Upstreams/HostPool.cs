@@ -91,6 +91,17 @@ internal sealed class HostPool(HostState host, Worker worker)
         }
     }
 
+    /// <summary>Relays of bytes to the endpoint that end when it fails; null for none, and where the cluster lets them go on.</summary>
+    public HashSet<Network.TcpProxyConnection>? Relays { get; set; }
+
+    /// <summary>The endpoint failed: whoever may, leaves.</summary>
+    public void CloseAll()
+    {
+        Http2.RetireAll();
+        CloseIdle();
+        foreach (Network.TcpProxyConnection relay in Relays?.ToArray() ?? []) relay.HostFailed();
+    }
+
     public void Opened() => Connections++;
 
     public void Closed()

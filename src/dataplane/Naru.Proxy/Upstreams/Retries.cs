@@ -57,10 +57,10 @@ internal static class Retries
 
     /// <summary>What a retry picks from: not those that were tried, where the policy says so (Envoy: retry_host_predicate,
     /// retry_priority).</summary>
-    public static PickContext Elsewhere(Exchange x, RetryPolicyConfig policy)
+    public static PickContext Elsewhere(Exchange x, RetryPolicyConfig policy, UInt128 left)
     {
-        UInt128 left = 0;
-        if (policy.PreviousPriorities > 0)
+        // Of an aggregate's priorities its members' shares decide.
+        if (policy.PreviousPriorities > 0 && left == 0)
         {
             int looked = x.Tried.Count - x.Tried.Count % policy.PreviousPriorities;
             for (int i = 0; i < looked; i++) left |= UInt128.One << x.Tried[i].Config.Priority;
