@@ -19,6 +19,7 @@ public sealed partial class ReadmeTests
         ["timeouts and retries by rule, with budgets against storms"] = "RetryTests",
         ["hedged requests, mirrored requests"] = "MirrorTests",
         ["circuit breakers, outlier detection, active health checks"] = "OutlierTests",
+        ["endpoints by locality, subset or hash; sessions that stick"] = "SubsetTests",
         ["fallbacks: a stale answer or another service where one is broken"] = "FallbackTests",
         ["which route a request takes, and why; unit tests of routes"] = "ExplainTests",
         ["faults on purpose: delays, aborts"] = "TrafficRuleTests",

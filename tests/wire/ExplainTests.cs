@@ -324,6 +324,58 @@ public sealed class ExplainTests(WireFixture fixture) : IClassFixture<WireFixtur
         Assert.Equal(("5", "2"), (At(told, "endpoints", "count"), At(told, "endpoints", "candidates")));
     }
 
+    // What a filter says of the request decides, as it does where the request is sent; nothing of it is counted.
+    [Fact]
+    public async Task Subsets_sessions_and_clusters_of_clusters_lead_where_a_request_would_go()
+    {
+        const string Types = "type.googleapis.com/envoy.extensions.";
+        string text = Bootstraps.Many("""
+            - match: { prefix: "/both" }
+              route: { cluster: both }
+            - match: { prefix: "/" }
+              route: { cluster: divided }
+            """, [], filters: $$"""
+            - name: version
+              typed_config:
+                "@type": {{Types}}filters.http.header_to_metadata.v3.Config
+                request_rules: [ { header: x-version, on_header_present: { metadata_namespace: envoy.lb, key: version } } ]
+            - name: session
+              typed_config:
+                "@type": {{Types}}filters.http.stateful_session.v3.StatefulSession
+                session_state: { name: st, typed_config: { "@type": {{Types}}http.stateful_session.header.v3.HeaderBasedSessionState, name: x-at } }
+            """);
+        string Endpoint(int port, string version) =>
+            $"{{ endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }} }}, "
+            + $"metadata: {{ filter_metadata: {{ envoy.lb: {{ version: {version} }} }} }} }}";
+        string clusters = $$"""
+              clusters:
+              - name: divided
+                type: STATIC
+                lb_subset_config: { fallback_policy: NO_FALLBACK, subset_selectors: [ { keys: [ version ] } ] }
+                load_assignment: { cluster_name: divided, endpoints: [ { lb_endpoints: [ {{Endpoint(2, "one")}}, {{Endpoint(3, "two")}} ] } ] }
+              - name: both
+                lb_policy: CLUSTER_PROVIDED
+                cluster_type: { name: envoy.clusters.aggregate, typed_config: { "@type": {{Types}}clusters.aggregate.v3.ClusterConfig, clusters: [ divided ] } }
+            """;
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(
+            text[..text.IndexOf("  clusters:", StringComparison.Ordinal)] + clusters, new ProxyOptions { Poisoned = false });
+        Assert.Equal("127.0.0.1:3; 127.0.0.1:2 other subset", await Picked("/", "x-version: two"));
+        Assert.Equal("127.0.0.1:2; 127.0.0.1:3 other subset", await Picked("/both", "x-version: one"));
+        Assert.Equal("", await Picked("/", "x-version: three"));
+        string at = Convert.ToBase64String("127.0.0.1:2"u8);
+        Assert.Equal("127.0.0.1:2", await Picked("/", $"x-at: {at}", "x-version: two"));
+        foreach (string stat in (string[])["lb_subsets_selected", "lb_subsets_fallback", "upstream_rq_total"])
+            Assert.Equal(0, await proxy.StatAsync($"cluster.divided.{stat}"));
+
+        async Task<string> Picked(string path, params string[] headers)
+        {
+            JsonElement told = await ExplainAsync(proxy, $"http://x{path}", headers: headers);
+            IEnumerable<string> left = told.GetProperty("endpoints").GetProperty("left_out").EnumerateArray()
+                .Select(l => $"{At(l, "address")} {At(l, "why")}");
+            return string.Join("; ", [At(told, "endpoints", "chosen"), .. left]);
+        }
+    }
+
     [Fact]
     public async Task Filters_are_named_in_order_with_what_the_route_says_and_their_verdict()
     {

@@ -51,4 +51,25 @@ public sealed class HashBalancingTests
 
         static Task<HttpMessage> AskAsync(RawClient client, string headers) => client.ExchangeAsync($"GET / HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
     }
+
+    [Fact]
+    public async Task A_policy_behind_a_terminal_one_that_gave_a_hash_makes_no_cookie()
+    {
+        await using var backend = new Cases();
+        backend.At("/", async (connection, _) => await connection.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+        const string Routes = """
+            - match: { prefix: "/" }
+              route: { cluster: hashed,
+                  hash_policy: [{ header: { header_name: x-key }, terminal: true }, { cookie: { name: stick, ttl: 60s } }] }
+            """;
+        await using ProxyProcess proxy =
+            await ProxyProcess.StartAsync(Bootstraps.Many(Routes, [new TestCluster("hashed", [backend.Port], "lb_policy: RING_HASH")]));
+        IReadOnlyDictionary<string, long> before = await proxy.LedgerAsync();
+        using (RawClient client = await proxy.ConnectAsync())
+        {
+            Assert.False((await client.ExchangeAsync("GET / HTTP/1.1\r\nHost: x\r\nx-key: 1\r\n\r\n")).Has("set-cookie"));
+            Assert.True((await client.ExchangeAsync("GET / HTTP/1.1\r\nHost: x\r\n\r\n")).Has("set-cookie"));
+        }
+        await proxy.SettleAsync(before);
+    }
 }

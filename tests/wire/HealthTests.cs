@@ -190,6 +190,75 @@ public sealed class HealthTests
         if (well && check.Contains("send", StringComparison.Ordinal)) Assert.Contains("ping", heard);
     }
 
+    [Fact]
+    public async Task A_check_by_bytes_says_its_word_again_on_the_connection_that_it_has()
+    {
+        WitnessScript script = async c =>
+        {
+            while (await c.Reader.ByteAsync() == 'P') await c.SendAsync("+");
+        };
+        await using var a = new Witness(script);
+        await using var b = new Witness(script);
+        const string Bytes = "tcp_health_check: { send: { text: \"50\" }, receive: [{ text: \"2b\" }] }";
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Pair($"{Quick}, {Bytes}", a.Port, b.Port));
+        await Waiting.UntilAsync(async () => await proxy.StatAsync("cluster.pair.health_check.success") > 10, "many checks");
+        Assert.Equal((1, 1), (a.Connections.Count, b.Connections.Count));
+        await using ProxyProcess other = await ProxyProcess.StartAsync(Pair($"{Quick}, reuse_connection: false, {Bytes}", a.Port, b.Port));
+        await Waiting.UntilAsync(() => a.Connections.Count > 4, "a connection for each check");
+    }
+
+    [Theory]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n..OK.YES", true)]
+    [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nO\r\n4\r\nKYES\r\n0\r\n\r\n", true)]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nYESOK", false)]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false)]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n.......OKYES", false)]
+    [InlineData("HTTP/1.1 204 No Content\r\n\r\n", false)]
+    [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", false)]
+    public async Task A_body_must_hold_what_is_wanted_in_its_first_bytes(string answer, bool well)
+    {
+        await using var a = new Endpoint("a");
+        await using var b = new Endpoint("b") { Health = answer };
+        a.Health = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nOKYES";
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Pair(
+            $"{Quick}, http_health_check: {{ path: /health, receive: [{{ text: \"4f4b\" }}, "
+            + $"{{ text: \"594553\" }}], response_buffer_size: 10 }}", a.Port, b.Port));
+        await Waiting.UntilAsync(() => b.Checks.Count() > 2, "further checks");
+        Assert.Equal(well ? ["a", "b"] : ["a"], await WhoAsync(proxy));
+    }
+
+    [Fact]
+    public async Task What_a_check_finds_out_is_written_once_and_a_worn_endpoint_is_called_so()
+    {
+        await using var a = new Endpoint("a");
+        await using var b = new Endpoint("b");
+        string log = Path.Combine(Directory.CreateTempSubdirectory().FullName, "events");
+        string sink = $"event_logger: [{{ name: file, typed_config: "
+            + $"{{ \"@type\": type.googleapis.com/envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink, "
+            + $"event_log_path: {log} }} }}]";
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Pair($"{Quick}, {sink}, http_health_check: {{ path: /health }}",
+            a.Port, b.Port));
+        b.Health = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nx-envoy-degraded: 1\r\n\r\n";
+        await FlaggedAsync("/degraded_active_hc");
+        b.Health = "HTTP/1.1 500 Ill\r\nContent-Length: 0\r\n\r\n";
+        await FlaggedAsync("/failed_active_hc");
+        b.Health = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        await FlaggedAsync("healthy");
+        string[] words = ["add_healthy_event", "degraded_healthy_host", "eject_unhealthy_event", "add_healthy_event"];
+        string[] lines = [];
+        await Waiting.UntilAsync(() => (lines = Lines()).Length >= words.Length, "its events to be written");
+        Assert.Equal(words, lines.Select(l => words.First(w => l.Contains($"\"{w}\"", StringComparison.Ordinal))));
+        Assert.Equal((2, 0), (await proxy.StatAsync("cluster.pair.health_check.healthy"),
+            await proxy.StatAsync("cluster.pair.health_check.degraded")));
+
+        string[] Lines() => File.Exists(log)
+            ? [.. File.ReadAllLines(log).Where(l => l.Contains($"\"port_value\":{b.Port}", StringComparison.Ordinal))] : [];
+
+        Task FlaggedAsync(string flags) => Waiting.UntilAsync(
+            async () => (await proxy.Admin.GetStringAsync("/clusters")).Contains($"pair::127.0.0.1:{b.Port}::health_flags::{flags}\n",
+                StringComparison.Ordinal), $"the flags {flags}");
+    }
+
     [Theory]
     [InlineData("", true)]
     [InlineData("service_name: demo.Echo", true)]

@@ -105,6 +105,16 @@ public static class BootstrapReader
         if (options.ServiceZone is { } zone) (node.Locality ??= new Locality()).Zone = zone;
     }
 
+    // It must be there when the others are made (Envoy: cluster_manager.local_cluster_name).
+    private static string LocalCluster(Scope scope, Bootstrap message, ImmutableArray<ClusterConfig> clusters)
+    {
+        if (message.ClusterManager is not { LocalClusterName: { Length: > 0 } name } manager || clusters.Any(c => c.Name == name))
+            return message.ClusterManager?.LocalClusterName ?? "";
+        scope.In("cluster_manager", manager).Error("local_cluster_name", "NARU-C104", $"there is no cluster \"{name}\"",
+            Nearest.Suggestion(name, clusters.Select(c => c.Name)) ?? "name one of static_resources.clusters");
+        return name;
+    }
+
     private static BootstrapConfig Validate(Bootstrap message, Diagnostics found, ProtoPlaces places)
     {
         var meaning = new Diagnostics();
@@ -127,6 +137,8 @@ public static class BootstrapReader
             Clusters = clusters,
             Listeners = listeners,
             Secrets = secrets,
+            Locality = EndpointReader.Join(message.Node?.Locality),
+            LocalCluster = LocalCluster(scope, message, clusters),
             OutlierLogPath = message.ClusterManager?.OutlierDetection?.EventLogPath ?? "",
             Runtime = message.LayeredRuntime is { } runtime ? RuntimeReader.Read(scope.In("layered_runtime", runtime), runtime) : [],
             Overload = message.OverloadManager is { } overload ? OverloadReader.Read(scope.In("overload_manager", overload), overload) : null,

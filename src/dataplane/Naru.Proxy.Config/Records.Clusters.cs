@@ -1,5 +1,6 @@
 // Clusters and endpoints, as the engine takes them. Words, defaults and units are Envoy's v3 API; a comment says where we differ.
 using System.Collections.Immutable;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Config;
 
@@ -18,6 +19,8 @@ public enum DiscoveryType
     OriginalDst,
     /// <summary>The host the request names, looked up as it comes (<c>envoy.clusters.dynamic_forward_proxy</c>).</summary>
     DynamicForwardProxy,
+    /// <summary>Other clusters' endpoints (<c>envoy.clusters.aggregate</c>).</summary>
+    Aggregate,
 }
 
 /// <summary>HTTP version towards an upstream.</summary>
@@ -79,6 +82,9 @@ public sealed record HashingConfig
     public bool IsMurmur { get; init; }
     /// <summary>Entries of Maglev's table, a prime number (default 65537); 0 is the ring.</summary>
     public int TableSize { get; init; }
+    /// <summary>No endpoint gets more than so many percent of the mean (<c>hash_balance_factor</c>, at least 100); 0 is any
+    /// number.</summary>
+    public uint BalanceFactor { get; init; }
     /// <summary>Endpoints are told apart by their host names; else by their addresses. What metadata says (<c>envoy.lb: {hash_key: …}</c>) goes first.</summary>
     public bool UsesHostname { get; init; }
 }
@@ -114,6 +120,8 @@ public sealed record ThresholdsConfig
 /// <summary><c>envoy.config.cluster.v3.Cluster</c>.</summary>
 public sealed record ClusterConfig
 {
+    /// <summary>Its metadata, by namespace; null for none.</summary>
+    public MetaValue? FilterMetadata { get; init; }
     /// <summary>Unique name.</summary>
     public required string Name { get; init; }
     /// <summary>Name in stats where it differs (<c>alt_stat_name</c>).</summary>
@@ -217,12 +225,32 @@ public sealed record ClusterConfig
     public ImmutableArray<HealthCheckConfig> HealthChecks { get; init; } = [];
     /// <summary>Ejects endpoints that answer badly; null does not.</summary>
     public OutlierConfig? Outliers { get; init; }
+    /// <summary>Connections to an endpoint that fails its checks end (<c>close_connections_on_host_health_failure</c>).</summary>
+    public bool ClosesFailed { get; init; }
+    /// <summary>With <see cref="DiscoveryType.Aggregate"/>: names of the clusters, the first one's priorities first.</summary>
+    public ImmutableArray<string> Members { get; init; } = [];
     /// <summary>With checks: endpoints that leave the discovery are gone at once, even those that answer (<c>ignore_health_on_host_removal</c>).</summary>
     public bool IgnoreHealthOnHostRemoval { get; init; }
     /// <summary>Below this share of healthy endpoints all are used (<c>healthy_panic_threshold</c>, 0 to 1, default 0.5); 0 never.</summary>
     public double PanicThreshold { get; init; } = 0.5;
     /// <summary>Requests for which there are too few healthy endpoints fail (<c>zone_aware_lb_config.fail_traffic_on_panic</c>).</summary>
     public bool FailTrafficOnPanic { get; init; }
+    /// <summary>How endpoints are divided by their metadata; null does not.</summary>
+    public SubsetsConfig? Subsets { get; init; }
+    /// <summary>How much stays in the proxy's own zone, where the bootstrap names a local cluster and localities have no weights.</summary>
+    public ZoneAwareConfig Zones { get; init; } = ZoneAwareConfig.Standard;
+    /// <summary>New endpoints get their share little by little; null at once.</summary>
+    public SlowStartConfig? SlowStart { get; init; }
+    /// <summary>How much requests in flight count with <see cref="LoadBalancing.LeastRequest"/> and weights that differ: the power of their
+    /// number.</summary>
+    public double ActiveRequestBias { get; init; } = 1;
+    /// <summary>Where a request names its endpoint, first to last; empty where none does
+    /// (<c>envoy.load_balancing_policies.override_host</c>).</summary>
+    public ImmutableArray<OverrideHostSourceConfig> OverrideHosts { get; init; } = [];
+    /// <summary>How an endpoint may be that a session names (<c>override_host_status</c>).</summary>
+    public HostStates OverrideHostStates { get; init; } = HostStates.Healthy | HostStates.Degraded;
+    /// <summary>Connections of HTTP/1 for each that is needed (<c>per_upstream_preconnect_ratio</c>, 1 to 3).</summary>
+    public double PreconnectRatio { get; init; } = 1;
     /// <summary>Localities get what their weights say (<c>locality_weighted_lb_config</c>).</summary>
     public bool LocalityWeighted { get; init; }
     /// <summary>Endpoints whose first check is under way do not count for it (<c>ignore_new_hosts_until_first_hc</c>).</summary>
@@ -307,6 +335,8 @@ public sealed record EndpointPolicyConfig(uint OverprovisioningFactor, bool Weig
 /// <summary>One endpoint. Priority 0 is used first; others get what its healthy endpoints cannot bear.</summary>
 public sealed record EndpointConfig(AddressConfig Address)
 {
+    /// <summary>Its metadata, by namespace; null for none.</summary>
+    public MetaValue? FilterMetadata { get; init; }
     /// <summary>DNS name, for <c>auto_host_rewrite</c>.</summary>
     public string Hostname { get; init; } = "";
     /// <summary>Relative weight within its locality, at least 1.</summary>
@@ -329,6 +359,8 @@ public sealed record EndpointConfig(AddressConfig Address)
     public string? HashKey { get; init; }
     /// <summary>Its metadata says <c>envoy.lb: {canary: true}</c>.</summary>
     public bool IsCanary { get; init; }
+    /// <summary>Its metadata under <c>envoy.lb</c>, by key in the order of their bytes: what subsets are made of.</summary>
+    public ImmutableArray<LabelConfig> Labels { get; init; } = [];
     /// <summary>Its metadata under <c>envoy.transport_socket_match</c>, values in canonical JSON.</summary>
     public ImmutableArray<KeyValuePair<string, string>> TransportMetadata { get; init; } = [];
     /// <summary>The same of its locality, which is looked at where its own fits nothing.</summary>

@@ -35,6 +35,12 @@ public sealed record HealthCheckConfig
     public TimeSpan? UnhealthyEdgeInterval { get; init; }
     /// <summary>Once after it became healthy; null is <see cref="Interval"/>.</summary>
     public TimeSpan? HealthyEdgeInterval { get; init; }
+    /// <summary>Files that changes are written to, a line each (<c>event_logger</c>).</summary>
+    public ImmutableArray<string> EventLogs { get; init; } = [];
+    /// <summary>Every check that fails is written down.</summary>
+    public bool LogsFailures { get; init; }
+    /// <summary>Every check that succeeds is written down.</summary>
+    public bool LogsSuccesses { get; init; }
     /// <summary>Asks with a request.</summary>
     public HttpCheckConfig? Http { get; init; }
     /// <summary>Connects, and may say and hear something.</summary>
@@ -57,6 +63,10 @@ public sealed record HttpCheckConfig(string Path)
     public ImmutableArray<(long Start, long End)> Expected { get; init; } = [];
     /// <summary>Statuses of which <see cref="HealthCheckConfig.UnhealthyThreshold"/> in a row are a failure; others fail at once.</summary>
     public ImmutableArray<(long Start, long End)> Retriable { get; init; } = [];
+    /// <summary>What the body must hold, in this order, with anything between; empty is anything. HTTP/1.1 only.</summary>
+    public ImmutableArray<ImmutableArray<byte>> Receive { get; init; } = [];
+    /// <summary>Bytes of the body that are looked at, at most (<c>response_buffer_size</c>, default 1024).</summary>
+    public int MostBody { get; init; } = 1024;
     /// <summary>Fields of the request; a later one of a name stands beside an earlier one unless it overwrites.</summary>
     public ImmutableArray<HeaderValueConfig> Add { get; init; } = [];
     /// <summary>Fields that are left out.</summary>

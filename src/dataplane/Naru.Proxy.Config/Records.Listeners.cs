@@ -1,6 +1,7 @@
 // Listeners, their filter chains and the filters of layer 4, as the engine takes them. Words, defaults and units are Envoy's v3 API.
 using System.Collections.Immutable;
 using System.Net;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Config;
 
@@ -116,6 +117,10 @@ public enum TrafficDirection
 /// <summary><c>envoy.config.listener.v3.FilterChain</c>.</summary>
 public sealed record FilterChainConfig
 {
+    /// <summary>Its metadata, by namespace; null for none.</summary>
+    public MetaValue? FilterMetadata { get; init; }
+    /// <summary>The same of its listener.</summary>
+    public MetaValue? ListenerMetadata { get; init; }
     /// <summary>For stats and explanations; may be empty.</summary>
     public string Name { get; init; } = "";
     /// <summary>What it is for.</summary>
@@ -210,6 +215,8 @@ public sealed record TcpProxyConfig : NetworkFilterConfig
     public required string StatPrefix { get; init; }
     /// <summary>Weighted targets; a plain <c>cluster</c> is one with weight 1.</summary>
     public required ImmutableArray<WeightedClusterConfig> Clusters { get; init; }
+    /// <summary>Which endpoints it is for, where its cluster has subsets; null says nothing.</summary>
+    public SubsetMatchConfig? MetadataMatch { get; init; }
     /// <summary>No byte either way (default 1 h); null is never.</summary>
     public TimeSpan? IdleTimeout { get; init; } = TimeSpan.FromHours(1);
     /// <summary>Default 1.</summary>

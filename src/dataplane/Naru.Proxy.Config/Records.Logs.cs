@@ -72,9 +72,10 @@ public sealed record ResponseFlagFilterConfig(ResponseFlags Flags) : LogFilterCo
 /// <param name="Exclude">All but these.</param>
 public sealed record GrpcStatusFilterConfig(ImmutableArray<int> Statuses, bool Exclude) : LogFilterConfig;
 
-/// <summary><c>metadata_filter</c>. Nothing writes dynamic metadata, so the key is never found.</summary>
+/// <summary><c>metadata_filter</c>.</summary>
+/// <param name="Matcher">What dynamic metadata must be.</param>
 /// <param name="MatchIfKeyNotFound">What follows from that.</param>
-public sealed record MetadataFilterConfig(bool MatchIfKeyNotFound) : LogFilterConfig;
+public sealed record MetadataFilterConfig(MetadataMatcherConfig Matcher, bool MatchIfKeyNotFound) : LogFilterConfig;
 
 /// <summary><c>log_type_filter</c>.</summary>
 /// <param name="Types">Names of moments (<c>AccessLogType</c>).</param>

@@ -38,6 +38,8 @@ public sealed record RouteConfigurationConfig
 /// <summary><c>envoy.config.route.v3.VirtualHost</c>.</summary>
 public sealed record VirtualHostConfig
 {
+    /// <summary>Its metadata, by namespace; null for none.</summary>
+    public MetaValue? FilterMetadata { get; init; }
     /// <summary>Name, for stats and explanations.</summary>
     public required string Name { get; init; }
     /// <summary>Lower case: exact, <c>*.suffix</c>, <c>prefix.*</c> or <c>*</c>.</summary>
@@ -86,6 +88,8 @@ public sealed record VirtualClusterConfig(string Name, ImmutableArray<HeaderMatc
 /// <summary><c>envoy.config.route.v3.Route</c>.</summary>
 public sealed record RouteConfig
 {
+    /// <summary>Its metadata, by namespace; null for none.</summary>
+    public MetaValue? FilterMetadata { get; init; }
     /// <summary>Optional name (access log, explanations).</summary>
     public string Name { get; init; } = "";
     /// <summary>What it matches.</summary>
@@ -127,6 +131,10 @@ public enum PathMatchKind
 /// <summary><c>envoy.config.route.v3.RouteMatch</c>.</summary>
 public sealed record RouteMatchConfig
 {
+    /// <summary>What filters must have said (<c>dynamic_metadata</c>).</summary>
+    public ImmutableArray<MetadataMatcherConfig> Metadata { get; init; } = [];
+    /// <summary>What filters must keep (<c>filter_state</c>).</summary>
+    public ImmutableArray<StateMatcherConfig> States { get; init; } = [];
     /// <summary>Kind of comparison.</summary>
     public required PathMatchKind Kind { get; init; }
     /// <summary>Prefix, path or pattern.</summary>
@@ -274,6 +282,8 @@ public sealed record ForwardActionConfig : RouteActionBase
     public ImmutableArray<(string Token, bool Enabled)> Upgrades { get; init; } = [];
     /// <summary>Where copies of its requests go; empty leaves it to the virtual host.</summary>
     public ImmutableArray<MirrorPolicyConfig> Mirrors { get; init; } = [];
+    /// <summary>Which endpoints it is for, where its cluster has subsets; null says nothing.</summary>
+    public SubsetMatchConfig? MetadataMatch { get; init; }
     /// <summary>CONNECT ends here: the endpoint gets the bytes, not the request (<c>upgrade_configs.connect_config</c>).</summary>
     public bool TerminatesConnect { get; init; }
 }
@@ -320,6 +330,8 @@ public sealed record WeightedClusterConfig(string Name, uint Weight)
     public string? ClusterHeader { get; init; }
     /// <summary>Replaces <c>Host</c> for this target.</summary>
     public string? HostRewriteLiteral { get; init; }
+    /// <summary>Which endpoints this target is for, put over what the route says.</summary>
+    public SubsetMatchConfig? MetadataMatch { get; init; }
 }
 
 /// <summary><c>envoy.config.route.v3.RetryPolicy</c>.</summary>
@@ -512,6 +524,11 @@ public sealed record BootstrapConfig
     public OverloadConfig? Overload { get; init; }
     /// <summary>Where ejections are written to (<c>cluster_manager.outlier_detection.event_log_path</c>); empty is nowhere.</summary>
     public string OutlierLogPath { get; init; } = "";
+    /// <summary><c>node.locality</c>: <c>region/zone/subzone</c> as far as known.</summary>
+    public string Locality { get; init; } = "";
+    /// <summary>The cluster that this proxy is of, for zone-aware balancing (<c>cluster_manager.local_cluster_name</c>); empty is
+    /// none.</summary>
+    public string LocalCluster { get; init; } = "";
     /// <summary><c>static_resources.listeners</c>.</summary>
     public ImmutableArray<ListenerConfig> Listeners { get; init; } = [];
     /// <summary><c>static_resources.clusters</c>.</summary>

@@ -49,6 +49,8 @@ internal static class Composition
             Inherited = inherited,
             Lookup = (name, cluster) => names.ByFamilyAsync(name, cluster.DnsLookupFamily, cluster.DnsResolver, CancellationToken.None),
             OutlierLogPath = config.OutlierLogPath,
+            Locality = config.Locality,
+            LocalCluster = config.LocalCluster,
             Overload = config.Overload,
             ShrinkHeap = static () => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: false, compacting: true),
             OnHealth = (good, sentence) => log.Write("health", good ? LogLevel.Info : LogLevel.Warning, sentence),

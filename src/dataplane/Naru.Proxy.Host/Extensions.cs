@@ -5,8 +5,12 @@ using Naru.Proxy.Filters.Http.Cors;
 using Naru.Proxy.Filters.Http.Fault;
 using Naru.Proxy.Filters.Http.GrpcWeb;
 using Naru.Proxy.Filters.Http.HeaderMutation;
+using Naru.Proxy.Filters.Http.HeaderToMetadata;
 using Naru.Proxy.Filters.Http.HealthCheck;
 using Naru.Proxy.Filters.Http.LocalRateLimit;
+using Naru.Proxy.Filters.Http.SetFilterState;
+using Naru.Proxy.Filters.Http.SetMetadata;
+using Naru.Proxy.Filters.Http.StatefulSession;
 
 namespace Naru.Proxy.Host;
 
@@ -20,7 +24,11 @@ internal static class Extensions
         new FaultExtension(),
         new GrpcWebExtension(),
         new HeaderMutationExtension(),
+        new HeaderToMetadataExtension(),
         new HealthCheckExtension(),
         new LocalRateLimitExtension(),
+        new SetFilterStateExtension(),
+        new SetMetadataExtension(),
+        new StatefulSessionExtension(),
     ]);
 }

@@ -228,7 +228,18 @@ internal sealed class RunningProxy(
             Region = locality[0],
             Zone = locality.ElementAtOrDefault(1) ?? "",
             SubZone = locality.ElementAtOrDefault(2) ?? "",
-            Stats = [("cx_active", endpoint.Connections, true), ("cx_idle", endpoint.IdleConnections, true), ("rq_active", endpoint.ActiveRequests, true)],
+            Stats =
+            [
+                ("cx_active", endpoint.Connections, true),
+                ("cx_connect_fail", endpoint.Counts.FailedConnections, false),
+                ("cx_total", endpoint.Counts.Connections, false),
+                ("rq_active", endpoint.ActiveRequests, true),
+                ("rq_error", endpoint.Counts.Bad, false),
+                ("rq_pending_active", endpoint.Pending, true),
+                ("rq_success", endpoint.Counts.Good, false),
+                ("rq_timeout", endpoint.Counts.TimedOut, false),
+                ("rq_total", endpoint.Counts.Requests, false),
+            ],
         };
     }
 }

@@ -221,7 +221,7 @@ internal sealed partial class ConfigStore
         if (route?.Pending is not null || entry.Active is not null) return false;
         if (route is { Answered: true }) return true;
         if (!HasPassed(entry.WarmingSince, LimitOf(http.RouteConfigSource), now)) return false;
-        _stats.Block(RouteStatPrefix(http), SubscriptionStats.Schema).Add(SubscriptionStats.InitFetchTimeout);
+        _stats.Block(RouteStatPrefix(http), RouteDiscoveryStats.Schema).Add(RouteDiscoveryStats.InitFetchTimeout);
         _log(LogLevel.Warning, $"xds: no routes \"{name}\" for listener {entry.Name} in time; it opens and answers 404 until they come");
         return true;
     }

@@ -297,12 +297,20 @@ internal sealed partial class ConfigStore
                     _clusters.Values.Select(c => c.Latest!).Where(c => c is { Type: DiscoveryType.Eds }).ToLookup(ServiceOf);
                 Count(
                     batch, unusable, n => clusters[n].Select(UpdateStatsOf),
-                    ClusterUpdateStats.Attempt, ClusterUpdateStats.Success, ClusterUpdateStats.Rejected, ClusterUpdateStats.Version);
+                    ClusterUpdateStats.Attempt, ClusterUpdateStats.Success,
+                    batch.Unreadable ? ClusterUpdateStats.Failure : ClusterUpdateStats.Rejected, ClusterUpdateStats.Version);
+                CountEmpty(batch, n => clusters[n].Select(UpdateStatsOf), ClusterUpdateStats.Attempt, ClusterUpdateStats.Success,
+                    ClusterUpdateStats.Empty);
                 break;
             case ResourceType.Route:
                 ILookup<string?, HttpConnectionManagerConfig> managers =
                     _listeners.Values.SelectMany(l => (l.Warming ?? l.Active)?.HttpManagers ?? []).ToLookup(h => h.RouteConfigName);
-                CountSubscription(batch, unusable, n => managers[n].Select(RouteStats));
+                Count(
+                    batch, unusable, n => managers[n].Select(RouteStats), RouteDiscoveryStats.Attempt, RouteDiscoveryStats.Success,
+                    batch.Unreadable ? RouteDiscoveryStats.Failure : RouteDiscoveryStats.Rejected, RouteDiscoveryStats.Version);
+                CountEmpty(batch, n => managers[n].Select(RouteStats), RouteDiscoveryStats.Attempt, RouteDiscoveryStats.Success,
+                    RouteDiscoveryStats.Empty);
+                CountReloads(batch, unusable, n => managers[n].Select(RouteStats));
                 break;
             case ResourceType.Secret:
                 CountSubscription(batch, unusable, n => _secrets.ContainsKey(n) ? [SecretStats(n)] : []);
@@ -318,7 +326,33 @@ internal sealed partial class ConfigStore
     private static void CountSubscription(ResourceBatch batch, HashSet<string> unusable, Func<string, IEnumerable<StatBlock>> users) =>
         Count(
             batch, unusable, users,
-            SubscriptionStats.Attempt, SubscriptionStats.Success, SubscriptionStats.Rejected, SubscriptionStats.Version);
+            SubscriptionStats.Attempt, SubscriptionStats.Success,
+            batch.Unreadable ? SubscriptionStats.Failure : SubscriptionStats.Rejected, SubscriptionStats.Version);
+
+    // A file without any resources: what was there stays.
+    private static void CountEmpty(ResourceBatch batch, Func<string, IEnumerable<StatBlock>> users, int attempt, int success, int empty)
+    {
+        if (!batch.IsFile) return;
+        foreach (StatBlock block in batch.Removed.SelectMany(users))
+        {
+            block.Add(attempt);
+            block.Add(success);
+            block.Add(empty);
+        }
+    }
+
+    private void CountReloads(ResourceBatch batch, HashSet<string> unusable, Func<string, IEnumerable<StatBlock>> users)
+    {
+        foreach (AcceptedResource good in batch.Accepted)
+        {
+            if (good.Record is null || unusable.Contains(good.Name)) continue;
+            foreach (StatBlock block in users(good.Name))
+            {
+                block.Add(RouteDiscoveryStats.Reload);
+                block.Set(RouteDiscoveryStats.ReloadTime, _time.GetUtcNow().ToUnixTimeMilliseconds());
+            }
+        }
+    }
 
     // With everybody who refers to a resource, in the places of the schema that they have.
     private static void Count(
@@ -349,7 +383,7 @@ internal sealed partial class ConfigStore
         }
     }
 
-    private StatBlock RouteStats(HttpConnectionManagerConfig user) => _stats.Block(RouteStatPrefix(user), SubscriptionStats.Schema);
+    private StatBlock RouteStats(HttpConnectionManagerConfig user) => _stats.Block(RouteStatPrefix(user), RouteDiscoveryStats.Schema);
 
     private static string StaticNameTaken(string kind, string name) =>
         $"error[NARU-X101]: {kind} \"{name}\" is defined in the bootstrap, which dynamic configuration cannot override; help: give it another name";

@@ -26,6 +26,22 @@ internal static class SubscriptionStats
     }
 }
 
+/// <summary>One table of RDS: <c>http.&lt;prefix&gt;.rds.&lt;name&gt;</c>.</summary>
+internal static class RouteDiscoveryStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Attempt = Schema.Counter("update_attempt");
+    public static readonly int Success = Schema.Counter("update_success");
+    public static readonly int Failure = Schema.Counter("update_failure");
+    public static readonly int Rejected = Schema.Counter("update_rejected");
+    public static readonly int Empty = Schema.Counter("update_empty");
+    public static readonly int InitFetchTimeout = Schema.Counter("init_fetch_timeout");
+    public static readonly int Reload = Schema.Counter("config_reload");
+    public static readonly int ReloadTime = Schema.Gauge("config_reload_time_ms");
+    public static readonly int Time = Schema.Gauge("update_time");
+    public static readonly int Version = Schema.Gauge("version");
+}
+
 /// <summary>One filter of ECDS: <c>extension_config_discovery.http_filter.&lt;name&gt;</c>. A conflict is with other listeners that refer
 /// to the name, and none of ours apply one where others do not.</summary>
 internal static class FilterDiscoveryStats

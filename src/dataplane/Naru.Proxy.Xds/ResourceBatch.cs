@@ -25,6 +25,12 @@ internal sealed class ResourceBatch(ResourceType type, string version)
     /// <summary>Whether what is absent is to be removed.</summary>
     public bool FullState { get; set; }
 
+    /// <summary>It is what one file holds: names that are missing in it count as an answer without anything.</summary>
+    public bool IsFile { get; init; }
+
+    /// <summary>Nothing could be read: counted as a failure, not as a refusal.</summary>
+    public bool Unreadable { get; init; }
+
     /// <summary>Good resources in their order.</summary>
     public List<AcceptedResource> Accepted { get; } = [];
 

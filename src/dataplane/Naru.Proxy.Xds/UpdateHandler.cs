@@ -133,7 +133,7 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
             log(LogLevel.Debug, $"xds: {batch.Type.Abbreviation()} accepted: {total} resources, {batch.Removed.Count} removed, version \"{batch.Version}\"");
             return null;
         }
-        block?.Add(SubscriptionStats.Rejected);
+        block?.Add(batch.Unreadable ? SubscriptionStats.Failure : SubscriptionStats.Rejected);
         string text = Describe(bad, total);
         log(LogLevel.Warning, $"xds: {batch.Type.Abbreviation()} version \"{batch.Version}\" refused in part, the last good ones stay: {text}");
         return text;

@@ -24,7 +24,7 @@ using Naru.Telemetry;
 namespace Naru.Proxy;
 
 /// <summary>The data plane.</summary>
-public sealed class ProxyEngine : IDataPlane
+public sealed partial class ProxyEngine : IDataPlane
 {
     private readonly Lock _gate = new();
     private readonly ProxyEngineOptions _options;
@@ -43,6 +43,8 @@ public sealed class ProxyEngine : IDataPlane
     private readonly Dictionary<string, EndpointsConfig> _endpoints = new(StringComparer.Ordinal);
     private readonly HealthChecks _health;
     private readonly OutlierLog? _outlierLog;
+    private readonly string _ownZone;
+    private ZoneView? _zone;
     private readonly StatBlock _listenersStats;
     private readonly Explain.Explainer _explainer;
     private bool _draining;
@@ -53,6 +55,7 @@ public sealed class ProxyEngine : IDataPlane
     public ProxyEngine(ProxyEngineOptions options)
     {
         _options = options;
+        _ownZone = ZoneOf(options.Locality);
         _tls = new TlsContextStore(options.OnDiagnostic);
         _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId), Runtime = options.Runtime };
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup);
@@ -60,7 +63,7 @@ public sealed class ProxyEngine : IDataPlane
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
-        _health = new HealthChecks(_workers, options.Stats, Refresh, options.OnHealth);
+        _health = new HealthChecks(_workers, options.Stats, Refresh, options.OnHealth, options.AccessLog, options.Time);
         _explainer = new Explain.Explainer(RunningListeners, _workers[0]);
         _listenersStats = options.Stats.Block("listener_manager", ListenersStats.Schema);
         if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest, Rescale);
@@ -182,19 +185,6 @@ public sealed class ProxyEngine : IDataPlane
         return slot;
     }
 
-    private void SetCluster(ClusterConfig config, Diagnostics diagnostics)
-    {
-        bool secure = config.AllTls.Any(t => t is not null);
-        if (ClusterTransports.Make(_tls, config, secure ? _options.Stats.Block(StatPrefix(config), TlsStats.Schema) : null, diagnostics) is not { } transports) return;
-        ClusterSlot slot = _clusters.GetOrAdd(config.Name);
-        StatBlock stats = _options.Stats.Block(StatPrefix(config), ClusterStats.Schema);
-        if (slot.Stats != stats) slot.Answers = AnswerStats.Of(_options.Stats, stats);
-        slot.Stats = stats;
-        if (config.Protocol != UpstreamProtocol.Http2) _options.Stats.Block($"{stats.Prefix}.http1", UpstreamCodecStats.Http1);
-        Compile(slot, config, transports);
-        slot.Names!.Preresolve(config);
-    }
-
     /// <summary>Brings up to date what nobody keeps current (<c>circuit_breakers.*</c>, <c>external.*</c>).</summary>
     public void RefreshStats()
     {
@@ -213,149 +203,6 @@ public sealed class ProxyEngine : IDataPlane
     private Listener[] RunningListeners()
     {
         lock (_gate) return [.. _listeners.Values];
-    }
-
-    private static string StatPrefix(ClusterConfig config) => $"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}";
-
-    private void RefreshMembers(ConfigChange change)
-    {
-        if (change.Endpoints.IsEmpty) return;
-        var changed = change.Endpoints.Select(e => e.ClusterName).ToHashSet(StringComparer.Ordinal);
-        foreach (ClusterSlot slot in _clusters.All)
-            if (slot.Current is { } current && current.Config.Type != DiscoveryType.Static && changed.Contains(EndpointsKey(current.Config))) Compile(slot, current.Config, current.Transports);
-    }
-
-    private static string EndpointsKey(ClusterConfig config) =>
-        config.Type == DiscoveryType.Eds && config.EdsServiceName.Length > 0 ? config.EdsServiceName : config.Name;
-
-    // Filters go on where their configuration does, whatever becomes of the endpoints.
-    private HttpFilterChain? Filters(Cluster? old, ClusterConfig config)
-    {
-        string prefix = StatPrefix(config);
-        bool same = old is not null && StatPrefix(old.Config) == prefix;
-        if (same && old!.Config.HttpFilters == config.HttpFilters) return old.Filters;
-        var context = new FilterContext(_options.Stats, prefix, _clusters, _node) { IsUpstream = true };
-        return HttpFilterChain.Make(config.HttpFilters, context, same ? old!.Filters : null);
-    }
-
-    private void Compile(ClusterSlot slot, ClusterConfig config, ClusterTransports transports)
-    {
-        Cluster? old = slot.Current;
-        HttpFilterChain? filters = Filters(old, config);
-        EndpointsConfig? assignment = config.Type == DiscoveryType.Static ? config.LoadAssignment : _endpoints.GetValueOrDefault(EndpointsKey(config));
-        var hosts = ImmutableArray.CreateBuilder<Host>();
-        var kept = new HashSet<SockAddr>();
-        foreach (EndpointConfig endpoint in assignment?.Endpoints ?? [])
-        {
-            if (endpoint.Address is { Kind: AddressKind.Socket, Ip: null }) continue;
-            SockAddr address = SockAddr.From(endpoint.Address);
-            if (!kept.Add(address)) continue;
-            if (!slot.Hosts.TryGetValue(address, out HostState? state))
-                slot.Hosts[address] = state = new HostState(slot, address, endpoint.Address.ToString(), _workers.Length);
-            hosts.Add(new Host(endpoint, state, Encoding.ASCII.GetBytes(endpoint.Hostname)) { Transport = transports.Of(endpoint) });
-        }
-        KeepHealthy(slot, config, hosts, kept);
-        _health.Check(slot, config, transports, hosts);
-        Detect(slot, config, hosts);
-        var compiled = new Cluster(slot, config, hosts.ToImmutable(), assignment?.Policy) { Transports = transports, Filters = filters };
-        slot.Current = compiled;
-        if (old is { IsDynamic: true } && !compiled.IsDynamic) RetireDynamic(slot);
-        slot.Stats!.Set(ClusterStats.MembershipTotal, compiled.Hosts.Length);
-        slot.Stats.Set(ClusterStats.MembershipHealthy, compiled.HealthyCount);
-        slot.Stats.Set(ClusterStats.MembershipDegraded, compiled.DegradedCount);
-        slot.Stats.Set(ClusterStats.MembershipExcluded, compiled.ExcludedCount);
-        if (config.Hashing is { } hashing && compiled.Balancer is PriorityBalancer { Table: { } table })
-        {
-            StatBlock hashed = _options.Stats.Block($"{slot.Stats.Prefix}.{(hashing.TableSize > 0 ? "maglev_lb" : "ring_hash_lb")}", hashing.TableSize > 0 ? HashStats.Maglev : HashStats.Ring);
-            if (hashing.TableSize == 0) hashed.Set(HashStats.Size, table.Size);
-            hashed.Set(hashing.TableSize > 0 ? HashStats.MaglevLeast : HashStats.RingLeast, table.Least);
-            hashed.Set(hashing.TableSize > 0 ? HashStats.MaglevMost : HashStats.RingMost, table.Most);
-        }
-        HostState[] gone = [.. slot.Hosts.Where(h => !kept.Contains(h.Key)).Select(h => h.Value)];
-        if (gone.Length > 0 || compiled.Hosts.Length != kept.Count) slot.Stats.Add(ClusterStats.MembershipChange);
-        if (!config.HealthChecks.IsEmpty) _options.Stats.Block(HealthChecks.StatPrefix(slot), HealthStats.Schema).Set(HealthStats.Healthy, compiled.HealthyCount);
-        Retire(slot, gone);
-    }
-
-    private void Detect(ClusterSlot slot, ClusterConfig config, IEnumerable<Host> hosts)
-    {
-        if (slot.Outliers is { } detector && detector.Config != config.Outliers)
-        {
-            detector.Dispose();
-            slot.Outliers = null;
-        }
-        if (config.Outliers is not { } outliers) return;
-        StatBlock stats = _options.Stats.Block($"{slot.Stats!.Prefix}.outlier_detection", OutlierStats.Schema);
-        slot.Outliers ??= new OutlierDetector(
-            slot, outliers, stats, _workers.Length, _options.Time, new Random(), Refresh, _options.OnHealth)
-        { Log = _outlierLog };
-        slot.Outliers.SetHosts(hosts.Select(h => h.State));
-    }
-
-    // Discovery may be wrong, and an endpoint that answers is there (Envoy docs: service discovery, "on eventually consistent service
-    // discovery"): it stays until it fails.
-    private static void KeepHealthy(ClusterSlot slot, ClusterConfig config, ImmutableArray<Host>.Builder hosts, HashSet<SockAddr> kept)
-    {
-        if (config.HealthChecks.IsEmpty || config.IgnoreHealthOnHostRemoval || config.Type == DiscoveryType.Static || slot.Current is not { } old) return;
-        foreach (Host host in old.Hosts)
-            if (host.State.Health is { Failed: false, Pending: false } && kept.Add(host.State.Address))
-                hosts.Add(new Host(host.Config, host.State, host.Hostname) { Transport = host.Transport, IsLeaving = true });
-    }
-
-    private void Refresh(ClusterSlot slot)
-    {
-        lock (_gate)
-            if (slot.Current is { } current) Compile(slot, current.Config, current.Transports);
-    }
-
-    // Connections of endpoints that left: the idle ones close now, the busy ones when their answer is done.
-    private void Retire(ClusterSlot slot, HostState[] gone)
-    {
-        foreach (HostState state in gone)
-        {
-            slot.Hosts.Remove(state.Address);
-            _health.Forget(state);
-            foreach (Worker worker in _workers)
-            {
-                worker.Post(w =>
-                {
-                    HostPool pool = state.Pool(w);
-                    pool.Retired = true;
-                    pool.CloseIdle();
-                });
-            }
-        }
-    }
-
-    private void RetireDynamic(ClusterSlot slot)
-    {
-        foreach (Worker worker in _workers) worker.Post(w => slot.Of(w).RetireDynamic());
-    }
-
-    private void RemoveCluster(string name)
-    {
-        if (_clusters.Find(name) is not { Current: not null } slot) return;
-        slot.Current = null;
-        slot.Outliers?.Dispose();
-        slot.Outliers = null;
-        Retire(slot, [.. slot.Hosts.Values]);
-        RetireDynamic(slot);
-    }
-
-    // Several clusters may count as one (alt_stat_name). The blocks themselves stay with their slots: requests under way still count.
-    private void ForgetStats(IEnumerable<string> removed)
-    {
-        var used = _clusters.All.Where(s => s.Current is not null).Select(s => s.Stats!.Prefix).ToHashSet(StringComparer.Ordinal);
-        foreach (string name in removed)
-        {
-            if (_clusters.Find(name) is not { Current: null, Stats: { } block } slot || used.Contains(block.Prefix)) continue;
-            _options.Stats.Remove(block.Prefix);
-            _options.Stats.Remove($"{block.Prefix}.outlier_detection");
-            _options.Stats.Remove(HealthChecks.StatPrefix(slot));
-            Breakers.Forget(slot, _options.Stats);
-            slot.Answers!.Forget();
-            foreach (string part in (string[])["http1", "ring_hash_lb", "maglev_lb"]) _options.Stats.Remove($"{block.Prefix}.{part}");
-        }
     }
 
     private void SetListener(ListenerConfig config, Diagnostics diagnostics)
@@ -576,16 +423,27 @@ public sealed class ProxyEngine : IDataPlane
 
     private EndpointStatus Status(Host host)
     {
-        int active = 0, connections = 0, idle = 0;
+        int active = 0, connections = 0, idle = 0, pending = 0;
+        HostCounts counts = default;
         foreach (Worker worker in _workers)
         {
             if (host.State.ExistingPool(worker.Index) is not { } pool) continue;
             active += pool.ActiveRequests;
             connections += pool.Connections;
             idle += pool.IdleCount;
+            pending += pool.Waiting;
+            counts.Connections += pool.Counts.Connections;
+            counts.FailedConnections += pool.Counts.FailedConnections;
+            counts.Requests += pool.Counts.Requests;
+            counts.Good += pool.Counts.Good;
+            counts.Bad += pool.Counts.Bad;
+            counts.TimedOut += pool.Counts.TimedOut;
         }
         return new EndpointStatus(host.Config, active, connections, idle)
         {
+            Pending = pending,
+            Counts = new EndpointCounts(
+                counts.Connections, counts.FailedConnections, counts.Requests, counts.Good, counts.Bad, counts.TimedOut),
             Flags = host.Flags,
             SuccessRate = (host.State.Listener as HostOutlier)?.SuccessRate ?? -1,
             LocalOriginSuccessRate = (host.State.Listener as HostOutlier)?.LocalOriginSuccessRate ?? -1,

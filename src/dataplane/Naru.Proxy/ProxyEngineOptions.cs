@@ -67,6 +67,12 @@ public sealed record ProxyEngineOptions
     /// <summary>Where ejections are written to, through <see cref="AccessLog"/>; empty is nowhere.</summary>
     public string OutlierLogPath { get; init; } = "";
 
+    /// <summary>Where this proxy is: <c>region/zone/subzone</c> as far as known.</summary>
+    public string Locality { get; init; } = "";
+
+    /// <summary>The cluster that it is of; empty for none.</summary>
+    public string LocalCluster { get; init; } = "";
+
     /// <summary>Told when an endpoint became healthy (true), failed its checks or was ejected, in a sentence.</summary>
     public Action<bool, string> OnHealth { get; init; } = static (_, _) => { };
 
@@ -83,11 +89,26 @@ public sealed record ListenerStatus(string Name, ImmutableArray<EndPoint> LocalA
 /// <summary>A cluster as it runs.</summary>
 public sealed record ClusterStatus(string Name, ClusterConfig Config, ImmutableArray<EndpointStatus> Endpoints);
 
+/// <summary>What was done with an endpoint.</summary>
+/// <param name="Connections">Made, or tried to.</param>
+/// <param name="FailedConnections">Of those that failed.</param>
+/// <param name="Requests">Sent.</param>
+/// <param name="Good">Answers below 500.</param>
+/// <param name="Bad">Answers of 500 and above.</param>
+/// <param name="TimedOut">Without an answer in time.</param>
+public sealed record EndpointCounts(long Connections, long FailedConnections, long Requests, long Good, long Bad, long TimedOut);
+
 /// <summary>An endpoint as it runs: numbers are sums over workers and slightly stale.</summary>
 public sealed record EndpointStatus(EndpointConfig Config, int ActiveRequests, int Connections, int IdleConnections)
 {
     /// <summary>What is held against it.</summary>
     public HostFlags Flags { get; init; }
+
+    /// <summary>Requests that wait for a connection.</summary>
+    public int Pending { get; init; }
+
+    /// <summary>What was done with it since it is there.</summary>
+    public EndpointCounts Counts { get; init; } = new(0, 0, 0, 0, 0, 0);
 
     /// <summary>Good answers of the last interval, in percent; -1 where they were too few or nobody counts (Envoy: success_rate).</summary>
     public double SuccessRate { get; init; } = -1;

@@ -178,6 +178,21 @@ internal static class ClusterStats
     public static readonly int MembershipChange = Schema.Counter("membership_change");
     public static readonly int OriginalDstHostInvalid = Schema.Counter("original_dst_host_invalid");
     public static readonly int LbHealthyPanic = Schema.Counter("lb_healthy_panic");
+    public static readonly int RqMaintenanceMode = Schema.Counter("upstream_rq_maintenance_mode");
+    public static readonly int LbSubsetsActive = Schema.Gauge("lb_subsets_active");
+    public static readonly int LbSubsetsCreated = Schema.Counter("lb_subsets_created");
+    public static readonly int LbSubsetsRemoved = Schema.Counter("lb_subsets_removed");
+    public static readonly int LbSubsetsSelected = Schema.Counter("lb_subsets_selected");
+    public static readonly int LbSubsetsFallback = Schema.Counter("lb_subsets_fallback");
+    public static readonly int LbSubsetsFallbackPanic = Schema.Counter("lb_subsets_fallback_panic");
+    public static readonly int LbSubsetsDuplicate = Schema.Gauge("lb_subsets_single_host_per_subset_duplicate");
+    public static readonly int LbRecalculateZones = Schema.Counter("lb_recalculate_zone_structures");
+    public static readonly int LbLocalClusterNotOk = Schema.Counter("lb_local_cluster_not_ok");
+    public static readonly int LbZoneClusterTooSmall = Schema.Counter("lb_zone_cluster_too_small");
+    public static readonly int LbZoneNoCapacity = Schema.Counter("lb_zone_no_capacity_left");
+    public static readonly int LbZoneAllDirectly = Schema.Counter("lb_zone_routing_all_directly");
+    public static readonly int LbZoneSampled = Schema.Counter("lb_zone_routing_sampled");
+    public static readonly int LbZoneCross = Schema.Counter("lb_zone_routing_cross_zone");
     public static readonly int ConnectMs = Schema.Histogram("upstream_cx_connect_ms");
 }
 

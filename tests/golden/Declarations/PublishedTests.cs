@@ -12,7 +12,11 @@ namespace Naru.GoldenTests.Declarations;
 public sealed class PublishedTests
 {
     // Files of ours that the package does not carry; each would need another oracle.
-    private static readonly string[] s_withoutOracle = ["envoy/extensions/router/cluster_specifiers/matcher/v3/matcher.proto"];
+    private static readonly string[] s_withoutOracle =
+    [
+        "envoy/extensions/load_balancing_policies/override_host/v3/override_host.proto",
+        "envoy/extensions/router/cluster_specifiers/matcher/v3/matcher.proto",
+    ];
 
     // Messages, fields and values that Envoy added after the package was made.
     private static readonly string[] s_newer =
@@ -41,6 +45,17 @@ public sealed class PublishedTests
         "envoy.extensions.filters.http.header_mutation.v3.Mutations.query_parameter_mutations",
         "envoy.extensions.filters.http.header_mutation.v3.Mutations.response_trailers_mutations",
         "envoy.extensions.filters.http.header_mutation.v3.Mutations.request_trailers_mutations",
+        "envoy.extensions.filters.http.stateful_session.v3.StatefulSession.stat_prefix",
+        "envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin.metric_names_for_computing_utilization",
+        "envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.ForceLocalZone",
+        "envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.LocalityBasis",
+        "envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.force_locality_direct_routing",
+        "envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.force_local_zone",
+        "envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.locality_basis",
+        "envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost",
+        "envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost.OverrideHostSource",
+        "envoy.type.http.v3.CookieAttribute",
+        "envoy.type.http.v3.Cookie.attributes",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_host_sni",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_sni_san_validation",
         "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.prefer_client_ciphers",
@@ -106,6 +121,7 @@ public sealed class PublishedTests
 
     private static void Compare(EnumDescriptor type, List<string> differences)
     {
+        if (s_newer.Contains(type.FullName)) return;
         if (!s_published.Value.GetProperty("enums").TryGetProperty(type.FullName, out JsonElement published))
         {
             differences.Add($"enum {type.FullName} is not published");

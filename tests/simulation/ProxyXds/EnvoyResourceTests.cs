@@ -94,9 +94,15 @@ public sealed class EnvoyResourceTests : IDisposable
     public void A_field_that_is_not_supported_is_refused_by_name_over_the_wire()
     {
         var diagnostics = new Diagnostics();
-        var cluster = new Cluster { Name = "a", LbSubsetConfig = new Cluster.Types.LbSubsetConfig(), LoadAssignment = Resources.Endpoints("a", "10.0.0.1:80") };
+        var cluster = new Cluster
+        {
+            Name = "a",
+            ConnectionPoolPerDownstreamConnection = true,
+            LoadAssignment = Resources.Endpoints("a", "10.0.0.1:80"),
+        };
         Assert.Null(EnvoyResources.Decode(ResourceType.Cluster, cluster.ToByteString(), diagnostics));
-        Assert.Contains(diagnostics.Items, d => d.Severity == Severity.Error && d.ToString().Contains("lb_subset_config", StringComparison.Ordinal));
+        Assert.Contains(diagnostics.Items, d => d.Severity == Severity.Error
+            && d.ToString().Contains("connection_pool_per_downstream_connection", StringComparison.Ordinal));
     }
 
     private World Watching() => new World(

@@ -92,7 +92,8 @@ public sealed class BootstrapTests
         { "bad port", "port_value: 4711", "port_value: 70000", "port_value" },
         { "unknown cluster", "cluster: backend", "cluster: nobody", "nobody" },
         { "bad regex", "match: { prefix: \"/\" }", "match: { safe_regex: { regex: \"(\" } }", "regex" },
-        { "field not supported", "connect_timeout: 2s", "connect_timeout: 2s\n    lb_subset_config: {}", "lb_subset_config" },
+        { "field not supported", "connect_timeout: 2s", "connect_timeout: 2s\n    connection_pool_per_downstream_connection: true",
+            "connection_pool_per_downstream_connection" },
         { "unknown filter", "filters.http.router.v3.Router", "filters.http.roter.v3.Roter", "roter" },
         { "wrong type", "domains: [\"*\"]", "domains: { a: b }", "domains" },
     };

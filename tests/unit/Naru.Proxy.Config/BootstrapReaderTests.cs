@@ -68,7 +68,7 @@ public sealed class BootstrapReaderTests
               - name: c
                 connect_timeout: 0s
                 lb_policy: LOAD_BALANCING_POLICY_CONFIG
-                lb_subset_config: {}
+                connection_pool_per_downstream_connection: true
             """);
         (string Code, int Line)[] expected =
         [

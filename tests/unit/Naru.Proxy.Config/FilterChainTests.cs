@@ -104,7 +104,8 @@ public sealed class FilterChainTests
     [InlineData("stat_prefix: t, weighted_clusters: {}", "NARU-C101 clusters")]
     [InlineData("stat_prefix: t, cluster: c, hash_policy: [{ filter_state: { key: x } }]", "NARU-C110 filter_state")]
     [InlineData("stat_prefix: t, cluster: c, hash_policy: [{}]", "NARU-C101 hash_policy[0]")]
-    [InlineData("stat_prefix: t, cluster: c, metadata_match: {}", "NARU-C110 metadata_match")]
+    [InlineData("stat_prefix: t, cluster: c, metadata_match: { filter_metadata: { envoy.lb: { fallback_list: [1] } } }",
+        "NARU-C102 metadata_match")]
     [InlineData("stat_prefix: t, cluster: c, tunneling_config: { hostname: 'a b' }", "NARU-C102 hostname")]
     [InlineData("stat_prefix: t, cluster: c, tunneling_config: { hostname: a:1, use_post: true }", "NARU-C110 use_post")]
     [InlineData("stat_prefix: t, cluster: c, tunneling_config: {}", "NARU-C101 hostname")]

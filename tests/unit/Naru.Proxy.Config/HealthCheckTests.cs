@@ -41,7 +41,7 @@ public sealed class HealthCheckTests
     [InlineData(Needed + ", tcp_health_check: { send: { text: xyz } }", "NARU-C102 text")]
     [InlineData(Needed + ", grpc_health_check: { authority: \"a b\" }", "NARU-C102 authority")]
     [InlineData(Needed + ", custom_health_check: { name: envoy.health_checkers.redis }", "NARU-C110 custom_health_check")]
-    [InlineData(Needed + ", tcp_health_check: {}, event_log_path: /tmp/x", "NARU-C110 event_log_path")]
+    [InlineData(Needed + ", tcp_health_check: {}, event_service: {}", "NARU-C110 event_service")]
     public void What_cannot_be_checked_is_refused(string check, string fault) => Assert.Equal(fault, Read.Bad(Read.InCluster($"health_checks: [{{ {check} }}]")));
 
     [Fact]

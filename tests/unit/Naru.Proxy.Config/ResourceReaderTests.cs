@@ -80,12 +80,13 @@ public sealed class ResourceReaderTests
         {
             Name = "reviews",
             ConnectTimeout = new Duration(),
-            LbSubsetConfig = new Cluster.Types.LbSubsetConfig()
+            ConnectionPoolPerDownstreamConnection = true
         };
         Assert.Null(ResourceReader.Cluster(cluster, found));
         Assert.Equal(2, found.Items.Count);
         Assert.All(found.Items, d => Assert.Equal("Cluster reviews", d.Subject));
-        Assert.Contains(found.Items, d => d.Code == "NARU-C110" && d.Message.StartsWith("lb_subset_config: ", StringComparison.Ordinal));
+        Assert.Contains(found.Items, d => d.Code == "NARU-C110"
+            && d.Message.StartsWith("connection_pool_per_downstream_connection: ", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -92,7 +92,7 @@ public sealed class AccessLogFormatTests
     [Theory]
     [InlineData("%REQQ(x)%", "NARU-L002", "REQ")]
     [InlineData("%UPSTREAM_HOTS%", "NARU-L002", "UPSTREAM_HOST")]
-    [InlineData("%DYNAMIC_METADATA(a:b)%", "NARU-L003", "DYNAMIC_METADATA")]
+    [InlineData("%UPSTREAM_FILTER_STATE(a)%", "NARU-L003", "UPSTREAM_FILTER_STATE")]
     [InlineData("%CEL(request.path)%", "NARU-L003", "CEL")]
     [InlineData("%REQ(x", "NARU-L001", "character 1")]
     [InlineData("50% of", "NARU-L001", "character 3")]

@@ -28,6 +28,18 @@ internal sealed class FakeRequest : IRequestInfo
         return this;
     }
 
+    public Dictionary<MetadataSource, MetaValue> Said { get; } = [];
+    public Dictionary<string, byte[]> States { get; } = new(StringComparer.Ordinal);
+
+    public MetaValue? Metadata(MetadataSource whose) => Said.GetValueOrDefault(whose);
+
+    public bool TryGetState(ReadOnlySpan<byte> key, out ReadOnlySpan<byte> value)
+    {
+        bool there = States.TryGetValue(Encoding.UTF8.GetString(key), out byte[]? bytes);
+        value = bytes;
+        return there;
+    }
+
     public bool TryGetHeader(HeaderSource source, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
     {
         // No string is made: the allocation test measures the format, not this fake.

@@ -1,8 +1,9 @@
-// envoy.config.cluster.v3.Cluster as a record. Refuses what the clusters cannot do (hashing balancers, subsets), each by name,
-// and settings that contradict the type. How HTTP is spoken is read in ClusterProtocols.cs.
+// envoy.config.cluster.v3.Cluster as a record. Refuses what the clusters cannot do, each by name, and settings that contradict the type.
+// How HTTP is spoken is read in ClusterProtocols.cs.
 using System.Collections.Immutable;
 using Envoy.Config.Cluster.V3;
 using Envoy.Config.Core.V3;
+using AggregateCluster = Envoy.Extensions.Clusters.Aggregate.V3.ClusterConfig;
 using DynamicCluster = Envoy.Extensions.Clusters.DynamicForwardProxy.V3.ClusterConfig;
 
 namespace Naru.Proxy.Config.Reading;
@@ -10,6 +11,7 @@ namespace Naru.Proxy.Config.Reading;
 /// <summary>Reads clusters.</summary>
 internal static class ClusterReader
 {
+    private const string AggregateType = "envoy.extensions.clusters.aggregate.v3.ClusterConfig";
     private const string DynamicForwardProxyType = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig";
 
     /// <summary>The record; meaningless where the reading has errors.</summary>
@@ -22,6 +24,7 @@ internal static class ClusterReader
         {
             Name = cluster.Name,
             AltStatName = cluster.AltStatName,
+            FilterMetadata = MetadataReader.Read(cluster.Metadata),
             Type = type,
             Lb = cluster.LoadBalancingPolicy is null ? Policy(scope, cluster) : LoadBalancing.RoundRobin,
             ConnectTimeout = Values.Time(scope, "connect_timeout", cluster.ConnectTimeout, mustBePositive: true) ?? TimeSpan.FromSeconds(5),
@@ -35,10 +38,7 @@ internal static class ClusterReader
             scope.Error("dns_refresh_rate", "NARU-C102", "\"dns_refresh_rate\" must be at least 1ms");
         }
         if (!System.Enum.IsDefined(config.DnsLookupFamily)) scope.Error("dns_lookup_family", "NARU-C102", $"{(int)cluster.DnsLookupFamily} is not a dns_lookup_family");
-        if (cluster.LeastRequestLbConfig is { } least)
-        {
-            config = config with { LeastRequestChoiceCount = Values.Count(scope.In("least_request_lb_config", least), "choice_count", least.ChoiceCount, 2, 2, 1024) };
-        }
+        config = BalancingPolicies.OfCluster(scope, cluster, config);
         config = HashingReader.OfCluster(scope, cluster, config);
         if (cluster.TransportSocket is { } socket)
         {
@@ -51,18 +51,25 @@ internal static class ClusterReader
         if (cluster.OutlierDetection is { } outliers)
         {
             config = config with { Outliers = OutlierReader.Read(scope.In("outlier_detection", outliers), outliers) };
-            if (config.Type is DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy)
+            if (config.Type is DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy or DiscoveryType.Aggregate)
                 scope.Info("outlier_detection", "NARU-C111",
                     "\"outlier_detection\" has no effect: endpoints that requests name are not ejected");
         }
+        // Subsets belong to lb_policy: what is an extension has an extension of its own for them.
         if (cluster.LoadBalancingPolicy is { } policy)
-            config = BalancingPolicies.Read(scope.In("load_balancing_policy", policy), policy, config);
+        {
+            if (cluster.LbSubsetConfig is not null)
+                scope.Error("lb_subset_config", "NARU-C113", "\"lb_subset_config\" and \"load_balancing_policy\" exclude each other",
+                    "write the subsets as envoy.load_balancing_policies.subset");
+            config = BalancingPolicies.Read(scope.In("load_balancing_policy", policy), policy, config with { Subsets = null });
+        }
         config = ClusterProtocols.Read(scope, cluster, config);
         config = Breakers(scope, cluster, config);
         config = Connections(scope, cluster, config);
         if (config.Type == DiscoveryType.OriginalDst) return OriginalDestination(scope, cluster, config);
         if (cluster.OriginalDstLbConfig is not null) scope.Error("original_dst_lb_config", "NARU-C113", "\"original_dst_lb_config\" is for clusters of type ORIGINAL_DST", "remove it");
         if (config.Type == DiscoveryType.DynamicForwardProxy) return DynamicForwardProxy(scope, cluster, config);
+        if (config.Type == DiscoveryType.Aggregate) return Aggregate(scope, cluster, config);
         return Endpoints(scope, cluster, config);
     }
 
@@ -86,7 +93,10 @@ internal static class ClusterReader
         {
             string type = custom.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : custom.Name;
             if (type is DynamicForwardProxyType) return DiscoveryType.DynamicForwardProxy;
-            scope.Error("cluster_type", "NARU-C112", $"Naru does not support clusters of type {type}", "known here: envoy.clusters.dynamic_forward_proxy; or use type STATIC, STRICT_DNS, LOGICAL_DNS, EDS or ORIGINAL_DST");
+            if (type is AggregateType) return DiscoveryType.Aggregate;
+            scope.Error("cluster_type", "NARU-C112", $"Naru does not support clusters of type {type}",
+                "known here: envoy.clusters.aggregate, envoy.clusters.dynamic_forward_proxy; "
+                    + "or use type STATIC, STRICT_DNS, LOGICAL_DNS, EDS or ORIGINAL_DST");
             return DiscoveryType.Static;
         }
         switch (cluster.Type)
@@ -170,6 +180,27 @@ internal static class ClusterReader
             OriginalDstHeader = header,
             OriginalDstPortOverride = options.UpstreamPortOverride is null ? null : Values.Count(at, "upstream_port_override", options.UpstreamPortOverride, 0, 1, 65535),
         };
+    }
+
+    private static ClusterConfig Aggregate(Scope scope, Cluster cluster, ClusterConfig config)
+    {
+        HasNoEndpoints(scope, cluster, "aggregate");
+        if (cluster.ClusterType.TypedConfig is not { } any)
+        {
+            scope.In("cluster_type", cluster.ClusterType).Error("typed_config", "NARU-C101", "\"typed_config\" is required");
+            return config;
+        }
+        Scope at = scope.In("cluster_type", cluster.ClusterType);
+        if (scope.Pass.Unpack<AggregateCluster>(any, at) is not { } aggregate) return config;
+        Scope inside = at.In("typed_config", aggregate);
+        FieldWalk.Check(inside);
+        if (aggregate.Clusters.Count == 0) inside.Error("clusters", "NARU-C101", "\"clusters\" is required");
+        for (int i = 0; i < aggregate.Clusters.Count; i++)
+        {
+            Values.Required(inside, $"clusters[{i}]", aggregate.Clusters[i]);
+            if (aggregate.Clusters[i] == cluster.Name) inside.Error($"clusters[{i}]", "NARU-C102", "a cluster cannot be a part of itself");
+        }
+        return config with { Members = [.. aggregate.Clusters.Distinct(StringComparer.Ordinal)] };
     }
 
     private static ClusterConfig DynamicForwardProxy(Scope scope, Cluster cluster, ClusterConfig config)

@@ -57,6 +57,9 @@ internal static class EndpointReader
         string place = Join(locality.Locality);
         ImmutableArray<KeyValuePair<string, string>> ofLocality = MetadataValues.ForTransport(locality.Metadata, default);
         ImmutableArray<KeyValuePair<string, string>> last = [];
+        ImmutableArray<LabelConfig> labels = [];
+        Metadata? noted = null;
+        Telemetry.MetaValue? notes = null;
         long sum = 0;
         for (int i = 0; i < locality.LbEndpoints.Count; i++)
         {
@@ -79,6 +82,9 @@ internal static class EndpointReader
             if (Health(at, endpoint) is not { } health) continue;
             if (host.HealthCheckConfig is { PortValue: > 65535 } far) hostAt.In("health_check_config", far).Error("port_value", "NARU-C102", $"{far.PortValue} is not a port", "it may be 1 to 65535");
             last = MetadataValues.ForTransport(endpoint.Metadata, last);
+            labels = SubsetReader.Labels(endpoint.Metadata, labels);
+            // Many endpoints say the same of themselves, and share it.
+            if (!Equals(endpoint.Metadata, noted)) (noted, notes) = (endpoint.Metadata, MetadataReader.Read(endpoint.Metadata));
             sum += endpoint.LoadBalancingWeight ?? 1;
             endpoints.Add(new EndpointConfig(address)
             {
@@ -93,6 +99,8 @@ internal static class EndpointReader
                 LocalityWeight = locality.LoadBalancingWeight ?? 0,
                 IsCanary = IsCanary(endpoint),
                 HashKey = HashKey(endpoint),
+                Labels = labels,
+                FilterMetadata = notes,
                 TransportMetadata = last,
                 LocalityTransportMetadata = ofLocality,
             });
@@ -114,7 +122,8 @@ internal static class EndpointReader
         }
     }
 
-    private static string Join(Locality? locality)
+    /// <summary><c>region/zone/subzone</c> as far as known.</summary>
+    public static string Join(Locality? locality)
     {
         if (locality is null || locality.Region.Length + locality.Zone.Length + locality.SubZone.Length == 0) return "";
         if (locality.SubZone.Length > 0) return $"{locality.Region}/{locality.Zone}/{locality.SubZone}";

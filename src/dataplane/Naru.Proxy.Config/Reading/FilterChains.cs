@@ -46,7 +46,17 @@ internal static class FilterChains
         TimeSpan? handshake = Values.Limit(scope, "transport_socket_connect_timeout", chain.TransportSocketConnectTimeout, TimeSpan.FromSeconds(10));
         ImmutableArray<NetworkFilterConfig> filters = NetworkFilters.Read(scope, chain, out NetworkFilterConfig? terminal);
         if (terminal is null) return null;
-        return new FilterChainConfig { Name = chain.Name, Match = match, Filters = filters, Terminal = terminal, Tls = tls, TransportSocketConnectTimeout = handshake, Frame = FrameOf(chain) };
+        return new FilterChainConfig
+        {
+            Name = chain.Name,
+            Match = match,
+            Filters = filters,
+            Terminal = terminal,
+            Tls = tls,
+            TransportSocketConnectTimeout = handshake,
+            Frame = FrameOf(chain),
+            FilterMetadata = MetadataReader.Read(chain.Metadata),
+        };
     }
 
     // Everything but an HTTP connection manager at the end, which may change under a connection.

@@ -1,5 +1,6 @@
 // Hashing balancers, as fields of a cluster and as extensions: sizes of the ring and of Maglev's table, and what endpoints are told apart by.
 using Envoy.Config.Cluster.V3;
+using Envoy.Extensions.LoadBalancingPolicies.Common.V3;
 using Envoy.Extensions.LoadBalancingPolicies.Maglev.V3;
 using Envoy.Extensions.LoadBalancingPolicies.RingHash.V3;
 
@@ -15,8 +16,19 @@ internal static class HashingReader
     public static ClusterConfig OfCluster(Scope scope, Cluster cluster, ClusterConfig config)
     {
         if (config.Lb != LoadBalancing.Hash) return config;
-        bool byName = cluster.CommonLbConfig?.ConsistentHashingLbConfig is { } common
-            && Common(scope.In("common_lb_config", cluster.CommonLbConfig).In("consistent_hashing_lb_config", common), common.UseHostnameForHashing, common.HashBalanceFactor);
+        bool byName = cluster.CommonLbConfig?.ConsistentHashingLbConfig?.UseHostnameForHashing == true;
+        if (cluster.CommonLbConfig?.ConsistentHashingLbConfig is { } common)
+        {
+            Scope at = scope.In("common_lb_config", cluster.CommonLbConfig).In("consistent_hashing_lb_config", common);
+            uint factor = Factor(at, common.HashBalanceFactor);
+            config = Sized(scope, cluster, config, byName);
+            return config with { Hashing = config.Hashing! with { BalanceFactor = factor } };
+        }
+        return Sized(scope, cluster, config, byName);
+    }
+
+    private static ClusterConfig Sized(Scope scope, Cluster cluster, ClusterConfig config, bool byName)
+    {
         if (cluster.LbPolicy == Cluster.Types.LbPolicy.Maglev)
             return config with { Hashing = new HashingConfig { TableSize = Table(cluster.MaglevLbConfig is { } own ? scope.In("maglev_lb_config", own) : scope, cluster.MaglevLbConfig?.TableSize), UsesHostname = byName } };
         if (cluster.RingHashLbConfig is not { } ring) return config with { Hashing = new HashingConfig { UsesHostname = byName } };
@@ -27,14 +39,17 @@ internal static class HashingReader
     /// <summary>The same of an extension.</summary>
     public static ClusterConfig Of(Scope scope, RingHash ring, ClusterConfig config)
     {
-        bool byName = ring.UseHostnameForHashing;
-        if (ring.ConsistentHashingLbConfig is { } common) byName = Common(scope.In("consistent_hashing_lb_config", common), common.UseHostnameForHashing, common.HashBalanceFactor);
-        if (ring.HashBalanceFactor is not null) Common(scope, false, ring.HashBalanceFactor);
+        HashingConfig sizes = Ring(scope, ring.MinimumRingSize, ring.MaximumRingSize) with
+        {
+            IsMurmur = ring.HashFunction == RingHash.Types.HashFunction.MurmurHash2,
+            UsesHostname = ring.UseHostnameForHashing,
+            BalanceFactor = Factor(scope, ring.HashBalanceFactor),
+        };
         return config with
         {
             Lb = LoadBalancing.Hash,
             LocalityWeighted = ring.LocalityWeightedLbConfig is not null,
-            Hashing = Ring(scope, ring.MinimumRingSize, ring.MaximumRingSize) with { IsMurmur = ring.HashFunction == RingHash.Types.HashFunction.MurmurHash2, UsesHostname = byName },
+            Hashing = Common(scope, ring.ConsistentHashingLbConfig, sizes),
         };
     }
 
@@ -43,18 +58,22 @@ internal static class HashingReader
     {
         Lb = LoadBalancing.Hash,
         LocalityWeighted = maglev.LocalityWeightedLbConfig is not null,
-        Hashing = new HashingConfig
-        {
-            TableSize = Table(scope, maglev.TableSize),
-            UsesHostname = maglev.ConsistentHashingLbConfig is { } common
-                && Common(scope.In("consistent_hashing_lb_config", common), common.UseHostnameForHashing, common.HashBalanceFactor),
-        },
+        Hashing = Common(scope, maglev.ConsistentHashingLbConfig, new HashingConfig { TableSize = Table(scope, maglev.TableSize) }),
     };
 
-    private static bool Common(Scope scope, bool byName, uint? factor)
+    // What is said there goes before older fields beside it.
+    private static HashingConfig Common(Scope scope, ConsistentHashingLbConfig? common, HashingConfig config) =>
+        common is null ? config : config with
+        {
+            UsesHostname = common.UseHostnameForHashing,
+            BalanceFactor = Factor(scope.In("consistent_hashing_lb_config", common), common.HashBalanceFactor),
+        };
+
+    private static uint Factor(Scope scope, uint? factor)
     {
-        if (factor is not null) scope.Error("hash_balance_factor", "NARU-C113", "bounded loads are not supported: what is in flight is known to each worker alone", "remove it");
-        return byName;
+        if (factor < 100)
+            scope.Error("hash_balance_factor", "NARU-C102", $"\"hash_balance_factor\" cannot be {factor}", "it may be 100 or more");
+        return factor ?? 0;
     }
 
     private static HashingConfig Ring(Scope scope, ulong? least, ulong? most)

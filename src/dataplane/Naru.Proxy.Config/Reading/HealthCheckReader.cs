@@ -2,6 +2,7 @@
 using System.Collections.Immutable;
 using Envoy.Config.Cluster.V3;
 using Envoy.Config.Core.V3;
+using Envoy.Extensions.HealthCheck.EventSinks.File.V3;
 using Envoy.Type.V3;
 using Google.Protobuf.Collections;
 using Google.Protobuf.WellKnownTypes;
@@ -11,6 +12,9 @@ namespace Naru.Proxy.Config.Reading;
 /// <summary>Reads health checks, and what a cluster makes of them.</summary>
 internal static class HealthCheckReader
 {
+    // Bytes of a body that are looked at; more is not kept for a check.
+    private const int MostBody = 64 * 1024;
+
     /// <summary>The cluster with its checks.</summary>
     public static ClusterConfig Read(Scope scope, Cluster cluster, ClusterConfig config)
     {
@@ -28,12 +32,16 @@ internal static class HealthCheckReader
             };
         }
         if (cluster.HealthChecks.Count == 0) return config;
+        if (config.Type == DiscoveryType.Aggregate)
+            scope.Error("health_checks", "NARU-C113", "the endpoints of such a cluster are its members'",
+                "give the health_checks to the members");
         if (config.Type is DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy)
             scope.Error("health_checks", "NARU-C113", "the endpoints of such a cluster are known only by the requests that name them", "remove health_checks");
         return config with
         {
             HealthChecks = [.. cluster.HealthChecks.Select((c, i) => One(scope.In("health_checks", i, c), c))],
             IgnoreHealthOnHostRemoval = cluster.IgnoreHealthOnHostRemoval,
+            ClosesFailed = cluster.CloseConnectionsOnHostHealthFailure,
         };
     }
 
@@ -60,6 +68,9 @@ internal static class HealthCheckReader
             UnhealthyInterval = Positive(scope, "unhealthy_interval", check.UnhealthyInterval),
             UnhealthyEdgeInterval = Positive(scope, "unhealthy_edge_interval", check.UnhealthyEdgeInterval),
             HealthyEdgeInterval = Positive(scope, "healthy_edge_interval", check.HealthyEdgeInterval),
+            EventLogs = EventLogs(scope, check),
+            LogsFailures = check.AlwaysLogHealthCheckFailures,
+            LogsSuccesses = check.AlwaysLogHealthCheckSuccess,
         };
         switch (check.HealthCheckerCase)
         {
@@ -73,14 +84,42 @@ internal static class HealthCheckReader
         return config;
     }
 
+    private static ImmutableArray<string> EventLogs(Scope scope, HealthCheck check)
+    {
+        var paths = ImmutableArray.CreateBuilder<string>();
+        if (check.EventLogPath.Length > 0) paths.Add(check.EventLogPath);
+        for (int i = 0; i < check.EventLogger.Count; i++)
+        {
+            TypedExtensionConfig sink = check.EventLogger[i];
+            Scope at = scope.In("event_logger", i, sink);
+            if (sink.TypedConfig is not { } any || EnvoyTypes.NameOf(any) != HealthCheckEventFileSink.Descriptor.FullName)
+            {
+                string name = sink.TypedConfig is { } other ? EnvoyTypes.NameOf(other) : sink.Name;
+                at.Error("typed_config", "NARU-C112", $"Naru does not support the event sink {name} yet",
+                    $"use a {HealthCheckEventFileSink.Descriptor.FullName}");
+                continue;
+            }
+            if (scope.Pass.Unpack<HealthCheckEventFileSink>(any, at) is not { } file) continue;
+            Scope inside = at.In("typed_config", file);
+            FieldWalk.Check(inside);
+            if (Values.Required(inside, "event_log_path", file.EventLogPath)) paths.Add(file.EventLogPath);
+        }
+        return paths.ToImmutable();
+    }
+
     private static HttpCheckConfig Http(Scope scope, HealthCheck.Types.HttpHealthCheck http)
     {
         if (Values.Required(scope, "path", http.Path) && !IsOneWord(http.Path)) scope.Error("path", "NARU-C102", $"\"{http.Path}\" is not a path");
         Host(scope, "host", http.Host);
         if (http.CodecClientType is not (CodecClientType.Http1 or CodecClientType.Http2)) scope.Error("codec_client_type", "NARU-C113", $"{http.CodecClientType} is not supported", "use HTTP1 or HTTP2");
         if (http.Method == RequestMethod.Connect || !System.Enum.IsDefined(http.Method)) scope.Error("method", "NARU-C102", $"{http.Method} is no method of a health check");
+        if (http.Receive.Count > 0 && http.CodecClientType == CodecClientType.Http2)
+            scope.Error("receive", "NARU-C113", "bodies are looked at over HTTP/1.1 only",
+                "use codec_client_type: HTTP1, or remove receive");
         return new HttpCheckConfig(http.Path)
         {
+            Receive = [.. http.Receive.Select((r, i) => Bytes(scope.In("receive", i, r), r))],
+            MostBody = http.ResponseBufferSize is { } most ? most is 0 or > MostBody ? MostBody : (int)most : 1024,
             Host = http.Host,
             Method = http.Method == RequestMethod.MethodUnspecified ? "GET" : http.Method.ToString().ToUpperInvariant(),
             Http2 = http.CodecClientType == CodecClientType.Http2,

@@ -13,14 +13,10 @@ envoy.config.cluster.v3.Cluster
   + cluster_type original_dst_lb_config cleanup_interval upstream_bind_config upstream_connection_options upstream_http_protocol_options
   + transport_socket_matches respect_dns_ttl dns_failure_refresh_rate dns_resolvers dns_resolution_config typed_dns_resolver_config
   + use_tcp_for_dns_lookups dns_jitter health_checks ignore_health_on_host_removal outlier_detection
-  + load_balancing_policy
-  ~ metadata: nothing reads it
+  + load_balancing_policy lb_subset_config preconnect_policy metadata close_connections_on_host_health_failure
   ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
   ~ wait_for_warm_on_init: listeners always wait for clusters to warm
   ~ track_timeout_budgets track_cluster_stats lrs_report_endpoint_metrics: there is no such statistic
-  ~ preconnect_policy: connections are opened when they are needed
-  - close_connections_on_host_health_failure: connections of a failed endpoint end by themselves
-  - lb_subset_config: endpoints are not divided into subsets yet
   - lrs_server: load is not reported yet
 envoy.config.cluster.v3.Cluster.TransportSocketMatch
   + name match transport_socket
@@ -41,7 +37,19 @@ envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfi
 envoy.config.cluster.v3.Cluster.EdsClusterConfig
   + eds_config service_name
 envoy.config.cluster.v3.Cluster.LeastRequestLbConfig
-  + choice_count
+  + choice_count active_request_bias slow_start_config
+envoy.config.cluster.v3.Cluster.SlowStartConfig
+  + slow_start_window aggression min_weight_percent
+envoy.config.cluster.v3.Cluster.PreconnectPolicy
+  + per_upstream_preconnect_ratio
+  ~ predictive_preconnect_ratio: which endpoint the next request goes to is not known before it comes
+envoy.config.cluster.v3.Cluster.LbSubsetConfig
+  + fallback_policy default_subset subset_selectors locality_weight_aware scale_locality_weight panic_mode_any list_as_any
+  + metadata_fallback_policy
+envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector
+  + keys fallback_policy fallback_keys_subset single_host_per_subset
+envoy.config.core.v3.HealthStatusSet
+  + statuses
 envoy.config.cluster.v3.Cluster.RingHashLbConfig
   + minimum_ring_size maximum_ring_size hash_function
 envoy.config.cluster.v3.Cluster.MaglevLbConfig
@@ -49,14 +57,14 @@ envoy.config.cluster.v3.Cluster.MaglevLbConfig
 envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig
   + use_hostname_for_hashing hash_balance_factor
 envoy.config.cluster.v3.Cluster.RoundRobinLbConfig
+  + slow_start_config
 envoy.config.cluster.v3.Cluster.CommonLbConfig
-  + healthy_panic_threshold ignore_new_hosts_until_first_hc locality_weighted_lb_config zone_aware_lb_config
+  + healthy_panic_threshold ignore_new_hosts_until_first_hc locality_weighted_lb_config zone_aware_lb_config override_host_status
   ~ update_merge_window: every change is applied at once
   + consistent_hashing_lb_config
 envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig
 envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig
-  + fail_traffic_on_panic
-  ~ routing_enabled min_cluster_size: all zones are used alike
+  + fail_traffic_on_panic routing_enabled min_cluster_size
 envoy.config.cluster.v3.CircuitBreakers
   + thresholds per_host_thresholds
 envoy.config.cluster.v3.CircuitBreakers.Thresholds
@@ -87,12 +95,33 @@ envoy.config.cluster.v3.LoadBalancingPolicy.Policy
 envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig
   + zone_aware_lb_config locality_weighted_lb_config
 envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig
-  + fail_traffic_on_panic
-  ~ routing_enabled min_cluster_size: all zones are used alike
+  + fail_traffic_on_panic routing_enabled min_cluster_size force_locality_direct_routing force_local_zone locality_basis
+envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.ForceLocalZone
+  + min_size
+envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig
+  + slow_start_window aggression min_weight_percent
+envoy.extensions.load_balancing_policies.subset.v3.Subset
+  + fallback_policy default_subset subset_selectors locality_weight_aware scale_locality_weight panic_mode_any list_as_any
+  + metadata_fallback_policy
+  + subset_lb_policy allow_redundant_keys
+envoy.extensions.load_balancing_policies.subset.v3.Subset.LbSubsetSelector
+  + keys fallback_policy fallback_keys_subset single_host_per_subset
+envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality
+  + endpoint_picking_policy
+envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin
+  ~ enable_oob_load_report oob_reporting_period: endpoints' reports of load are not read; they weigh what the configuration says
+  ~ blackout_period weight_expiration_period: endpoints' reports of load are not read; they weigh what the configuration says
+  ~ weight_update_period error_utilization_penalty: endpoints' reports of load are not read; they weigh what the configuration says
+  ~ metric_names_for_computing_utilization: endpoints' reports of load are not read; they weigh what the configuration says
+envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost
+  + override_host_sources fallback_policy
+  - selected_host_key: there is no dynamic metadata
+envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost.OverrideHostSource
+  + header
+  - metadata: there is no dynamic metadata
 envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig
 envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin
-  + locality_lb_config
-  - slow_start_config: a new endpoint gets its whole share at once
+  + locality_lb_config slow_start_config
 envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig
   + use_hostname_for_hashing hash_balance_factor
 envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash
@@ -102,8 +131,7 @@ envoy.extensions.load_balancing_policies.maglev.v3.Maglev
 envoy.extensions.load_balancing_policies.random.v3.Random
   + locality_lb_config
 envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest
-  + choice_count locality_lb_config selection_method active_request_bias
-  - slow_start_config: a new endpoint gets its whole share at once
+  + choice_count locality_lb_config selection_method active_request_bias slow_start_config
 envoy.config.core.v3.RuntimeDouble
   + default_value
   ~ runtime_key: the runtime has no say in it
@@ -127,17 +155,18 @@ envoy.config.endpoint.v3.Endpoint.HealthCheckConfig
 envoy.config.core.v3.HealthCheck
   + timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection
   + http_health_check tcp_health_check grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval
-  + unhealthy_edge_interval healthy_edge_interval
-  ~ always_log_health_check_failures always_log_health_check_success: changes are logged, every check is counted
+  + unhealthy_edge_interval healthy_edge_interval event_log_path event_logger
+  + always_log_health_check_failures always_log_health_check_success
   - custom_health_check: known are http_health_check, tcp_health_check and grpc_health_check
-  - event_log_path event_logger event_service: changes go to the log
+  - event_service: changes go to files (event_logger) and to the log
   - tls_options: ALPN is what the protocol of the check asks for
   - transport_socket_match_criteria: a check uses the transport socket of its endpoint
 envoy.config.core.v3.HealthCheck.HttpHealthCheck
   + host path request_headers_to_add request_headers_to_remove expected_statuses retriable_statuses codec_client_type
-  + service_name_matcher method
-  ~ response_buffer_size: bodies are not looked at
-  - send receive: bodies are neither sent nor looked at
+  + service_name_matcher method receive response_buffer_size
+  - send: a check has no body
+envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink
+  + event_log_path
 envoy.config.core.v3.HealthCheck.TcpHealthCheck
   + send receive
   - proxy_protocol_config: a PROXY header goes first where the transport socket of the endpoint says so
@@ -159,11 +188,13 @@ envoy.config.cluster.v3.Cluster.CustomClusterType
   + name typed_config
 envoy.config.cluster.v3.Cluster.OriginalDstLbConfig
   + use_http_header http_header_name upstream_port_override
-  - metadata_key: endpoints have no metadata here
+  - metadata_key: addresses are not read from metadata yet
 envoy.config.cluster.v3.UpstreamConnectionOptions
   + tcp_keepalive
   ~ set_local_interface_name_on_upstream_connections: nothing reads it
   ~ happy_eyeballs_config: the families are tried in the order of RFC 8305
+envoy.extensions.clusters.aggregate.v3.ClusterConfig
+  + clusters
 envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig
   + dns_cache_config allow_insecure_cluster_options
   ~ allow_coalesced_connections: a connection serves one host

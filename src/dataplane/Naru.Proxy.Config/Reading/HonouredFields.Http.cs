@@ -16,7 +16,7 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
   + proxy_status_config tracing access_log_flush_interval flush_access_log_on_new_request access_log_options
   ~ request_id_extension: request ids are UUIDs
   ~ http3_protocol_options: HTTP/3 is not supported
-  ~ add_proxy_protocol_connection_state: there is no filter state
+  ~ add_proxy_protocol_connection_state: connections have no filter state
   + scoped_routes
 envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes
   + name scope_key_builder scoped_route_configurations_list
@@ -123,8 +123,7 @@ envoy.config.accesslog.v3.ResponseFlagFilter
 envoy.config.accesslog.v3.GrpcStatusFilter
   + statuses exclude
 envoy.config.accesslog.v3.MetadataFilter
-  + match_if_key_not_found
-  ~ matcher: nothing writes dynamic metadata, so that no key is ever found
+  + match_if_key_not_found matcher
 envoy.config.accesslog.v3.LogTypeFilter
   + types exclude
 envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig

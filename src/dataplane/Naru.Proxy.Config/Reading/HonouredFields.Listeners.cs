@@ -17,8 +17,7 @@ envoy.config.listener.v3.Listener
   + name address additional_addresses filter_chains default_filter_chain traffic_direction stat_prefix
   + listener_filters bind_to_port deprecated_v1
   + use_original_dst transparent freebind socket_options drain_type listener_filters_timeout continue_on_listener_filters_timeout
-  + tcp_backlog_size udp_listener_config internal_listener
-  ~ metadata: nothing reads it
+  + tcp_backlog_size udp_listener_config internal_listener metadata
   + per_connection_buffer_limit_bytes
   ~ reuse_port enable_reuse_port connection_balance_config: every worker listens, and the kernel balances
   ~ ignore_global_conn_limit bypass_overload_manager: there is no global limit
@@ -38,8 +37,7 @@ envoy.config.listener.v3.ListenerFilter
   - config_discovery: extensions are not discovered
 envoy.config.listener.v3.FilterChain
   + filter_chain_match filters transport_socket
-  + name transport_socket_connect_timeout use_proxy_proto
-  ~ metadata: nothing reads it
+  + name transport_socket_connect_timeout use_proxy_proto metadata
   - on_demand_configuration: a listener is ready with all its chains
 envoy.config.listener.v3.FilterChainMatch
   + destination_port prefix_ranges server_names transport_protocol application_protocols
@@ -69,7 +67,7 @@ envoy.type.v3.TokenBucket
   + max_tokens tokens_per_fill fill_interval
 envoy.type.v3.HashPolicy
   + source_ip
-  - filter_state: there is no filter state
+  - filter_state: connections have no filter state
 envoy.type.v3.HashPolicy.SourceIp
 envoy.config.listener.v3.Listener.InternalListenerConfig
 envoy.config.listener.v3.UdpListenerConfig
@@ -99,17 +97,17 @@ envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
   + stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts hash_policy tunneling_config
   + max_downstream_connection_duration
   ~ access_log_flush_interval flush_access_log_on_connected access_log_options: a connection is logged once, when it has ended
-  - metadata_match: endpoints are not divided into subsets yet
+  + metadata_match
   - on_demand: clusters are not loaded on demand
   - downstream_idle_timeout upstream_idle_timeout: use idle_timeout
 envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster
   + clusters
 envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight
   + name weight
-  - metadata_match: endpoints are not divided into subsets yet
+  + metadata_match
 envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig
   + hostname headers_to_add
-  ~ propagate_response_headers propagate_response_trailers: there is no filter state to keep them in
+  ~ propagate_response_headers propagate_response_trailers: connections have no filter state to keep them in
   - post_path: a tunnel over POST has the path /
   - use_post: tunnels begin with CONNECT
 envoy.extensions.filters.network.direct_response.v3.Config

@@ -15,11 +15,10 @@ envoy.config.route.v3.VirtualHost
   + name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove retry_policy
   + include_request_attempt_count include_attempt_count_in_response require_tls typed_per_filter_config rate_limits
   + request_mirror_policies virtual_clusters hedge_policy include_is_timeout_retry_header per_request_buffer_limit_bytes matcher
-  + request_body_buffer_limit
-  ~ metadata: nothing reads it
+  + request_body_buffer_limit metadata
 envoy.config.route.v3.Route
-  + name match route redirect direct_response request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
   + metadata
+  + name match route redirect direct_response request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
   + decorator per_request_buffer_limit_bytes
   ~ tracing: spans are not exported yet
   ~ stat_prefix: there are no statistics by route
@@ -36,9 +35,7 @@ envoy.config.route.v3.FilterConfig
   + config is_optional disabled
 envoy.config.route.v3.RouteMatch
   + prefix path safe_regex path_separated_prefix case_sensitive headers query_parameters runtime_fraction grpc connect_matcher
-  + tls_context cookies path_match_policy
-  - dynamic_metadata: there is no dynamic metadata
-  - filter_state: there is no filter state
+  + tls_context cookies path_match_policy dynamic_metadata filter_state
 envoy.config.route.v3.RouteMatch.TlsContextMatchOptions
   + presented validated
 envoy.config.route.v3.RouteMatch.ConnectMatcher
@@ -54,11 +51,11 @@ envoy.config.route.v3.RouteAction
   + append_x_forwarded_host timeout idle_timeout retry_policy cluster_not_found_response_code upgrade_configs max_stream_duration priority
   + internal_redirect_action max_grpc_timeout grpc_timeout_offset rate_limits include_vh_rate_limits request_mirror_policies hedge_policy
   + hash_policy inline_cluster_specifier_plugin internal_redirect_policy max_internal_redirects path_rewrite path_rewrite_policy host_rewrite
-  - metadata_match: endpoints are not divided into subsets yet
+  + metadata_match
   - cors: give the policy in typed_per_filter_config of the filter
 envoy.config.route.v3.RouteAction.HashPolicy
   + header cookie connection_properties query_parameter terminal
-  - filter_state: there is no filter state
+  - filter_state: filter state is not hashed yet
 envoy.config.route.v3.RouteAction.HashPolicy.Header
   + header_name regex_rewrite
 envoy.config.route.v3.RouteAction.HashPolicy.Cookie
@@ -101,7 +98,7 @@ envoy.config.route.v3.WeightedCluster
   + clusters total_weight runtime_key_prefix header_name use_hash_policy
 envoy.config.route.v3.WeightedCluster.ClusterWeight
   + name cluster_header weight request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove host_rewrite_literal
-  - metadata_match: endpoints are not divided into subsets yet
+  + metadata_match
   + typed_per_filter_config
 envoy.config.route.v3.RateLimit
   + stage actions
@@ -109,7 +106,7 @@ envoy.config.route.v3.RateLimit
   - limit: limits come from the filter
 envoy.config.route.v3.RateLimit.Action
   + source_cluster destination_cluster request_headers remote_address generic_key header_value_match masked_remote_address query_parameter_value_match
-  - dynamic_metadata metadata: there is no dynamic metadata yet
+  - dynamic_metadata metadata: limits are not counted by metadata yet
   - extension: descriptors have no extensions yet
 envoy.config.route.v3.RateLimit.Action.SourceCluster
 envoy.config.route.v3.RateLimit.Action.DestinationCluster
@@ -162,6 +159,23 @@ envoy.type.v3.Int64Range
   + start end
 envoy.type.matcher.v3.StringMatcher
   + exact prefix suffix safe_regex contains ignore_case
+envoy.type.matcher.v3.MetadataMatcher
+  + filter path value invert
+envoy.type.matcher.v3.MetadataMatcher.PathSegment
+  + key
+envoy.type.matcher.v3.ValueMatcher
+  + null_match double_match string_match bool_match present_match list_match or_match
+envoy.type.matcher.v3.ValueMatcher.NullMatch
+envoy.type.matcher.v3.ListMatcher
+  + one_of
+envoy.type.matcher.v3.OrMatcher
+  + value_matchers
+envoy.type.matcher.v3.DoubleMatcher
+  + range exact
+envoy.type.v3.DoubleRange
+  + start end
+envoy.type.matcher.v3.FilterStateMatcher
+  + key string_match
 xds.core.v3.TypedExtensionConfig
   + name typed_config
 xds.type.matcher.v3.Matcher

@@ -30,6 +30,11 @@ internal static class ListenerReader
             }
             filters = ListenerFilters.Read(scope, listener, chains);
         }
+        if (MetadataReader.Read(listener.Metadata) is { } notes)
+        {
+            chains = [.. chains.Select(c => c with { ListenerMetadata = notes })];
+            if (last is not null) last = last with { ListenerMetadata = notes };
+        }
         if (address is null || (udp is null && chains.IsEmpty && last is null)) return null;
         return new ListenerConfig
         {

@@ -34,7 +34,8 @@ internal static class LogFilters
             case AccessLogFilter.FilterSpecifierOneofCase.ResponseFlagFilter: return Flags(scope.In("response_flag_filter", filter.ResponseFlagFilter), filter.ResponseFlagFilter);
             case AccessLogFilter.FilterSpecifierOneofCase.GrpcStatusFilter:
                 return new GrpcStatusFilterConfig([.. filter.GrpcStatusFilter.Statuses.Select(s => (int)s)], filter.GrpcStatusFilter.Exclude);
-            case AccessLogFilter.FilterSpecifierOneofCase.MetadataFilter: return new MetadataFilterConfig(filter.MetadataFilter.MatchIfKeyNotFound ?? true);
+            case AccessLogFilter.FilterSpecifierOneofCase.MetadataFilter:
+                return Metadata(scope.In("metadata_filter", filter.MetadataFilter), filter.MetadataFilter);
             case AccessLogFilter.FilterSpecifierOneofCase.LogTypeFilter:
                 return new LogTypeFilterConfig([.. filter.LogTypeFilter.Types_.Select(t => t.ToString())], filter.LogTypeFilter.Exclude);
             case AccessLogFilter.FilterSpecifierOneofCase.None:
@@ -85,6 +86,17 @@ internal static class LogFilters
             if (Read(scope.In("filters", i, given[i]), given[i]) is { } filter) all.Add(filter);
         }
         return all.Count == given.Count ? all.ToImmutable() : null;
+    }
+
+    private static MetadataFilterConfig? Metadata(Scope scope, MetadataFilter filter)
+    {
+        if (filter.Matcher is not { } given)
+        {
+            scope.Error("matcher", "NARU-C101", "\"matcher\" is required");
+            return null;
+        }
+        return MetadataReader.Matcher(scope.In("matcher", given), given) is { } matcher
+            ? new MetadataFilterConfig(matcher, filter.MatchIfKeyNotFound ?? true) : null;
     }
 
     private static HeaderFilterConfig? Header(Scope scope, HeaderFilter filter)

@@ -1,9 +1,6 @@
 // Metadata as labels: keys in order with their values in one spelling of JSON, so that two values are equal where their texts are.
 // Of an endpoint's metadata only what chooses its transport socket is kept.
 using System.Collections.Immutable;
-using System.Globalization;
-using System.Text;
-using System.Text.Encodings.Web;
 using Envoy.Config.Core.V3;
 using Google.Protobuf.WellKnownTypes;
 
@@ -32,53 +29,6 @@ internal static class MetadataValues
         return [.. ordered.Select(f => new KeyValuePair<string, string>(f.Key, Text(f.Value)))];
     }
 
-    private static string Text(Value value)
-    {
-        var text = new StringBuilder();
-        Append(text, value);
-        return text.ToString();
-    }
-
-    private static void Append(StringBuilder text, Value value)
-    {
-        switch (value.KindCase)
-        {
-            case Value.KindOneofCase.StringValue:
-                Quote(text, value.StringValue);
-                break;
-            case Value.KindOneofCase.NumberValue:
-                text.Append(value.NumberValue.ToString("R", CultureInfo.InvariantCulture));
-                break;
-            case Value.KindOneofCase.BoolValue:
-                text.Append(value.BoolValue ? "true" : "false");
-                break;
-            case Value.KindOneofCase.ListValue:
-                text.Append('[');
-                for (int i = 0; i < value.ListValue.Values.Count; i++)
-                {
-                    if (i > 0) text.Append(',');
-                    Append(text, value.ListValue.Values[i]);
-                }
-                text.Append(']');
-                break;
-            case Value.KindOneofCase.StructValue:
-                text.Append('{');
-                bool first = true;
-                foreach ((string key, Value inner) in value.StructValue.Fields.OrderBy(f => f.Key, StringComparer.Ordinal))
-                {
-                    if (!first) text.Append(',');
-                    first = false;
-                    Quote(text, key);
-                    text.Append(':');
-                    Append(text, inner);
-                }
-                text.Append('}');
-                break;
-            default:
-                text.Append("null");
-                break;
-        }
-    }
-
-    private static void Quote(StringBuilder text, string value) => text.Append('"').Append(JavaScriptEncoder.UnsafeRelaxedJsonEscaping.Encode(value)).Append('"');
+    /// <summary>A value in its one spelling of JSON.</summary>
+    public static string Text(Value value) => MetadataReader.Read(value).ToString();
 }

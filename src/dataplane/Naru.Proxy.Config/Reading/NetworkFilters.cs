@@ -107,6 +107,7 @@ internal static class NetworkFilters
         {
             StatPrefix = proxy.StatPrefix,
             Clusters = clusters,
+            MetadataMatch = SubsetReader.Match(scope, "metadata_match", proxy.MetadataMatch),
             IdleTimeout = Values.Limit(scope, "idle_timeout", proxy.IdleTimeout, TimeSpan.FromHours(1)),
             MaxConnectAttempts = Values.Count(scope, "max_connect_attempts", proxy.MaxConnectAttempts, 1, 1),
             MaxDownstreamConnectionDuration = Duration(scope, "max_downstream_connection_duration", proxy.MaxDownstreamConnectionDuration),
@@ -135,7 +136,8 @@ internal static class NetworkFilters
             Values.Required(at, "name", target.Name);
             if (target.Weight == 0) at.Error("weight", "NARU-C102", "\"weight\" must be at least 1");
             sum += target.Weight;
-            targets.Add(new WeightedClusterConfig(target.Name, target.Weight));
+            SubsetMatchConfig? match = SubsetReader.Match(at, "metadata_match", target.MetadataMatch);
+            targets.Add(new WeightedClusterConfig(target.Name, target.Weight) { MetadataMatch = match });
         }
         if (sum > uint.MaxValue) scope.Error("clusters", "NARU-C102", $"the weights add up to {sum}", "they must add up to 1 to 4294967295");
         return targets.ToImmutable();

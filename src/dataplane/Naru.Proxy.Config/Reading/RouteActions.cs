@@ -85,6 +85,7 @@ internal static class RouteActions
             },
             Priority = action.Priority == RoutingPriority.High ? RequestPriority.High : RequestPriority.Default,
             Upgrades = Upgrades(scope, action),
+            MetadataMatch = SubsetReader.Match(scope, "metadata_match", action.MetadataMatch),
             TerminatesConnect = action.UpgradeConfigs.Any(u => u.ConnectConfig is not null),
             Mirrors = MirrorPolicies.Read(scope, action.RequestMirrorPolicies),
             RateLimits = RateLimits.Read(scope, action.RateLimits),
@@ -183,6 +184,7 @@ internal static class RouteActions
             {
                 Headers = Values.Headers(at, target.RequestHeadersToAdd, target.RequestHeadersToRemove, target.ResponseHeadersToAdd, target.ResponseHeadersToRemove),
                 ClusterHeader = header.Length > 0 ? header : null,
+                MetadataMatch = SubsetReader.Match(at, "metadata_match", target.MetadataMatch),
                 HostRewriteLiteral = target.HostRewriteLiteral.Length > 0 ? target.HostRewriteLiteral : null,
                 Filters = HttpFilters.PerRoute(at, target.TypedPerFilterConfig),
             });

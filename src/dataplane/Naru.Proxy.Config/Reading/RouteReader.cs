@@ -162,6 +162,7 @@ internal static class RouteReader
             RateLimits = RateLimits.Read(scope, host.RateLimits),
             Mirrors = MirrorPolicies.Read(scope, host.RequestMirrorPolicies),
             VirtualClusters = VirtualClusters(scope, host),
+            FilterMetadata = MetadataReader.Read(host.Metadata),
         };
     }
 
@@ -248,6 +249,7 @@ internal static class RouteReader
             BufferLimit = route.PerRequestBufferLimitBytes,
             BodyBufferLimit = Bytes(route.RequestBodyBufferLimit),
             Filters = filters,
+            FilterMetadata = MetadataReader.Read(route.Metadata),
             Operation = route.Decorator?.Operation ?? "",
             PropagatesOperation = route.Decorator?.Propagate ?? true,
         };
@@ -302,6 +304,18 @@ internal static class RouteReader
             else if (Values.Match(at.In("string_match", given.StringMatch), given.StringMatch) is { } value && Values.Required(at, "name", given.Name))
                 cookies.Add(new CookieMatcherConfig(given.Name, value, given.InvertMatch));
         }
+        var metadata = ImmutableArray.CreateBuilder<MetadataMatcherConfig>(match.DynamicMetadata.Count);
+        for (int i = 0; i < match.DynamicMetadata.Count; i++)
+        {
+            if (MetadataReader.Matcher(scope.In("dynamic_metadata", i, match.DynamicMetadata[i]),
+                match.DynamicMetadata[i]) is { } said) metadata.Add(said);
+        }
+        var states = ImmutableArray.CreateBuilder<StateMatcherConfig>(match.FilterState.Count);
+        for (int i = 0; i < match.FilterState.Count; i++)
+        {
+            if (MetadataReader.State(scope.In("filter_state", i, match.FilterState[i]),
+                match.FilterState[i]) is { } state) states.Add(state);
+        }
         int share = match.RuntimeFraction is { } fraction ? Fraction(scope.In("runtime_fraction", fraction), fraction) : 1_000_000;
         if (path is not { } found) return null;
         return new RouteMatchConfig
@@ -319,6 +333,8 @@ internal static class RouteReader
             CertificatePresented = match.TlsContext?.Presented,
             CertificateValidated = match.TlsContext?.Validated,
             Template = template,
+            Metadata = metadata.ToImmutable(),
+            States = states.ToImmutable(),
         };
     }
 

@@ -76,10 +76,12 @@ internal sealed class DnsDiscovery(
         public void Begin()
         {
             if (_end.IsCancellationRequested) return;
-            _stats.Add(ClusterUpdateStats.Attempt);
-            string[] names = Endpoints.Where(e => e.Address is { Kind: AddressKind.Socket, Ip: null }).Select(e => e.Address.Host).Distinct(StringComparer.Ordinal).ToArray();
+            _stats.Add(ClusterUpdateStats.Attempt, Math.Max(1, Endpoints.Count(IsName)));
+            string[] names = Endpoints.Where(IsName).Select(e => e.Address.Host).Distinct(StringComparer.Ordinal).ToArray();
             _ = LookupAllAsync(names);
         }
+
+        private static bool IsName(EndpointConfig endpoint) => endpoint.Address is { Kind: AddressKind.Socket, Ip: null };
 
         private ImmutableArray<EndpointConfig> Endpoints => Cluster.LoadAssignment?.Endpoints ?? [];
 
@@ -127,7 +129,11 @@ internal sealed class DnsDiscovery(
                 }
             }
             _failures = failed ? _failures + 1 : 0;
-            _stats.Add(failed ? ClusterUpdateStats.Failure : ClusterUpdateStats.Success);
+            // Counted for each endpoint that has a name, as if each asked by itself.
+            var wrong = answers.Where(a => a.Error is not null).Select(a => a.Name).ToHashSet(StringComparer.Ordinal);
+            int bad = Endpoints.Count(e => IsName(e) && wrong.Contains(e.Address.Host));
+            _stats.Add(ClusterUpdateStats.Failure, bad);
+            _stats.Add(ClusterUpdateStats.Success, Math.Max(failed ? 0 : 1, Endpoints.Count(IsName) - bad));
             Publish(failed);
             // A TTL of nothing is no rate (Envoy: Cluster.respect_dns_ttl).
             TimeSpan wait = Cluster.RespectDnsTtl && ttl > TimeSpan.Zero ? ttl.Value : Cluster.DnsRefreshRate;

@@ -70,13 +70,12 @@ internal sealed class FileSubscription : IDisposable
         try { content = _read(_type, File.ReadAllText(_path), _path); }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            _updates.ConnectionFailed(_type);
             Unreadable($"{_path}: error[NARU-X110]: cannot be read: {e.Message}; help: the last good one stays; put the file there by renaming it into place");
             return;
         }
         if (content.Diagnostics.HasErrors)
         {
-            Unreadable(UpdateHandler.Join(content.Diagnostics));
+            Unreadable(UpdateHandler.Join(content.Diagnostics), content.Diagnostics.Items.Any(IsSyntax));
             return;
         }
         _updates.LogWarnings(_path, content.Diagnostics);
@@ -84,17 +83,23 @@ internal sealed class FileSubscription : IDisposable
     }
 
     /// <summary>A file of which nothing can be used still counts as an answer: whoever waits for it need not wait longer.</summary>
-    private void Unreadable(string reason)
+    /// <param name="reason">Why.</param>
+    /// <param name="isFailure">Nothing could be read; else what was read is none of ours.</param>
+    private void Unreadable(string reason, bool isFailure = true)
     {
-        var batch = new ResourceBatch(_type, "") { FullState = _type.IsFullState() };
+        var batch = new ResourceBatch(_type, "") { FullState = _type.IsFullState(), Unreadable = isFailure };
         batch.Rejected.Add(new RejectedResource("", reason));
         if (_names is not null) foreach (string name in _names) batch.Rejected.Add(new RejectedResource(name, reason));
         _updates.Handle(batch);
     }
 
+    // What the reader of YAML itself says (NARU-C001 to C009).
+    private static bool IsSyntax(Diagnostic fault) => fault.Severity == Severity.Error
+        && fault.Code.StartsWith("NARU-C00", StringComparison.Ordinal);
+
     private ResourceBatch Judge(FileContent content)
     {
-        var batch = new ResourceBatch(_type, content.Version) { FullState = _type.IsFullState() };
+        var batch = new ResourceBatch(_type, content.Version) { FullState = _type.IsFullState(), IsFile = true };
         var repeated = content.Resources.GroupBy(r => r.Name, StringComparer.Ordinal).Where(g => g.Count() > 1 && g.Key.Length > 0).Select(g => g.Key).ToHashSet(StringComparer.Ordinal);
         foreach (string name in repeated)
             batch.Rejected.Add(new RejectedResource(name, $"{_path}: error[NARU-X105]: the name comes more than once in one file; help: define each name once"));
@@ -111,10 +116,18 @@ internal sealed class FileSubscription : IDisposable
             bool same = _store.BytesOf(_type, resource.Name) is { } accepted && accepted.Equals(bytes);
             batch.Accepted.Add(new AcceptedResource(resource.Name, content.Version, bytes, same ? null : resource.Record));
         }
-        // What is asked for by name and is not in the file does not exist.
-        if (_names is not null)
-            foreach (string name in _names)
-                if (!content.Resources.Any(r => r.Name == name)) batch.Removed.Add(name);
+        // What is asked for by name and is not in the file does not exist; where others are in its place, somebody mistook the name.
+        foreach (string name in _names ?? [])
+        {
+            if (content.Resources.Any(r => r.Name == name)) continue;
+            if (content.Resources.Count == 0) batch.Removed.Add(name);
+            else
+            {
+                string help = Nearest.Suggestion(name, content.Resources.Select(r => r.Name)) ?? "add it";
+                batch.Rejected.Add(new RejectedResource(name,
+                    $"{_path}: error[NARU-X109]: it has no {_type.Abbreviation()} resource \"{name}\"; help: {help}"));
+            }
+        }
         return batch;
     }
 }

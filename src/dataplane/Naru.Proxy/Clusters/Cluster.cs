@@ -21,11 +21,39 @@ internal sealed class ClusterWorker
     public readonly int[] InUse = new int[Breakers.Places];
     private DynamicHosts? _dynamic;
 
+    // 0, 1, 2 ... between two uses.
+    private int[] _order = [];
+
     /// <summary>How often a list of endpoints was asked in turn; by its number, so that it goes on where lists are made anew.</summary>
     public ref uint Turn(int list)
     {
-        if (list >= _turns.Length) Array.Resize(ref _turns, list + 4);
+        if (list >= _turns.Length) Array.Resize(ref _turns, Math.Max(list + 4, _turns.Length * 2));
         return ref _turns[list];
+    }
+
+    /// <summary>Numbers of endpoints in order, to be drawn from the front; <see cref="Disordered"/> follows.</summary>
+    public int[] Order(int count)
+    {
+        int known = _order.Length;
+        if (count <= known) return _order;
+        Array.Resize(ref _order, Math.Max(count, known * 2));
+        for (int i = known; i < _order.Length; i++) _order[i] = i;
+        return _order;
+    }
+
+    /// <summary>So many were drawn: the numbers get in order again.</summary>
+    public void Disordered(int drawn)
+    {
+        // Of two places that were exchanged one is among the first, and names the other.
+        for (int i = 0; i < drawn; i++)
+        {
+            for (int at = i; _order[at] != at;)
+            {
+                int next = _order[at];
+                _order[at] = at;
+                at = next;
+            }
+        }
     }
 
     /// <summary>Endpoints that connections and requests name.</summary>
@@ -68,6 +96,9 @@ internal sealed class ClusterSlot
 
     /// <summary>Main thread only: host states by address.</summary>
     public Dictionary<SockAddr, HostState> Hosts { get; } = [];
+
+    /// <summary>Main thread only: zones of endpoints that it has had.</summary>
+    public HashSet<string> Zones { get; } = new(StringComparer.Ordinal);
 
     public ClusterWorker Of(Worker worker) => _workers[worker.Index];
 
@@ -113,17 +144,25 @@ internal sealed class ClusterDirectory
 /// <summary>A cluster as requests use it.</summary>
 internal sealed class Cluster
 {
+    // Few clusters have requests that name addresses: made when the first one comes.
+    private readonly Lazy<Dictionary<SockAddr, Host>> _byAddress;
+
     /// <param name="slot">What stays.</param>
     /// <param name="config">What was written.</param>
     /// <param name="hosts">Its endpoints; empty where requests name them.</param>
     /// <param name="policy">What came with the endpoints; null is the standard.</param>
-    public Cluster(ClusterSlot slot, ClusterConfig config, ImmutableArray<Host> hosts, EndpointPolicyConfig? policy = null)
+    /// <param name="zone">Where the proxies are; null where nobody said.</param>
+    public Cluster(ClusterSlot slot, ClusterConfig config, ImmutableArray<Host> hosts, EndpointPolicyConfig? policy = null,
+        ZoneView? zone = null)
     {
         Slot = slot;
         Config = config;
         Hosts = hosts;
-        var balancer = new PriorityBalancer(slot, config, hosts, policy ?? EndpointPolicyConfig.Standard);
-        Balancer = balancer;
+        var scene = new BalancerScene { Policy = policy ?? EndpointPolicyConfig.Standard, Zone = zone, Before = slot.Current?.Whole };
+        PriorityBalancer balancer = Whole = new PriorityBalancer(slot, config, hosts, scene);
+        Balancer = config.Subsets is null ? balancer
+            : new SubsetBalancer(slot, config, hosts, balancer, scene, slot.Current?.Balancer as SubsetBalancer);
+        _byAddress = new Lazy<Dictionary<SockAddr, Host>>(() => hosts.ToDictionary(h => h.State.Address));
         foreach (HostSet set in balancer.Sets)
         {
             HealthyCount += set.Count.Healthy;
@@ -144,6 +183,12 @@ internal sealed class Cluster
     public ClusterSlot Slot { get; }
     public ClusterConfig Config { get; }
     public ImmutableArray<Host> Hosts { get; }
+
+    /// <summary>Picks one of all of them, whatever their metadata.</summary>
+    public PriorityBalancer Whole { get; }
+
+    /// <summary>The endpoint at an address that a request names; null where there is none.</summary>
+    public Host? Find(in SockAddr address) => _byAddress.Value.GetValueOrDefault(address);
 
     /// <summary>Picks one of them.</summary>
     public ILoadBalancer Balancer { get; }
@@ -167,11 +212,17 @@ internal sealed class Cluster
     /// <summary>How old its connections may become, ms; 0 is for ever.</summary>
     public long MaxConnectionMs { get; }
 
+    /// <summary>Whether requests may name one of its endpoints.</summary>
+    public bool HasOverrides => !Config.OverrideHosts.IsEmpty;
+
     /// <summary>Whether requests and connections name its endpoints.</summary>
     public bool IsDynamic => Config.Type is DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy;
 
     /// <summary>What lies between connections and endpoints.</summary>
     public ClusterTransports Transports { get; init; } = ClusterTransports.Plain;
+
+    /// <summary>The clusters that it is made of; null where it has endpoints itself.</summary>
+    public Aggregate? Members { get; init; }
 
     /// <summary>Filters that each try passes; null for none.</summary>
     public Filters.HttpFilterChain? Filters { get; init; }

@@ -3,6 +3,7 @@ using Naru.Proxy.Config;
 using Naru.Proxy.Health;
 using Naru.Proxy.Io;
 using Naru.Proxy.Upstreams;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Clusters;
 
@@ -27,6 +28,9 @@ internal sealed class Host(EndpointConfig config, HostState state, byte[] hostna
     /// <summary>For <c>auto_host_rewrite</c>; empty without a name.</summary>
     public byte[] Hostname { get; } = hostname;
 
+    /// <summary>Its zone's answers by their codes (<c>cluster.NAME.zone.FROM.TO</c>); null where a zone is not known.</summary>
+    public StatBlock? Zone { get; init; }
+
     /// <summary>Discovery knows it no more.</summary>
     public bool IsLeaving { get; init; }
 
@@ -46,6 +50,16 @@ internal sealed class HostState(ClusterSlot slot, SockAddr address, string displ
 
     /// <summary>What our own checks know of it; null where there are none. Main thread writes.</summary>
     public HostHealth? Health { get => _health; set => _health = value; }
+
+    /// <summary>Since when it has been well, worker ms; <see cref="long.MinValue"/> / 2 is for ever. Main thread writes, with each
+    /// change.</summary>
+    public long WellSince { get; set; } = Forever;
+
+    /// <summary>It is not well.</summary>
+    public const long Unwell = Forever + 1;
+
+    /// <summary>As if it had always been well.</summary>
+    public const long Forever = long.MinValue / 2;
 
     /// <summary>Who hears how tries on it end; null is nobody. Main thread writes.</summary>
     public IHostListener? Listener { get => _listener; set => _listener = value; }

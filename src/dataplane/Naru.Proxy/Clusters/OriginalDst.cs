@@ -11,7 +11,7 @@ namespace Naru.Proxy.Clusters;
 
 internal static class OriginalDst
 {
-    /// <summary>The endpoint, or null where nobody named a usable address; that is counted.</summary>
+    /// <summary>The endpoint, or null where nobody named a usable address. What was named and is none is counted.</summary>
     /// <param name="cluster">The cluster.</param>
     /// <param name="worker">The worker.</param>
     /// <param name="connection">The downstream connection.</param>
@@ -22,7 +22,8 @@ internal static class OriginalDst
         SockAddr? address = connection?.Info?.Destination;
         if (config.OriginalDstHeader is { } header)
         {
-            if (request is null || !request.TryGetHeader(HeaderSource.Request, Encoding.ASCII.GetBytes(header), out ReadOnlySpan<byte> value)) return Invalid(cluster, worker);
+            if (request is null
+                || !request.TryGetHeader(HeaderSource.Request, Encoding.ASCII.GetBytes(header), out ReadOnlySpan<byte> value)) return null;
             address = Parse(value);
         }
         if (address is not { Family: Sys.AF_INET or Sys.AF_INET6 } known) return Invalid(cluster, worker);

@@ -274,21 +274,61 @@ internal sealed partial class Explanation
             Endpoints = new EndpointsPart(0, 0, "", $"the request names it: {named}", [], 0);
             return null;
         }
-        Host? host = cluster.Balancer.Pick(new PickContext(0, x.Worker.Random) { Hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null });
-        var left = new List<(string, int, string)>();
-        ReadOnlySpan<PriorityLoad> loads = cluster.Balancer is PriorityBalancer balancer ? balancer.Loads : default;
+        UInt128 left = 0;
+        if (cluster.Members is { } members && Forwarder.Member(x, members, out left) is { } member)
+        {
+            Notes.Add($"cluster {cluster.Slot.Name} is made of clusters: the request would go to {member.Slot.Name}");
+            cluster = member;
+            if (cluster.IsDynamic) return Picked(x, cluster);
+        }
+        bool isNamed = HostOverrides.TryPick(x, cluster, out Host? host);
+        if (!isNamed)
+            host = cluster.Balancer.Pick(new PickContext(0, x.Worker.Random)
+            {
+                IsUncounted = true,
+                Now = x.Worker.Now,
+                Match = x.SubsetOf(cluster),
+                Hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null,
+                LeftPriorities = left,
+            });
+        HashSet<Host>? subset = isNamed ? null : Subset(x, cluster);
+        var others = new List<(string, int, string)>();
+        ReadOnlySpan<PriorityLoad> loads = cluster.Whole.Loads;
         int panics = 0;
         foreach (Host one in cluster.Hosts)
         {
+            if (subset is not null && !subset.Contains(one))
+            {
+                others.Add((one.State.Display, one.Config.Priority, "other subset"));
+                continue;
+            }
+            if (isNamed) continue;
             int priority = one.Config.Priority;
             PriorityLoad load = priority < loads.Length ? loads[priority] : default;
             if (load.Panics && load.Healthy + load.Degraded > 0) panics++;
-            else if (WhyNot(one, load) is { } why) left.Add((one.State.Display, priority, why));
+            else if (WhyNot(one, load) is { } why) others.Add((one.State.Display, priority, why));
         }
-        string note = panics > 0 ? "so few are healthy that all are taken (panic)"
+        string note = isNamed ? host is null ? "the session names one that cannot be used, and nobody else will do" : "the request names it" : panics > 0 ? "so few are healthy that all are taken (panic)"
             : cluster.Hosts.IsEmpty && cluster.Config.Type is DiscoveryType.StrictDns or DiscoveryType.LogicalDns ? $"resolved while it serves: {Names(cluster.Config)}" : cluster.WhyNone;
-        Endpoints = new EndpointsPart(cluster.Hosts.Length, cluster.Choices, host?.State.Display ?? "", note, [.. left.Take(MostEndpoints)], Math.Max(0, left.Count - MostEndpoints));
+        Endpoints = new EndpointsPart(cluster.Hosts.Length, cluster.Choices, host?.State.Display ?? "", note, [.. others.Take(MostEndpoints)], Math.Max(0, others.Count - MostEndpoints));
         return host;
+    }
+
+    // Null where it does not say who is left out.
+    private HashSet<Host>? Subset(Exchange x, Cluster cluster)
+    {
+        if (cluster.Balancer is not SubsetBalancer balancer) return null;
+        SubsetsConfig config = cluster.Config.Subsets!;
+        SubsetMatch? wanted = x.SubsetOf(cluster);
+        string asked = wanted is { } match ? $"the request asks for {match}" : "the request asks for no subset";
+        foreach (SubsetMatch one in config.FallbackList && wanted?.Tries is { } tries ? tries : wanted is { } single ? [single] : [])
+        {
+            if (balancer.HostsOf(one) is not { } hosts) continue;
+            Notes.Add($"{asked}: endpoints are those of {one}");
+            return [.. hosts];
+        }
+        Notes.Add($"{asked}, which there is not: the fallback is {RouteWords.Kebab(config.Fallback.ToString())}");
+        return null;
     }
 
     private static string Names(ClusterConfig config) => string.Join(", ", (config.LoadAssignment?.Endpoints ?? []).Take(5).Select(e => e.Address.ToString()));

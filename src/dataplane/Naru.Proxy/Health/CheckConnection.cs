@@ -26,6 +26,8 @@ internal sealed class CheckConnection(Worker worker) : SecureSocket(worker), IHt
     /// <summary>Why nothing came of it, in a few words.</summary>
     public string Failure => _timedOut ? "no answer in time" : TransportFailure.Length > 0 ? TransportFailure : Errno != 0 ? Sys.Describe(Errno) : "the endpoint closed the connection";
 
+    public bool HasTimedOut => _timedOut;
+
     public bool IsOpen => Fd >= 0;
 
     /// <summary>Everything has to be done by then (ms from now).</summary>

@@ -11,12 +11,26 @@ namespace Naru.Proxy.Health;
 /// <param name="Untouched">Nothing at all came back: on a connection that rested, another one may tell more.</param>
 internal readonly record struct CheckAnswer(CheckOutcome Outcome, string Why, bool Untouched = false)
 {
+    /// <summary>There was none in time.</summary>
+    public bool TimedOut { get; init; }
+
+    /// <summary>The endpoint is well and says that it is worse than usual.</summary>
+    public bool Degraded { get; init; }
+
+    /// <summary>The endpoint said so in an answer to somebody else.</summary>
+    public bool SaidItself { get; init; }
+
+    /// <summary>Of HTTP; 0 for none.</summary>
+    public int Status { get; init; }
+
     public static readonly CheckAnswer Good = new(CheckOutcome.Healthy, "");
     public static readonly CheckAnswer Unreadable = new(CheckOutcome.Network, "the answer cannot be read");
 
-    public static CheckAnswer Lost(CheckConnection connection) => new(CheckOutcome.Network, connection.Failure, Untouched: true);
+    public static CheckAnswer Lost(CheckConnection connection) =>
+        new(CheckOutcome.Network, connection.Failure, Untouched: true) { TimedOut = connection.HasTimedOut };
 
-    public static CheckAnswer Broken(CheckConnection connection) => new(CheckOutcome.Network, connection.Failure);
+    public static CheckAnswer Broken(CheckConnection connection) =>
+        new(CheckOutcome.Network, connection.Failure) { TimedOut = connection.HasTimedOut };
 }
 
 /// <summary>The head of a request, and the statuses that are good.</summary>
@@ -49,6 +63,9 @@ internal sealed class CheckHead
         Fields = Merge([("te", "trailers"), ("content-type", "application/grpc"), ("user-agent", "Naru/HC")], config.Metadata, []);
     }
 
+    /// <summary>With it an endpoint says that it is worse than usual (Envoy docs: degraded endpoints).</summary>
+    public static ReadOnlySpan<byte> Degraded => "x-envoy-degraded"u8;
+
     /// <summary>With it an endpoint says that it fails.</summary>
     public static ReadOnlySpan<byte> ImmediateFail => "x-envoy-immediate-health-check-fail"u8;
 
@@ -59,13 +76,26 @@ internal sealed class CheckHead
     public ImmutableArray<(string Name, string Value)> Fields { get; }
 
     /// <summary>What a status means (Envoy: expected_statuses, retriable_statuses, service_name_matcher).</summary>
-    public CheckAnswer Judge(int status, ReadOnlySpan<byte> service)
+    /// <param name="status">The status.</param>
+    /// <param name="service">Who answers, as he says it.</param>
+    /// <param name="degraded">He says that he is worse than usual.</param>
+    public CheckAnswer Judge(int status, ReadOnlySpan<byte> service, bool degraded)
     {
         bool good = _config!.Expected.IsEmpty ? status == 200 : Holds(_config.Expected, status);
-        if (!good) return new CheckAnswer(Holds(_config.Retriable, status) ? CheckOutcome.Failing : CheckOutcome.Unhealthy, $"status {status}");
-        if (_service is null || _service.Matches(service)) return CheckAnswer.Good;
-        return new CheckAnswer(CheckOutcome.Unhealthy, OtherService);
+        CheckOutcome bad = Holds(_config.Retriable, status) ? CheckOutcome.Failing : CheckOutcome.Unhealthy;
+        if (!good) return new CheckAnswer(bad, $"status {status}") { Status = status };
+        if (_service is null || _service.Matches(service)) return CheckAnswer.Good with { Status = status, Degraded = degraded };
+        return new CheckAnswer(CheckOutcome.Unhealthy, OtherService) { Status = status };
     }
+
+    /// <summary>Bodies are looked at.</summary>
+    public bool ReadsBody => _config is { Receive.IsEmpty: false };
+
+    /// <summary>Bytes of a body that are looked at, at most.</summary>
+    public int MostBody => _config!.MostBody;
+
+    /// <summary>Whether a body holds what it must, one behind the other with anything between.</summary>
+    public bool Holds(ReadOnlySpan<byte> body) => TcpCheck.Holds(body, _config!.Receive);
 
     private static bool Holds(ImmutableArray<(long Start, long End)> ranges, int status)
     {

@@ -22,6 +22,8 @@ internal sealed class HostHealth(ClusterConfig cluster, HostCheck[] checks)
     /// <summary>What is held against the endpoint.</summary>
     public HostFlags Flags =>
         (Failed ? HostFlags.FailedActiveHealthCheck : 0)
+        | (Checks.Any(c => c.HasTimedOut) ? HostFlags.ActiveHealthCheckTimeout : 0)
+        | (!Failed && Checks.Any(c => c.IsDegraded) ? HostFlags.DegradedActiveHealthCheck : 0)
         | (Checks.Any(c => c.SaidItself) ? HostFlags.ExcludedViaImmediateHealthCheckFail : 0)
         | (Cluster.IgnoreNewHosts && Pending ? HostFlags.PendingActiveHealthCheck : 0);
 
@@ -48,13 +50,25 @@ internal static class HealthStats
     public static readonly int NetworkFailure = Schema.Counter("network_failure");
     public static readonly int VerifyCluster = Schema.Counter("verify_cluster");
     public static readonly int Healthy = Schema.Gauge("healthy");
+    public static readonly int Degraded = Schema.Gauge("degraded");
+
+    /// <summary>Who is degraded is healthy, too.</summary>
+    public static void Set(StatBlock block, Cluster cluster)
+    {
+        block.Set(Healthy, cluster.HealthyCount + cluster.DegradedCount);
+        block.Set(Degraded, cluster.Hosts.Count(h => h.Flags.HasFlag(HostFlags.DegradedActiveHealthCheck)));
+    }
 }
 
 /// <param name="workers">Who checks.</param>
 /// <param name="stats">Where it is counted.</param>
 /// <param name="refresh">Compiles a cluster anew; called on the thread pool.</param>
 /// <param name="told">Told of every change, in a sentence; false is for the worse.</param>
-internal sealed class HealthChecks(Worker[] workers, StatRegistry stats, Action<ClusterSlot> refresh, Action<bool, string> told)
+/// <param name="logs">Open files for events; null writes none.</param>
+/// <param name="time">The clock of those.</param>
+internal sealed class HealthChecks(
+    Worker[] workers, StatRegistry stats, Action<ClusterSlot> refresh, Action<bool, string> told, AccessLogWriter? logs = null,
+        TimeProvider? time = null)
 {
     private readonly TaskCompletionSource _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _gate = new();
@@ -93,7 +107,8 @@ internal sealed class HealthChecks(Worker[] workers, StatRegistry stats, Action<
             if (known is not null && ReferenceEquals(known.Cluster, config) && Same(known.Checks[0], host, transport)) continue;
             StatBlock block = stats.Block(StatPrefix(slot), HealthStats.Schema);
             Worker worker = workers[(int)(host.State.Address.StableHash(withPort: true) % (uint)workers.Length)];
-            var made = new HostHealth(config, [.. config.HealthChecks.Select(c => new HostCheck(this, slot, host, c, config.Name, transport, worker, block))]);
+            var made = new HostHealth(config,
+                [.. config.HealthChecks.Select(c => new HostCheck(this, slot, host, c, config.Name, transport, worker, block, LogOf(c)))]);
             if (known is not null)
             {
                 for (int i = 0; i < made.Checks.Length && i < known.Checks.Length; i++) made.Checks[i].Inherit(known.Checks[i]);
@@ -107,6 +122,16 @@ internal sealed class HealthChecks(Worker[] workers, StatRegistry stats, Action<
             }
         }
     }
+
+    /// <summary>Opens the files that events of a cluster's checks go to.</summary>
+    /// <exception cref="IOException">One cannot be opened.</exception>
+    public void OpenLogs(ClusterConfig config)
+    {
+        foreach (string path in config.HealthChecks.SelectMany(c => c.EventLogs)) logs?.Open(path);
+    }
+
+    private HealthLog? LogOf(HealthCheckConfig check) =>
+        logs is null || check.EventLogs.IsEmpty ? null : new HealthLog([.. check.EventLogs.Select(logs.Open)], time ?? TimeProvider.System);
 
     private static bool Same(HostCheck check, Host host, Transport transport) =>
         ReferenceEquals(check.Transport, transport) && check.Host.Config.HealthCheckPort == host.Config.HealthCheckPort
@@ -129,11 +154,18 @@ internal sealed class HealthChecks(Worker[] workers, StatRegistry stats, Action<
     {
         if (first) Count(-1);
         string sentence = check.Failed ? $"cluster {slot.Name}: {check.Host.State.Display} failed its health check: {check.Why}" : $"cluster {slot.Name}: {check.Host.State.Display} is healthy";
+        if (check.Failed && slot.Current is { Config.ClosesFailed: true }) CloseAll(check.Host.State);
         ThreadPool.QueueUserWorkItem(_ =>
         {
             told(!check.Failed, sentence);
             refresh(slot);
         });
+    }
+
+    // Nobody goes on with an endpoint that is not well (Envoy: Cluster.close_connections_on_host_health_failure).
+    private void CloseAll(HostState state)
+    {
+        foreach (Worker worker in workers) worker.Post(w => state.ExistingPool(w.Index)?.CloseAll());
     }
 
     // A check that ends as it is forgotten may be counted twice: below zero is as good as zero.

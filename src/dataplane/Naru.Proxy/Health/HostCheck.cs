@@ -23,15 +23,18 @@ internal sealed class HostCheck : ITimerOwner
     private readonly byte[]? _message;
     private readonly bool _http2;
     private CheckConnection? _connection;
-    private volatile bool _failed = true, _pending = true, _stopped, _said;
+    private readonly HealthLog? _log;
+    private volatile bool _failed = true, _pending = true, _stopped, _said, _degraded, _timedOut;
 
-    public HostCheck(HealthChecks owner, ClusterSlot slot, Host host, HealthCheckConfig config, string cluster, Transport transport, Worker worker, StatBlock stats)
+    public HostCheck(HealthChecks owner, ClusterSlot slot, Host host, HealthCheckConfig config, string cluster, Transport transport,
+        Worker worker, StatBlock stats, HealthLog? log)
     {
         _owner = owner;
         _slot = slot;
         _config = config;
         _worker = worker;
         _stats = stats;
+        _log = log;
         _timer = new TimerNode(this);
         _verdict = new CheckVerdict(config);
         Host = host;
@@ -57,6 +60,12 @@ internal sealed class HostCheck : ITimerOwner
     /// <summary>Whether the endpoint said itself that it fails, and has not been found well since.</summary>
     public bool SaidItself => _said;
 
+    /// <summary>Whether the endpoint is well and says that it is worse than usual.</summary>
+    public bool IsDegraded => _degraded && !_failed;
+
+    /// <summary>Whether it failed because there was no answer in time.</summary>
+    public bool HasTimedOut => _timedOut && _failed;
+
     /// <summary>Whether no check has ended yet.</summary>
     public bool Pending => _pending;
 
@@ -69,6 +78,8 @@ internal sealed class HostCheck : ITimerOwner
         if (other.Pending) return;
         _verdict.Inherit(other.Failed);
         _failed = other.Failed;
+        _degraded = other._degraded;
+        _timedOut = other._timedOut;
         _pending = false;
         Why = other.Why;
     }
@@ -82,8 +93,10 @@ internal sealed class HostCheck : ITimerOwner
             if (_stopped || _said) return;
             _said = true;
             _stats.Shard(_worker.Index)[HealthStats.PassiveFailure]++;
-            _verdict.Take(CheckOutcome.Unhealthy);
             bool first = _pending;
+            var answer = new CheckAnswer(CheckOutcome.Unhealthy, "") { SaidItself = true };
+            if (_verdict.Take(CheckOutcome.Unhealthy)) Tell(HealthEvent.Ejected, answer, first);
+            _timedOut = _degraded = false;
             (Why, _failed, _pending) = ("it said itself that it fails", true, false);
             _owner.Changed(_slot, this, first);
         });
@@ -148,14 +161,28 @@ internal sealed class HostCheck : ITimerOwner
         if (_config.Http?.ServiceName is not null && answer.Why == CheckHead.OtherService) stats[HealthStats.VerifyCluster]++;
         bool first = _pending;
         bool changed = _verdict.Take(answer.Outcome);
+        bool well = answer.Outcome == CheckOutcome.Healthy;
+        if (changed) Tell(well ? HealthEvent.Added : HealthEvent.Ejected, answer, first);
+        if (well && _config.LogsSuccesses) Tell(HealthEvent.Success, answer, first);
+        if (!well && (first || _config.LogsFailures)) Tell(HealthEvent.Failure, answer, first);
+        if (_degraded != answer.Degraded)
+        {
+            if (well) Tell(answer.Degraded ? HealthEvent.Degraded : HealthEvent.NoLongerDegraded, answer, first);
+            _degraded = answer.Degraded;
+            changed = true;
+        }
         Why = answer.Why;
         _failed = _verdict.Failed;
+        _timedOut = answer.TimedOut;
         changed |= _said && answer.Outcome == CheckOutcome.Healthy;
         if (answer.Outcome == CheckOutcome.Healthy) _said = false;
         _pending = false;
         if (first || changed) _owner.Changed(_slot, this, first);
         if (answer.Outcome == CheckOutcome.Healthy && !_failed) Host.State.Listener?.FoundWell();
     }
+
+    private void Tell(HealthEvent what, in CheckAnswer answer, bool first) =>
+        _log?.Write(_worker.Index, _slot.Name, Host, _config, what, answer, first);
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<CheckAnswer> CheckAsync()
@@ -173,7 +200,7 @@ internal sealed class HostCheck : ITimerOwner
         connection.SetDeadline(Math.Max(1, deadline - _worker.Now));
         CheckProtocol protocol = _config.Tcp is not null ? CheckProtocol.Bytes : _http2 ? CheckProtocol.Http2 : CheckProtocol.Http1;
         if (await connection.ConnectAsync(_target, Transport, Host.Config.Hostname, protocol)) return await AskAsync(connection);
-        var failed = new CheckAnswer(CheckOutcome.Network, connection.Failure);
+        CheckAnswer failed = CheckAnswer.Broken(connection);
         connection.Close();
         return failed;
     }
@@ -181,7 +208,7 @@ internal sealed class HostCheck : ITimerOwner
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<CheckAnswer> AskAsync(CheckConnection connection)
     {
-        CheckAnswer answer = _config.Tcp is { } tcp ? await TcpCheck.RunAsync(connection, _worker, tcp)
+        CheckAnswer answer = _config.Tcp is { } tcp ? await TcpCheck.RunAsync(connection, _worker, tcp, _config.ReuseConnection)
             : _http2 ? await Http2Check.RunAsync(connection, _worker, _slot.Name, _head!, _request, _message)
             : await Http1Check.RunAsync(connection, _worker, _request, _head!);
         if (connection.IsOpen) connection.Rest();

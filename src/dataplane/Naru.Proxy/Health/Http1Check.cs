@@ -36,7 +36,20 @@ internal static class Http1Check
         {
             bool sent = await connection.SendAsync(request, buffer);
             (answer, Http1Framing framing, Http1Head? read) = sent ? await HeadAsync(connection, buffer, head) : (CheckAnswer.Lost(connection), default, null);
-            if (read is not null && head.ReuseConnection && !framing.Close && read.Minor == 1 && framing.Body != BodyKind.UntilClose && answer.Outcome != CheckOutcome.Network)
+            if (read is not null && head.ReadsBody && answer.Outcome == CheckOutcome.Healthy)
+            {
+                buffer.Start += read.Length;
+                var body = new BodyReader();
+                body.Start(worker, connection, buffer, framing.Body, framing.ContentLength, pinned: false);
+                bool? holds = await ReadAsync(body, head);
+                reusable = holds == true && head.ReuseConnection && !framing.Close && read.Minor == 1 && body.Done && body.Buffer.IsEmpty;
+                buffer = body.Buffer;
+                body.End();
+                if (holds is null) answer = CheckAnswer.Broken(connection) with { Status = answer.Status };
+                else if (holds == false) answer = answer with { Outcome = CheckOutcome.Unhealthy, Why = "the body lacks what it must hold" };
+            }
+            else if (read is not null && head.ReuseConnection && !framing.Close && read.Minor == 1 && framing.Body != BodyKind.UntilClose
+                && answer.Outcome != CheckOutcome.Network)
             {
                 buffer.Start += read.Length;
                 var body = new BodyReader();
@@ -77,7 +90,9 @@ internal static class Http1Check
                 if (Http1Framing.OfResponse(buffer.Filled[..answer.Length], answer, head.Method == "HEAD", out Http1Framing framing) != Http1Error.None)
                     return (CheckAnswer.Unreadable, default, null);
                 int at = answer.IndexOf(buffer.Filled[..answer.Length], "x-envoy-upstream-healthchecked-cluster"u8);
-                return (head.Judge(answer.Status, at < 0 ? default : Http1Head.Value(buffer.Filled, answer.Fields[at])), framing, answer);
+                bool degraded = answer.IndexOf(buffer.Filled[..answer.Length], CheckHead.Degraded) >= 0;
+                return (head.Judge(answer.Status, at < 0 ? default : Http1Head.Value(buffer.Filled, answer.Fields[at]), degraded),
+                    framing, answer);
             }
             buffer.Compact();
             if (buffer.Room == 0) return (CheckAnswer.Unreadable, default, null);
@@ -85,6 +100,33 @@ internal static class Http1Check
             anyByte = true;
         }
     }
+
+    // Whether the first bytes of a body hold what they must, the rest passed over; null where it was cut before.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<bool?> ReadAsync(BodyReader body, CheckHead head)
+    {
+        var seen = new List<byte>();
+        while (true)
+        {
+            switch (body.Next())
+            {
+                case BodyEvent.End: return Holds();
+                case BodyEvent.Refused: return null;
+                case BodyEvent.Data:
+                    Take(body, seen, head.MostBody);
+                    if (body.Done || seen.Count >= head.MostBody) return Holds();
+                    break;
+                case BodyEvent.NeedMore:
+                    if (await body.FillAsync() is FillResult.Filled) break;
+                    return Holds() ? true : null;
+            }
+        }
+
+        bool Holds() => head.Holds(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(seen));
+    }
+
+    private static unsafe void Take(BodyReader body, List<byte> into, int most) =>
+        into.AddRange(new ReadOnlySpan<byte>(body.PieceBytes, Math.Min(body.PieceLength, most - into.Count)));
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> DrainAsync(BodyReader body)

@@ -124,7 +124,8 @@ internal static class Http2Check
         : CheckAnswer.Broken(connection);
 
     private static CheckAnswer Judge(Http2Stream stream, Http1Head answer, CheckHead head) =>
-        head.Judge(answer.Status, Value(answer, stream.HeadBuffer!.Filled, "x-envoy-upstream-healthchecked-cluster"u8));
+        head.Judge(answer.Status, Value(answer, stream.HeadBuffer!.Filled, "x-envoy-upstream-healthchecked-cluster"u8),
+            answer.IndexOf(stream.HeadBuffer.Filled[..answer.Length], CheckHead.Degraded) >= 0);
 
     private static ReadOnlySpan<byte> Value(Http1Head head, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> name)
     {

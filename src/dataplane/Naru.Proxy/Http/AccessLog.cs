@@ -64,7 +64,9 @@ internal static class LogFilters
             case GrpcStatusFilterConfig grpc:
                 return (info, _) => grpc.Statuses.Contains(GrpcCodes.Of(info) is >= 0 and var status ? status : 2) != grpc.Exclude;
             case MetadataFilterConfig metadata:
-                return (_, _) => metadata.MatchIfKeyNotFound;
+                var compared = new MetadataMatcher(metadata.Matcher);
+                return (info, _) => info.Metadata(MetadataSource.Dynamic) is var said && compared.Finds(said) ? compared.Matches(said)
+                    : metadata.MatchIfKeyNotFound;
             case LogTypeFilterConfig types:
                 byte[][] names = [.. types.Types.Select(System.Text.Encoding.ASCII.GetBytes)];
                 return (info, _) => Named(names, info.LogType) != types.Exclude;

@@ -27,8 +27,9 @@ internal sealed partial class Exchange
     {
         if (_choice.HashKnown || _choice.Route?.Forward?.Hash is not { } policies) return _choice.Hash;
         _choice.HashKnown = true;
-        _choice.MadeCookie = policies.MakesCookie(this);
-        return _choice.Hash = policies.Make(this, makesCookie: true);
+        _choice.Hash = policies.Make(this, makesCookie: true, out int asked);
+        _choice.MadeCookie = policies.MakesCookie(this, asked);
+        return _choice.Hash;
     }
 
     /// <summary>Another route was chosen: its policies make another hash.</summary>
@@ -39,10 +40,12 @@ internal sealed partial class Exchange
     {
         IsRedirecting = false;
         VirtualCluster = null;
+        Session = default;
         _outcome.Attempts = _outcome.Retried = _outcome.Status = 0;
         _outcome.Flags = default;
         _outcome.Details = "";
         _limits = new Limits();
+        _notes = default;
         AltStats = null;
         Deadlines.Route = Deadlines.Stream = TimerNode.Never;
         Deadlines.IdleMs = Manager.StreamIdleMs;

@@ -70,6 +70,9 @@ internal struct RouteChoice
     /// <summary>Under which name of the client's its answers count besides (x-envoy-upstream-alt-stat-name); null for none.</summary>
     public AnswerStats? AltStats;
 
+    /// <summary>The endpoint that its session names.</summary>
+    public SessionHost Session;
+
     /// <summary>What a hashing balancer picks by, once somebody asked.</summary>
     public ulong? Hash;
     public bool HashKnown;
@@ -92,6 +95,16 @@ internal struct RouteChoice
 
     /// <summary>Watches what is decided and is told in the place of what would follow; null where nobody asked for that, as nearly always.</summary>
     public Explanation? Explanation;
+}
+
+/// <summary>What filters found out about it. New with every way that it takes: its filters see it once more.</summary>
+internal struct RequestNotes
+{
+    /// <summary>Dynamic metadata, by namespace; null for none.</summary>
+    public MetaValue? Metadata;
+
+    /// <summary>Filter state, the newest first; null for none.</summary>
+    public StateText? States;
 }
 
 /// <summary>The filters that see it.</summary>

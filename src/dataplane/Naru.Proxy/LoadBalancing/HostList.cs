@@ -6,8 +6,6 @@ namespace Naru.Proxy.LoadBalancing;
 
 internal sealed class HostList
 {
-    private volatile HashTable? _table;
-
     /// <param name="number">Its place among the lists of its cluster: whose turn it is there is kept by number.</param>
     /// <param name="hosts">May be none.</param>
     public HostList(int number, Host[] hosts)
@@ -16,20 +14,27 @@ internal sealed class HostList
         Hosts = hosts;
         bool weighted = hosts.Length > 1 && hosts.Any(h => h.Weight != hosts[0].Weight);
         Schedule = weighted ? LoadBalancing.Schedule.Of([.. hosts.Select(h => (ulong)h.Weight)]) : null;
+        if (hosts.Length < 2) return;
+        (Oldest, Newest) = (long.MaxValue, long.MinValue);
+        foreach (Host host in hosts)
+        {
+            Oldest = Math.Min(Oldest, host.State.WellSince);
+            Newest = Math.Max(Newest, host.State.WellSince);
+        }
     }
 
     /// <summary>Nobody.</summary>
     public static HostList Empty { get; } = new(0, []);
 
-    /// <summary>Where hashes lead; made when somebody asks first. Null without a hashing policy.</summary>
-    public HashTable? TableOf(ClusterConfig config)
-    {
-        if (_table is null && Hosts.Length > 0) _table = HashTable.Of(Hosts, config);
-        return _table;
-    }
+    /// <summary>Where hashes lead; null without a hashing policy, and where there was no room for it.</summary>
+    public HashTable? Table { get; set; }
 
     public int Number { get; }
     public Host[] Hosts { get; }
+
+    /// <summary>Since when the first and the last of them have been well, ms.</summary>
+    public long Oldest { get; }
+    public long Newest { get; }
 
     /// <summary>One full turn of weighted round robin (indexes into <see cref="Hosts"/>), or null with equal weights.</summary>
     public int[]? Schedule { get; }

@@ -1,6 +1,7 @@
 // The endpoints of one priority: which of them are well, how they lie in localities, and what each locality gets (Envoy docs: locality
 // weighted load balancing).
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 
 namespace Naru.Proxy.LoadBalancing;
 
@@ -35,8 +36,10 @@ internal sealed class HostSet
     /// <param name="factor">Overprovisioning factor, percent.</param>
     /// <param name="byLocality">Localities have weights (<c>locality_weighted_lb_config</c>).</param>
     /// <param name="byWeight">Priorities are compared by weight (<c>weighted_priority_health</c>).</param>
+    /// <param name="whole">Endpoints of a locality outside of this subset; null leaves weights as they are.</param>
     /// <param name="lists">How many lists the cluster has so far; raised.</param>
-    public static HostSet Of(Host[] hosts, uint factor, bool byLocality, bool byWeight, ref int lists)
+    public static HostSet Of(Host[] hosts, uint factor, bool byLocality, bool byWeight, IReadOnlyDictionary<(int, string), int>? whole,
+        ref int lists)
     {
         var known = new HostFlags[hosts.Length];
         for (int i = 0; i < hosts.Length; i++) known[i] = hosts[i].Flags;
@@ -51,14 +54,16 @@ internal sealed class HostSet
         HostList well = healthy.Length == hosts.Length ? all : new HostList(lists++, healthy);
         var set = new HostSet(all, well, new HostList(lists++, degraded), count)
         {
-            HealthyLocalities = byLocality ? Split(hosts, known, factor, f => f.IsHealthy(), ref lists) : null,
-            DegradedLocalities = byLocality ? Split(hosts, known, factor, f => f.IsDegraded(), ref lists) : null,
+            HealthyLocalities = byLocality ? Split(hosts, known, factor, f => f.IsHealthy(), whole, ref lists) : null,
+            DegradedLocalities = byLocality ? Split(hosts, known, factor, f => f.IsDegraded(), whole, ref lists) : null,
         };
         return set;
     }
 
     // A locality's share is its weight times the part of it that is well, overprovisioned; without a weight it gets nothing.
-    private static LocalitySplit? Split(Host[] hosts, HostFlags[] known, uint factor, Func<HostFlags, bool> takes, ref int lists)
+    private static LocalitySplit? Split(
+        Host[] hosts, HostFlags[] known, uint factor, Func<HostFlags, bool> takes, IReadOnlyDictionary<(int, string), int>? whole,
+        ref int lists)
     {
         if (!hosts.Any(h => h.Config.LocalityWeight > 0)) return null;
         int number = lists++;
@@ -70,7 +75,10 @@ internal sealed class HostSet
             ulong counted = (ulong)locality.Count(i => !known[i].IsExcluded());
             if (taken.Length == 0 || counted == 0) continue;
             // In parts of ten thousand.
-            ulong weight = hosts[locality.First()].Config.LocalityWeight * Math.Min(10_000, 100UL * factor * (ulong)taken.Length / counted);
+            EndpointConfig first = hosts[locality.First()].Config;
+            ulong own = first.LocalityWeight;
+            if (whole is not null) own = (ulong)Math.Round((double)own * locality.Count() / whole[(first.Priority, locality.Key)]);
+            ulong weight = own * Math.Min(10_000, 100UL * factor * (ulong)taken.Length / counted);
             if (weight == 0) continue;
             weights.Add(weight);
             split.Add(new HostList(lists++, taken));

@@ -9,10 +9,22 @@ namespace Naru.Proxy.LoadBalancing;
 /// <param name="random">Its chance.</param>
 internal readonly ref struct PickContext(int worker, FastRandom random)
 {
-    public PickContext(Worker worker) : this(worker.Index, worker.Random) { }
+    public PickContext(Worker worker) : this(worker.Index, worker.Random) => Now = worker.Now;
 
     public int Worker { get; } = worker;
     public FastRandom Random { get; } = random;
+
+    // Where a pick is counted that nobody is to see.
+    private static readonly long[] s_unseen = new long[ClusterStats.Schema.Stats.Count];
+
+    /// <summary>Somebody only asks who it would be: nothing of it is counted.</summary>
+    public bool IsUncounted { get; init; }
+
+    /// <summary>Worker ms.</summary>
+    public long Now { get; init; }
+
+    /// <summary>What the request asks of its endpoint's metadata; null is nothing.</summary>
+    public SubsetMatch? Match { get; init; }
 
     /// <summary>What the same endpoint is to be picked for each time, while endpoints stay; null is any.</summary>
     public ulong? Hash { get; init; }
@@ -28,6 +40,9 @@ internal readonly ref struct PickContext(int worker, FastRandom random)
 
     /// <summary>Priorities that a retry leaves to others, a bit each, as long as others have endpoints.</summary>
     public UInt128 LeftPriorities { get; init; }
+
+    /// <summary>Where the cluster counts what becomes of the pick.</summary>
+    public long[] Counts(ClusterSlot slot) => IsUncounted ? s_unseen : slot.Stats!.Shard(Worker);
 }
 
 /// <summary>Picks endpoints of one cluster. Immutable, made with it; what turns is the worker's.</summary>

@@ -8,15 +8,51 @@ using Policy = Naru.Proxy.Config.LoadBalancing;
 
 namespace Naru.Proxy.LoadBalancing;
 
+/// <summary>What balancers of one cluster are made in together.</summary>
+internal sealed record BalancerScene
+{
+    /// <summary>How many lists of endpoints there are so far.</summary>
+    public Counter Lists { get; } = new();
+
+    /// <summary>What is left for tables of hashes.</summary>
+    public HashBudget Budget { get; } = new();
+
+    /// <summary>What came with the endpoints.</summary>
+    public EndpointPolicyConfig Policy { get; init; } = EndpointPolicyConfig.Standard;
+
+    /// <summary>Where the proxies are; null where nobody said.</summary>
+    public ZoneView? Zone { get; init; }
+
+    /// <summary>Weights of localities hold, where the cluster has them.</summary>
+    public bool HeedsLocalities { get; init; } = true;
+
+    /// <summary>Endpoints of each priority and locality outside of a subset, to which weights are in proportion; null leaves them as they
+    /// are.</summary>
+    public IReadOnlyDictionary<(int, string), int>? WholeLocalities { get; init; }
+
+    /// <summary>The one in whose place it comes, whose tables may go on; null for none.</summary>
+    public PriorityBalancer? Before { get; init; }
+
+    internal sealed class Counter
+    {
+        public int Count;
+    }
+}
+
 internal sealed class PriorityBalancer : ILoadBalancer
 {
     // More is all of them (selection_method: FULL_SCAN).
     private const int MostChoices = 1024;
+
+    // Of endpoints that are new and not yet due; then one of them is taken all the same.
+    private const int MostDraws = 64;
     private readonly ClusterSlot _slot;
     private readonly ClusterConfig _config;
     private readonly uint _factor;
     private readonly HostSet[] _sets;
     private readonly PriorityLoad[] _loads;
+    private readonly ZoneRouting? _zones;
+    private readonly SlowStart? _slow;
 
     // Where every request goes; null where there is a choice.
     private readonly HostList? _only;
@@ -24,22 +60,32 @@ internal sealed class PriorityBalancer : ILoadBalancer
     /// <param name="slot">Keeps turns and counts.</param>
     /// <param name="config">Policy and thresholds.</param>
     /// <param name="hosts">Of all priorities.</param>
-    /// <param name="policy">Of the endpoints; may be another at every change.</param>
-    public PriorityBalancer(ClusterSlot slot, ClusterConfig config, ImmutableArray<Host> hosts, EndpointPolicyConfig policy)
+    /// <param name="scene">What it is made in.</param>
+    public PriorityBalancer(ClusterSlot slot, ClusterConfig config, ImmutableArray<Host> hosts, BalancerScene scene)
     {
         _slot = slot;
         _config = config;
+        EndpointPolicyConfig policy = scene.Policy;
         _factor = policy.OverprovisioningFactor;
-        int priorities = hosts.IsEmpty ? 1 : hosts.Max(h => h.Config.Priority) + 1;
-        int lists = 0;
+        _slow = config.SlowStart is { } slow && config.Lb != Policy.Hash ? new SlowStart(slow) : null;
+        int priorities = 1;
+        foreach (Host host in hosts) priorities = Math.Max(priorities, host.Config.Priority + 1);
+        ref int lists = ref scene.Lists.Count;
+        bool byLocality = config.LocalityWeighted && scene.HeedsLocalities, hashes = config.Lb == Policy.Hash;
         ILookup<int, Host> byPriority = hosts.ToLookup(h => h.Config.Priority);
         _sets = new HostSet[priorities];
         for (int i = 0; i < priorities; i++)
-            _sets[i] = HostSet.Of([.. byPriority[i]], _factor, config.LocalityWeighted && config.Lb != Policy.Hash, policy.WeightedPriorityHealth, ref lists);
+        {
+            bool split = byLocality && !hashes, byWeight = policy.WeightedPriorityHealth;
+            _sets[i] = HostSet.Of([.. byPriority[i]], _factor, split, byWeight, scene.WholeLocalities, ref lists);
+        }
         _loads = new PriorityLoad[priorities];
         PriorityLoads.ShareOut(Counts(), _factor, Math.Round(config.PanicThreshold * 100, 6), 0, _loads);
+        if (!byLocality && !hashes && scene.Zone is { } zone)
+            _zones = ZoneRouting.Of(_sets[0].All.Hosts, _sets[0].Healthy.Hosts, zone, config, slot, ref lists);
+        if (hashes) MakeTables(byLocality, scene);
         int only = Array.FindIndex(_loads, l => l is { Healthy: 100, Panics: false });
-        if (only >= 0 && _sets[only].HealthyLocalities is null) _only = _sets[only].Healthy;
+        if (only >= 0 && _sets[only].HealthyLocalities is null && (only > 0 || _zones is null)) _only = _sets[only].Healthy;
         for (int i = 0; i < priorities; i++)
         {
             if (_loads[i].Panics) Choices += _loads[i].Healthy + _loads[i].Degraded > 0 ? _sets[i].All.Hosts.Length : 0;
@@ -48,13 +94,30 @@ internal sealed class PriorityBalancer : ILoadBalancer
         }
     }
 
+    // Of lists that requests are looked up in, once for all workers.
+    private void MakeTables(bool byLocality, BalancerScene scene)
+    {
+        for (int i = 0; i < _sets.Length; i++)
+        {
+            HostSet? old = scene.Before?._sets.ElementAtOrDefault(i);
+            HostList list = _loads[i].Panics ? _sets[i].All : _sets[i].Healthy;
+            foreach (HostList one in (ReadOnlySpan<HostList>)[list, _sets[i].Degraded])
+                one.Table ??= HashTable.Of(one.Hosts, _config, byLocality, scene.Budget, old?.Healthy.Table, old?.All.Table,
+                    old?.Degraded.Table);
+        }
+    }
+
     /// <summary>What the first priority's requests are looked up in; null without a hashing policy, and where there is no endpoint.</summary>
-    public HashTable? Table => _sets[0] is { } set ? (_loads[0].Panics ? set.All : set.Healthy).TableOf(_config) : null;
+    public HashTable? Table => (_loads[0].Panics ? _sets[0].All : _sets[0].Healthy).Table;
 
     public int Choices { get; }
 
     /// <summary>What each priority gets.</summary>
     public ReadOnlySpan<PriorityLoad> Loads => _loads;
+
+    /// <summary>Its endpoints lie in several localities, among which no weights divide.</summary>
+    public bool HasZones => !_config.LocalityWeighted && _config.Lb != Policy.Hash && _sets[0].All.Hosts is { Length: > 1 } hosts
+        && hosts.Any(h => h.Config.Locality != hosts[0].Config.Locality);
 
     /// <summary>The endpoints of each priority.</summary>
     public ReadOnlySpan<HostSet> Sets => _sets;
@@ -82,6 +145,14 @@ internal sealed class PriorityBalancer : ILoadBalancer
         HostList list = _only is { } only && context.LeftPriorities == 0 ? only : ListOf(context);
         if (list.Hosts.Length < 2) return list.Hosts.Length == 0 ? null : list.Hosts[0];
         if (context.Hash is { } key) return ByHash(list, key);
+        Host host = OneOf(list, context);
+        if (_slow is not { } slow || context.Now >= list.Newest + slow.WindowMs) return host;
+        for (int i = 0; i < MostDraws && !slow.IsDue(host, list, context); i++) host = OneOf(list, context);
+        return host;
+    }
+
+    private Host OneOf(HostList list, in PickContext context)
+    {
         switch (_config.Lb)
         {
             case Policy.RoundRobin:
@@ -100,22 +171,45 @@ internal sealed class PriorityBalancer : ILoadBalancer
     private Host? ByTable(in PickContext context, int attempt)
     {
         ulong key = context.Hash ?? context.Random.Next();
-        HostList list = _only is { } only && context.LeftPriorities == 0 ? only : ListOf(new PickContext(context.Worker, context.Random) { Hash = key, LeftPriorities = context.LeftPriorities });
+        HostList list = _only is { } only && context.LeftPriorities == 0 ? only : ListOf(new PickContext(context.Worker, context.Random) 
+            {
+                Hash = key,
+                LeftPriorities = context.LeftPriorities,
+                IsUncounted = context.IsUncounted,
+            });
         if (list.Hosts.Length < 2) return list.Hosts.Length == 0 ? null : list.Hosts[0];
-        return list.TableOf(_config)!.Pick(attempt == 0 ? key : key ^ (ulong.MaxValue - (ulong)attempt + 1));
+        // Without room for its table the same key is still the same endpoint.
+        if (list.Table is not { } table) return ByHash(list, key + (ulong)attempt);
+        ulong place = attempt == 0 ? key : key ^ (ulong.MaxValue - (ulong)attempt + 1);
+        return _config.Hashing!.BalanceFactor == 0 ? table.Pick(place) : table.PickBounded(place, key, _slot, context.Worker);
     }
 
-    // Of some by chance, or of all.
+    // Of some by chance, or of all; of those that are equally busy one by chance.
     private Host LeastBusy(HostList list, in PickContext context)
     {
         Host[] hosts = list.Hosts;
-        bool all = _config.LeastRequestChoiceCount >= hosts.Length && _config.LeastRequestChoiceCount > MostChoices;
-        uint at = context.Random.Below((uint)hosts.Length);
-        Host best = hosts[at];
-        for (int i = 1, count = all ? hosts.Length : _config.LeastRequestChoiceCount; i < count; i++)
+        if (_config.LeastRequestChoiceCount > MostChoices) return LeastBusyOfAll(hosts, context);
+        Host best = hosts[context.Random.Below((uint)hosts.Length)];
+        for (int i = 1; i < _config.LeastRequestChoiceCount; i++)
         {
-            Host other = hosts[all ? (at + (uint)i) % (uint)hosts.Length : context.Random.Below((uint)hosts.Length)];
+            Host other = hosts[context.Random.Below((uint)hosts.Length)];
             if (other.State.ActiveRequestsOf(context.Worker) < best.State.ActiveRequestsOf(context.Worker)) best = other;
+        }
+        return best;
+    }
+
+    private static Host LeastBusyOfAll(Host[] hosts, in PickContext context)
+    {
+        Host best = hosts[0];
+        int least = int.MaxValue;
+        uint alike = 0;
+        foreach (Host host in hosts)
+        {
+            int busy = host.State.ActiveRequestsOf(context.Worker);
+            if (busy > least) continue;
+            alike = busy < least ? 1 : alike + 1;
+            least = busy;
+            if (alike == 1 || context.Random.Below(alike) == 0) best = host;
         }
         return best;
     }
@@ -125,13 +219,22 @@ internal sealed class PriorityBalancer : ILoadBalancer
     {
         uint turn = _slot.Of(context.Worker).Turn(list.Number)++;
         Host best = list.Hosts[schedule[turn % (uint)schedule.Length]];
+        double least = Load(best, context.Worker);
         for (uint i = 1; i < (uint)Math.Min(_config.LeastRequestChoiceCount, schedule.Length); i++)
         {
             Host other = list.Hosts[schedule[(turn + i) % (uint)schedule.Length]];
-            ulong ours = (ulong)other.State.ActiveRequestsOf(context.Worker), theirs = (ulong)best.State.ActiveRequestsOf(context.Worker);
-            if (ours * best.Weight < theirs * other.Weight) best = other;
+            double load = Load(other, context.Worker);
+            if (load >= least) continue;
+            (best, least) = (other, load);
         }
         return best;
+    }
+
+    // Nothing for who is idle, whatever it weighs: whose turn it is says the schedule.
+    private double Load(Host host, int worker)
+    {
+        int busy = host.State.ActiveRequestsOf(worker);
+        return (_config.ActiveRequestBias == 1 ? busy : Math.Pow(busy + 1, _config.ActiveRequestBias) - 1) / host.Weight;
     }
 
     // A hash chooses the priority, too, so that it chooses the same endpoint each time.
@@ -162,9 +265,11 @@ internal sealed class PriorityBalancer : ILoadBalancer
         HostSet set = _sets[priority];
         if (panics)
         {
-            _slot.Stats!.Shard(context.Worker)[ClusterStats.LbHealthyPanic]++;
+            context.Counts(_slot)[ClusterStats.LbHealthyPanic]++;
             return _config.FailTrafficOnPanic ? HostList.Empty : set.All;
         }
+        if (priority == 0 && !degraded && _zones is { } zones)
+            return zones.Pick(context.Random, context.Counts(_slot), _config.FailTrafficOnPanic) ?? set.Healthy;
         if ((degraded ? set.DegradedLocalities : set.HealthyLocalities) is not { } split) return degraded ? set.Degraded : set.Healthy;
         if (context.Hash is { } hash) return split.Lists[split.Schedule[hash / 100 % (uint)split.Schedule.Length]];
         uint turn = _slot.Of(context.Worker).Turn(split.Number)++;

@@ -5,6 +5,7 @@ using Naru.Proxy.FilterChains;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
+using Naru.Proxy.LoadBalancing;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Network;
@@ -12,7 +13,8 @@ namespace Naru.Proxy.Network;
 internal sealed class TcpProxy
 {
     private readonly ClusterDirectory _clusters;
-    private readonly (ClusterSlot Slot, uint Weight)[] _targets;
+    private readonly (ClusterSlot Slot, uint Weight, SubsetMatch? Match)[] _targets;
+    private readonly SubsetMatch? _match;
     private readonly uint _total;
 
     public TcpProxy(TcpProxyConfig config, StatBlock stats, ClusterDirectory clusters, AccessLog[] logs)
@@ -21,11 +23,15 @@ internal sealed class TcpProxy
         Stats = stats;
         Logs = logs;
         _clusters = clusters;
-        _targets = [.. config.Clusters.Select(c => (clusters.GetOrAdd(c.Name), c.Weight))];
+        _match = SubsetMatch.Of(config.MetadataMatch);
+        _targets = [.. config.Clusters.Select(c => (clusters.GetOrAdd(c.Name), c.Weight, Match(c)))];
         _total = _targets.Aggregate(0u, (sum, t) => sum + t.Weight);
         IdleMs = HttpManager.Ms(config.IdleTimeout);
         if (config.Tunneling is { } tunneling) Tunnel = new TcpTunnel(tunneling);
         MaxDurationMs = HttpManager.Ms(config.MaxDownstreamConnectionDuration);
+
+        SubsetMatch? Match(WeightedClusterConfig c) =>
+            c.MetadataMatch is null ? _match : SubsetMatch.Of(config.MetadataMatch?.With(c.MetadataMatch) ?? c.MetadataMatch);
     }
 
     public TcpProxyConfig Config { get; }
@@ -46,14 +52,23 @@ internal sealed class TcpProxy
     public long MaxDurationMs { get; }
 
     /// <summary>The cluster of a new connection: the one a filter before this chose, else one by weight. Null where that does not exist.</summary>
-    public ClusterSlot? Pick(string chosen, Worker worker)
+    /// <param name="chosen">What a filter chose; empty for nothing.</param>
+    /// <param name="worker">The worker.</param>
+    /// <param name="match">What is asked of its endpoints; null is nothing.</param>
+    public ClusterSlot? Pick(string chosen, Worker worker, out SubsetMatch? match)
     {
+        match = _match;
         if (chosen.Length > 0) return _clusters.Find(chosen);
-        if (_targets.Length == 1) return _targets[0].Slot;
+        if (_targets.Length == 1)
+        {
+            match = _targets[0].Match;
+            return _targets[0].Slot;
+        }
         if (_total == 0) return null;
         uint at = worker.Random.Below(_total);
-        foreach ((ClusterSlot slot, uint weight) in _targets)
+        foreach ((ClusterSlot slot, uint weight, SubsetMatch? own) in _targets)
         {
+            match = own;
             if (at < weight) return slot;
             at -= weight;
         }

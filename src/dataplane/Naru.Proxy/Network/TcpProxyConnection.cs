@@ -27,6 +27,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     private bool _noted;
     private bool _isWhole;
     private long _movedAt;
+    private SubsetMatch? _match;
     private long _drainDue = TimerNode.Never;
 
     public TcpProxyConnection(in Arrival arrival, TcpProxy proxy) : base(arrival)
@@ -51,7 +52,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     {
         try
         {
-            if (_proxy.Pick(Info?.Cluster ?? "", Worker) is not { Current: { } cluster } slot)
+            if (_proxy.Pick(Info?.Cluster ?? "", Worker, out _match) is not { Current: { } cluster } slot)
             {
                 _shard[TcpStats.CxNoRoute]++;
                 Note(ConnectionReasons.NoCluster, Info?.Cluster ?? "");
@@ -78,6 +79,12 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         List<Host>? tried = null;
         for (int attempt = 1; ; attempt++)
         {
+            UInt128 left = 0;
+            if (cluster.Members is { } members && members.Choose(Worker.Random, null, out left) is { } member)
+            {
+                cluster = member;
+                stats = _clusterShard = member.Slot.Stats!.Shard(Worker.Index);
+            }
             if (!Breakers.HasRoom(cluster, Resource.Connections, RequestPriority.Default))
             {
                 stats[ClusterStats.CxOverflow]++;
@@ -88,8 +95,10 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
                 : cluster.Balancer.Pick(new PickContext(Worker)
                 {
                     Hash = _proxy.Config.HashSourceIp && tried is null ? Peer.StableHash(withPort: false) : null,
+                    Match = _match,
                     Avoid = tried,
                     AvoidAttempts = cluster.Choices,
+                    LeftPriorities = left,
                 });
             if (host is null)
             {
@@ -103,6 +112,8 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
             stats[ClusterStats.RqTotal]++;
             stats[ClusterStats.RqActive]++;
             pool.ActiveRequests++;
+            pool.Counts.Requests++;
+            if (cluster.Config.ClosesFailed) (pool.Relays ??= []).Add(this);
             if (_record is not null) _record.Attempted(host, attempt);
             ConnectResult result = await up.ConnectAsync(cluster.ConnectMs);
             if (result != ConnectResult.Cancelled)
@@ -262,6 +273,14 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         Cancel();
     }
 
+    /// <summary>The endpoint failed its checks, and its cluster wants that nobody goes on with it.</summary>
+    public void HostFailed()
+    {
+        Note(ConnectionReasons.UpstreamReset, "the endpoint failed its health check");
+        _up?.Cancel();
+        Cancel();
+    }
+
     // While the endpoint is being connected to nobody reads here; a client that went away by a reset is not connected for any more.
     protected override void OnUnexpectedReadable()
     {
@@ -281,6 +300,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     private void Left(UpstreamConnection up)
     {
         up.Pool.ActiveRequests--;
+        up.Pool.Relays?.Remove(this);
         _clusterShard![ClusterStats.RqActive]--;
         _up = null;
     }

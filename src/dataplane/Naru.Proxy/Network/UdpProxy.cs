@@ -30,7 +30,9 @@ internal sealed class UdpProxy(UdpProxyConfig config, StatRegistry registry, Clu
     public Host? Pick(Cluster cluster, Worker worker, in SockAddr client)
     {
         ulong? hash = Config.HashSourceIp ? client.StableHash(withPort: false) : Config.HashKey.Length > 0 ? _hashKey : null;
-        return cluster.Balancer.Pick(new PickContext(worker) { Hash = hash });
+        UInt128 left = 0;
+        if (cluster.Members is { } members) cluster = members.Choose(worker.Random, hash, out left) ?? cluster;
+        return cluster.Balancer.Pick(new PickContext(worker) { Hash = hash, LeftPriorities = left });
     }
 }
 

@@ -21,6 +21,10 @@ internal enum MismatchKind : byte
     Cookie,
     /// <summary>The client's certificate.</summary>
     Certificate,
+    /// <summary>What filters said of it.</summary>
+    Metadata,
+    /// <summary>A text that filters keep.</summary>
+    FilterState,
 }
 
 /// <summary>What of a request did not fit a route.</summary>
@@ -38,6 +42,9 @@ internal readonly record struct Mismatch(MismatchKind Kind, int Index = 0)
         MismatchKind.Grpc => "takes gRPC only",
         MismatchKind.Cookie => $"cookie {match.Cookies[Index].Name} does not fit",
         MismatchKind.Certificate => "the client's certificate does not fit",
+        MismatchKind.Metadata =>
+            $"metadata {string.Join('.', match.Metadata[Index].Path.Select(System.Text.Encoding.UTF8.GetString))} does not fit",
+        MismatchKind.FilterState => $"filter state {match.States[Index].Key} does not fit",
         // What fits otherwise was not taken by chance.
         _ => match.RuntimeKey.Length > 0 ? $"takes the share of requests that the runtime says in {match.RuntimeKey}" : $"takes {match.RuntimeFractionPerMillion / 10_000.0:0.####} % of requests",
     };

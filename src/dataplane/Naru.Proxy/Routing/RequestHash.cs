@@ -32,23 +32,33 @@ internal sealed class RequestHash
     /// <summary>The hash of a request; null where no policy gives one.</summary>
     /// <param name="x">The request.</param>
     /// <param name="makesCookie">Whether a cookie that it lacks is made, and set in the answer.</param>
-    public ulong? Make(Exchange x, bool makesCookie)
+    public ulong? Make(Exchange x, bool makesCookie) => Make(x, makesCookie, out _);
+
+    /// <param name="x">The request.</param>
+    /// <param name="makesCookie">Whether a cookie that it lacks is made, and set in the answer.</param>
+    /// <param name="asked">How many of the policies were asked: those behind a terminal one that gave a hash say nothing.</param>
+    public ulong? Make(Exchange x, bool makesCookie, out int asked)
     {
         ulong? hash = null;
+        asked = _policies.Length;
         for (int i = 0; i < _policies.Length; i++)
         {
             ref readonly (HashPolicyConfig Config, byte[] Name, byte[] Suffix) policy = ref _policies[i];
             // Turned, so that two policies that say the same do not undo each other.
             if (One(x, policy.Config, policy.Name, makesCookie) is { } one) hash = hash is { } before ? BitOperations.RotateLeft(before, 1) ^ one : one;
-            if (policy.Config.Terminal && hash is not null) break;
+            if (!policy.Config.Terminal || hash is null) continue;
+            asked = i + 1;
+            break;
         }
         return hash;
     }
 
-    /// <summary>Whether a cookie would be made for a request.</summary>
-    public bool MakesCookie(Exchange x)
+    /// <summary>Whether a cookie was made for a request.</summary>
+    /// <param name="x">The request.</param>
+    /// <param name="asked">How many of the policies were asked.</param>
+    public bool MakesCookie(Exchange x, int asked)
     {
-        foreach ((HashPolicyConfig config, byte[] name, _) in _policies)
+        foreach ((HashPolicyConfig config, byte[] name, _) in _policies.AsSpan(0, asked))
             if (config is CookieHashConfig { Ttl: not null } && !Cookies.TryGet(x.RequestHeaders, name, out _)) return true;
         return false;
     }
@@ -57,7 +67,8 @@ internal sealed class RequestHash
     public void SetCookie(Exchange x)
     {
         Span<byte> value = stackalloc byte[16];
-        foreach ((HashPolicyConfig config, byte[] name, byte[] suffix) in _policies)
+        Make(x, makesCookie: true, out int asked);
+        foreach ((HashPolicyConfig config, byte[] name, byte[] suffix) in _policies.AsSpan(0, asked))
         {
             if (config is not CookieHashConfig { Ttl: not null } || Cookies.TryGet(x.RequestHeaders, name, out _)) continue;
             LineBuffer line = x.Scratch;

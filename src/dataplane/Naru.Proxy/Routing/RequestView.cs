@@ -19,6 +19,9 @@ internal readonly ref struct RequestView
     /// <summary>Of the client's connection; null where it has no TLS.</summary>
     public TlsSession? Tls { get; init; }
 
+    /// <summary>What filters said of it; null where nobody did.</summary>
+    public Telemetry.IRequestInfo? Request { get; init; }
+
     /// <summary>CONNECT: <see cref="Path"/> means nothing.</summary>
     public required bool IsConnect { get; init; }
 }

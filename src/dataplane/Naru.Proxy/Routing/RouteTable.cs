@@ -10,6 +10,7 @@ using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Http;
+using Naru.Proxy.LoadBalancing;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
 
@@ -164,8 +165,16 @@ internal sealed class VirtualHost
         if (!_ignoresParameters || !request.Path.Contains((byte)';')) return First(request, random, told);
         Span<byte> room = request.Path.Length <= 1024 ? stackalloc byte[1024] : new byte[request.Path.Length];
         int length = PathRewrite.WithoutParameters(request.Path, room);
-        var without = new RequestView { Headers = request.Headers, Path = room[..length], Query = request.Query, IsConnect = request.IsConnect, Tls = request.Tls };
-        return First(without, random, told);
+        var shorter = new RequestView
+        {
+            Headers = request.Headers,
+            Path = room[..length],
+            Query = request.Query,
+            IsConnect = request.IsConnect,
+            Tls = request.Tls,
+            Request = request.Request,
+        };
+        return First(shorter, random, told);
     }
 
     /// <summary>The routes that are looked through for a request: all, or those that the matcher leads to.</summary>
@@ -186,6 +195,8 @@ internal sealed class Route
     private readonly HeaderMatcher[] _headers;
     private readonly QueryMatcher[] _query;
     private readonly CookieMatcher[] _cookies;
+    private readonly MetadataMatcher[] _metadata;
+    private readonly StateMatcher[] _states;
     private readonly RuntimeSlot? _share;
 
     public Route(RouteConfig config, VirtualHostConfig host, RouteConfigurationConfig table, ClusterDirectory clusters, FilterContext filters, RouteFilter[][] wider)
@@ -197,6 +208,8 @@ internal sealed class Route
         _headers = [.. config.Match.Headers.Select(h => new HeaderMatcher(h))];
         _query = [.. config.Match.QueryParameters.Select(q => new QueryMatcher(q))];
         _cookies = [.. config.Match.Cookies.Select(c => new CookieMatcher(c))];
+        _metadata = [.. config.Match.Metadata.Select(m => new MetadataMatcher(m))];
+        _states = [.. config.Match.States.Select(s => new StateMatcher(s))];
         _share = config.Match.RuntimeKey.Length > 0 ? filters.Node.Runtime.Slot(config.Match.RuntimeKey) : null;
         RedirectPath = config.Action is RedirectActionConfig { PathFormat: { } path } ? new HeaderValueFormat(path) : null;
         Forward = config.Action is ForwardActionConfig forward ? new ForwardAction(this, forward, host, table, clusters, filters, levels) : null;
@@ -237,6 +250,9 @@ internal sealed class Route
         if (match.Grpc && !(request.Headers.TryGet("content-type"u8, out ReadOnlySpan<byte> type) && IsGrpc(type))) return new Mismatch(MismatchKind.Grpc);
         if (match.CertificatePresented is { } presented && presented != (request.Tls is { Peer: not null })) return new Mismatch(MismatchKind.Certificate);
         if (match.CertificateValidated is { } validated && validated != (request.Tls is { IsPeerVerified: true })) return new Mismatch(MismatchKind.Certificate);
+        for (int i = 0; i < _metadata.Length; i++)
+            if (!_metadata[i].Matches(request.Request?.Metadata(MetadataSource.Dynamic))) return new Mismatch(MismatchKind.Metadata, i);
+        for (int i = 0; i < _states.Length; i++) if (!_states[i].Matches(request.Request)) return new Mismatch(MismatchKind.FilterState, i);
         return default;
     }
 
@@ -290,7 +306,8 @@ internal sealed class ForwardAction
     {
         Config = config;
         _hostRewrite = config.HostRewriteLiteral is { } own ? Encoding.ASCII.GetBytes(own) : null;
-        WeightedTarget Named(ClusterSlot slot) => new(slot, 1, _hostRewrite, null);
+        SubsetMatch? match = SubsetMatch.Of(config.MetadataMatch);
+        WeightedTarget Named(ClusterSlot slot) => new(slot, 1, _hostRewrite, null) { Match = match };
         _named = config.ClusterHeader is { } from ? new NamedTargets(from, clusters, Named) : null;
         _matcher = config.ClusterMatcher is { } matcher ? MatcherTree<WeightedTarget>.Of(matcher, name => Named(clusters.GetOrAdd(name))) : null;
         _weightHeader = config.WeightHeader is { } chooser ? Encoding.ASCII.GetBytes(chooser) : null;
@@ -315,6 +332,7 @@ internal sealed class ForwardAction
         {
             Filters = c.Filters.IsEmpty ? null : RouteFilters.Of([RouteFilter.Of(c.Filters, filters), .. levels]),
             OwnsHost = c.HostRewriteLiteral is not null,
+            Match = c.MetadataMatch is null ? match : SubsetMatch.Of(config.MetadataMatch?.With(c.MetadataMatch) ?? c.MetadataMatch),
         };
 
         RateLimits = [.. config.RateLimits.Select(l => new RateLimitPolicy(l))];
@@ -475,6 +493,9 @@ internal sealed record WeightedTarget(ClusterSlot Slot, uint Weight, byte[]? Hos
 {
     /// <summary>What it and what is above it say about filters; null where it says nothing itself.</summary>
     public RouteFilters? Filters { get; init; }
+
+    /// <summary>What it asks of endpoints; null is nothing.</summary>
+    public SubsetMatch? Match { get; init; }
 
     /// <summary>The new host is this share's, of which nobody is told (Envoy: ClusterWeight.host_rewrite_literal).</summary>
     public bool OwnsHost { get; init; }

@@ -79,6 +79,9 @@ internal sealed class AnswerStats
 
     private static readonly CodeNames[] s_trees = [s_internal, s_external, s_canary, s_retry];
 
+    /// <summary>Those of one zone (<c>zone.FROM.TO</c>).</summary>
+    public static CodeNames Zone { get; } = CodeNames.OnUse();
+
     // Names come from requests.
     private const int MostNames = 64, LongestName = 128;
     private readonly StatRegistry _registry;
@@ -171,7 +174,7 @@ internal static class Answers
         ClusterSlot slot = attempt.State.Cluster!.Slot;
         int worker = x.Worker.Index, status = attempt.Answer.Head?.Status ?? 200;
         attempt.State.IsCanary = IsCanary(attempt);
-        Count(x, slot, status, attempt.State.IsCanary);
+        Count(x, slot, status, attempt.State.IsCanary, attempt.State.Host);
         if (!retried || Retries.Asks(x, attempt.Answer)) return;
         slot.Stats!.Shard(worker)[ClusterStats.RqRetrySuccess]++;
         if (x.VirtualCluster is { } counted) counted.Shard(worker)[VirtualClusterStats.RqRetrySuccess]++;
@@ -186,21 +189,23 @@ internal static class Answers
         bool isInternal = IsInternal(x), isCanary = attempt.State.IsCanary;
         attempt.State.Cluster!.Slot.Answers!.Time(worker, ms, isInternal, isCanary);
         x.AltStats?.Time(worker, ms, isInternal, isCanary);
+        attempt.State.Host?.Zone?.HistogramOf(worker, AnswerStats.Zone.Time).Record(ms);
         x.VirtualCluster?.OnTime(worker, ms);
     }
 
     /// <summary>One of ours, in the place of an endpoint's.</summary>
     public static void Own(Exchange x, int status)
     {
-        if (!x.IsHealthCheck) Count(x, x.Target!.Slot, status, x.Host is { Config.IsCanary: true });
+        if (!x.IsHealthCheck) Count(x, x.Target!.Slot, status, x.Host is { Config.IsCanary: true }, x.Host);
     }
 
-    private static void Count(Exchange x, ClusterSlot slot, int status, bool isCanary)
+    private static void Count(Exchange x, ClusterSlot slot, int status, bool isCanary, Host? host)
     {
         int worker = x.Worker.Index;
         bool isInternal = IsInternal(x);
         slot.Answers!.Count(worker, status, isInternal, isCanary);
         x.AltStats?.Count(worker, status, isInternal, isCanary);
+        if (host?.Zone is { } zone) AnswerStats.Zone.Count(zone.Shard(worker), status);
         x.VirtualCluster?.OnAnswer(worker, status);
     }
 

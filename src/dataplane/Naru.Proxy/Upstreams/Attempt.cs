@@ -146,6 +146,7 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
         if (life > 0) x.Worker.Timers.Set(_life ??= new TimerNode(this), x.Worker.Now + life, x.Worker.Now);
         long[] stats = State.Cluster!.Slot.Stats!.Shard(x.Worker.Index);
         stats[ClusterStats.RqTotal]++;
+        State.Pool!.Counts.Requests++;
         return stats;
     }
 

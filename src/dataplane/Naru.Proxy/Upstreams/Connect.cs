@@ -63,7 +63,11 @@ internal static class Connect
                 // The first connection of an endpoint is made all the same, and counted.
                 bool over = full || (pool.Connections == 0 && !Breakers.HasRoom(cluster, Resource.Connections, x.Priority));
                 if (over && !waited) stats[ClusterStats.CxOverflow]++;
-                if (!full && !(shared && pool.Http2.IsConnecting)) return await OpenAsync(attempt, peer, wanted, stats);
+                if (!full && !(shared && pool.Http2.IsConnecting))
+                {
+                    if (cluster.Config.PreconnectRatio > 1 && wanted == Wanted.Http1) Preconnect.Begin(cluster, pool, peer, x);
+                    return await OpenAsync(attempt, peer, wanted, stats);
+                }
                 waited = true;
                 var waiter = shared ? new PoolWaiter(pool.Http2.Wait) { Of = attempt, Peer = peer }
                     : new PoolWaiter(pool.Wait) { Of = attempt };

@@ -70,7 +70,9 @@ internal static class Forwarder
                 // A cluster that was removed meanwhile serves to the end those who found it.
                 cluster = slot.Current ?? cluster;
                 x.Attempts++;
-                Host? host = cluster.IsDynamic ? await RequestHosts.PickAsync(x, cluster) : Pick(x, cluster);
+                UInt128 left = 0;
+                if (cluster.Members is { } members) cluster = Member(x, members, out left) ?? cluster;
+                Host? host = cluster.IsDynamic ? await RequestHosts.PickAsync(x, cluster) : Pick(x, cluster, left);
                 if (host is null)
                 {
                     if (x.Abort != AbortReason.None) return await AbortedAsync(x);
@@ -184,6 +186,7 @@ internal static class Forwarder
     internal static void Report(Exchange x, Host host, Attempt attempt, in AttemptEnd end)
     {
         if (end.Kind == AttemptKind.Answered && attempt.Answer.Framing.HasInternal) host.State.Health?.Hear(attempt.Answer);
+        Count(attempt, end);
         if (host.State.Listener is null || attempt.State.IsReported) return;
         TryOutcome? outcome = end.Kind switch
         {
@@ -197,6 +200,16 @@ internal static class Forwarder
         if (outcome is { } known) host.State.Report(x.Worker.Index, known);
     }
 
+    // What its endpoint's line of /clusters says.
+    private static void Count(Attempt attempt, in AttemptEnd end)
+    {
+        ref HostCounts counts = ref attempt.State.Pool!.Counts;
+        if (end.Kind == AttemptKind.TimedOut) counts.TimedOut++;
+        if (end.Kind != AttemptKind.Answered) return;
+        if (attempt.Answer.Head is { Status: >= 500 }) counts.Bad++;
+        else counts.Good++;
+    }
+
     // Of gRPC its own status counts, where it comes in headers: trailers are not waited for.
     private static int StatusOf(Exchange x, in Answer answer)
     {
@@ -207,9 +220,21 @@ internal static class Forwarder
                 ? Telemetry.GrpcCodes.ToHttp(status) : 500;
     }
 
-    internal static Host? Pick(Exchange x, Cluster cluster) =>
-        cluster.Balancer.Pick(x.Tried.Count > 0 && x.Retry is { } policy ? Retries.Elsewhere(x, policy)
-            : new PickContext(x.Worker) { Hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null });
+    /// <summary>An endpoint; null where there is none.</summary>
+    /// <param name="x">For whom.</param>
+    /// <param name="cluster">Of which.</param>
+    /// <param name="left">Priorities that another cluster, whose member it is, does not mean.</param>
+    internal static Host? Pick(Exchange x, Cluster cluster, UInt128 left = default)
+    {
+        if ((cluster.HasOverrides || x.Session.IsKnown) && HostOverrides.TryPick(x, cluster, out Host? named)) return named;
+        if (x.Tried.Count > 0 && x.Retry is { } policy) return cluster.Balancer.Pick(Retries.Elsewhere(x, cluster, policy, left));
+        ulong? hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null;
+        return cluster.Balancer.Pick(new PickContext(x.Worker) { Match = x.SubsetOf(cluster), Hash = hash, LeftPriorities = left });
+    }
+
+    /// <summary>The cluster of an aggregate that the next try is for.</summary>
+    internal static Cluster? Member(Exchange x, Aggregate members, out UInt128 left) =>
+        members.Choose(x.Worker.Random, members.Hashes ? x.RouteHash() : null, out left);
 
     private static void Prepare(Exchange x, ForwardAction action)
     {

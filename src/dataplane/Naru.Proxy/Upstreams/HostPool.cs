@@ -6,6 +6,12 @@ using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Upstreams;
 
+/// <summary>What was done with an endpoint, counted by one worker.</summary>
+internal struct HostCounts
+{
+    public long Connections, FailedConnections, Requests, Good, Bad, TimedOut;
+}
+
 internal sealed class HostPool(HostState host, Worker worker)
 {
     private readonly WaitQueue _waiting = new();
@@ -15,6 +21,15 @@ internal sealed class HostPool(HostState host, Worker worker)
     public int Connections { get; private set; }
     public int ActiveRequests { get; set; }
     public int IdleCount { get; private set; }
+
+    /// <summary>Connections on their way that nobody waits for.</summary>
+    public int Early { get; set; }
+
+    /// <summary>Who waits for a connection.</summary>
+    public int Waiting => _waiting.Count;
+
+    /// <summary>What it has done since it is there (Envoy docs: /clusters).</summary>
+    public HostCounts Counts;
 
     /// <summary>Set when the endpoint has left the cluster: connections close as they become free.</summary>
     public bool Retired { get; set; }
@@ -89,6 +104,17 @@ internal sealed class HostPool(HostState host, Worker worker)
             Unlink(connection);
             connection.CloseIdle();
         }
+    }
+
+    /// <summary>Relays of bytes to the endpoint that end when it fails; null for none, and where the cluster lets them go on.</summary>
+    public HashSet<Network.TcpProxyConnection>? Relays { get; set; }
+
+    /// <summary>The endpoint failed: whoever may, leaves.</summary>
+    public void CloseAll()
+    {
+        Http2.RetireAll();
+        CloseIdle();
+        foreach (Network.TcpProxyConnection relay in Relays?.ToArray() ?? []) relay.HostFailed();
     }
 
     public void Opened() => Connections++;

@@ -113,7 +113,9 @@ internal sealed class Race : ITimerOwner
         // A cluster that was removed meanwhile serves to the end those who found it.
         _cluster = _slot.Current ?? _cluster;
         _x.Attempts++;
-        Host? host = _cluster.IsDynamic ? await RequestHosts.PickAsync(_x, _cluster) : Forwarder.Pick(_x, _cluster);
+        UInt128 left = 0;
+        if (_cluster.Members is { } members) _cluster = Forwarder.Member(_x, members, out left) ?? _cluster;
+        Host? host = _cluster.IsDynamic ? await RequestHosts.PickAsync(_x, _cluster) : Forwarder.Pick(_x, _cluster, left);
         if (_x.Abort != AbortReason.None) return true;
         if (host is null) return _open.Count > 0;
         Attempt attempt = _open.Count == 0 ? _x.Try : new Attempt(_x);

@@ -57,17 +57,18 @@ internal static class Retries
 
     /// <summary>What a retry picks from: not those that were tried, where the policy says so (Envoy: retry_host_predicate,
     /// retry_priority).</summary>
-    public static PickContext Elsewhere(Exchange x, RetryPolicyConfig policy)
+    public static PickContext Elsewhere(Exchange x, Cluster cluster, RetryPolicyConfig policy, UInt128 left)
     {
-        UInt128 left = 0;
-        if (policy.PreviousPriorities > 0)
+        // Of an aggregate's priorities its members' shares decide.
+        if (policy.PreviousPriorities > 0 && left == 0)
         {
             int looked = x.Tried.Count - x.Tried.Count % policy.PreviousPriorities;
             for (int i = 0; i < looked; i++) left |= UInt128.One << x.Tried[i].Config.Priority;
         }
         return new PickContext(x.Worker)
         {
-            Hash = x.Target?.Slot.Current?.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null,
+            Match = x.SubsetOf(cluster),
+            Hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null,
             Avoid = policy.AvoidPreviousHosts ? x.Tried : null,
             AvoidCanaries = policy.OmitCanaryHosts,
             AvoidAttempts = policy.HostSelectionMaxAttempts,

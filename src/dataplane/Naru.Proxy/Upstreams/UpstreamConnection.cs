@@ -94,6 +94,7 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
         _pool.Opened();
         _permit = Breakers.Enter(_pool.Host.Slot, Worker, Resource.Connections, Peer.Priority);
         _shard[ClusterStats.CxTotal]++;
+        _pool.Counts.Connections++;
         if (errno == Sys.EINPROGRESS)
         {
             Worker.Timers.Set(Timer, Worker.Now + timeoutMs, Worker.Now);
@@ -103,6 +104,7 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
             {
                 _shard[ClusterStats.CxConnectTimeout]++;
                 _shard[ClusterStats.CxConnectFail]++;
+                _pool.Counts.FailedConnections++;
                 Close();
                 return ConnectResult.TimedOut;
             }
@@ -117,6 +119,7 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
         {
             FailedWith(errno);
             _shard[ClusterStats.CxConnectFail]++;
+            _pool.Counts.FailedConnections++;
             Close();
             return ConnectResult.Failed;
         }
@@ -124,6 +127,7 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
         {
             FailedWith(Sys.ECONNRESET);
             _shard[ClusterStats.CxConnectFail]++;
+            _pool.Counts.FailedConnections++;
             Close();
             return ConnectResult.Failed;
         }
@@ -137,6 +141,7 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
             {
                 _failure = TransportFailure;
                 _shard[ClusterStats.CxConnectFail]++;
+                _pool.Counts.FailedConnections++;
                 if (_timedOut) _shard[ClusterStats.CxConnectTimeout]++;
                 bool cancelled = Cancelled;
                 Close();

@@ -143,10 +143,15 @@ public sealed class AccessLogFormat
             foreach (Operator choice in part.Choices) if (WriteSingle(choice, request, into)) return true;
             return false;
         }
+        if (part.Kind == OperatorKind.Metadata && MetadataOperators.Find(part, request) is { Kind: not MetaKind.Text } typed)
+        {
+            typed.WriteJson(into, fractionsAsText: true);
+            return true;
+        }
         bool bare = part is { Kind: OperatorKind.Number or OperatorKind.Duration } or { Kind: OperatorKind.GrpcStatus, Style: 2 } or { Kind: OperatorKind.Text, Part: AddressPart.Port };
         int start = into.Length;
         if (!bare) into.Append((byte)'"');
-        if (!WriteValue(part, request, into, json: true))
+        if (!WriteValue(part, request, into, json: true, alone: true))
         {
             into.Truncate(start);
             return false;
@@ -155,7 +160,7 @@ public sealed class AccessLogFormat
         return true;
     }
 
-    private bool WriteValue(Operator part, IRequestInfo request, LineBuffer into, bool json)
+    private bool WriteValue(Operator part, IRequestInfo request, LineBuffer into, bool json, bool alone = false)
     {
         switch (part.Kind)
         {
@@ -183,6 +188,11 @@ public sealed class AccessLogFormat
                     into.Truncate(length);
                 }
                 return false;
+            case OperatorKind.Metadata:
+                return MetadataOperators.Find(part, request) is { } found && PutMetadata(found, part, into, json);
+            case OperatorKind.FilterState:
+                if (!request.TryGetState(part.Name, out value)) return false;
+                return part.Style == 0 || alone ? Put(value, part, into, json) : PutQuoted(value, part, into, json);
             case OperatorKind.LogType:
                 return Put(_use == FormatUse.HeaderValue ? "NotSet"u8 : request.LogType, part, into, json);
             case OperatorKind.Tls:
@@ -228,17 +238,54 @@ public sealed class AccessLogFormat
 
     private bool Put(ReadOnlySpan<byte> value, Operator part, LineBuffer into, bool json)
     {
-        if (part.MaxLength >= 0 && value.Length > part.MaxLength)
-        {
-            int end = part.MaxLength;
-            while (end > 0 && (value[end] & 0xC0) == 0x80) end--; // not inside a character
-            value = value[..end];
-        }
+        value = Shorten(value, part.MaxLength);
         if (json) Escapes.AppendJson(value, into);
         else if (_use == FormatUse.HeaderValue) Escapes.AppendHeader(value, into);
         else if (_use == FormatUse.Body) into.Append(value);
         else Escapes.AppendText(value, into);
         return true;
+    }
+
+    // Texts stand as they are, lists and maps as JSON.
+    private bool PutMetadata(MetaValue value, Operator part, LineBuffer into, bool json)
+    {
+        switch (value.Kind)
+        {
+            case MetaKind.Text: return Put(value.Text, part, into, json);
+            case MetaKind.Bool: return Put(value.IsTrue ? "true"u8 : "false"u8, part, into, json);
+            default: return PutJson(value, part, into, json);
+        }
+    }
+
+    // What requests brought is escaped within it already, so that the quotes in the line are JSON's own.
+    private static bool PutJson(MetaValue value, Operator part, LineBuffer into, bool json)
+    {
+        LineBuffer text = MetadataOperators.Scratch;
+        value.WriteJson(text);
+        return PutWritten(text, part, into, json);
+    }
+
+    private static bool PutQuoted(ReadOnlySpan<byte> value, Operator part, LineBuffer into, bool json)
+    {
+        LineBuffer text = MetadataOperators.Scratch;
+        MetaValue.Quote(value, text);
+        return PutWritten(text, part, into, json);
+    }
+
+    private static bool PutWritten(LineBuffer text, Operator part, LineBuffer into, bool json)
+    {
+        ReadOnlySpan<byte> written = Shorten(text.Written, part.MaxLength);
+        if (json) Escapes.AppendJson(written, into);
+        else into.Append(written);
+        return true;
+    }
+
+    // Not inside a character.
+    private static ReadOnlySpan<byte> Shorten(ReadOnlySpan<byte> value, int most)
+    {
+        if (most < 0 || value.Length <= most) return value;
+        while (most > 0 && (value[most] & 0xC0) == 0x80) most--;
+        return value[..most];
     }
 
     private static bool PutNumber(long value, LineBuffer into)

@@ -7,7 +7,11 @@ using Naru.Core;
 
 namespace Naru.Telemetry;
 
-internal enum OperatorKind { Literal, Header, HeaderWithoutQuery, Text, Number, Duration, Flags, StartTime, EmitTime, Path, QueryParameter, GrpcStatus, Fixed, UniqueId, Tls, Absent, Coalesce, QueryParameters, LogType }
+internal enum OperatorKind
+{
+    Literal, Header, HeaderWithoutQuery, Text, Number, Duration, Flags, StartTime, EmitTime, Path,
+    QueryParameter, GrpcStatus, Fixed, UniqueId, Tls, Absent, Coalesce, QueryParameters, LogType, Metadata, FilterState,
+}
 
 internal enum AddressPart { Whole, WithoutPort, Port }
 
@@ -30,6 +34,10 @@ internal sealed record Operator(OperatorKind Kind)
     public TlsParty Party { get; init; }
     public TlsFact Fact { get; init; }
     public int Style { get; init; }
+    public MetadataSource Metadata { get; init; }
+
+    /// <summary>Namespace and keys.</summary>
+    public byte[][] Names { get; init; } = [];
 
     /// <summary>How many bits of an address are shown; -1 for all of it.</summary>
     public int MaskBits { get; init; } = -1;
@@ -46,8 +54,8 @@ internal static class CommandOperators
 
     private static readonly HashSet<string> s_unsupported = new(StringComparer.Ordinal)
     {
-        "DYNAMIC_METADATA", "CLUSTER_METADATA", "UPSTREAM_METADATA", "METADATA", "FILTER_STATE", "UPSTREAM_FILTER_STATE", "PER_REQUEST_STATE",
-        "CEL", "CUSTOM_FLAGS", "BYTES_RETRANSMITTED", "PACKETS_RETRANSMITTED", "ROUNDTRIP_DURATION", "UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT",
+        "UPSTREAM_FILTER_STATE", "CEL", "CUSTOM_FLAGS", "BYTES_RETRANSMITTED", "PACKETS_RETRANSMITTED", "ROUNDTRIP_DURATION",
+            "UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT",
         "UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED", "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED",
         "DOWNSTREAM_HANDSHAKE_DURATION", "TLS_JA3_FINGERPRINT", "TLS_JA4_FINGERPRINT", "DOWNSTREAM_PEER_OTHERNAME_SAN", "DOWNSTREAM_LOCAL_OTHERNAME_SAN",
         "DOWNSTREAM_PEER_FINGERPRINT_1", "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256", "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1", "DOWNSTREAM_PEER_CHAIN_SERIALS",
@@ -110,6 +118,12 @@ internal static class CommandOperators
             e = a is "ORIG" or "DECODED" or "" ? null : "wants ORIG or DECODED";
             return new Operator(OperatorKind.QueryParameters) { Style = a == "DECODED" ? 1 : 0 };
         };
+        all["DYNAMIC_METADATA"] = (string a, out string? e) => MetadataOperators.Create(MetadataSource.Dynamic, a, out e);
+        all["CLUSTER_METADATA"] = (string a, out string? e) => MetadataOperators.Create(MetadataSource.Cluster, a, out e);
+        all["UPSTREAM_METADATA"] = (string a, out string? e) => MetadataOperators.Create(MetadataSource.UpstreamHost, a, out e);
+        all["METADATA"] = MetadataOperators.CreateTyped;
+        all["FILTER_STATE"] = MetadataOperators.CreateState;
+        all["PER_REQUEST_STATE"] = MetadataOperators.CreatePlainState;
         all["PATH"] = CreatePath;
         all["COALESCE"] = CreateCoalesce;
         return all;

@@ -163,6 +163,16 @@ public interface IRequestInfo
     /// <summary>A fact of its TLS connections; empty is absent, as on plain ones.</summary>
     ReadOnlySpan<byte> Tls(TlsParty whose, TlsFact what) => default;
 
+    /// <summary>Metadata by namespace; null for none.</summary>
+    MetaValue? Metadata(MetadataSource whose) => null;
+
+    /// <summary>A text that filters keep about the request (Envoy: filter state); false where there is none of this key.</summary>
+    bool TryGetState(ReadOnlySpan<byte> key, out ReadOnlySpan<byte> value)
+    {
+        value = default;
+        return false;
+    }
+
     /// <summary>A number; negative is absent.</summary>
     long Number(RequestNumber what);
 

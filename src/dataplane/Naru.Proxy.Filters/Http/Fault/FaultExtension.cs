@@ -33,7 +33,7 @@ public sealed class FaultExtension : HttpFilterExtension, IHttpFilterKind
           ~ delay_percent_runtime abort_percent_runtime delay_duration_runtime abort_http_status_runtime max_active_faults_runtime: values of the runtime are not read yet
           ~ response_rate_limit_percent_runtime abort_grpc_status_runtime: values of the runtime are not read yet
           ~ disable_downstream_cluster_stats: there are no statistics by calling cluster
-          - filter_metadata: there is no dynamic metadata yet
+          - filter_metadata: a fault says nothing in metadata yet
         envoy.extensions.filters.http.fault.v3.FaultAbort
           + http_status grpc_status header_abort percentage
         envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort

@@ -1,0 +1,147 @@
+// What a request says of itself to those who write it down: access logs, formats of headers, matchers.
+using System.Diagnostics;
+using System.Text;
+using Naru.Http.Http1;
+using Naru.Proxy.Listeners;
+using Naru.Proxy.Tls;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Http;
+
+internal sealed partial class Exchange
+{
+    ReadOnlySpan<byte> IRequestInfo.LogType => _outcome.Moment switch
+    {
+        LogMoment.Start => "DownstreamStart"u8,
+        LogMoment.Periodic => "DownstreamPeriodic"u8,
+        LogMoment.Tunnel => "DownstreamTunnelSuccessfullyEstablished"u8,
+        _ => "DownstreamEnd"u8,
+    };
+
+    // Looked up late where no log wants it: formats of headers are rare.
+    DateTime IRequestInfo.StartTime => Started != default ? Started : Started = DateTime.UtcNow - Stopwatch.GetElapsedTime(StartTicks);
+
+    ResponseFlags IRequestInfo.Flags => Flags;
+
+    bool IRequestInfo.TryGetHeader(HeaderSource source, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
+    {
+        value = default;
+        switch (source)
+        {
+            case HeaderSource.Request:
+                if (Head.Length == 0) return false;
+                return RequestHeaders.TryGet(name, out value);
+            case HeaderSource.Response:
+                if (_responseHeaders is { IsOpen: true } open) return open.TryGet(name, out value);
+                if (name.SequenceEqual(":status"u8))
+                {
+                    Status.TryFormat(_text, out int n);
+                    value = _text.AsSpan(0, n);
+                    return Status > 0;
+                }
+                return ResponseWriter.FindHeader(ResponseHeadCopy.Written, name, out value);
+            default:
+                if (TrailersOpen) return ResponseBody.TrailerEdits.TryGet(name, out value);
+                return ResponseWriter.FindHeader(ResponseTrailerCopy.Written, name, out value);
+        }
+    }
+
+    private bool IsOwn => Down is Upstreams.SideCall;
+
+    ReadOnlySpan<byte> IRequestInfo.Text(RequestText what)
+    {
+        // A request of the proxy's own came over no connection.
+        if (IsOwn && what is (RequestText.DownstreamRemoteAddress or RequestText.DownstreamDirectRemoteAddress
+            or RequestText.DownstreamLocalAddress or RequestText.DownstreamDirectLocalAddress or RequestText.FilterChainName or RequestText.RequestedServerName)) return default;
+        switch (what)
+        {
+            case RequestText.Protocol: return SpeaksHttp2 ? "HTTP/2"u8 : Head.Minor == 0 && Head.Length > 0 ? "HTTP/1.0"u8 : "HTTP/1.1"u8;
+            // Known with the connection; of bytes alone there is none.
+            case RequestText.UpstreamProtocol: return Ridden is not { SpeaksHttp: true } ? default : UpstreamIsHttp2 ? "HTTP/2"u8 : "HTTP/1.1"u8;
+            case RequestText.ResponseCodeDetails: return AsText(Details);
+            case RequestText.VirtualClusterName: return VirtualCluster is { Name.Length: > 0 } counted ? AsText(counted.Name) : default;
+            case RequestText.RouteName: return AsText(Route?.Config.Name ?? "");
+            case RequestText.UpstreamHost:
+            case RequestText.UpstreamRemoteAddress: return Host is null ? default : Host.State.DisplayBytes;
+            case RequestText.UpstreamHostName: return Host is null ? default : Host.Hostname is { Length: > 0 } name ? name : Host.State.DisplayBytes;
+            case RequestText.StreamId: return ((IRequestInfo)this).TryGetHeader(HeaderSource.Request, "x-request-id"u8, out ReadOnlySpan<byte> id) ? id : default;
+            case RequestText.UpstreamCluster:
+                return Target is null ? default : AsText(Target.Slot.Current?.Config.AltStatName is { Length: > 0 } alt ? alt : Target.Slot.Name);
+            case RequestText.UpstreamClusterRaw: return Target is null ? default : AsText(Target.Slot.Name);
+            case RequestText.UpstreamTransportFailureReason: return TransportFailure;
+            case RequestText.UpstreamLocalAddress:
+                Ridden?.KnowLocal();
+                return Ridden?.LocalText;
+            case RequestText.DownstreamRemoteAddress: return AsText(ClientAddress.Of(this).ToString());
+            case RequestText.DownstreamDirectRemoteAddress: return AsText((Connection.Info?.DirectPeer ?? Connection.Peer).ToString());
+            case RequestText.DownstreamLocalAddress: return AsText(Connection.Local.ToString());
+            case RequestText.DownstreamDirectLocalAddress: return AsText(Connection.LocalAddress().ToString());
+            case RequestText.FilterChainName: return Connection.Chain!.Name;
+            case RequestText.RequestedServerName: return AsText(Connection.Info?.ServerName is { Length: > 0 } server ? server : Connection.Tls?.Sni ?? "");
+            case RequestText.LocalReplyBody: return LocalBody.Span;
+            case RequestText.NaruReason: return Reason is null ? default : AsText(LocalReply.Said(this));
+            default: return default;
+        }
+    }
+
+    private ReadOnlySpan<byte> AsText(string text)
+    {
+        if (_text.Length < text.Length) _text = new byte[text.Length * 2];
+        return _text.AsSpan(0, Encoding.Latin1.GetBytes(text, _text));
+    }
+
+    ReadOnlySpan<byte> IRequestInfo.Tls(TlsParty whose, TlsFact what)
+    {
+        if (IsOwn && whose is (TlsParty.DownstreamPeer or TlsParty.DownstreamLocal)) return default;
+        TlsSession? session = whose is TlsParty.DownstreamPeer or TlsParty.DownstreamLocal ? Connection.Tls : UpstreamTls;
+        return session is null ? default : session.Fact(whose is TlsParty.DownstreamPeer or TlsParty.UpstreamPeer, what);
+    }
+
+    long IRequestInfo.Number(RequestNumber what) => what switch
+    {
+        // Envoy formats the headers of its own answers before they have a status.
+        RequestNumber.ResponseCode => _responseHeaders is { KnowsStatus: false } ? 0 : Status,
+        RequestNumber.BytesReceived => RequestBodyBytes,
+        RequestNumber.BytesSent => BytesSent,
+        RequestNumber.RequestHeadersBytes => RequestFieldBytes(),
+        RequestNumber.DownstreamHeaderBytesReceived => Head.Length,
+        RequestNumber.ResponseHeadersBytes or RequestNumber.DownstreamHeaderBytesSent => HeadBytesSent,
+        RequestNumber.DownstreamWireBytesReceived => Head.Length + RequestBodyBytes,
+        RequestNumber.DownstreamWireBytesSent => HeadBytesSent + BytesSent,
+        RequestNumber.UpstreamHeaderBytesReceived => UpstreamHeadBytes,
+        RequestNumber.UpstreamHeaderBytesSent => UpstreamHeadSent,
+        RequestNumber.UpstreamWireBytesReceived => UpstreamHeadBytes + ResponseBody.Bytes,
+        RequestNumber.UpstreamWireBytesSent => Attempts > 0 ? UpstreamHeadSent + RequestBodyBytes : 0,
+        RequestNumber.UpstreamRequestAttemptCount => Attempts,
+        RequestNumber.UpstreamConnectionId => Ridden?.Id ?? -1,
+        RequestNumber.ConnectionId => IsOwn ? -1 : Connection.Id,
+        _ => -1,
+    };
+
+    // Names and values as they are now, pseudo headers with them (Envoy: %REQUEST_HEADERS_BYTES%).
+    private long RequestFieldBytes()
+    {
+        if (Head.Length == 0) return 0;
+        long bytes = RequestHeaders.FieldBytes() + ":method:path:scheme:authority".Length + Method.Length + Path.Length + (HasQuery ? Query.Length + 1 : 0)
+            + (IsHttps ? 5 : 4) + Authority.Length;
+        // Host is a pseudo header here, whatever came.
+        return Framing.Host >= 0 ? bytes - 4 - Head.Fields[Framing.Host].ValueLength : bytes;
+    }
+
+    long IRequestInfo.Nanoseconds(TimePoint point)
+    {
+        long ticks = point switch
+        {
+            TimePoint.DownstreamRxBegin => StartTicks,
+            TimePoint.DownstreamRxEnd => RequestEndTicks,
+            TimePoint.UpstreamTxBegin or TimePoint.UpstreamPoolReady => UpstreamStartTicks,
+            TimePoint.UpstreamTxEnd => RequestEndTicks,
+            TimePoint.UpstreamRxBegin => ResponseStartTicks,
+            TimePoint.UpstreamRxEnd => UpstreamEndTicks,
+            TimePoint.DownstreamTxBegin => ResponseStartTicks,
+            TimePoint.DownstreamTxEnd => ResponseEndTicks,
+            _ => 0,
+        };
+        return ticks == 0 ? -1 : (long)Stopwatch.GetElapsedTime(StartTicks, ticks).TotalNanoseconds;
+    }
+}

@@ -1,0 +1,66 @@
+// What filters found out about a request, and what the things that were chosen for it say of themselves: read by formats and matchers.
+using Naru.Proxy.Clusters;
+using Naru.Proxy.LoadBalancing;
+using Naru.Telemetry;
+
+namespace Naru.Proxy.Http;
+
+/// <summary>A text that filters keep about a request (Envoy: filter state).</summary>
+/// <param name="Key">UTF-8.</param>
+/// <param name="Value">Bytes.</param>
+/// <param name="ReadOnly">No other takes its place.</param>
+/// <param name="Next">Those that were there before.</param>
+internal sealed record StateText(byte[] Key, byte[] Value, bool ReadOnly, StateText? Next);
+
+internal sealed partial class Exchange
+{
+    private RequestNotes _notes;
+
+    /// <summary>Metadata by namespace; null for none. Assigned whole, by filters.</summary>
+    public ref MetaValue? DynamicMetadata => ref _notes.Metadata;
+
+    /// <summary>Says something under a namespace, in place of what was said under the same keys.</summary>
+    public void SetMetadata(byte[] name, MetaValue map)
+    {
+        MetaValue all = DynamicMetadata ?? MetaValue.Empty;
+        DynamicMetadata = all.With(name, all.Find(name) is { } before ? before.WithAll(map) : map);
+    }
+
+    /// <summary>What is asked of the metadata of a cluster's endpoints: by the route, and by filters; null for nothing.</summary>
+    public SubsetMatch? SubsetOf(Cluster cluster) =>
+        cluster.Config.Subsets is not null && DynamicMetadata?.Find(SubsetMatch.Namespace) is { Kind: MetaKind.Map, Items.Length: > 0 } said
+            ? SubsetMatch.Of(Target?.Match, said) : Target?.Match;
+
+    /// <summary>Keeps a text, in place of one of the same key; false where that one stays.</summary>
+    public bool SetState(byte[] key, byte[] value, bool readOnly)
+    {
+        for (StateText? at = _notes.States; at is not null; at = at.Next)
+            if (at.ReadOnly && at.Key.AsSpan().SequenceEqual(key)) return false;
+        _notes.States = new StateText(key, value, readOnly, _notes.States);
+        return true;
+    }
+
+    bool IRequestInfo.TryGetState(ReadOnlySpan<byte> key, out ReadOnlySpan<byte> value)
+    {
+        for (StateText? at = _notes.States; at is not null; at = at.Next)
+        {
+            if (!key.SequenceEqual(at.Key)) continue;
+            value = at.Value;
+            return true;
+        }
+        value = default;
+        return false;
+    }
+
+    MetaValue? IRequestInfo.Metadata(MetadataSource whose) => whose switch
+    {
+        MetadataSource.Dynamic => DynamicMetadata,
+        MetadataSource.Route => Route?.Config.FilterMetadata,
+        MetadataSource.VirtualHost => VirtualHost?.Config.FilterMetadata,
+        MetadataSource.Cluster => Target?.Slot.Current?.Config.FilterMetadata,
+        MetadataSource.UpstreamHost => Host?.Config.FilterMetadata,
+        MetadataSource.FilterChain => IsOwn ? null : Connection.Chain?.Config.FilterMetadata,
+        MetadataSource.Listener => IsOwn ? null : Connection.Chain?.Config.ListenerMetadata,
+        _ => null,
+    };
+}

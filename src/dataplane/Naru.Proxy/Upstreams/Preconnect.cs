@@ -1,0 +1,46 @@
+// Connections of HTTP/1 that are made before they are needed (Envoy: preconnect_policy.per_upstream_preconnect_ratio): for each request
+// that needs a new one, as many more as the ratio says, so that the next ones find theirs. They lie with the idle ones once they stand.
+using System.Runtime.CompilerServices;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+
+namespace Naru.Proxy.Upstreams;
+
+internal static class Preconnect
+{
+    // At once, for one request, as in Envoy.
+    private const int Most = 2;
+
+    /// <summary>Begins what is missing; nobody waits for it.</summary>
+    /// <param name="cluster">The cluster.</param>
+    /// <param name="pool">Of the endpoint; the request counts among its active ones, its own connection is not made yet.</param>
+    /// <param name="peer">With whom.</param>
+    /// <param name="x">The request that needs one.</param>
+    public static void Begin(Cluster cluster, HostPool pool, UpstreamPeer peer, Exchange x)
+    {
+        // What ALPN settles is not known before, and a connection of HTTP/2 has room for many.
+        if (cluster.Config.Protocol is UpstreamProtocol.Http2 or UpstreamProtocol.Auto) return;
+        for (int i = 0; i < Most; i++)
+        {
+            // Each active request has a connection or makes one; idle ones and those on their way are for more.
+            if (pool.ActiveRequests * cluster.Config.PreconnectRatio <= pool.ActiveRequests + pool.IdleCount + pool.Early) return;
+            if (!Breakers.MayConnect(cluster, pool, x.Priority)) return;
+            pool.Early++;
+            Unawaited.Run(RunAsync(cluster, pool, peer, x.Worker));
+        }
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<bool> RunAsync(Cluster cluster, HostPool pool, UpstreamPeer peer, Worker worker)
+    {
+        var up = new UpstreamConnection(worker, pool, peer) { SpeaksHttp = true };
+        ConnectResult result = await up.ConnectAsync(cluster.ConnectMs);
+        pool.Early--;
+        if (result != ConnectResult.Connected) return false;
+        cluster.Slot.Stats!.Shard(worker.Index)[ClusterStats.CxHttp1Total]++;
+        pool.Return(up, Math.Min(worker.Now + cluster.IdleMs, up.LifeEnd));
+        return true;
+    }
+}
