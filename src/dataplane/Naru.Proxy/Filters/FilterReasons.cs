@@ -46,6 +46,24 @@ internal static class FilterReasons
         Remedy = "Send less, raise the limit, or switch the filter off at the route.",
     };
 
+    public static readonly Reason BodyTooLong = new(
+        413, "NARU-F414", "the request's body is longer than what is looked at to choose its route", ResponseFlags.None,
+        "body_too_long_to_match")
+    {
+        Body = "Payload Too Large",
+        When = "`naru.filters.http.body_to_metadata` with `refuse` looks for values in the body, and it is longer than `max_bytes`.",
+        Remedy = "Send less, raise the limit, or leave `refuse` out: then routes are chosen without the body.",
+    };
+
+    public static readonly Reason BodyUnreadable = new(
+        400, "NARU-F400", "the request's body cannot be read to choose its route", ResponseFlags.None, "body_unreadable")
+    {
+        Body = "Bad Request",
+        When = "`naru.filters.http.body_to_metadata` with `refuse` looks for values in the body, and that is not what its content type "
+            + "says, goes over a limit, or says a value twice.",
+        Remedy = "Mend the body, or leave `refuse` out: then routes are chosen without it.",
+    };
+
     public static readonly Reason ResponseTooLarge = new(
         500, "NARU-F500", "the answer's body is longer than a filter may hold", ResponseFlags.None, "response_payload_too_large")
     {

@@ -314,6 +314,29 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
         return result;
     }
 
+    /// <summary>Looks at the beginning of the request's body, which goes on afterwards as it came.</summary>
+    /// <param name="most">Bytes at most; of a gRPC message its prefix counts.</param>
+    /// <param name="until">What is wanted.</param>
+    public ValueTask<PeekResult> PeekAsync(int most, PeekUntil until) =>
+        until == PeekUntil.End && Framing.Body == BodyKind.Length && Framing.ContentLength > most && RequestLength == SameLength
+            && !RequestBody.IsFiltered ? new ValueTask<PeekResult>(PeekResult.TooLarge)
+        : RequestBodyBuffered ? new ValueTask<PeekResult>(PeekResult.Here)
+        : PeekBodyAsync(most, until);
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<PeekResult> PeekBodyAsync(int most, PeekUntil until)
+    {
+        PeekResult result = Encourage() ? await RequestBody.PeekAsync(this, most, until) : PeekResult.Gone;
+        if (result == PeekResult.Gone) GiveUp(AbortReason.DownstreamGone);
+        else if (result == PeekResult.Refused) GiveUp(AbortReason.DownstreamBroken);
+        else if (RequestBody.IsWhole) Deadlines.Request = TimerNode.Never;
+        return result;
+    }
+
+    /// <summary>What was looked at.</summary>
+    public PeekedBody Peeked() => RequestBodyBuffered
+        ? new PeekedBody(In.Filled[..(int)Math.Max(0, Framing.ContentLength)]) : new PeekedBody(RequestBody, Worker.Buffers);
+
     /// <summary>Bytes of a body that was taken in whole.</summary>
     public long BytesBuffered => RequestBodyBuffered ? Math.Max(0, Framing.ContentLength) : RequestBody.BytesBuffered;
 
