@@ -2,6 +2,7 @@
 using Naru.Proxy.Config.Extensions;
 using Naru.Proxy.Filters.Http.Buffer;
 using Naru.Proxy.Filters.Http.Cors;
+using Naru.Proxy.Filters.Http.DynamicForwardProxy;
 using Naru.Proxy.Filters.Http.Fault;
 using Naru.Proxy.Filters.Http.GrpcWeb;
 using Naru.Proxy.Filters.Http.HeaderMutation;
@@ -21,6 +22,7 @@ internal static class Extensions
     [
         new BufferExtension(),
         new CorsExtension(),
+        new DynamicForwardProxyExtension(),
         new FaultExtension(),
         new GrpcWebExtension(),
         new HeaderMutationExtension(),

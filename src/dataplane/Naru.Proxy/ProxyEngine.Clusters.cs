@@ -27,6 +27,7 @@ public sealed partial class ProxyEngine
 {
     private void SetCluster(ClusterConfig config, Diagnostics diagnostics)
     {
+        if (config.Type == DiscoveryType.DynamicForwardProxy && CacheIsTaken([config], $"cluster {config.Name}", config.Name, diagnostics)) return;
         bool secure = config.AllTls.Any(t => t is not null);
         if (ClusterTransports.Make(_tls, config, secure ? _options.Stats.Block(StatPrefix(config), TlsStats.Schema) : null, diagnostics) is not { } transports) return;
         try
@@ -43,9 +44,9 @@ public sealed partial class ProxyEngine
         StatBlock stats = _options.Stats.Block(StatPrefix(config), ClusterStats.Schema);
         if (slot.Stats != stats) slot.Answers = AnswerStats.Of(_options.Stats, stats);
         slot.Stats = stats;
-        if (config.Protocol != UpstreamProtocol.Http2) _options.Stats.Block($"{stats.Prefix}.http1", UpstreamCodecStats.Http1);
+        if (config.Protocol != UpstreamProtocol.Http2) _options.Stats.Block(stats.Prefix, "http1", UpstreamCodecStats.Http1);
         Compile(slot, config, transports);
-        slot.Names!.Preresolve(config);
+        slot.Current!.Names?.Preresolve();
     }
 
     private static string StatPrefix(ClusterConfig config) => $"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}";
@@ -101,6 +102,8 @@ public sealed partial class ProxyEngine
         {
             Transports = transports,
             Filters = filters,
+            Names = config.Type == DiscoveryType.DynamicForwardProxy ? _clusters.Caches.Of(config) : null,
+            Tracked = Tracked.Of(_options.Stats, slot.Stats!.Prefix, config),
             Members = config.Members.IsEmpty ? null
                 : new Aggregate([.. config.Members.Select(_clusters.GetOrAdd)], Math.Round(config.PanicThreshold * 100, 6)),
         };
@@ -114,7 +117,8 @@ public sealed partial class ProxyEngine
         slot.Stats.Set(ClusterStats.MembershipExcluded, compiled.ExcludedCount);
         if (config.Hashing is { } hashing && compiled.Whole.Table is { } table)
         {
-            StatBlock hashed = _options.Stats.Block($"{slot.Stats.Prefix}.{(hashing.TableSize > 0 ? "maglev_lb" : "ring_hash_lb")}", hashing.TableSize > 0 ? HashStats.Maglev : HashStats.Ring);
+            StatBlock hashed = hashing.TableSize > 0 ? _options.Stats.Block(slot.Stats.Prefix, "maglev_lb", HashStats.Maglev)
+                : _options.Stats.Block(slot.Stats.Prefix, "ring_hash_lb", HashStats.Ring);
             if (hashing.TableSize == 0) hashed.Set(HashStats.Size, table.Size);
             hashed.Set(hashing.TableSize > 0 ? HashStats.MaglevLeast : HashStats.RingLeast, table.Least);
             hashed.Set(hashing.TableSize > 0 ? HashStats.MaglevMost : HashStats.RingMost, table.Most);
@@ -122,7 +126,7 @@ public sealed partial class ProxyEngine
         HostState[] gone = [.. slot.Hosts.Where(h => !kept.Contains(h.Key)).Select(h => h.Value)];
         if (gone.Length > 0 || more) slot.Stats.Add(ClusterStats.MembershipChange);
         if (!config.HealthChecks.IsEmpty)
-            HealthStats.Set(_options.Stats.Block(HealthChecks.StatPrefix(slot), HealthStats.Schema), compiled);
+            HealthStats.Set(HealthChecks.StatsOf(_options.Stats, slot), compiled);
         Retire(slot, gone);
         if (config.Name == _options.LocalCluster) LookAround(compiled);
     }
@@ -163,7 +167,7 @@ public sealed partial class ProxyEngine
     {
         if (_ownZone.Length == 0 || ZoneOf(endpoint.Locality) is not { Length: > 0 } zone) return null;
         slot.Zones.Add(zone);
-        return _options.Stats.Block($"{slot.Stats!.Prefix}.zone.{_ownZone}.{zone}", AnswerStats.Zone.Schema);
+        return _options.Stats.Block(slot.Stats!.Prefix, $"zone.{_ownZone}.{zone}", AnswerStats.Zone.Schema);
     }
 
     private static string ZoneOf(string locality) => locality.Split('/') is [_, string zone, ..] ? zone : "";
@@ -176,7 +180,7 @@ public sealed partial class ProxyEngine
             slot.Outliers = null;
         }
         if (config.Outliers is not { } outliers) return;
-        StatBlock stats = _options.Stats.Block($"{slot.Stats!.Prefix}.outlier_detection", OutlierStats.Schema);
+        StatBlock stats = _options.Stats.Block(slot.Stats!.Prefix, "outlier_detection", OutlierStats.Schema);
         slot.Outliers ??= new OutlierDetector(
             slot, outliers, stats, _workers.Length, _options.Time, new Random(), Refresh, _options.OnHealth)
         { Log = _outlierLog };

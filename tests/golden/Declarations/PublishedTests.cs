@@ -42,6 +42,7 @@ public sealed class PublishedTests
         "envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier",
         "envoy.config.route.v3.RouteAction.RequestMirrorPolicy.request_headers_mutations",
         "envoy.config.route.v3.RouteAction.RequestMirrorPolicy.host_rewrite_literal",
+        "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig.allow_dynamic_host_from_filter_state",
         "envoy.extensions.filters.http.header_mutation.v3.Mutations.query_parameter_mutations",
         "envoy.extensions.filters.http.header_mutation.v3.Mutations.response_trailers_mutations",
         "envoy.extensions.filters.http.header_mutation.v3.Mutations.request_trailers_mutations",

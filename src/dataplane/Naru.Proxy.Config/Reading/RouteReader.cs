@@ -243,6 +243,7 @@ internal static class RouteReader
         return new RouteConfig
         {
             Name = route.Name,
+            StatPrefix = route.StatPrefix,
             Match = match,
             Action = action,
             Headers = headers,

@@ -85,8 +85,8 @@ internal sealed class ClusterSlot
     /// <summary>Listeners inside of this process, for endpoints that are one.</summary>
     public ListenerDirectory? Listeners { get; init; }
 
-    /// <summary>Names that requests bring (dynamic forward proxy).</summary>
-    public ForwardNames? Names { get; init; }
+    /// <summary>Where requests may not lead that name an address.</summary>
+    public Reach? Reach { get; init; }
 
     /// <summary>Main thread only: ejects endpoints; null does not.</summary>
     public Outliers.OutlierDetector? Outliers { get; set; }
@@ -116,19 +116,25 @@ internal sealed class ClusterDirectory
     private readonly ConcurrentDictionary<string, ClusterSlot>.AlternateLookup<ReadOnlySpan<char>> _byChars;
     private readonly int _workers;
     private readonly ListenerDirectory _listeners;
-    private readonly NameLookup _lookup;
 
-    public ClusterDirectory(int workers, ListenerDirectory listeners, NameLookup lookup)
+    public ClusterDirectory(int workers, ListenerDirectory listeners, NameLookup lookup, StatRegistry stats)
     {
-        (_workers, _listeners, _lookup) = (workers, listeners, lookup);
+        (_workers, _listeners) = (workers, listeners);
+        Caches = new NameCaches(lookup, stats, Reach);
         _slots = new ConcurrentDictionary<string, ClusterSlot>(StringComparer.Ordinal);
         _byChars = _slots.GetAlternateLookup<ReadOnlySpan<char>>();
     }
 
+    /// <summary>Where requests may not lead that name a host or an address.</summary>
+    public Reach Reach { get; } = new();
+
+    /// <summary>Names that requests bring (dynamic forward proxy).</summary>
+    public NameCaches Caches { get; }
+
     public ICollection<ClusterSlot> All => _slots.Values;
 
     public ClusterSlot GetOrAdd(string name) =>
-        _slots.GetOrAdd(name, n => new ClusterSlot(n, _workers) { Listeners = _listeners, Names = new ForwardNames(_lookup) });
+        _slots.GetOrAdd(name, n => new ClusterSlot(n, _workers) { Listeners = _listeners, Reach = Reach });
 
     public ClusterSlot? Find(string name) => _slots.GetValueOrDefault(name);
 
@@ -223,6 +229,12 @@ internal sealed class Cluster
 
     /// <summary>The clusters that it is made of; null where it has endpoints itself.</summary>
     public Aggregate? Members { get; init; }
+
+    /// <summary>Names that requests bring (dynamic forward proxy); null for other clusters.</summary>
+    public ForwardNames? Names { get; init; }
+
+    /// <summary>What is recorded of its requests besides; null for nothing.</summary>
+    public Tracked? Tracked { get; init; }
 
     /// <summary>Filters that each try passes; null for none.</summary>
     public Filters.HttpFilterChain? Filters { get; init; }

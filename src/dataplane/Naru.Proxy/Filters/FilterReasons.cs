@@ -32,6 +32,29 @@ internal static class FilterReasons
         Remedy = "Report the line of the log; leave the filter out at the route until it is mended.",
     };
 
+    public static readonly Reason NoSuchName = new(
+        503, "NARU-F507", "the host that the request names has no address", ResponseFlags.DnsResolutionFailed, "dns_resolution_failure")
+    {
+        Body = "DNS resolution failure",
+        When = "`envoy.filters.http.dynamic_forward_proxy` looked the host up in vain, or all that was found are addresses where no request may lead.",
+        Remedy = "Ask the resolver for the name; the details of the access log end with the cause.",
+    };
+
+    public static readonly Reason NameCacheFull = new(503, "NARU-F505", "the cache of names is full", ResponseFlags.None, "dns_cache_overflow")
+    {
+        Body = "DNS cache overflow",
+        When = "Requests named more hosts than `max_hosts` of `dns_cache_config` within `host_ttl`.",
+        Remedy = "Raise `max_hosts`, or find out who asks for so many hosts.",
+    };
+
+    public static readonly Reason TooManyLookups = new(
+        503, "NARU-F506", "too many requests wait for names", ResponseFlags.None, "dynamic_forward_proxy_pending_request_overflow")
+    {
+        Body = "Dynamic forward proxy pending request overflow",
+        When = "`max_pending_requests` of `dns_cache_circuit_breaker` requests wait for look-ups already.",
+        Remedy = "Look at the resolver, or raise the limit.",
+    };
+
     public static readonly Reason LocalRateLimited = new(429, "NARU-F429", "the local rate limit is used up", ResponseFlags.RateLimited, "local_rate_limited")
     {
         When = "The token bucket of `envoy.filters.http.local_ratelimit` that the request is for is empty; the status may be configured.",

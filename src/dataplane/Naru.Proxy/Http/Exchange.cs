@@ -115,6 +115,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref HeaderMutations? Mutations => ref _choice.Mutations;
     public string Operation { get => _choice.Operation ?? ""; set => _choice.Operation = value; }
     public ref VirtualCluster? VirtualCluster => ref _choice.VirtualCluster;
+    public ref RequestCounts? RouteCounts => ref _choice.RouteCounts;
     public ref SessionHost Session => ref _choice.Session;
     public ref AnswerStats? AltStats => ref _choice.AltStats;
 

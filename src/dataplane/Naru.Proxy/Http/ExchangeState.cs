@@ -64,8 +64,10 @@ internal struct RouteChoice
     /// <summary>What the client is told that the route is about (x-envoy-decorator-operation); null or empty for nothing.</summary>
     public string? Operation;
 
-    /// <summary>Where the request is counted besides its cluster; null for nowhere.</summary>
+    /// <summary>Where the request is counted besides its cluster; null for nowhere. They are those of the way that it takes, also while a redirect
+    /// has another route chosen already.</summary>
     public VirtualCluster? VirtualCluster;
+    public RequestCounts? RouteCounts;
 
     /// <summary>Under which name of the client's its answers count besides (x-envoy-upstream-alt-stat-name); null for none.</summary>
     public AnswerStats? AltStats;

@@ -67,9 +67,9 @@ internal static class Breakers
     {
         foreach (RequestPriority priority in (ReadOnlySpan<RequestPriority>)[RequestPriority.Default, RequestPriority.High])
         {
-            StatBlock block = stats.Block(StatPrefix(cluster.Slot, priority), BreakerStats.Schema);
+            StatBlock block = stats.Block(cluster.Slot.Stats!.Prefix, Scope(priority), BreakerStats.Schema);
             bool tracks = Of(cluster.Config, priority).TrackRemaining;
-            StatBlock? remaining = tracks ? stats.Block(StatPrefix(cluster.Slot, priority), BreakerStats.Remaining) : null;
+            StatBlock? remaining = tracks ? stats.Block(cluster.Slot.Stats!.Prefix, Scope(priority), BreakerStats.Remaining) : null;
             for (int i = 0; i < Resources; i++)
             {
                 int used = InUse(cluster.Slot, (Resource)i, priority), left = Most(cluster, (Resource)i, priority) - used;
@@ -84,8 +84,8 @@ internal static class Breakers
     /// <summary>Forgets them, with their cluster.</summary>
     public static void Forget(ClusterSlot slot, StatRegistry stats)
     {
-        stats.Remove(StatPrefix(slot, RequestPriority.Default));
-        stats.Remove(StatPrefix(slot, RequestPriority.High));
+        foreach (RequestPriority priority in (ReadOnlySpan<RequestPriority>)[RequestPriority.Default, RequestPriority.High])
+            stats.Remove($"{slot.Stats!.Prefix}.{Scope(priority)}");
     }
 
     // One a worker and endpoint that has connections; whatever priority they are for.
@@ -97,8 +97,7 @@ internal static class Breakers
         return pools;
     }
 
-    private static string StatPrefix(ClusterSlot slot, RequestPriority priority) =>
-        $"{slot.Stats!.Prefix}.circuit_breakers.{(priority == RequestPriority.High ? "high" : "default")}";
+    private static string Scope(RequestPriority priority) => priority == RequestPriority.High ? "circuit_breakers.high" : "circuit_breakers.default";
 
     private static int Place(Resource resource, RequestPriority priority) => (int)priority * Resources + (int)resource;
 

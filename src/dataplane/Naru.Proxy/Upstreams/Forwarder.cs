@@ -83,7 +83,7 @@ internal static class Forwarder
                 attempt.Begin(cluster, host);
                 AttemptEnd end = default;
                 bool isLast = true;
-                if (x.VirtualCluster is { } counted) counted.Shard(worker.Index)[VirtualClusterStats.RqTotal]++;
+                x.CountBeside(RequestStats.RqTotal);
                 try
                 {
                     if (action is not null) RouteHeaders.ApplyToTry(x, action);
@@ -185,7 +185,11 @@ internal static class Forwarder
     // closed as we reached for it.
     internal static void Report(Exchange x, Host host, Attempt attempt, in AttemptEnd end)
     {
-        if (end.Kind == AttemptKind.Answered && attempt.Answer.Framing.HasInternal) host.State.Health?.Hear(attempt.Answer);
+        if (end.Kind == AttemptKind.Answered)
+        {
+            if (attempt.Answer.Framing.HasInternal) host.State.Health?.Hear(attempt.Answer);
+            attempt.State.Cluster!.Tracked?.OnAnswer(x, attempt.Answer);
+        }
         Count(attempt, end);
         if (host.State.Listener is null || attempt.State.IsReported) return;
         TryOutcome? outcome = end.Kind switch
@@ -408,6 +412,7 @@ internal static class Forwarder
         if (x.RequestBodyBuffered && x.Attempts > 0) PassBody(x);
         if (detail.Length == 0 && x.TransportFailure is { Length: > 0 } failure) detail = System.Text.Encoding.ASCII.GetString(failure);
         if (counted) Answers.Own(x, reason.Status);
+        if (reason.Flags == Telemetry.ResponseFlags.UpstreamRequestTimeout) x.Target?.Slot.Current?.Tracked?.OnEnded(x);
         return await LocalReply.SendAsync(x, reason, detail);
     }
 

@@ -122,7 +122,7 @@ internal sealed class Race : ITimerOwner
         _x.Try = attempt;
         attempt.Begin(_cluster, host);
         _open.Add(attempt);
-        if (_x.VirtualCluster is { } counted) counted.Shard(_x.Worker.Index)[VirtualClusterStats.RqTotal]++;
+        _x.CountBeside(RequestStats.RqTotal);
         RouteHeaders.ApplyToTry(_x, _action);
         Unawaited.Run(TryAsync(attempt));
         return true;
@@ -283,6 +283,7 @@ internal sealed class Race : ITimerOwner
         for (; others > 0 && _x.Abort == AbortReason.RouteTimeout; others--)
         {
             _stats[ClusterStats.RqTimeout]++;
+            _x.CountBeside(RequestStats.RqTimeout);
             Answers.Own(_x, Reasons.RouteTimeout.Status);
         }
         return await Forwarder.AbortedAsync(_x);

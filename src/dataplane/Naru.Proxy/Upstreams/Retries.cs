@@ -125,7 +125,7 @@ internal static class Retries
         if (x.Retried >= policy.NumRetries)
         {
             stats[ClusterStats.RqRetryLimitExceeded]++;
-            Count(x, VirtualClusterStats.RqRetryLimitExceeded);
+            x.CountBeside(RequestStats.RqRetryLimitExceeded);
             x.Flags |= ResponseFlags.UpstreamRetryLimitExceeded;
             return false;
         }
@@ -133,20 +133,15 @@ internal static class Retries
         if (!x.RetryPermit.IsHeld && !Breakers.TryEnter(cluster, x.Worker, Resource.Retries, x.Priority, out x.RetryPermit))
         {
             stats[ClusterStats.RqRetryOverflow]++;
-            Count(x, VirtualClusterStats.RqRetryOverflow);
+            x.CountBeside(RequestStats.RqRetryOverflow);
             x.Flags |= ResponseFlags.UpstreamOverflow;
             return false;
         }
         x.Retried++;
         stats[ClusterStats.RqRetry]++;
         if (told >= 0) stats[told > 0 ? ClusterStats.RqRetryRateLimited : ClusterStats.RqRetryBackOff]++;
-        Count(x, VirtualClusterStats.RqRetry);
+        x.CountBeside(RequestStats.RqRetry);
         return true;
-    }
-
-    private static void Count(Exchange x, int stat)
-    {
-        if (x.VirtualCluster is { } counted) counted.Shard(x.Worker.Index)[stat]++;
     }
 
     private static bool Wants(RetryPolicyConfig policy, in AttemptEnd end)
