@@ -205,6 +205,11 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ReadOnlySpan<byte> Path => _requestHeaders is { HasPath: true } changed ? changed.Path : NormalizedPath ?? HeadBytes.Slice(PathStart, PathLength);
     public ReadOnlySpan<byte> Query => _requestHeaders is { HasPath: true } changed ? changed.Query : HeadBytes.Slice(QueryStart, QueryLength);
 
+    /// <summary>What was asked for, whatever a route made of it.</summary>
+    public ReadOnlySpan<byte> AskedAuthority => MadeAuthority ?? HeadBytes.Slice(AuthorityStart, AuthorityLength);
+    public ReadOnlySpan<byte> AskedPath => NormalizedPath ?? HeadBytes.Slice(PathStart, PathLength);
+    public ReadOnlySpan<byte> AskedQuery => HeadBytes.Slice(QueryStart, QueryLength);
+
     /// <summary>Path and query as they are now.</summary>
     public ReadOnlySpan<byte> PathAndQuery
     {

@@ -45,10 +45,17 @@ internal static class LocalReply
             x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.RqRedirectedWithNormalizedPath]++;
         }
         if (!ClientAddress.MayKnow(x)) return SendAsync(x, "", Encoding.ASCII.GetBytes(Reasons.Body(reason, x.Attempts > 1)), "text/plain", extra, reason.Grpc);
-        string said = ClientAddress.IsNamedHere(x.Authority) ? Said(x) : reason.Code;
-        return ReplyForms.WantsProblem(x)
-            ? SendAsync(x, said, ReplyForms.Problem(x, reason, said), "application/problem+json", extra, reason.Grpc)
-            : SendAsync(x, said, Encoding.ASCII.GetBytes($"{said}\n"), "text/plain", extra, reason.Grpc);
+        // A route may have given the request another name; it came by the one that it was asked by.
+        bool named = ClientAddress.IsNamedHere(x.AskedAuthority);
+        string said = named ? Said(x) : reason.Code;
+        Failure? failure = named ? ReplyPages.Of(x, reason) : null;
+        if (ReplyForms.WantsProblem(x))
+            return SendAsync(x, said, ReplyForms.Problem(x, reason, said, failure), "application/problem+json", extra, reason.Grpc);
+        if (failure is null) return SendAsync(x, said, Encoding.ASCII.GetBytes($"{said}\n"), "text/plain", extra, reason.Grpc);
+        return ReplyForms.WantsPage(x)
+            ? SendAsync(x, said, ReplyPages.Html(failure, x.Status, ReplyForms.FlagsOf(x), said, x.Method), "text/html; charset=utf-8",
+                extra + ReplyPages.Headers, reason.Grpc)
+            : SendAsync(x, said, ReplyPages.Text(failure, said), "text/plain", extra, reason.Grpc);
     }
 
     /// <summary>The same with a body of its own.</summary>
