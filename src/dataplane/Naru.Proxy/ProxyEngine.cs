@@ -44,6 +44,7 @@ public sealed partial class ProxyEngine : IDataPlane
     private readonly HealthChecks _health;
     private readonly OutlierLog? _outlierLog;
     private readonly string _ownZone;
+    private readonly ClusterRefresh _refresh;
     private ZoneView? _zone;
     private readonly StatBlock _listenersStats;
     private readonly Explain.Explainer _explainer;
@@ -63,7 +64,8 @@ public sealed partial class ProxyEngine : IDataPlane
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
-        _health = new HealthChecks(_workers, options.Stats, Refresh, options.OnHealth, options.AccessLog, options.Time);
+        _refresh = new ClusterRefresh(_gate, Recompile);
+        _health = new HealthChecks(_workers, options.Stats, _refresh.Now, options.OnHealth, options.AccessLog, options.Time);
         _explainer = new Explain.Explainer(RunningListeners, _workers[0]);
         _listenersStats = options.Stats.Block("listener_manager", ListenersStats.Schema);
         if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest, Rescale);
@@ -126,6 +128,7 @@ public sealed partial class ProxyEngine : IDataPlane
             foreach (string name in change.RemovedClusters) RemoveCluster(name);
             if (!change.RemovedClusters.IsEmpty) ForgetStats(change.RemovedClusters);
             ForgetEndpoints(unsure);
+            SettleClusters();
             foreach (string name in change.RemovedSecrets) _tls.RemoveSecret(name);
         }
         return refused;

@@ -64,6 +64,9 @@ internal static class ClusterReader
             config = BalancingPolicies.Read(scope.In("load_balancing_policy", policy), policy, config with { Subsets = null });
         }
         config = ClusterProtocols.Read(scope, cluster, config);
+        if (config is { PreconnectRatio: > 1, Protocol: UpstreamProtocol.Http2 or UpstreamProtocol.Auto })
+            scope.In("preconnect_policy", cluster.PreconnectPolicy!).Info("per_upstream_preconnect_ratio", "NARU-C111",
+                "\"per_upstream_preconnect_ratio\" has no effect with HTTP/2, of which one connection has room for many requests");
         config = Breakers(scope, cluster, config);
         config = Connections(scope, cluster, config);
         if (config.Type == DiscoveryType.OriginalDst) return OriginalDestination(scope, cluster, config);

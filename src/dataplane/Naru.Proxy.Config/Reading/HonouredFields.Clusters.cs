@@ -115,10 +115,10 @@ envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.Cli
   ~ metric_names_for_computing_utilization: endpoints' reports of load are not read; they weigh what the configuration says
 envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost
   + override_host_sources fallback_policy
-  - selected_host_key: there is no dynamic metadata
+  - selected_host_key: which endpoint was picked is not written into the metadata of its request
 envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost.OverrideHostSource
   + header
-  - metadata: there is no dynamic metadata
+  - metadata: addresses are read from headers alone
 envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig
 envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin
   + locality_lb_config slow_start_config

@@ -7,6 +7,7 @@ using Naru.Proxy.Explain;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
+using Naru.Proxy.LoadBalancing;
 using Naru.Proxy.Routing;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
@@ -105,6 +106,10 @@ internal struct RequestNotes
 
     /// <summary>Filter state, the newest first; null for none.</summary>
     public StateText? States;
+
+    /// <summary>What is asked of endpoints' metadata, and what it was made of: the route's and the filters' part. Made once, so that picks
+    /// of one request make nothing.</summary>
+    public (SubsetMatch Made, SubsetMatch? Route, MetaValue Said)? Subset;
 }
 
 /// <summary>The filters that see it.</summary>

@@ -97,7 +97,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
                     Hash = _proxy.Config.HashSourceIp && tried is null ? Peer.StableHash(withPort: false) : null,
                     Match = _match,
                     Avoid = tried,
-                    AvoidAttempts = cluster.Choices,
+                    AvoidAttempts = cluster.Balancer.ChoicesOf(_match),
                     LeftPriorities = left,
                 });
             if (host is null)

@@ -49,9 +49,12 @@ internal static class Breakers
     /// <summary>Whether one more connection may be made to an endpoint. One without any may have its first all the same, so that others
     /// do not starve it (Envoy: max_connections).</summary>
     public static bool MayConnect(Cluster cluster, HostPool pool, RequestPriority priority) =>
-        pool.Connections == 0
-        || (HasRoom(cluster, Resource.Connections, priority)
-            && (cluster.Config.MaxConnectionsPerHost == int.MaxValue || pool.Host.Connections < cluster.Config.MaxConnectionsPerHost));
+        pool.Connections == 0 || HasRoomToConnect(cluster, pool, priority);
+
+    /// <summary>Whether thresholds of the cluster and of the endpoint leave room for one more connection.</summary>
+    public static bool HasRoomToConnect(Cluster cluster, HostPool pool, RequestPriority priority) =>
+        HasRoom(cluster, Resource.Connections, priority)
+        && (cluster.Config.MaxConnectionsPerHost == int.MaxValue || pool.Host.Connections < cluster.Config.MaxConnectionsPerHost);
 
     /// <summary>How many are in use.</summary>
     public static int InUse(ClusterSlot slot, Resource resource, RequestPriority priority)

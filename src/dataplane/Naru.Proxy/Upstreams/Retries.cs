@@ -97,7 +97,8 @@ internal static class Retries
         long told = x.RetryAfterMs;
         x.RetryAfterMs = 0;
         if (told > 0) return told + x.Worker.Random.Below((uint)Math.Clamp(told / 2, 1, int.MaxValue));
-        return told == 0 && (x.Retried > 1 || cluster.Choices < 2) ? BackOff(x.Retry!, x.Retried, x.Worker) : 0;
+        bool alone = cluster.Balancer.ChoicesOf(x.SubsetOf(cluster)) < 2;
+        return told == 0 && (x.Retried > 1 || alone) ? BackOff(x.Retry!, x.Retried, x.Worker) : 0;
     }
 
     // What an answer says of when to come again, ms; 0 where it says nothing that can be used, or more than is believed (Envoy:
