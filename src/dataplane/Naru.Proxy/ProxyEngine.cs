@@ -64,7 +64,7 @@ public sealed partial class ProxyEngine : IDataPlane
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
         _health = new HealthChecks(_workers, options.Stats, Refresh, options.OnHealth, options.AccessLog, options.Time);
-        _explainer = new Explain.Explainer(RunningListeners, _workers[0]);
+        _explainer = new Explain.Explainer(RunningListeners, _workers[0], !options.IsStill);
         _listenersStats = options.Stats.Block("listener_manager", ListenersStats.Schema);
         if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest, Rescale);
     }

@@ -66,6 +66,10 @@ internal sealed class ClusterWorker
 /// <summary>A cluster's name and everything that stays while its configuration and its hosts come and go.</summary>
 internal sealed class ClusterSlot
 {
+    // Where turns are taken that nobody is to see, by each thread for itself: it holds for as long as a pick.
+    [ThreadStatic]
+    private static ClusterWorker? t_shadow;
+
     private readonly ClusterWorker[] _workers;
     private volatile Cluster? _current;
 
@@ -102,7 +106,8 @@ internal sealed class ClusterSlot
 
     public ClusterWorker Of(Worker worker) => _workers[worker.Index];
 
-    public ClusterWorker Of(int worker) => _workers[worker];
+    /// <summary>By a worker's number; 0, which is no worker's, is a shadow of whichever worker asks: what a pick changes there means nothing to anybody.</summary>
+    public ClusterWorker Of(int worker) => worker == 0 ? t_shadow ??= new ClusterWorker() : _workers[worker];
 
     public ReadOnlySpan<ClusterWorker> Workers => _workers;
 }

@@ -121,7 +121,8 @@ internal static class RequestLimits
             if (value.SequenceEqual("true"u8)) x.Hedges = true;
             else if (value.SequenceEqual("false"u8)) x.Hedges = false;
         }
-        if (Field(x, "x-envoy-upstream-alt-stat-name"u8, out value)) x.AltStats = x.Target!.Slot.Answers!.Named(value);
+        // A name takes one of few places for good: who only asks takes none.
+        if (x.Explanation is not { IsLive: false } && Field(x, "x-envoy-upstream-alt-stat-name"u8, out value)) x.AltStats = x.Target!.Slot.Answers!.Named(value);
         ByRetryHeaders(x);
     }
 

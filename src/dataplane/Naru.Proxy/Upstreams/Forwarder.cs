@@ -22,7 +22,7 @@ internal static class Forwarder
     public static ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action, Cluster cluster)
     {
         Prepare(x, action);
-        if (x.Explanation is { } explanation) return explanation.ForwardedAsync(x, action, cluster);
+        if (x.Explanation is { } explanation) return x.Abort == AbortReason.None ? explanation.ForwardedAsync(x, action, cluster) : AbortedAsync(x);
         return action.Config.InternalRedirects is null && action.Fallback is null ? TryAsync(x, action, cluster) : FollowAsync(x, action, cluster);
     }
 
@@ -224,12 +224,27 @@ internal static class Forwarder
     /// <param name="x">For whom.</param>
     /// <param name="cluster">Of which.</param>
     /// <param name="left">Priorities that another cluster, whose member it is, does not mean.</param>
-    internal static Host? Pick(Exchange x, Cluster cluster, UInt128 left = default)
+    internal static Host? Pick(Exchange x, Cluster cluster, UInt128 left = default) => Pick(x, cluster, left, out _);
+
+    /// <summary>The same, and whether the request named it. Of a request that is only explained nobody's turn moves, and nothing is counted.</summary>
+    internal static Host? Pick(Exchange x, Cluster cluster, UInt128 left, out bool isNamed)
     {
-        if ((cluster.HasOverrides || x.Session.IsKnown) && HostOverrides.TryPick(x, cluster, out Host? named)) return named;
+        isNamed = false;
+        if ((cluster.HasOverrides || x.Session.IsKnown) && HostOverrides.TryPick(x, cluster, out Host? named))
+        {
+            isNamed = true;
+            return named;
+        }
         if (x.Tried.Count > 0 && x.Retry is { } policy) return cluster.Balancer.Pick(Retries.Elsewhere(x, cluster, policy, left));
-        ulong? hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null;
-        return cluster.Balancer.Pick(new PickContext(x.Worker) { Match = x.SubsetOf(cluster), Hash = hash, LeftPriorities = left });
+        bool isUnseen = x.Explanation is not null;
+        return cluster.Balancer.Pick(new PickContext(isUnseen ? 0 : x.Worker.Index, x.Worker.Random)
+        {
+            IsUncounted = isUnseen,
+            Now = x.Worker.Now,
+            Match = x.SubsetOf(cluster),
+            Hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null,
+            LeftPriorities = left,
+        });
     }
 
     /// <summary>The cluster of an aggregate that the next try is for.</summary>

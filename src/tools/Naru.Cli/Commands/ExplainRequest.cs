@@ -93,10 +93,16 @@ internal static class ExplainRequestVerb
         await using (asked)
         {
             ExplainAnswer answer = await asked.AskAsync(options.Body(parsed, method, url), json ? "json" : "text", cancel).ConfigureAwait(false);
+            if (answer.Fault is not null && !answer.IsUsage)
+            {
+                Screen.Say(answer.Fault);
+                return Exit.Failed;
+            }
+            foreach (string complaint in await asked.EndAsync().ConfigureAwait(false)) Screen.Say(complaint);
             if (answer.Fault is { } fault)
             {
                 Screen.Say(fault);
-                return answer.IsUsage ? Exit.Usage : Exit.Failed;
+                return Exit.Usage;
             }
             if (json) Screen.Json(answer.Json!.Value);
             else Console.Write(answer.Text);
