@@ -169,6 +169,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref long UpstreamLifeMs => ref _limits.UpstreamLifeMs;
     public ref long GrpcTimeoutMs => ref _limits.GrpcTimeoutMs;
     public ref Config.RetryPolicyConfig? Retry => ref _limits.Retry;
+    public ref bool IsTimeClients => ref _limits.IsTimeClients;
     public ref bool TimesOutWith204 => ref _limits.TimesOutWith204;
     public ref bool Hedges => ref _limits.Hedges;
 

@@ -201,6 +201,9 @@ internal struct Limits()
     public RetryPolicyConfig? Retry;
     public bool TimesOutWith204;
 
+    /// <summary>The caller said how long it waits.</summary>
+    public bool IsTimeClients;
+
     /// <summary>A try that takes longer than its time gets another one beside it, and the better answer is taken.</summary>
     public bool Hedges;
 }

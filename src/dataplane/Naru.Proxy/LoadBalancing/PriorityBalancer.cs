@@ -112,6 +112,9 @@ internal sealed class PriorityBalancer : ILoadBalancer
 
     public int Choices { get; }
 
+    /// <summary>Overprovisioning factor in percent.</summary>
+    public uint Factor => _factor;
+
     /// <summary>What each priority gets.</summary>
     public ReadOnlySpan<PriorityLoad> Loads => _loads;
 
