@@ -33,6 +33,7 @@ public sealed class LocalGatewayTests
         Assert.DoesNotContain("naru_front_page", all);
         Assert.DoesNotContain("naru:", all);
         Assert.DoesNotContain("page.sock", all);
+        Assert.DoesNotContain("naru.page", all);
         Assert.DoesNotContain("accessLog", all);
         if (@case == "all-v1") Assert.DoesNotContain("localhost", all);
     }
@@ -41,6 +42,19 @@ public sealed class LocalGatewayTests
     public void A_gateway_that_redirects_traffic_is_no_local_one_whatever_it_says() =>
         Assert.DoesNotContain(All<Cluster>("local-gateway", "local", TypeUrls.Cluster, n => n with { NoInterception = false }),
             c => c.Name == "naru_front_page");
+
+    [Theory]
+    [InlineData("", "")]
+    [InlineData("default", "")]
+    [InlineData("shop-2", " --mesh shop-2")]
+    public void Its_listener_on_loopback_says_how_commands_mean_the_mesh(string mesh, string option)
+    {
+        foreach (Listener listener in All<Listener>("local-gateway", "local", TypeUrls.Listener, n => n with { Mesh = mesh }))
+        {
+            bool answers = listener.Address.SocketAddress is { Address: "127.0.0.1", PortValue: 18080 };
+            Assert.Equal(answers ? option : null, listener.Metadata?.FilterMetadata["naru.page"].Fields["option"].StringValue);
+        }
+    }
 
     [Fact]
     public void Without_a_Gateway_it_listens_on_loopback_and_every_service_has_its_name()

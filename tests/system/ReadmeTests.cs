@@ -16,6 +16,7 @@ public sealed partial class ReadmeTests
         ["TCP and UDP"] = "Layer4Tests",
         ["TLS and mTLS, certificates from files or SDS, changed while it runs"] = "SdsTests",
         ["splits, header matches, rewrites, redirects by rule"] = "RewriteTests",
+        ["routes by what a body says: JSON, XML, forms, gRPC fields"] = "BodyMatchTests",
         ["timeouts and retries by rule, with budgets against storms"] = "RetryTests",
         ["hedged requests, mirrored requests"] = "MirrorTests",
         ["circuit breakers, outlier detection, active health checks"] = "OutlierTests",

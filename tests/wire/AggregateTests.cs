@@ -118,4 +118,47 @@ public sealed class AggregateTests
         Assert.Equal((1, 0), (await proxy.StatAsync("cluster.far.upstream_cx_total"),
             await proxy.StatAsync("cluster.both.upstream_cx_total")));
     }
+
+    private static string File(params string[] clusters) => "resources:\n" + string.Join("\n", clusters);
+
+    private static string OfFile(string name, int port) => $"- {{ \"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: {name}, "
+        + $"load_assignment: {{ cluster_name: {name}, endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: "
+        + $"{{ address: 127.0.0.1, port_value: {port} }} }} }} }}] }}] }} }}";
+
+    private static string BothOfFile(string members) =>
+        Both(members).Replace("{ name: both", "{ \"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: both", StringComparison.Ordinal);
+
+    // It has no endpoints of its own to wait for, when it comes and when it changes.
+    [Fact]
+    public async Task Other_members_are_asked_as_soon_as_discovery_says_so()
+    {
+        await using Witness a = Named("a", () => true);
+        await using Witness b = Named("b", () => true);
+        using var folder = new TempFolder("naru-aggregate-");
+        folder.Write("cds.yaml", File(OfFile("near", a.Port), OfFile("far", b.Port), BothOfFile("near, far")));
+        string bootstrap = Bootstraps.Many("- { match: { prefix: / }, route: { cluster: both } }", [new TestCluster("unused", [])]);
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(
+            $"{bootstrap}\ndynamic_resources: {{ cds_config: {{ path_config_source: {{ path: \"{folder.At("cds.yaml")}\" }} }} }}\n");
+        Assert.Equal("a", await AskAsync(proxy));
+        folder.Replace("cds.yaml", File(OfFile("near", a.Port), OfFile("far", b.Port), BothOfFile("far")));
+        await Waiting.UntilAsync(async () => await AskAsync(proxy) == "b", "the other member to serve");
+        Assert.Equal(0, await proxy.StatAsync("cluster_manager.warming_clusters"));
+        // A file that is being written is empty at first.
+        folder.Write("cds.yaml", "");
+        await Waiting.UntilAsync(async () => await proxy.StatAsync("cluster_manager.cds.update_failure") > 0, "the empty file to be told");
+        Assert.Equal("b", await AskAsync(proxy));
+    }
+
+    [Fact]
+    public async Task A_retry_leaves_the_priorities_that_were_tried()
+    {
+        await using Witness bad = Named("", () => true);
+        await using Witness good = Named("good", () => true);
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Http("near, far",
+            ", retry_policy: { retry_on: 5xx, num_retries: 1, retry_priority: { name: p, typed_config: { \"@type\": "
+            + "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig, update_frequency: 1 } } }",
+            new TestCluster("near", [bad.Port]), new TestCluster("far", [good.Port])));
+        for (int i = 0; i < 4; i++) Assert.Equal("good", await AskAsync(proxy));
+        Assert.Equal((4, 0), (await proxy.StatAsync("cluster.both.upstream_rq_retry"), await proxy.StatAsync("cluster.near.upstream_rq_retry")));
+    }
 }

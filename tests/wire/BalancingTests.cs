@@ -142,6 +142,49 @@ public sealed class BalancingTests
         Assert.Single(witness.Connections);
     }
 
+    [Theory]
+    [InlineData("thresholds: [{ max_connections: 1 }]")]
+    [InlineData("per_host_thresholds: [{ max_connections: 1 }]")]
+    public async Task A_connection_that_nobody_needs_yet_is_made_only_where_limits_leave_room_behind_the_requests_own(string limit)
+    {
+        await using var witness = new Witness(Saying(200, "one"));
+        string bootstrap = Bootstraps.One(witness.Port, cluster: $$"""
+            preconnect_policy: { per_upstream_preconnect_ratio: 2.0 }
+            circuit_breakers: { {{limit}} }
+            """);
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(bootstrap, s_oneWorker);
+        using RawClient client = await proxy.ConnectAsync();
+        for (int i = 0; i < 3; i++) Assert.Equal("one", (await client.ExchangeAsync(Get("/"))).Text);
+        Assert.Equal(1, await proxy.StatAsync("cluster.backend.upstream_cx_total"));
+        Assert.Equal(0, await proxy.StatAsync("cluster.backend.upstream_cx_overflow"));
+    }
+
+    [Fact]
+    public async Task A_request_that_found_its_connection_makes_one_for_the_next_all_the_same()
+    {
+        var held = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var witness = new Witness(async c =>
+        {
+            while (await c.RequestAsync() is { } request)
+            {
+                await held.Task;
+                await c.OkAsync(request.Target);
+            }
+        });
+        string bootstrap = Bootstraps.One(witness.Port, cluster: "preconnect_policy: { per_upstream_preconnect_ratio: 2.0 }");
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(bootstrap, s_oneWorker);
+        using RawClient first = await proxy.ConnectAsync();
+        using RawClient second = await proxy.ConnectAsync();
+        await first.SendAsync(Get("/1"));
+        const string Made = "cluster.backend.upstream_cx_http1_total";
+        await Waiting.UntilAsync(async () => await proxy.StatAsync(Made) == 2, "the second connection");
+        await second.SendAsync(Get("/2"));
+        await Waiting.UntilAsync(async () => await proxy.StatAsync(Made) == 4, "two for the next ones");
+        held.SetResult();
+        Assert.Equal("/1", (await first.ResponseAsync()).Text);
+        Assert.Equal("/2", (await second.ResponseAsync()).Text);
+    }
+
     [Fact]
     public async Task A_header_names_the_cluster_and_a_name_that_there_is_not_is_no_cluster()
     {

@@ -136,7 +136,7 @@ public sealed class DnsTests
             ("late.test", 1) => ["late.test A 60 127.0.0.3"],
             _ => [],
         });
-        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Forwarding(witness, $"max_hosts: 2\npreresolve_hostnames: [{{ address: early.test, port_value: 80 }}]\n{Resolver(server)}"));
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Forwarding(witness, $"max_hosts: 2\npreresolve_hostnames: [{{ address: early.test, port_value: {witness.Port} }}]\n{Resolver(server)}"));
         await Waiting.UntilAsync(() => server.Questions.Any(q => q is { Name: "early.test", Type: 1 }), "the name that nobody has asked for");
         using RawClient client = await proxy.ConnectAsync();
         foreach ((string name, string at) in new[] { ("early.test", "127.0.0.2"), ("late.test", "127.0.0.3"), ("Late.Test", "127.0.0.3") })

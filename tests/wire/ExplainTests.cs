@@ -189,7 +189,7 @@ public sealed class ExplainTests(WireFixture fixture) : IClassFixture<WireFixtur
         { "{\"url\": \"http://x/\"", 400, "no JSON object" },
         { new string('[', 60000), 400, "no JSON object" },
         { "{}", 400, "url: is missing" },
-        { "{\"url\": 7}", 400, "url: is missing" },
+        { "{\"url\": 7}", 400, "url: is no text" },
         { "{\"url\": \"ftp://x/\"}", 400, "url: has the scheme ftp" },
         { "{\"url\": \"http:///a\"}", 400, "url: names no host" },
         { "{\"url\": \"http://x:0/\"}", 400, "url: has no port" },

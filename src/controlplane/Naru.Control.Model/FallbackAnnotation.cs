@@ -37,6 +37,7 @@ internal static class FallbackAnnotation
         if (host.Length > 0 == map.Get("status") is not null) Error("needs a host or a status, not both", "keep one of them");
         if (host.Length > 0 && !IstioReader.IsHost(host, wildcards: false)) Error($"\"{Short(host)}\" is no host", "name a service");
         if (host.Length > 0 && (body.Length > 0 || type.Length > 0)) Error("a host answers with its own body", "remove body and contentType");
+        if (host.Length == 0 && (map.Get("port") ?? map.Get("subset")) is not null) Error("port and subset are of a host", "name the host, or remove them");
         if (System.Text.Encoding.UTF8.GetByteCount(body) > 64 * 1024) Error("the body is longer than 64 KiB", "name a host");
         if (type.AsSpan().ContainsAnyExceptInRange(' ', '~')) Error("contentType is no value of a header", "write a media type");
         ImmutableArray<int> statuses = default;

@@ -110,13 +110,6 @@ internal static class Analysis
             foreach (HttpMirror mirror in route.Mirrors) Destination(mirror.Destination, "copies of its requests are dropped", layout, ns,
                 subject, d);
             Faults(route, i, subject, d);
-            foreach (HttpMatch match in route.Matches)
-            {
-                if (match.StatPrefix.Length > 0)
-                    d.Add(new Diagnostic("NARU-C239", Severity.Info,
-                        $"statPrefix {match.StatPrefix} is sent on; naru-proxy has no statistics by route, Envoy has", match.Place,
-                        subject));
-            }
         }
     }
 

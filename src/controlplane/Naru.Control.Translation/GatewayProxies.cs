@@ -25,7 +25,9 @@ internal static class GatewayProxies
             {
                 var manager = Managers.ByName($"outbound_{address}_{bind}", RouteName(port, address, node));
                 manager.UseRemoteAddress = true;
-                yield return Managers.Listener($"{address}_{bind}", address, bind, TrafficDirection.Outbound, Managers.Logged(manager, node));
+                Metadata? page = LocalGateway.Answers(node, port, address) ? LocalGateway.FailurePage(node) : null;
+                manager = Managers.Logged(manager, node);
+                yield return Managers.Listener($"{address}_{bind}", address, bind, TrafficDirection.Outbound, manager, page);
             }
         }
     }

@@ -1,6 +1,6 @@
 // What the gateway of a mesh on one machine has beside the user's rules: a listener where no Gateway opens one, NAME.localhost for each
-// HTTP service, and a way to the runner's page for what no rule takes. Only a proxy whose runner gave it a page gets any of it, and
-// only on loopback; a host that a rule serves is the rule's (docs/decisions/0026-front-page.md).
+// HTTP service, a way to the runner's page for what no rule takes, and a page of the proxy's own for what fails. Only a proxy whose runner
+// gave it a page gets any of it, and only on loopback; a host that a rule serves is the rule's (docs/decisions/0026-front-page.md).
 using System.Net;
 using Envoy.Config.Cluster.V3;
 using Envoy.Config.Core.V3;
@@ -52,6 +52,17 @@ internal static class LocalGateway
             ConnectTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(2)),
             LoadAssignment = assignment,
         });
+    }
+
+    /// <summary>Metadata of a listener whose failures people read: the proxy then says which service it was and what to type
+    /// (docs/decisions/0041-pages-of-failure.md).</summary>
+    public static Metadata FailurePage(NodeInfo node)
+    {
+        var page = new Struct();
+        page.Fields["option"] = Value.ForString(node.Mesh is "" or "default" ? "" : $" --mesh {node.Mesh}");
+        var metadata = new Metadata();
+        metadata.FilterMetadata["naru.page"] = page;
+        return metadata;
     }
 
     /// <summary>Adds to the hosts of the user's rules what they leave open.</summary>

@@ -88,9 +88,11 @@ internal static class Managers
     private static HttpFilter RouterFilter() => new() { Name = RouterName, TypedConfig = Any.Pack(new Router()) };
 
     /// <summary>A listener with one chain.</summary>
-    public static Resource Listener(string name, string address, int port, TrafficDirection direction, HttpConnectionManager manager)
+    public static Resource Listener(string name, string address, int port, TrafficDirection direction, HttpConnectionManager manager,
+        Metadata? metadata = null)
     {
         var listener = new Listener { Name = name, Address = Sources.Address(address, port), TrafficDirection = direction };
+        if (metadata is not null) listener.Metadata = metadata;
         listener.FilterChains.Add(Chain(manager));
         return new Resource(name, listener);
     }

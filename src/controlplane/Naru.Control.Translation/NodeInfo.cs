@@ -54,6 +54,8 @@ public sealed record NodeInfo
     public int? VipOctet { get; init; }
     /// <summary>NARU_FRONT_PAGE: absolute path of the Unix socket on which a local mesh's runner answers what no rule takes.</summary>
     public string FrontPage { get; init; } = "";
+    /// <summary>NARU_MESH: name of the local mesh, as commands take it; empty where it is none.</summary>
+    public string Mesh { get; init; } = "";
     /// <summary>NARU_ACCESS_LOG: absolute path of the file into which the proxy writes a line for each request.</summary>
     public string AccessLog { get; init; } = "";
     /// <summary><c>locality.region/zone/sub_zone</c>, as far as given.</summary>
@@ -138,6 +140,7 @@ public sealed record NodeInfo
             PortMap = Ports(metadata, "NARU_PORT_MAP"),
             VipOctet = Number(metadata, "NARU_VIP_OCTET"),
             FrontPage = AbsolutePath(metadata, "NARU_FRONT_PAGE"),
+            Mesh = Text(metadata, "NARU_MESH") is { Length: > 0 and <= 63 } mesh && mesh.All(IsOfName) ? mesh : "",
             AccessLog = AbsolutePath(metadata, "NARU_ACCESS_LOG"),
         };
     }
@@ -147,10 +150,13 @@ public sealed record NodeInfo
         Type, IsGrpc, NoInterception, Unprivileged, Namespace, HttpProxyPort, VipOctet, string.Join(',', Addresses),
         string.Join(',', Labels.Select(l => l.Key + "=" + l.Value)),
         string.Join(',', AppPorts.Select(p => $"{p.Key}={p.Value}")), string.Join(',', AppAddresses.Select(p => $"{p.Key}={p.Value}")),
-        string.Join(',', PortMap.Select(p => $"{p.Key}={p.Value}")), FrontPage, AccessLog, Type == NodeType.Sidecar ? Name : "");
+        string.Join(',', PortMap.Select(p => $"{p.Key}={p.Value}")), FrontPage, Mesh, AccessLog, Type == NodeType.Sidecar ? Name : "");
 
     private static string Text(Struct? metadata, string key) =>
         metadata is not null && metadata.Fields.TryGetValue(key, out Value? value) ? Text(value) : "";
+
+    // It is shown in commands to be copied.
+    private static bool IsOfName(char c) => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.';
 
     private static string AbsolutePath(Struct? metadata, string key) => Text(metadata, key) is ['/', ..] path ? path : "";
 

@@ -126,6 +126,10 @@ public sealed record ClusterConfig
     public required string Name { get; init; }
     /// <summary>Name in stats where it differs (<c>alt_stat_name</c>).</summary>
     public string AltStatName { get; init; } = "";
+    /// <summary>How much of their time requests take is recorded (<c>track_cluster_stats.timeout_budgets</c>).</summary>
+    public bool TracksBudgets { get; init; }
+    /// <summary>How large requests and answers are is recorded (<c>track_cluster_stats.request_response_sizes</c>).</summary>
+    public bool TracksSizes { get; init; }
     /// <summary>Discovery.</summary>
     public required DiscoveryType Type { get; init; }
     /// <summary>Balancing.</summary>
@@ -152,6 +156,14 @@ public sealed record ClusterConfig
     public bool RespectDnsTtl { get; init; }
     /// <summary>Names are asked for again later than that by up to so much, by chance (<c>dns_jitter</c>).</summary>
     public TimeSpan DnsJitter { get; init; }
+    /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: what filters and clusters that share the cache of names call it
+    /// (<c>dns_cache_config.name</c>); empty is the cluster's own.</summary>
+    public string DnsCacheName { get; init; } = "";
+    /// <summary>Digest of its settings, which must be the same for all who share it; empty is like no other.</summary>
+    public string DnsCacheDigest { get; init; } = "";
+    /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: so many requests at most wait for look-ups
+    /// (<c>dns_cache_circuit_breaker.max_pending_requests</c>, default 1024).</summary>
+    public int MaxPendingLookups { get; init; } = 1024;
     /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: so many names are kept (<c>max_hosts</c>, default 1024).</summary>
     public int MaxHosts { get; init; } = 1024;
     /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: the shortest TTL that is believed (<c>dns_min_refresh_rate</c>, default 5 s).</summary>
@@ -162,7 +174,8 @@ public sealed record ClusterConfig
     public TimeSpan? DnsFailureMax { get; init; }
     /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: longest wait for an answer (default 5 s); null is the resolver's own.</summary>
     public TimeSpan? DnsQueryTimeout { get; init; } = TimeSpan.FromSeconds(5);
-    /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: names that are looked up before anybody asks, lower case.</summary>
+    /// <summary>With <see cref="DiscoveryType.DynamicForwardProxy"/>: hosts that are looked up before anybody asks, lower case, with
+    /// their ports.</summary>
     public ImmutableArray<string> PreresolveHostnames { get; init; } = [];
     /// <summary>Idle pooled connections are closed after this. Envoy's default is 1 h; ours is 4 s, below the 5 s after which common
     /// applications close theirs (decision 0002). null is never.</summary>

@@ -20,6 +20,13 @@ public sealed record HttpFilterConfig(string Name, HttpFilterExtension? Extensio
     public string Digest { get; init; } = "";
 }
 
+/// <summary>Settings of a filter that has a cache of names, which it may share.</summary>
+public interface IHasDnsCache
+{
+    /// <summary>How names are looked up and kept: the cache's settings, as a cluster of type dynamic_forward_proxy has them.</summary>
+    ClusterConfig DnsCache { get; }
+}
+
 /// <summary>A filter whose configuration is discovered (<c>HttpFilter.config_discovery</c>).</summary>
 /// <param name="Source">Where from.</param>
 /// <param name="Types">Full names of the messages that it may be.</param>

@@ -95,6 +95,11 @@ public sealed record HeaderHashConfig(bool Terminal, string Name, (Regex Pattern
 /// <param name="Suffix">Path and attributes of a made one, as they stand behind its value and age.</param>
 public sealed record CookieHashConfig(bool Terminal, string Name, TimeSpan? Ttl, string Suffix) : HashPolicyConfig(Terminal);
 
+/// <summary><c>envoy.config.route.v3.VirtualCluster</c>.</summary>
+/// <param name="Name">What its statistics are called.</param>
+/// <param name="Headers">All must fit.</param>
+public sealed record VirtualClusterConfig(string Name, ImmutableArray<HeaderMatcherConfig> Headers);
+
 /// <summary>The client's address, without its port.</summary>
 public sealed record SourceHashConfig(bool Terminal) : HashPolicyConfig(Terminal);
 

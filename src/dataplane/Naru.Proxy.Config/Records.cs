@@ -80,11 +80,6 @@ public sealed record VirtualHostConfig
     public ImmutableArray<VirtualClusterConfig> VirtualClusters { get; init; } = [];
 }
 
-/// <summary><c>envoy.config.route.v3.VirtualCluster</c>.</summary>
-/// <param name="Name">What its statistics are called.</param>
-/// <param name="Headers">All must fit.</param>
-public sealed record VirtualClusterConfig(string Name, ImmutableArray<HeaderMatcherConfig> Headers);
-
 /// <summary><c>envoy.config.route.v3.Route</c>.</summary>
 public sealed record RouteConfig
 {
@@ -92,6 +87,8 @@ public sealed record RouteConfig
     public MetaValue? FilterMetadata { get; init; }
     /// <summary>Optional name (access log, explanations).</summary>
     public string Name { get; init; } = "";
+    /// <summary>What its requests are counted under besides; empty for nothing.</summary>
+    public string StatPrefix { get; init; } = "";
     /// <summary>What it matches.</summary>
     public required RouteMatchConfig Match { get; init; }
     /// <summary>What it does.</summary>

@@ -85,6 +85,7 @@ internal static class Composition
         {
             old?.TakeAdmin();
             if (config.Admin is { } address && (admin = await StartAdminAsync(address, options, proxy, log).ConfigureAwait(false)) is null) return 1;
+            if (admin is not null) engine.KeepFrom(admin.Address);
             await xds.StartAsync(quit.Token).ConfigureAwait(false);
             if (await AnyStaticFailedAsync(xds, log).ConfigureAwait(false)) return 1;
             if (options is { BaseId: { } baseId, DisableHotRestart: false })

@@ -1,12 +1,15 @@
 // The extensions of this program, one line each.
 using Naru.Proxy.Config.Extensions;
+using Naru.Proxy.Filters.Http.BodyToMetadata;
 using Naru.Proxy.Filters.Http.Buffer;
 using Naru.Proxy.Filters.Http.Cors;
+using Naru.Proxy.Filters.Http.DynamicForwardProxy;
 using Naru.Proxy.Filters.Http.Fault;
 using Naru.Proxy.Filters.Http.GrpcWeb;
 using Naru.Proxy.Filters.Http.HeaderMutation;
 using Naru.Proxy.Filters.Http.HeaderToMetadata;
 using Naru.Proxy.Filters.Http.HealthCheck;
+using Naru.Proxy.Filters.Http.JsonToMetadata;
 using Naru.Proxy.Filters.Http.LocalRateLimit;
 using Naru.Proxy.Filters.Http.SetFilterState;
 using Naru.Proxy.Filters.Http.SetMetadata;
@@ -19,13 +22,16 @@ internal static class Extensions
     /// <summary>Makes them known; before the first configuration is read.</summary>
     public static void Use() => ExtensionTable.Use(
     [
+        new BodyToMetadataExtension(),
         new BufferExtension(),
         new CorsExtension(),
+        new DynamicForwardProxyExtension(),
         new FaultExtension(),
         new GrpcWebExtension(),
         new HeaderMutationExtension(),
         new HeaderToMetadataExtension(),
         new HealthCheckExtension(),
+        new JsonToMetadataExtension(),
         new LocalRateLimitExtension(),
         new SetFilterStateExtension(),
         new SetMetadataExtension(),

@@ -26,7 +26,7 @@ internal static class Offline
             foreach (Diagnostic d in found.Items) await Console.Error.WriteLineAsync(d.ToString()).ConfigureAwait(false);
             return 1;
         }
-        var engine = new ProxyEngine(new ProxyEngineOptions { Concurrency = 1, Stats = new StatRegistry(1), Runtime = new Runtime(loaded.Runtime) });
+        var engine = new ProxyEngine(new ProxyEngineOptions { Concurrency = 1, IsStill = true, Stats = new StatRegistry(1), Runtime = new Runtime(loaded.Runtime) });
         IReadOnlyList<Refusal> refused = engine.Apply(loaded.Change);
         foreach (Diagnostic d in found.Items.Where(d => d.Severity != Severity.Info).Concat(refused)) await Console.Error.WriteLineAsync(d.ToString()).ConfigureAwait(false);
         if (refused.Any(r => r.Severity == Severity.Error)) return 1;

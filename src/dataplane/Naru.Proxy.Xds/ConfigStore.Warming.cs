@@ -187,7 +187,8 @@ internal sealed partial class ConfigStore
     private bool IsWarm(ClusterEntry entry, ClusterConfig config, long now)
     {
         if (!HasSecrets(config.SecretReferences, $"cluster {entry.Name}", entry.WarmingSince, entry.Active is null, now)) return false;
-        if (config.Type is DiscoveryType.Static or DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy) return true;
+        if (config.Type is DiscoveryType.Static or DiscoveryType.OriginalDst or DiscoveryType.DynamicForwardProxy
+            or DiscoveryType.Aggregate) return true;
         bool first = entry.Active is null;
         if (IsDns(config))
         {

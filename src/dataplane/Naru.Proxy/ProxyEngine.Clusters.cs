@@ -27,6 +27,7 @@ public sealed partial class ProxyEngine
 {
     private void SetCluster(ClusterConfig config, Diagnostics diagnostics)
     {
+        if (config.Type == DiscoveryType.DynamicForwardProxy && CacheIsTaken([config], $"cluster {config.Name}", config.Name, diagnostics)) return;
         bool secure = config.AllTls.Any(t => t is not null);
         if (ClusterTransports.Make(_tls, config, secure ? _options.Stats.Block(StatPrefix(config), TlsStats.Schema) : null, diagnostics) is not { } transports) return;
         try
@@ -41,11 +42,15 @@ public sealed partial class ProxyEngine
         }
         ClusterSlot slot = _clusters.GetOrAdd(config.Name);
         StatBlock stats = _options.Stats.Block(StatPrefix(config), ClusterStats.Schema);
-        if (slot.Stats != stats) slot.Answers = AnswerStats.Of(_options.Stats, stats);
+        if (slot.Stats != stats)
+        {
+            slot.Answers = AnswerStats.Of(_options.Stats, stats);
+            slot.Zones.Clear();
+        }
         slot.Stats = stats;
-        if (config.Protocol != UpstreamProtocol.Http2) _options.Stats.Block($"{stats.Prefix}.http1", UpstreamCodecStats.Http1);
+        if (config.Protocol != UpstreamProtocol.Http2) _options.Stats.Block(stats.Prefix, "http1", UpstreamCodecStats.Http1);
         Compile(slot, config, transports);
-        slot.Names!.Preresolve(config);
+        slot.Current!.Names?.Preresolve();
     }
 
     private static string StatPrefix(ClusterConfig config) => $"cluster.{(config.AltStatName.Length > 0 ? config.AltStatName : config.Name)}";
@@ -73,6 +78,7 @@ public sealed partial class ProxyEngine
 
     private void Compile(ClusterSlot slot, ClusterConfig config, ClusterTransports transports)
     {
+        slot.BecomesFresh();
         Cluster? old = slot.Current;
         HttpFilterChain? filters = Filters(old, config);
         EndpointsConfig? assignment = config.Type == DiscoveryType.Static ? config.LoadAssignment : _endpoints.GetValueOrDefault(EndpointsKey(config));
@@ -101,6 +107,8 @@ public sealed partial class ProxyEngine
         {
             Transports = transports,
             Filters = filters,
+            Names = config.Type == DiscoveryType.DynamicForwardProxy ? _clusters.Caches.Of(config) : null,
+            Tracked = Tracked.Of(_options.Stats, slot.Stats!.Prefix, config),
             Members = config.Members.IsEmpty ? null
                 : new Aggregate([.. config.Members.Select(_clusters.GetOrAdd)], Math.Round(config.PanicThreshold * 100, 6)),
         };
@@ -112,19 +120,27 @@ public sealed partial class ProxyEngine
         slot.Stats.Set(ClusterStats.MembershipHealthy, compiled.HealthyCount);
         slot.Stats.Set(ClusterStats.MembershipDegraded, compiled.DegradedCount);
         slot.Stats.Set(ClusterStats.MembershipExcluded, compiled.ExcludedCount);
-        if (config.Hashing is { } hashing && compiled.Whole.Table is { } table)
-        {
-            StatBlock hashed = _options.Stats.Block($"{slot.Stats.Prefix}.{(hashing.TableSize > 0 ? "maglev_lb" : "ring_hash_lb")}", hashing.TableSize > 0 ? HashStats.Maglev : HashStats.Ring);
-            if (hashing.TableSize == 0) hashed.Set(HashStats.Size, table.Size);
-            hashed.Set(hashing.TableSize > 0 ? HashStats.MaglevLeast : HashStats.RingLeast, table.Least);
-            hashed.Set(hashing.TableSize > 0 ? HashStats.MaglevMost : HashStats.RingMost, table.Most);
-        }
+        CountTable(slot, compiled, old?.Config.Hashing, maglev: false);
+        CountTable(slot, compiled, old?.Config.Hashing, maglev: true);
         HostState[] gone = [.. slot.Hosts.Where(h => !kept.Contains(h.Key)).Select(h => h.Value)];
         if (gone.Length > 0 || more) slot.Stats.Add(ClusterStats.MembershipChange);
         if (!config.HealthChecks.IsEmpty)
-            HealthStats.Set(_options.Stats.Block(HealthChecks.StatPrefix(slot), HealthStats.Schema), compiled);
+            HealthStats.Set(HealthChecks.StatsOf(_options.Stats, slot), compiled);
         Retire(slot, gone);
         if (config.Name == _options.LocalCluster) LookAround(compiled);
+    }
+
+    // A table that is no more has no entries.
+    private void CountTable(ClusterSlot slot, Cluster cluster, HashingConfig? before, bool maglev)
+    {
+        bool isPolicy = cluster.Config.Hashing is { } hashing && (hashing.TableSize > 0) == maglev;
+        if (!isPolicy && (before is null || (before.TableSize > 0) != maglev)) return;
+        HashTable? table = isPolicy ? cluster.Whole.Table : null;
+        StatBlock block = _options.Stats.Block($"{slot.Stats!.Prefix}.{(maglev ? "maglev_lb" : "ring_hash_lb")}",
+            maglev ? HashStats.Maglev : HashStats.Ring);
+        if (!maglev) block.Set(HashStats.Size, table?.Size ?? 0);
+        block.Set(maglev ? HashStats.MaglevLeast : HashStats.RingLeast, table?.Least ?? 0);
+        block.Set(maglev ? HashStats.MaglevMost : HashStats.RingMost, table?.Most ?? 0);
     }
 
     // From when on endpoints are new: those that come to others, and those that are well again (Envoy docs: slow start).
@@ -141,7 +157,7 @@ public sealed partial class ProxyEngine
     private static void CountSubsets(ClusterSlot slot, SubsetBalancer? old, SubsetBalancer? now)
     {
         IReadOnlyCollection<string> before = old?.Names ?? [], after = now?.Names ?? [];
-        int stay = before.Count(after.Contains);
+        int stay = ReferenceEquals(before, after) ? before.Count : before.Count(after.Contains);
         slot.Stats!.Add(ClusterStats.LbSubsetsCreated, after.Count - stay);
         slot.Stats.Add(ClusterStats.LbSubsetsRemoved, before.Count - stay);
         slot.Stats.Set(ClusterStats.LbSubsetsActive, after.Count);
@@ -155,15 +171,21 @@ public sealed partial class ProxyEngine
         if (view.IsLike(_zone)) return;
         _zone = view;
         foreach (ClusterSlot slot in _clusters.All)
-            if (slot.Current is { } current && current != local && current.Whole.HasZones)
-                Compile(slot, current.Config, current.Transports);
+            if (slot.Current is { } current && current != local && current.Whole.HasZones) _refresh.Later(slot);
+    }
+
+    // With a change of the configuration whoever it concerns is compiled before it is over.
+    private void SettleClusters()
+    {
+        foreach (ClusterSlot slot in _clusters.All) _refresh.Settle(slot);
     }
 
     private StatBlock? ZoneStats(ClusterSlot slot, EndpointConfig endpoint)
     {
-        if (_ownZone.Length == 0 || ZoneOf(endpoint.Locality) is not { Length: > 0 } zone) return null;
-        slot.Zones.Add(zone);
-        return _options.Stats.Block($"{slot.Stats!.Prefix}.zone.{_ownZone}.{zone}", AnswerStats.Zone.Schema);
+        if (_ownZone.Length == 0) return null;
+        if (slot.Zones.TryGetValue(endpoint.Locality, out StatBlock? known)) return known;
+        return slot.Zones[endpoint.Locality] = ZoneOf(endpoint.Locality) is { Length: > 0 } zone
+            ? _options.Stats.Block(slot.Stats!.Prefix, $"zone.{_ownZone}.{zone}", AnswerStats.Zone.Schema) : null;
     }
 
     private static string ZoneOf(string locality) => locality.Split('/') is [_, string zone, ..] ? zone : "";
@@ -176,9 +198,9 @@ public sealed partial class ProxyEngine
             slot.Outliers = null;
         }
         if (config.Outliers is not { } outliers) return;
-        StatBlock stats = _options.Stats.Block($"{slot.Stats!.Prefix}.outlier_detection", OutlierStats.Schema);
+        StatBlock stats = _options.Stats.Block(slot.Stats!.Prefix, "outlier_detection", OutlierStats.Schema);
         slot.Outliers ??= new OutlierDetector(
-            slot, outliers, stats, _workers.Length, _options.Time, new Random(), Refresh, _options.OnHealth)
+            slot, outliers, stats, _workers.Length, _options.Time, new Random(), _refresh.Now, _options.OnHealth)
         { Log = _outlierLog };
         slot.Outliers.SetHosts(hosts.Select(h => h.State));
     }
@@ -198,10 +220,11 @@ public sealed partial class ProxyEngine
                 });
     }
 
-    private void Refresh(ClusterSlot slot)
+    // One that was removed meanwhile has nothing to compile, and is fresh when it comes again.
+    private void Recompile(ClusterSlot slot)
     {
-        lock (_gate)
-            if (slot.Current is { } current) Compile(slot, current.Config, current.Transports);
+        if (slot.Current is { } current) Compile(slot, current.Config, current.Transports);
+        else slot.BecomesFresh();
     }
 
     // Connections of endpoints that left: the idle ones close now, the busy ones when their answer is done.
@@ -250,7 +273,8 @@ public sealed partial class ProxyEngine
             _options.Stats.Remove(HealthChecks.StatPrefix(slot));
             Breakers.Forget(slot, _options.Stats);
             slot.Answers!.Forget();
-            foreach (string zone in slot.Zones) _options.Stats.Remove($"{block.Prefix}.zone.{_ownZone}.{zone}");
+            foreach (StatBlock? zone in slot.Zones.Values) if (zone is not null) _options.Stats.Remove(zone.Prefix);
+            slot.Zones.Clear();
             foreach (string part in (string[])["http1", "ring_hash_lb", "maglev_lb"]) _options.Stats.Remove($"{block.Prefix}.{part}");
         }
     }

@@ -44,6 +44,7 @@ public sealed partial class ProxyEngine : IDataPlane
     private readonly HealthChecks _health;
     private readonly OutlierLog? _outlierLog;
     private readonly string _ownZone;
+    private readonly ClusterRefresh _refresh;
     private ZoneView? _zone;
     private readonly StatBlock _listenersStats;
     private readonly Explain.Explainer _explainer;
@@ -58,13 +59,14 @@ public sealed partial class ProxyEngine : IDataPlane
         _ownZone = ZoneOf(options.Locality);
         _tls = new TlsContextStore(options.OnDiagnostic);
         _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId), Runtime = options.Runtime };
-        _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup);
+        _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup, options.Stats);
         _compiler = new ChainCompiler(options, _clusters, _tls, _node, _discovered, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
-        _health = new HealthChecks(_workers, options.Stats, Refresh, options.OnHealth, options.AccessLog, options.Time);
-        _explainer = new Explain.Explainer(RunningListeners, _workers[0]);
+        _refresh = new ClusterRefresh(_gate, Recompile);
+        _health = new HealthChecks(_workers, options.Stats, _refresh.Now, options.OnHealth, options.AccessLog, options.Time);
+        _explainer = new Explain.Explainer(RunningListeners, _workers[0], !options.IsStill);
         _listenersStats = options.Stats.Block("listener_manager", ListenersStats.Schema);
         if (options.Overload is { } overload) _overload = new OverloadManager(overload, options.OverloadSources ?? new OverloadSources { Connections = () => ActiveConnections }, _overloadState, options.Stats, options.ShrinkHeap, ResetHeaviest, Rescale);
     }
@@ -109,7 +111,7 @@ public sealed partial class ProxyEngine : IDataPlane
         lock (_gate)
         {
             foreach (SecretConfig secret in change.Secrets) Try(ConfigKind.Secret, secret.Name, refused, d => _tls.SetSecret(secret, d));
-            foreach (DiscoveredFilterConfig filter in change.Filters) Try(ConfigKind.Filter, filter.Name, refused, _ => SetFilter(filter));
+            foreach (DiscoveredFilterConfig filter in change.Filters) Try(ConfigKind.Filter, filter.Name, refused, d => SetFilter(filter, d));
             if (!change.RemovedFilters.IsEmpty) _discovered.All = _discovered.With([], change.RemovedFilters);
             HashSet<string> unsure = KeysOf(change);
             foreach (EndpointsConfig endpoints in change.Endpoints) _endpoints[endpoints.ClusterName] = endpoints;
@@ -123,9 +125,13 @@ public sealed partial class ProxyEngine : IDataPlane
             if (!change.Listeners.IsEmpty || !change.RemovedListeners.IsEmpty) _directory.Replace(_listeners.Values);
             // Whoever drains goes on with the routes that it has.
             foreach (string name in change.RemovedRouteConfigurations) _routes.Remove(name);
+            bool hadTables = !change.RouteConfigurations.IsEmpty || !change.RemovedRouteConfigurations.IsEmpty;
+            if (hadTables || !change.Listeners.IsEmpty || !change.RemovedListeners.IsEmpty) ForgetCounts();
             foreach (string name in change.RemovedClusters) RemoveCluster(name);
+            _clusters.Caches.Keep(CacheUsers().Select(u => NameCaches.NameOf(u.Settings)).ToHashSet(StringComparer.Ordinal));
             if (!change.RemovedClusters.IsEmpty) ForgetStats(change.RemovedClusters);
             ForgetEndpoints(unsure);
+            SettleClusters();
             foreach (string name in change.RemovedSecrets) _tls.RemoveSecret(name);
         }
         return refused;
@@ -150,8 +156,9 @@ public sealed partial class ProxyEngine : IDataPlane
     }
 
     // Every chain that has it is made before any request sees it.
-    private void SetFilter(DiscoveredFilterConfig filter)
+    private void SetFilter(DiscoveredFilterConfig filter, Diagnostics diagnostics)
     {
+        if (CacheIsTaken(DnsCachesOf([filter.Settings]), $"filter {filter.Name}", filter.Name, diagnostics)) return;
         FrozenDictionary<string, DiscoveredFilterConfig> all = _discovered.With([filter], []);
         foreach (Listener listener in _listeners.Values.Concat(_leaving))
             foreach (FilterChain chain in listener.Chains.All) chain.Manager?.Prepare(all);
@@ -160,6 +167,17 @@ public sealed partial class ProxyEngine : IDataPlane
 
     private void SetRoutes(RouteConfigurationConfig routes) =>
         Routes(routes.Name).Current = new RouteTable(routes, _clusters, new FilterContext(_options.Stats, "", _clusters, _node));
+
+    // What no table counts on any more. Requests that are under way still count, and nobody sees it.
+    private void ForgetCounts()
+    {
+        IEnumerable<HttpManager?> managers = _listeners.Values.SelectMany(l => l.Chains.All).Select(c => c.Manager);
+        IEnumerable<RouteTable?> tables = managers.Select(m => m?.InlineRoutes).Concat(managers.SelectMany(m => m?.Scopes?.Tables ?? []))
+            .Concat(_routes.Values.Select(s => s.Current));
+        HashSet<StatBlock> used = [.. tables.SelectMany(t => t?.Counted ?? [])];
+        foreach (StatBlock block in _options.Stats.Blocks)
+            if (block.Schema == RequestStats.Schema && !used.Contains(block)) _options.Stats.Remove(block.Prefix, block.Schema);
+    }
 
     // Names of endpoints that nobody may want when this change is made.
     private HashSet<string> KeysOf(ConfigChange change)
@@ -191,6 +209,7 @@ public sealed partial class ProxyEngine : IDataPlane
         lock (_gate)
         {
             _listenersStats.Set(ListenersStats.Draining, _leaving.Count);
+            _clusters.Caches.Refresh();
             foreach (ClusterSlot slot in _clusters.All)
             {
                 if (slot.Current is not { } cluster) continue;
@@ -209,6 +228,7 @@ public sealed partial class ProxyEngine : IDataPlane
     {
         string prefix = config.StatPrefix.Length > 0 ? config.StatPrefix : config.Address.StatName;
         Listener? current = _listeners.GetValueOrDefault(config.Name);
+        if (CacheIsTaken(DnsCachesOf(config), $"listener {config.Name}", config.Name, diagnostics)) return;
         if (_compiler.Compile(config, prefix, current?.Chains, diagnostics) is not { } chains) return;
         if (current is not null && SameSockets(current.Config, config))
         {

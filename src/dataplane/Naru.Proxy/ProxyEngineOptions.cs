@@ -40,6 +40,9 @@ public sealed record ProxyEngineOptions
     /// <summary>Whether clients on this machine are told why the proxy answers itself (default no).</summary>
     public bool Explain { get; init; }
 
+    /// <summary>It only explains: no name is looked up, and nobody brings endpoints that are not in the configuration.</summary>
+    public bool IsStill { get; init; }
+
     /// <summary>Listening sockets of a process whose place this one takes; null has none.</summary>
     public InheritedSockets? Inherited { get; init; }
 

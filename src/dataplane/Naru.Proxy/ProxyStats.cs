@@ -216,19 +216,6 @@ internal static class CodecStats
 /// <summary>The blocks of <see cref="CodecStats"/>.</summary>
 internal sealed record CodecBlocks(StatBlock Http1, StatBlock Http2);
 
-/// <summary>Stats of one <c>vhost.&lt;virtual host&gt;.vcluster.&lt;virtual cluster&gt;</c>.</summary>
-internal static class VirtualClusterStats
-{
-    public static readonly StatSchema Schema = new();
-    public static readonly int RqTotal = Schema.Counter("upstream_rq_total");
-    public static readonly int RqTimeout = Schema.Counter("upstream_rq_timeout");
-    public static readonly int RqRetry = Schema.Counter("upstream_rq_retry");
-    public static readonly int RqRetrySuccess = Schema.Counter("upstream_rq_retry_success");
-    public static readonly int RqRetryLimitExceeded = Schema.Counter("upstream_rq_retry_limit_exceeded");
-    public static readonly int RqRetryOverflow = Schema.Counter("upstream_rq_retry_overflow");
-    public static readonly Upstreams.CodeNames Codes = new(Schema);
-}
-
 /// <summary>What the engine knows of all listeners: <c>listener_manager</c>. Discovery counts the rest.</summary>
 internal static class ListenersStats
 {

@@ -84,6 +84,9 @@ public sealed class StatBlock
     /// <summary>Envoy's prefix without the trailing dot, for example <c>http.ingress_http</c>, <c>cluster.reviews</c>, <c>server</c>.</summary>
     public string Prefix { get; }
 
+    /// <summary>What of the prefix, behind a dot at its end, is no part of its owner's name (<c>outlier_detection</c>); mostly empty.</summary>
+    public string Scope { get; internal init; } = "";
+
     /// <summary>Names and kinds.</summary>
     public StatSchema Schema { get; }
 
@@ -134,6 +137,13 @@ public sealed class StatRegistry(int workers)
     /// <summary>The block with this prefix and schema, made when it is new.</summary>
     public StatBlock Block(string prefix, StatSchema schema) =>
         _blocks.GetOrAdd((prefix, schema), static (key, shards) => new StatBlock(key.Prefix, key.Schema, shards), workers + 1);
+
+    /// <summary>A block of a part of an owner: <c>OWNER.SCOPE</c>. Names may hold dots, so only this tells where they end.</summary>
+    /// <param name="owner">The owner's prefix.</param>
+    /// <param name="scope">The part, without a dot in front.</param>
+    /// <param name="schema">Its names.</param>
+    public StatBlock Block(string owner, string scope, StatSchema schema) =>
+        _blocks.GetOrAdd(($"{owner}.{scope}", schema), key => new StatBlock(key.Prefix, key.Schema, workers + 1) { Scope = scope });
 
     /// <summary>Forgets all blocks of a prefix whose owner was removed.</summary>
     public void Remove(string prefix)

@@ -25,6 +25,9 @@ public abstract class Explaining : IAsyncDisposable
     /// <param name="cancel">Gives up.</param>
     public abstract Task<ExplainAnswer> AskAsync(IReadOnlyDictionary<string, object> request, string format, CancellationToken cancel);
 
+    /// <summary>Ends asking: what the proxy complained about while it read its configuration, a line each; none of a running one.</summary>
+    public virtual Task<IReadOnlyList<string>> EndAsync() => Task.FromResult<IReadOnlyList<string>>([]);
+
     /// <inheritdoc/>
     public virtual ValueTask DisposeAsync() => default;
 
@@ -96,13 +99,14 @@ public abstract class Explaining : IAsyncDisposable
             return format == "json" ? new ExplainAnswer(null, root.GetProperty("explanation")) : new ExplainAnswer(root.GetProperty("text").GetString(), null);
         }
 
-        /// <summary>What it complained about so far: fields that it does not honour, resources that it left out.</summary>
-        public string Complaints
+        /// <inheritdoc/>
+        /// <remarks>All that it said has come when it has ended with its input.</remarks>
+        public override async Task<IReadOnlyList<string>> EndAsync()
         {
-            get
-            {
-                lock (_complaints) return _complaints.ToString();
-            }
+            if (_process is not { } process) return [];
+            await StopAsync(process).ConfigureAwait(false);
+            process.WaitForExit();
+            lock (_complaints) return _complaints.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries);
         }
 
         private Process Start()
@@ -123,6 +127,12 @@ public abstract class Explaining : IAsyncDisposable
         public override async ValueTask DisposeAsync()
         {
             if (_process is not { } process) return;
+            await StopAsync(process).ConfigureAwait(false);
+            process.Dispose();
+        }
+
+        private static async Task StopAsync(Process process)
+        {
             try
             {
                 process.StandardInput.Close();
@@ -133,7 +143,6 @@ public abstract class Explaining : IAsyncDisposable
             {
                 process.Kill(entireProcessTree: true);
             }
-            process.Dispose();
         }
     }
 }

@@ -96,6 +96,8 @@ public sealed record PodStatus
     public string Phase { get; init; } = "";
     /// <summary>Whether it gets requests.</summary>
     public bool Ready { get; init; }
+    /// <summary>Whether it did at any time.</summary>
+    public bool WasReady { get; init; }
     /// <summary>How often its process was started again.</summary>
     public int Restarts { get; init; }
     /// <summary>How often its proxy was started again.</summary>
@@ -110,6 +112,10 @@ public sealed record PodStatus
     public DateTimeOffset Started { get; init; }
     /// <summary>Last reason for not being ready, or empty.</summary>
     public string Reason { get; init; } = "";
+
+    /// <summary>Whether it is on its way for the first time: not ready yet, and nothing went wrong so far.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public bool IsStarting => !Ready && !WasReady && Restarts == 0 && ProxyRestarts == 0 && Phase is ("Starting" or "NotReady");
 }
 
 /// <summary>A Deployment.</summary>

@@ -23,6 +23,8 @@ public sealed record ProxyIdentity
     public IReadOnlyList<KeyValuePair<int, int>> PortMap { get; init; } = [];
     /// <summary>Gateways: Unix socket of the front page; empty for none.</summary>
     public string FrontPage { get; init; } = "";
+    /// <summary>Gateways: name of the mesh, as commands take it; empty for none.</summary>
+    public string Mesh { get; init; } = "";
     /// <summary>File for a line for each request that comes to it; empty for none.</summary>
     public string AccessLog { get; init; } = "";
 
@@ -73,6 +75,7 @@ public static class Bootstrap
         if (!mayBindLowPorts) metadata["UNPRIVILEGED_POD"] = "true";
         if (proxy.PortMap.Count > 0) metadata["NARU_PORT_MAP"] = Ports(proxy.PortMap);
         if (proxy.FrontPage.Length > 0) metadata["NARU_FRONT_PAGE"] = proxy.FrontPage;
+        if (proxy.Mesh.Length > 0) metadata["NARU_MESH"] = proxy.Mesh;
         if (proxy.AccessLog.Length > 0) metadata["NARU_ACCESS_LOG"] = proxy.AccessLog;
         string app = pod.Labels.TryGetValue("app", out string? label) ? label : proxy.Workload;
         var ads = new JsonObject

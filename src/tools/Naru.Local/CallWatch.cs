@@ -1,7 +1,9 @@
 // Who calls whom in vain: the counters of the callers' own proxies, looked at now and then and when somebody asks. A service that answers
-// its callers with 200 may yet have got nothing from the services behind it; here that is seen.
+// its callers with 200 may yet have got nothing from the services behind it; here that is seen. What fails while a service starts for the
+// first time is no fault of anybody's, and is not counted.
 using System.Collections.Concurrent;
 using Naru.Inspect;
+using Naru.Local.Front;
 
 namespace Naru.Local;
 
@@ -13,9 +15,11 @@ public readonly record struct CallCount(long Tries, long Failed);
 /// <summary>Looks at the counters of all proxies.</summary>
 /// <param name="pods">The pods that there are.</param>
 /// <param name="time">Clock.</param>
+/// <param name="services">The services with the versions of their pods; those of no such list were always there.</param>
 /// <param name="page">Asks a pod's proxy for a page of its admin, null where it does not answer; over HTTP where it is not given.</param>
 internal sealed class CallWatch(
-    Func<IEnumerable<PodStatus>> pods, TimeProvider time, Func<PodStatus, string, Task<string?>>? page = null) : IDisposable
+    Func<IEnumerable<PodStatus>> pods, TimeProvider time, Func<IReadOnlyList<FrontService>>? services = null,
+    Func<PodStatus, string, Task<string?>>? page = null) : IDisposable
 {
     private const int Port = AddressPlan.AdminPort;
     private const string Page = "stats?usedonly&filter=^cluster%5C.outbound.*%5C."
@@ -24,6 +28,9 @@ internal sealed class CallWatch(
     private static readonly TimeSpan s_window = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan s_fresh = TimeSpan.FromSeconds(1);
+
+    // A service that is ready is called in vain until its callers have heard of it.
+    private static readonly TimeSpan s_settling = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan s_bound = TimeSpan.FromSeconds(1);
 
     // What a cluster counts of itself. Its dynamic HTTP statistics (Envoy: cluster manager) have the names of clusters, too:
@@ -41,6 +48,11 @@ internal sealed class CallWatch(
     private Sample? _last;
     private HashSet<string> _heard = [];
 
+    // When a version of a service was first seen ready, and what was counted of a service until it had started.
+    private readonly Dictionary<(string Service, string Version), long> _readySince = [];
+    private readonly Dictionary<(string Pod, string Caller, string Service), CallCount> _forgiven = [];
+    private HashSet<string> _starting = [];
+
     public void Dispose()
     {
         foreach (ProxyAdmin admin in _admins.Values) admin.Dispose();
@@ -51,7 +63,11 @@ internal sealed class CallWatch(
     /// <param name="cancel">Gives up.</param>
     public async Task LookAsync(bool asked, CancellationToken cancel)
     {
-        if (_last is { } last && time.GetElapsedTime(last.At) < (asked ? s_fresh : s_interval)) return;
+        FrontService[] there = [.. services?.Invoke() ?? []];
+        NoteReady(there);
+        // Looked at more often, so that no failure of later is taken for one of the start.
+        bool settles = _readySince.Values.Any(since => time.GetElapsedTime(since) < s_settling + s_fresh);
+        if (_last is { } last && time.GetElapsedTime(last.At) < (asked || settles ? s_fresh : s_interval)) return;
         var counts = new Dictionary<(string Pod, string, string), CallCount>();
         var unheard = new HashSet<string>(StringComparer.Ordinal);
         (PodStatus Pod, string? Text)[] pages = await Task.WhenAll(pods().Where(p => p.ProxyPid != 0).Select(p => AskAsync(p, cancel)))
@@ -68,6 +84,7 @@ internal sealed class CallWatch(
             if (!_heard.Contains(name)) unheard.Add(name);
             foreach ((var key, CallCount count) in _last?.Counts.Where(c => c.Key.Pod == name) ?? []) counts[key] = count;
         }
+        Forgive(there, counts);
         _heard = [.. pages.Select(p => $"{p.Pod.Namespace}/{p.Pod.Name}").Where(n => !unheard.Contains(n))];
         lock (_lock)
         {
@@ -89,7 +106,8 @@ internal sealed class CallWatch(
             int seconds = alone ? (int)s_interval.TotalSeconds : Math.Max(1,
                 (int)Math.Round(time.GetElapsedTime(then.At, now.At).TotalSeconds));
             return [.. now.Counts
-                .Select(c => (c.Key, Count: Since(c.Value, alone ? default : Before(c.Key.Pod, then).Counts.GetValueOrDefault(c.Key))))
+                .Select(c => (c.Key, Count: Since(c.Value, alone ? default : Before(c.Key.Pod, then).Counts.GetValueOrDefault(c.Key),
+                    _forgiven.GetValueOrDefault(c.Key))))
                 .GroupBy(c => (c.Key.Caller, c.Key.Service))
                 .Select(g => new CallStatus { Caller = g.Key.Caller, Service = g.Key.Service, Tries = g.Sum(c => c.Count.Tries),
                     Failed = g.Sum(c => c.Count.Failed), Seconds = seconds })
@@ -139,9 +157,65 @@ internal sealed class CallWatch(
         }
     }
 
-    // A proxy that was started again counts from nothing.
-    private static CallCount Since(CallCount now, CallCount then) =>
-        now.Tries < then.Tries || now.Failed < then.Failed ? now : new CallCount(now.Tries - then.Tries, now.Failed - then.Failed);
+    // A proxy that was started again counts from nothing. Of two earlier counts of the same the later one is the larger.
+    private static CallCount Since(CallCount now, CallCount then, CallCount forgiven)
+    {
+        if (IsOfAnother(now, then)) then = default;
+        if (!IsOfAnother(now, forgiven) && forgiven.Tries > then.Tries) then = forgiven;
+        return new CallCount(now.Tries - then.Tries, now.Failed - then.Failed);
+    }
+
+    private static bool IsOfAnother(CallCount now, CallCount then) => now.Tries < then.Tries || now.Failed < then.Failed;
+
+    private void NoteReady(FrontService[] there)
+    {
+        long now = time.GetTimestamp();
+        foreach (FrontService service in there)
+        {
+            foreach (FrontVersion version in service.Versions)
+                if (version.Ready > 0) _readySince.TryAdd((service.Shown, version.Label), now);
+        }
+        // One that comes again under the name of one that went starts anew.
+        HashSet<string> names = [.. there.Select(s => s.Shown)];
+        foreach ((string Service, string Version) gone in _readySince.Keys.Where(k => !names.Contains(k.Service)).ToList())
+            _readySince.Remove(gone);
+    }
+
+    // Counts of a service that starts, or did when somebody looked last, are where it begins.
+    private void Forgive(FrontService[] there, Dictionary<(string Pod, string Caller, string Service), CallCount> counts)
+    {
+        var starting = new HashSet<string>(StringComparer.Ordinal);
+        foreach (string name in counts.Keys.Select(k => k.Service).Concat(there.Select(s => s.Shown)).Distinct())
+            if (IsStarting(name, there)) starting.Add(name);
+        lock (_lock)
+        {
+            foreach (var key in _forgiven.Keys.Where(k => !counts.ContainsKey(k)).ToList()) _forgiven.Remove(key);
+            foreach ((var key, CallCount count) in counts)
+            {
+                bool begins = starting.Contains(key.Service) || _starting.Contains(key.Service);
+                if (begins) _forgiven[key] = count;
+                else if (_forgiven.TryGetValue(key, out CallCount forgiven) && IsOfAnother(count, forgiven)) _forgiven.Remove(key);
+            }
+        }
+        _starting = starting;
+    }
+
+    // NAME, or NAME SUBSET: subsets are mostly called as the version that they are.
+    private bool IsStarting(string name, FrontService[] there)
+    {
+        string[] parts = name.Split(' ', 2);
+        if (Array.Find(there, s => s.Shown == parts[0]) is not { } service) return false;
+        string[] versions = [.. service.Versions.Select(v => v.Label)];
+        return IsStarting(service, parts.Length > 1 && versions.Contains(parts[1]) ? [parts[1]] : versions);
+    }
+
+    // It has pods, none of which was ever ready, or not for long. Where it has none, nothing starts.
+    private bool IsStarting(FrontService service, string[] versions)
+    {
+        if (versions.Length == 0) return false;
+        long[] since = [.. versions.Where(v => _readySince.ContainsKey((service.Shown, v))).Select(v => _readySince[(service.Shown, v)])];
+        return since.Length == 0 || time.GetElapsedTime(since.Min()) < s_settling;
+    }
 
     private async Task<(PodStatus, string?)> AskAsync(PodStatus pod, CancellationToken cancel)
     {

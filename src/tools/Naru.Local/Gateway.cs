@@ -50,6 +50,7 @@ internal sealed class Gateway : IDisposable
             InstanceAddresses = "127.0.0.1",
             PortMap = [KeyValuePair.Create(HttpPort, Port), KeyValuePair.Create(TlsPort, tls)],
             FrontPage = mesh.Run.FrontSocket,
+            Mesh = mesh.Name,
         }, concurrency: Math.Min(2, Environment.ProcessorCount));
         Proxy.Changed += Publish;
     }

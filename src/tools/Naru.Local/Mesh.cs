@@ -101,6 +101,7 @@ public sealed class Mesh : IAsyncDisposable
         _context = new MeshContext
         {
             Run = run,
+            Name = options.Name,
             Slot = slot.Number,
             Mark = mark,
             ProxyCommand = options.ProxyCommand,
@@ -120,7 +121,7 @@ public sealed class Mesh : IAsyncDisposable
         _deployments = new Deployments(_context, _state, _proxies);
         Members = new Members(_context, _state, _proxies);
         _manifests = new ManifestWatcher(options.Paths, options.Run, options.Time, options.Tell);
-        _calls = new CallWatch(() => Pods(), options.Time);
+        _calls = new CallWatch(() => Pods(), options.Time, _state.Overview);
         _restarts = new RestartWatch(_context.Events);
         _logs = new LogKeeper(run.Logs, () => Pods().Select(p => p.Name), options.Time, tell: options.Tell);
         _logs.Start();
@@ -199,7 +200,7 @@ public sealed class Mesh : IAsyncDisposable
                 Processes = processes,
                 ControlPlane = _control.Status(),
                 Services = _state.ServiceStatuses(),
-                Pods = [.. Pods()],
+                Pods = [.. Pods().Select(p => p with { WasReady = p.Ready || _state.WasReady(p.Namespace, p.Name) })],
                 Deployments = [.. _deployments.Overview()],
                 Diagnostics = [.. _complaints.Select(ReportedDiagnostic.From)],
                 Traffic = _traffic?.Status(),

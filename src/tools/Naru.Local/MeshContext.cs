@@ -6,6 +6,9 @@ namespace Naru.Local;
 internal sealed record MeshContext
 {
     public required RunFolder Run { get; init; }
+
+    /// <summary>Name of the mesh, as commands take it.</summary>
+    public string Name { get; init; } = "default";
     public required int Slot { get; init; }
     public required string Mark { get; init; }
     public required IReadOnlyList<string> ProxyCommand { get; init; }

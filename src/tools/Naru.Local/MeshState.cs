@@ -12,6 +12,7 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer, EventLog e
     private readonly Lock _lock = new();
     private readonly Dictionary<string, ServiceManifest> _services = new(StringComparer.Ordinal);
     private readonly Dictionary<string, PodState> _pods = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _wereReady = new(StringComparer.Ordinal);
     private readonly HashSet<string> _fromManifests = new(StringComparer.Ordinal);
 
     public AppPorts AppPorts { get; } = new();
@@ -102,6 +103,7 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer, EventLog e
         {
             Tell(_pods.GetValueOrDefault($"{pod.Namespace}/{pod.Name}"), pod);
             _pods[$"{pod.Namespace}/{pod.Name}"] = pod;
+            if (pod.Ready) _wereReady.Add($"{pod.Namespace}/{pod.Name}");
             writer.Put(pod);
         }
     }
@@ -110,11 +112,18 @@ internal sealed class MeshState(AddressPlan plan, StateWriter writer, EventLog e
     {
         lock (_lock)
         {
+            _wereReady.Remove($"{pod.Namespace}/{pod.Name}");
             if (!_pods.Remove($"{pod.Namespace}/{pod.Name}")) return;
             events.Normal("Pod", pod.Namespace, pod.Name, "Removed", "its processes have ended");
             writer.RemovePod(pod.Namespace, pod.Name);
             plan.ReleasePod(pod.Number);
         }
+    }
+
+    /// <summary>Whether a pod was ready at any time.</summary>
+    public bool WasReady(string ns, string name)
+    {
+        lock (_lock) return _wereReady.Contains($"{ns}/{name}");
     }
 
     /// <summary>Whether any service sends requests to pods with these labels.</summary>

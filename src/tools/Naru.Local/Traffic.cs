@@ -7,14 +7,23 @@ internal sealed class Traffic(Uri target, int rate, TimeProvider time)
 {
     private const int MostAtOnce = 4;
 
+    // Until the gateway has heard of everybody; what is answered before the first good answer is then nobody's fault.
+    private static readonly TimeSpan s_settling = TimeSpan.FromSeconds(3);
+
     private readonly CancellationTokenSource _stop = new();
     private readonly HttpClient _http = new(new SocketsHttpHandler { UseProxy = false, UseCookies = false, AllowAutoRedirect = false }) { Timeout = TimeSpan.FromSeconds(10) };
     private long _requests;
     private long _errors;
     private int _active;
+    private long _started;
+    private volatile bool _served;
     private Task _loop = Task.CompletedTask;
 
-    public void Start() => _loop = LoopAsync();
+    public void Start()
+    {
+        _started = time.GetTimestamp();
+        _loop = LoopAsync();
+    }
 
     public TrafficStatus Status() => new() { Requests = Interlocked.Read(ref _requests), Errors = Interlocked.Read(ref _errors), Rate = rate };
 
@@ -50,18 +59,24 @@ internal sealed class Traffic(Uri target, int rate, TimeProvider time)
         try
         {
             using HttpResponseMessage answer = await _http.GetAsync(target).ConfigureAwait(false);
-            Interlocked.Increment(ref _requests);
-            if ((int)answer.StatusCode >= 500) Interlocked.Increment(ref _errors);
+            Count((int)answer.StatusCode < 500);
         }
         // Whatever keeps a request from being answered is an error of that one.
         catch (Exception)
         {
-            Interlocked.Increment(ref _requests);
-            Interlocked.Increment(ref _errors);
+            Count(good: false);
         }
         finally
         {
             Interlocked.Decrement(ref _active);
         }
+    }
+
+    private void Count(bool good)
+    {
+        _served |= good;
+        if (!good && !_served && time.GetElapsedTime(_started) < s_settling) return;
+        Interlocked.Increment(ref _requests);
+        if (!good) Interlocked.Increment(ref _errors);
     }
 }

@@ -111,6 +111,41 @@ public sealed class FrontPageTests(GatewaylessMesh fixture) : IClassFixture<Gate
     }
 
     [Fact]
+    public async Task A_service_without_a_pod_is_told_by_name_with_what_to_type()
+    {
+        string url = $"http://details.localhost:{Port}/details/0?a=1&b='";
+        Assert.Equal(0, (await Mesh.NaruAsync("scale", "deployment/details", "--replicas", "0")).ExitCode);
+        try
+        {
+            await Waiting.UntilAsync(async () => (await GetAsync(url, "-H", "Accept: text/html,*/*;q=0.8")) is { Status: 503 } answer
+                && answer.Body.Contains("<h1>No pod of details can take requests</h1>", StringComparison.Ordinal), "the page",
+                LocalMesh.Bound);
+            (int status, string text) = await GetAsync(url);
+            string explain = $"  naru explain GET 'http://details.localhost:{Port}/details/0?a=1&b=%27'\n";
+            Assert.Equal(503, status);
+            Assert.StartsWith("NARU-U503 ", text);
+            Assert.EndsWith($"  naru status\n  naru logs details\n{explain}", text);
+            (status, text) = await GetAsync(url, "-H", "Accept: application/json");
+            Assert.Equal((503, "details"), (status, JsonDocument.Parse(text).RootElement.GetProperty("service").GetString()));
+            // What it says to type is there to be typed.
+            JsonElement next = JsonDocument.Parse(text).RootElement.GetProperty("next");
+            foreach (string command in next.EnumerateArray().Select(c => c.GetString()!))
+            {
+                ProcessResult typed = await Mesh.NaruAsync([.. command.Split(' ').Skip(1).Select(w => w.Trim('\''))]);
+                Assert.True(typed.ExitCode is 0 or 1, $"{command}: {typed.All}");
+            }
+            string[] strange = ["-H", "Host: details.example.com", "-H", "Accept: text/html"];
+            (_, text) = await GetAsync($"http://127.0.0.1:{Port}/details/0", strange);
+            Assert.DoesNotContain("details", text);
+        }
+        finally
+        {
+            await Mesh.NaruAsync("scale", "deployment/details", "--replicas", "1");
+        }
+        await Waiting.UntilAsync(async () => (await GetAsync(url)).Status == 200, "details to be back", LocalMesh.Bound);
+    }
+
+    [Fact]
     public async Task A_host_that_a_rule_names_is_the_rules()
     {
         using var folder = new TempFolder();

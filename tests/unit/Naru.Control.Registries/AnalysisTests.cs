@@ -77,8 +77,6 @@ public sealed class AnalysisTests
     [InlineData("{hosts: [reviews], http: [{mirror: {host: ratings}, route: [{destination: {host: reviews}}]}]}", "NARU-C222",
         "ratings.other.svc.cluster.local")]
     [InlineData("{hosts: [reviews], http: [{mirrors: [{destination: {host: reviews, subset: v2}}], route: [{destination: {host: reviews}}]}]}", "NARU-C223", null)]
-    [InlineData("{hosts: [reviews], http: [{match: [{uri: {prefix: /a}, statPrefix: a}], route: [{destination: {host: reviews}}]}]}",
-        "NARU-C239", null)]
     [InlineData("{http: [{route: [{destination: {host: reviews}}]}]}", "NARU-C237", null)]
     public void What_attaches_to_nothing_is_said(string spec, string code, string? nearest)
     {

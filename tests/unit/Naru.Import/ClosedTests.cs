@@ -277,13 +277,14 @@ public sealed class ClosedTests
     }
 
     [Theory]
-    [InlineData("{ match: { prefix: /admin, dynamic_metadata: [{ filter: x, path: [{ key: a }], value: { present_match: true } }] }, route: { cluster: c } }", "/admin")]
+    [InlineData("{ match: { prefix: /admin, dynamic_metadata: [{ filter: x, path: [{ key: a }], value: { string_match: { safe_regex: { regex: \"a(?!b)\" } } } }] }, route: { cluster: c } }", "/admin")]
     [InlineData("{ match: { safe_regex: { regex: \"/a(?!b)\" } }, route: { cluster: c } }", "/")]
     public void A_bootstrap_refuses_what_a_route_took_that_the_proxy_refuses(string route, string prefix)
     {
         JsonNode first = Imported.Proxy(ImportKind.Envoy, Envoy(route)).Documents[0]["static_resources"]!["listeners"]![0]!["filter_chains"]![0]!["filters"]![0]!["typed_config"]!
             ["route_config"]!["virtual_hosts"]![0]!["routes"]![0]!;
-        Imported.Is($$"""{"prefix":"{{prefix}}"}""", first["match"]);
+        Assert.Equal(prefix, (string?)first["match"]!["prefix"]);
+        Assert.DoesNotContain("(?!b)", first["match"]!.ToJsonString());
         Imported.Is("""{"status":403}""", first["direct_response"]);
         Assert.DoesNotContain("\"status\":403", Imported.Run(ImportKind.Envoy, Envoy(route), new ImportOptions { Proxy = true, Unguarded = true }).Documents[0].ToJsonString());
     }

@@ -1,4 +1,5 @@
 // What clusters and routes say of how an endpoint is picked: what may not be said is refused by name, and the rest becomes the record.
+using Naru.Core;
 using Naru.Proxy.Config;
 using Xunit;
 
@@ -15,6 +16,20 @@ public sealed class BalancingFieldTests
         $"{{ typed_extension_config: {{ name: p, typed_config: {{ \"@type\": {Policies}{type}{(fields.Length > 0 ? ", " : "")}{fields} }} }} }}";
 
     private static string Inner(string type, string fields = "") => $"{{ policies: [{One(type, fields)}] }}";
+
+    [Theory]
+    [InlineData("lb_subset_config: { fallback_policy: NO_FALLBACK }")]
+    [InlineData("lb_subset_config: { fallback_policy: DEFAULT_SUBSET, default_subset: { v: 1 } }")]
+    public void Without_a_selector_a_cluster_is_balanced_whole_and_is_told_so(string fields)
+    {
+        var found = new Diagnostics();
+        BootstrapConfig bootstrap = BootstrapReader.Read(Read.InCluster(fields), "b.yaml", found)!;
+        Assert.Null(Assert.Single(bootstrap.Clusters).Subsets);
+        Diagnostic info = Assert.Single(found.Items, d => d.Subject?.EndsWith("subset_selectors", StringComparison.Ordinal) == true);
+        Assert.Equal((Severity.Info, "NARU-C111"), (info.Severity, info.Code));
+        // Of the extension the fallback holds all the same.
+        Assert.NotNull(Read.Cluster(Policy("subset.v3.Subset", $"subset_lb_policy: {Inner("random.v3.Random")}")).Subsets);
+    }
 
     [Theory]
     [InlineData("lb_subset_config: { subset_selectors: [{}] }", "NARU-C101 keys")]

@@ -61,7 +61,7 @@ public sealed class DnsResolverTests
         ClusterConfig cluster = Read.Cluster(Cache($"{Cares($"resolvers: [{Address}]")}, dns_min_refresh_rate: 2s, dns_query_timeout: 0s, dns_failure_refresh_rate: {{ base_interval: 1s }}, preresolve_hostnames: [{{ address: Web.Test, port_value: 80 }}]"));
         Assert.Equal("10.0.0.53:5353", Assert.Single(cluster.DnsResolver!.Servers).ToString());
         Assert.Equal((2.0, null, 1.0), (cluster.DnsMinRefreshRate.TotalSeconds, cluster.DnsQueryTimeout, cluster.DnsFailureWait(1)!.Value.TotalSeconds));
-        Assert.Equal(["web.test"], cluster.PreresolveHostnames);
+        Assert.Equal(["web.test:80"], cluster.PreresolveHostnames);
         Assert.Equal((1024, 2), (standard.MaxHosts, Read.Cluster(Cache("max_hosts: 2")).MaxHosts));
         Assert.Equal((0, 3), (Read.Cluster("").DnsJitter.TotalSeconds, Read.Cluster("dns_jitter: 3s").DnsJitter.TotalSeconds));
         Assert.True(Read.Cluster(Cache("use_tcp_for_dns_lookups: true")).DnsResolver!.UseTcp);

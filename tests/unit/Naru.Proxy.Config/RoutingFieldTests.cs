@@ -66,6 +66,8 @@ public sealed class RoutingFieldTests
     [InlineData("routes: [{ match: { prefix: / }, route: { cluster_header: x-c, hash_policy: [{ cookie: { name: a, path: '/;x' } }] } }]", "NARU-C102 path")]
     [InlineData("routes: [{ match: { prefix: /, cookies: [{ name: a }] }, direct_response: { status: 200 } }]", "NARU-C101 string_match")]
     [InlineData("routes: [{ match: { prefix: / }, route: { cluster_header: x-c }, metadata: { filter_metadata: { naru.fallback: { cluster: none } } } }]", "NARU-C104 filter_metadata")]
+    [InlineData("routes: [{ match: { prefix: / }, direct_response: { status: 200 }, metadata: { filter_metadata: { naru.fallback: { status: 200 } } } }]", "NARU-C102 filter_metadata")]
+    [InlineData("metadata: { filter_metadata: { naru.fallback: { status: 200 } } }, routes: [{ match: { prefix: / }, direct_response: { status: 200 } }]", "NARU-C102 filter_metadata")]
     [InlineData("routes: [{ match: { prefix: / }, route: { cluster_header: x-c }, metadata: { filter_metadata: { naru.fallback: {} } } }]", "NARU-C102 filter_metadata")]
     [InlineData("routes: [{ match: { prefix: / }, route: { cluster_header: x-c }, metadata: { filter_metadata: { naru.fallback: { body: x } } } }]", "NARU-C102 filter_metadata")]
     [InlineData("routes: [{ match: { prefix: / }, route: { cluster_header: x-c }, metadata: { filter_metadata: { naru.fallback: { status: 99 } } } }]", "NARU-C102 filter_metadata")]

@@ -35,7 +35,9 @@ public sealed class StatsFormatsTests
         registry.Block("server", s_server).Set(s_live, 1);
         registry.Block("http.ingress.rds.local_route", s_server);
         registry.Block("listener.127.0.0.1_8080.http.ingress", s_server);
-        registry.Block("vhost.a.vcluster.b", s_server);
+        registry.Block("vhost.a", "vcluster.b", s_server);
+        registry.Block("vhost.a.b", "route.c.d", s_server);
+        registry.Block("cluster.api.external", s_cluster).Shard(1)[s_total] = 9;
         return registry;
     }
 
@@ -101,14 +103,19 @@ public sealed class StatsFormatsTests
     [Fact]
     public void Prometheus_takes_values_out_of_names()
     {
-        string page = Prometheus(Registry());
+        StatRegistry registry = Registry();
+        registry.Block("cluster.api.external", "outlier_detection", s_server);
+        string page = Prometheus(registry);
         const string Reviews = "envoy_cluster_name=\"outbound|9080|v1|reviews.default.svc.cluster.local\"";
-        Assert.Contains($"# TYPE envoy_cluster_upstream_rq_total counter\nenvoy_cluster_upstream_rq_total{{envoy_cluster_name=\"details\"}} 0\nenvoy_cluster_upstream_rq_total{{{Reviews}}} 7\n", page, StringComparison.Ordinal);
+        Assert.Contains($"# TYPE envoy_cluster_upstream_rq_total counter\nenvoy_cluster_upstream_rq_total{{envoy_cluster_name=\"api.external\"}} 9\n" +
+            $"envoy_cluster_upstream_rq_total{{envoy_cluster_name=\"details\"}} 0\nenvoy_cluster_upstream_rq_total{{{Reviews}}} 7\n", page, StringComparison.Ordinal);
+        Assert.Contains("envoy_cluster_outlier_detection_live{envoy_cluster_name=\"api.external\"} 0\n", page, StringComparison.Ordinal);
+        Assert.Contains("envoy_vhost_route_live{envoy_virtual_host=\"a.b\",envoy_route=\"c.d\"} 0\n", page, StringComparison.Ordinal);
         Assert.Contains($"envoy_cluster_upstream_rq{{envoy_response_code=\"503\",{Reviews}}} 2\n", page, StringComparison.Ordinal);
         Assert.Contains($"envoy_cluster_upstream_rq_xx{{envoy_response_code_class=\"2\",{Reviews}}} 5\n", page, StringComparison.Ordinal);
         Assert.Contains("envoy_server_live{} 1\n", page, StringComparison.Ordinal);
         Assert.Contains("envoy_http_rds_live{envoy_http_conn_manager_prefix=\"ingress\",envoy_rds_route_config=\"local_route\"} 0\n", page, StringComparison.Ordinal);
-        Assert.Contains("envoy_listener_http_live{envoy_listener_address=\"127.0.0.1_8080\",envoy_http_conn_manager_prefix=\"ingress\"} 0\n", page, StringComparison.Ordinal);
+        Assert.Contains("envoy_listener_http_live{envoy_http_conn_manager_prefix=\"ingress\",envoy_listener_address=\"127.0.0.1_8080\"} 0\n", page, StringComparison.Ordinal);
         Assert.Contains("envoy_vhost_vcluster_live{envoy_virtual_host=\"a\",envoy_virtual_cluster=\"b\"} 0\n", page, StringComparison.Ordinal);
         Assert.Contains($"envoy_cluster_upstream_rq_time_bucket{{{Reviews},le=\"0.5\"}} 1\n", page, StringComparison.Ordinal);
         Assert.Contains($"envoy_cluster_upstream_rq_time_bucket{{{Reviews},le=\"5\"}} 3\n", page, StringComparison.Ordinal);
@@ -119,14 +126,67 @@ public sealed class StatsFormatsTests
     }
 
     [Theory]
-    [InlineData("cluster.a.b.circuit_breakers.default", "cluster.circuit_breakers.default", "envoy_cluster_name=\"a.b\"")]
-    [InlineData("cluster.x.outlier_detection", "cluster.outlier_detection", "envoy_cluster_name=\"x\"")]
-    [InlineData("http.ingress_http", "http", "envoy_http_conn_manager_prefix=\"ingress_http\"")]
-    [InlineData("listener.[__1]_80", "listener", "envoy_listener_address=\"[__1]_80\"")]
-    [InlineData("listener_manager.worker_3", "listener_manager", "envoy_worker_id=\"3\"")]
-    [InlineData("cluster_manager", "cluster_manager", "")]
-    [InlineData("cluster.evil\"\\\n\u001bx", "cluster", "envoy_cluster_name=\"evil\\\"\\\\\\n_x\"")]
-    public void A_prefix_is_a_base_and_labels(string prefix, string expected, string labels) => Assert.Equal(new TaggedPrefix(expected, labels), StatTags.Extract(prefix));
+    [InlineData("cluster.a.b", "circuit_breakers.default", "cluster.circuit_breakers.default", "envoy_cluster_name=\"a.b\"")]
+    [InlineData("cluster.x", "outlier_detection", "cluster.outlier_detection", "envoy_cluster_name=\"x\"")]
+    [InlineData("cluster.a.ssl", "", "cluster", "envoy_cluster_name=\"a.ssl\"")]
+    [InlineData("cluster.api.external", "", "cluster", "envoy_cluster_name=\"api.external\"")]
+    [InlineData("cluster.api.external", "http1", "cluster.http1", "envoy_cluster_name=\"api.external\"")]
+    [InlineData("cluster.a.b", "zone.here.there", "cluster.zone.here.there", "envoy_cluster_name=\"a.b\"")]
+    [InlineData("http.ingress_http", "", "http", "envoy_http_conn_manager_prefix=\"ingress_http\"")]
+    [InlineData("http.my.fault", "", "http", "envoy_http_conn_manager_prefix=\"my.fault\"")]
+    [InlineData("http.my.fault", "fault", "http.fault", "envoy_http_conn_manager_prefix=\"my.fault\"")]
+    [InlineData("listener.[__1]_80", "", "listener", "envoy_listener_address=\"[__1]_80\"")]
+    [InlineData("listener_manager.worker_3", "", "listener_manager", "envoy_worker_id=\"3\"")]
+    [InlineData("cluster_manager", "", "cluster_manager", "")]
+    [InlineData("vhost.a.b", "route.c.d", "vhost.route", "envoy_virtual_host=\"a.b\",envoy_route=\"c.d\"")]
+    [InlineData("vhost.a.b", "vcluster.other", "vhost.vcluster", "envoy_virtual_host=\"a.b\",envoy_virtual_cluster=\"other\"")]
+    [InlineData("dns_cache.my.cache", "", "dns_cache.my.cache", "")]
+    [InlineData("udp.a.b", "", "udp", "envoy_udp_prefix=\"a.b\"")]
+    [InlineData("local_rate_limit.a.b", "", "local_rate_limit", "envoy_local_network_ratelimit_prefix=\"a.b\"")]
+    [InlineData("listener_local_ratelimit.a", "", "listener_local_ratelimit", "envoy_local_listener_ratelimit_prefix=\"a\"")]
+    [InlineData("a.b", "http_local_rate_limit", "http_local_rate_limit", "envoy_local_http_ratelimit_prefix=\"a.b\"")]
+    [InlineData("cluster.evil\"\\\n\u001bx", "", "cluster", "envoy_cluster_name=\"evil\\\"\\\\\\n_x\"")]
+    public void A_prefix_is_a_base_and_labels(string owner, string scope, string expected, string labels) =>
+        Assert.Equal(new TaggedPrefix(expected, labels), StatTags.Extract(scope.Length > 0 ? $"{owner}.{scope}" : owner, scope));
+
+    // What a scrape takes (Prometheus docs: exposition formats), whatever the names are.
+    [Fact]
+    public void Every_familys_samples_stand_together_under_one_type_line_and_no_series_comes_twice()
+    {
+        StatRegistry registry = Registry();
+        var clash = new StatSchema();
+        clash.Gauge("upstream_rq_total");
+        clash.Histogram("upstream_rq_active");
+        foreach (string name in (string[])["api", "api.external", "api-external", "a.ssl", "zone"])
+        {
+            registry.Block($"cluster.{name}", s_cluster);
+            registry.Block($"cluster.{name}", "external", s_cluster);
+            registry.Block($"cluster.{name}", "zone.a.b", s_cluster);
+            registry.Block($"cluster.{name}", "zone.a-b", s_cluster);
+            registry.Block($"cluster.{name}", clash);
+            registry.Block($"sds.{name}", s_server);
+            registry.Block($"sds.{name.Replace('.', '_')}", s_server);
+            registry.Block($"dns_cache.{name}", "circuit_breakers", s_server);
+        }
+        string[] lines = Prometheus(registry).TrimEnd('\n').Split('\n');
+        string family = "", type = "";
+        var families = new HashSet<string>();
+        var series = new HashSet<string>();
+        foreach (string line in lines)
+        {
+            if (line.StartsWith("# TYPE ", StringComparison.Ordinal))
+            {
+                (family, type) = (line.Split(' ')[2], line.Split(' ')[3]);
+                Assert.True(families.Add(family), line);
+                continue;
+            }
+            string name = line[..line.IndexOf('{', StringComparison.Ordinal)];
+            string[] allowed = type == "histogram" ? [$"{family}_bucket", $"{family}_sum", $"{family}_count"] : [family];
+            Assert.Contains(name, allowed);
+            Assert.True(series.Add(line[..(line.LastIndexOf('}') + 1)]), line);
+        }
+        Assert.Contains("envoy_cluster_upstream_rq_time", families);
+    }
 
     [Theory]
     [InlineData("upstream_rq_2xx", "upstream_rq_xx", "envoy_response_code_class=\"2\"")]

@@ -24,6 +24,8 @@ internal static class ClusterReader
         {
             Name = cluster.Name,
             AltStatName = cluster.AltStatName,
+            TracksBudgets = cluster.TrackTimeoutBudgets || cluster.TrackClusterStats is { TimeoutBudgets: true },
+            TracksSizes = cluster.TrackClusterStats is { RequestResponseSizes: true },
             FilterMetadata = MetadataReader.Read(cluster.Metadata),
             Type = type,
             Lb = cluster.LoadBalancingPolicy is null ? Policy(scope, cluster) : LoadBalancing.RoundRobin,
@@ -64,6 +66,9 @@ internal static class ClusterReader
             config = BalancingPolicies.Read(scope.In("load_balancing_policy", policy), policy, config with { Subsets = null });
         }
         config = ClusterProtocols.Read(scope, cluster, config);
+        if (config is { PreconnectRatio: > 1, Protocol: UpstreamProtocol.Http2 or UpstreamProtocol.Auto })
+            scope.In("preconnect_policy", cluster.PreconnectPolicy!).Info("per_upstream_preconnect_ratio", "NARU-C111",
+                "\"per_upstream_preconnect_ratio\" has no effect with HTTP/2, of which one connection has room for many requests");
         config = Breakers(scope, cluster, config);
         config = Connections(scope, cluster, config);
         if (config.Type == DiscoveryType.OriginalDst) return OriginalDestination(scope, cluster, config);
@@ -221,18 +226,11 @@ internal static class ClusterReader
             return config;
         }
         Scope cacheAt = inside.In("dns_cache_config", cache);
-        Values.Required(cacheAt, "name", cache.Name);
-        if (!System.Enum.IsDefined((DnsLookupFamily)(int)cache.DnsLookupFamily)) cacheAt.Error("dns_lookup_family", "NARU-C102", $"{(int)cache.DnsLookupFamily} is not a dns_lookup_family");
         if (!dynamic.AllowInsecureClusterOptions && !(config.AutoSni && config.AutoSanValidation) && config.AllTls.Any(t => t is { Sni: "" }))
         {
             scope.Error("", "NARU-C113", "TLS to hosts that requests name needs auto_sni and auto_san_validation, or any certificate would do", "set both in upstream_http_protocol_options, or allow_insecure_cluster_options: true");
         }
-        return DnsResolvers.OfCache(cacheAt, cache, config) with
-        {
-            DnsLookupFamily = (DnsLookupFamily)(int)cache.DnsLookupFamily,
-            DnsRefreshRate = Values.Time(cacheAt, "dns_refresh_rate", cache.DnsRefreshRate, mustBePositive: true) ?? TimeSpan.FromMinutes(1),
-            CleanupInterval = Values.Time(cacheAt, "host_ttl", cache.HostTtl, mustBePositive: true) ?? TimeSpan.FromMinutes(5),
-        };
+        return DnsResolvers.OfCache(cacheAt, cache, config);
     }
 
     private static void HasNoEndpoints(Scope scope, Cluster cluster, string type)

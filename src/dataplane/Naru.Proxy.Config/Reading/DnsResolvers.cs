@@ -36,6 +36,9 @@ internal static class DnsResolvers
     /// <summary>Of a dynamic forward proxy's cache.</summary>
     public static ClusterConfig OfCache(Scope scope, DnsCacheConfig cache, ClusterConfig config)
     {
+        Values.Required(scope, "name", cache.Name);
+        if (!global::System.Enum.IsDefined((DnsLookupFamily)(int)cache.DnsLookupFamily))
+            scope.Error("dns_lookup_family", "NARU-C102", $"{(int)cache.DnsLookupFamily} is not a dns_lookup_family");
         DnsResolverConfig? resolver = cache.UseTcpForDnsLookups ? new DnsResolverConfig { UseTcp = true } : null;
         if (cache.DnsResolutionConfig is { } old) resolver = Old(scope.In("dns_resolution_config", old), old);
         if (cache.TypedDnsResolverConfig is { } typed) resolver = Typed(scope.In("typed_dns_resolver_config", typed), typed, out _);
@@ -48,10 +51,19 @@ internal static class DnsResolvers
             Scope at = scope.In("preresolve_hostnames", i, host);
             if (!Values.Required(at, "address", host.Address)) continue;
             if (host.Address.Length > 253 || host.Address.Any(c => c <= ' ' || c == '/')) at.Error("address", "NARU-C107", $"\"{host.Address}\" is not a name");
-            else names.Add(host.Address.ToLowerInvariant());
+            else names.Add($"{host.Address.ToLowerInvariant()}:{(host.PortValue is > 0 and <= 65535 ? host.PortValue : 80)}");
         }
+        int pending = 1024;
+        if (cache.DnsCacheCircuitBreaker is { } limits)
+            pending = Values.Count(scope.In("dns_cache_circuit_breaker", limits), "max_pending_requests", limits.MaxPendingRequests, pending);
         return Failure(scope, cache.DnsFailureRefreshRate, config) with
         {
+            DnsCacheName = cache.Name,
+            DnsCacheDigest = Digest.Of(cache),
+            DnsLookupFamily = (DnsLookupFamily)(int)cache.DnsLookupFamily,
+            DnsRefreshRate = Values.Time(scope, "dns_refresh_rate", cache.DnsRefreshRate, mustBePositive: true) ?? TimeSpan.FromMinutes(1),
+            CleanupInterval = Values.Time(scope, "host_ttl", cache.HostTtl, mustBePositive: true) ?? TimeSpan.FromMinutes(5),
+            MaxPendingLookups = pending,
             DnsResolver = resolver,
             DnsMinRefreshRate = least,
             MaxHosts = Values.Count(scope, "max_hosts", cache.MaxHosts, standard: 1024, least: 1),

@@ -52,6 +52,14 @@ internal static class Fallbacks
         return new FallbackConfig(cluster is { Length: > 0 } ? cluster : null, status ?? 200, Encoding.UTF8.GetBytes(body ?? ""), type ?? "text/plain", statuses);
     }
 
+    /// <summary>Says that there is none where no route leads to a cluster.</summary>
+    public static void Refuse(Scope scope, Metadata? metadata)
+    {
+        if (metadata is not null && metadata.FilterMetadata.ContainsKey(Key))
+            scope.In("metadata", metadata).Error("filter_metadata", "NARU-C102", $"{Key} is of a route that leads to a cluster",
+                "move it to the metadata of such a route");
+    }
+
     /// <summary>The cluster that is named, if there is one.</summary>
     public static string? ClusterOf(Metadata? metadata) =>
         metadata is not null && metadata.FilterMetadata.TryGetValue(Key, out Struct? said) && said.Fields.TryGetValue("cluster", out Value? cluster)

@@ -16,8 +16,12 @@ envoy.config.cluster.v3.Cluster
   + load_balancing_policy lb_subset_config preconnect_policy metadata close_connections_on_host_health_failure
   ~ per_connection_buffer_limit_bytes: the buffers of a connection have a fixed limit
   ~ wait_for_warm_on_init: listeners always wait for clusters to warm
-  ~ track_timeout_budgets track_cluster_stats lrs_report_endpoint_metrics: there is no such statistic
+  + track_timeout_budgets track_cluster_stats
+  ~ lrs_report_endpoint_metrics: there is no such statistic
   - lrs_server: load is not reported yet
+envoy.config.cluster.v3.TrackClusterStats
+  + timeout_budgets request_response_sizes
+  ~ per_endpoint_stats: endpoints are told of at /clusters only
 envoy.config.cluster.v3.Cluster.TransportSocketMatch
   + name match transport_socket
 envoy.config.core.v3.Metadata
@@ -115,10 +119,10 @@ envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.Cli
   ~ metric_names_for_computing_utilization: endpoints' reports of load are not read; they weigh what the configuration says
 envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost
   + override_host_sources fallback_policy
-  - selected_host_key: there is no dynamic metadata
+  - selected_host_key: which endpoint was picked is not written into the metadata of its request
 envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost.OverrideHostSource
   + header
-  - metadata: there is no dynamic metadata
+  - metadata: addresses are read from headers alone
 envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig
 envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin
   + locality_lb_config slow_start_config
@@ -202,8 +206,9 @@ envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig
 envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig
   + name dns_lookup_family dns_refresh_rate host_ttl dns_failure_refresh_rate dns_min_refresh_rate dns_query_timeout
   + use_tcp_for_dns_lookups dns_resolution_config typed_dns_resolver_config preresolve_hostnames
-  + max_hosts
-  ~ dns_cache_circuit_breaker: the circuit breakers of the cluster hold
+  + max_hosts dns_cache_circuit_breaker
+envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers
+  + max_pending_requests
 envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig
   + http_protocol_options http2_protocol_options
   - http3_protocol_options: HTTP/3 is not supported

@@ -19,9 +19,8 @@ envoy.config.route.v3.VirtualHost
 envoy.config.route.v3.Route
   + metadata
   + name match route redirect direct_response request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
-  + decorator per_request_buffer_limit_bytes
+  + decorator per_request_buffer_limit_bytes stat_prefix
   ~ tracing: spans are not exported yet
-  ~ stat_prefix: there are no statistics by route
   - filter_action: there is no filter that takes it
   - non_forwarding_action: that is for gRPC servers, not for a proxy
   + typed_per_filter_config request_body_buffer_limit

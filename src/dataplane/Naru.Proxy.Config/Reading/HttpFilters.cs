@@ -180,7 +180,9 @@ internal static class HttpFilters
     private static string Known()
     {
         const string Prefix = "envoy.filters.http";
-        IEnumerable<string> others = ExtensionTable.HttpFilters.Select(f => f.Name[Prefix.Length..]).Order(StringComparer.Ordinal);
+        IEnumerable<string> others = ExtensionTable.HttpFilters
+            .Select(f => f.Name.StartsWith(Prefix, StringComparison.Ordinal) ? f.Name[Prefix.Length..] : f.Name)
+            .Order(StringComparer.Ordinal);
         return $"known here: {RouterName}{string.Concat(others.Select(n => ", " + n))}; remove it, if requests may do without what it does";
     }
 

@@ -138,6 +138,7 @@ internal static class RouteReader
                 return Route(routeAt, route, maxBody);
             }));
         }
+        Fallbacks.Refuse(scope, host.Metadata);
         return new VirtualHostConfig
         {
             Matcher = matcher,
@@ -232,6 +233,7 @@ internal static class RouteReader
             Envoy.Config.Route.V3.Route.ActionOneofCase.DirectResponse => RouteActions.Direct(scope.In("direct_response", route.DirectResponse), route.DirectResponse, maxBody),
             _ => null,
         };
+        if (route.ActionCase != Envoy.Config.Route.V3.Route.ActionOneofCase.Route_) Fallbacks.Refuse(scope, route.Metadata);
         if (route.ActionCase == Envoy.Config.Route.V3.Route.ActionOneofCase.None)
         {
             scope.Error("", "NARU-C101", "a route needs an action", "add route, redirect or direct_response");
@@ -243,6 +245,7 @@ internal static class RouteReader
         return new RouteConfig
         {
             Name = route.Name,
+            StatPrefix = route.StatPrefix,
             Match = match,
             Action = action,
             Headers = headers,

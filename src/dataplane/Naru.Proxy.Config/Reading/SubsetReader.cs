@@ -17,9 +17,18 @@ internal static class SubsetReader
     public const string Namespace = "envoy.lb";
     private const string FallbackKey = "fallback_list";
 
-    /// <summary>Of a cluster's own field; null where it divides nothing, as without a selector and with a fallback to any
-    /// endpoint.</summary>
-    public static SubsetsConfig? Of(Scope scope, Field config) => new()
+    /// <summary>Of a cluster's own field; null where it divides nothing: without a selector the cluster is balanced whole, whatever
+    /// its fallback says (Envoy docs: load balancer subsets).</summary>
+    public static SubsetsConfig? Of(Scope scope, Field config)
+    {
+        SubsetsConfig read = Read(scope, config);
+        if (read.Selectors.IsEmpty)
+            scope.Info("subset_selectors", "NARU-C111",
+                "without \"subset_selectors\" endpoints are not divided: the other fields have no effect");
+        return read.Selectors.IsEmpty ? null : read;
+    }
+
+    private static SubsetsConfig Read(Scope scope, Field config) => new()
     {
         Fallback = Fallback(scope, config.FallbackPolicy),
         Default = MetadataValues.Canonical(config.DefaultSubset),
@@ -31,8 +40,9 @@ internal static class SubsetReader
         FallbackList = config.MetadataFallbackPolicy == Field.Types.LbSubsetMetadataFallbackPolicy.FallbackList,
     };
 
-    /// <summary>The same of the extension, whose words and numbers are those of the field.</summary>
-    public static SubsetsConfig? Of(Scope scope, Subset config) => new()
+    /// <summary>The same of the extension, whose words and numbers are those of the field; without selectors its fallback holds all the
+    /// same.</summary>
+    public static SubsetsConfig Of(Scope scope, Subset config) => new()
     {
         Fallback = Fallback(scope, (FieldPolicy)(int)config.FallbackPolicy),
         Default = MetadataValues.Canonical(config.DefaultSubset),
@@ -57,8 +67,9 @@ internal static class SubsetReader
         if (metadata is null || !metadata.FilterMetadata.TryGetValue(Namespace, out Struct? labels) || labels.Fields.Count == 0)
             return null;
         ImmutableArray<KeyValuePair<string, string>> values = MetadataValues.Canonical(labels);
-        if (!labels.Fields.TryGetValue(FallbackKey, out Value? list) || list.KindCase != Value.KindOneofCase.ListValue)
-            return new SubsetMatchConfig(values, default);
+        if (!labels.Fields.TryGetValue(FallbackKey, out Value? list)) return new SubsetMatchConfig(values, default);
+        // What is no list has no elements.
+        if (list.KindCase != Value.KindOneofCase.ListValue) return new SubsetMatchConfig(values, []);
         var parts = ImmutableArray.CreateBuilder<ImmutableArray<KeyValuePair<string, string>>>();
         foreach (Value item in list.ListValue.Values)
         {

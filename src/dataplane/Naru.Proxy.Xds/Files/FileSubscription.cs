@@ -67,7 +67,17 @@ internal sealed class FileSubscription : IDisposable
     {
         if (_disposed) return;
         FileContent content;
-        try { content = _read(_type, File.ReadAllText(_path), _path); }
+        try
+        {
+            string text = File.ReadAllText(_path);
+            // As every writer begins that does not rename: what is served stays until there is something.
+            if (string.IsNullOrWhiteSpace(text))
+            {
+                Unreadable($"{_path}: error[NARU-X110]: is empty; help: the last good one stays; put the file there by renaming it into place, or write \"resources: []\" for none");
+                return;
+            }
+            content = _read(_type, text, _path);
+        }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             Unreadable($"{_path}: error[NARU-X110]: cannot be read: {e.Message}; help: the last good one stays; put the file there by renaming it into place");

@@ -66,8 +66,13 @@ internal sealed class ClusterWorker
 /// <summary>A cluster's name and everything that stays while its configuration and its hosts come and go.</summary>
 internal sealed class ClusterSlot
 {
+    // Where turns are taken that nobody is to see, by each thread for itself: it holds for as long as a pick.
+    [ThreadStatic]
+    private static ClusterWorker? t_shadow;
+
     private readonly ClusterWorker[] _workers;
     private volatile Cluster? _current;
+    private int _stale;
 
     public ClusterSlot(string name, int workers)
     {
@@ -85,8 +90,8 @@ internal sealed class ClusterSlot
     /// <summary>Listeners inside of this process, for endpoints that are one.</summary>
     public ListenerDirectory? Listeners { get; init; }
 
-    /// <summary>Names that requests bring (dynamic forward proxy).</summary>
-    public ForwardNames? Names { get; init; }
+    /// <summary>Where requests may not lead that name an address.</summary>
+    public Reach? Reach { get; init; }
 
     /// <summary>Main thread only: ejects endpoints; null does not.</summary>
     public Outliers.OutlierDetector? Outliers { get; set; }
@@ -97,12 +102,24 @@ internal sealed class ClusterSlot
     /// <summary>Main thread only: host states by address.</summary>
     public Dictionary<SockAddr, HostState> Hosts { get; } = [];
 
-    /// <summary>Main thread only: zones of endpoints that it has had.</summary>
-    public HashSet<string> Zones { get; } = new(StringComparer.Ordinal);
+    /// <summary>Main thread only: answers of the zones of endpoints that it has had, by locality; null where one names no zone.</summary>
+    public Dictionary<string, StatBlock?> Zones { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Something was found out that the compiled cluster does not know.</summary>
+    public bool IsStale => Volatile.Read(ref _stale) != 0;
+
+    /// <summary>Any thread: something was found out. False where the cluster was stale already, so that somebody is about to compile
+    /// it.</summary>
+    public bool BecomesStale() => Interlocked.Exchange(ref _stale, 1) == 0;
+
+    /// <summary>It is being compiled: called before anything of its endpoints is looked at, so that what is found out later is not
+    /// lost.</summary>
+    public void BecomesFresh() => Interlocked.Exchange(ref _stale, 0);
 
     public ClusterWorker Of(Worker worker) => _workers[worker.Index];
 
-    public ClusterWorker Of(int worker) => _workers[worker];
+    /// <summary>By a worker's number; 0, which is no worker's, is a shadow of whichever worker asks: what a pick changes there means nothing to anybody.</summary>
+    public ClusterWorker Of(int worker) => worker == 0 ? t_shadow ??= new ClusterWorker() : _workers[worker];
 
     public ReadOnlySpan<ClusterWorker> Workers => _workers;
 }
@@ -116,19 +133,25 @@ internal sealed class ClusterDirectory
     private readonly ConcurrentDictionary<string, ClusterSlot>.AlternateLookup<ReadOnlySpan<char>> _byChars;
     private readonly int _workers;
     private readonly ListenerDirectory _listeners;
-    private readonly NameLookup _lookup;
 
-    public ClusterDirectory(int workers, ListenerDirectory listeners, NameLookup lookup)
+    public ClusterDirectory(int workers, ListenerDirectory listeners, NameLookup lookup, StatRegistry stats)
     {
-        (_workers, _listeners, _lookup) = (workers, listeners, lookup);
+        (_workers, _listeners) = (workers, listeners);
+        Caches = new NameCaches(lookup, stats, Reach);
         _slots = new ConcurrentDictionary<string, ClusterSlot>(StringComparer.Ordinal);
         _byChars = _slots.GetAlternateLookup<ReadOnlySpan<char>>();
     }
 
+    /// <summary>Where requests may not lead that name a host or an address.</summary>
+    public Reach Reach { get; } = new();
+
+    /// <summary>Names that requests bring (dynamic forward proxy).</summary>
+    public NameCaches Caches { get; }
+
     public ICollection<ClusterSlot> All => _slots.Values;
 
     public ClusterSlot GetOrAdd(string name) =>
-        _slots.GetOrAdd(name, n => new ClusterSlot(n, _workers) { Listeners = _listeners, Names = new ForwardNames(_lookup) });
+        _slots.GetOrAdd(name, n => new ClusterSlot(n, _workers) { Listeners = _listeners, Reach = Reach });
 
     public ClusterSlot? Find(string name) => _slots.GetValueOrDefault(name);
 
@@ -144,8 +167,9 @@ internal sealed class ClusterDirectory
 /// <summary>A cluster as requests use it.</summary>
 internal sealed class Cluster
 {
-    // Few clusters have requests that name addresses: made when the first one comes.
-    private readonly Lazy<Dictionary<SockAddr, Host>> _byAddress;
+    // Where each endpoint is among them. Few clusters have requests that name addresses: made when the first one comes, then handed on
+    // while endpoints stay, and with the cluster once somebody has asked.
+    private readonly Lazy<Dictionary<SockAddr, int>> _places;
 
     /// <param name="slot">What stays.</param>
     /// <param name="config">What was written.</param>
@@ -158,11 +182,20 @@ internal sealed class Cluster
         Slot = slot;
         Config = config;
         Hosts = hosts;
-        var scene = new BalancerScene { Policy = policy ?? EndpointPolicyConfig.Standard, Zone = zone, Before = slot.Current?.Whole };
+        var scene = new BalancerScene
+        {
+            Policy = policy ?? EndpointPolicyConfig.Standard,
+            Zone = zone,
+            Before = slot.Current?.Whole,
+            IsAsked = config.Subsets is null || SubsetBalancer.UsesAny(config.Subsets),
+        };
         PriorityBalancer balancer = Whole = new PriorityBalancer(slot, config, hosts, scene);
         Balancer = config.Subsets is null ? balancer
             : new SubsetBalancer(slot, config, hosts, balancer, scene, slot.Current?.Balancer as SubsetBalancer);
-        _byAddress = new Lazy<Dictionary<SockAddr, Host>>(() => hosts.ToDictionary(h => h.State.Address));
+        Cluster? old = slot.Current;
+        _places = old is not null && HasSameHosts(old.Hosts, hosts) ? old._places
+            : new Lazy<Dictionary<SockAddr, int>>(() => PlacesOf(hosts));
+        if (HasOverrides || old is { _places.IsValueCreated: true }) _ = _places.Value;
         foreach (HostSet set in balancer.Sets)
         {
             HealthyCount += set.Count.Healthy;
@@ -188,7 +221,21 @@ internal sealed class Cluster
     public PriorityBalancer Whole { get; }
 
     /// <summary>The endpoint at an address that a request names; null where there is none.</summary>
-    public Host? Find(in SockAddr address) => _byAddress.Value.GetValueOrDefault(address);
+    public Host? Find(in SockAddr address) => _places.Value.TryGetValue(address, out int at) ? Hosts[at] : null;
+
+    private static bool HasSameHosts(ImmutableArray<Host> some, ImmutableArray<Host> others)
+    {
+        if (some.Length != others.Length) return false;
+        for (int i = 0; i < some.Length; i++) if (some[i].State != others[i].State) return false;
+        return true;
+    }
+
+    private static Dictionary<SockAddr, int> PlacesOf(ImmutableArray<Host> hosts)
+    {
+        var places = new Dictionary<SockAddr, int>(hosts.Length);
+        for (int i = 0; i < hosts.Length; i++) places[hosts[i].State.Address] = i;
+        return places;
+    }
 
     /// <summary>Picks one of them.</summary>
     public ILoadBalancer Balancer { get; }
@@ -223,6 +270,12 @@ internal sealed class Cluster
 
     /// <summary>The clusters that it is made of; null where it has endpoints itself.</summary>
     public Aggregate? Members { get; init; }
+
+    /// <summary>Names that requests bring (dynamic forward proxy); null for other clusters.</summary>
+    public ForwardNames? Names { get; init; }
+
+    /// <summary>What is recorded of its requests besides; null for nothing.</summary>
+    public Tracked? Tracked { get; init; }
 
     /// <summary>Filters that each try passes; null for none.</summary>
     public Filters.HttpFilterChain? Filters { get; init; }

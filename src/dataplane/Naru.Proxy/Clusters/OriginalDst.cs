@@ -25,9 +25,12 @@ internal static class OriginalDst
             if (request is null
                 || !request.TryGetHeader(HeaderSource.Request, Encoding.ASCII.GetBytes(header), out ReadOnlySpan<byte> value)) return null;
             address = Parse(value);
+            // What a request names; where a connection was going anyway is its own business.
+            int port = config.OriginalDstPortOverride ?? address?.Port ?? 0;
+            if (address is { } named && cluster.Slot.Reach?.Allows(named.Address, port) == false) return Invalid(cluster, worker);
         }
         if (address is not { Family: Sys.AF_INET or Sys.AF_INET6 } known) return Invalid(cluster, worker);
-        if (config.OriginalDstPortOverride is { } port) known = known.WithPort(port);
+        if (config.OriginalDstPortOverride is { } other) known = known.WithPort(other);
         if (known.Port == 0) return Invalid(cluster, worker);
         return cluster.Slot.Of(worker).Dynamic(cluster.Slot, worker).Get(known, "");
     }

@@ -11,6 +11,9 @@ internal readonly record struct PriorityCount(int All, int Excluded, int Healthy
 {
     /// <summary>Sums of weights in the place of numbers (<c>weighted_priority_health</c>).</summary>
     public (ulong All, ulong Healthy, ulong Degraded)? Weights { get; init; }
+
+    /// <summary>Overprovisioning factor in percent, where it is this priority's own; 0 is that of all.</summary>
+    public uint Factor { get; init; }
 }
 
 /// <summary>What one priority gets, in percent of all requests.</summary>
@@ -122,6 +125,7 @@ internal static class PriorityLoads
     {
         int counted = count.All - count.Excluded;
         if (counted <= 0) return 0;
+        if (count.Factor > 0) factor = count.Factor;
         if (count.Weights is { } weights)
             return weights.All == 0 ? 0
                 : (int)UInt128.Min(100, (UInt128)factor * (ofDegraded ? weights.Degraded : weights.Healthy) / weights.All);

@@ -50,6 +50,7 @@ public sealed record ExplainRequest
     public ulong? Random { get; private init; }
 
     private static readonly string[] s_fields = ["method", "url", "headers", "listener", "source", "sni", "alpn", "random"];
+    private static readonly string[] s_texts = ["method", "url", "listener", "source", "sni"];
 
     /// <summary>Reads one; null with a fault that names the field.</summary>
     /// <param name="json">One JSON object, UTF-8.</param>
@@ -87,6 +88,8 @@ public sealed record ExplainRequest
             fault = $"there is no field \"{property.Name}\"; there are {string.Join(", ", s_fields)}";
             return null;
         }
+        foreach (string name in s_texts)
+            if (root.TryGetProperty(name, out JsonElement given) && given.ValueKind is not (JsonValueKind.String or JsonValueKind.Null)) return Refuse(out fault, name, "is no text");
         string? Text(string name) => root.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
         var made = new ExplainRequest { Listener = Text("listener") ?? "", ServerName = Text("sni")?.ToLowerInvariant() };
         string method = Text("method") ?? "GET";

@@ -12,7 +12,7 @@ using Naru.Telemetry;
 
 namespace Naru.Proxy.Explain;
 
-internal sealed class Explainer(Func<IReadOnlyList<Listener>> listeners, Worker worker)
+internal sealed class Explainer(Func<IReadOnlyList<Listener>> listeners, Worker worker, bool knowsHosts)
 {
     // Not one of the proxy's.
     private static readonly WorkerLocal<StatBlock> s_stats = new(static w => new StatRegistry(w.Index).Block("http.explained", HttpStats.Schema));
@@ -26,7 +26,7 @@ internal sealed class Explainer(Func<IReadOnlyList<Listener>> listeners, Worker 
         {
             try
             {
-                Unawaited.Run(RunAsync(w, listener, why, request, done));
+                Unawaited.Run(RunAsync(w, listener, why, request, done, knowsHosts));
             }
             catch (Exception e)
             {
@@ -37,11 +37,11 @@ internal sealed class Explainer(Func<IReadOnlyList<Listener>> listeners, Worker 
     }
 
     [System.Runtime.CompilerServices.AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<bool> RunAsync(Worker worker, Listener listener, string why, ExplainRequest request, TaskCompletionSource<Explanation> done)
+    private static async ValueTask<bool> RunAsync(Worker worker, Listener listener, string why, ExplainRequest request, TaskCompletionSource<Explanation> done, bool knowsHosts)
     {
         try
         {
-            done.TrySetResult(await ExplainAsync(worker, listener, why, request));
+            done.TrySetResult(await ExplainAsync(worker, listener, why, request, knowsHosts));
         }
         catch (Exception e)
         {
@@ -51,9 +51,9 @@ internal sealed class Explainer(Func<IReadOnlyList<Listener>> listeners, Worker 
     }
 
     [System.Runtime.CompilerServices.AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<Explanation> ExplainAsync(Worker worker, Listener listener, string why, ExplainRequest request)
+    private static async ValueTask<Explanation> ExplainAsync(Worker worker, Listener listener, string why, ExplainRequest request, bool knowsHosts)
     {
-        Explanation found = Explanation.OfNobody(request.Random);
+        Explanation found = Explanation.OfNobody(request.Random, knowsHosts);
         found.Method = request.Method;
         found.Authority = request.Authority;
         found.Path = request.Target;
@@ -140,7 +140,7 @@ internal sealed class Explainer(Func<IReadOnlyList<Listener>> listeners, Worker 
             Listener? named = all.FirstOrDefault(l => l.Config.Name == request.Listener)
                 ?? all.FirstOrDefault(l => AddressesOf(l).Contains(request.Listener))
                 ?? (int.TryParse(request.Listener, out int wanted) ? all.FirstOrDefault(l => PortsOf(l).Contains(wanted)) : null);
-            if (named is null) fault = $"no listener is \"{request.Listener}\"; {Nearest.Suggestion(request.Listener, all.Select(l => l.Config.Name))} there are {Names(all)}".Replace("  ", " ");
+            if (named is null) fault = $"no listener is \"{request.Listener}\"; {(request.Listener.Length <= 256 ? Nearest.Suggestion(request.Listener, all.Select(l => l.Config.Name)) : "")} there are {Names(all)}".Replace("  ", " ");
             return named;
         }
         string at = $"{request.HostName}:{request.Port}";

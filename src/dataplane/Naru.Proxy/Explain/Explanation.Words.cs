@@ -180,6 +180,7 @@ internal sealed partial class Explanation
         w.WriteStartObject("cluster");
         w.WriteString("name", cluster.Name);
         w.WriteString("chosen_by", cluster.ChosenBy);
+        if (cluster.Member.Length > 0) w.WriteString("member", cluster.Member);
         if (cluster.Type.Length > 0)
         {
             w.WriteString("type", cluster.Type);

@@ -3,11 +3,9 @@
 // x-naru-explain, is answered with it in the place of what would follow (decision 0034).
 using System.Runtime.CompilerServices;
 using System.Text;
-using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Http;
-using Naru.Proxy.LoadBalancing;
 using Naru.Proxy.Routing;
 using Naru.Proxy.Upstreams;
 
@@ -15,28 +13,38 @@ namespace Naru.Proxy.Explain;
 
 internal sealed partial class Explanation
 {
-    private const int MostLosers = 20, MostEndpoints = 20, MostText = 2048;
+    private const int MostLosers = 20, MostEndpoints = 20, MostText = 2048, MostNear = 5;
+
+    // Longer than any name that there is (RFC 1035 2.3.4), and more of them than anybody reads in a few milliseconds.
+    private const int MostName = 256, MostDomains = 20_000;
     private readonly bool _asJson;
     private HttpFilterChain? _chain;
     private FilterSteps? _steps;
     private int _endedBy = -1;
 
+    // Filters have seen what would be answered.
+    private bool _passed;
+
     private Explanation(bool isLive, bool asJson) => (IsLive, _asJson) = (isLive, asJson);
 
     /// <summary>Of a request that nobody sends.</summary>
-    public static Explanation OfNobody(ulong? random) => new(isLive: false, asJson: false) { Random = random };
+    /// <param name="random">What chance says; null draws.</param>
+    /// <param name="knowsHosts">Clusters know by now which endpoints they have.</param>
+    public static Explanation OfNobody(ulong? random, bool knowsHosts) => new(isLive: false, asJson: false) { Random = random, KnowsHosts = knowsHosts };
 
     /// <summary>The header in which a live request asks for it.</summary>
     public static ReadOnlySpan<byte> Header => "x-naru-explain"u8;
 
-    /// <summary>A live request asks. Only callers on this machine are told, where somebody switched that on, under a name that no page of the web can have; where
-    /// the manager knows which addresses are internal, they are internal, too. To all others the header means nothing.</summary>
+    /// <summary>A live request asks. Only callers on this machine are told, where somebody switched that on, under a name that no page of the web can have, and
+    /// none of a browser's that a page had sent (Origin); where the manager knows which addresses are internal, they are internal, too. To all others the
+    /// header means nothing.</summary>
     /// <param name="x">The exchange; its head is being cleaned.</param>
     /// <param name="value">The header's: 1, or json.</param>
     public static void Ask(Exchange x, ReadOnlySpan<byte> value)
     {
         bool json = Ascii.EqualsIgnoreCase(value, "json"u8);
         if (x.Connection is null || (!json && !value.SequenceEqual("1"u8)) || !ClientAddress.MayKnow(x) || !ClientAddress.IsNamedHere(x.Authority)) return;
+        if (x.Head.Length > 0 && x.Head.IndexOf(x.Bytes, "origin"u8) >= 0) return;
         if (x.Manager.HasInternal && !ClientAddress.IsInternal(x)) return;
         x.Explanation ??= new Explanation(isLive: true, json);
     }
@@ -44,8 +52,14 @@ internal sealed partial class Explanation
     /// <summary>A client sent it, and is answered.</summary>
     public bool IsLive { get; }
 
+    // What the configuration writes into a request, or compares it with, may be a secret: whoever came over a listener learns which it is, not what it says.
+    private bool TellsValues => !IsLive;
+
     /// <summary>What chance is; null draws.</summary>
     public ulong? Random { get; private init; }
+
+    /// <summary>A cluster without endpoints has none: nobody would bring it some meanwhile.</summary>
+    public bool KnowsHosts { get; private init; } = true;
 
     /// <summary>It was told: what is written from here on is it.</summary>
     public bool IsTold { get; private set; }
@@ -81,9 +95,17 @@ internal sealed partial class Explanation
 
     internal sealed record LoserPart(int Index, string Name, string Match, string Kind, string Why, string Wanted, string Got);
 
-    internal sealed record ClusterPart(string Name, string ChosenBy, IReadOnlyList<(string Cluster, ulong Weight)> Weights, string Type, string Policy, string Protocol);
+    internal sealed record ClusterPart(string Name, string ChosenBy, IReadOnlyList<(string Cluster, ulong Weight)> Weights, string Type, string Policy, string Protocol)
+    {
+        /// <summary>Whose endpoints, limits and policy hold, where the cluster is made of clusters.</summary>
+        public string Member { get; init; } = "";
+    }
 
-    internal sealed record EndpointsPart(int Count, int Candidates, string Chosen, string Note, IReadOnlyList<(string Address, int Priority, string Why)> LeftOut, int More);
+    internal sealed record EndpointsPart(int Count, int Candidates, string Chosen, string Note, IReadOnlyList<(string Address, int Priority, string Why)> LeftOut, int More)
+    {
+        /// <summary>The request itself names it, or resolves it.</summary>
+        public bool IsNamed { get; init; }
+    }
 
     internal sealed record FilterPart(string Name, string State, string Verdict);
 
@@ -117,11 +139,10 @@ internal sealed partial class Explanation
         (Host, Routes) = (null, null);
         if (x.VirtualHost is not { } host)
         {
-            string looked = Text(table.Looked(x));
-            string[] domains = [.. table.Hosts.SelectMany(h => h.Config.Domains)];
-            NearHosts = [.. domains.OrderBy(d => Distance(d, looked)).Take(5)];
-            Notes.Add($"no virtual host of {table.Config.Name} has {(looked.Length == 0 ? "a request without a name" : looked)}");
-            OfferWithoutPort(table, looked, null);
+            string looked = Text(table.Looked(x)), some = looked.Length > MostName ? looked[..MostName] : looked;
+            NearHosts = Nearest(table, some);
+            Notes.Add($"no virtual host of {table.Config.Name} has {(looked.Length == 0 ? "a request without a name" : some.Length < looked.Length ? some + "…" : looked)}");
+            OfferWithoutPort(table, some.Length < looked.Length ? "" : looked, null);
             return;
         }
         VirtualHost? found = table.Find(table.Looked(x), out DomainMatch how);
@@ -149,7 +170,7 @@ internal sealed partial class Explanation
             Notes.Add($"without its port {looked[..colon]} would lead to virtual host {other.Config.Name}: add {looked} to its domains, or say ignore_port_in_host_matching");
     }
 
-    private static RoutesPart Tried(Exchange x, VirtualHost host, uint chance)
+    private RoutesPart Tried(Exchange x, VirtualHost host, uint chance)
     {
         var told = new List<Mismatch>();
         RequestView view = x.View;
@@ -164,14 +185,14 @@ internal sealed partial class Explanation
             .. lost.OrderByDescending(l => l.Nearness).ThenBy(l => l.Index).Take(MostLosers).Select(l => Loser(x, routes[l.Index], told[l.Index], l.Index)),
         ];
         RoutePart? taken = x.Route is { } route && ReferenceEquals(again, route)
-            ? new RoutePart(chosen, route.Config.Name, RouteWords.Match(route.Config.Match), RouteWords.Action(route.Config.Action)) : null;
+            ? new RoutePart(chosen, route.Config.Name, RouteWords.Match(route.Config.Match, TellsValues), RouteWords.Action(route.Config.Action)) : null;
         return new RoutesPart(routes.Length, chosen < 0 ? routes.Length : chosen + 1, lost.Count - near.Length, near, taken);
     }
 
-    private static LoserPart Loser(Exchange x, Route route, Mismatch why, int index)
+    private LoserPart Loser(Exchange x, Route route, Mismatch why, int index)
     {
-        (string wanted, string got) = RouteWords.Asked(why, route.Config.Match, x);
-        return new LoserPart(index, route.Config.Name, RouteWords.Match(route.Config.Match), RouteWords.Kind(why.Kind), why.Describe(route.Config.Match), wanted, got);
+        (string wanted, string got) = RouteWords.Asked(why, route.Config.Match, x, TellsValues);
+        return new LoserPart(index, route.Config.Name, RouteWords.Match(route.Config.Match, TellsValues), RouteWords.Kind(why.Kind), why.Describe(route.Config.Match), wanted, got);
     }
 
     // What had the path came nearer than what had not; of those, what shares most of it.
@@ -184,11 +205,34 @@ internal sealed partial class Explanation
 
     private static int Common(string one, string other) => one.AsSpan().CommonPrefixLength(other);
 
+    // Those that come nearest to a name, of so many as can be looked at in no time.
+    private static List<string> Nearest(RouteTable table, string looked)
+    {
+        var near = new List<(string Domain, int Distance)>(MostNear + 1);
+        int looks = MostDomains;
+        foreach (VirtualHost host in table.Hosts)
+        {
+            foreach (string domain in host.Config.Domains)
+            {
+                if (looks-- == 0) return [.. near.Select(n => n.Domain)];
+                int distance = Distance(domain, looked), at = near.Count;
+                while (at > 0 && near[at - 1].Distance > distance) at--;
+                if (at == MostNear) continue;
+                near.Insert(at, (domain, distance));
+                if (near.Count > MostNear) near.RemoveAt(MostNear);
+            }
+        }
+        return [.. near.Select(n => n.Domain)];
+    }
+
     private static int Distance(string domain, string looked)
     {
-        string name = domain.Trim('*', '.');
-        return name == looked ? 0 : looked.Contains(name, StringComparison.OrdinalIgnoreCase) || name.Contains(looked, StringComparison.OrdinalIgnoreCase) ? 1
-            : 1000 - Common(name, looked) - Common(new string([.. name.Reverse()]), new string([.. looked.Reverse()]));
+        ReadOnlySpan<char> name = domain.AsSpan(0, Math.Min(domain.Length, MostName)).Trim("*."), other = looked;
+        if (name.SequenceEqual(other)) return 0;
+        if (other.Contains(name, StringComparison.OrdinalIgnoreCase) || name.Contains(other, StringComparison.OrdinalIgnoreCase)) return 1;
+        int last = 0;
+        while (last < Math.Min(name.Length, other.Length) && name[^(last + 1)] == other[^(last + 1)]) last++;
+        return 1000 - name.CommonPrefixLength(other) - last;
     }
 
     /// <summary>The filters that hold at the route are about to be asked: which of them are.</summary>
@@ -205,150 +249,15 @@ internal sealed partial class Explanation
     /// <summary>A filter answers.</summary>
     public void Ended(int slot) => _endedBy = slot;
 
-    /// <summary>The request is ready to be forwarded: says where it would go, and tells all.</summary>
-    public ValueTask<bool> ForwardedAsync(Exchange x, ForwardAction action, Cluster cluster)
-    {
-        ForwardedTo(x, action, cluster);
-        Outcome = new OutcomePart("forward", 0, "", "", "", "", "", []);
-        return TellAsync(x);
-    }
-
-    private void ForwardedTo(Exchange x, ForwardAction action, Cluster cluster)
-    {
-        ClusterConfig config = cluster.Config;
-        ThresholdsConfig most = x.Priority == RequestPriority.High ? config.HighThresholds : config.Thresholds;
-        Cluster = Cluster! with { Type = RouteWords.Kebab(config.Type.ToString()), Policy = PolicyOf(config), Protocol = RouteWords.Kebab(config.Protocol.ToString()) };
-        Limits = new LimitsPart
-        {
-            RouteMs = x.TimeoutMs,
-            PerTryMs = x.PerTryMs,
-            PerTryIdleMs = x.TryIdleMs,
-            IdleMs = x.Deadlines.IdleMs,
-            MaxStreamMs = action.MaxStreamMs >= 0 ? action.MaxStreamMs : x.Manager.MaxStreamMs,
-            ConnectMs = cluster.ConnectMs,
-            BufferBytes = x.BufferLimit,
-            Hedges = x.Hedges,
-            Priority = x.Priority == RequestPriority.High ? "high" : "default",
-            MaxConnections = most.MaxConnections,
-            MaxPending = most.MaxPendingRequests,
-            MaxRequests = most.MaxRequests,
-            MaxRetries = most.MaxRetries,
-        };
-        if (x.Retry is { On: not RetryOn.None } retry)
-        {
-            string elsewhere = string.Join(", ", new[]
-            {
-                retry.AvoidPreviousHosts ? "other endpoints than before" : "", retry.OmitCanaryHosts ? "no canaries" : "", retry.PreviousPriorities > 0 ? "other priorities than before" : "",
-            }.Where(s => s.Length > 0));
-            Retry = new RetryPart(RouteWords.RetryOn(retry.On), retry.NumRetries, retry.BackOffBase.TotalMilliseconds, retry.BackOffMax.TotalMilliseconds, elsewhere);
-        }
-        if (action.Config.Fallback is { } instead) Fallback = instead.Cluster is { } other ? $"cluster {other}" : $"status {instead.Status}";
-        foreach (MirrorPolicyConfig mirror in MirrorsOf(x, action))
-            Mirrors.Add($"{(mirror.ClusterHeader is { } named ? $"header {named}" : mirror.Cluster)} ({mirror.PerMillion / 10_000.0:0.####} %)");
-        Host? host = Picked(x, cluster);
-        if (host is not null || !action.Config.AutoHostRewrite)
-        {
-            x.Attempts = 1;
-            x.Try.State = default;
-            x.Try.State.Host = host;
-            if (host is not null) RouteHeaders.ApplyToTry(x, action);
-            x.Try.State = default;
-        }
-        Upstream = Sent(x);
-        AnswerChanges(x);
-        if (cluster.Filters is not null) Notes.Add($"cluster {cluster.Slot.Name} has filters of its own, which each try passes; they were not asked");
-        if (action.Config.InternalRedirects is not null) Notes.Add("redirects of the endpoint are followed here where internal_redirect_policy lets them");
-    }
-
-    private static IEnumerable<MirrorPolicyConfig> MirrorsOf(Exchange x, ForwardAction action) =>
-        !action.Config.Mirrors.IsEmpty ? action.Config.Mirrors : !x.Route!.Host.Mirrors.IsEmpty ? x.Route.Host.Mirrors : x.Table?.Config.Mirrors ?? [];
-
-    private static string PolicyOf(ClusterConfig config) => config.Lb == Config.LoadBalancing.Hash ? config.Hashing is { TableSize: > 0 } ? "maglev" : "ring_hash" : RouteWords.Kebab(config.Lb.ToString());
-
-    // By the balancer itself, with the turns of nobody: whoever is served next is served as if nobody had asked.
-    private Host? Picked(Exchange x, Cluster cluster)
-    {
-        if (cluster.IsDynamic)
-        {
-            string named = cluster.Config.Type == DiscoveryType.OriginalDst ? "the address that the client wanted to reach" : $"whatever {Text(x.Authority)} resolves to";
-            Endpoints = new EndpointsPart(0, 0, "", $"the request names it: {named}", [], 0);
-            return null;
-        }
-        UInt128 left = 0;
-        if (cluster.Members is { } members && Forwarder.Member(x, members, out left) is { } member)
-        {
-            Notes.Add($"cluster {cluster.Slot.Name} is made of clusters: the request would go to {member.Slot.Name}");
-            cluster = member;
-            if (cluster.IsDynamic) return Picked(x, cluster);
-        }
-        bool isNamed = HostOverrides.TryPick(x, cluster, out Host? host);
-        if (!isNamed)
-            host = cluster.Balancer.Pick(new PickContext(0, x.Worker.Random)
-            {
-                IsUncounted = true,
-                Now = x.Worker.Now,
-                Match = x.SubsetOf(cluster),
-                Hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null,
-                LeftPriorities = left,
-            });
-        HashSet<Host>? subset = isNamed ? null : Subset(x, cluster);
-        var others = new List<(string, int, string)>();
-        ReadOnlySpan<PriorityLoad> loads = cluster.Whole.Loads;
-        int panics = 0;
-        foreach (Host one in cluster.Hosts)
-        {
-            if (subset is not null && !subset.Contains(one))
-            {
-                others.Add((one.State.Display, one.Config.Priority, "other subset"));
-                continue;
-            }
-            if (isNamed) continue;
-            int priority = one.Config.Priority;
-            PriorityLoad load = priority < loads.Length ? loads[priority] : default;
-            if (load.Panics && load.Healthy + load.Degraded > 0) panics++;
-            else if (WhyNot(one, load) is { } why) others.Add((one.State.Display, priority, why));
-        }
-        string note = isNamed ? host is null ? "the session names one that cannot be used, and nobody else will do" : "the request names it" : panics > 0 ? "so few are healthy that all are taken (panic)"
-            : cluster.Hosts.IsEmpty && cluster.Config.Type is DiscoveryType.StrictDns or DiscoveryType.LogicalDns ? $"resolved while it serves: {Names(cluster.Config)}" : cluster.WhyNone;
-        Endpoints = new EndpointsPart(cluster.Hosts.Length, cluster.Choices, host?.State.Display ?? "", note, [.. others.Take(MostEndpoints)], Math.Max(0, others.Count - MostEndpoints));
-        return host;
-    }
-
-    // Null where it does not say who is left out.
-    private HashSet<Host>? Subset(Exchange x, Cluster cluster)
-    {
-        if (cluster.Balancer is not SubsetBalancer balancer) return null;
-        SubsetsConfig config = cluster.Config.Subsets!;
-        SubsetMatch? wanted = x.SubsetOf(cluster);
-        string asked = wanted is { } match ? $"the request asks for {match}" : "the request asks for no subset";
-        foreach (SubsetMatch one in config.FallbackList && wanted?.Tries is { } tries ? tries : wanted is { } single ? [single] : [])
-        {
-            if (balancer.HostsOf(one) is not { } hosts) continue;
-            Notes.Add($"{asked}: endpoints are those of {one}");
-            return [.. hosts];
-        }
-        Notes.Add($"{asked}, which there is not: the fallback is {RouteWords.Kebab(config.Fallback.ToString())}");
-        return null;
-    }
-
-    private static string Names(ClusterConfig config) => string.Join(", ", (config.LoadAssignment?.Endpoints ?? []).Take(5).Select(e => e.Address.ToString()));
-
-    private static string? WhyNot(Host host, PriorityLoad load)
-    {
-        HostFlags flags = host.Flags;
-        if (flags.IsHealthy()) return load.Healthy > 0 ? null : "other priority";
-        if (flags.IsDegraded()) return load.Degraded > 0 ? null : "degraded";
-        List<string> held = [];
-        if (flags.HasFlag(HostFlags.FailedActiveHealthCheck)) held.Add(host.State.Health is { Why.Length: > 0 } health ? $"unhealthy by its checks: {health.Why}" : "unhealthy by its checks");
-        if (flags.HasFlag(HostFlags.FailedOutlierCheck)) held.Add("ejected by outlier detection");
-        if (flags.HasFlag(HostFlags.EdsStatusDraining)) held.Add("draining");
-        if (flags.HasFlag(HostFlags.FailedEdsHealth)) held.Add("unhealthy by discovery");
-        return held.Count > 0 ? string.Join(", ", held) : flags.ToText();
-    }
-
     /// <summary>The proxy answers by itself: says how, and tells all.</summary>
-    public ValueTask<bool> AnsweredAsync(Exchange x, byte[] body)
+    /// <param name="x">The exchange; its head is the one that would be written.</param>
+    /// <param name="body">The answer's, as it was before filters that see bodies.</param>
+    /// <param name="isCut">A filter would cut it short.</param>
+    public ValueTask<bool> AnsweredAsync(Exchange x, byte[] body, bool isCut)
     {
+        _passed = true;
+        if (isCut) Notes.Add("a filter refuses the answer: the connection would be cut");
+
         var headers = new List<string>();
         string location = "";
         ResponseHeaders head = x.ResponseHeaders;
@@ -358,7 +267,7 @@ internal sealed partial class Explanation
             headers.Add($"{name}: {value}");
             if (name == "location") location = value;
         }
-        string kind = x.FilterAnswer is not null ? "filter" : x.Reason is not null ? "refused" : location.Length > 0 ? "redirect" : "direct_response";
+        string kind = x.Fallback == FallbackStep.Taken ? "fallback" : x.FilterAnswer is not null ? "filter" : x.Reason is not null ? "refused" : location.Length > 0 ? "redirect" : "direct_response";
         string why = x.Reason is { Code.Length: > 0 } ? LocalReply.Said(x) : "";
         Outcome = new OutcomePart(kind, x.Status, x.Details, FlagsOf(x), why, location, Text(body.AsSpan(0, Math.Min(body.Length, MostText))), headers);
         if (Cluster is null && x.Route?.Forward?.Config.ClusterHeader is { } header) Notes.Add($"the cluster's name is taken from header {header}, which names no cluster that there is");
@@ -383,7 +292,7 @@ internal sealed partial class Explanation
         if (_chain is not null) FiltersAt();
         IsTold = true;
         if (!IsLive) return new ValueTask<bool>(true);
-        return _asJson ? LocalReply.TellAsync(x, Json(), "application/json") : LocalReply.TellAsync(x, Lines(), "text/plain; charset=utf-8");
+        return _asJson ? LocalReply.TellAsync(x, Json(), "application/json", _passed) : LocalReply.TellAsync(x, Lines(), "text/plain; charset=utf-8", _passed);
     }
 
     private void FiltersAt()
@@ -405,17 +314,14 @@ internal sealed partial class Explanation
     }
 
     // What the endpoint sees beside what came; what belongs to a connection is its own.
-    private static UpstreamPart Sent(Exchange x)
+    private UpstreamPart Sent(Exchange x)
     {
         var came = new List<string>();
         for (int i = 0; i < x.Head.Count; i++) Add(came, Naru.Http.Http1.Http1Head.Name(x.Bytes, x.Head.Fields[i]), Naru.Http.Http1.Http1Head.Value(x.Bytes, x.Head.Fields[i]));
         var goes = new List<string>();
         RequestHeaders head = x.RequestHeaders;
         for (int i = head.Next(); i >= 0; i = head.Next(i + 1)) Add(goes, head.Name(i), head.Value(i));
-        List<string> removed = [.. came], added = [.. goes];
-        foreach (string line in goes) removed.Remove(line);
-        foreach (string line in came) added.Remove(line);
-        return new UpstreamPart(Text(x.Method), Text(x.Authority), Text(x.PathAndQuery), added, removed);
+        return new UpstreamPart(Text(x.Method), Text(x.Authority), Text(x.PathAndQuery), [.. Without(goes, came).Select(Told)], [.. Without(came, goes).Select(Told)]);
 
         static void Add(List<string> to, ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
         {
@@ -426,12 +332,26 @@ internal sealed partial class Explanation
         }
     }
 
+    // Each line that is not among the others, as often as it is not.
+    private static IEnumerable<string> Without(List<string> lines, List<string> others)
+    {
+        var left = new Dictionary<string, int>(StringComparer.Ordinal);
+        foreach (string other in others) left[other] = left.GetValueOrDefault(other) + 1;
+        foreach (string line in lines)
+        {
+            if (left.GetValueOrDefault(line) is > 0 and var times) left[line] = times - 1;
+            else yield return line;
+        }
+    }
+
+    private string Told(string line) => TellsValues ? line : line[..line.IndexOf(':', StringComparison.Ordinal)];
+
     // What route, host and table say to an answer, made on an empty one.
     private void AnswerChanges(Exchange x)
     {
         x.ResponseHeaders.BeginOwn(isLocal: false);
         RouteHeaders.ApplyToAnswer(x);
-        for (int i = x.ResponseHeaders.Next(); i >= 0; i = x.ResponseHeaders.Next(i + 1)) AnswerAdds.Add($"{Text(x.ResponseHeaders.Name(i))}: {Text(x.ResponseHeaders.Value(i))}");
+        for (int i = x.ResponseHeaders.Next(); i >= 0; i = x.ResponseHeaders.Next(i + 1)) AnswerAdds.Add(Told($"{Text(x.ResponseHeaders.Name(i))}: {Text(x.ResponseHeaders.Value(i))}"));
         x.ResponseHeaders.End();
         WeightedClusterConfig? share = x.Route!.Forward!.Config.Clusters.FirstOrDefault(c => c.Name == x.Target!.Slot.Name);
         foreach (HeaderMutationsConfig? level in new[] { share?.Headers, x.Route.Config.Headers, x.Route.Host.Headers, x.Table?.Config.Headers })

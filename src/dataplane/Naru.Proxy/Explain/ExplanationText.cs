@@ -47,7 +47,8 @@ internal static class ExplanationText
 
     private static string Headline(Explanation e) => e.Outcome switch
     {
-        { Kind: "forward" } => $"goes to {e.Cluster?.Name}{(e.Endpoints is { Chosen.Length: > 0 } to ? $" at {to.Chosen}" : e.Endpoints is { Count: > 0 } ? ": no endpoint may be used (503)" : "")}",
+        { Kind: "forward" } => $"goes to {e.Cluster?.Name}{(e.Endpoints is not { } to ? "" : to.Chosen.Length > 0 ? $" at {to.Chosen}" : to.IsNamed ? "" : to.Count > 0 ? ": no endpoint may be used (503)" : ", of which no endpoint is known")}",
+        { Kind: "fallback" } instead => $"is answered {instead.Status} by the fallback of the route",
         { Kind: "redirect" } redirect => $"is redirected to {redirect.Location} ({redirect.Status})",
         { Kind: "filter" } filter => $"is answered {filter.Status} by a filter ({filter.Details})",
         { Kind: "direct_response" } direct => $"is answered {direct.Status} by the route",
@@ -78,6 +79,7 @@ internal static class ExplanationText
         if (e.Cluster is { } cluster)
         {
             Line(text, "cluster", $"{cluster.Name}, by {cluster.ChosenBy}{(cluster.Type.Length > 0 ? $"; {cluster.Type}, {cluster.Policy}, {cluster.Protocol}" : "")}");
+            if (cluster.Member.Length > 0) Line(text, "  member", cluster.Member);
             if (cluster.Weights.Count > 1) Line(text, "  weights", string.Join(", ", cluster.Weights.Take(MostLines).Select(w => $"{w.Cluster} {w.Weight}")));
         }
         if (e.Endpoints is not { } endpoints) return;

@@ -87,6 +87,36 @@ internal sealed class BodyPipe
     /// <summary>From here on everything goes on.</summary>
     public void EndReading() => _to = int.MaxValue;
 
+    /// <summary>The one buffer in which all lies that was read; null where there is none, or several.</summary>
+    public IoBuffer? OnlyRead
+    {
+        get
+        {
+            IoBuffer? only = null;
+            foreach (Waiting waiting in _waiting)
+            {
+                if (!waiting.IsRead || waiting.Buffer.IsEmpty) continue;
+                if (only is not null) return null;
+                only = waiting.Buffer;
+            }
+            return only;
+        }
+    }
+
+    /// <summary>Copies what was read, as far as there is room.</summary>
+    public void CopyRead(Span<byte> into, ref int at)
+    {
+        foreach (Waiting waiting in _waiting) if (waiting.IsRead) Copy(waiting.Buffer, into, ref at);
+    }
+
+    /// <summary>Copies a buffer, as far as there is room.</summary>
+    public static void Copy(IoBuffer from, Span<byte> into, ref int at)
+    {
+        int take = Math.Min(from.Count, into.Length - at);
+        from.Filled[..take].CopyTo(into[at..]);
+        at += take;
+    }
+
     /// <summary>What waits first goes on; false where nothing may.</summary>
     public bool TryPass(out ValueTask<bool> passing)
     {

@@ -32,6 +32,29 @@ internal static class FilterReasons
         Remedy = "Report the line of the log; leave the filter out at the route until it is mended.",
     };
 
+    public static readonly Reason NoSuchName = new(
+        503, "NARU-F507", "the host that the request names has no address", ResponseFlags.DnsResolutionFailed, "dns_resolution_failure")
+    {
+        Body = "DNS resolution failure",
+        When = "`envoy.filters.http.dynamic_forward_proxy` looked the host up in vain, or all that was found are addresses where no request may lead.",
+        Remedy = "Ask the resolver for the name; the details of the access log end with the cause.",
+    };
+
+    public static readonly Reason NameCacheFull = new(503, "NARU-F505", "the cache of names is full", ResponseFlags.None, "dns_cache_overflow")
+    {
+        Body = "DNS cache overflow",
+        When = "Requests named more hosts than `max_hosts` of `dns_cache_config` within `host_ttl`.",
+        Remedy = "Raise `max_hosts`, or find out who asks for so many hosts.",
+    };
+
+    public static readonly Reason TooManyLookups = new(
+        503, "NARU-F506", "too many requests wait for names", ResponseFlags.None, "dynamic_forward_proxy_pending_request_overflow")
+    {
+        Body = "Dynamic forward proxy pending request overflow",
+        When = "`max_pending_requests` of `dns_cache_circuit_breaker` requests wait for look-ups already.",
+        Remedy = "Look at the resolver, or raise the limit.",
+    };
+
     public static readonly Reason LocalRateLimited = new(429, "NARU-F429", "the local rate limit is used up", ResponseFlags.RateLimited, "local_rate_limited")
     {
         When = "The token bucket of `envoy.filters.http.local_ratelimit` that the request is for is empty; the status may be configured.",
@@ -44,6 +67,24 @@ internal static class FilterReasons
         Body = "Payload Too Large",
         When = "`envoy.filters.http.buffer` takes in the body before it lets the request on, and it is longer than `max_request_bytes`.",
         Remedy = "Send less, raise the limit, or switch the filter off at the route.",
+    };
+
+    public static readonly Reason BodyTooLong = new(
+        413, "NARU-F414", "the request's body is longer than what is looked at to choose its route", ResponseFlags.None,
+        "body_too_long_to_match")
+    {
+        Body = "Payload Too Large",
+        When = "`naru.filters.http.body_to_metadata` with `refuse` looks for values in the body, and it is longer than `max_bytes`.",
+        Remedy = "Send less, raise the limit, or leave `refuse` out: then routes are chosen without the body.",
+    };
+
+    public static readonly Reason BodyUnreadable = new(
+        400, "NARU-F400", "the request's body cannot be read to choose its route", ResponseFlags.None, "body_unreadable")
+    {
+        Body = "Bad Request",
+        When = "`naru.filters.http.body_to_metadata` with `refuse` looks for values in the body, and that is not what its content type "
+            + "says, goes over a limit, or says a value twice.",
+        Remedy = "Mend the body, or leave `refuse` out: then routes are chosen without it.",
     };
 
     public static readonly Reason ResponseTooLarge = new(

@@ -173,6 +173,15 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
     /// <param name="limit">Most bytes of it.</param>
     public ValueTask<BufferResult> BufferAsync(long limit) => x.BufferAsync(limit);
 
+    /// <summary>Looks at the beginning of the request's body, as it comes out of the filters before, while its head waits. All of it goes
+    /// on afterwards, untouched.</summary>
+    /// <param name="most">Bytes of it at most; of a gRPC message its prefix counts.</param>
+    /// <param name="until">What is wanted.</param>
+    public ValueTask<PeekResult> PeekAsync(int most, PeekUntil until) => x.PeekAsync(most, until);
+
+    /// <summary>What was looked at; given back when it was read.</summary>
+    public PeekedBody Peeked() => x.Peeked();
+
     /// <summary>The request's trailers; in their stage.</summary>
     public TrailerEdits RequestTrailers => (run.Of?.SentBody ?? x.RequestBody).TrailerEdits;
 

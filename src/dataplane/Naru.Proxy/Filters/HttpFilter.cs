@@ -109,7 +109,7 @@ internal sealed record FilterContext(StatRegistry Stats, string StatPrefix, Clus
     public bool IsUpstream { get; init; }
 
     /// <summary>A block below the chain's prefix.</summary>
-    public StatBlock Block(string name, StatSchema schema) => Stats.Block($"{StatPrefix}.{name}", schema);
+    public StatBlock Block(string name, StatSchema schema) => Stats.Block(StatPrefix, name, schema);
 }
 
 /// <summary>Facts of this proxy that filters tell others. Any thread may look.</summary>

@@ -92,6 +92,9 @@ internal sealed class HealthChecks(
     /// <summary>Name of the block of a cluster.</summary>
     public static string StatPrefix(ClusterSlot slot) => $"{slot.Stats!.Prefix}.health_check";
 
+    /// <summary>The block of a cluster.</summary>
+    public static StatBlock StatsOf(StatRegistry stats, ClusterSlot slot) => stats.Block(slot.Stats!.Prefix, "health_check", HealthStats.Schema);
+
     /// <summary>Checks these endpoints of a cluster as its configuration says; the others that leave are <see cref="Forget"/>'s matter.</summary>
     public void Check(ClusterSlot slot, ClusterConfig config, ClusterTransports transports, IEnumerable<Host> hosts)
     {
@@ -105,7 +108,7 @@ internal sealed class HealthChecks(
             }
             Transport transport = host.Transport ?? transports.Nameless;
             if (known is not null && ReferenceEquals(known.Cluster, config) && Same(known.Checks[0], host, transport)) continue;
-            StatBlock block = stats.Block(StatPrefix(slot), HealthStats.Schema);
+            StatBlock block = StatsOf(stats, slot);
             Worker worker = workers[(int)(host.State.Address.StableHash(withPort: true) % (uint)workers.Length)];
             var made = new HostHealth(config,
                 [.. config.HealthChecks.Select(c => new HostCheck(this, slot, host, c, config.Name, transport, worker, block, LogOf(c)))]);

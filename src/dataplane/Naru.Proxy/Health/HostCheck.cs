@@ -92,10 +92,12 @@ internal sealed class HostCheck : ITimerOwner
         {
             if (_stopped || _said) return;
             _said = true;
+            _stats.Shard(_worker.Index)[HealthStats.Failure]++;
             _stats.Shard(_worker.Index)[HealthStats.PassiveFailure]++;
             bool first = _pending;
             var answer = new CheckAnswer(CheckOutcome.Unhealthy, "") { SaidItself = true };
             if (_verdict.Take(CheckOutcome.Unhealthy)) Tell(HealthEvent.Ejected, answer, first);
+            if (first || _config.LogsFailures) Tell(HealthEvent.Failure, answer, first);
             _timedOut = _degraded = false;
             (Why, _failed, _pending) = ("it said itself that it fails", true, false);
             _owner.Changed(_slot, this, first);

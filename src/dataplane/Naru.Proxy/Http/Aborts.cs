@@ -40,7 +40,7 @@ internal static class Aborts
         {
             case AbortReason.RouteTimeout:
                 x.Target!.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.RqTimeout]++;
-                if (x.VirtualCluster is { } counted) counted.Shard(x.Worker.Index)[VirtualClusterStats.RqTimeout]++;
+                x.CountBeside(RequestStats.RqTimeout);
                 detail = $"{x.TimeoutMs} ms";
                 return x.MayAnswer ? RequestLimits.Answer(x, Reasons.RouteTimeout) : Reasons.RouteTimeout;
             case AbortReason.StreamIdle:

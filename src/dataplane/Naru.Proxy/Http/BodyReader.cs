@@ -175,8 +175,11 @@ internal sealed partial class BodyReader
     public void Keep(long limit = MostKept)
     {
         if (_keeps || _touched) return;
-        _keeps = true;
-        _room = limit;
+        // What a filter looked at already is of it.
+        long room = limit - KeptBytes;
+        _keeps = room >= 0;
+        IsOverKept = room < 0;
+        _room = room;
     }
 
     /// <summary>Whether all of it that was taken can be had again: it is kept while it is short and no answer has begun, so that a
@@ -225,6 +228,7 @@ internal sealed partial class BodyReader
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<BufferResult> BufferRawAsync(Exchange x, long limit)
     {
+        if (Bytes > limit) return BufferResult.TooLarge;
         _keeps = true;
         _room = limit - Bytes;
         while (true)

@@ -26,10 +26,10 @@ internal static class ClientAddress
         return x.ClientIsInternal;
     }
 
-    /// <summary>Whether the client may read why exactly it was answered so: somebody asked for that, and everybody on the way (the
-    /// connection's peer, who stands behind it, whomever <c>x-forwarded-for</c> names) is on this machine.</summary>
+    /// <summary>Whether the client may read why exactly it was answered so: somebody asked for that, and everybody on the way (the connection's peer, who stands
+    /// behind it, whomever the head speaks of) is on this machine, and no page of another site is.</summary>
     public static bool MayKnow(Exchange x) =>
-        x.Manager.Explains && IsHere(x.Connection.Peer) && IsHere(x.Connection.Info?.DirectPeer ?? x.Connection.Peer) && IsForwardedFromLoopback(x);
+        x.Manager.Explains && IsHere(x.Connection.Peer) && IsHere(x.Connection.Info?.DirectPeer ?? x.Connection.Peer) && SpeaksOfNobodyElse(x);
 
     /// <summary>Whether no name server of somebody else's can have led the request here: its authority is an IP address, a name without a
     /// dot, or below a name that is in no public zone (RFC 6761, RFC 6762; <c>internal</c>). A page of evil.example whose name suddenly
@@ -47,16 +47,46 @@ internal static class ClientAddress
             || Ascii.EqualsIgnoreCase(top, "test"u8) || Ascii.EqualsIgnoreCase(top, "example"u8) || Ascii.EqualsIgnoreCase(top, "invalid"u8);
     }
 
-    private static bool IsForwardedFromLoopback(Exchange x)
+    // In these, proxies say for whom they ask: lists of addresses.
+    private static readonly byte[][] s_speakOfClients =
+    [
+        "x-real-ip"u8.ToArray(), "x-client-ip"u8.ToArray(), "x-cluster-client-ip"u8.ToArray(), "true-client-ip"u8.ToArray(), "cf-connecting-ip"u8.ToArray(),
+        "fastly-client-ip"u8.ToArray(),
+    ];
+
+    // As the head came. Whoever writes Via or Forwarded (RFC 9110 7.6.3, RFC 7239) passes somebody else's request on; a browser says in Origin and
+    // Sec-Fetch-Site (Fetch Metadata) whose page asks.
+    private static bool SpeaksOfNobodyElse(Exchange x)
     {
         if (x.Head.Length == 0) return true;
         foreach (ref readonly HeaderField field in x.Head.Fields)
         {
-            if (field.Id != KnownHeader.XForwardedFor) continue;
             ReadOnlySpan<byte> value = Http1Head.Value(x.Bytes, field);
-            foreach (Range range in value.Split((byte)','))
-                if (!TryParse(Http1Framing.Trim(value[range]), out SockAddr address) || !IsLoopback(address)) return false;
+            if (field.Id == KnownHeader.Via || (field.Id == KnownHeader.XForwardedFor && !AreLoopback(value))) return false;
+            if (field.Id == KnownHeader.Other && SpeaksOfSomebody(x, Http1Head.Name(x.Bytes, field), value)) return false;
         }
+        return true;
+    }
+
+    private static bool SpeaksOfSomebody(Exchange x, ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
+    {
+        if (Ascii.EqualsIgnoreCase(name, "forwarded"u8)) return true;
+        if (Ascii.EqualsIgnoreCase(name, "origin"u8)) return !IsOwnOrigin(x, value);
+        if (Ascii.EqualsIgnoreCase(name, "sec-fetch-site"u8)) return !Ascii.EqualsIgnoreCase(value, "same-origin"u8) && !Ascii.EqualsIgnoreCase(value, "none"u8);
+        foreach (byte[] known in s_speakOfClients) if (Ascii.EqualsIgnoreCase(name, known)) return !AreLoopback(value);
+        return false;
+    }
+
+    private static bool IsOwnOrigin(Exchange x, ReadOnlySpan<byte> origin)
+    {
+        int scheme = origin.StartsWith("http://"u8) ? 7 : origin.StartsWith("https://"u8) ? 8 : 0;
+        return scheme > 0 && Ascii.EqualsIgnoreCase(origin[scheme..], x.Authority);
+    }
+
+    private static bool AreLoopback(ReadOnlySpan<byte> addresses)
+    {
+        foreach (Range range in addresses.Split((byte)','))
+            if (!TryParse(Http1Framing.Trim(addresses[range]), out SockAddr address) || !IsLoopback(address)) return false;
         return true;
     }
 

@@ -35,11 +35,20 @@ internal sealed partial class Exchange
     /// <summary>Another route was chosen: its policies make another hash.</summary>
     public void ForgetHash() => (_choice.Hash, _choice.HashKnown, _choice.MadeCookie) = (null, false, false);
 
+    /// <summary>Counts one more where it is counted besides its cluster: by virtual cluster, by route.</summary>
+    /// <param name="stat">Of <see cref="RequestStats"/>.</param>
+    public void CountBeside(int stat)
+    {
+        _choice.VirtualCluster?.Counts.Count(Worker.Index, stat);
+        _choice.RouteCounts?.Count(Worker.Index, stat);
+    }
+
     /// <summary>The request goes out anew, to another route: nothing of the tries before counts for it.</summary>
     public void BeginAgain()
     {
         IsRedirecting = false;
         VirtualCluster = null;
+        RouteCounts = null;
         Session = default;
         _outcome.Attempts = _outcome.Retried = _outcome.Status = 0;
         _outcome.Flags = default;

@@ -119,7 +119,7 @@ internal sealed partial class Exchange
     };
 
     // Names and values as they are now, pseudo headers with them (Envoy: %REQUEST_HEADERS_BYTES%).
-    private long RequestFieldBytes()
+    internal long RequestFieldBytes()
     {
         if (Head.Length == 0) return 0;
         long bytes = RequestHeaders.FieldBytes() + ":method:path:scheme:authority".Length + Method.Length + Path.Length + (HasQuery ? Query.Length + 1 : 0)

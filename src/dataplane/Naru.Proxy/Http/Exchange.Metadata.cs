@@ -27,9 +27,16 @@ internal sealed partial class Exchange
     }
 
     /// <summary>What is asked of the metadata of a cluster's endpoints: by the route, and by filters; null for nothing.</summary>
-    public SubsetMatch? SubsetOf(Cluster cluster) =>
-        cluster.Config.Subsets is not null && DynamicMetadata?.Find(SubsetMatch.Namespace) is { Kind: MetaKind.Map, Items.Length: > 0 } said
-            ? SubsetMatch.Of(Target?.Match, said) : Target?.Match;
+    public SubsetMatch? SubsetOf(Cluster cluster)
+    {
+        SubsetMatch? route = Target?.Match;
+        if (cluster.Config.Subsets is null
+            || DynamicMetadata?.Find(SubsetMatch.Namespace) is not { Kind: MetaKind.Map, Items.Length: > 0 } said) return route;
+        if (_notes.Subset is { } known && ReferenceEquals(known.Route, route) && ReferenceEquals(known.Said, said)) return known.Made;
+        var made = SubsetMatch.Of(route, said);
+        _notes.Subset = (made, route, said);
+        return made;
+    }
 
     /// <summary>Keeps a text, in place of one of the same key; false where that one stays.</summary>
     public bool SetState(byte[] key, byte[] value, bool readOnly)

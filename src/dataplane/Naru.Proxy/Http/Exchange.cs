@@ -115,6 +115,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref HeaderMutations? Mutations => ref _choice.Mutations;
     public string Operation { get => _choice.Operation ?? ""; set => _choice.Operation = value; }
     public ref VirtualCluster? VirtualCluster => ref _choice.VirtualCluster;
+    public ref RequestCounts? RouteCounts => ref _choice.RouteCounts;
     public ref SessionHost Session => ref _choice.Session;
     public ref AnswerStats? AltStats => ref _choice.AltStats;
 
@@ -169,6 +170,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref long UpstreamLifeMs => ref _limits.UpstreamLifeMs;
     public ref long GrpcTimeoutMs => ref _limits.GrpcTimeoutMs;
     public ref Config.RetryPolicyConfig? Retry => ref _limits.Retry;
+    public ref bool IsTimeClients => ref _limits.IsTimeClients;
     public ref bool TimesOutWith204 => ref _limits.TimesOutWith204;
     public ref bool Hedges => ref _limits.Hedges;
 
@@ -204,6 +206,11 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ReadOnlySpan<byte> Authority => _requestHeaders is { HasAuthority: true } changed ? changed.Authority : MadeAuthority ?? HeadBytes.Slice(AuthorityStart, AuthorityLength);
     public ReadOnlySpan<byte> Path => _requestHeaders is { HasPath: true } changed ? changed.Path : NormalizedPath ?? HeadBytes.Slice(PathStart, PathLength);
     public ReadOnlySpan<byte> Query => _requestHeaders is { HasPath: true } changed ? changed.Query : HeadBytes.Slice(QueryStart, QueryLength);
+
+    /// <summary>What was asked for, whatever a route made of it.</summary>
+    public ReadOnlySpan<byte> AskedAuthority => MadeAuthority ?? HeadBytes.Slice(AuthorityStart, AuthorityLength);
+    public ReadOnlySpan<byte> AskedPath => NormalizedPath ?? HeadBytes.Slice(PathStart, PathLength);
+    public ReadOnlySpan<byte> AskedQuery => HeadBytes.Slice(QueryStart, QueryLength);
 
     /// <summary>Path and query as they are now.</summary>
     public ReadOnlySpan<byte> PathAndQuery
@@ -313,6 +320,29 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
         else if (result == BufferResult.Refused) GiveUp(AbortReason.DownstreamBroken);
         return result;
     }
+
+    /// <summary>Looks at the beginning of the request's body, which goes on afterwards as it came.</summary>
+    /// <param name="most">Bytes at most; of a gRPC message its prefix counts.</param>
+    /// <param name="until">What is wanted.</param>
+    public ValueTask<PeekResult> PeekAsync(int most, PeekUntil until) =>
+        until == PeekUntil.End && Framing.Body == BodyKind.Length && Framing.ContentLength > most && RequestLength == SameLength
+            && !RequestBody.IsFiltered ? new ValueTask<PeekResult>(PeekResult.TooLarge)
+        : RequestBodyBuffered ? new ValueTask<PeekResult>(PeekResult.Here)
+        : PeekBodyAsync(most, until);
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<PeekResult> PeekBodyAsync(int most, PeekUntil until)
+    {
+        PeekResult result = Encourage() ? await RequestBody.PeekAsync(this, most, until) : PeekResult.Gone;
+        if (result == PeekResult.Gone) GiveUp(AbortReason.DownstreamGone);
+        else if (result == PeekResult.Refused) GiveUp(AbortReason.DownstreamBroken);
+        else if (RequestBody.IsWhole) Deadlines.Request = TimerNode.Never;
+        return result;
+    }
+
+    /// <summary>What was looked at.</summary>
+    public PeekedBody Peeked() => RequestBodyBuffered
+        ? new PeekedBody(In.Filled[..(int)Math.Max(0, Framing.ContentLength)]) : new PeekedBody(RequestBody, Worker.Buffers);
 
     /// <summary>Bytes of a body that was taken in whole.</summary>
     public long BytesBuffered => RequestBodyBuffered ? Math.Max(0, Framing.ContentLength) : RequestBody.BytesBuffered;

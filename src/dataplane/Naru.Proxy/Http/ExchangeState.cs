@@ -7,6 +7,7 @@ using Naru.Proxy.Explain;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
+using Naru.Proxy.LoadBalancing;
 using Naru.Proxy.Routing;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
@@ -64,8 +65,10 @@ internal struct RouteChoice
     /// <summary>What the client is told that the route is about (x-envoy-decorator-operation); null or empty for nothing.</summary>
     public string? Operation;
 
-    /// <summary>Where the request is counted besides its cluster; null for nowhere.</summary>
+    /// <summary>Where the request is counted besides its cluster; null for nowhere. They are those of the way that it takes, also while a redirect
+    /// has another route chosen already.</summary>
     public VirtualCluster? VirtualCluster;
+    public RequestCounts? RouteCounts;
 
     /// <summary>Under which name of the client's its answers count besides (x-envoy-upstream-alt-stat-name); null for none.</summary>
     public AnswerStats? AltStats;
@@ -105,6 +108,10 @@ internal struct RequestNotes
 
     /// <summary>Filter state, the newest first; null for none.</summary>
     public StateText? States;
+
+    /// <summary>What is asked of endpoints' metadata, and what it was made of: the route's and the filters' part. Made once, so that picks
+    /// of one request make nothing.</summary>
+    public (SubsetMatch Made, SubsetMatch? Route, MetaValue Said)? Subset;
 }
 
 /// <summary>The filters that see it.</summary>
@@ -200,6 +207,9 @@ internal struct Limits()
     public long UpstreamLifeMs = -1;
     public RetryPolicyConfig? Retry;
     public bool TimesOutWith204;
+
+    /// <summary>The caller said how long it waits.</summary>
+    public bool IsTimeClients;
 
     /// <summary>A try that takes longer than its time gets another one beside it, and the better answer is taken.</summary>
     public bool Hedges;

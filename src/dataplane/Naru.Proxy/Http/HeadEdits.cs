@@ -190,6 +190,14 @@ internal abstract class HeadEdits
         return bytes;
     }
 
+    /// <summary>Number of all fields.</summary>
+    public int FieldCount()
+    {
+        int count = 0;
+        for (int i = Next(); i >= 0; i = Next(i + 1)) count++;
+        return count;
+    }
+
     /// <summary>The same with a number.</summary>
     public void Set(ReadOnlySpan<byte> name, long value)
     {

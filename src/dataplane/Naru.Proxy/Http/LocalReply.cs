@@ -6,6 +6,7 @@ using Naru.Core;
 using Naru.Http.Headers;
 using Naru.Http.Http1;
 using Naru.Proxy.Config;
+using Naru.Proxy.Explain;
 using Naru.Proxy.Filters;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
@@ -45,10 +46,17 @@ internal static class LocalReply
             x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.RqRedirectedWithNormalizedPath]++;
         }
         if (!ClientAddress.MayKnow(x)) return SendAsync(x, "", Encoding.ASCII.GetBytes(Reasons.Body(reason, x.Attempts > 1)), "text/plain", extra, reason.Grpc);
-        string said = ClientAddress.IsNamedHere(x.Authority) ? Said(x) : reason.Code;
-        return ReplyForms.WantsProblem(x)
-            ? SendAsync(x, said, ReplyForms.Problem(x, reason, said), "application/problem+json", extra, reason.Grpc)
-            : SendAsync(x, said, Encoding.ASCII.GetBytes($"{said}\n"), "text/plain", extra, reason.Grpc);
+        // A route may have given the request another name; it came by the one that it was asked by.
+        bool named = ClientAddress.IsNamedHere(x.AskedAuthority);
+        string said = named ? Said(x) : reason.Code;
+        Failure? failure = named ? ReplyPages.Of(x, reason) : null;
+        if (ReplyForms.WantsProblem(x))
+            return SendAsync(x, said, ReplyForms.Problem(x, reason, said, failure), "application/problem+json", extra, reason.Grpc);
+        if (failure is null) return SendAsync(x, said, Encoding.ASCII.GetBytes($"{said}\n"), "text/plain", extra, reason.Grpc);
+        return ReplyForms.WantsPage(x)
+            ? SendAsync(x, said, ReplyPages.Html(failure, x.Status, ReplyForms.FlagsOf(x), said, x.Method), "text/html; charset=utf-8",
+                extra + ReplyPages.Headers, reason.Grpc)
+            : SendAsync(x, said, ReplyPages.Text(failure, said), "text/plain", extra, reason.Grpc);
     }
 
     /// <summary>The same with a body of its own.</summary>
@@ -140,10 +148,23 @@ internal static class LocalReply
     }
 
     private static ValueTask<bool> WriteAsync(Exchange x, byte[] body) =>
-        x.Explanation is { IsTold: false } explanation ? explanation.AnsweredAsync(x, body) : WriteOutAsync(x, body);
+        x.Explanation is { IsTold: false } explanation ? ExplainAsync(x, explanation, body) : WriteOutAsync(x, body);
+
+    // With all that filters and connection would say in it.
+    [System.Runtime.CompilerServices.AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<bool> ExplainAsync(Exchange x, Explanation explanation, byte[] body)
+    {
+        bool goesOn = await FilterWalk.OwnAsync(x);
+        ResponseWriter.Complete(x);
+        return await explanation.AnsweredAsync(x, body, isCut: !goesOn);
+    }
 
     /// <summary>Tells an explanation in the place of what was explained; false when the connection must close.</summary>
-    public static ValueTask<bool> TellAsync(Exchange x, byte[] text, string contentType)
+    /// <param name="x">The exchange.</param>
+    /// <param name="text">The explanation.</param>
+    /// <param name="contentType">Of it.</param>
+    /// <param name="passed">The filters have seen the answer that it is about: none sees a second one.</param>
+    public static ValueTask<bool> TellAsync(Exchange x, byte[] text, string contentType, bool passed)
     {
         x.Status = 200;
         x.Reason = null;
@@ -153,21 +174,21 @@ internal static class LocalReply
         x.ResponseHeaders.BeginOwn(isLocal: true);
         x.ResponseHeaders.Set("content-type"u8, Encoding.ASCII.GetBytes(contentType));
         x.ResponseHeaders.KnowStatus();
-        return WriteOutAsync(x, text);
+        return WriteOutAsync(x, text, passed);
     }
 
-    private static async ValueTask<bool> WriteOutAsync(Exchange x, byte[] body)
+    private static async ValueTask<bool> WriteOutAsync(Exchange x, byte[] body, bool passed = false)
     {
         // What has not been read cannot be told from the next request.
         if (!x.IsRequestRead || x.IsUpgrade) x.KeepAlive = false;
         x.UncancelDownstream();
-        if (!await FilterWalk.OwnAsync(x))
+        if (!passed && !await FilterWalk.OwnAsync(x))
         {
             x.CutDownstream();
             return false;
         }
-        byte[]? passed = x.IsHead ? body : await FilterWalk.OwnBodyAsync(x, body);
-        if (passed is null)
+        byte[]? left = x.IsHead || passed ? body : await FilterWalk.OwnBodyAsync(x, body);
+        if (left is null)
         {
             x.CutDownstream();
             return false;
@@ -175,7 +196,7 @@ internal static class LocalReply
         IoBuffer o = x.Worker.Buffers.Rent();
         try
         {
-            ResponseWriter.WriteLocal(x, ref o, passed);
+            ResponseWriter.WriteLocal(x, ref o, left);
             x.ResponseStarted = true;
             return await x.SendDownstreamAsync(o, (int)x.HeadBytesSent, end: true) && x.KeepAlive;
         }

@@ -2,6 +2,7 @@
 // that nothing went wrong with. Comes after all that routes and filters say in an answer, and may change its status.
 using System.Text;
 using Naru.Proxy.Config;
+using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Http;
@@ -38,7 +39,8 @@ internal sealed class ProxyStatus(ProxyStatusConfig config, string serverName, s
     /// <summary>Says it in the answer that is being put together.</summary>
     public void Say(Exchange x)
     {
-        if (x.Flags == ResponseFlags.None) return;
+        // What a fallback answered in the place of an error is none.
+        if (x.Flags == ResponseFlags.None || (x.Fallback == FallbackStep.Taken && x.Reason is null)) return;
         foreach ((ResponseFlags flag, string error, int status) in s_errors)
         {
             if ((x.Flags & flag) == 0) continue;

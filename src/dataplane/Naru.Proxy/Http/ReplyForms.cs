@@ -36,6 +36,14 @@ internal static class ReplyForms
         return accept >= 0 && PrefersJson(Http1Head.Value(x.Bytes, x.Head.Fields[accept]));
     }
 
+    /// <summary>Whether a page of HTML is what the client would rather read.</summary>
+    public static bool WantsPage(Exchange x)
+    {
+        if (Of(x) != ReplyForm.Http || x.Head.Length == 0) return false;
+        int accept = x.Head.IndexOf(x.Bytes, "accept"u8);
+        return accept >= 0 && PrefersHtml(Http1Head.Value(x.Bytes, x.Head.Fields[accept]));
+    }
+
     /// <summary>Whether the request is a gRPC call: <c>application/grpc</c>, alone or with a suffix; with a parameter it is none (Envoy).</summary>
     public static bool IsGrpc(Exchange x) => IsGrpc(ContentType(x));
 
@@ -56,14 +64,37 @@ internal static class ReplyForms
         int json = 0, text = 0;
         foreach (Range range in accept.Split((byte)','))
         {
-            ReadOnlySpan<byte> item = Http1Framing.Trim(accept[range]);
-            int semicolon = item.IndexOf((byte)';');
-            ReadOnlySpan<byte> type = semicolon < 0 ? item : Http1Framing.Trim(item[..semicolon]);
-            int quality = semicolon < 0 ? 1000 : Quality(item[semicolon..]);
+            ReadOnlySpan<byte> type = Type(accept[range], out int quality);
             if (Ascii.EqualsIgnoreCase(type, "application/json"u8) || Ascii.EqualsIgnoreCase(type, "application/problem+json"u8)) json = Math.Max(json, quality);
             else if (type.Length > 5 && Ascii.EqualsIgnoreCase(type[..5], "text/"u8)) text = Math.Max(text, quality);
         }
         return json > 0 && json >= text;
+    }
+
+    /// <summary>Whether HTML is asked for by name, and plain text not more; between equals the first named.</summary>
+    public static bool PrefersHtml(ReadOnlySpan<byte> accept)
+    {
+        int html = 0, text = 0;
+        bool first = true;
+        foreach (Range range in accept.Split((byte)','))
+        {
+            ReadOnlySpan<byte> type = Type(accept[range], out int quality);
+            if (Ascii.EqualsIgnoreCase(type, "text/html"u8) || Ascii.EqualsIgnoreCase(type, "application/xhtml+xml"u8))
+            {
+                first = html > 0 ? first : text == 0;
+                html = Math.Max(html, quality);
+            }
+            else if (Ascii.EqualsIgnoreCase(type, "text/plain"u8)) text = Math.Max(text, quality);
+        }
+        return html > 0 && (html > text || (html == text && first));
+    }
+
+    private static ReadOnlySpan<byte> Type(ReadOnlySpan<byte> given, out int quality)
+    {
+        ReadOnlySpan<byte> item = Http1Framing.Trim(given);
+        int semicolon = item.IndexOf((byte)';');
+        quality = semicolon < 0 ? 1000 : Quality(item[semicolon..]);
+        return semicolon < 0 ? item : Http1Framing.Trim(item[..semicolon]);
     }
 
     // In thousandths; what is no quality counts as 1.
@@ -79,15 +110,27 @@ internal static class ReplyForms
     }
 
     /// <summary>The problem as JSON; <paramref name="said"/> is code and sentence in printable ASCII.</summary>
-    public static byte[] Problem(Exchange x, Reason reason, string said)
+    public static byte[] Problem(Exchange x, Reason reason, string said, Failure? failure = null)
+    {
+        string detail = said[reason.Code.Length..].TrimStart();
+        string more = failure is null ? ""
+            : $",\"service\":{Quoted(failure.Service)},\"summary\":{Quoted($"{failure.Title}. {failure.Hint}")}"
+                + $",\"next\":[{string.Join(',', failure.Next.Select(Quoted))}]";
+        return Encoding.UTF8.GetBytes(
+            $"{{\"type\":\"about:blank\",\"title\":\"{Reasons.Phrase(x.Status)}\",\"status\":{x.Status},\"code\":\"{reason.Code}\","
+            + $"\"detail\":{Quoted(detail)},\"flags\":\"{FlagsOf(x)}\"{more}}}\n");
+    }
+
+    /// <summary>The response flags, <c>-</c> for none.</summary>
+    public static string FlagsOf(Exchange x)
     {
         var flags = new LineBuffer();
         ResponseFlagNames.Append(x.Flags, flags);
-        string detail = said[reason.Code.Length..].TrimStart().Replace("\\", "\\\\").Replace("\"", "\\\"");
-        return Encoding.ASCII.GetBytes(
-            $"{{\"type\":\"about:blank\",\"title\":\"{Reasons.Phrase(x.Status)}\",\"status\":{x.Status},\"code\":\"{reason.Code}\","
-            + $"\"detail\":\"{detail}\",\"flags\":\"{Encoding.ASCII.GetString(flags.Written)}\"}}\n");
+        return Encoding.ASCII.GetString(flags.Written);
     }
+
+    // Names of configuration and printable ASCII: neither holds controls.
+    private static string Quoted(string text) => $"\"{text.Replace("\\", "\\\\").Replace("\"", "\\\"")}\"";
 
     /// <summary>The gRPC status of an HTTP status.</summary>
     public static int GrpcStatus(int status) => GrpcCodes.OfHttp(status);

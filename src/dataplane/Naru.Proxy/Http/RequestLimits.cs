@@ -79,6 +79,7 @@ internal static class RequestLimits
         if (config.GrpcTimeoutOffset is { } offset && Ms(offset) < grpc) grpc -= Ms(offset);
         if (most > TimeSpan.Zero && (grpc == 0 || grpc > Ms(most))) grpc = Ms(most);
         x.TimeoutMs = grpc;
+        x.IsTimeClients = grpc > 0;
         x.GrpcTimeoutMs = ToBeExpected;
     }
 
@@ -121,14 +122,21 @@ internal static class RequestLimits
             if (value.SequenceEqual("true"u8)) x.Hedges = true;
             else if (value.SequenceEqual("false"u8)) x.Hedges = false;
         }
-        if (Field(x, "x-envoy-upstream-alt-stat-name"u8, out value)) x.AltStats = x.Target!.Slot.Answers!.Named(value);
+        // A name takes one of few places for good: who only asks takes none.
+        if (x.Explanation is not { IsLive: false }) NameStats(x);
         ByRetryHeaders(x);
     }
+
+    /// <summary>Finds the statistics that the caller named, of the request's cluster (Envoy: x-envoy-upstream-alt-stat-name).</summary>
+    public static void NameStats(Exchange x) =>
+        x.AltStats = HasInternalFields(x) && Field(x, "x-envoy-upstream-alt-stat-name"u8, out ReadOnlySpan<byte> value)
+            ? x.Target!.Slot.Answers!.Named(value) : null;
 
     private static void SetTimeout(Exchange x, ReadOnlySpan<byte> value)
     {
         if (!TryNumber(value, out long ms)) return;
         x.TimeoutMs = Math.Min(ms, MostMs);
+        x.IsTimeClients = true;
         if (x.GrpcTimeoutMs != ToBeExpected && x.GrpcTimeoutMs > x.TimeoutMs && x.TimeoutMs > 0) x.GrpcTimeoutMs = x.TimeoutMs;
     }
 

@@ -174,6 +174,14 @@ internal static class ResponseWriter
     // room for it and so many bytes more.
     private static int Begin(Exchange x, ref IoBuffer o, int more)
     {
+        Complete(x);
+        RequestWriter.Ensure(x, ref o, more + x.ResponseHeaders.AddedBytes + x.Manager.ServerLine.Length + 512);
+        return o.End;
+    }
+
+    /// <summary>Says in an answer what comes after all mutations but the connection's own fields; may change its status.</summary>
+    internal static void Complete(Exchange x)
+    {
         HttpManager manager = x.Manager;
         ResponseHeaders head = x.ResponseHeaders;
         bool server = head.Has(KnownHeader.Server);
@@ -182,8 +190,6 @@ internal static class ResponseWriter
         if (manager.Config.HasTracing) Decorators.OnAnswer(x);
         manager.ProxyStatus?.Say(x);
         if ((manager.Config.AlwaysSetRequestIdInResponse || IsTraceForced(x)) && x.RequestHeaders.TryGet("x-request-id"u8, out ReadOnlySpan<byte> id)) head.Set("x-request-id"u8, id);
-        RequestWriter.Ensure(x, ref o, more + head.AddedBytes + manager.ServerLine.Length + 512);
-        return o.End;
     }
 
     private static void Finish(Exchange x, IoBuffer o, bool upgrade, int start)

@@ -31,7 +31,6 @@ internal sealed class HashTable
 {
     private readonly Host[] _hosts;
     private readonly HashingConfig _config;
-    private readonly bool _byLocality;
     private readonly double[] _weights;
 
     // Of the ring, in order; null of Maglev's.
@@ -41,13 +40,13 @@ internal sealed class HashTable
     private HashTable(Host[] hosts, HashTable same)
     {
         _hosts = hosts;
-        (_config, _byLocality, _weights, _hashes, _entries) = (same._config, same._byLocality, same._weights, same._hashes, same._entries);
+        (_config, _weights, _hashes, _entries) = (same._config, same._weights, same._hashes, same._entries);
         (Least, Most) = (same.Least, same.Most);
     }
 
-    private HashTable(Host[] hosts, HashingConfig config, bool byLocality, double[] weights)
+    private HashTable(Host[] hosts, HashingConfig config, double[] weights)
     {
-        (_hosts, _config, _byLocality, _weights) = (hosts, config, byLocality, weights);
+        (_hosts, _config, _weights) = (hosts, config, weights);
         byte[][] keys = [.. hosts.Select(KeyOf)];
         var counts = new int[hosts.Length];
         if (config.TableSize > 0) _entries = Maglev(weights, keys, config.TableSize, counts);
@@ -68,42 +67,48 @@ internal sealed class HashTable
     /// <summary>The table of a policy; null where the policy does not hash, of nobody, and where there is no room for it.</summary>
     /// <param name="hosts">Endpoints.</param>
     /// <param name="config">Policy and sizes.</param>
-    /// <param name="byLocality">Weights of localities hold.</param>
+    /// <param name="localities">Their weights, also of those that have none of the endpoints; null where they do not hold.</param>
     /// <param name="budget">Of the cluster; null for any number.</param>
     /// <param name="before">Tables of which one may be for the same endpoints.</param>
-    public static HashTable? Of(Host[] hosts, ClusterConfig config, bool byLocality, HashBudget? budget = null,
-        params ReadOnlySpan<HashTable?> before)
+    public static HashTable? Of(Host[] hosts, ClusterConfig config, IReadOnlyDictionary<string, ulong>? localities,
+        HashBudget? budget = null, params ReadOnlySpan<HashTable?> before)
     {
-        if (hosts.Length == 0 || config.Hashing is not { } hashing) return null;
+        if (config.Hashing is not { } hashing) return null;
+        double[] weights = Weights(hosts, localities);
+        // Whose locality gets nothing is not in it, also where loads are bounded.
+        hosts = [.. hosts.Where((_, i) => weights[i] > 0)];
+        weights = [.. weights.Where(w => w > 0)];
+        if (hosts.Length == 0) return null;
         foreach (HashTable? one in before)
-            if (one is not null && one.IsFor(hosts, hashing, byLocality))
+            if (one is not null && one.IsFor(hosts, hashing, weights))
                 return budget?.Take(one.Size) == false ? null : new HashTable(hosts, one);
-        double[] weights = Weights(hosts, byLocality);
         long size = hashing.TableSize > 0 ? hashing.TableSize : (long)Math.Ceiling(Scale(weights, hashing)) + hosts.Length;
-        return budget?.Take(size) == false ? null : new HashTable(hosts, hashing, byLocality, weights);
+        return budget?.Take(size) == false ? null : new HashTable(hosts, hashing, weights);
     }
 
     /// <summary>Whether it is another's, for endpoints that are the same.</summary>
     public bool SharesEntries(HashTable other) => ReferenceEquals(_entries, other._entries);
 
     /// <summary>The endpoint of a key.</summary>
-    public Host Pick(ulong key) => _hosts[IndexOf(key)];
+    /// <param name="key">The key.</param>
+    /// <param name="attempt">How many of it were picked before, which were to be avoided.</param>
+    public Host Pick(ulong key, int attempt = 0) => _hosts[IndexOf(key, attempt)];
 
     /// <summary>The same, but for an endpoint that has more than its bound: then another one, the same for the same key as far as bounds
     /// allow (Envoy: hash_balance_factor). What is in flight is counted over all workers.</summary>
-    /// <param name="key">The key.</param>
-    /// <param name="seed">Chooses the others.</param>
+    /// <param name="key">The key, which chooses the others, too.</param>
+    /// <param name="attempt">How many of it were picked before, which were to be avoided.</param>
     /// <param name="slot">Counts what is in flight.</param>
     /// <param name="worker">Who picks.</param>
-    public Host PickBounded(ulong key, ulong seed, ClusterSlot slot, int worker)
+    public Host PickBounded(ulong key, int attempt, ClusterSlot slot, int worker)
     {
-        int at = IndexOf(key), workers = slot.Workers.Length;
+        int at = IndexOf(key, attempt), workers = slot.Workers.Length;
         long active = Math.Max(0, slot.Stats!.Read(ClusterStats.RqActive));
         double slots = Math.Floor(((active + 1) * (double)_config.BalanceFactor + 99) / 100);
         double least = Load(at);
         if (least <= 1) return _hosts[at];
         Span<uint> state = stackalloc uint[Twister.Words];
-        var chance = new Twister(seed, state);
+        var chance = new Twister(key, state);
         int[] order = slot.Of(worker).Order(_hosts.Length);
         int best = at, looked = 0;
         while (looked < _hosts.Length)
@@ -128,37 +133,39 @@ internal sealed class HashTable
         }
     }
 
-    private int IndexOf(ulong key)
+    // A further attempt takes the next places of the ring, and another key of Maglev's table, as in Envoy.
+    private int IndexOf(ulong key, int attempt)
     {
-        if (_hashes is null) return _entries[key % (ulong)_entries.Length];
+        if (_hashes is null) return _entries[(attempt == 0 ? key : key ^ (ulong)-(long)attempt) % (ulong)_entries.Length];
         // The first entry at or behind the key; behind the last one the ring begins again.
         int at = Array.BinarySearch(_hashes, key);
         if (at < 0) at = ~at;
         while (at > 0 && at < _hashes.Length && _hashes[at - 1] == key) at--;
-        return _entries[at == _hashes.Length ? 0 : at];
+        if (at == _hashes.Length) at = 0;
+        return _entries[(int)(((long)at + attempt) % _entries.Length)];
     }
 
-    private bool IsFor(Host[] hosts, HashingConfig config, bool byLocality)
+    private bool IsFor(Host[] hosts, HashingConfig config, double[] weights)
     {
-        if (_hosts.Length != hosts.Length || _config != config || _byLocality != byLocality) return false;
+        if (_hosts.Length != hosts.Length || _config != config || !weights.AsSpan().SequenceEqual(_weights)) return false;
         for (int i = 0; i < hosts.Length; i++)
         {
             (Host a, Host b) = (_hosts[i], hosts[i]);
-            if (a.State != b.State || a.Weight != b.Weight || a.Config.HashKey != b.Config.HashKey
-                || a.Config.Hostname != b.Config.Hostname) return false;
-            if (byLocality && (a.Config.LocalityWeight != b.Config.LocalityWeight || a.Config.Locality != b.Config.Locality)) return false;
+            if (a.State != b.State || a.Config.HashKey != b.Config.HashKey || a.Config.Hostname != b.Config.Hostname) return false;
         }
         return true;
     }
 
-    // Shares that add up to one; of a locality with a weight that is divided among its endpoints.
-    private static double[] Weights(Host[] hosts, bool byLocality)
+    /// <summary>Shares of endpoints: parts of one, divided by weight; with weights of localities each locality's part is, of which those
+    /// that have no endpoint here keep theirs (Envoy: ThreadAwareLoadBalancerBase).</summary>
+    /// <param name="hosts">Endpoints.</param>
+    /// <param name="localities">Null where they have no weights.</param>
+    public static double[] Weights(Host[] hosts, IReadOnlyDictionary<string, ulong>? localities)
     {
-        double sum = hosts.Sum(h => (double)h.Weight);
-        if (!byLocality || !hosts.Any(h => h.Config.LocalityWeight > 0)) return [.. hosts.Select(h => h.Weight / sum)];
+        double all = localities?.Values.Sum(w => (double)w) ?? 0, sum = hosts.Sum(h => (double)h.Weight);
+        if (all == 0) return [.. hosts.Select(h => h.Weight / sum)];
         var own = hosts.GroupBy(h => h.Config.Locality).ToDictionary(g => g.Key, g => g.Sum(h => (double)h.Weight), StringComparer.Ordinal);
-        double all = hosts.DistinctBy(h => h.Config.Locality).Sum(h => (double)h.Config.LocalityWeight);
-        return [.. hosts.Select(h => h.Config.LocalityWeight / all * h.Weight / own[h.Config.Locality])];
+        return [.. hosts.Select(h => localities![h.Config.Locality] / all * h.Weight / own[h.Config.Locality])];
     }
 
     // Entries of the whole ring, so that the lightest endpoint has whole ones.
@@ -196,7 +203,8 @@ internal sealed class HashTable
         return (ring, order);
     }
 
-    // What weighs as much as the heaviest has an entry each round, others as often as their weight says. The next round of each is kept in
+    // What weighs as much as the heaviest has an entry each round, others as often as their weight says, in the order of their keys, so
+    // that it does not matter in which order they are known. The next round of each is kept in
     // a queue, so that one heavy endpoint among many light ones costs no look at those in each of its rounds.
     private static int[] Maglev(double[] weights, byte[][] keys, int size, int[] counts)
     {
@@ -211,23 +219,27 @@ internal sealed class HashTable
             offsets[i] = XxHash64.Of(keys[i]) % (ulong)size;
             skips[i] = XxHash64.Of(keys[i], 1) % (ulong)(size - 1) + 1;
         }
+        int[] sorted = [.. Enumerable.Range(0, keys.Length)];
+        Array.Sort(sorted, (a, b) => keys[a].AsSpan().SequenceCompareTo(keys[b]) is not 0 and int order ? order : a.CompareTo(b));
         int filled = 0;
         if (Array.TrueForAll(weights, w => w == heaviest))
         {
-            while (filled < size) for (int i = 0; i < keys.Length && filled < size; i++) Place(i);
+            while (filled < size) for (int i = 0; i < keys.Length && filled < size; i++) Place(sorted[i]);
             return table;
         }
         var dues = new double[keys.Length];
         var queue = new PriorityQueue<int, (long Round, int Index)>(keys.Length);
-        for (int i = 0; i < keys.Length; i++) if (weights[i] > 0) queue.Enqueue(i, (1, i));
+        for (int at = 0; at < sorted.Length; at++) queue.Enqueue(at, (1, at));
         while (filled < size)
         {
-            int i = queue.Peek();
+            queue.TryPeek(out int at, out (long Round, int Index) last);
+            int i = sorted[at];
             Place(i);
             dues[i] += heaviest;
-            long round = Math.Max(1, (long)(dues[i] / weights[i]) - 1);
+            // At most one a round.
+            long round = Math.Max(last.Round + 1, (long)(dues[i] / weights[i]) - 1);
             while (round * weights[i] < dues[i]) round++;
-            queue.DequeueEnqueue(i, (round, i));
+            queue.DequeueEnqueue(at, (round, at));
         }
         return table;
 

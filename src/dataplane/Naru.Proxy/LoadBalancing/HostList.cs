@@ -29,6 +29,10 @@ internal sealed class HostList
     /// <summary>Where hashes lead; null without a hashing policy, and where there was no room for it.</summary>
     public HashTable? Table { get; set; }
 
+    /// <summary>With a hashing policy and weights of localities: what part of all requests each endpoint gets, which may be none; else
+    /// null.</summary>
+    public double[]? Shares { get; set; }
+
     public int Number { get; }
     public Host[] Hosts { get; }
 
@@ -54,7 +58,8 @@ internal static class Schedule
         foreach (ulong weight in weights) gcd = Gcd(gcd, weight);
         double total = 0;
         foreach (ulong weight in weights) total += (double)(weight / gcd);
-        double scale = total > MaxTurn ? MaxTurn / total : 1;
+        // As long as four parts for each are enough, all of them are there: scaled down, one and two would be alike.
+        double scale = total > Math.Max(MaxTurn, 4.0 * weights.Length) ? MaxTurn / total : 1;
         var shares = new long[weights.Length];
         var due = new PriorityQueue<int, (double, int)>(weights.Length);
         long length = 0;

@@ -60,12 +60,34 @@ internal sealed class HostSet
         return set;
     }
 
+    /// <summary>Weights of localities; null where none has one.</summary>
+    /// <param name="hosts">Of one priority, all of them.</param>
+    /// <param name="whole">Endpoints of a locality outside of this subset, to which weights are in proportion (Envoy:
+    /// scale_locality_weight); null leaves them as they are.</param>
+    public static Dictionary<string, ulong>? WeightsOf(Host[] hosts, IReadOnlyDictionary<(int, string), int>? whole)
+    {
+        if (!hosts.Any(h => h.Config.LocalityWeight > 0)) return null;
+        var counts = new Dictionary<string, int>(StringComparer.Ordinal);
+        var weights = new Dictionary<string, ulong>(StringComparer.Ordinal);
+        foreach (Host host in hosts)
+        {
+            counts[host.Config.Locality] = counts.GetValueOrDefault(host.Config.Locality) + 1;
+            weights.TryAdd(host.Config.Locality, host.Config.LocalityWeight);
+        }
+        if (whole is null) return weights;
+        // A half is rounded up, as in Envoy.
+        foreach ((string place, int count) in counts)
+            weights[place] = (ulong)Math.Round((double)weights[place] * count / whole[(hosts[0].Config.Priority, place)],
+                MidpointRounding.AwayFromZero);
+        return weights;
+    }
+
     // A locality's share is its weight times the part of it that is well, overprovisioned; without a weight it gets nothing.
     private static LocalitySplit? Split(
         Host[] hosts, HostFlags[] known, uint factor, Func<HostFlags, bool> takes, IReadOnlyDictionary<(int, string), int>? whole,
         ref int lists)
     {
-        if (!hosts.Any(h => h.Config.LocalityWeight > 0)) return null;
+        if (WeightsOf(hosts, whole) is not { } own) return null;
         int number = lists++;
         var split = new List<HostList>();
         var weights = new List<ulong>();
@@ -75,10 +97,7 @@ internal sealed class HostSet
             ulong counted = (ulong)locality.Count(i => !known[i].IsExcluded());
             if (taken.Length == 0 || counted == 0) continue;
             // In parts of ten thousand.
-            EndpointConfig first = hosts[locality.First()].Config;
-            ulong own = first.LocalityWeight;
-            if (whole is not null) own = (ulong)Math.Round((double)own * locality.Count() / whole[(first.Priority, locality.Key)]);
-            ulong weight = own * Math.Min(10_000, 100UL * factor * (ulong)taken.Length / counted);
+            ulong weight = own[locality.Key] * Math.Min(10_000, 100UL * factor * (ulong)taken.Length / counted);
             if (weight == 0) continue;
             weights.Add(weight);
             split.Add(new HostList(lists++, taken));

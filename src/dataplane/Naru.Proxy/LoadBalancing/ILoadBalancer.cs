@@ -23,6 +23,9 @@ internal readonly ref struct PickContext(int worker, FastRandom random)
     /// <summary>Worker ms.</summary>
     public long Now { get; init; }
 
+    /// <summary>Told what the pick was made among; null for nobody who asks.</summary>
+    public PickNote? Note { get; init; }
+
     /// <summary>What the request asks of its endpoint's metadata; null is nothing.</summary>
     public SubsetMatch? Match { get; init; }
 
@@ -45,11 +48,22 @@ internal readonly ref struct PickContext(int worker, FastRandom random)
     public long[] Counts(ClusterSlot slot) => IsUncounted ? s_unseen : slot.Stats!.Shard(Worker);
 }
 
+/// <summary>What a pick was made among, for people.</summary>
+internal sealed class PickNote
+{
+    /// <summary>A subset, or where its fallback led; empty where endpoints are not divided.</summary>
+    public string Text { get; set; } = "";
+}
+
 /// <summary>Picks endpoints of one cluster. Immutable, made with it; what turns is the worker's.</summary>
 internal interface ILoadBalancer
 {
     /// <summary>How many endpoints may be picked.</summary>
     int Choices { get; }
+
+    /// <summary>How many of those may be picked for a request.</summary>
+    /// <param name="match">What it asks; null is nothing.</param>
+    int ChoicesOf(SubsetMatch? match);
 
     /// <summary>An endpoint; null when there is none.</summary>
     Host? Pick(in PickContext context);

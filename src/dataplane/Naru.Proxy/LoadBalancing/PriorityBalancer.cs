@@ -1,6 +1,6 @@
 // Picks a priority, in it a locality where those have weights, and of that an endpoint by the cluster's policy. Policies and their defaults
 // are Envoy's (arch overview: supported load balancers, priority levels, degraded endpoints); busyness is what this worker itself has in
-// flight, since workers share nothing.
+// flight, since workers share nothing, but of bounded loads (HashTable).
 using System.Collections.Immutable;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
@@ -15,13 +15,16 @@ internal sealed record BalancerScene
     public Counter Lists { get; } = new();
 
     /// <summary>What is left for tables of hashes.</summary>
-    public HashBudget Budget { get; } = new();
+    public HashBudget Budget { get; init; } = new();
 
     /// <summary>What came with the endpoints.</summary>
     public EndpointPolicyConfig Policy { get; init; } = EndpointPolicyConfig.Standard;
 
     /// <summary>Where the proxies are; null where nobody said.</summary>
     public ZoneView? Zone { get; init; }
+
+    /// <summary>Requests may be looked up in it; without that it has no tables of hashes.</summary>
+    public bool IsAsked { get; init; } = true;
 
     /// <summary>Weights of localities hold, where the cluster has them.</summary>
     public bool HeedsLocalities { get; init; } = true;
@@ -83,7 +86,7 @@ internal sealed class PriorityBalancer : ILoadBalancer
         PriorityLoads.ShareOut(Counts(), _factor, Math.Round(config.PanicThreshold * 100, 6), 0, _loads);
         if (!byLocality && !hashes && scene.Zone is { } zone)
             _zones = ZoneRouting.Of(_sets[0].All.Hosts, _sets[0].Healthy.Hosts, zone, config, slot, ref lists);
-        if (hashes) MakeTables(byLocality, scene);
+        if (hashes && scene.IsAsked) MakeTables(byLocality, scene);
         int only = Array.FindIndex(_loads, l => l is { Healthy: 100, Panics: false });
         if (only >= 0 && _sets[only].HealthyLocalities is null && (only > 0 || _zones is null)) _only = _sets[only].Healthy;
         for (int i = 0; i < priorities; i++)
@@ -101,9 +104,13 @@ internal sealed class PriorityBalancer : ILoadBalancer
         {
             HostSet? old = scene.Before?._sets.ElementAtOrDefault(i);
             HostList list = _loads[i].Panics ? _sets[i].All : _sets[i].Healthy;
+            Dictionary<string, ulong>? localities = byLocality ? HostSet.WeightsOf(_sets[i].All.Hosts, scene.WholeLocalities) : null;
             foreach (HostList one in (ReadOnlySpan<HostList>)[list, _sets[i].Degraded])
-                one.Table ??= HashTable.Of(one.Hosts, _config, byLocality, scene.Budget, old?.Healthy.Table, old?.All.Table,
+            {
+                if (localities is not null) one.Shares = HashTable.Weights(one.Hosts, localities);
+                one.Table ??= HashTable.Of(one.Hosts, _config, localities, scene.Budget, old?.Healthy.Table, old?.All.Table,
                     old?.Degraded.Table);
+            }
         }
     }
 
@@ -111,6 +118,11 @@ internal sealed class PriorityBalancer : ILoadBalancer
     public HashTable? Table => (_loads[0].Panics ? _sets[0].All : _sets[0].Healthy).Table;
 
     public int Choices { get; }
+
+    /// <summary>Overprovisioning factor in percent.</summary>
+    public uint Factor => _factor;
+
+    public int ChoicesOf(SubsetMatch? match) => Choices;
 
     /// <summary>What each priority gets.</summary>
     public ReadOnlySpan<PriorityLoad> Loads => _loads;
@@ -167,21 +179,21 @@ internal sealed class PriorityBalancer : ILoadBalancer
         }
     }
 
-    // Without a hash a key is drawn; another attempt has another key, or the same endpoint would come again (Envoy: ThreadAwareLoadBalancerBase).
+    // Without a hash a key is drawn; another attempt goes elsewhere, or the same endpoint would come again (Envoy:
+    // ThreadAwareLoadBalancerBase).
     private Host? ByTable(in PickContext context, int attempt)
     {
         ulong key = context.Hash ?? context.Random.Next();
-        HostList list = _only is { } only && context.LeftPriorities == 0 ? only : ListOf(new PickContext(context.Worker, context.Random) 
-            {
-                Hash = key,
-                LeftPriorities = context.LeftPriorities,
-                IsUncounted = context.IsUncounted,
-            });
-        if (list.Hosts.Length < 2) return list.Hosts.Length == 0 ? null : list.Hosts[0];
+        HostList list = _only is { } only && context.LeftPriorities == 0 ? only : ListOf(new PickContext(context.Worker, context.Random)
+        {
+            Hash = key,
+            LeftPriorities = context.LeftPriorities,
+            IsUncounted = context.IsUncounted,
+        });
+        if (list.Hosts.Length < 2) return list.Hosts.Length == 0 || list.Shares is [0] ? null : list.Hosts[0];
         // Without room for its table the same key is still the same endpoint.
         if (list.Table is not { } table) return ByHash(list, key + (ulong)attempt);
-        ulong place = attempt == 0 ? key : key ^ (ulong.MaxValue - (ulong)attempt + 1);
-        return _config.Hashing!.BalanceFactor == 0 ? table.Pick(place) : table.PickBounded(place, key, _slot, context.Worker);
+        return _config.Hashing!.BalanceFactor == 0 ? table.Pick(key, attempt) : table.PickBounded(key, attempt, _slot, context.Worker);
     }
 
     // Of some by chance, or of all; of those that are equally busy one by chance.
@@ -282,10 +294,13 @@ internal sealed class PriorityBalancer : ILoadBalancer
     {
         Host? best = null;
         double highest = double.MinValue;
-        foreach (Host host in list.Hosts)
+        for (int i = 0; i < list.Hosts.Length; i++)
         {
+            Host host = list.Hosts[i];
+            double weight = list.Shares is { } shares ? shares[i] : host.Weight;
+            if (weight == 0) continue;
             ulong mixed = Mix(key ^ Mix(host.State.Address.StableHash(withPort: true)));
-            double score = -host.Weight / Math.Log(((mixed >> 11) + 0.5) / (1UL << 53));
+            double score = -weight / Math.Log(((mixed >> 11) + 0.5) / (1UL << 53));
             if (score <= highest) continue;
             highest = score;
             best = host;

@@ -1,5 +1,5 @@
-// What a request asks of its endpoint's metadata, made with its route: a text that is looked up as it is, so that a pick makes nothing.
-using System.Collections.Concurrent;
+// What a request asks of its endpoint's metadata, made with its route, or once for a request of which filters say something: texts that
+// are looked up as they are, so that a pick makes nothing.
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
@@ -15,13 +15,18 @@ internal sealed class SubsetMatch
     /// <summary>Where metadata says it.</summary>
     public static ReadOnlySpan<byte> Namespace => "envoy.lb"u8;
 
+    private readonly SubsetMatchConfig _said;
     private readonly ImmutableArray<KeyValuePair<string, string>> _values;
-    private readonly ConcurrentDictionary<string, SubsetMatch?> _fewer = new(StringComparer.Ordinal);
 
-    private SubsetMatch(ImmutableArray<KeyValuePair<string, string>> values)
+    // Of the text, by value.
+    private readonly string[] _parts;
+
+    private SubsetMatch(SubsetMatchConfig said, ImmutableArray<KeyValuePair<string, string>> values)
     {
+        _said = said;
         _values = values;
-        Text = TextOf(values);
+        _parts = [.. values.Select(v => TextOf([v]))];
+        Text = string.Concat(_parts);
         Keys = KeysOf(values.Select(v => v.Key));
     }
 
@@ -35,48 +40,82 @@ internal sealed class SubsetMatch
     public SubsetMatch[]? Tries { get; private init; }
 
     /// <summary>For people.</summary>
-    public override string ToString() => string.Join(", ", _values.Select(v => $"{v.Key}={v.Value}"));
+    public override string ToString() => ToString(default);
+
+    /// <summary>The same of some of its keys.</summary>
+    /// <param name="keys">Default for all.</param>
+    public string ToString(ImmutableArray<string> keys) =>
+        string.Join(", ", _values.Where(v => keys.IsDefault || keys.Contains(v.Key)).Select(v => $"{v.Key}={v.Value}"));
 
     /// <summary>Null where nothing is asked.</summary>
-    public static SubsetMatch? Of(SubsetMatchConfig? config)
-    {
-        if (config is null) return null;
-        if (config.FallbackList.IsDefault) return new SubsetMatch(config.Values);
-        ImmutableArray<KeyValuePair<string, string>> rest = [.. config.Values.Where(v => v.Key != FallbackKey)];
-        SubsetMatch[] tries = config.FallbackList.IsEmpty ? [new SubsetMatch(rest)]
-            : [.. config.FallbackList.Select(l => new SubsetMatch(SubsetMatchConfig.Over(rest, l)))];
-        return new SubsetMatch(config.Values) { Tries = tries };
-    }
+    public static SubsetMatch? Of(SubsetMatchConfig? config) => config is null ? null : Made(config);
 
-    /// <summary>What a route asks with what a filter said of the request put over it (Envoy docs: load balancer subsets; dynamic metadata
-    /// of <c>envoy.lb</c>).</summary>
+    /// <summary>What a route asks with what a filter said of the request put over it, a <c>fallback_list</c> too; the elements of the list
+    /// go over both (Envoy docs: load balancer subsets; dynamic metadata of <c>envoy.lb</c>).</summary>
     /// <param name="route">Null where it asks nothing.</param>
     /// <param name="said">A map.</param>
     public static SubsetMatch Of(SubsetMatch? route, MetaValue said)
     {
-        var over = new KeyValuePair<string, string>[said.Items.Length];
-        for (int i = 0; i < over.Length; i++)
-            over[i] = new KeyValuePair<string, string>(Encoding.UTF8.GetString(said.NameOf(i)), said.Items[i].ToString());
-        return new SubsetMatch(SubsetMatchConfig.Over(route?._values ?? [], [.. over]))
+        MetaValue? list = said.Find("fallback_list"u8);
+        ImmutableArray<KeyValuePair<string, string>> values = SubsetMatchConfig.Over(route?._said.Values ?? [], Values(said));
+        return Made(new SubsetMatchConfig(values, list is null ? route?._said.FallbackList ?? default : Elements(list)));
+    }
+
+    private static SubsetMatch Made(SubsetMatchConfig said)
+    {
+        if (said.FallbackList.IsDefault) return new SubsetMatch(said, said.Values);
+        ImmutableArray<KeyValuePair<string, string>> rest = [.. said.Values.Where(v => v.Key != FallbackKey)];
+        return new SubsetMatch(said, said.Values)
         {
-            Tries = route?.Tries is { } tries ? [.. tries.Select(t => new SubsetMatch(SubsetMatchConfig.Over([.. over], t._values)))] : null,
+            Tries = said.FallbackList.IsEmpty ? [new SubsetMatch(said, rest)]
+                : [.. said.FallbackList.Select(e => new SubsetMatch(said, SubsetMatchConfig.Over(rest, e)))],
         };
     }
 
-    /// <summary>The same with some of its keys only; null where it has not all of them.</summary>
-    /// <param name="keys">In order.</param>
-    /// <param name="text">Their <see cref="KeysOf"/>.</param>
-    public SubsetMatch? Only(ImmutableArray<string> keys, string text)
+    private static ImmutableArray<KeyValuePair<string, string>> Values(MetaValue map)
     {
-        if (text == Keys) return this;
-        // Selectors come from the configuration: there are few.
-        return _fewer.TryGetValue(text, out SubsetMatch? known) ? known : _fewer.GetOrAdd(text, Narrowed(keys));
+        var values = ImmutableArray.CreateBuilder<KeyValuePair<string, string>>(map.Items.Length);
+        for (int i = 0; i < map.Items.Length; i++)
+            values.Add(new KeyValuePair<string, string>(Encoding.UTF8.GetString(map.NameOf(i)), map.Items[i].ToString()));
+        return values.MoveToImmutable();
     }
 
-    private SubsetMatch? Narrowed(ImmutableArray<string> keys)
+    // What is no list has no elements, what is no map asks nothing more.
+    private static ImmutableArray<ImmutableArray<KeyValuePair<string, string>>> Elements(MetaValue list)
     {
-        ImmutableArray<KeyValuePair<string, string>> some = [.. _values.Where(v => keys.Contains(v.Key))];
-        return some.Length == keys.Length ? new SubsetMatch(some) : null;
+        if (list.Kind != MetaKind.List) return [];
+        var elements = ImmutableArray.CreateBuilder<ImmutableArray<KeyValuePair<string, string>>>(list.Items.Length);
+        foreach (MetaValue item in list.Items) elements.Add(item.Kind == MetaKind.Map ? Values(item) : []);
+        return elements.MoveToImmutable();
+    }
+
+    /// <summary>Whether it has all of some keys.</summary>
+    public bool Has(ImmutableArray<string> keys)
+    {
+        foreach (string key in keys) if (IndexOf(key) < 0) return false;
+        return true;
+    }
+
+    /// <summary>Writes the text of some of its keys; false where it lacks one, or there is no room.</summary>
+    /// <param name="keys">In order.</param>
+    /// <param name="into">Room.</param>
+    /// <param name="length">What was written.</param>
+    public bool TryWrite(ImmutableArray<string> keys, Span<char> into, out int length)
+    {
+        length = 0;
+        foreach (string key in keys)
+        {
+            int at = IndexOf(key);
+            if (at < 0 || !_parts[at].TryCopyTo(into[length..])) return false;
+            length += _parts[at].Length;
+        }
+        return true;
+    }
+
+    private int IndexOf(string key)
+    {
+        for (int i = 0; i < _values.Length; i++) if (_values[i].Key == key) return i;
+        return -1;
     }
 
     /// <summary>The text of keys and values; lengths stand before, so that no two are alike.</summary>

@@ -17,32 +17,38 @@ internal readonly record struct ZoneCount(int Number, ulong Weight)
 
 /// <summary>Where the proxies are, as the local cluster says.</summary>
 /// <param name="Own">This proxy's locality.</param>
-/// <param name="HealthyPercent">How many of the local cluster are well.</param>
+/// <param name="HealthyPercent">How many of the local cluster are well or degraded.</param>
 internal sealed record ZoneView(string Own, double HealthyPercent)
 {
     /// <summary>By locality.</summary>
     public Dictionary<string, ZoneCount> Healthy { get; init; } = [];
 
+    /// <summary>Localities that have proxies at all, well or not.</summary>
+    public HashSet<string> Places { get; init; } = [];
+
     /// <summary>The view that a local cluster gives.</summary>
     public static ZoneView Of(string own, IReadOnlyCollection<Host> hosts)
     {
         var healthy = new Dictionary<string, ZoneCount>(StringComparer.Ordinal);
+        var places = new HashSet<string>(StringComparer.Ordinal);
         int all = 0, well = 0;
         foreach (Host host in hosts)
         {
             if (host.Config.Priority != 0) continue;
-            if (!host.Flags.IsExcluded()) all++;
-            if (!host.Flags.IsHealthy()) continue;
-            well++;
+            HostFlags flags = host.Flags;
+            places.Add(host.Config.Locality);
+            if (!flags.IsExcluded()) all++;
+            if (flags.IsHealthy() || flags.IsDegraded()) well++;
+            if (!flags.IsHealthy()) continue;
             healthy.TryGetValue(host.Config.Locality, out ZoneCount count);
             healthy[host.Config.Locality] = new ZoneCount(count.Number + 1, count.Weight + host.Weight);
         }
-        return new ZoneView(own, all == 0 ? 0 : 100.0 * well / all) { Healthy = healthy };
+        return new ZoneView(own, all == 0 ? 0 : 100.0 * well / all) { Healthy = healthy, Places = places };
     }
 
     /// <summary>Whether another view says the same.</summary>
     public bool IsLike(ZoneView? other) => other is not null && Own == other.Own && HealthyPercent == other.HealthyPercent
-        && Healthy.Count == other.Healthy.Count
+        && Places.SetEquals(other.Places) && Healthy.Count == other.Healthy.Count
         && Healthy.All(h => other.Healthy.TryGetValue(h.Key, out ZoneCount count) && count == h.Value);
 }
 
@@ -71,7 +77,10 @@ internal sealed class ZoneRouting
         string[] names = [view.Own, .. all.Select(h => h.Config.Locality).Distinct(StringComparer.Ordinal).Where(n => n != view.Own)];
         if (names.Length < 2 || all.All(h => h.Config.Locality == names[1])) return null;
         slot.Stats?.Add(ClusterStats.LbRecalculateZones);
-        if (!view.Healthy.TryGetValue(view.Own, out ZoneCount own) || own.Number == 0)
+        // Where all proxies are in one place nothing is to be divided among them, but for what is forced to stay (Envoy:
+        // force_local_zone).
+        if (zones.ForceLocalFrom == 0 && view.Places.Count < 2) return null;
+        if (!view.Places.Contains(view.Own))
         {
             slot.Stats?.Add(ClusterStats.LbLocalClusterNotOk);
             return null;

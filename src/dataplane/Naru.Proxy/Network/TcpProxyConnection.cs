@@ -77,10 +77,12 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         long[] stats = _clusterShard = slot.Stats!.Shard(Worker.Index);
         if (_record is { } record) record.Cluster = slot.Name;
         List<Host>? tried = null;
+        Cluster named = cluster;
         for (int attempt = 1; ; attempt++)
         {
             UInt128 left = 0;
-            if (cluster.Members is { } members && members.Choose(Worker.Random, null, out left) is { } member)
+            // Each attempt anew.
+            if (named.Members is { } members && members.Choose(Worker.Random, null, [], 0, out left) is { } member)
             {
                 cluster = member;
                 stats = _clusterShard = member.Slot.Stats!.Shard(Worker.Index);
@@ -97,7 +99,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
                     Hash = _proxy.Config.HashSourceIp && tried is null ? Peer.StableHash(withPort: false) : null,
                     Match = _match,
                     Avoid = tried,
-                    AvoidAttempts = cluster.Choices,
+                    AvoidAttempts = cluster.Balancer.ChoicesOf(_match),
                     LeftPriorities = left,
                 });
             if (host is null)

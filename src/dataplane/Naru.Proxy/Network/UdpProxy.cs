@@ -31,7 +31,7 @@ internal sealed class UdpProxy(UdpProxyConfig config, StatRegistry registry, Clu
     {
         ulong? hash = Config.HashSourceIp ? client.StableHash(withPort: false) : Config.HashKey.Length > 0 ? _hashKey : null;
         UInt128 left = 0;
-        if (cluster.Members is { } members) cluster = members.Choose(worker.Random, hash, out left) ?? cluster;
+        if (cluster.Members is { } members) cluster = members.Choose(worker.Random, hash, [], 0, out left) ?? cluster;
         return cluster.Balancer.Pick(new PickContext(worker) { Hash = hash, LeftPriorities = left });
     }
 }

@@ -28,13 +28,15 @@ internal sealed class RouteTable
     public RouteTable(RouteConfigurationConfig config, ClusterDirectory clusters, FilterContext filters)
     {
         RouteFilter[] own = RouteFilter.Of(config.Filters, filters);
+        var counts = new TableCounts(filters.Stats);
         Config = config;
+        Counted = counts.Blocks;
         var exact = new Dictionary<string, VirtualHost>(StringComparer.Ordinal);
         var suffixes = new List<(byte[], VirtualHost)>();
         var prefixes = new List<(byte[], VirtualHost)>();
         foreach (VirtualHostConfig hostConfig in config.VirtualHosts)
         {
-            var host = new VirtualHost(hostConfig, config, clusters, filters, own);
+            var host = new VirtualHost(hostConfig, config, clusters, filters, own, counts);
             Hosts.Add(host);
             foreach (string domain in hostConfig.Domains)
             {
@@ -55,6 +57,9 @@ internal sealed class RouteTable
 
     public RouteConfigurationConfig Config { get; }
     public List<VirtualHost> Hosts { get; } = [];
+
+    /// <summary>Where its requests are counted besides their clusters, all of it.</summary>
+    public IReadOnlyCollection<StatBlock> Counted { get; }
 
     /// <summary>Names of fields that only internal clients may send; null for none.</summary>
     public byte[][]? InternalOnly { get; }
@@ -136,16 +141,22 @@ internal sealed class VirtualHost
     private readonly MatcherTree<Route[]>? _matcher;
     private readonly bool _ignoresParameters;
 
-    public VirtualHost(VirtualHostConfig config, RouteConfigurationConfig parent, ClusterDirectory clusters, FilterContext filters, RouteFilter[] ofTable)
+    public VirtualHost(
+        VirtualHostConfig config, RouteConfigurationConfig parent, ClusterDirectory clusters, FilterContext filters, RouteFilter[] ofTable, TableCounts counts)
     {
         Config = config;
         RouteFilter[] own = RouteFilter.Of(config.Filters, filters);
-        Routes = [.. config.Routes.Select(r => new Route(r, config, parent, clusters, filters, [own, ofTable]))];
+        Routes = [.. config.Routes.Select(Compile)];
         _index = RouteIndex.Of(Routes);
         if (config.Matcher is { } matcher)
-            _matcher = MatcherTree<Route[]>.Of(matcher, m => [.. m.Routes.Select(r => new Route(r, config, parent, clusters, filters, [own, ofTable]))]);
+            _matcher = MatcherTree<Route[]>.Of(matcher, m => [.. m.Routes.Select(Compile)]);
         _ignoresParameters = parent.IgnorePathParameters;
-        VirtualClusters = VirtualCluster.Of(config, filters);
+        VirtualClusters = VirtualCluster.Of(config, counts);
+
+        Route Compile(RouteConfig route) => new(route, config, parent, clusters, filters, [own, ofTable])
+        {
+            Counts = route.StatPrefix.Length > 0 ? counts.Of(config.Name, "route", route.StatPrefix) : null,
+        };
     }
 
     /// <summary>Where its requests are counted besides their clusters.</summary>
@@ -227,6 +238,9 @@ internal sealed class Route
     public HeaderValueFormat? RedirectPath { get; }
     public VirtualHostConfig Host { get; }
     public ForwardAction? Forward { get; }
+
+    /// <summary>Where its requests are counted besides their clusters (<c>stat_prefix</c>); null for nowhere.</summary>
+    public RequestCounts? Counts { get; init; }
 
     /// <summary>What it and what is above it say about filters; null for nothing.</summary>
     public RouteFilters? Filters { get; }

@@ -124,6 +124,7 @@ internal static class Router
     private static ValueTask<bool> Forward(Exchange x, ForwardAction action, long[] stats)
     {
         stats[HttpStats.RqRouted]++;
+        x.RouteCounts = x.Route!.Counts;
         foreach (VirtualCluster counted in x.VirtualHost!.VirtualClusters)
         {
             if (!counted.Matches(x.RequestHeaders)) continue;

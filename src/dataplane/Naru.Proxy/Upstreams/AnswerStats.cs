@@ -6,6 +6,7 @@ using System.Text;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
+using Naru.Proxy.Routing;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Upstreams;
@@ -120,7 +121,7 @@ internal sealed class AnswerStats
     {
         string prefix = $"{_all.Prefix}.{name}";
         if (s_trees.Any(t => t.Schema.HasTree($".{name}")) || _registry.IsTaken(prefix, s_named.Schema)) return null;
-        return new AnswerStats(_registry, _registry.Block(prefix, s_named.Schema), s_named, mayHaveNames: false);
+        return new AnswerStats(_registry, _registry.Block(_all.Prefix, name, s_named.Schema), s_named, mayHaveNames: false);
     }
 
     /// <summary>An answer that the client gets.</summary>
@@ -146,7 +147,7 @@ internal sealed class AnswerStats
     public void Refresh()
     {
         if (_all.Read(_names.Completed) > 0)
-            s_external.SetRest(_registry.Block(_all.Prefix, s_external.Schema), _all, _names, _internal, s_internal);
+            s_external.SetRest(Below(s_external), _all, _names, _internal, s_internal);
         foreach (AnswerStats? named in _named?.Values ?? []) named?.Refresh();
     }
 
@@ -161,7 +162,11 @@ internal sealed class AnswerStats
         }
     }
 
-    private StatBlock Block(ref StatBlock? block, CodeNames names) => block ??= _registry.Block(_all.Prefix, names.Schema);
+    private StatBlock Block(ref StatBlock? block, CodeNames names) => block ??= Below(names);
+
+    // Of a name of a client's the trees stand below that.
+    private StatBlock Below(CodeNames names) => _all.Scope.Length == 0 ? _registry.Block(_all.Prefix, names.Schema)
+        : _registry.Block(_all.Prefix[..^(_all.Scope.Length + 1)], _all.Scope, names.Schema);
 }
 
 /// <summary>Counts an exchange's answers. Nobody counts those who only ask how we are (Envoy: health check filter).</summary>
@@ -177,7 +182,7 @@ internal static class Answers
         Count(x, slot, status, attempt.State.IsCanary, attempt.State.Host);
         if (!retried || Retries.Asks(x, attempt.Answer)) return;
         slot.Stats!.Shard(worker)[ClusterStats.RqRetrySuccess]++;
-        if (x.VirtualCluster is { } counted) counted.Shard(worker)[VirtualClusterStats.RqRetrySuccess]++;
+        x.CountBeside(RequestStats.RqRetrySuccess);
     }
 
     /// <summary>The same, when it went.</summary>
@@ -190,7 +195,9 @@ internal static class Answers
         attempt.State.Cluster!.Slot.Answers!.Time(worker, ms, isInternal, isCanary);
         x.AltStats?.Time(worker, ms, isInternal, isCanary);
         attempt.State.Host?.Zone?.HistogramOf(worker, AnswerStats.Zone.Time).Record(ms);
-        x.VirtualCluster?.OnTime(worker, ms);
+        x.VirtualCluster?.Counts.OnTime(worker, ms);
+        x.RouteCounts?.OnTime(worker, ms);
+        attempt.State.Cluster.Tracked?.OnEnded(x);
     }
 
     /// <summary>One of ours, in the place of an endpoint's.</summary>
@@ -206,7 +213,8 @@ internal static class Answers
         slot.Answers!.Count(worker, status, isInternal, isCanary);
         x.AltStats?.Count(worker, status, isInternal, isCanary);
         if (host?.Zone is { } zone) AnswerStats.Zone.Count(zone.Shard(worker), status);
-        x.VirtualCluster?.OnAnswer(worker, status);
+        x.VirtualCluster?.Counts.OnAnswer(worker, status);
+        x.RouteCounts?.OnAnswer(worker, status);
     }
 
     private static bool IsInternal(Exchange x) => x.Manager.HasInternal && ClientAddress.IsInternal(x);

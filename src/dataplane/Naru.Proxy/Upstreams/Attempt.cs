@@ -47,6 +47,7 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
         State.Cluster = cluster;
         State.Host = host;
         State.Pool = pool;
+        if (cluster.Tracked is not null) State.BeganTicks = x.Worker.Ticks;
         pool.ActiveRequests++;
     }
 
@@ -232,6 +233,7 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
     {
         State.IsFinished = true;
         State.Request.Dispose();
+        State.Cluster!.Tracked?.OnTryEnded(x, this);
         if (_life is { } life) x.Worker.Timers.Remove(life);
         State.Pool!.ActiveRequests--;
         BufferPool buffers = x.Worker.Buffers;

@@ -87,6 +87,9 @@ internal struct AttemptState
     /// <summary>Worker ticks: it had its connection; the answer's first byte came, its last.</summary>
     public long StartTicks, AnswerStartTicks, AnswerEndTicks;
 
+    /// <summary>Worker ticks at its beginning, where its cluster records how long tries take.</summary>
+    public long BeganTicks;
+
     /// <summary>Bytes of the answer's head, and of the request's as it was sent.</summary>
     public long HeadBytes, HeadSent;
 }

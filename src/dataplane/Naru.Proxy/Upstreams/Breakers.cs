@@ -49,9 +49,12 @@ internal static class Breakers
     /// <summary>Whether one more connection may be made to an endpoint. One without any may have its first all the same, so that others
     /// do not starve it (Envoy: max_connections).</summary>
     public static bool MayConnect(Cluster cluster, HostPool pool, RequestPriority priority) =>
-        pool.Connections == 0
-        || (HasRoom(cluster, Resource.Connections, priority)
-            && (cluster.Config.MaxConnectionsPerHost == int.MaxValue || pool.Host.Connections < cluster.Config.MaxConnectionsPerHost));
+        pool.Connections == 0 || HasRoomToConnect(cluster, pool, priority);
+
+    /// <summary>Whether thresholds of the cluster and of the endpoint leave room for one more connection.</summary>
+    public static bool HasRoomToConnect(Cluster cluster, HostPool pool, RequestPriority priority) =>
+        HasRoom(cluster, Resource.Connections, priority)
+        && (cluster.Config.MaxConnectionsPerHost == int.MaxValue || pool.Host.Connections < cluster.Config.MaxConnectionsPerHost);
 
     /// <summary>How many are in use.</summary>
     public static int InUse(ClusterSlot slot, Resource resource, RequestPriority priority)
@@ -67,9 +70,9 @@ internal static class Breakers
     {
         foreach (RequestPriority priority in (ReadOnlySpan<RequestPriority>)[RequestPriority.Default, RequestPriority.High])
         {
-            StatBlock block = stats.Block(StatPrefix(cluster.Slot, priority), BreakerStats.Schema);
+            StatBlock block = stats.Block(cluster.Slot.Stats!.Prefix, Scope(priority), BreakerStats.Schema);
             bool tracks = Of(cluster.Config, priority).TrackRemaining;
-            StatBlock? remaining = tracks ? stats.Block(StatPrefix(cluster.Slot, priority), BreakerStats.Remaining) : null;
+            StatBlock? remaining = tracks ? stats.Block(cluster.Slot.Stats!.Prefix, Scope(priority), BreakerStats.Remaining) : null;
             for (int i = 0; i < Resources; i++)
             {
                 int used = InUse(cluster.Slot, (Resource)i, priority), left = Most(cluster, (Resource)i, priority) - used;
@@ -84,8 +87,8 @@ internal static class Breakers
     /// <summary>Forgets them, with their cluster.</summary>
     public static void Forget(ClusterSlot slot, StatRegistry stats)
     {
-        stats.Remove(StatPrefix(slot, RequestPriority.Default));
-        stats.Remove(StatPrefix(slot, RequestPriority.High));
+        foreach (RequestPriority priority in (ReadOnlySpan<RequestPriority>)[RequestPriority.Default, RequestPriority.High])
+            stats.Remove($"{slot.Stats!.Prefix}.{Scope(priority)}");
     }
 
     // One a worker and endpoint that has connections; whatever priority they are for.
@@ -97,8 +100,7 @@ internal static class Breakers
         return pools;
     }
 
-    private static string StatPrefix(ClusterSlot slot, RequestPriority priority) =>
-        $"{slot.Stats!.Prefix}.circuit_breakers.{(priority == RequestPriority.High ? "high" : "default")}";
+    private static string Scope(RequestPriority priority) => priority == RequestPriority.High ? "circuit_breakers.high" : "circuit_breakers.default";
 
     private static int Place(Resource resource, RequestPriority priority) => (int)priority * Resources + (int)resource;
 

@@ -35,7 +35,10 @@ internal static class Connect
         HostPool pool = attempt.State.Pool!;
         if (wanted == Wanted.Http2) return (attempt.State.Session = pool.Http2.Find(peer)) is not null;
         if (fresh || wanted == Wanted.Bytes) return false;
-        return (attempt.State.Connection = pool.TakeIdle(attempt.Exchange.Worker.Now, peer)) is not null;
+        if ((attempt.State.Connection = pool.TakeIdle(attempt.Exchange.Worker.Now, peer)) is null) return false;
+        // The next one is to find its connection too.
+        if (attempt.State.Cluster!.Config.PreconnectRatio > 1) Preconnect.Begin(attempt, peer);
+        return true;
     }
 
     /// <summary>Waits for a connection or makes one. Null when the try has one, or its session; else how it ended without. Until then it
@@ -65,8 +68,10 @@ internal static class Connect
                 if (over && !waited) stats[ClusterStats.CxOverflow]++;
                 if (!full && !(shared && pool.Http2.IsConnecting))
                 {
-                    if (cluster.Config.PreconnectRatio > 1 && wanted == Wanted.Http1) Preconnect.Begin(cluster, pool, peer, x);
-                    return await OpenAsync(attempt, peer, wanted, stats);
+                    // The request's own comes first: what is left of the limits is for others.
+                    ValueTask<AttemptEnd?> own = OpenAsync(attempt, peer, wanted, stats);
+                    if (cluster.Config.PreconnectRatio > 1 && wanted == Wanted.Http1) Preconnect.Begin(attempt, peer);
+                    return await own;
                 }
                 waited = true;
                 var waiter = shared ? new PoolWaiter(pool.Http2.Wait) { Of = attempt, Peer = peer }

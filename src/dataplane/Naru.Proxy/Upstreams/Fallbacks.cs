@@ -43,8 +43,25 @@ internal static class Fallbacks
 
     /// <summary>The same of an endpoint's answer, for which no retry was made.</summary>
     public static bool TakesOver(Exchange x, in Answer answer) =>
-        x.Route?.Forward?.Fallback is { } fallback && answer.Head is { } head && !answer.IsTunnel && x.Abort == AbortReason.None
-            && fallback.Config.Statuses.Contains(head.Status) && Takes(x, Text(head.Status));
+        x.Route?.Forward?.Fallback is { } fallback && answer.Head is not null && !answer.IsTunnel && x.Abort == AbortReason.None
+            && fallback.Config.Statuses.Contains(Forwarder.StatusOf(x, answer)) && Takes(x, Text(Forwarder.StatusOf(x, answer)));
+
+    /// <summary>Another cluster may get the request: of its body all that comes is wanted yet.</summary>
+    public static bool MayFollow(Exchange x) => x.Fallback != FallbackStep.Taken && !x.IsUpgrade && x.CanReplay
+        && x.Route?.Forward?.Fallback is { Target.Slot.Current: not null }
+        && x.Abort is AbortReason.None or AbortReason.RouteTimeout or AbortReason.TryIdle;
+
+    /// <summary>Its turn has come, and the body is no longer whole: then it has not.</summary>
+    public static bool IsTooLate(Exchange x)
+    {
+        if (x.CanReplay || x.Route?.Forward?.Fallback is not { Target: not null }) return false;
+        x.Fallback = FallbackStep.None;
+        return true;
+    }
+
+    /// <summary>The client gets an answer that the route holds.</summary>
+    public static bool IsAnswerOfRoute(Exchange x) =>
+        x.Fallback == FallbackStep.Taken && x.Route?.Forward?.Fallback is { Target: null };
 
     private static string Text(int status) => status.ToString(CultureInfo.InvariantCulture);
 
@@ -53,11 +70,15 @@ internal static class Fallbacks
         // A tunnel that was asked for is not opened by somebody else.
         if (x.Fallback == FallbackStep.Taken || x.IsUpgrade || x.Route?.Forward?.Fallback is not { } fallback) return false;
         if (fallback.Target is { } other && (!x.CanReplay || other.Slot.Current is null)) return false;
+        // Its body is no message of gRPC's.
+        if (fallback.Target is null && ReplyForms.IsGrpc(x)) return false;
+        // Where the client said how long it waits it waits no longer.
+        if (x.IsTimeClients && x.Abort == AbortReason.RouteTimeout) return false;
         x.Fallback = FallbackStep.Due;
         x.FallbackCause = why;
         // The time was the cluster's.
         if (x.Abort is AbortReason.RouteTimeout or AbortReason.TryIdle) x.Abort = AbortReason.None;
-        x.Deadlines.Route = TimerNode.Never;
+        if (!x.IsTimeClients) x.Deadlines.Route = TimerNode.Never;
         return true;
     }
 
@@ -69,10 +90,13 @@ internal static class Fallbacks
         x.Target!.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.RqFallback]++;
         if (fallback.Target is { } other)
         {
-            (x.Target, x.Retry, x.Hedges, x.PerTryMs) = (other, null, false, 0);
+            (x.Target, x.Retry, x.Hedges, x.PerTryMs, x.Session) = (other, null, false, 0, default);
+            // What is counted for the failure is counted.
+            x.VirtualCluster = null;
+            RequestLimits.NameStats(x);
             x.Tried.Clear();
-            // It has as much time as the cluster had.
-            if (x.TimeoutMs > 0 && x.IsBodyHere) x.Deadlines.Route = x.Worker.Now + x.TimeoutMs;
+            // It has as much time as the cluster had; where the client said it, what is left of it.
+            if (x.TimeoutMs > 0 && x.IsBodyHere && !x.IsTimeClients) x.Deadlines.Route = x.Worker.Now + x.TimeoutMs;
             x.Deadlines.Rearm();
             Forwarder.Again(x);
             return other.Slot.Current is { } cluster ? Forwarder.TryAsync(x, action, cluster) : Forwarder.EndAsync(x, Reasons.NoCluster, other.Slot.Name);

@@ -22,7 +22,7 @@ internal static class Forwarder
     public static ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action, Cluster cluster)
     {
         Prepare(x, action);
-        if (x.Explanation is { } explanation) return explanation.ForwardedAsync(x, action, cluster);
+        if (x.Explanation is { } explanation) return x.Abort == AbortReason.None ? explanation.ForwardedAsync(x, action, cluster) : AbortedAsync(x);
         return action.Config.InternalRedirects is null && action.Fallback is null ? TryAsync(x, action, cluster) : FollowAsync(x, action, cluster);
     }
 
@@ -71,23 +71,24 @@ internal static class Forwarder
                 cluster = slot.Current ?? cluster;
                 x.Attempts++;
                 UInt128 left = 0;
-                if (cluster.Members is { } members) cluster = Member(x, members, out left) ?? cluster;
-                Host? host = cluster.IsDynamic ? await RequestHosts.PickAsync(x, cluster) : Pick(x, cluster, left);
+                // Retries are the cluster's that the route names; a try is its member's.
+                Cluster asked = cluster.Members is { } members ? Member(x, members, out left) ?? cluster : cluster;
+                Host? host = asked.IsDynamic ? await RequestHosts.PickAsync(x, asked) : Pick(x, asked, left);
                 if (host is null)
                 {
                     if (x.Abort != AbortReason.None) return await AbortedAsync(x);
                     stats[ClusterStats.CxNoneHealthy]++;
-                    return await EndAsync(x, Reasons.NoHealthyUpstream, cluster.WhyNone);
+                    return await EndAsync(x, Reasons.NoHealthyUpstream, asked.WhyNone);
                 }
                 Attempt attempt = x.Try;
-                attempt.Begin(cluster, host);
+                attempt.Begin(asked, host);
                 AttemptEnd end = default;
                 bool isLast = true;
-                if (x.VirtualCluster is { } counted) counted.Shard(worker.Index)[VirtualClusterStats.RqTotal]++;
+                x.CountBeside(RequestStats.RqTotal);
                 try
                 {
                     if (action is not null) RouteHeaders.ApplyToTry(x, action);
-                    if (cluster.Filters is { } filters)
+                    if (asked.Filters is { } filters)
                     {
                         (FilterVerdict verdict, _) = await attempt.BeginFilters(filters.At(Router.Said(x))).RequestAsync(x, 0);
                         if (x.Abort != AbortReason.None) return await AbortedAsync(x);
@@ -110,7 +111,7 @@ internal static class Forwarder
                         }
                         end = end with { Kind = AttemptKind.Replaced };
                     }
-                    isLast = x.Abort != AbortReason.None || !MayFollow(x, cluster, end, resent);
+                    isLast = !Fallbacks.MayFollow(x) && (x.Abort != AbortReason.None || !MayFollow(x, cluster, end, resent));
                 }
                 finally
                 {
@@ -123,6 +124,8 @@ internal static class Forwarder
                     x.IsRedirecting = false;
                     return await AbortedAsync(x);
                 }
+                // While its request was being stopped, more of the body may have gone than is kept.
+                if (x.Fallback == FallbackStep.Due && Fallbacks.IsTooLate(x)) return await EndAsync(x, Reasons.UpstreamReset);
                 if (x.IsRedirecting || x.Fallback == FallbackStep.Due)
                 {
                     x.UpstreamEndTicks = worker.Ticks;
@@ -130,7 +133,6 @@ internal static class Forwarder
                     Again(x);
                     return true;
                 }
-                // While its request was being stopped, more of the body may have gone than is kept.
                 if (end.Kind == AttemptKind.Replaced && !x.CanReplay) return await EndAsync(x, Reasons.UpstreamReset);
 
                 // Where one pooled connection had died, others may have too.
@@ -185,7 +187,11 @@ internal static class Forwarder
     // closed as we reached for it.
     internal static void Report(Exchange x, Host host, Attempt attempt, in AttemptEnd end)
     {
-        if (end.Kind == AttemptKind.Answered && attempt.Answer.Framing.HasInternal) host.State.Health?.Hear(attempt.Answer);
+        if (end.Kind == AttemptKind.Answered)
+        {
+            if (attempt.Answer.Framing.HasInternal) host.State.Health?.Hear(attempt.Answer);
+            attempt.State.Cluster!.Tracked?.OnAnswer(x, attempt.Answer);
+        }
         Count(attempt, end);
         if (host.State.Listener is null || attempt.State.IsReported) return;
         TryOutcome? outcome = end.Kind switch
@@ -211,7 +217,7 @@ internal static class Forwarder
     }
 
     // Of gRPC its own status counts, where it comes in headers: trailers are not waited for.
-    private static int StatusOf(Exchange x, in Answer answer)
+    internal static int StatusOf(Exchange x, in Answer answer)
     {
         if (answer.Head is not { } head) return 200;
         int index = ReplyForms.IsGrpc(x) ? head.IndexOf(answer.HeadBytes, "grpc-status"u8) : -1;
@@ -224,17 +230,32 @@ internal static class Forwarder
     /// <param name="x">For whom.</param>
     /// <param name="cluster">Of which.</param>
     /// <param name="left">Priorities that another cluster, whose member it is, does not mean.</param>
-    internal static Host? Pick(Exchange x, Cluster cluster, UInt128 left = default)
+    internal static Host? Pick(Exchange x, Cluster cluster, UInt128 left = default) => Pick(x, cluster, left, out _);
+
+    /// <summary>The same, and whether the request named it. Of a request that is only explained nobody's turn moves, and nothing is counted.</summary>
+    internal static Host? Pick(Exchange x, Cluster cluster, UInt128 left, out bool isNamed)
     {
-        if ((cluster.HasOverrides || x.Session.IsKnown) && HostOverrides.TryPick(x, cluster, out Host? named)) return named;
+        isNamed = false;
+        if ((cluster.HasOverrides || x.Session.IsKnown) && HostOverrides.TryPick(x, cluster, out Host? named))
+        {
+            isNamed = true;
+            return named;
+        }
         if (x.Tried.Count > 0 && x.Retry is { } policy) return cluster.Balancer.Pick(Retries.Elsewhere(x, cluster, policy, left));
-        ulong? hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null;
-        return cluster.Balancer.Pick(new PickContext(x.Worker) { Match = x.SubsetOf(cluster), Hash = hash, LeftPriorities = left });
+        bool isUnseen = x.Explanation is not null;
+        return cluster.Balancer.Pick(new PickContext(isUnseen ? 0 : x.Worker.Index, x.Worker.Random)
+        {
+            IsUncounted = isUnseen,
+            Now = x.Worker.Now,
+            Match = x.SubsetOf(cluster),
+            Hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null,
+            LeftPriorities = left,
+        });
     }
 
     /// <summary>The cluster of an aggregate that the next try is for.</summary>
     internal static Cluster? Member(Exchange x, Aggregate members, out UInt128 left) =>
-        members.Choose(x.Worker.Random, members.Hashes ? x.RouteHash() : null, out left);
+        members.Choose(x.Worker.Random, members.Hashes ? x.RouteHash() : null, x.Tried, x.Retry?.PreviousPriorities ?? 0, out left);
 
     private static void Prepare(Exchange x, ForwardAction action)
     {
@@ -250,7 +271,7 @@ internal static class Forwarder
         x.UpstreamLifeMs = -1;
         x.Retry = action.Retry;
         x.GrpcTimeoutMs = -1;
-        x.TimesOutWith204 = false;
+        x.TimesOutWith204 = x.IsTimeClients = false;
         // What strangers said was taken away before the filters; what stands there now one of those has said.
         if (action.ReadsGrpcTimeout || x.Manager.LooksAtLimits || x.Filters is not null) RequestLimits.Apply(x, action);
         if (x.Retry is not null && action.RetryRequests.Length > 0 && !Retries.IsFor(x, action)) x.Retry = null;
@@ -408,6 +429,7 @@ internal static class Forwarder
         if (x.RequestBodyBuffered && x.Attempts > 0) PassBody(x);
         if (detail.Length == 0 && x.TransportFailure is { Length: > 0 } failure) detail = System.Text.Encoding.ASCII.GetString(failure);
         if (counted) Answers.Own(x, reason.Status);
+        if (reason.Flags == Telemetry.ResponseFlags.UpstreamRequestTimeout) x.Target?.Slot.Current?.Tracked?.OnEnded(x);
         return await LocalReply.SendAsync(x, reason, detail);
     }
 

@@ -18,7 +18,7 @@ internal struct SessionHost
     /// <summary>Nobody else will do.</summary>
     public bool IsStrict;
 
-    /// <summary>Where it is; of no family where what was named is no address.</summary>
+    /// <summary>Where it is. What is no address names nobody.</summary>
     public SockAddr Address;
 }
 
@@ -41,16 +41,22 @@ internal static class HostOverrides
             if (cluster.Find(session.Address) is { } kept && (cluster.Config.OverrideHostStates & StateOf(kept.Flags)) != 0) host = kept;
             if (host is not null || session.IsStrict) return true;
         }
+        // Further tries take the next ones, of all sources in a row.
+        int tried = x.Tried.Count;
         foreach (OverrideHostSourceConfig source in cluster.Config.OverrideHosts)
-            if (x.RequestHeaders.TryGet(source.Bytes, out ReadOnlySpan<byte> value) && (host = Named(x, cluster, value)) is not null)
+            if (x.RequestHeaders.TryGet(source.Bytes, out ReadOnlySpan<byte> value)
+                && (host = Named(cluster, value, ref tried)) is not null)
                 return true;
         return false;
     }
 
-    // Further tries take the next ones.
-    private static Host? Named(Exchange x, Cluster cluster, ReadOnlySpan<byte> value)
+    /// <summary>The endpoint behind those that were tried; null where the list ends before.</summary>
+    /// <param name="cluster">What it does not have is passed over.</param>
+    /// <param name="value">Addresses, comma between them.</param>
+    /// <param name="tried">How many to pass over; less by those that were.</param>
+    internal static Host? Named(Cluster cluster, ReadOnlySpan<byte> value, ref int tried)
     {
-        int left = MostAddresses, tried = x.Tried.Count;
+        int left = MostAddresses;
         foreach (Range range in value.Split((byte)','))
         {
             if (left-- == 0) return null;

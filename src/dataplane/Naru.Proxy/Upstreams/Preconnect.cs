@@ -1,5 +1,5 @@
-// Connections of HTTP/1 that are made before they are needed (Envoy: preconnect_policy.per_upstream_preconnect_ratio): for each request
-// that needs a new one, as many more as the ratio says, so that the next ones find theirs. They lie with the idle ones once they stand.
+// Connections of HTTP/1 that are made before they are needed (Envoy: preconnect_policy.per_upstream_preconnect_ratio): with each request
+// as many more as the ratio says, so that the next ones find theirs. They lie with the idle ones once they stand.
 using System.Runtime.CompilerServices;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
@@ -14,19 +14,20 @@ internal static class Preconnect
     private const int Most = 2;
 
     /// <summary>Begins what is missing; nobody waits for it.</summary>
-    /// <param name="cluster">The cluster.</param>
-    /// <param name="pool">Of the endpoint; the request counts among its active ones, its own connection is not made yet.</param>
+    /// <param name="attempt">Of a request that counts among the active ones, and has its own connection, or makes it.</param>
     /// <param name="peer">With whom.</param>
-    /// <param name="x">The request that needs one.</param>
-    public static void Begin(Cluster cluster, HostPool pool, UpstreamPeer peer, Exchange x)
+    public static void Begin(Attempt attempt, UpstreamPeer peer)
     {
+        (Cluster cluster, HostPool pool, Exchange x) = (attempt.State.Cluster!, attempt.State.Pool!, attempt.Exchange);
+        // Whoever is not well gets no more than it must (Envoy: per_upstream_preconnect_ratio).
+        if (!attempt.State.Host!.Flags.IsHealthy()) return;
         // What ALPN settles is not known before, and a connection of HTTP/2 has room for many.
         if (cluster.Config.Protocol is UpstreamProtocol.Http2 or UpstreamProtocol.Auto) return;
         for (int i = 0; i < Most; i++)
         {
             // Each active request has a connection or makes one; idle ones and those on their way are for more.
             if (pool.ActiveRequests * cluster.Config.PreconnectRatio <= pool.ActiveRequests + pool.IdleCount + pool.Early) return;
-            if (!Breakers.MayConnect(cluster, pool, x.Priority)) return;
+            if (!Breakers.HasRoomToConnect(cluster, pool, x.Priority)) return;
             pool.Early++;
             Unawaited.Run(RunAsync(cluster, pool, peer, x.Worker));
         }
@@ -36,8 +37,15 @@ internal static class Preconnect
     private static async ValueTask<bool> RunAsync(Cluster cluster, HostPool pool, UpstreamPeer peer, Worker worker)
     {
         var up = new UpstreamConnection(worker, pool, peer) { SpeaksHttp = true };
-        ConnectResult result = await up.ConnectAsync(cluster.ConnectMs);
-        pool.Early--;
+        ConnectResult result;
+        try
+        {
+            result = await up.ConnectAsync(cluster.ConnectMs);
+        }
+        finally
+        {
+            pool.Early--;
+        }
         if (result != ConnectResult.Connected) return false;
         cluster.Slot.Stats!.Shard(worker.Index)[ClusterStats.CxHttp1Total]++;
         pool.Return(up, Math.Min(worker.Now + cluster.IdleMs, up.LifeEnd));

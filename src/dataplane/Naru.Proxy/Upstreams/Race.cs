@@ -114,15 +114,15 @@ internal sealed class Race : ITimerOwner
         _cluster = _slot.Current ?? _cluster;
         _x.Attempts++;
         UInt128 left = 0;
-        if (_cluster.Members is { } members) _cluster = Forwarder.Member(_x, members, out left) ?? _cluster;
-        Host? host = _cluster.IsDynamic ? await RequestHosts.PickAsync(_x, _cluster) : Forwarder.Pick(_x, _cluster, left);
+        Cluster asked = _cluster.Members is { } members ? Forwarder.Member(_x, members, out left) ?? _cluster : _cluster;
+        Host? host = asked.IsDynamic ? await RequestHosts.PickAsync(_x, asked) : Forwarder.Pick(_x, asked, left);
         if (_x.Abort != AbortReason.None) return true;
         if (host is null) return _open.Count > 0;
         Attempt attempt = _open.Count == 0 ? _x.Try : new Attempt(_x);
         _x.Try = attempt;
-        attempt.Begin(_cluster, host);
+        attempt.Begin(asked, host);
         _open.Add(attempt);
-        if (_x.VirtualCluster is { } counted) counted.Shard(_x.Worker.Index)[VirtualClusterStats.RqTotal]++;
+        _x.CountBeside(RequestStats.RqTotal);
         RouteHeaders.ApplyToTry(_x, _action);
         Unawaited.Run(TryAsync(attempt));
         return true;
@@ -136,7 +136,7 @@ internal sealed class Race : ITimerOwner
         try
         {
             var verdict = FilterVerdict.Go;
-            if (_cluster.Filters is { } filters)
+            if (attempt.State.Cluster!.Filters is { } filters)
             {
                 (verdict, _) = await attempt.BeginFilters(filters.At(Router.Said(_x))).RequestAsync(_x, 0);
                 Forwarder.KeepBody(_x);
@@ -214,16 +214,18 @@ internal sealed class Race : ITimerOwner
         finally
         {
             _open.Remove(attempt);
-            await attempt.FinishAsync(fallsBack ? AnswerUse.Dropped : AnswerUse.Cut);
+            await attempt.FinishAsync(fallsBack ? AnswerUse.Dropped : AnswerUse.Cut, isLast: !fallsBack);
         }
-        return goesOn;
+        // As where there is one try.
+        return fallsBack && Fallbacks.IsTooLate(_x) ? await Forwarder.EndAsync(_x, Reasons.UpstreamReset) : goesOn;
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool?> FailedAsync(Attempt attempt, AttemptEnd end)
     {
         bool hasSuccessor = attempt.State.IsRetried;
-        bool isLast = _open.Count == 1 && !_granted && (hasSuccessor || !Forwarder.MayFollow(_x, _cluster, end, _resent));
+        bool isLast = _open.Count == 1 && !_granted && (hasSuccessor || !Forwarder.MayFollow(_x, _cluster, end, _resent))
+            && !Fallbacks.MayFollow(_x);
         await FinishAsync(attempt, AnswerUse.Cut, isLast);
         if (_x.Abort != AbortReason.None) return await AbortedAsync();
         _fresh |= end is { Kind: AttemptKind.Reset or AttemptKind.Malformed, Reused: true };
@@ -283,6 +285,7 @@ internal sealed class Race : ITimerOwner
         for (; others > 0 && _x.Abort == AbortReason.RouteTimeout; others--)
         {
             _stats[ClusterStats.RqTimeout]++;
+            _x.CountBeside(RequestStats.RqTimeout);
             Answers.Own(_x, Reasons.RouteTimeout.Status);
         }
         return await Forwarder.AbortedAsync(_x);

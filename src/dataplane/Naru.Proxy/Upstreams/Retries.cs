@@ -97,7 +97,8 @@ internal static class Retries
         long told = x.RetryAfterMs;
         x.RetryAfterMs = 0;
         if (told > 0) return told + x.Worker.Random.Below((uint)Math.Clamp(told / 2, 1, int.MaxValue));
-        return told == 0 && (x.Retried > 1 || cluster.Choices < 2) ? BackOff(x.Retry!, x.Retried, x.Worker) : 0;
+        bool alone = cluster.Balancer.ChoicesOf(x.SubsetOf(cluster)) < 2;
+        return told == 0 && (x.Retried > 1 || alone) ? BackOff(x.Retry!, x.Retried, x.Worker) : 0;
     }
 
     // What an answer says of when to come again, ms; 0 where it says nothing that can be used, or more than is believed (Envoy:
@@ -125,7 +126,7 @@ internal static class Retries
         if (x.Retried >= policy.NumRetries)
         {
             stats[ClusterStats.RqRetryLimitExceeded]++;
-            Count(x, VirtualClusterStats.RqRetryLimitExceeded);
+            x.CountBeside(RequestStats.RqRetryLimitExceeded);
             x.Flags |= ResponseFlags.UpstreamRetryLimitExceeded;
             return false;
         }
@@ -133,20 +134,15 @@ internal static class Retries
         if (!x.RetryPermit.IsHeld && !Breakers.TryEnter(cluster, x.Worker, Resource.Retries, x.Priority, out x.RetryPermit))
         {
             stats[ClusterStats.RqRetryOverflow]++;
-            Count(x, VirtualClusterStats.RqRetryOverflow);
+            x.CountBeside(RequestStats.RqRetryOverflow);
             x.Flags |= ResponseFlags.UpstreamOverflow;
             return false;
         }
         x.Retried++;
         stats[ClusterStats.RqRetry]++;
         if (told >= 0) stats[told > 0 ? ClusterStats.RqRetryRateLimited : ClusterStats.RqRetryBackOff]++;
-        Count(x, VirtualClusterStats.RqRetry);
+        x.CountBeside(RequestStats.RqRetry);
         return true;
-    }
-
-    private static void Count(Exchange x, int stat)
-    {
-        if (x.VirtualCluster is { } counted) counted.Shard(x.Worker.Index)[stat]++;
     }
 
     private static bool Wants(RetryPolicyConfig policy, in AttemptEnd end)

@@ -1,5 +1,5 @@
 // Finds the parts of a stat's name that are values (a cluster, a listener, a response code), as Envoy's default tags do.
-// Stands under the Prometheus format. Works on a block's prefix, so a name with dots stays whole where Envoy's patterns cut it.
+// Stands under the Prometheus format. A block knows where its owner's name ends, so a name with dots stays whole where Envoy's patterns cut it.
 using System.Text;
 
 namespace Naru.Telemetry;
@@ -12,40 +12,52 @@ public readonly record struct TaggedPrefix(string Base, string Labels);
 /// <summary>Envoy's default tag extraction.</summary>
 public static class StatTags
 {
-    // Scopes that may follow a name; all else after the first dot belongs to the name.
-    private static readonly string[] s_clusterScopes =
-        [".circuit_breakers.default", ".circuit_breakers.high", ".outlier_detection", ".health_check", ".external", ".internal", ".canary", ".ssl"];
-
-    private static readonly string[] s_httpScopes = [".user_agent", ".tracing", ".fault", ".rbac", ".ext_authz", ".cors", ".csrf", ".jwt_authn", ".lua", ".compressor"];
-
     /// <summary>Splits a block's prefix.</summary>
-    public static TaggedPrefix Extract(string prefix)
+    /// <param name="prefix">All of it.</param>
+    /// <param name="scope">What of it, behind a dot at its end, belongs to no name (<see cref="StatBlock.Scope"/>).</param>
+    public static TaggedPrefix Extract(string prefix, string scope = "")
     {
-        int dot = prefix.IndexOf('.');
-        if (dot < 0) return new TaggedPrefix(prefix, "");
-        string rest = prefix[(dot + 1)..];
-        switch (prefix[..dot])
+        if (scope.Length == 0) return Owner(prefix);
+        string owner = prefix[..^(scope.Length + 1)];
+        if (scope == "http_local_rate_limit" && !owner.StartsWith("http.", StringComparison.Ordinal))
+            return new TaggedPrefix(scope, Label("envoy_local_http_ratelimit_prefix", owner));
+        TaggedPrefix tagged = Owner(owner);
+        int dot = scope.IndexOf('.', StringComparison.Ordinal);
+        string? kind = tagged.Base != "vhost" || dot < 0 ? null : scope[..dot] switch
         {
-            case "cluster":
-                return Named("cluster", "envoy_cluster_name", rest, s_clusterScopes);
+            "vcluster" => "envoy_virtual_cluster",
+            "route" => "envoy_route",
+            _ => null,
+        };
+        return kind is null ? tagged with { Base = $"{tagged.Base}.{scope}" }
+            : new TaggedPrefix($"vhost.{scope[..dot]}", $"{tagged.Labels},{Label(kind, scope[(dot + 1)..])}");
+    }
+
+    private static TaggedPrefix Owner(string prefix)
+    {
+        int dot = prefix.IndexOf('.', StringComparison.Ordinal);
+        if (dot < 0) return new TaggedPrefix(prefix, "");
+        string kind = prefix[..dot], rest = prefix[(dot + 1)..];
+        switch (kind)
+        {
+            case "cluster": return new TaggedPrefix(kind, Label("envoy_cluster_name", rest));
             case "http":
                 int rds = rest.IndexOf(".rds.", StringComparison.Ordinal);
-                if (rds < 0) return Named("http", "envoy_http_conn_manager_prefix", rest, s_httpScopes);
+                if (rds < 0) return new TaggedPrefix(kind, Label("envoy_http_conn_manager_prefix", rest));
                 return new TaggedPrefix("http.rds",
                     Label("envoy_http_conn_manager_prefix", rest[..rds]) + "," + Label("envoy_rds_route_config", rest[(rds + 5)..]));
             case "listener":
                 int http = rest.IndexOf(".http.", StringComparison.Ordinal);
-                if (http < 0) return Named("listener", "envoy_listener_address", rest, [".ssl"]);
+                if (http < 0) return new TaggedPrefix(kind, Label("envoy_listener_address", rest));
                 return new TaggedPrefix("listener.http",
-                    Label("envoy_listener_address", rest[..http]) + "," + Label("envoy_http_conn_manager_prefix", rest[(http + 6)..]));
-            case "vhost":
-                int vcluster = rest.IndexOf(".vcluster.", StringComparison.Ordinal);
-                if (vcluster < 0) return new TaggedPrefix("vhost", Label("envoy_virtual_host", rest));
-                return new TaggedPrefix("vhost.vcluster",
-                    Label("envoy_virtual_host", rest[..vcluster]) + "," + Label("envoy_virtual_cluster", rest[(vcluster + 10)..]));
-            case "tcp": return new TaggedPrefix("tcp", Label("envoy_tcp_prefix", rest));
+                    Label("envoy_http_conn_manager_prefix", rest[(http + 6)..]) + "," + Label("envoy_listener_address", rest[..http]));
+            case "vhost": return new TaggedPrefix(kind, Label("envoy_virtual_host", rest));
+            case "tcp": return new TaggedPrefix(kind, Label("envoy_tcp_prefix", rest));
+            case "udp": return new TaggedPrefix(kind, Label("envoy_udp_prefix", rest));
+            case "local_rate_limit": return new TaggedPrefix(kind, Label("envoy_local_network_ratelimit_prefix", rest));
+            case "listener_local_ratelimit": return new TaggedPrefix(kind, Label("envoy_local_listener_ratelimit_prefix", rest));
             case "listener_manager" when rest.StartsWith("worker_", StringComparison.Ordinal):
-                return new TaggedPrefix("listener_manager", Label("envoy_worker_id", rest[7..]));
+                return new TaggedPrefix(kind, Label("envoy_worker_id", rest[7..]));
             default: return new TaggedPrefix(prefix, "");
         }
     }
@@ -83,15 +95,5 @@ public static class StatTags
             else made.Append(char.IsControl(c) || c is '\u2028' or '\u2029' ? '_' : c);
         }
         return made.Append('"').ToString();
-    }
-
-    private static TaggedPrefix Named(string family, string label, string rest, string[] scopes)
-    {
-        foreach (string scope in scopes)
-        {
-            if (rest.Length > scope.Length && rest.EndsWith(scope, StringComparison.Ordinal))
-                return new TaggedPrefix(family + scope, Label(label, rest[..^scope.Length]));
-        }
-        return new TaggedPrefix(family, Label(label, rest));
     }
 }

@@ -128,9 +128,11 @@ public static class StatsFormats
     {
         var merged = new Histogram();
         var cumulative = new long[s_bounds.Length + 1];
+        var shown = new HashSet<string>(StringComparer.Ordinal);
         foreach ((string metric, MetricType type, List<Family> families) in Metrics(registry))
         {
             bool typed = false;
+            shown.Clear();
             foreach (Family family in families)
             {
                 foreach ((StatBlock block, string labels) in family.Blocks)
@@ -147,10 +149,13 @@ public static class StatsFormats
                         value = block.Read(family.Index);
                         if (value == 0 && (query.UsedOnly || block.Schema.OnUse)) continue;
                     }
+                    string all = Join(labels, family.Labels);
+                    // Names that differ in dots and dashes alone are one here, and two samples of one series make the whole page invalid.
+                    if (families.Count > 1 && !shown.Add(all)) continue;
                     if (!typed) AppendType(metric, type, into);
                     typed = true;
-                    if (type == MetricType.Histogram) AppendHistogram(metric, Join(labels, family.Labels), merged, cumulative, into);
-                    else AppendSample(metric, Join(labels, family.Labels), value, into, block.Schema.Stats[family.Index].Kind);
+                    if (type == MetricType.Histogram) AppendHistogram(metric, all, merged, cumulative, into);
+                    else AppendSample(metric, all, value, into, block.Schema.Stats[family.Index].Kind);
                     if (into.Length >= ChunkBytes) yield return true;
                 }
             }
@@ -163,13 +168,14 @@ public static class StatsFormats
     // All blocks of one schema and one base, and one stat of them.
     private sealed record Family(int Index, string Labels, List<(StatBlock Block, string Labels)> Blocks);
 
-    // Samples of one metric must stand together (Prometheus, "Exposition formats"), whatever blocks they come from.
+    // Samples of one metric must stand together (Prometheus, "Exposition formats"), whatever blocks they come from. Counters go first, then
+    // gauges, then histograms (Envoy).
     private static IEnumerable<(string Metric, MetricType Type, List<Family> Families)> Metrics(StatRegistry registry)
     {
         var groups = new Dictionary<(string Base, StatSchema Schema), List<(StatBlock, string)>>();
         foreach (StatBlock block in Sorted(registry))
         {
-            TaggedPrefix tagged = StatTags.Extract(block.Prefix);
+            TaggedPrefix tagged = StatTags.Extract(block.Prefix, block.Scope);
             if (!groups.TryGetValue((tagged.Base, block.Schema), out List<(StatBlock, string)>? group)) groups[(tagged.Base, block.Schema)] = group = [];
             group.Add((block, tagged.Labels));
         }
@@ -184,7 +190,7 @@ public static class StatsFormats
             for (int i = 0; i < schema.Histograms.Count; i++)
                 Add(StatTags.MetricName(baseName, schema.Histograms[i]), MetricType.Histogram, new Family(i, "", blocks));
         }
-        return metrics.Select(m => (m.Key, m.Value.Type, m.Value.Families));
+        return metrics.Select(m => (m.Key, m.Value.Type, m.Value.Families)).OrderBy(m => m.Type);
 
         void Add(string metric, MetricType type, Family family)
         {

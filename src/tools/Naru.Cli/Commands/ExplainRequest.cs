@@ -16,6 +16,22 @@ internal sealed class ProxyOptions
     public Option<string?> Namespace { get; } = new("--namespace", "-n") { HelpName = "NAMESPACE", Description = "Namespace of WORKLOAD" };
     public Option<string> Mesh { get; } = Where.MeshOption();
 
+    // Where the gateway was asked because nobody else was named: the services that pods ask through their own sidecars, and one such pod.
+    private IReadOnlyList<ServiceStatus> _services = [];
+    private string _caller = "";
+
+    /// <summary>What to do instead, where the gateway is asked for a name that is one for pods only; else null.</summary>
+    public string? Remark(string url)
+    {
+        string whole = url.Contains("://", StringComparison.Ordinal) ? url : $"http://{url}";
+        if (_caller.Length == 0 || !Uri.TryCreate(whole, UriKind.Absolute, out Uri? asked)) return null;
+        string host = asked.Host.TrimEnd('.').ToLowerInvariant();
+        ServiceStatus? service = _services.FirstOrDefault(s => host == s.Address || (host == s.Name && s.Namespace == "default")
+            || host == $"{s.Name}.{s.Namespace}" || host.StartsWith($"{s.Name}.{s.Namespace}.svc", StringComparison.Ordinal));
+        return service is null ? null
+            : $"the gateway was asked, and {asked.Host} is a name for pods; how one of them gets there: --from {_caller}";
+    }
+
     public ProxyOptions() => From.CompletionSources.Add(Completions.Workloads);
 
     public void AddTo(Command command)
@@ -53,7 +69,7 @@ internal sealed class ProxyOptions
         return new Explaining.Started([.. Where.Proxy(), "--mode", "explain", option, file]);
     }
 
-    private static async Task<Explaining?> OfMeshAsync(string mesh, string? wanted, string? ns, CancellationToken cancel)
+    private async Task<Explaining?> OfMeshAsync(string mesh, string? wanted, string? ns, CancellationToken cancel)
     {
         MeshLocation location = Where.Mesh(mesh);
         using var runner = new RunnerClient(location.Socket);
@@ -62,6 +78,11 @@ internal sealed class ProxyOptions
         PodStatus? found = wanted is null
             ? pods.FirstOrDefault(p => p.Workload.Contains("gateway", StringComparison.Ordinal)) ?? pods.FirstOrDefault()
             : pods.FirstOrDefault(p => p.Name == wanted || p.Workload == wanted) ?? pods.FirstOrDefault(p => LogFiles.Means(wanted, p.Name));
+        if (wanted is null && found is not null && found.Workload.Contains("gateway", StringComparison.Ordinal))
+        {
+            _services = status.Services;
+            _caller = pods.FirstOrDefault(p => p != found)?.Workload.Replace("run ", "", StringComparison.Ordinal) ?? "";
+        }
         if (found is not null) return new Explaining.Running($"{found.Address}:{Naru.Local.AddressPlan.AdminPort}", $"the proxy of {found.Name}");
         string[] names = [.. pods.Select(p => p.Workload).Distinct().Order(StringComparer.Ordinal)];
         Screen.Say(names.Length == 0 ? $"no proxy runs in mesh {mesh}{(ns is null ? "" : $", namespace {ns}")}"
@@ -93,13 +114,20 @@ internal static class ExplainRequestVerb
         await using (asked)
         {
             ExplainAnswer answer = await asked.AskAsync(options.Body(parsed, method, url), json ? "json" : "text", cancel).ConfigureAwait(false);
+            if (answer.Fault is not null && !answer.IsUsage)
+            {
+                Screen.Say(answer.Fault);
+                return Exit.Failed;
+            }
+            foreach (string complaint in await asked.EndAsync().ConfigureAwait(false)) Screen.Say(complaint);
             if (answer.Fault is { } fault)
             {
                 Screen.Say(fault);
-                return answer.IsUsage ? Exit.Usage : Exit.Failed;
+                return Exit.Usage;
             }
             if (json) Screen.Json(answer.Json!.Value);
             else Console.Write(answer.Text);
+            if (proxy.Remark(url) is { } remark) Screen.Say(remark);
             return Exit.Ok;
         }
     }

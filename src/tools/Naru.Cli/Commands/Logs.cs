@@ -85,6 +85,12 @@ internal static class LogsVerb
     private static async Task<int> RunAsync(View view, string mesh, bool follow, CancellationToken cancel)
     {
         int? runner = MeshLocation.Find(mesh)?.Pid;
+        if (!Directory.Exists(view.Logs))
+        {
+            Screen.Say(mesh == "default" ? "no mesh has run here; start one with `naru up PATH` or `naru demo`"
+                : $"no mesh \"{mesh}\" has run here; start it with `naru up PATH --mesh {mesh}`");
+            return Exit.Failed;
+        }
         if (view.Wanted is { } wanted && !LogFiles.All(view.Logs).Any(view.Means)) return Unknown(view.Logs, wanted);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, c =>

@@ -61,6 +61,8 @@ internal static class RunVerb
         using var runner = new RunnerClient(mesh.Socket);
         using var hangUp = new CancellationTokenSource();
         var session = new Session(runner, Handover.IsForeground());
+        // The command's end is its own; who waits for it in vain is told how to have it.
+        session.Insisted = pid => Say($"{request.Name} goes on in spite of Ctrl-C; Ctrl-\\ or `kill -9 {pid}` ends it");
         using IDisposable signals = session.Listen(hangUp);
         Task<int>? exit = null;
         bool told = false;
@@ -155,7 +157,8 @@ internal static class RunVerb
     private static string Early(MemberRequest request, MeshLocation mesh, int code)
     {
         string text = $"{request.Name} {Exits.Describe(code)} before it listened{(request.Port > 0 ? $" on port {request.Port}" : "")}";
-        if (code == 0) return text;
+        // Neither who was killed nor what was not found failed at a port.
+        if (code is 0 or 126 or 127 or > 128) return text;
         IEnumerable<int> usual = request.Port > 0 ? [request.Port] : [80, 3000, 5000, 8000, 8080, 9090];
         var taken = new List<string>();
         foreach (int port in usual.Where(p => !PortHolder.IsFree(IPAddress.Any, p)))
@@ -169,11 +172,13 @@ internal static class RunVerb
     // The command and what is sent to it.
     private sealed class Session(RunnerClient runner, bool foreground)
     {
+        private int _insisted;
         private readonly TaskCompletionSource _started = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public Child? Child { get; private set; }
         public string? Pod { get; private set; }
         public bool Interrupted { get; private set; }
+        public Action<int> Insisted { get; set; } = _ => { };
         public Task Started => _started.Task;
 
         public void Start(RunnerEvent joined, string[] words)
@@ -208,7 +213,10 @@ internal static class RunVerb
                 {
                     c.Cancel = true;
                     bool ends = number is 2 or 15 or 1 or 3;
+                    bool again = Interrupted && number == 2;
                     Interrupted |= ends;
+                    if (again && Child is { Exited.IsCompleted: false } child && Interlocked.Exchange(ref _insisted, 1) == 0)
+                        Insisted(child.Id);
                     if (Child is null)
                     {
                         if (ends) hangUp.Cancel();

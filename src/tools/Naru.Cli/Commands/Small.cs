@@ -40,6 +40,8 @@ internal static class DownVerb
 
 internal static class StatusVerb
 {
+    private static readonly TimeSpan s_start = TimeSpan.FromMinutes(1);
+
     public static Command Make()
     {
         Option<string> mesh = Where.MeshOption();
@@ -81,16 +83,21 @@ internal static class StatusVerb
     private static void Head(MeshStatus status)
     {
         List<PodStatus> waiting = [.. status.Pods.Where(p => !p.Ready && p.Phase != "Terminating")];
-        bool well = waiting.Count == 0 && status.FailingCalls.Count == 0 && status.ControlPlane.Ready;
+        // Who needs longer than that to start mostly waits for something that does not come.
+        List<PodStatus> starting = [.. waiting.Where(p => p.IsStarting && DateTimeOffset.UtcNow - p.Started < s_start)];
+        List<PodStatus> broken = [.. waiting.Except(starting)];
+        bool well = broken.Count == 0 && status.FailingCalls.Count == 0 && status.ControlPlane.Ready;
         if (status.Traffic is { } traffic)
         {
             string errors = traffic.Errors == 0 && !well
                 ? "none answered with 5xx by the gateway, but not all is well:" : $"{traffic.Errors} answered with 5xx";
-            Console.WriteLine($"traffic {traffic.Rate}/s: {Screen.Count(traffic.Requests, "request")}, {errors}");
+            Console.WriteLine(traffic.Requests == 0 && well ? $"traffic {traffic.Rate}/s: none yet"
+                : $"traffic {traffic.Rate}/s: {Screen.Count(traffic.Requests, "request")}, {errors}");
         }
         string pods = Screen.Count(status.Pods.Count, "pod");
-        Console.WriteLine(waiting.Count == 0
-            ? $"{pods}, all ready" : Screen.Yellow($"{pods}, {waiting.Count} not ready: {Names(waiting)}", Screen.OutColour));
+        string starts = starting.Count == 0 ? "" : $", {starting.Count} still starting: {Names(starting)}";
+        Console.WriteLine(waiting.Count == 0 ? $"{pods}, all ready" : broken.Count == 0 ? $"{pods}{starts}"
+            : Screen.Yellow($"{pods}, {broken.Count} not ready: {Names(broken)}{starts}", Screen.OutColour));
         foreach (CallStatus call in status.FailingCalls.Take(5))
             Console.WriteLine(Screen.Yellow(
                 $"{call.Caller} calls {call.Service} in vain: {call.Failed} of {Screen.Count(call.Tries, "call")} in the last {call.Seconds} s", Screen.OutColour));

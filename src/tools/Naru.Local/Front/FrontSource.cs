@@ -10,6 +10,7 @@ internal sealed class FrontSource(string mesh, MeshState state, ProxyAdmin gatew
 {
     private static readonly TimeSpan s_bound = TimeSpan.FromSeconds(2);
     private const int MostProblems = 20;
+    private const string Run = "run ";
 
     public async Task<FrontView> LookAsync(CancellationToken cancel)
     {
@@ -27,6 +28,8 @@ internal sealed class FrontSource(string mesh, MeshState state, ProxyAdmin gatew
                 .Select(s => s with { Url = routes.Hosts.TryGetValue(
                     $"{s.Name}.{s.Namespace}", out string? host) ? $"http://{host}:{port}" : null })],
             Routes = routes.Routes,
+            Starting = [.. pods().Where(p => !p.Ready && p.Phase != "Terminating" && p.Workload.StartsWith(Run, StringComparison.Ordinal))
+                .Select(p => p.Namespace == "default" ? p.Workload[Run.Length..] : $"{p.Workload[Run.Length..]}.{p.Namespace}")],
             Problems = [.. Problems(fromControl).OrderBy(p => p.IsError ? 0 : 1).Take(MostProblems)],
         };
     }
@@ -48,7 +51,7 @@ internal sealed class FrontSource(string mesh, MeshState state, ProxyAdmin gatew
         foreach (PodStatus pod in pods())
         {
             if (pod.Ready || pod.Phase == "Terminating") continue;
-            string workload = pod.Workload.StartsWith("run ", StringComparison.Ordinal) ? pod.Name : pod.Workload;
+            string workload = pod.Workload.StartsWith(Run, StringComparison.Ordinal) ? pod.Name : pod.Workload;
             string text = $"{pod.Name} is not ready: {(pod.Reason.Length > 0 ? pod.Reason : pod.Phase)}";
             yield return new FrontProblem(FrontRequest.Sentence(text), "", $"naru logs {workload}{FrontView.OptionOf(mesh)}", pod.Phase != "Starting");
         }

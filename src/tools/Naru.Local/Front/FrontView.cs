@@ -20,6 +20,8 @@ internal sealed record FrontView
     public IReadOnlyList<FrontService> Services { get; init; } = [];
     /// <summary>Routes of the user's rules on the gateway's port, in the order in which they are tried.</summary>
     public IReadOnlyList<FrontRoute> Routes { get; init; } = [];
+    /// <summary>Names of <c>naru run</c> whose process does not listen yet, so that there may be no service of the name.</summary>
+    public IReadOnlyList<string> Starting { get; init; } = [];
     /// <summary>What is wrong, worst first.</summary>
     public IReadOnlyList<FrontProblem> Problems { get; init; } = [];
 }
@@ -89,6 +91,7 @@ internal sealed record FrontRequest
     public string Missing(FrontView view) => Name is null ? $"no route of the gateway takes {Path}"
         : view.Services.FirstOrDefault(s => $"{s.Shown}.localhost" == Host || $"{s.Name}.{s.Namespace}.localhost" == Host) is not null
             ? $"no route of {Host} takes {Path}"
+        : view.Starting.Contains(Name) ? $"{Name} has started and does not listen yet"
         : $"no service of this mesh is called {Name}";
 
     /// <summary>What was probably meant: up to three links, the likeliest first.</summary>

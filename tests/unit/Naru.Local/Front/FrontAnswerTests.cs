@@ -79,6 +79,18 @@ public sealed class FrontAnswerTests
     }
 
     [Fact]
+    public void A_process_that_does_not_listen_yet_is_not_called_missing()
+    {
+        FrontView view = s_view with { Starting = ["orders", "cart.shop"] };
+        foreach (string accept in new[] { "text/html", "*/*", "application/json" })
+        {
+            Assert.Contains("rders has started and does not listen yet", Body(Ask(accept, "orders.localhost", "/", view)));
+            Assert.Contains("art.shop has started and does not listen yet", Body(Ask(accept, "cart.shop.localhost", "/", view)));
+            Assert.Contains("o service of this mesh is called orderz", Body(Ask(accept, "orderz.localhost", "/", view)));
+        }
+    }
+
+    [Fact]
     public void The_page_says_what_is_there_and_what_is_wrong()
     {
         string page = Body(Ask("text/html"));

@@ -83,16 +83,50 @@ public sealed class ClusterChangeTests
     public async Task A_look_up_that_ends_in_a_way_nobody_thought_of_ends_the_wait()
     {
         int asked = 0;
-        var names = new Naru.Proxy.Clusters.ForwardNames((_, _) => asked++ == 0
+        var caches = new Naru.Proxy.Clusters.NameCaches((_, _) => asked++ == 0
             ? throw new InvalidOperationException("unheard of")
-            : Task.FromResult(new NameAnswer([IPAddress.Loopback], null)));
-        var config = new ClusterConfig { Name = "c", Type = DiscoveryType.DynamicForwardProxy };
-        Naru.Proxy.Clusters.ForwardNames.Entry entry = names.Get("name", config, 0)!;
+            : Task.FromResult(new NameAnswer([IPAddress.Loopback], null)), new Naru.Telemetry.StatRegistry(1), new Naru.Proxy.Clusters.Reach());
+        Naru.Proxy.Clusters.ForwardNames names = caches.Of(new ClusterConfig { Name = "c", Type = DiscoveryType.DynamicForwardProxy });
+        Naru.Proxy.Clusters.ForwardNames.Entry entry = names.Get("name"u8, 80, 0, out _)!;
         await Waiting.UntilAsync(() => entry.Addresses is not null, "the end of the look-up");
         Assert.Empty(entry.Addresses!);
         // The next one is made when its time has come.
-        Assert.Same(entry, names.Get("name", config, entry.GoodUntil));
+        Assert.Same(entry, names.Get("name"u8, 80, entry.GoodUntil, out _));
         await Waiting.UntilAsync(() => entry.Addresses is [_], "an address");
+    }
+
+    private static ClusterConfig Forward(string name, string digest) =>
+        new() { Name = name, Type = DiscoveryType.DynamicForwardProxy, DnsCacheName = "shared", DnsCacheDigest = digest };
+
+    [Fact]
+    public async Task Who_shares_a_cache_of_names_means_the_same_by_it_and_who_is_alone_may_change_it()
+    {
+        await using var bench = new EngineBench(1);
+        bench.Apply(Forward("a", "1"));
+        Assert.Empty(bench.TryApply(new ConfigChange { Clusters = [Forward("b", "1")] }));
+        Assert.Equal("NARU-P109", Assert.Single(bench.TryApply(new ConfigChange { Clusters = [Forward("b", "2")] })).Code);
+        bench.Apply(new ConfigChange { RemovedClusters = ["b"] });
+        Assert.Empty(bench.TryApply(new ConfigChange { Clusters = [Forward("a", "2")] }));
+        Assert.Contains(bench.Stats.Blocks, b => b.Prefix == "dns_cache.shared");
+        bench.Apply(new ConfigChange { RemovedClusters = ["a"] });
+        Assert.DoesNotContain(bench.Stats.Blocks, b => b.Prefix.StartsWith("dns_cache.", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Names_that_nobody_asks_for_go()
+    {
+        var registry = new Naru.Telemetry.StatRegistry(1);
+        var caches = new Naru.Proxy.Clusters.NameCaches(
+            (_, _) => Task.FromResult(new NameAnswer([IPAddress.Loopback], null)), registry, new Naru.Proxy.Clusters.Reach());
+        Naru.Proxy.Clusters.ForwardNames names = caches.Of(Forward("c", "1") with { CleanupInterval = TimeSpan.FromMinutes(1) });
+        long now = Environment.TickCount64;
+        names.Get("old.test:1"u8, 80, now - 120_000, out _);
+        names.Get("[::1]"u8, 80, now, out _);
+        Naru.Telemetry.StatBlock block = registry.Blocks.Single(b => b.Prefix == "dns_cache.shared");
+        Assert.Equal(2, block.Read(Naru.Proxy.Clusters.NameStats.Hosts));
+        caches.Refresh();
+        Assert.Equal((1, 1), (block.Read(Naru.Proxy.Clusters.NameStats.Hosts), block.Read(Naru.Proxy.Clusters.NameStats.Removed)));
+        await Waiting.UntilAsync(() => block.Read(Naru.Proxy.Clusters.NameStats.Success) == 2, "both look-ups");
     }
 
     private static ClusterConfig Named { get; } = new()

@@ -358,7 +358,6 @@ public sealed class BodyStageTests
         Assert.Empty(bench.Http1.Witness.Requests);
     }
 
-    // None of Envoy's filters that Naru has asks for it: Envoy's do so with clear_route_cache (lua, json_to_metadata, jwt_authn).
     [Fact]
     public async Task A_filter_may_have_the_route_chosen_again()
     {

@@ -32,6 +32,7 @@ public sealed class ReasonTests
         "remote_connection_failure", "connection_timeout", "downstream_remote_disconnect", "upstream_overflow",
         "fault_filter_abort", "health_check_failed", "local_rate_limited", "request_payload_too_large", "response_payload_too_large",
         "rejecting_because_detection_failed", "request_headers_failed_strict_check",
+        "dns_resolution_failure", "dns_cache_overflow", "dynamic_forward_proxy_pending_request_overflow",
     ];
 
     // Ends that Envoy does not have.
@@ -39,6 +40,7 @@ public sealed class ReasonTests
     [
         "max_forwards_reached", "listener_filter_refused", "listener_filters_timeout", "transport_socket_failure", "transport_socket_timeout", "tunnel_refused",
         "tunnel_failed", "drain_timeout", "upstream_remote_disconnect", "filter_config_not_found", "filter_failed",
+        "body_too_long_to_match", "body_unreadable",
     ];
 
     [Theory]

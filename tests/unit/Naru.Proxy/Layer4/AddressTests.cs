@@ -137,6 +137,10 @@ public sealed class AddressTests
     [InlineData("127.0.0.1", 503)]
     [InlineData("127.0.0.1:0", 503)]
     [InlineData("nonsense", 503)]
+    [InlineData("0.0.0.0:{0}", 503)]
+    [InlineData("[::ffff:0.0.0.0]:{0}", 503)]
+    [InlineData("[::ffff:127.0.0.1]:{0}", 200)]
+    [InlineData("169.254.169.254:80", 503)]
     public async Task A_header_names_the_original_destination_of_a_request(string value, int status)
     {
         await using var backend = new Witness();

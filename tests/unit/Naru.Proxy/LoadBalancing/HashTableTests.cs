@@ -1,5 +1,6 @@
 // Tables of hashes: made once and kept while their endpoints stay, bounded, with weights; and loads that are bounded (Envoy:
 // hash_balance_factor).
+using Naru.Core;
 using Naru.Proxy;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
@@ -79,12 +80,12 @@ public sealed class HashTableTests
     public void What_there_is_no_room_for_goes_without_a_table_and_the_same_key_is_still_the_same_endpoint()
     {
         ClusterConfig config = Hashed(new HashingConfig { MinimumRingSize = 5_000_000 });
-        Assert.Null(HashTable.Of([.. _world.Of(Standard, null, At(), At()).Hosts], config, byLocality: false, new HashBudget(4_000_000)));
+        Assert.Null(HashTable.Of([.. _world.Of(Standard, null, At(), At()).Hosts], config, localities: null, new HashBudget(4_000_000)));
         var budget = new HashBudget(70_000);
         ClusterConfig small = Hashed(new HashingConfig { TableSize = 65_537 });
-        HashTable? taken = HashTable.Of([.. _world.Of(Standard, null, At(), At()).Hosts], small, byLocality: false, budget);
+        HashTable? taken = HashTable.Of([.. _world.Of(Standard, null, At(), At()).Hosts], small, localities: null, budget);
         Assert.NotNull(taken);
-        Assert.Null(HashTable.Of([.. _world.Of(Standard, null, At(), At(), At()).Hosts], small, byLocality: false, budget));
+        Assert.Null(HashTable.Of([.. _world.Of(Standard, null, At(), At(), At()).Hosts], small, localities: null, budget));
     }
 
     [Fact]
@@ -130,5 +131,113 @@ public sealed class HashTableTests
         for (int i = 0; i < 200; i++) cluster.Hosts[i].State.Pool(worker).ActiveRequests = i == 123 ? 50 : 100;
         for (ulong key = 0; key < 50; key++)
             Assert.Same(cluster.Hosts[123], cluster.Balancer.Pick(new PickContext(1, _world.Random) { Hash = key << 32 | key }));
+    }
+
+    [Theory]
+    [InlineData(251)]
+    [InlineData(65_537)]
+    public void Maglevs_table_is_filled_by_key_and_at_most_once_a_round(int size)
+    {
+        uint[] weights = [5, 3, 1, 1, 2, 4, 1, 7, 7, 1, 2, 3];
+        Cluster cluster = _world.Of(Hashed(new HashingConfig { TableSize = size }), null, [.. weights.Select(w => At(weight: w))]);
+        // The algorithm as it is told, without any haste: rounds in which each endpoint that is due takes its next free place.
+        double sum = weights.Sum(w => (double)w), heaviest = weights.Max() / sum;
+        int[] byKey = [.. Enumerable.Range(0, weights.Length).OrderBy(i => cluster.Hosts[i].State.Display, StringComparer.Ordinal)];
+        var expected = new int[size];
+        Array.Fill(expected, -1);
+        double[] targets = new double[weights.Length];
+        ulong[] next = new ulong[weights.Length];
+        int filled = 0;
+        for (int round = 1; filled < size; round++)
+        {
+            foreach (int i in byKey)
+            {
+                if (filled == size || round * (weights[i] / sum) < targets[i]) continue;
+                targets[i] += heaviest;
+                byte[] key = cluster.Hosts[i].State.DisplayBytes;
+                ulong at;
+                do at = (XxHash64.Of(key) % (ulong)size + (XxHash64.Of(key, 1) % (ulong)(size - 1) + 1) * next[i]++) % (ulong)size;
+                while (expected[at] >= 0);
+                expected[at] = i;
+                filled++;
+            }
+        }
+        HashTable table = cluster.Whole.Table!;
+        Assert.Equal(expected, Enumerable.Range(0, size).Select(k => cluster.Hosts.IndexOf(table.Pick((ulong)k))));
+    }
+
+    [Fact]
+    public void Maglevs_keys_stay_where_they_are_when_endpoints_come_in_another_order()
+    {
+        ClusterConfig config = Hashed(new HashingConfig { TableSize = 251 });
+        Endpoint[] hosts = [.. _world.Of(config, null, [.. Enumerable.Range(0, 12).Select(i => At(weight: (uint)(1 + i % 3)))]).Hosts];
+        HashTable one = HashTable.Of(hosts, config, localities: null)!;
+        HashTable other = HashTable.Of([.. hosts.Reverse()], config, localities: null)!;
+        for (ulong key = 0; key < 251; key++) Assert.Same(one.Pick(key), other.Pick(key));
+    }
+
+    [Fact]
+    public void Further_attempts_of_a_key_go_once_round_the_ring()
+    {
+        Cluster cluster = _world.Of(Hashed(new HashingConfig { MinimumRingSize = 100 }), null, At(), At(), At());
+        HashTable table = cluster.Whole.Table!;
+        int[] counts = new int[3];
+        for (int i = 0; i < table.Size; i++) counts[cluster.Hosts.IndexOf(table.Pick(4711, i))]++;
+        Assert.Equal((table.Least, table.Most, table.Size), (counts.Min(), counts.Max(), counts.Sum()));
+    }
+
+    [Theory]
+    [InlineData(0, 0)]
+    [InlineData(251, 0)]
+    [InlineData(0, 100)]
+    [InlineData(251, 100)]
+    public void A_locality_without_weight_gets_nothing_also_where_the_others_are_full(int size, int bound)
+    {
+        ClusterConfig config = Hashed(new HashingConfig { TableSize = size, BalanceFactor = (uint)bound }) with { LocalityWeighted = true };
+        EndpointConfig[] endpoints =
+            [At("r/a", localityWeight: 1), At("r/a", localityWeight: 1), At("r/b", localityWeight: 0), At("r/b", localityWeight: 0)];
+        Cluster cluster = _world.Of(config, null, endpoints);
+        var worker = new Worker(1, static (_, e) => throw e);
+        for (int i = 0; i < 2; i++) cluster.Hosts[i].State.Pool(worker).ActiveRequests = 50;
+        int[] counts = _world.Counts(cluster, 200, i => new PickContext(1, _world.Random) { Hash = (ulong)i * 0x9E3779B97F4A7C15 });
+        Assert.Equal(200, counts[0] + counts[1]);
+        // The same where there is no room for tables.
+        var scene = new BalancerScene { Budget = new HashBudget(0) };
+        var without = new PriorityBalancer(_world.Slot, config, cluster.Hosts, scene);
+        Assert.Null(without.Table);
+        for (ulong key = 0; key < 200; key++)
+            Assert.InRange(cluster.Hosts.IndexOf(without.Pick(new PickContext(1, _world.Random) { Hash = key << 40 | key })!), 0, 1);
+    }
+
+    [Fact]
+    public void A_locality_whose_endpoints_are_ill_keeps_its_part_of_the_weights()
+    {
+        ClusterConfig config = Hashed(new HashingConfig { MinimumRingSize = 1024 }) with { LocalityWeighted = true };
+        Cluster cluster = _world.Of(config, null, At("r/a", localityWeight: 1), At("r/a", localityWeight: 1),
+            At("r/b", localityWeight: 1, health: EndpointHealth.Unhealthy));
+        Assert.Equal([0.25, 0.25], cluster.Whole.Sets[0].Healthy.Shares!);
+        Assert.Equal(512, cluster.Whole.Table!.Size);
+    }
+
+    [Fact]
+    public void Weights_of_localities_are_in_proportion_in_a_subsets_table_too()
+    {
+        ClusterConfig config = Hashed(new HashingConfig { TableSize = 65_537 }) with
+        {
+            LocalityWeighted = true,
+            Subsets = new SubsetsConfig
+            {
+                Selectors = [new SubsetSelectorConfig(["v"], SubsetFallback.NotDefined, [], SingleHost: false)],
+                LocalityWeightAware = true,
+                ScalesLocalityWeight = true,
+            },
+        };
+        Cluster cluster = _world.Of(config, null, At("r/a", localityWeight: 6, labels: [("v", "1")]), At("r/a", localityWeight: 6),
+            At("r/a", localityWeight: 6), At("r/b", localityWeight: 2, labels: [("v", "1")]));
+        string text = SubsetMatch.TextOf([new KeyValuePair<string, string>("v", "1")]);
+        // A third of six is two.
+        Assert.Equal([0.5, 0.5], Assert.IsType<SubsetBalancer>(cluster.Balancer).BalancerOf(text)!.Sets[0].Healthy.Shares!);
+        // Nobody is looked up in all of them, which need no table.
+        Assert.Null(cluster.Whole.Table);
     }
 }

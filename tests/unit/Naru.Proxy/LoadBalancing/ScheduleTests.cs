@@ -30,6 +30,13 @@ public sealed class ScheduleTests
     }
 
     [Fact]
+    public void Weights_hold_among_thousands_of_hosts()
+    {
+        int[] schedule = Schedule.Of([.. Enumerable.Range(0, 4000).Select(i => 1UL + (ulong)i % 2)]);
+        Assert.Equal((2000, 4000), (schedule.Count(h => h % 2 == 0), schedule.Count(h => h % 2 == 1)));
+    }
+
+    [Fact]
     public void A_list_of_very_many_hosts_has_a_turn_in_which_each_is_due()
     {
         ulong[] weights = [.. Enumerable.Range(0, 70_000).Select(i => i % 2 == 0 ? 1UL : 1000UL)];

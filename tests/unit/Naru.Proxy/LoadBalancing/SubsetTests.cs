@@ -4,6 +4,7 @@ using Naru.Proxy;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.LoadBalancing;
+using Naru.Telemetry;
 using Xunit;
 using static Naru.UnitTests.Proxy.LoadBalancing.PickWorld;
 
@@ -149,10 +150,11 @@ public sealed class SubsetTests
     }
 
     [Theory]
+    // In proportion nine sixths are rounded to two: two parts against one.
     [InlineData(false, false, new[] { 0, 5, 5, 0 })]
     [InlineData(true, false, new[] { 0, 9, 1, 0 })]
-    [InlineData(true, true, new[] { 0, 6, 4, 0 })]
-    public void Weights_of_localities_hold_in_a_subset_where_it_is_told_to_and_in_proportion(bool aware, bool scales, int[] tenths)
+    [InlineData(true, true, new[] { 0, 8, 4, 0 })]
+    public void Weights_of_localities_hold_in_a_subset_where_it_is_told_to_and_in_proportion(bool aware, bool scales, int[] turn)
     {
         ClusterConfig config = Divided(SubsetFallback.None, By("v")) with { LocalityWeighted = true };
         config = config with { Subsets = config.Subsets! with { LocalityWeightAware = aware, ScalesLocalityWeight = scales } };
@@ -160,13 +162,11 @@ public sealed class SubsetTests
         Cluster cluster = _world.Of(config, null, [At("r/heavy", localityWeight: 9), At("r/heavy", localityWeight: 9, labels: [("v", "1")]),
             At("r/light", localityWeight: 1, labels: [("v", "1")]),
                 .. Enumerable.Range(0, 4).Select(_ => At("r/heavy", localityWeight: 9))]);
-        // Nine sixths are rounded to two: two parts against one.
-        if (scales) tenths = [0, 8, 4, 0];
-        Assert.Equal(tenths, Counts(cluster, Asks("v=1"), tenths.Sum())[..4]);
+        Assert.Equal(turn, Counts(cluster, Asks("v=1"), turn.Sum())[..4]);
     }
 
     [Fact]
-    public void A_pick_makes_nothing_and_ten_thousand_endpoints_are_divided_in_no_time_that_counts()
+    public void A_pick_makes_nothing_also_among_ten_thousand_endpoints_and_those_are_divided_once()
     {
         EndpointConfig[] endpoints = [.. Enumerable.Range(0, 10_000).Select(i => At(labels: [("pod", $"p{i}"), ("v", $"{i % 10}")]))];
         Cluster cluster =
@@ -177,5 +177,90 @@ public sealed class SubsetTests
         long before = GC.GetAllocatedBytesForCurrentThread();
         for (int i = 0; i < 1000; i++) cluster.Balancer.Pick(new PickContext(1, _world.Random) { Match = asked[i % asked.Length] });
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        // What of them changes but their metadata leaves the division as it is.
+        Assert.Same(((SubsetBalancer)cluster.Balancer).Names, ((SubsetBalancer)_world.Of(cluster.Config, null, endpoints).Balancer).Names);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void The_first_pick_of_what_was_never_asked_before_makes_nothing_either(bool allowsRedundant)
+    {
+        ClusterConfig config = Divided(SubsetFallback.None, By("v"), By("stage v", SubsetFallback.KeysSubset, "v"));
+        config = config with { Subsets = config.Subsets! with { AllowsRedundantKeys = allowsRedundant } };
+        Cluster cluster = _world.Of(config, null, s_endpoints);
+        SubsetMatch Asked() => allowsRedundant ? Asks("a=b", "stage=prod", "v=1") : Asks("stage=none", "v=1");
+        Assert.NotNull(cluster.Balancer.Pick(new PickContext(1, _world.Random) { Match = Asked() }));
+        SubsetMatch fresh = Asked();
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Naru.Proxy.Clusters.Host? host = cluster.Balancer.Pick(new PickContext(1, _world.Random) { Match = fresh });
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.NotNull(host);
+    }
+
+    [Fact]
+    public void What_a_filter_says_goes_over_what_the_route_asks_and_the_elements_of_the_list_over_both()
+    {
+        ClusterConfig config = Divided(SubsetFallback.None, By("stage v"));
+        config = config with { Subsets = config.Subsets! with { FallbackList = true } };
+        SubsetMatch route = SubsetMatch.Of(new SubsetMatchConfig(Values("fallback_list=[]", "stage=\"prod\""),
+            [Values("v=\"9\""), Values("v=\"1\"")]))!;
+        EndpointConfig[] endpoints = [At(labels: [("stage", "\"prod\""), ("v", "\"1\"")]),
+            At(labels: [("stage", "\"test\""), ("v", "\"1\"")]), At(labels: [("stage", "\"prod\""), ("v", "\"2\"")])];
+        Cluster cluster = _world.Of(config, null, endpoints);
+        Assert.Equal([12, 0, 0], Counts(cluster, route));
+        // The filter's stage; the list is the route's.
+        Assert.Equal([0, 12, 0], Counts(cluster, SubsetMatch.Of(route, Map(("stage", MetaValue.Of("test"))))));
+        // A key of the list goes over the same key of a filter.
+        Assert.Equal([12, 0, 0], Counts(cluster, SubsetMatch.Of(route, Map(("v", MetaValue.Of("2"))))));
+        // A list of the filter is in place of the route's, with a route and without.
+        MetaValue list = MetaValue.List([Map(("v", MetaValue.Of("7"))), Map(("v", MetaValue.Of("2")))]);
+        Assert.Equal([0, 0, 12], Counts(cluster, SubsetMatch.Of(route, Map(("fallback_list", list)))));
+        Assert.Equal([0, 0, 12], Counts(cluster, SubsetMatch.Of(null, Map(("fallback_list", list), ("stage", MetaValue.Of("prod"))))));
+        // One that is no list has no elements: what else is asked is asked.
+        Assert.Equal([0, 0, 12], Counts(cluster,
+            SubsetMatch.Of(null, Map(("fallback_list", MetaValue.Of("x")), ("stage", MetaValue.Of("prod")), ("v", MetaValue.Of("2"))))));
+    }
+
+    private static MetaValue Map(params (string Key, MetaValue Value)[] members) =>
+        MetaValue.Map(members.Select(m => new KeyValuePair<string, MetaValue>(m.Key, m.Value)));
+
+    [Fact]
+    public void Choices_are_those_of_what_a_request_picks_from()
+    {
+        ClusterConfig config = Divided(SubsetFallback.AnyEndpoint, By("v"), By("stage", SubsetFallback.None), By("x", single: true));
+        ILoadBalancer balancer = _world.Of(config, null, s_endpoints).Balancer;
+        Assert.Equal((2, 1, 0, 4), (balancer.ChoicesOf(Asks("v=1")), balancer.ChoicesOf(Asks("v=2")),
+            balancer.ChoicesOf(Asks("stage=none")), balancer.ChoicesOf(Asks("y=1"))));
+        Assert.Equal(4, balancer.Choices);
+    }
+
+    [Fact]
+    public void A_pick_tells_who_asks_what_it_was_made_among()
+    {
+        ClusterConfig config = Divided(SubsetFallback.AnyEndpoint, By("v", SubsetFallback.None),
+            By("stage v", SubsetFallback.KeysSubset, "v"));
+        Cluster cluster = _world.Of(config, null, s_endpoints);
+        Assert.Equal("the subset of stage=prod, v=1", Told(Asks("stage=prod", "v=1")));
+        Assert.Equal("the subset of v=1", Told(Asks("stage=none", "v=1")));
+        Assert.Equal("nobody: the selector of v has no fallback", Told(Asks("v=9")));
+        Assert.Equal("any endpoint (fallback_policy)", Told(null));
+
+        string Told(SubsetMatch? match)
+        {
+            var note = new PickNote();
+            cluster.Balancer.Pick(new PickContext(1, _world.Random) { Match = match, Note = note });
+            return note.Text;
+        }
+    }
+
+    [Fact]
+    public void Half_a_weight_of_a_locality_is_rounded_up()
+    {
+        ClusterConfig config = Divided(SubsetFallback.None, By("v")) with { LocalityWeighted = true };
+        config = config with { Subsets = config.Subsets! with { LocalityWeightAware = true, ScalesLocalityWeight = true } };
+        Cluster cluster = _world.Of(config, null, At("r/a", localityWeight: 1, labels: [("v", "1")]), At("r/a", localityWeight: 1),
+            At("r/b", localityWeight: 1, labels: [("v", "1")]));
+        Assert.Equal([6, 0, 6], Counts(cluster, Asks("v=1")));
     }
 }

@@ -17,6 +17,7 @@ public sealed class ZoneTests
     private static ZoneView Proxies(int here, int there, double healthy = 100) => new("r/a", healthy)
     {
         Healthy = new() { ["r/a"] = new ZoneCount(here, (ulong)here), ["r/b"] = new ZoneCount(there, (ulong)there) },
+        Places = ["r/a", "r/b"],
     };
 
     private static EndpointConfig[] Endpoints(int here, int there) =>
@@ -45,7 +46,7 @@ public sealed class ZoneTests
         Assert.Equal(1, _world.Stat(ClusterStats.LbZoneClusterTooSmall));
         Assert.Equal(100, Here(Standard with { Zones = new ZoneAwareConfig { MinClusterSize = 5 } }, Proxies(1, 9), 1, 4));
         Assert.InRange(Here(Standard with { LocalityWeighted = true }, Proxies(1, 9), 2, 6), 24, 26);
-        Assert.InRange(Here(Standard, new ZoneView("r/a", 100), 2, 6), 24, 26);
+        Assert.InRange(Here(Standard, new ZoneView("r/a", 100) { Places = ["r/b", "r/c"] }, 2, 6), 24, 26);
         Assert.Equal(1, _world.Stat(ClusterStats.LbLocalClusterNotOk));
     }
 
@@ -131,5 +132,26 @@ public sealed class ZoneTests
         Cluster cluster = _world.Of(config, null, At(weight: 3), At(weight: 1));
         cluster.Hosts[0].State.Pool(new Naru.Proxy.Io.Worker(1, static (_, e) => throw e)).ActiveRequests = 10;
         Assert.InRange(_world.Counts(cluster, 400)[0] * 100 / 400, bias == 0 ? 75 : 0, most);
+    }
+
+    [Fact]
+    public void Where_all_proxies_are_in_one_place_nothing_is_divided_but_what_is_forced_to_stay()
+    {
+        ZoneView view = ZoneView.Of("r/a", _world.Of(Standard, null, At("r/a"), At("r/a")).Hosts);
+        Assert.InRange(Here(Standard, view, 2, 6), 24, 26);
+        Assert.Equal(0, _world.Stat(ClusterStats.LbLocalClusterNotOk));
+        Assert.Equal(100, Here(Standard with { Zones = new ZoneAwareConfig { ForceLocalFrom = 1 } }, view, 2, 6));
+    }
+
+    [Fact]
+    public void The_own_zone_is_there_while_it_has_proxies_and_degraded_ones_are_no_panic()
+    {
+        EndpointConfig gone = At("r/a", health: EndpointHealth.Unhealthy);
+        ZoneView ill = ZoneView.Of("r/a", _world.Of(Standard, null, gone, At("r/b"), At("r/b")).Hosts);
+        Assert.Equal(100, Here(Standard, ill, 3, 3));
+        Assert.Equal(0, _world.Stat(ClusterStats.LbLocalClusterNotOk));
+        ZoneView degraded = ZoneView.Of("r/a",
+            _world.Of(Standard, null, At("r/a"), At("r/b"), At("r/b", health: EndpointHealth.Degraded), gone).Hosts);
+        Assert.Equal(75, degraded.HealthyPercent);
     }
 }

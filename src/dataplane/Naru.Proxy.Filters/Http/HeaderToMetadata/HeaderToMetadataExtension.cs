@@ -82,6 +82,8 @@ public sealed class HeaderToMetadataExtension : HttpFilterExtension, IHttpFilter
         if (pair is null) return null;
         Scope at = scope.In(field, pair);
         Values.Required(at, "key", pair.Key);
+        if (pair.Value.Length > 0 && pair.RegexValueRewrite is { } both)
+            at.In("regex_value_rewrite", both).Error("", "NARU-C113", "\"value\" and \"regex_value_rewrite\" exclude each other", "keep one of them");
         if (pair.Type is not (Rules.Types.ValueType.String or Rules.Types.ValueType.Number))
             at.Error("type", "NARU-C113", "a value of type PROTOBUF_VALUE is not supported yet", "known are STRING and NUMBER");
         if (!Enum.IsDefined(pair.Encode)) at.Error("encode", "NARU-C102", $"{(int)pair.Encode} is not an encoding");

@@ -65,7 +65,7 @@ internal sealed class LimitLevel(LocalRateLimitConfig config, FilterContext cont
     public RuntimeSlot Enabled { get; } = context.Node.Runtime.Slot(config.EnabledKey);
     public RuntimeSlot Enforced { get; } = context.Node.Runtime.Slot(config.EnforcedKey);
 
-    public StatBlock Stats { get; } = context.Stats.Block($"{config.StatPrefix}.http_local_rate_limit", LimitStats.Schema);
+    public StatBlock Stats { get; } = context.Stats.Block(config.StatPrefix, "http_local_rate_limit", LimitStats.Schema);
 
     public HeaderChanges RequestHeaders { get; } = HeaderChanges.Of([], config.RequestHeaders);
 
