@@ -217,7 +217,7 @@ internal sealed partial class Explanation
     {
         ClusterConfig config = cluster.Config;
         ThresholdsConfig most = x.Priority == RequestPriority.High ? config.HighThresholds : config.Thresholds;
-        Cluster = Cluster! with { Type = RouteWords.Kebab(config.Type.ToString()), Policy = PolicyOf(config), Protocol = RouteWords.Kebab(config.Protocol.ToString()) };
+        Cluster = Cluster! with { Type = RouteWords.Snake(config.Type.ToString()), Policy = PolicyOf(config), Protocol = RouteWords.Snake(config.Protocol.ToString()) };
         Limits = new LimitsPart
         {
             RouteMs = x.TimeoutMs,
@@ -243,7 +243,7 @@ internal sealed partial class Explanation
             Retry = new RetryPart(RouteWords.RetryOn(retry.On), retry.NumRetries, retry.BackOffBase.TotalMilliseconds, retry.BackOffMax.TotalMilliseconds, elsewhere);
         }
         if (action.Config.Fallback is { } instead) Fallback = instead.Cluster is { } other ? $"cluster {other}" : $"status {instead.Status}";
-        foreach (MirrorPolicyConfig mirror in MirrorsOf(x, action))
+        foreach (MirrorPolicyConfig mirror in (action.Mirrors ?? []).Select(m => m.Config))
             Mirrors.Add($"{(mirror.ClusterHeader is { } named ? $"header {named}" : mirror.Cluster)} ({mirror.PerMillion / 10_000.0:0.####} %)");
         Host? host = Picked(x, cluster);
         if (host is not null || !action.Config.AutoHostRewrite)
@@ -260,10 +260,7 @@ internal sealed partial class Explanation
         if (action.Config.InternalRedirects is not null) Notes.Add("redirects of the endpoint are followed here where internal_redirect_policy lets them");
     }
 
-    private static IEnumerable<MirrorPolicyConfig> MirrorsOf(Exchange x, ForwardAction action) =>
-        !action.Config.Mirrors.IsEmpty ? action.Config.Mirrors : !x.Route!.Host.Mirrors.IsEmpty ? x.Route.Host.Mirrors : x.Table?.Config.Mirrors ?? [];
-
-    private static string PolicyOf(ClusterConfig config) => config.Lb == Config.LoadBalancing.Hash ? config.Hashing is { TableSize: > 0 } ? "maglev" : "ring_hash" : RouteWords.Kebab(config.Lb.ToString());
+    private static string PolicyOf(ClusterConfig config) => config.Lb == Config.LoadBalancing.Hash ? config.Hashing is { TableSize: > 0 } ? "maglev" : "ring_hash" : RouteWords.Snake(config.Lb.ToString());
 
     // By the balancer itself, with the turns of nobody: whoever is served next is served as if nobody had asked.
     private Host? Picked(Exchange x, Cluster cluster)
