@@ -16,24 +16,7 @@ internal static class RetryPolicies
     private const string PreviousPriorities = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig";
     private const int MostMatchers = 64, MostResetHeaders = 16;
 
-    private static readonly Dictionary<string, RetryOn> s_retryOn = new(StringComparer.Ordinal)
-    {
-        ["5xx"] = RetryOn.FiveXx,
-        ["gateway-error"] = RetryOn.GatewayError,
-        ["reset"] = RetryOn.Reset,
-        ["reset-before-request"] = RetryOn.ResetBeforeRequest,
-        ["connect-failure"] = RetryOn.ConnectFailure,
-        ["envoy-ratelimited"] = RetryOn.EnvoyRateLimited,
-        ["retriable-4xx"] = RetryOn.Retriable4xx,
-        ["refused-stream"] = RetryOn.RefusedStream,
-        ["retriable-status-codes"] = RetryOn.RetriableStatusCodes,
-        ["retriable-headers"] = RetryOn.RetriableHeaders,
-        ["cancelled"] = RetryOn.GrpcCancelled,
-        ["deadline-exceeded"] = RetryOn.GrpcDeadlineExceeded,
-        ["internal"] = RetryOn.GrpcInternal,
-        ["resource-exhausted"] = RetryOn.GrpcResourceExhausted,
-        ["unavailable"] = RetryOn.GrpcUnavailable,
-    };
+    private static readonly Dictionary<string, RetryOn> s_retryOn = RetryTokens.All.ToDictionary(t => t.Token, t => t.On, StringComparer.Ordinal);
 
     /// <summary>What a hedge policy says; null where there is none. A policy replaces that of the virtual host whole.</summary>
     public static bool? Hedges(Scope parent, HedgePolicy? policy)

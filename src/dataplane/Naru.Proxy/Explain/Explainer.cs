@@ -22,17 +22,8 @@ internal sealed class Explainer(Func<IReadOnlyList<Listener>> listeners, Worker 
     {
         if (Choose(request, out string why, out string fault) is not { } listener) return (null, fault);
         var done = new TaskCompletionSource<Explanation>(TaskCreationOptions.RunContinuationsAsynchronously);
-        worker.Post(w =>
-        {
-            try
-            {
-                Unawaited.Run(RunAsync(w, listener, why, request, done, knowsHosts));
-            }
-            catch (Exception e)
-            {
-                done.TrySetException(e);
-            }
-        });
+        // It catches what it throws.
+        worker.Post(w => Unawaited.Run(RunAsync(w, listener, why, request, done, knowsHosts)));
         return (await done.Task.ConfigureAwait(false), "");
     }
 

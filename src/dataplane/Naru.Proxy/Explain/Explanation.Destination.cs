@@ -62,9 +62,9 @@ internal sealed partial class Explanation
         ThresholdsConfig most = x.Priority == RequestPriority.High ? config.HighThresholds : config.Thresholds;
         Cluster = Cluster! with
         {
-            Type = RouteWords.Kebab(named.Config.Type.ToString()),
+            Type = RouteWords.Snake(named.Config.Type.ToString()),
             Policy = PolicyOf(config),
-            Protocol = RouteWords.Kebab(config.Protocol.ToString()),
+            Protocol = RouteWords.Snake(config.Protocol.ToString()),
             Member = ReferenceEquals(named, cluster) ? "" : cluster.Slot.Name,
         };
         if (!ReferenceEquals(named, cluster))
@@ -98,7 +98,7 @@ internal sealed partial class Explanation
 
     private void SentTo(Exchange x, ForwardAction action, Cluster cluster, Host? host)
     {
-        foreach (MirrorPolicyConfig mirror in MirrorsOf(x, action))
+        foreach (MirrorPolicyConfig mirror in (action.Mirrors ?? []).Select(m => m.Config))
         {
             string to = mirror.ClusterHeader is { } named ? $"header {named}" : mirror.Cluster;
             Mirrors.Add($"{to} ({mirror.PerMillion / 10_000.0:0.####} %)");
@@ -119,12 +119,8 @@ internal sealed partial class Explanation
             Notes.Add("redirects of the endpoint are followed here where internal_redirect_policy lets them");
     }
 
-    private static IEnumerable<MirrorPolicyConfig> MirrorsOf(Exchange x, ForwardAction action) =>
-        !action.Config.Mirrors.IsEmpty ? action.Config.Mirrors
-            : !x.Route!.Host.Mirrors.IsEmpty ? x.Route.Host.Mirrors : x.Table?.Config.Mirrors ?? [];
-
     private static string PolicyOf(ClusterConfig config) =>
-        config.Lb != Config.LoadBalancing.Hash ? RouteWords.Kebab(config.Lb.ToString()) : config.Hashing is { TableSize: > 0 } ? "maglev" : "ring_hash";
+        config.Lb != Config.LoadBalancing.Hash ? RouteWords.Snake(config.Lb.ToString()) : config.Hashing is { TableSize: > 0 } ? "maglev" : "ring_hash";
 
     private Host? Resolved(Exchange x, Cluster cluster)
     {
@@ -181,7 +177,7 @@ internal sealed partial class Explanation
         if (wanted is null)
         {
             bool isAny = config.Fallback == SubsetFallback.AnyEndpoint && (host is not null || !config.PanicModeAny);
-            Notes.Add($"the request asks for no subset: the fallback is {RouteWords.Kebab(config.Fallback.ToString())}");
+            Notes.Add($"the request asks for no subset: the fallback is {RouteWords.Snake(config.Fallback.ToString())}");
             return (isAny ? cluster.Whole : null, null);
         }
         SubsetMatch[] tries = config.FallbackList && wanted.Tries is { } several ? several : [wanted];
@@ -199,7 +195,7 @@ internal sealed partial class Explanation
         }
         string who = host is null ? "what is said for this case has nobody" : "the endpoint is by what is said for this case";
         string rules = config.AllowsRedundantKeys ? "allow_redundant_keys, then the selector's fallback or the cluster's"
-            : $"the selector's fallback, or the cluster's: {RouteWords.Kebab(config.Fallback.ToString())}";
+            : $"the selector's fallback, or the cluster's: {RouteWords.Snake(config.Fallback.ToString())}";
         Notes.Add($"{asked}, and no subset of exactly that decides: {who} ({rules})");
         return (null, null);
     }

@@ -11,7 +11,7 @@ internal sealed partial class Explanation
 {
     /// <summary>A listener.</summary>
     internal static ListenerPart ListenerOf(Listener listener, string why) => new(
-        listener.Config.Name, listener.Bound is [var bound, ..] ? bound.ToString()! : listener.Config.Address.ToString(), RouteWords.Kebab(listener.Config.Direction.ToString()), why);
+        listener.Config.Name, listener.Bound is [var bound, ..] ? bound.ToString()! : listener.Config.Address.ToString(), RouteWords.Snake(listener.Config.Direction.ToString()), why);
 
     /// <summary>A filter chain.</summary>
     internal static ChainPart ChainOf(Listener listener, FilterChain chain)
@@ -40,7 +40,7 @@ internal sealed partial class Explanation
         if (match.TransportProtocol.Length > 0) parts.Add($"transport {match.TransportProtocol}");
         if (!match.ApplicationProtocols.IsEmpty) parts.Add($"protocol {string.Join(" or ", match.ApplicationProtocols)}");
         if (!match.DirectSourcePrefixRanges.IsEmpty) parts.Add($"direct source {string.Join(" or ", match.DirectSourcePrefixRanges.Take(4))}");
-        if (match.SourceType != SourceType.Any) parts.Add($"source {RouteWords.Kebab(match.SourceType.ToString())}");
+        if (match.SourceType != SourceType.Any) parts.Add($"source {RouteWords.Snake(match.SourceType.ToString())}");
         if (!match.SourcePrefixRanges.IsEmpty) parts.Add($"source {string.Join(" or ", match.SourcePrefixRanges.Take(4))}");
         if (!match.SourcePorts.IsEmpty) parts.Add($"source port {string.Join(" or ", match.SourcePorts.Take(8))}");
         return parts.Count == 0 ? "any connection" : string.Join(", ", parts);

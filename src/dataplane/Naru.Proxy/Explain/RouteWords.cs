@@ -1,5 +1,6 @@
 // Routes and what they ask for in words: what a route matches, what it does, what a part of its match wanted and what the request had there instead.
 using System.Text;
+using System.Text.Json;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Routing;
@@ -45,7 +46,7 @@ internal static class RouteWords
     public static string Kind(MismatchKind kind) => kind switch
     {
         MismatchKind.Metadata => "dynamic_metadata",
-        _ => Kebab(kind.ToString()),
+        _ => Snake(kind.ToString()),
     };
 
     /// <summary>What the part that did not fit wanted, and what came.</summary>
@@ -88,43 +89,10 @@ internal static class RouteWords
     } + (match.CaseSensitive ? "" : " (any letter case)");
 
     /// <summary>Envoy's spelling of a name of ours.</summary>
-    public static string Kebab(string name)
-    {
-        var text = new StringBuilder();
-        foreach (char c in name)
-        {
-            if (char.IsAsciiLetterUpper(c) && text.Length > 0) text.Append('_');
-            text.Append(char.ToLowerInvariant(c));
-        }
-        return text.ToString();
-    }
+    public static string Snake(string name) => JsonNamingPolicy.SnakeCaseLower.ConvertName(name);
 
     /// <summary>Envoy's tokens.</summary>
-    public static IReadOnlyList<string> RetryOn(RetryOn on)
-    {
-        var tokens = new List<string>();
-        foreach (RetryOn one in s_tokens.Keys) if (on.HasFlag(one)) tokens.Add(s_tokens[one]);
-        return tokens;
-    }
-
-    private static readonly Dictionary<RetryOn, string> s_tokens = new()
-    {
-        [Config.RetryOn.FiveXx] = "5xx",
-        [Config.RetryOn.GatewayError] = "gateway-error",
-        [Config.RetryOn.Reset] = "reset",
-        [Config.RetryOn.ResetBeforeRequest] = "reset-before-request",
-        [Config.RetryOn.ConnectFailure] = "connect-failure",
-        [Config.RetryOn.Retriable4xx] = "retriable-4xx",
-        [Config.RetryOn.RefusedStream] = "refused-stream",
-        [Config.RetryOn.RetriableStatusCodes] = "retriable-status-codes",
-        [Config.RetryOn.RetriableHeaders] = "retriable-headers",
-        [Config.RetryOn.EnvoyRateLimited] = "envoy-ratelimited",
-        [Config.RetryOn.GrpcCancelled] = "cancelled",
-        [Config.RetryOn.GrpcDeadlineExceeded] = "deadline-exceeded",
-        [Config.RetryOn.GrpcInternal] = "internal",
-        [Config.RetryOn.GrpcResourceExhausted] = "resource-exhausted",
-        [Config.RetryOn.GrpcUnavailable] = "unavailable",
-    };
+    public static IReadOnlyList<string> RetryOn(RetryOn on) => [.. RetryTokens.All.Where(t => on.HasFlag(t.On)).Select(t => t.Token)];
 
     private static string Share(RouteMatchConfig match) => match.RuntimeKey.Length > 0
         ? $"share by runtime {match.RuntimeKey} ({match.RuntimeFractionPerMillion / 10_000.0:0.####} %)" : $"{match.RuntimeFractionPerMillion / 10_000.0:0.####} % of requests";

@@ -21,20 +21,7 @@ internal static class RequestLimits
     private const int MostNames = 32;
     private const long MostGrpcDigits = 99_999_999;
 
-    private static readonly (byte[] Token, RetryOn On)[] s_conditions =
-    [
-        ("5xx"u8.ToArray(), RetryOn.FiveXx), ("gateway-error"u8.ToArray(), RetryOn.GatewayError), ("reset"u8.ToArray(), RetryOn.Reset),
-        ("reset-before-request"u8.ToArray(), RetryOn.ResetBeforeRequest), ("connect-failure"u8.ToArray(), RetryOn.ConnectFailure),
-        ("envoy-ratelimited"u8.ToArray(), RetryOn.EnvoyRateLimited), ("retriable-4xx"u8.ToArray(), RetryOn.Retriable4xx),
-        ("refused-stream"u8.ToArray(), RetryOn.RefusedStream), ("retriable-status-codes"u8.ToArray(), RetryOn.RetriableStatusCodes),
-        ("retriable-headers"u8.ToArray(), RetryOn.RetriableHeaders),
-    ];
-
-    private static readonly (byte[] Token, RetryOn On)[] s_grpcConditions =
-    [
-        ("cancelled"u8.ToArray(), RetryOn.GrpcCancelled), ("deadline-exceeded"u8.ToArray(), RetryOn.GrpcDeadlineExceeded), ("internal"u8.ToArray(), RetryOn.GrpcInternal),
-        ("resource-exhausted"u8.ToArray(), RetryOn.GrpcResourceExhausted), ("unavailable"u8.ToArray(), RetryOn.GrpcUnavailable),
-    ];
+    private static readonly (byte[] Token, RetryOn On)[] s_conditions = Bytes(RetryTokens.Http), s_grpcConditions = Bytes(RetryTokens.Grpc);
 
     // What the router takes in and does not pass on; internal clients alone may ask for it (TrustedHeaders).
     private static readonly byte[][] s_consumed =
@@ -155,6 +142,9 @@ internal static class RequestLimits
         if (isInternal && Field(x, "x-envoy-retriable-header-names"u8, out value)) policy = policy with { RetriableHeaders = Names(value) };
         x.Retry = policy;
     }
+
+    private static (byte[] Token, RetryOn On)[] Bytes(IReadOnlyList<(string Token, RetryOn On)> tokens) =>
+        [.. tokens.Select(t => (Encoding.ASCII.GetBytes(t.Token), t.On))];
 
     private static RetryOn Conditions(ReadOnlySpan<byte> list, (byte[] Token, RetryOn On)[] known)
     {

@@ -18,6 +18,8 @@ internal sealed class MirrorPolicy(MirrorPolicyConfig config, ClusterDirectory c
     private readonly WeightedTarget? _target = config.ClusterHeader is null ? To(clusters.GetOrAdd(config.Cluster)) : null;
     private readonly byte[]? _header = config.ClusterHeader is { } name ? Encoding.ASCII.GetBytes(name) : null;
 
+    public MirrorPolicyConfig Config => config;
+
     public byte[]? HostRewrite { get; } = config.HostRewrite is { } host ? Encoding.ASCII.GetBytes(host) : null;
 
     public bool AppendsSuffix => config.AppendsSuffix;
