@@ -39,6 +39,20 @@ async def admin(port, path, method="GET", with_heads=False):
     return (int(line.split(" ")[1]), body.decode("utf-8", "replace")) + ((heads,) if with_heads else ())
 
 
+def once_each(seen, backends):
+    """Of requests for a path that a backend's `once` names, only the first: how many there were hangs on the machine."""
+    met, kept = set(), []
+    for x in seen:
+        path = str(x.get("path") or x.get("grpc"))
+        pattern = (backends.get(x["backend"]) or {}).get("once")
+        if pattern and re.search(pattern, path):
+            if (x["backend"], path) in met:
+                continue
+            met.add((x["backend"], path))
+        kept.append(x)
+    return kept
+
+
 async def run(spec, path, proxy, extra, kept):
     """What clients, backends and the admin saw of one scenario (README.md, "The format"). Its work folder stays where `kept`, or where the proxy refused."""
     work = tempfile.mkdtemp(prefix="recorded-")
@@ -104,6 +118,11 @@ async def run(spec, path, proxy, extra, kept):
             step = yaml.safe_load(fill(yaml.safe_dump(step)))
             if "sleep_ms" in step:
                 await pause(step["sleep_ms"] / 1000)
+                continue
+            if "until" in step:  # waits for what the admin will say; notes nothing, what comes after shows it
+                until = time.monotonic() + 30
+                while not re.search(step["has"], (await admin(ports["admin"], step["until"]))[1], re.M) and time.monotonic() < until:
+                    await asyncio.sleep(0.02)
                 continue
             if "write" in step:
                 for n, t in step["write"].items():
@@ -189,7 +208,7 @@ async def run(spec, path, proxy, extra, kept):
             while len(results) < many:
                 results += await asyncio.gather(*[one(i) for i in range(min(conc, many - len(results)))])
             await pause(step.get("after_ms", 30) / 1000)
-            seen = log[at:]
+            seen = once_each(log[at:], spec.get("backends", {}))
             if many == 1:
                 rec["steps"].append({"answer": results[0], "upstream": seen})
                 if "took_ms" in step:
