@@ -20,6 +20,8 @@ internal static class Delivery
     {
         Answer answer = attempt.Answer;
         x.Deadlines.Try = TimerNode.Never;
+        // None follows: however long its client takes, others may have one.
+        x.RetryPermit.Dispose();
         x.Details = "via_upstream";
         if (answer.Head is { } head)
         {
@@ -159,28 +161,42 @@ internal static class Delivery
         x.Details = details;
     }
 
-    // 100 is ours to answer unless configured otherwise; what else is interim goes through, to clients that know it.
+    /// <summary>Passes an interim answer on. 100 is ours to answer unless configured otherwise; what else is interim goes through, to
+    /// clients that know it. A client that takes nothing is waited for as long as the try goes on, and no longer.</summary>
+    /// <returns>Whether the try goes on.</returns>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public static async ValueTask<bool> InterimAsync(Exchange x, Http1Head head, IoBuffer rb)
+    public static async ValueTask<bool> InterimAsync(Exchange x, Attempt attempt, Http1Head head, IoBuffer rb)
     {
         int status = head.Status;
         bool forward = status == 100 ? x.Manager.Config.Proxy100Continue && x.Framing.Expect100 && !x.Continued : x.Head.Minor == 1;
         // Of tries that run at once nobody knows yet whose answer it will be.
         if (!forward || x.Race is { IsContested: true }) return true;
         if (status == 100) x.Continued = true;
-        IoBuffer o = x.Worker.Buffers.Rent();
+        IoBuffer? o = x.Worker.Buffers.Rent();
         try
         {
             ResponseWriter.WriteInterim(x, head, ref o, rb);
             int bytes = o.Count;
+            attempt.State.TellsClient = true;
             bool sent = await x.SendDownstreamAsync(o, bytes, end: false);
-            x.HeadTorn = !sent && !o.IsEmpty && o.Count < bytes;
-            if (!sent) x.GiveUp(AbortReason.DownstreamGone);
-            return sent;
+            attempt.State.TellsClient = false;
+            if (sent) return true;
+            bool torn = !o.IsEmpty && o.Count < bytes;
+            if (attempt.State.IsCancelled && x.Abort == AbortReason.None)
+            {
+                // The try has ended, not the exchange: what comes next is told behind what the client has the beginning of.
+                x.UncancelDownstream();
+                if (torn) x.Down.Owe(o);
+                if (torn) o = null;
+                return false;
+            }
+            x.HeadTorn = torn;
+            x.GiveUp(AbortReason.DownstreamGone);
+            return false;
         }
         finally
         {
-            x.Worker.Buffers.Return(o);
+            if (o is not null) x.Worker.Buffers.Return(o);
         }
     }
 }

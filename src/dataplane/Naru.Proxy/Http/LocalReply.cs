@@ -179,6 +179,8 @@ internal static class LocalReply
 
     private static async ValueTask<bool> WriteOutAsync(Exchange x, byte[] body, bool passed = false)
     {
+        // No retry follows, however long the client takes.
+        x.RetryPermit.Dispose();
         // What has not been read cannot be told from the next request.
         if (!x.IsRequestRead || x.IsUpgrade) x.KeepAlive = false;
         x.UncancelDownstream();

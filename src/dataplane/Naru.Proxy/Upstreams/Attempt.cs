@@ -177,16 +177,19 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
     /// <summary>Counts that its own time was up.</summary>
     public void CountTimeout(long[] stats) => stats[State.WasIdle ? ClusterStats.RqPerTryIdleTimeout : ClusterStats.RqPerTryTimeout]++;
 
-    /// <summary>Ends its waits: on its connection, and those of the cluster's filters.</summary>
+    /// <summary>Ends its waits: on its connection, those of the cluster's filters, and for a client to take what it was told
+    /// meanwhile.</summary>
     public void Cancel()
     {
         // Whoever goes on may be done with the exchange at once.
-        (UpstreamConnection? connection, PoolWaiter? waiter) = (State.Connection, x.Waiter);
+        (UpstreamConnection? connection, PoolWaiter? waiter, IDownstream? client) =
+            (State.Connection, x.Waiter, State.TellsClient ? x.Down : null);
         State.IsCancelled = true;
         State.Sends?.Stop();
         State.Stream?.Cancel();
         connection?.Cancel();
         PoolWaiter.End(waiter, this);
+        client?.Cancel();
     }
 
     /// <summary>Ends what it still does and gives everything back: the request's pump, its buffers, its connection or its stream. The

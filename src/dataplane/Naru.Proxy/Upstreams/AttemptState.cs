@@ -60,6 +60,9 @@ internal struct AttemptState
     /// <summary>Its waits have been ended.</summary>
     public bool IsCancelled;
 
+    /// <summary>It waits for the client to take an interim answer of its.</summary>
+    public bool TellsClient;
+
     /// <summary>The whole request went out.</summary>
     public bool RequestComplete;
 

@@ -59,7 +59,7 @@ internal static class Http2Attempt
         {
             if (stream.InterimReady)
             {
-                if (!await InterimAsync(x, stream)) break;
+                if (!await InterimAsync(x, attempt, stream)) break;
                 continue;
             }
             await stream.Readable();
@@ -107,7 +107,7 @@ internal static class Http2Attempt
         : AttemptKind.RemoteReset;
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<bool> InterimAsync(Exchange x, Http2Stream stream)
+    private static async ValueTask<bool> InterimAsync(Exchange x, Attempt attempt, Http2Stream stream)
     {
         IoBuffer interim = stream.TakeInterim();
         try
@@ -115,7 +115,7 @@ internal static class Http2Attempt
             var head = new Http1Head();
             head.StartResponse();
             head.Parse(interim.Filled, interim.Count, int.MaxValue);
-            return await Delivery.InterimAsync(x, head, interim);
+            return await Delivery.InterimAsync(x, attempt, head, interim);
         }
         finally
         {

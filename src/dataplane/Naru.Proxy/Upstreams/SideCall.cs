@@ -160,6 +160,8 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
 
     bool IDownstream.SendInterim(ReadOnlySpan<byte> head) => true;
 
+    void IDownstream.Owe(IoBuffer rest) => throw new InvalidOperationException("a side call takes a head whole");
+
     // What is not the end is an interim head.
     ValueTask<bool> IDownstream.SendAsync(IoBuffer o, int headBytes, bool end)
     {
