@@ -203,7 +203,20 @@ public sealed record ProxyProtocolFilterConfig(bool AllowWithoutHeader, bool Ver
 public sealed record TokenBucketConfig(int MaxTokens, int TokensPerFill, TimeSpan FillInterval);
 
 /// <summary><c>envoy.filters.listener.local_ratelimit</c>.</summary>
-public sealed record ListenerRateLimitConfig(string StatPrefix, TokenBucketConfig Bucket) : ListenerFilterConfig;
+public sealed record ListenerRateLimitConfig(string StatPrefix, TokenBucketConfig Bucket) : ListenerFilterConfig
+{
+    /// <summary>Whether it is on.</summary>
+    public RuntimeSwitchConfig Switch { get; init; } = RuntimeSwitchConfig.On;
+}
+
+/// <summary><c>RuntimeFeatureFlag</c>.</summary>
+/// <param name="IsOn">What holds where no layer of the runtime has the key.</param>
+/// <param name="Key">The key; empty for none.</param>
+public sealed record RuntimeSwitchConfig(bool IsOn, string Key)
+{
+    /// <summary>Always on.</summary>
+    public static RuntimeSwitchConfig On { get; } = new(true, "");
+}
 
 /// <summary>A network filter.</summary>
 public abstract record NetworkFilterConfig;
@@ -238,10 +251,18 @@ public sealed record TcpProxyConfig : NetworkFilterConfig
 public sealed record TunnelingConfig(string Hostname, bool UsePost, ImmutableArray<HeaderValueConfig> HeadersToAdd);
 
 /// <summary><c>envoy.filters.network.connection_limit</c>.</summary>
-public sealed record ConnectionLimitConfig(string StatPrefix, long MaxConnections, TimeSpan Delay) : NetworkFilterConfig;
+public sealed record ConnectionLimitConfig(string StatPrefix, long MaxConnections, TimeSpan Delay) : NetworkFilterConfig
+{
+    /// <summary>Whether it is on.</summary>
+    public RuntimeSwitchConfig Switch { get; init; } = RuntimeSwitchConfig.On;
+}
 
 /// <summary><c>envoy.filters.network.local_ratelimit</c>.</summary>
-public sealed record NetworkRateLimitConfig(string StatPrefix, TokenBucketConfig Bucket) : NetworkFilterConfig;
+public sealed record NetworkRateLimitConfig(string StatPrefix, TokenBucketConfig Bucket) : NetworkFilterConfig
+{
+    /// <summary>Whether it is on.</summary>
+    public RuntimeSwitchConfig Switch { get; init; } = RuntimeSwitchConfig.On;
+}
 
 /// <summary><c>envoy.filters.network.direct_response</c>.</summary>
 public sealed record NetworkDirectResponseConfig(ImmutableArray<byte> Response) : NetworkFilterConfig;

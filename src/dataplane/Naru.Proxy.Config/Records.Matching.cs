@@ -108,8 +108,32 @@ public sealed record QueryHashConfig(bool Terminal, string Name) : HashPolicyCon
 
 /// <summary><c>ScopedRoutes</c> with its list: one routing table of several, by headers of the request.</summary>
 /// <param name="Fragments">What makes the key.</param>
-/// <param name="Scopes">Keys and their tables.</param>
-public sealed record ScopedRoutesConfig(ImmutableArray<ScopeFragmentConfig> Fragments, ImmutableArray<(ImmutableArray<string> Key, RouteConfigurationConfig Routes)> Scopes);
+/// <param name="Scopes">Keys and their tables; none where discovery brings them.</param>
+public sealed record ScopedRoutesConfig(ImmutableArray<ScopeFragmentConfig> Fragments, ImmutableArray<(ImmutableArray<string> Key, RouteConfigurationConfig Routes)> Scopes)
+{
+    /// <summary>Name of the whole, for statistics.</summary>
+    public string Name { get; init; } = "";
+    /// <summary>Where scopes come from (<c>scoped_rds</c>); null where they stand here.</summary>
+    public ConfigSourceConfig? Source { get; init; }
+    /// <summary>Where the tables come from that they name; null where they stand here.</summary>
+    public ConfigSourceConfig? TableSource { get; init; }
+}
+
+/// <summary>A scope of SRDS (<c>envoy.config.route.v3.ScopedRouteConfiguration</c>).</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Key">What the fragments of its requests are.</param>
+/// <param name="Table">Name of its table; empty where it brings it along.</param>
+/// <param name="Routes">The table that it brings along; null where it names one.</param>
+public sealed record RouteScopeConfig(string Name, ImmutableArray<string> Key, string Table, RouteConfigurationConfig? Routes)
+{
+    /// <summary>The key as one text: no value of a header holds a line end.</summary>
+    public string JoinedKey { get; } = string.Join('\n', Key);
+}
+
+/// <summary>A layer of RTDS (<c>envoy.service.runtime.v3.Runtime</c>).</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Values">By key.</param>
+public sealed record RuntimeResourceConfig(string Name, ImmutableSortedDictionary<string, RuntimeValue> Values);
 
 /// <summary>A part of the key: an element of a header.</summary>
 /// <param name="Header">Lower case.</param>

@@ -11,6 +11,7 @@ using Naru.Proxy.Filters.Http.HeaderToMetadata;
 using Naru.Proxy.Filters.Http.HealthCheck;
 using Naru.Proxy.Filters.Http.JsonToMetadata;
 using Naru.Proxy.Filters.Http.LocalRateLimit;
+using Naru.Proxy.Filters.Http.OnDemand;
 using Naru.Proxy.Filters.Http.SetFilterState;
 using Naru.Proxy.Filters.Http.SetMetadata;
 using Naru.Proxy.Filters.Http.StatefulSession;
@@ -33,6 +34,7 @@ internal static class Extensions
         new HealthCheckExtension(),
         new JsonToMetadataExtension(),
         new LocalRateLimitExtension(),
+        new OnDemandExtension(),
         new SetFilterStateExtension(),
         new SetMetadataExtension(),
         new StatefulSessionExtension(),

@@ -143,7 +143,7 @@ public sealed class FilterChainTests
     [InlineData("{ name: x, typed_config: { \"@type\": NETlocal_ratelimit.v3.LocalRateLimit, stat_prefix: r, token_bucket: { max_tokens: 1, fill_interval: 0.001s } } }, { name: envoy.filters.network.echo }", "NARU-C102 fill_interval")]
     [InlineData("{ name: x, typed_config: { \"@type\": NETlocal_ratelimit.v3.LocalRateLimit, stat_prefix: r } }, { name: envoy.filters.network.echo }", "NARU-C101 token_bucket")]
     [InlineData("{ name: x, typed_config: { \"@type\": NETconnection_limit.v3.ConnectionLimit, stat_prefix: r } }, { name: envoy.filters.network.echo }", "NARU-C101 max_connections")]
-    [InlineData("{ name: x, typed_config: { \"@type\": NETconnection_limit.v3.ConnectionLimit, stat_prefix: r, max_connections: 1, runtime_enabled: { default_value: false, runtime_key: k } } }, { name: envoy.filters.network.echo }", "NARU-C113 runtime_enabled")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NETconnection_limit.v3.ConnectionLimit, stat_prefix: r, max_connections: 1, runtime_enabled: { runtime_key: k } } }, { name: envoy.filters.network.echo }", "NARU-C101 default_value")]
     public void A_filter_that_cannot_stand_there_is_refused(string filters, string expected) =>
         Assert.Equal(expected, Read.Bad(Read.InListener(Filters(filters.Replace("NET", N, StringComparison.Ordinal)))));
 

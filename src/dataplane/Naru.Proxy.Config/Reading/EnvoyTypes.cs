@@ -81,6 +81,7 @@ public static class EnvoyTypes
         Envoy.Extensions.ResourceMonitors.InjectedResource.V3.InjectedResourceReflection.Descriptor,
         Envoy.Extensions.Upstreams.Http.V3.HttpProtocolOptionsReflection.Descriptor,
         Envoy.Service.Discovery.V3.DiscoveryReflection.Descriptor,
+        Envoy.Service.Runtime.V3.RtdsReflection.Descriptor,
         Envoy.Admin.V3.ConfigDumpReflection.Descriptor,
         Envoy.Admin.V3.ConfigDumpSharedReflection.Descriptor,
         Xds.Type.V3.TypedStructReflection.Descriptor,

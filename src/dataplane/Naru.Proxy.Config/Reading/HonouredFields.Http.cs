@@ -19,9 +19,10 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
   ~ add_proxy_protocol_connection_state: connections have no filter state
   + scoped_routes
 envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes
-  + name scope_key_builder scoped_route_configurations_list
-  - rds_config_source: tables of scopes stand in scoped_route_configurations_list
-  - scoped_rds: scopes are not discovered; write them in scoped_route_configurations_list
+  + name scope_key_builder scoped_route_configurations_list rds_config_source scoped_rds
+envoy.extensions.filters.network.http_connection_manager.v3.ScopedRds
+  + scoped_rds_config_source
+  - srds_resources_locator: scopes are asked for without a locator
 envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder
   + fragments
 envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder

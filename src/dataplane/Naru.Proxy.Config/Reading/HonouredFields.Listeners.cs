@@ -56,8 +56,7 @@ envoy.config.core.v3.CidrRange
 envoy.config.core.v3.SocketOption
   + description level name int_value buf_value state
 envoy.config.core.v3.RuntimeFeatureFlag
-  + default_value
-  ~ runtime_key: the runtime has no say in it
+  + default_value runtime_key
 envoy.config.core.v3.UdpSocketConfig
   + max_rx_datagram_size
   ~ prefer_gro: the kernel decides

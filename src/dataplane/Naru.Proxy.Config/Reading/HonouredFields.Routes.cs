@@ -10,7 +10,9 @@ envoy.config.route.v3.RouteConfiguration
   + validate_clusters most_specific_header_mutations_wins ignore_port_in_host_matching max_direct_response_body_size_bytes
   + internal_only_headers typed_per_filter_config request_mirror_policies ignore_path_parameters_in_path_matching vhost_header
   ~ metadata: nothing reads it
-  - vhds: virtual hosts are not loaded on demand
+  + vhds
+envoy.config.route.v3.Vhds
+  + config_source
 envoy.config.route.v3.VirtualHost
   + name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove retry_policy
   + include_request_attempt_count include_attempt_count_in_response require_tls typed_per_filter_config rate_limits

@@ -158,15 +158,15 @@ internal static class NetworkFilters
         Values.Required(scope, "stat_prefix", limit.StatPrefix);
         if (limit.MaxConnections is null) scope.Error("max_connections", "NARU-C101", "\"max_connections\" is required");
         else if (limit.MaxConnections == 0) scope.Error("max_connections", "NARU-C102", "\"max_connections\" must be at least 1");
-        Values.RuntimeSwitch(scope, "runtime_enabled", limit.RuntimeEnabled);
-        return new ConnectionLimitConfig(limit.StatPrefix, (long)Math.Min(limit.MaxConnections ?? 1, long.MaxValue), Values.Time(scope, "delay", limit.Delay) ?? TimeSpan.Zero);
+        RuntimeSwitchConfig given = Values.RuntimeSwitch(scope, "runtime_enabled", limit.RuntimeEnabled);
+        return new ConnectionLimitConfig(limit.StatPrefix, (long)Math.Min(limit.MaxConnections ?? 1, long.MaxValue), Values.Time(scope, "delay", limit.Delay) ?? TimeSpan.Zero) { Switch = given };
     }
 
     private static NetworkRateLimitConfig? Rate(Scope scope, LocalRateLimit limit)
     {
         Values.Required(scope, "stat_prefix", limit.StatPrefix);
-        Values.RuntimeSwitch(scope, "runtime_enabled", limit.RuntimeEnabled);
-        return Values.Bucket(scope, "token_bucket", limit.TokenBucket) is { } bucket ? new NetworkRateLimitConfig(limit.StatPrefix, bucket) : null;
+        RuntimeSwitchConfig given = Values.RuntimeSwitch(scope, "runtime_enabled", limit.RuntimeEnabled);
+        return Values.Bucket(scope, "token_bucket", limit.TokenBucket) is { } bucket ? new NetworkRateLimitConfig(limit.StatPrefix, bucket) { Switch = given } : null;
     }
 
     private static NetworkDirectResponseConfig? Direct(Scope scope, DirectResponse direct)

@@ -55,6 +55,14 @@ internal static class FilterReasons
         Remedy = "Look at the resolver, or raise the limit.",
     };
 
+    public static readonly Reason TooManyHosts = new(
+        503, "NARU-F508", "too many requests wait for virtual hosts", ResponseFlags.None, "on_demand_overflow")
+    {
+        Body = "Too many requests wait for virtual hosts",
+        When = "`envoy.filters.http.on_demand` would have the request wait for its virtual host, and very many wait for theirs already.",
+        Remedy = "Look at the control plane: does it answer? Write hosts that everybody may ask for into the table, or with wildcards.",
+    };
+
     public static readonly Reason LocalRateLimited = new(429, "NARU-F429", "the local rate limit is used up", ResponseFlags.RateLimited, "local_rate_limited")
     {
         When = "The token bucket of `envoy.filters.http.local_ratelimit` that the request is for is empty; the status may be configured.",

@@ -126,6 +126,12 @@ internal sealed class NodeState
     /// <summary>Values that change while it runs.</summary>
     public Runtime Runtime { get; init; } = new([]);
 
+    /// <summary>Scopes of routes that discovery brings.</summary>
+    public Routing.DiscoveredScopes Scopes { get; } = new();
+
+    /// <summary>Virtual hosts that requests wait for.</summary>
+    public Routing.HostsOnDemand Hosts { get; } = new();
+
     /// <summary>Its health check is failed on purpose (Envoy: /healthcheck/fail).</summary>
     public bool HealthCheckFailed { get => _healthCheckFailed; set => _healthCheckFailed = value; }
 

@@ -134,7 +134,7 @@ internal sealed class AcceptedConnection : ListenerConnection
 
     private bool Admit(ListenerRateLimit limit)
     {
-        if (limit.Bucket.Take(Worker.Now)) return true;
+        if (!limit.IsOn || limit.Bucket.Take(Worker.Now)) return true;
         limit.Stats.Shard(Worker.Index)[RateLimitStats.RateLimited]++;
         _limited = true;
         return false;

@@ -71,7 +71,7 @@ internal sealed class ChainCompiler(
         List<ListenerRateLimit> limits = current is null ? [] : [.. current.Filters.OfType<ListenerRateLimit>()];
         return
         [
-            .. filters.Select(f => f is ListenerRateLimitConfig limit && limits.Find(l => l.Config == limit) is { } same ? same : ListenerFilter.Make(f, options.Stats)),
+            .. filters.Select(f => f is ListenerRateLimitConfig limit && limits.Find(l => l.Config == limit) is { } same ? same : ListenerFilter.Make(f, options.Stats, node.Runtime)),
         ];
     }
 
@@ -90,11 +90,12 @@ internal sealed class ChainCompiler(
         TlsServerSlot? slot = null;
         if (config.Tls is { } secure)
         {
-            slot = tls.Server(Owner(listener, config), secure, options.Stats.Block($"listener.{prefix}", TlsStats.Schema), diagnostics);
+            StatBlock? sds = secure.Common.SecretReferences.Any() ? options.Stats.Block($"listener.{prefix}", ServerSdsStats.Schema) : null;
+            slot = tls.Server(Owner(listener, config), secure, options.Stats.Block($"listener.{prefix}", TlsStats.Schema), diagnostics, sds);
             if (slot is null) return null;
         }
         TcpProxy? tcp = config.Terminal is TcpProxyConfig proxy ? Tcp(proxy) : null;
-        return new FilterChain(config, manager, Server(config.Terminal, tcp), [.. config.Filters.Select(f => NetworkFilter.Make(f, options.Stats))], slot) { Tcp = tcp };
+        return new FilterChain(config, manager, Server(config.Terminal, tcp), [.. config.Filters.Select(f => NetworkFilter.Make(f, options.Stats, node.Runtime))], slot) { Tcp = tcp };
     }
 
     // In whose place a chain comes that is not the same: the one of its name, or the only one.
@@ -188,7 +189,8 @@ internal sealed class ChainCompiler(
         StatBlock stats = options.Stats.Block($"http.{http.StatPrefix}", HttpStats.Schema);
         RouteTable? inline = http.RouteConfig is { } given ? Inline(given, before?.InlineRoutes) : null;
         RouteScopes? scopes = http.ScopedRoutes is { } scoped
-            ? new RouteScopes(scoped, table => Inline(table, before?.Scopes?.Tables.FirstOrDefault(t => t.Config.Digest.Length > 0 && t.Config.Digest == table.Digest)))
+            ? new RouteScopes(scoped, table => Inline(table, before?.Scopes?.Tables.FirstOrDefault(t => t.Config.Digest.Length > 0 && t.Config.Digest == table.Digest)),
+                node.Scopes)
             : null;
         RouteSlot? slot = inline is null && scopes is null ? routes(http.RouteConfigName ?? "") : null;
         var context = new FilterContext(options.Stats, stats.Prefix, clusters, node);

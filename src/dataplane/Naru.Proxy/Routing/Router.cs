@@ -77,7 +77,8 @@ internal static class Router
             if (verdict == FilterVerdict.Answer) x.Explanation?.Ended(run.Steps.Request[next - 1].Slot);
             if (verdict == FilterVerdict.Answer) return await LocalReply.SendAsync(x, x.FilterAnswer!);
             if (verdict == FilterVerdict.Go) return await ActAsync(x);
-            table = x.Manager.Scopes?.Of(x.RequestHeaders) ?? table;
+            // A filter may have waited for a newer table.
+            table = x.Manager.Scopes?.Of(x.RequestHeaders) ?? x.Table ?? table;
             Choose(x, table);
             run.Settings = chain.At(Said(x)).Settings;
         }
