@@ -151,7 +151,7 @@ internal static class Composition
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         using CancellationTokenRegistration registration = quit.UnsafeRegister(static state => ((TaskCompletionSource)state!).TrySetResult(), ended);
         if (await Task.WhenAny(xds.InitialFetch, ended.Task).ConfigureAwait(false) == ended.Task) return;
-        if (await Task.WhenAny(engine.HealthSettled, ended.Task).ConfigureAwait(false) == ended.Task) return;
+        if (await Task.WhenAny(engine.Settled, ended.Task).ConfigureAwait(false) == ended.Task) return;
         TimeSpan after = proxy.BecomeLive();
         whenLive();
         Footprint.Trim();

@@ -4,13 +4,16 @@ using Naru.Proxy.Filters.Http.BodyToMetadata;
 using Naru.Proxy.Filters.Http.Buffer;
 using Naru.Proxy.Filters.Http.Cors;
 using Naru.Proxy.Filters.Http.DynamicForwardProxy;
+using Naru.Proxy.Filters.Http.ExtAuthz;
 using Naru.Proxy.Filters.Http.Fault;
 using Naru.Proxy.Filters.Http.GrpcWeb;
 using Naru.Proxy.Filters.Http.HeaderMutation;
 using Naru.Proxy.Filters.Http.HeaderToMetadata;
 using Naru.Proxy.Filters.Http.HealthCheck;
 using Naru.Proxy.Filters.Http.JsonToMetadata;
+using Naru.Proxy.Filters.Http.JwtAuthn;
 using Naru.Proxy.Filters.Http.LocalRateLimit;
+using Naru.Proxy.Filters.Http.RateLimit;
 using Naru.Proxy.Filters.Http.SetFilterState;
 using Naru.Proxy.Filters.Http.SetMetadata;
 using Naru.Proxy.Filters.Http.StatefulSession;
@@ -26,13 +29,16 @@ internal static class Extensions
         new BufferExtension(),
         new CorsExtension(),
         new DynamicForwardProxyExtension(),
+        new ExtAuthzExtension(),
         new FaultExtension(),
         new GrpcWebExtension(),
         new HeaderMutationExtension(),
         new HeaderToMetadataExtension(),
         new HealthCheckExtension(),
         new JsonToMetadataExtension(),
+        new JwtAuthnExtension(),
         new LocalRateLimitExtension(),
+        new RateLimitExtension(),
         new SetFilterStateExtension(),
         new SetMetadataExtension(),
         new StatefulSessionExtension(),

@@ -58,10 +58,11 @@ public sealed partial class ProxyEngine : IDataPlane
         _options = options;
         _ownZone = ZoneOf(options.Locality);
         _tls = new TlsContextStore(options.OnDiagnostic);
-        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId), Runtime = options.Runtime };
+        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId), Runtime = options.Runtime, Time = options.Time };
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup, options.Stats);
         _compiler = new ChainCompiler(options, _clusters, _tls, _node, _discovered, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
+        _node.Later = action => _workers[0].Post(action);
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
         _refresh = new ClusterRefresh(_gate, Recompile);
@@ -77,8 +78,15 @@ public sealed partial class ProxyEngine : IDataPlane
     /// <summary>For simulations, which run them instead of starting them.</summary>
     internal ReadOnlySpan<Worker> Workers => _workers;
 
-    /// <summary>Ends when every endpoint that is to be checked was checked once (Envoy: cluster warming).</summary>
-    public Task HealthSettled => _health.Settled;
+    /// <summary>Ends when every endpoint that is to be checked was checked once (Envoy: cluster warming), and what filters ask for before anything
+    /// else has ended.</summary>
+    public Task Settled
+    {
+        get
+        {
+            lock (_gate) return Task.WhenAll(_health.Settled, _node.Begun);
+        }
+    }
 
     /// <summary>What each worker has handed out and not got back, by the worker's number and the name of the line.</summary>
     public async Task<IReadOnlyList<(int Worker, string Name, long Count)>> ReadLedgersAsync()

@@ -70,8 +70,23 @@ internal static class ConfigSources
             if (service.GoogleGrpc is null) serviceAt.Error("", "NARU-C101", "\"envoy_grpc\" is required");
             return null;
         }
+        Without(serviceAt, service, grpc);
         return Values.Required(serviceAt.In("envoy_grpc", grpc), "cluster_name", grpc.ClusterName)
             ? new ConfigSourceConfig(ConfigSourceKind.Grpc, ClusterName: grpc.ClusterName, Delta: delta)
             : null;
+    }
+
+    // What calls have and streams have not.
+    private static void Without(Scope scope, GrpcService service, GrpcService.Types.EnvoyGrpc grpc)
+    {
+        Scope at = scope.In("envoy_grpc", grpc);
+        if (service.Timeout is not null) scope.Info("timeout", "NARU-C111", "\"timeout\" has no effect: a stream has no end");
+        if (service.InitialMetadata.Count > 0)
+            scope.Error("initial_metadata", "NARU-C110", "\"initial_metadata\" is not supported: no metadata is sent", "remove it");
+        if (grpc.MaxReceiveMessageLength is not null)
+            at.Info("max_receive_message_length", "NARU-C111", "\"max_receive_message_length\" has no effect: messages may have any length");
+        if (grpc.SkipEnvoyHeaders) at.Info("skip_envoy_headers", "NARU-C111", "\"skip_envoy_headers\" has no effect: no x-envoy headers are sent");
+        if (grpc.Authority.Length > 0)
+            at.Error("authority", "NARU-C110", "\"authority\" is not supported: the stream's authority is the address it connects to", "remove it");
     }
 }

@@ -63,17 +63,20 @@ envoy.config.core.v3.ApiConfigSource
   ~ set_node_on_first_message_only: the node is sent with the first message only
   ~ rate_limit_settings: a stream sends one request for each answer, no more
   - cluster_names: REST is not supported, use api_type GRPC or DELTA_GRPC with grpc_services
+envoy.type.metadata.v3.MetadataKey
+  + key path
+envoy.type.metadata.v3.MetadataKey.PathSegment
+  + key
+envoy.type.matcher.v3.ListStringMatcher
+  + patterns
+envoy.config.core.v3.HttpUri
+  + uri cluster timeout
 envoy.config.core.v3.GrpcService
-  + envoy_grpc
-  ~ timeout: a stream has no end
+  + envoy_grpc timeout initial_metadata
   - google_grpc: name a cluster under envoy_grpc
-  - initial_metadata: no metadata is sent
 envoy.config.core.v3.GrpcService.EnvoyGrpc
-  + cluster_name
-  ~ retry_policy: a stream that ends is opened again with back-off
-  ~ max_receive_message_length: messages may have any length
-  ~ skip_envoy_headers: no x-envoy headers are sent
-  - authority: the stream's authority is the address it connects to
+  + cluster_name authority max_receive_message_length skip_envoy_headers
+  ~ retry_policy: a stream that ends is opened again with back-off; calls of filters are not repeated
 envoy.config.overload.v3.OverloadManager
   + refresh_interval resource_monitors actions
   - loadshed_points: use actions

@@ -100,18 +100,29 @@ envoy.config.route.v3.WeightedCluster.ClusterWeight
   + metadata_match
   + typed_per_filter_config
 envoy.config.route.v3.RateLimit
-  + stage actions
-  - disable_key: values of the runtime are not read yet
-  - limit: limits come from the filter
+  + stage actions disable_key limit hits_addend
+  - apply_on_stream_done: a request is asked about before it goes on
+envoy.config.route.v3.RateLimit.HitsAddend
+  + number format
+envoy.config.route.v3.RateLimit.Override
+  + dynamic_metadata
+envoy.config.route.v3.RateLimit.Override.DynamicMetadata
+  + metadata_key
 envoy.config.route.v3.RateLimit.Action
   + source_cluster destination_cluster request_headers remote_address generic_key header_value_match masked_remote_address query_parameter_value_match
-  - dynamic_metadata metadata: limits are not counted by metadata yet
+  + dynamic_metadata metadata query_parameters
   - extension: descriptors have no extensions yet
 envoy.config.route.v3.RateLimit.Action.SourceCluster
 envoy.config.route.v3.RateLimit.Action.DestinationCluster
 envoy.config.route.v3.RateLimit.Action.RemoteAddress
 envoy.config.route.v3.RateLimit.Action.RequestHeaders
   + header_name descriptor_key skip_if_absent
+envoy.config.route.v3.RateLimit.Action.QueryParameters
+  + query_parameter_name descriptor_key skip_if_absent
+envoy.config.route.v3.RateLimit.Action.DynamicMetaData
+  + descriptor_key metadata_key default_value
+envoy.config.route.v3.RateLimit.Action.MetaData
+  + descriptor_key metadata_key default_value source skip_if_absent
 envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress
   + v4_prefix_mask_len v6_prefix_mask_len
 envoy.config.route.v3.RateLimit.Action.GenericKey

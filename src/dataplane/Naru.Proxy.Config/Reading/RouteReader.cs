@@ -258,7 +258,8 @@ internal static class RouteReader
         };
     }
 
-    private static RouteMatchConfig? Match(Scope scope, RouteMatch match)
+    /// <summary>Which requests are meant; null after an error.</summary>
+    public static RouteMatchConfig? Match(Scope scope, RouteMatch match)
     {
         (PathMatchKind Kind, string Path)? path = match.PathSpecifierCase switch
         {

@@ -61,6 +61,49 @@ internal static class FilterReasons
         Remedy = "Send less, or raise `max_tokens` or `tokens_per_fill`.",
     };
 
+    public static readonly Reason TokenRefused = new(401, "NARU-F401", "the request's token was refused, or is missing", ResponseFlags.None, "jwt_authn_access_denied")
+    {
+        When = "`envoy.filters.http.jwt_authn` requires a token (JWT) and there is none that is good; 403 where it is for other audiences. The details of the access log end with the cause.",
+        Remedy = "Send a token of a configured issuer; look at the cause, at the filter's rules and at the provider's keys.",
+    };
+
+    public static readonly Reason AuthorizationDenied = new(
+        403, "NARU-F403", "the authorization service denied the request", ResponseFlags.UnauthorizedExternalService, "ext_authz_denied")
+    {
+        When = "The service that `envoy.filters.http.ext_authz` asks denied the request; status, headers and body are the service's.",
+        Remedy = "Ask the service why; the answer may say it.",
+    };
+
+    public static readonly Reason AuthorizationFailed = new(
+        403, "NARU-F508", "the authorization service gave no answer that counts", ResponseFlags.UnauthorizedExternalService, "ext_authz_error")
+    {
+        When = "The service that `envoy.filters.http.ext_authz` asks cannot be reached, is late, answers 5xx or something that cannot be read; "
+            + "also where the filter is off and `deny_at_disable` is set. The status is `status_on_error`.",
+        Remedy = "Look at the service and its cluster; `failure_mode_allow` lets requests in meanwhile.",
+    };
+
+    public static readonly Reason AuthorizationInvalid = new(
+        500, "NARU-F509", "the authorization service asked for changes that may not be made", ResponseFlags.UnauthorizedExternalService, "ext_authz_invalid")
+    {
+        When = "With `validate_mutations` the service's answer holds a header that may not stand in a message, or with `disallow_is_error` one "
+            + "that `decoder_header_mutation_rules` exclude.",
+        Remedy = "Mend the service's answer, or the rules.",
+    };
+
+    public static readonly Reason RateLimitFailed = new(
+        500, "NARU-F510", "the rate limit service gave no answer that counts", ResponseFlags.RateLimitServiceError, "rate_limiter_error")
+    {
+        When = "The service that `envoy.filters.http.ratelimit` asks cannot be reached, is late or answers something that cannot be read, and "
+            + "`failure_mode_deny` is set. The status is `status_on_error`.",
+        Remedy = "Look at the service and its cluster; without `failure_mode_deny` requests go on meanwhile.",
+    };
+
+    public static readonly Reason RateLimited = new(429, "NARU-F430", "the rate limit is used up", ResponseFlags.RateLimited, "request_rate_limited")
+    {
+        When = "The service that `envoy.filters.http.ratelimit` asks says that one of the request's limits is used up; the status may be configured.",
+        Remedy = "Send less, or raise the limit in the service.",
+    };
+
     public static readonly Reason RequestTooLarge = new(
         413, "NARU-F413", "the request's body is longer than a filter may hold", ResponseFlags.None, "request_payload_too_large")
     {

@@ -211,4 +211,8 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
 }
 
 /// <summary>How a filter answers.</summary>
-internal sealed record FilterAnswer(Reason Reason, string? Body = null, string Lines = "");
+internal sealed record FilterAnswer(Reason Reason, string? Body = null, string Lines = "")
+{
+    /// <summary>In the place of <see cref="Body"/>, where that is not ASCII.</summary>
+    public byte[]? Bytes { get; init; }
+}

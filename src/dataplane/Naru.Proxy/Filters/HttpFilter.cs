@@ -126,6 +126,33 @@ internal sealed class NodeState
     /// <summary>Values that change while it runs.</summary>
     public Runtime Runtime { get; init; } = new([]);
 
+    /// <summary>What day it is.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>Has a worker do something for which no request came; later, and not at all where none runs.</summary>
+    public Action<Action<Worker>> Later { get; set; } = static _ => { };
+
+    private readonly List<Task> _beginnings = [];
+
+    /// <summary>Something is to have ended before this proxy says that it serves. Said while configuration is compiled.</summary>
+    public void Awaits(Task beginning)
+    {
+        lock (_beginnings)
+        {
+            _beginnings.RemoveAll(static b => b.IsCompleted);
+            _beginnings.Add(beginning);
+        }
+    }
+
+    /// <summary>Ends when all of that has ended.</summary>
+    public Task Begun
+    {
+        get
+        {
+            lock (_beginnings) return Task.WhenAll(_beginnings);
+        }
+    }
+
     /// <summary>Its health check is failed on purpose (Envoy: /healthcheck/fail).</summary>
     public bool HealthCheckFailed { get => _healthCheckFailed; set => _healthCheckFailed = value; }
 

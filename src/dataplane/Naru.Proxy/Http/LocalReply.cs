@@ -136,7 +136,7 @@ internal static class LocalReply
         x.Flags |= answer.Reason.Flags;
         x.Details = answer.Reason.Details;
         x.Status = answer.Reason.Status;
-        return SendAsync(x, "", Encoding.ASCII.GetBytes(answer.Body), "text/plain", answer.Lines, answer.Reason.Grpc);
+        return SendAsync(x, "", answer.Bytes ?? Encoding.ASCII.GetBytes(answer.Body), "text/plain", answer.Lines, answer.Reason.Grpc);
     }
 
     private static string TypeOf(ResponseHeaders head) => head.TryGet("content-type"u8, out ReadOnlySpan<byte> type) ? Encoding.Latin1.GetString(type) : "";

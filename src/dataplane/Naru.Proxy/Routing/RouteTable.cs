@@ -349,8 +349,8 @@ internal sealed class ForwardAction
             Match = c.MetadataMatch is null ? match : SubsetMatch.Of(config.MetadataMatch?.With(c.MetadataMatch) ?? c.MetadataMatch),
         };
 
-        RateLimits = [.. config.RateLimits.Select(l => new RateLimitPolicy(l))];
-        VirtualHostRateLimits = [.. host.RateLimits.Select(l => new RateLimitPolicy(l))];
+        RateLimits = [.. config.RateLimits.Select(l => new RateLimitPolicy(l, filters.Node.Runtime))];
+        VirtualHostRateLimits = [.. host.RateLimits.Select(l => new RateLimitPolicy(l, filters.Node.Runtime))];
         Retry = config.RetryPolicy ?? host.RetryPolicy;
         RetryAnswers = [.. (Retry?.AnswerMatchers ?? []).Select(m => new HeaderMatcher(m))];
         RetryRequests = [.. (Retry?.RequestMatchers ?? []).Select(m => new HeaderMatcher(m))];

@@ -32,6 +32,7 @@ public sealed class ReasonTests
         "remote_connection_failure", "connection_timeout", "downstream_remote_disconnect", "upstream_overflow",
         "fault_filter_abort", "health_check_failed", "local_rate_limited", "request_payload_too_large", "response_payload_too_large",
         "rejecting_because_detection_failed", "request_headers_failed_strict_check",
+        "jwt_authn_access_denied", "ext_authz_denied", "ext_authz_error", "ext_authz_invalid", "request_rate_limited", "rate_limiter_error",
         "dns_resolution_failure", "dns_cache_overflow", "dynamic_forward_proxy_pending_request_overflow",
     ];
 
