@@ -235,7 +235,8 @@ public sealed record TcpProxyConfig : NetworkFilterConfig
 /// <param name="Hostname">Target of CONNECT; may hold command operators (<c>%REQUESTED_SERVER_NAME%:443</c>).</param>
 /// <param name="UsePost">POST instead of CONNECT.</param>
 /// <param name="HeadersToAdd">Headers of the request.</param>
-public sealed record TunnelingConfig(string Hostname, bool UsePost, ImmutableArray<HeaderValueConfig> HeadersToAdd);
+/// <param name="PostPath">Path of a POST.</param>
+public sealed record TunnelingConfig(string Hostname, bool UsePost, ImmutableArray<HeaderValueConfig> HeadersToAdd, string PostPath = "/");
 
 /// <summary><c>envoy.filters.network.connection_limit</c>.</summary>
 public sealed record ConnectionLimitConfig(string StatPrefix, long MaxConnections, TimeSpan Delay) : NetworkFilterConfig;

@@ -2,6 +2,7 @@
 // Words, defaults and units are Envoy's v3 API.
 using System.Collections.Immutable;
 using System.Text.RegularExpressions;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Config;
 
@@ -38,6 +39,9 @@ public abstract record PredicateConfig;
 
 /// <summary>The value of a header, several joined by commas, fits; false without one.</summary>
 public sealed record HeaderPredicateConfig(string Header, StringMatcherConfig Value) : PredicateConfig;
+
+/// <summary>An expression over the request's attributes is true (<c>HttpAttributesCelMatchInput</c> and <c>CelMatcher</c>).</summary>
+public sealed record ExpressionPredicateConfig(Expression Expression) : PredicateConfig;
 
 /// <summary>All hold, or any.</summary>
 public sealed record CombinedPredicateConfig(bool All, ImmutableArray<PredicateConfig> Of) : PredicateConfig;

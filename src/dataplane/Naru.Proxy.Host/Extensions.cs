@@ -2,6 +2,7 @@
 using Naru.Proxy.Config.Extensions;
 using Naru.Proxy.Filters.Http.BodyToMetadata;
 using Naru.Proxy.Filters.Http.Buffer;
+using Naru.Proxy.Filters.Http.Composite;
 using Naru.Proxy.Filters.Http.Cors;
 using Naru.Proxy.Filters.Http.DynamicForwardProxy;
 using Naru.Proxy.Filters.Http.Fault;
@@ -11,6 +12,7 @@ using Naru.Proxy.Filters.Http.HeaderToMetadata;
 using Naru.Proxy.Filters.Http.HealthCheck;
 using Naru.Proxy.Filters.Http.JsonToMetadata;
 using Naru.Proxy.Filters.Http.LocalRateLimit;
+using Naru.Proxy.Filters.Http.MatchDelegate;
 using Naru.Proxy.Filters.Http.SetFilterState;
 using Naru.Proxy.Filters.Http.SetMetadata;
 using Naru.Proxy.Filters.Http.StatefulSession;
@@ -24,6 +26,7 @@ internal static class Extensions
     [
         new BodyToMetadataExtension(),
         new BufferExtension(),
+        new CompositeExtension(),
         new CorsExtension(),
         new DynamicForwardProxyExtension(),
         new FaultExtension(),
@@ -33,6 +36,7 @@ internal static class Extensions
         new HealthCheckExtension(),
         new JsonToMetadataExtension(),
         new LocalRateLimitExtension(),
+        new MatchDelegateExtension(),
         new SetFilterStateExtension(),
         new SetMetadataExtension(),
         new StatefulSessionExtension(),

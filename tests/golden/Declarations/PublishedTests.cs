@@ -58,6 +58,15 @@ public sealed class PublishedTests
         "envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost.OverrideHostSource",
         "envoy.type.http.v3.CookieAttribute",
         "envoy.type.http.v3.Cookie.attributes",
+        "envoy.extensions.filters.network.http_connection_manager.v3.ForwardProtoConfig",
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.forward_proto_config",
+        "google.api.expr.v1alpha1.CheckedExpr.expr_version",
+        "google.api.expr.v1alpha1.Expr.Comprehension.iter_var2",
+        "google.api.expr.v1alpha1.Expr.CreateList.optional_indices",
+        "google.api.expr.v1alpha1.Expr.CreateStruct.Entry.optional_entry",
+        "xds.type.v3.CelExpression.cel_expr_checked",
+        "xds.type.v3.CelExpression.cel_expr_parsed",
+        "xds.type.v3.CelExpression.cel_expr_string",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_host_sni",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.auto_sni_san_validation",
         "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.prefer_client_ciphers",
@@ -97,6 +106,24 @@ public sealed class PublishedTests
         foreach (EnumDescriptor type in file.EnumTypes.Concat(All(file.MessageTypes).SelectMany(m => m.EnumTypes))) Compare(type, differences);
         foreach (ServiceDescriptor service in file.Services) Compare(service, differences);
         Assert.Empty(differences);
+    }
+
+    // cel.expr is younger than the package; it is google.api.expr.v1alpha1 under another name, and is read as that.
+    [Fact]
+    public void The_two_packages_of_expressions_are_the_same_bytes()
+    {
+        foreach ((FileDescriptor one, FileDescriptor other) in new[]
+            {
+                (Google.Api.Expr.V1Alpha1.SyntaxReflection.Descriptor, Cel.Expr.SyntaxReflection.Descriptor),
+                (Google.Api.Expr.V1Alpha1.CheckedReflection.Descriptor, Cel.Expr.CheckedReflection.Descriptor),
+            })
+        {
+            Assert.Equal(
+                one.ToProto().ToString().Replace("google.api.expr.v1alpha1", "P",
+                    StringComparison.Ordinal).Replace("google/api/expr/v1alpha1", "F", StringComparison.Ordinal),
+                other.ToProto().ToString().Replace("cel.expr", "P", StringComparison.Ordinal).Replace("cel/expr", "F",
+                    StringComparison.Ordinal));
+        }
     }
 
     private static void Compare(MessageDescriptor message, List<string> differences)

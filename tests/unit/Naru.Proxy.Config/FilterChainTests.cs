@@ -107,7 +107,8 @@ public sealed class FilterChainTests
     [InlineData("stat_prefix: t, cluster: c, metadata_match: { filter_metadata: { envoy.lb: { fallback_list: [1] } } }",
         "NARU-C102 metadata_match")]
     [InlineData("stat_prefix: t, cluster: c, tunneling_config: { hostname: 'a b' }", "NARU-C102 hostname")]
-    [InlineData("stat_prefix: t, cluster: c, tunneling_config: { hostname: a:1, use_post: true }", "NARU-C110 use_post")]
+    [InlineData("stat_prefix: t, cluster: c, tunneling_config: { hostname: a:1, use_post: true, post_path: x }", "NARU-C102 post_path")]
+    [InlineData("stat_prefix: t, cluster: c, tunneling_config: { hostname: a:1, post_path: /x }", "NARU-C113 post_path")]
     [InlineData("stat_prefix: t, cluster: c, tunneling_config: {}", "NARU-C101 hostname")]
     [InlineData("stat_prefix: t, cluster: c, max_downstream_connection_duration: 0s", "NARU-C102 max_downstream_connection_duration")]
     public void A_TCP_proxy_that_cannot_work_is_refused(string fields, string expected) => Assert.Equal(expected, Read.Bad(Read.InListener(Filters(Tcp(fields)))));

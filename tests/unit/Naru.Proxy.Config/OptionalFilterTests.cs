@@ -28,8 +28,6 @@ public sealed class OptionalFilterTests
         "envoy.extensions.filters.http.wasm.v3.Wasm",
         "envoy.extensions.filters.http.golang.v3alpha.Config",
         "envoy.extensions.filters.http.ratelimit.v3.RateLimit",
-        "envoy.extensions.filters.http.composite.v3.Composite",
-        "envoy.extensions.common.matching.v3.ExtensionWithMatcher",
         "envoy.config.filter.http.rbac.v2.RBAC",
         "envoy.config.filter.http.jwt_authn.v2alpha.JwtAuthentication",
         "istio.envoy.config.filter.http.authn.v2alpha1.FilterConfig",

@@ -106,10 +106,8 @@ envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWe
   + name weight
   + metadata_match
 envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig
-  + hostname headers_to_add
+  + hostname headers_to_add use_post post_path
   ~ propagate_response_headers propagate_response_trailers: connections have no filter state to keep them in
-  - post_path: a tunnel over POST has the path /
-  - use_post: tunnels begin with CONNECT
 envoy.extensions.filters.network.direct_response.v3.Config
   + response
 envoy.extensions.filters.network.echo.v3.Echo

@@ -200,6 +200,73 @@ xds.type.matcher.v3.StringMatcher
 xds.type.matcher.v3.RegexMatcher
   + regex google_re2
 xds.type.matcher.v3.RegexMatcher.GoogleRE2
+xds.type.matcher.v3.HttpAttributesCelMatchInput
+xds.type.matcher.v3.CelMatcher
+  + expr_match description
+xds.type.v3.CelExpression
+  + parsed_expr checked_expr cel_expr_parsed cel_expr_checked cel_expr_string
+google.api.expr.v1alpha1.ParsedExpr
+  + expr
+  ~ source_info: it tells where parts stood in a text
+google.api.expr.v1alpha1.CheckedExpr
+  + expr reference_map
+  ~ type_map: types are known when an expression is evaluated
+  ~ source_info expr_version: they tell where parts stood in a text
+google.api.expr.v1alpha1.Expr
+  + id const_expr ident_expr select_expr call_expr list_expr struct_expr comprehension_expr
+google.api.expr.v1alpha1.Expr.Ident
+  + name
+google.api.expr.v1alpha1.Expr.Select
+  + operand field test_only
+google.api.expr.v1alpha1.Expr.Call
+  + target function args
+google.api.expr.v1alpha1.Expr.CreateList
+  + elements
+  - optional_indices: there are no optional values
+google.api.expr.v1alpha1.Expr.CreateStruct
+  + message_name entries
+google.api.expr.v1alpha1.Expr.CreateStruct.Entry
+  + id field_key map_key value
+  - optional_entry: there are no optional values
+google.api.expr.v1alpha1.Expr.Comprehension
+  + iter_var iter_range accu_var accu_init loop_condition loop_step result
+  - iter_var2: loops have one variable
+google.api.expr.v1alpha1.Constant
+  + null_value bool_value int64_value uint64_value double_value string_value bytes_value duration_value timestamp_value
+google.api.expr.v1alpha1.Reference
+  + value
+  ~ name overload_id: functions are found by their names
+cel.expr.ParsedExpr
+  + expr
+  ~ source_info: it tells where parts stood in a text
+cel.expr.CheckedExpr
+  + expr reference_map
+  ~ type_map: types are known when an expression is evaluated
+  ~ source_info expr_version: they tell where parts stood in a text
+cel.expr.Expr
+  + id const_expr ident_expr select_expr call_expr list_expr struct_expr comprehension_expr
+cel.expr.Expr.Ident
+  + name
+cel.expr.Expr.Select
+  + operand field test_only
+cel.expr.Expr.Call
+  + target function args
+cel.expr.Expr.CreateList
+  + elements
+  - optional_indices: there are no optional values
+cel.expr.Expr.CreateStruct
+  + message_name entries
+cel.expr.Expr.CreateStruct.Entry
+  + id field_key map_key value
+  - optional_entry: there are no optional values
+cel.expr.Expr.Comprehension
+  + iter_var iter_range accu_var accu_init loop_condition loop_step result
+  - iter_var2: loops have one variable
+cel.expr.Constant
+  + null_value bool_value int64_value uint64_value double_value string_value bytes_value duration_value timestamp_value
+cel.expr.Reference
+  + value
+  ~ name overload_id: functions are found by their names
 envoy.type.matcher.v3.HttpRequestHeaderMatchInput
   + header_name
 envoy.type.matcher.v3.RegexMatcher

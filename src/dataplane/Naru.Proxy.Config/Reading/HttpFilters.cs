@@ -25,13 +25,17 @@ internal static class HttpFilters
     /// <param name="scope">Of the manager.</param>
     /// <param name="filters">All of them.</param>
     /// <param name="router">The router's configuration; null where it has none.</param>
-    public static ImmutableArray<HttpFilterConfig> Chain(Scope scope, RepeatedField<HttpFilter> filters, out Router? router)
+    /// <param name="routerAt">Where that stands.</param>
+    public static ImmutableArray<HttpFilterConfig> Chain(Scope scope, RepeatedField<HttpFilter> filters, out Router? router,
+        out Scope? routerAt)
     {
         router = null;
+        routerAt = null;
         ImmutableArray<HttpFilterConfig> chain = Read(scope, filters, RouterName, RouterType, upstream: false, out Scope? end);
         if (end is { } at && ((HttpFilter)at.Message).TypedConfig is { } any && scope.Pass.Unpack<Router>(any, at) is { } found)
         {
-            FieldWalk.Check(at.In("typed_config", found));
+            routerAt = at.In("typed_config", found);
+            FieldWalk.Check(routerAt.Value);
             router = found;
         }
         return chain;
@@ -125,7 +129,8 @@ internal static class HttpFilters
             : null;
     }
 
-    private static (HttpFilterExtension Extension, object Settings)? Settings(Scope at, string field, Any any)
+    /// <summary>What the configuration of a filter says, wherever it stands; null after an error.</summary>
+    public static (HttpFilterExtension Extension, object Settings)? Settings(Scope at, string field, Any any)
     {
         string type = EnvoyTypes.NameOf(any);
         if (ExtensionTable.HttpFilter(type, "") is not { } extension)

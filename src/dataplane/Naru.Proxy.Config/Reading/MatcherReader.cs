@@ -1,10 +1,11 @@
-// xds.type.matcher.v3.Matcher over headers of requests: lists of predicates and maps, nested; whoever reads one says what its actions are.
-// Refuses inputs that are no request header, further kinds of trees, and matchers within matchers beyond a depth.
+// xds.type.matcher.v3.Matcher over requests: lists of predicates and maps, nested; whoever reads one says what its actions are. Inputs are
+// headers, and all attributes for expressions. Refuses other inputs, further kinds of trees, and matchers within matchers beyond a depth.
 using System.Collections.Immutable;
 using Envoy.Type.Matcher.V3;
 using Google.Protobuf.Collections;
 using Google.Protobuf.WellKnownTypes;
 using Xds.Core.V3;
+using CelMatcher = Xds.Type.Matcher.V3.CelMatcher;
 using OnMatch = Xds.Type.Matcher.V3.Matcher.Types.OnMatch;
 using Predicate = Xds.Type.Matcher.V3.Matcher.Types.MatcherList.Types.Predicate;
 using Tree = Xds.Type.Matcher.V3.Matcher.Types.MatcherTree;
@@ -19,6 +20,7 @@ internal delegate T? ActionReader<T>(Scope scope, Any any) where T : class;
 internal static class MatcherReader
 {
     private const int MostDepth = 16;
+    private const string AttributesInput = "xds.type.matcher.v3.HttpAttributesCelMatchInput";
     private const string HeaderInput = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput";
 
     /// <summary>The record; null after an error. The fields of the message itself were walked already.</summary>
@@ -131,8 +133,10 @@ internal static class MatcherReader
         }
     }
 
-    private static HeaderPredicateConfig? Single(Scope scope, Predicate.Types.SinglePredicate single)
+    private static PredicateConfig? Single(Scope scope, Predicate.Types.SinglePredicate single)
     {
+        if (single.Input?.TypedConfig is { } attributes && EnvoyTypes.NameOf(attributes) == AttributesInput)
+            return Expression(scope, single);
         string? header = Input(scope, single.Input);
         switch (single.MatcherCase)
         {
@@ -150,12 +154,32 @@ internal static class MatcherReader
                 return Values.Match(scope.In("value_match", given), same) is { } value && header is not null ? new HeaderPredicateConfig(header, value) : null;
             case Predicate.Types.SinglePredicate.MatcherOneofCase.CustomMatch:
                 string type = single.CustomMatch.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : single.CustomMatch.Name;
-                scope.Error("custom_match", "NARU-C112", $"Naru does not support the matcher {type} yet", "use value_match");
+                if (type == CelMatcher.Descriptor.FullName) scope.Error("custom_match", "NARU-C113", $"{type} asks all attributes",
+                    $"give an {AttributesInput} as input");
+                else scope.Error("custom_match", "NARU-C112", $"Naru does not support the matcher {type} yet", "use value_match");
                 return null;
             default:
                 scope.Error("", "NARU-C101", "a predicate compares its input", "add value_match");
                 return null;
         }
+    }
+
+    private static ExpressionPredicateConfig? Expression(Scope scope, Predicate.Types.SinglePredicate single)
+    {
+        if (single.CustomMatch?.TypedConfig is not { } any || EnvoyTypes.NameOf(any) != CelMatcher.Descriptor.FullName)
+        {
+            scope.Error(
+                single.MatcherCase == Predicate.Types.SinglePredicate.MatcherOneofCase.ValueMatch ? "value_match"
+                    : "custom_match", "NARU-C113",
+                $"{AttributesInput} is for expressions alone", $"give custom_match an {CelMatcher.Descriptor.FullName}");
+            return null;
+        }
+        Scope at = scope.In("custom_match", single.CustomMatch);
+        if (at.Pass.Unpack<CelMatcher>(any, at) is not { } matcher) return null;
+        Scope inside = at.In("typed_config", matcher);
+        FieldWalk.Check(inside);
+        return Expressions.Read(inside, "expr_match", matcher.ExprMatch) is { } expression ? new ExpressionPredicateConfig(expression)
+            : null;
     }
 
     private static string? Input(Scope scope, TypedExtensionConfig? input)

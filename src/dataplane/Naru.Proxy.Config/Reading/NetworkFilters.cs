@@ -150,7 +150,12 @@ internal static class NetworkFilters
             if (tunnel.Hostname.AsSpan().IndexOfAnyInRange('\0', ' ') >= 0) scope.Error("hostname", "NARU-C102", $"\"{tunnel.Hostname}\" is not a host and port");
             else if (tunnel.Hostname.Contains('%', StringComparison.Ordinal)) scope.CheckFormat("hostname", tunnel.Hostname, Telemetry.FormatUse.HeaderValue);
         }
-        return new TunnelingConfig(tunnel.Hostname, tunnel.UsePost, Values.Added(scope, "headers_to_add", tunnel.HeadersToAdd));
+        string path = tunnel.PostPath.Length > 0 ? tunnel.PostPath : "/";
+        if (!tunnel.UsePost && tunnel.PostPath.Length > 0) scope.Error("post_path", "NARU-C113", "\"post_path\" is for tunnels by POST",
+            "add use_post: true, or remove it");
+        else if (path[0] != '/' || path.AsSpan().ContainsAnyExceptInRange('!', '~'))
+            scope.Error("post_path", "NARU-C102", $"\"{path}\" is not a path", "begin it with a slash");
+        return new TunnelingConfig(tunnel.Hostname, tunnel.UsePost, Values.Added(scope, "headers_to_add", tunnel.HeadersToAdd), path);
     }
 
     private static ConnectionLimitConfig Limit(Scope scope, ConnectionLimit limit)

@@ -18,6 +18,9 @@ internal struct FilterSlot
     /// <summary>A number, or flags.</summary>
     public long Number;
 
+    /// <summary>The filter that does its work for this request, where it has others do it; null for none.</summary>
+    internal HttpFilter? Chosen;
+
     /// <summary>What of the bodies it wants to see (<see cref="FilterCall.Want"/>).</summary>
     internal FilterStages Wants;
 }
@@ -154,6 +157,9 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
 
     /// <summary>What the filter remembers of this request; empty at its start.</summary>
     public ref FilterSlot State => ref run.Slot(step.Slot);
+
+    /// <summary>The same asked of another filter in its place, which remembers where this one does.</summary>
+    public FilterCall Of(HttpFilter other) => new(x, run, step with { Filter = other });
 
     /// <summary>Wants to see bodies of this exchange: a request's, said in <see cref="HttpFilter.OnRequestAsync"/>; an answer's, said there
     /// or in <see cref="HttpFilter.OnResponseAsync"/>. Body and trailers of a message are asked for at once.</summary>

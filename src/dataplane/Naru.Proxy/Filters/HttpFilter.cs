@@ -2,6 +2,7 @@
 // one request it keeps in a slot of that request (FilterCall.State). What it does not wait for costs no allocation.
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Proxy.Config.Extensions;
 using Naru.Proxy.Io;
 using Naru.Telemetry;
 
@@ -64,6 +65,9 @@ internal abstract class HttpFilter
 
     /// <summary>What holds of what the levels of a route say, narrow to wide; at least one. The narrowest, unless a filter has another rule.</summary>
     public virtual object Merge(ReadOnlySpan<object> narrowToWide) => narrowToWide[0];
+
+    /// <summary>Whether what a route says to this other kind of filter is meant for it: it has one of that kind do its work.</summary>
+    public virtual bool Hears(HttpFilterExtension kind) => false;
 
     /// <summary>Asked with the request's head.</summary>
     public virtual ValueTask<FilterVerdict> OnRequestAsync(FilterCall call) => new(FilterVerdict.Go);

@@ -244,7 +244,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
         Connection = connection!;
         Manager = manager;
         In = buffer;
-        _facts = new RequestFacts(connection, headOffset, startTicks, manager.Logs.Length > 0);
+        _facts = new RequestFacts(connection, headOffset, startTicks, manager.Logs.Length + manager.UpstreamLogs.Length > 0);
         _choice = default;
         _notes = default;
         _filtering = new FilterState();

@@ -117,7 +117,9 @@ internal static class RequestCheck
         x.KeepAlive = false;
         ReadOnlySpan<byte> target = bytes.Slice(x.Head.TargetStart, x.Head.TargetLength);
         int colon = target.LastIndexOf((byte)':');
-        if (!IsHost(target) || colon <= 0 || !IsPort(target[(colon + 1)..])) return Reasons.InvalidUrl;
+        // A tunnel of our own that is asked for by POST is for a host, with a port or without.
+        bool isPort = (x.Manager.PostPath is not null && colon < 0) || (colon > 0 && IsPort(target[(colon + 1)..]));
+        if (!IsHost(target) || !isPort) return Reasons.InvalidUrl;
         if (x.Framing.Body != BodyKind.None) return Reasons.InvalidUrl;
         x.AuthorityStart = x.PathStart = x.Head.TargetStart;
         x.AuthorityLength = x.PathLength = x.Head.TargetLength;

@@ -24,11 +24,6 @@ internal sealed class ChainCompiler(
     /// <param name="diagnostics">Complaints.</param>
     public CompiledChains? Compile(ListenerConfig config, string prefix, ChainSet? current, Diagnostics diagnostics)
     {
-        if (Unusable(config) is { } why)
-        {
-            diagnostics.Error("NARU-P107", $"listener {config.Name}: {why}", subject: config.Name, remedy: "tunnel with CONNECT");
-            return null;
-        }
         List<FilterChain> free = current is null ? [] : [.. current.All];
         var changes = new List<(FilterChain Chain, FilterChainConfig Config, HttpManager? Manager)>();
         var chains = new List<FilterChain>();
@@ -49,16 +44,6 @@ internal sealed class ChainCompiler(
             diagnostics.Error("NARU-P103", $"listener {config.Name}: its access log {e.Message}", subject: config.Name, remedy: "give a path that this process may write");
             return null;
         }
-    }
-
-    // What the reader takes and nothing here serves is refused, never ignored.
-    private static string? Unusable(ListenerConfig config)
-    {
-        foreach (TcpProxyConfig proxy in config.AllChains.Select(c => c.Terminal).OfType<TcpProxyConfig>())
-        {
-            if (proxy.Tunneling is { UsePost: true }) return $"tcp_proxy {proxy.StatPrefix} tunnels with POST (use_post), which is not supported yet";
-        }
-        return null;
     }
 
     private ListenerFilter[] Filters(ListenerConfig config, ChainSet? current)
@@ -144,6 +129,7 @@ internal sealed class ChainCompiler(
         {
             StatPrefix = $"tunnel_{tcp.StatPrefix}",
             Upgrades = ["connect"],
+            PostPath = tcp.Tunneling is { UsePost: true } tunneling ? tunneling.PostPath : "",
             GenerateRequestId = false,
             IdleTimeout = null,
             StreamIdleTimeout = null,
@@ -192,7 +178,7 @@ internal sealed class ChainCompiler(
             : null;
         RouteSlot? slot = inline is null && scopes is null ? routes(http.RouteConfigName ?? "") : null;
         var context = new FilterContext(options.Stats, stats.Prefix, clusters, node);
-        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs), node.Runtime)
+        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs), Logs(http.UpstreamLogs), node.Runtime)
         {
             Scopes = scopes,
             Explains = options.Explain,

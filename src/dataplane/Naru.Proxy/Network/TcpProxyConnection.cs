@@ -149,6 +149,11 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool> OpenTunnelAsync(TcpTunnel tunnel, UpstreamConnection up, Cluster cluster)
     {
+        if (tunnel.IsPost)
+        {
+            Note(ConnectionReasons.TunnelRefused, "a tunnel by POST needs a cluster that speaks HTTP/2");
+            return false;
+        }
         IoBuffer request = Worker.Buffers.Rent();
         if (!tunnel.Write(_record!, request))
         {

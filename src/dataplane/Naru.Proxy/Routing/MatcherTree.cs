@@ -1,22 +1,24 @@
-// A matcher compiled (xds.type.matcher.v3.Matcher): from headers of a request to an action. An end that is a matcher without an answer for the request
-// does not end the search: the next rule, the next shorter prefix, on_no_match are asked.
+// A matcher compiled (xds.type.matcher.v3.Matcher): from headers and attributes of a request to an action. An end that is a matcher without
+// an answer for the request does not end the search: the next rule, the next shorter prefix, on_no_match are asked.
 using System.Collections.Frozen;
 using System.Text;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Routing;
 
 /// <typeparam name="T">The action, compiled.</typeparam>
 internal sealed class MatcherTree<T> where T : class
 {
-    private readonly (HeaderPredicate When, End Then)[] _rules;
+    private readonly (RequestPredicate When, End Then)[] _rules;
     private readonly End? _rest;
     private readonly byte[]? _header;
     private readonly FrozenDictionary<string, End>.AlternateLookup<ReadOnlySpan<char>> _exact;
     private readonly (byte[] Prefix, End Then)[]? _prefixes;
 
-    private MatcherTree((HeaderPredicate, End)[] rules, End? rest, byte[]? header, FrozenDictionary<string, End>? exact, (byte[], End)[]? prefixes)
+    private MatcherTree((RequestPredicate, End)[] rules, End? rest, byte[]? header, FrozenDictionary<string, End>? exact,
+        (byte[], End)[]? prefixes)
     {
         (_rules, _rest, _header, _prefixes) = (rules, rest, header, prefixes);
         if (exact is not null) _exact = exact.GetAlternateLookup<ReadOnlySpan<char>>();
@@ -30,7 +32,7 @@ internal sealed class MatcherTree<T> where T : class
         End To(MatcherEndConfig<TConfig> end) => new(end.Matcher is { } tree ? Of(tree, action) : null, end.Action is { } last ? action(last) : null);
         MatcherMapConfig<TConfig>? map = config.Map;
         return new MatcherTree<T>(
-            [.. config.Rules.Select(r => (HeaderPredicate.Of(r.When), To(r.Then)))],
+            [.. config.Rules.Select(r => (RequestPredicate.Of(r.When), To(r.Then)))],
             config.NoMatch is { } rest ? To(rest) : null,
             map is null ? null : Encoding.ASCII.GetBytes(map.Header),
             map is { IsPrefix: false } ? map.Entries.ToFrozenDictionary(e => Bytes(e.Key), e => To(e.Then), StringComparer.Ordinal) : null,
@@ -38,27 +40,28 @@ internal sealed class MatcherTree<T> where T : class
     }
 
     /// <summary>Where the request leads; null for nowhere.</summary>
-    public T? Find(HeadEdits head)
+    public T? Find(HeadEdits head, IRequestInfo info)
     {
-        foreach ((HeaderPredicate when, End then) in _rules) if (when.Holds(head) && Follow(then, head) is { } found) return found;
-        if (_header is not null && ByValue(head) is { } mapped) return mapped;
-        return _rest is null ? null : Follow(_rest, head);
+        foreach ((RequestPredicate when, End then) in _rules) if (when.Holds(head, info) && Follow(then, head, info) is { } found)
+            return found;
+        if (_header is not null && ByValue(head, info) is { } mapped) return mapped;
+        return _rest is null ? null : Follow(_rest, head, info);
     }
 
-    private static T? Follow(End end, HeadEdits head) => end.Tree is { } tree ? tree.Find(head) : end.Action;
+    private static T? Follow(End end, HeadEdits head, IRequestInfo info) => end.Tree is { } tree ? tree.Find(head, info) : end.Action;
 
-    private T? ByValue(HeadEdits head)
+    private T? ByValue(HeadEdits head, IRequestInfo info)
     {
         Span<byte> room = stackalloc byte[HeaderValues.Room];
         if (!HeaderValues.TryJoin(head, _header, room, out ReadOnlySpan<byte> value)) return null;
-        if (_prefixes is { } prefixes) return ByPrefix(prefixes, value, head);
+        if (_prefixes is { } prefixes) return ByPrefix(prefixes, value, head, info);
         Span<char> chars = value.Length <= HeaderValues.Room ? stackalloc char[HeaderValues.Room] : new char[value.Length];
         int length = Encoding.Latin1.GetChars(value, chars);
-        return _exact.TryGetValue(chars[..length], out End? end) ? Follow(end, head) : null;
+        return _exact.TryGetValue(chars[..length], out End? end) ? Follow(end, head, info) : null;
     }
 
     // The longest first: a prefix stands behind its own prefixes in order, and before whatever is greater than the value.
-    private static T? ByPrefix((byte[] Prefix, End Then)[] prefixes, ReadOnlySpan<byte> value, HeadEdits head)
+    private static T? ByPrefix((byte[] Prefix, End Then)[] prefixes, ReadOnlySpan<byte> value, HeadEdits head, IRequestInfo info)
     {
         int low = 0, high = prefixes.Length;
         while (low < high)
@@ -72,7 +75,7 @@ internal sealed class MatcherTree<T> where T : class
             int common = value.CommonPrefixLength(prefixes[i].Prefix);
             if (common == prefixes[i].Prefix.Length)
             {
-                if (Follow(prefixes[i].Then, head) is { } found) return found;
+                if (Follow(prefixes[i].Then, head, info) is { } found) return found;
                 if (common == 0) return null;
                 common--;
             }
@@ -101,39 +104,45 @@ internal sealed class MatcherTree<T> where T : class
 }
 
 /// <summary>The condition of a rule.</summary>
-internal abstract class HeaderPredicate
+internal abstract class RequestPredicate
 {
-    public abstract bool Holds(HeadEdits head);
+    public abstract bool Holds(HeadEdits head, IRequestInfo info);
 
-    public static HeaderPredicate Of(PredicateConfig config) => config switch
+    public static RequestPredicate Of(PredicateConfig config) => config switch
     {
         HeaderPredicateConfig single => new Single(Encoding.ASCII.GetBytes(single.Header), new ByteMatcher(single.Value)),
+        ExpressionPredicateConfig asked => new Asked(asked.Expression),
         CombinedPredicateConfig several => new Several(several.All, [.. several.Of.Select(Of)]),
         NotPredicateConfig not => new Not(Of(not.Of)),
         _ => throw new ArgumentException($"{config.GetType().Name} is no predicate"),
     };
 
-    private sealed class Single(byte[] header, ByteMatcher value) : HeaderPredicate
+    private sealed class Single(byte[] header, ByteMatcher value) : RequestPredicate
     {
-        public override bool Holds(HeadEdits head)
+        public override bool Holds(HeadEdits head, IRequestInfo info)
         {
             Span<byte> room = stackalloc byte[HeaderValues.Room];
             return HeaderValues.TryJoin(head, header, room, out ReadOnlySpan<byte> found) && value.Matches(found);
         }
     }
 
-    private sealed class Several(bool all, HeaderPredicate[] of) : HeaderPredicate
+    private sealed class Asked(Expression expression) : RequestPredicate
     {
-        public override bool Holds(HeadEdits head)
+        public override bool Holds(HeadEdits head, IRequestInfo info) => expression.Holds(info) == true;
+    }
+
+    private sealed class Several(bool all, RequestPredicate[] of) : RequestPredicate
+    {
+        public override bool Holds(HeadEdits head, IRequestInfo info)
         {
-            foreach (HeaderPredicate one in of) if (one.Holds(head) != all) return !all;
+            foreach (RequestPredicate one in of) if (one.Holds(head, info) != all) return !all;
             return all;
         }
     }
 
-    private sealed class Not(HeaderPredicate of) : HeaderPredicate
+    private sealed class Not(RequestPredicate of) : RequestPredicate
     {
-        public override bool Holds(HeadEdits head) => !of.Holds(head);
+        public override bool Holds(HeadEdits head, IRequestInfo info) => !of.Holds(head, info);
     }
 }
 

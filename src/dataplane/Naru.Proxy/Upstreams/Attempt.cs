@@ -26,6 +26,7 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
     private FilterRun? _filters;
     private TimerNode? _life;
     private BodyReader? _sends;
+    private TryRecord? _record;
 
     /// <summary>The answer's head, and the reader of its body: of this try, or the last one.</summary>
     public readonly Http1Head Head = new();
@@ -232,6 +233,8 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
     private bool Release(AnswerUse use, bool requestDone)
     {
         State.IsFinished = true;
+        if (x.Manager.UpstreamLogs.Length > 0 && (State.Ridden is not null || State.Kind != AttemptKind.Answered))
+            (_record ??= new TryRecord(this)).Write(x.Manager.UpstreamLogs, use);
         State.Request.Dispose();
         State.Cluster!.Tracked?.OnTryEnded(x, this);
         if (_life is { } life) x.Worker.Timers.Remove(life);

@@ -54,6 +54,9 @@ internal struct AttemptState
     /// <summary>What it brought, where it brought one.</summary>
     public Answer Answer;
 
+    /// <summary>How it ended, as far as that is known.</summary>
+    public AttemptKind Kind;
+
     /// <summary>Nothing is held any more.</summary>
     public bool IsFinished;
 

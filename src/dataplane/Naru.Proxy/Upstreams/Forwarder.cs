@@ -96,6 +96,7 @@ internal static class Forwarder
                         KeepBody(x);
                     }
                     end = await attempt.RunAsync(action, fresh);
+                    attempt.State.Kind = end.Kind;
                     Report(x, host, attempt, end);
                     if (end.Kind == AttemptKind.Answered)
                     {

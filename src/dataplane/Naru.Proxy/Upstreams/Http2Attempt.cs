@@ -41,7 +41,10 @@ internal static class Http2Attempt
         // The request: its head and what of its body is here at once, the rest by a pump beside the answer.
         IoBuffer o = attempt.State.Out = RequestWriter.Write(x, attempt);
         bool bodyless = x.Framing.Body == BodyKind.None && !x.IsUpgrade;
-        var form = new HeadForm(SectionKind.Request, IsHttps: x.IsHttps, IsTunnel: x.IsUpgrade && !x.IsConnect, Marks: x.Head);
+        var form = new HeadForm(SectionKind.Request, IsHttps: x.IsHttps, IsTunnel: x.IsUpgrade && !x.IsConnect, Marks: x.Head)
+        {
+            PostPath = x.IsConnect ? x.Manager.PostPath : null,
+        };
         bool sent = await stream.SendHeadAsync(o, o.Count, form, end: bodyless);
         worker.Buffers.Return(o);
         attempt.State.Out = null;

@@ -144,6 +144,7 @@ internal sealed class Race : ITimerOwner
             AttemptEnd end = _x.Abort != AbortReason.None || attempt.State.IsCancelled || verdict == FilterVerdict.Answer
                 ? new AttemptEnd(AttemptKind.Aborted, RequestBegun: false)
                 : await attempt.RunAsync(_action, _fresh);
+            attempt.State.Kind = end.Kind;
             ended = new Ended(attempt, end, verdict == FilterVerdict.Answer, null);
         }
         catch (Exception e)

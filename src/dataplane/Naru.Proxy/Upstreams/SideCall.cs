@@ -46,7 +46,7 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
             AllowCustomMethods = true,
             SuppressEnvoyHeaders = true,
         },
-        new StatRegistry(worker.Index).Block("http.side", HttpStats.Schema), null, null, [], new Runtime([])));
+        new StatRegistry(worker.Index).Block("http.side", HttpStats.Schema), null, null, [], [], new Runtime([])));
 
     private readonly LineBuffer _head = new(), _body = new(), _trailers = new();
     private IoBuffer _request = null!;

@@ -193,6 +193,9 @@ public sealed class AccessLogFormat
             case OperatorKind.FilterState:
                 if (!request.TryGetState(part.Name, out value)) return false;
                 return part.Style == 0 || alone ? Put(value, part, into, json) : PutQuoted(value, part, into, json);
+            case OperatorKind.Expression:
+                LineBuffer text = MetadataOperators.Scratch;
+                return part.Asked!.TryWrite(request, text) && Put(text.Written, part, into, json);
             case OperatorKind.LogType:
                 return Put(_use == FormatUse.HeaderValue ? "NotSet"u8 : request.LogType, part, into, json);
             case OperatorKind.Tls:
@@ -417,7 +420,12 @@ public sealed class AccessLogFormat
         if (i < format.Length && format[i] == '(')
         {
             // JSON may hold parentheses in its texts; it ends where the operator can end.
-            int close = name == "COALESCE" ? format.IndexOf("})", i, StringComparison.Ordinal) + 1 : format.IndexOf(')', i);
+            int close = name switch
+            {
+                "COALESCE" => format.IndexOf("})", i, StringComparison.Ordinal) + 1,
+                "CEL" => Closing(format, i),
+                _ => format.IndexOf(')', i),
+            };
             if (close <= 0) return false;
             argument = format[(i + 1)..close];
             i = close + 1;
@@ -431,6 +439,26 @@ public sealed class AccessLogFormat
         if (name.Length == 0 || i >= format.Length || format[i] != '%') return false;
         at = i;
         return true;
+    }
+
+    // Of an expression: parentheses within it are closed first, and what stands in quotes is text.
+    private static int Closing(string format, int at)
+    {
+        int open = 0;
+        char quote = '\0';
+        for (; at < format.Length; at++)
+        {
+            char c = format[at];
+            if (quote != 0)
+            {
+                if (c == '\\') at++;
+                else if (c == quote) quote = '\0';
+            }
+            else if (c is '"' or '\'') quote = c;
+            else if (c == '(') open++;
+            else if (c == ')' && --open == 0) return at;
+        }
+        return -1;
     }
 
     private static void Flush(StringBuilder literal, List<Operator> parts)
