@@ -234,6 +234,17 @@ internal static class HttpFilters
         return new RouteFilterConfig(name, Disabled: false, extension, extension.ReadRoute(inside, message));
     }
 
+    /// <summary>Says that rules of access compare paths as they come, where a service may take several spellings for one.</summary>
+    public static void ReportPaths(Scope scope, bool normalizes, ImmutableArray<HttpFilterConfig> chain, RouteConfigurationConfig? routes)
+    {
+        if (normalizes) return;
+        IEnumerable<RouteFilterConfig> all = routes is null ? [] : routes.Filters
+            .Concat(routes.VirtualHosts.SelectMany(h => h.Filters.Concat(h.AllRoutes.SelectMany(r => r.Filters))));
+        if (!chain.Select(f => (object?)f.Settings).Concat(all.Select(f => f.Settings)).Any(s => s is AccessConfig { JudgesPaths: true })) return;
+        scope.Warning("", "NARU-C114", "rules of access compare paths that nobody normalizes: to them //admin and /./admin are other paths than /admin",
+            "set normalize_path and merge_slashes to true, and path_with_escaped_slashes_action");
+    }
+
     /// <summary>Says which entries of inline routes are for filters that their own chain does not have. They are ignored, as in Envoy.</summary>
     public static void ReportStray(Scope scope, ImmutableArray<HttpFilterConfig> chain, RouteConfigurationConfig routes)
     {

@@ -206,10 +206,12 @@ internal static class HttpManagerReader
                 Scope inline = scope.In("route_config", manager.RouteConfig);
                 config = config with { RouteConfig = RouteReader.Read(inline, manager.RouteConfig, mustBeNamed: false) };
                 HttpFilters.ReportStray(inline, config.HttpFilters, config.RouteConfig);
+                HttpFilters.ReportPaths(scope, config.NormalizePath, config.HttpFilters, config.RouteConfig);
                 return config;
             case HttpConnectionManager.RouteSpecifierOneofCase.Rds:
                 Scope at = scope.In("rds", manager.Rds);
                 Values.Required(at, "route_config_name", manager.Rds.RouteConfigName);
+                HttpFilters.ReportPaths(scope, config.NormalizePath, config.HttpFilters, null);
                 return config with { RouteConfigName = manager.Rds.RouteConfigName, RouteConfigSource = ConfigSources.Read(at, "config_source", manager.Rds.ConfigSource) };
             case HttpConnectionManager.RouteSpecifierOneofCase.ScopedRoutes:
                 Scope scopedAt = scope.In("scoped_routes", manager.ScopedRoutes);

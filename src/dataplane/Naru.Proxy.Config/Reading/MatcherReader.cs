@@ -1,5 +1,5 @@
 // xds.type.matcher.v3.Matcher over headers of requests: lists of predicates and maps, nested; whoever reads one says what its actions are.
-// Refuses inputs that are no request header, further kinds of trees, and matchers within matchers beyond a depth.
+// Looks at headers of requests and at connections (MatcherInputs.cs). Refuses further inputs and kinds of trees, and depths beyond measure.
 using System.Collections.Immutable;
 using Envoy.Type.Matcher.V3;
 using Google.Protobuf.Collections;
@@ -19,7 +19,6 @@ internal delegate T? ActionReader<T>(Scope scope, Any any) where T : class;
 internal static class MatcherReader
 {
     private const int MostDepth = 16;
-    private const string HeaderInput = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput";
 
     /// <summary>The record; null after an error. The fields of the message itself were walked already.</summary>
     public static MatcherConfig<T>? Read<T>(Scope scope, XdsMatcher matcher, ActionReader<T> action, int depth = 0) where T : class
@@ -53,7 +52,13 @@ internal static class MatcherReader
                 }
                 return good && rules.Count == matcher.MatcherList.Matchers.Count ? config with { Rules = rules.ToImmutable() } : null;
             case XdsMatcher.MatcherTypeOneofCase.MatcherTree:
-                MatcherMapConfig<T>? map = Map(scope.In("matcher_tree", matcher.MatcherTree), matcher.MatcherTree, action, depth);
+                Scope treeAt = scope.In("matcher_tree", matcher.MatcherTree);
+                if (matcher.MatcherTree.CustomMatch?.TypedConfig is { } custom && EnvoyTypes.NameOf(custom) == MatcherInputs.IpMatcher)
+                {
+                    MatcherRangesConfig<T>? ranges = Ranges(treeAt, matcher.MatcherTree, custom, action, depth);
+                    return good && ranges is not null ? config with { Ranges = ranges } : null;
+                }
+                MatcherMapConfig<T>? map = Map(treeAt, matcher.MatcherTree, action, depth);
                 return good && map is not null ? config with { Map = map } : null;
             default:
                 // All goes one way.
@@ -64,7 +69,7 @@ internal static class MatcherReader
 
     private static MatcherMapConfig<T>? Map<T>(Scope scope, Tree tree, ActionReader<T> action, int depth) where T : class
     {
-        string? header = Input(scope, tree.Input);
+        MatcherInput? input = MatcherInputs.Read(scope, tree.Input);
         bool isPrefix = tree.TreeTypeCase == Tree.TreeTypeOneofCase.PrefixMatchMap;
         if (tree.TreeTypeCase is not (Tree.TreeTypeOneofCase.ExactMatchMap or Tree.TreeTypeOneofCase.PrefixMatchMap))
         {
@@ -85,7 +90,41 @@ internal static class MatcherReader
             FieldWalk.Check(endAt);
             if (End(endAt, end, action, depth) is { } then) read.Add((key, then));
         }
-        return header is not null && read.Count == entries.Count && read.Count > 0 ? new MatcherMapConfig<T>(header, isPrefix, read.ToImmutable()) : null;
+        return input is { } by && read.Count == entries.Count && read.Count > 0
+            ? new MatcherMapConfig<T>(by.Header, isPrefix, read.ToImmutable()) { Input = by.Connection } : null;
+    }
+
+    private static MatcherRangesConfig<T>? Ranges<T>(Scope scope, Tree tree, Any any, ActionReader<T> action, int depth) where T : class
+    {
+        MatcherInput? input = MatcherInputs.Read(scope, tree.Input);
+        Scope customAt = scope.In("custom_match", tree.CustomMatch);
+        if (input is { } of
+            && of.Connection is not (ConnectionInput.DestinationIp or ConnectionInput.SourceIp or ConnectionInput.DirectSourceIp))
+            scope.Error("input", "NARU-C113", "ranges are of addresses", "give a DestinationIPInput, SourceIPInput or DirectSourceIPInput");
+        if (scope.Pass.Unpack<Xds.Type.Matcher.V3.IPMatcher>(any, customAt) is not { } matcher) return null;
+        Scope at = customAt.In("typed_config", matcher);
+        FieldWalk.Check(at);
+        if (matcher.RangeMatchers.Count == 0) at.Error("range_matchers", "NARU-C101", "\"range_matchers\" is required");
+        var read = ImmutableArray.CreateBuilder<(System.Net.IPNetwork, bool, MatcherEndConfig<T>)>();
+        bool good = matcher.RangeMatchers.Count > 0;
+        for (int i = 0; i < matcher.RangeMatchers.Count; i++)
+        {
+            Xds.Type.Matcher.V3.IPMatcher.Types.IPRangeMatcher given = matcher.RangeMatchers[i];
+            Scope rangeAt = at.In("range_matchers", i, given);
+            if (given.Ranges.Count == 0) rangeAt.Error("ranges", "NARU-C101", "\"ranges\" is required");
+            if (given.OnMatch is null) rangeAt.Error("on_match", "NARU-C101", "\"on_match\" is required");
+            MatcherEndConfig<T>? then = given.OnMatch is null ? null
+                : End(rangeAt.In("on_match", given.OnMatch), given.OnMatch, action, depth);
+            good &= then is not null && given.Ranges.Count > 0;
+            for (int r = 0; r < given.Ranges.Count; r++)
+            {
+                Xds.Core.V3.CidrRange said = given.Ranges[r];
+                var range = new Envoy.Config.Core.V3.CidrRange { AddressPrefix = said.AddressPrefix, PrefixLen = said.PrefixLen };
+                if (AccessReader.Range(rangeAt, $"ranges[{r}]", range) is not { } network) good = false;
+                else if (then is not null) read.Add((network, given.Exclusive, then));
+            }
+        }
+        return good && input?.Connection is { } by ? new MatcherRangesConfig<T>(by, read.ToImmutable()) : null;
     }
 
     private static MatcherEndConfig<T>? End<T>(Scope scope, OnMatch end, ActionReader<T> action, int depth) where T : class
@@ -131,9 +170,9 @@ internal static class MatcherReader
         }
     }
 
-    private static HeaderPredicateConfig? Single(Scope scope, Predicate.Types.SinglePredicate single)
+    private static PredicateConfig? Single(Scope scope, Predicate.Types.SinglePredicate single)
     {
-        string? header = Input(scope, single.Input);
+        MatcherInput? input = MatcherInputs.Read(scope, single.Input);
         switch (single.MatcherCase)
         {
             case Predicate.Types.SinglePredicate.MatcherOneofCase.ValueMatch:
@@ -147,7 +186,9 @@ internal static class MatcherReader
                     case Xds.Type.Matcher.V3.StringMatcher.MatchPatternOneofCase.Contains: same.Contains = given.Contains; break;
                     case Xds.Type.Matcher.V3.StringMatcher.MatchPatternOneofCase.SafeRegex: same.SafeRegex = new RegexMatcher { Regex = given.SafeRegex.Regex }; break;
                 }
-                return Values.Match(scope.In("value_match", given), same) is { } value && header is not null ? new HeaderPredicateConfig(header, value) : null;
+                if (Values.Match(scope.In("value_match", given), same) is not { } value || input is not { } by) return null;
+                return by.Connection is { } connection ? new ConnectionPredicateConfig(connection, value)
+                    : new HeaderPredicateConfig(by.Header, value);
             case Predicate.Types.SinglePredicate.MatcherOneofCase.CustomMatch:
                 string type = single.CustomMatch.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : single.CustomMatch.Name;
                 scope.Error("custom_match", "NARU-C112", $"Naru does not support the matcher {type} yet", "use value_match");
@@ -156,26 +197,5 @@ internal static class MatcherReader
                 scope.Error("", "NARU-C101", "a predicate compares its input", "add value_match");
                 return null;
         }
-    }
-
-    private static string? Input(Scope scope, TypedExtensionConfig? input)
-    {
-        if (input?.TypedConfig is not { } any)
-        {
-            scope.Error("input", "NARU-C101", "\"input\" is required", $"give a {HeaderInput}");
-            return null;
-        }
-        Scope at = scope.In("input", input);
-        if (EnvoyTypes.NameOf(any) != HeaderInput)
-        {
-            at.Error("typed_config", "NARU-C112", $"{EnvoyTypes.NameOf(any)} is not known here, where headers of the request decide", $"give a {HeaderInput}");
-            return null;
-        }
-        if (scope.Pass.Unpack<HttpRequestHeaderMatchInput>(any, at) is not { } header) return null;
-        Scope inside = at.In("typed_config", header);
-        FieldWalk.Check(inside);
-        string name = header.HeaderName.ToLowerInvariant();
-        if (!Values.HeaderName(inside, "header_name", name)) return null;
-        return name == "host" ? ":authority" : name;
     }
 }

@@ -61,6 +61,51 @@ internal static class FilterReasons
         Remedy = "Send less, or raise `max_tokens` or `tokens_per_fill`.",
     };
 
+    public static readonly Reason AccessDenied = new(
+        403, "NARU-F440", "the rules of access do not let the request in", ResponseFlags.None, "rbac_access_denied_matched_policy[none]")
+    {
+        When = "`envoy.filters.http.rbac` refuses it: a policy of `DENY` fits, or none of `ALLOW`; the details name the policy.",
+        Remedy = "Compare the request with the rules in the chain and at the route; `shadow_rules` try others without enforcing them.",
+    };
+
+    public static readonly Reason NoCredentials = new(
+        401, "NARU-F441", "the request brings no name and password of a user", ResponseFlags.None, "no_credential_for_basic_auth")
+    {
+        When = "`envoy.filters.http.basic_auth` finds no credentials, or wrong ones; the details say which of them.",
+        Remedy = "Send `Authorization: Basic` with a name and a password of `users`.",
+    };
+
+    public static readonly Reason NoKey = new(401, "NARU-F442", "the request brings no key of a client", ResponseFlags.None, "missing_api_key")
+    {
+        When = "`envoy.filters.http.api_key_auth` finds no key where `key_sources` say, or one that is nobody's; the details say which.",
+        Remedy = "Send a key of `credentials`.",
+    };
+
+    public static readonly Reason ClientForbidden = new(403, "NARU-F443", "the key's client may not come here", ResponseFlags.None, "client_not_allowed")
+    {
+        When = "The route's `allowed_clients` for `envoy.filters.http.api_key_auth` do not name the client whose key it is.",
+        Remedy = "Add the client there, or use another key.",
+    };
+
+    public static readonly Reason ForeignOrigin = new(
+        403, "NARU-F444", "a page of another site asks for a change", ResponseFlags.None, "csrf_origin_mismatch")
+    {
+        When = "`envoy.filters.http.csrf` finds neither in `Origin` nor in `Referer` the host that is asked, nor one of `additional_origins`.",
+        Remedy = "Send it from a page of the same host and port, or add the other one to `additional_origins`.",
+    };
+
+    public static readonly Reason CdnHeader = new(400, "NARU-F445", "the header CDN-Loop cannot be read", ResponseFlags.None, "invalid_cdn_loop_header")
+    {
+        When = "`envoy.filters.http.cdn_loop` finds a `CDN-Loop` that is not one of RFC 8586.",
+        Remedy = "Mend whoever stands in front, or leave the header out.",
+    };
+
+    public static readonly Reason CdnLoop = new(502, "NARU-F545", "the request goes round in a circle", ResponseFlags.None, "cdn_loop_detected")
+    {
+        When = "`CDN-Loop` names this network more often than `max_allowed_occurrences` of `envoy.filters.http.cdn_loop`.",
+        Remedy = "Find out which of the networks that the header names sends its requests back.",
+    };
+
     public static readonly Reason RequestTooLarge = new(
         413, "NARU-F413", "the request's body is longer than a filter may hold", ResponseFlags.None, "request_payload_too_large")
     {

@@ -1,5 +1,5 @@
 // Network filters that stand before the last one of a chain: they see a connection once, when it begins, and may refuse it
-// (Envoy: connection_limit, local_ratelimit, sni_cluster).
+// (Envoy: connection_limit, local_ratelimit, sni_cluster); rules of access are asked when bytes come (NetworkAccess.cs).
 using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
@@ -26,6 +26,8 @@ internal abstract class NetworkFilter
         NetworkRateLimitConfig rate => new NetworkRateLimit(
             new TokenBucket(rate.Bucket, Environment.TickCount64), stats.Block($"local_rate_limit.{rate.StatPrefix}", RateLimitStats.Schema)),
         SniClusterConfig => new SniCluster(),
+        NetworkStateConfig states => new NetworkFilterState(states),
+        NetworkAccessConfig access => new NetworkAccess(access, stats),
         _ => throw new ArgumentException($"no network filter {config.GetType().Name}"),
     };
 }

@@ -189,13 +189,14 @@ internal sealed class VirtualHost
     }
 
     /// <summary>The routes that are looked through for a request: all, or those that the matcher leads to.</summary>
-    public Route[] Candidates(HeadEdits head) => _matcher is null ? Routes : _matcher.Find(head) ?? [];
+    public Route[] Candidates(HeadEdits head, Exchange? x) =>
+        _matcher is null ? Routes : _matcher.Find(new MatchSubject(head, x?.Connection, x)) ?? [];
 
     private Route? First(scoped in RequestView request, uint random, List<Mismatch>? told)
     {
-        if (told is not null) foreach (Route route in Candidates(request.Headers)) told.Add(route.Test(request, random));
+        if (told is not null) foreach (Route route in Candidates(request.Headers, request.Request as Exchange)) told.Add(route.Test(request, random));
         if (_index is { } index) return index.First(request, random);
-        foreach (Route route in Candidates(request.Headers)) if (route.Test(request, random).Kind == MismatchKind.None) return route;
+        foreach (Route route in Candidates(request.Headers, request.Request as Exchange)) if (route.Test(request, random).Kind == MismatchKind.None) return route;
         return null;
     }
 }
@@ -438,7 +439,7 @@ internal sealed class ForwardAction
     {
         noWeight = false;
         if (_named is not null) return _named.Of(x.RequestHeaders);
-        if (_matcher is not null) return _matcher.Find(x.RequestHeaders);
+        if (_matcher is not null) return _matcher.Find(new MatchSubject(x));
         if (_targets.Length == 1 && _weights is null) return Share(x, 0);
         ulong total = _total;
         if (_weights is not null)

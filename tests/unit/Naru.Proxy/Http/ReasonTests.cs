@@ -32,6 +32,8 @@ public sealed class ReasonTests
         "remote_connection_failure", "connection_timeout", "downstream_remote_disconnect", "upstream_overflow",
         "fault_filter_abort", "health_check_failed", "local_rate_limited", "request_payload_too_large", "response_payload_too_large",
         "rejecting_because_detection_failed", "request_headers_failed_strict_check",
+        "rbac_access_denied_matched_policy[none]", "no_credential_for_basic_auth", "missing_api_key", "client_not_allowed",
+        "csrf_origin_mismatch", "invalid_cdn_loop_header", "cdn_loop_detected",
         "dns_resolution_failure", "dns_cache_overflow", "dynamic_forward_proxy_pending_request_overflow",
     ];
 
