@@ -27,7 +27,8 @@ internal sealed class BodyPipe
     private readonly List<Waiting> _waiting = [];
     private int _to;
 
-    private readonly record struct Waiting(IoBuffer Buffer, int From, bool End, bool IsRead = false);
+    // IsRest: the filter that let go of a part is asked again, whatever is left.
+    private readonly record struct Waiting(IoBuffer Buffer, int From, bool End, bool IsRead = false, bool IsRest = false);
 
     private struct Step
     {
@@ -124,30 +125,31 @@ internal sealed class BodyPipe
         if (_waiting.Count == 0 || (_waiting[0].IsRead && _to != int.MaxValue)) return false;
         Waiting first = _waiting[0];
         _waiting.RemoveAt(0);
-        passing = PassAsync(first.From, first.Buffer, first.End);
+        passing = PassAsync(first.From, first.Buffer, first.End, first.IsRest);
         return true;
     }
 
     /// <summary>Passes a piece on, which is the pipe's from then on; only where nothing waits. False where nothing goes on any
     /// more.</summary>
-    public ValueTask<bool> PassAsync(IoBuffer piece, bool end) => PassAsync(0, piece, end);
+    public ValueTask<bool> PassAsync(IoBuffer piece, bool end) => PassAsync(0, piece, end, isRest: false);
 
     // A piece that waits while a filter looks at the trailers behind it.
     private IoBuffer? _aside;
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private async ValueTask<bool> PassAsync(int at, IoBuffer buffer, bool end)
+    private async ValueTask<bool> PassAsync(int at, IoBuffer buffer, bool end, bool isRest)
     {
         for (; at < Math.Min(_to, _count); at++)
         {
-            if (_steps[at].Body && (end || !buffer.IsEmpty))
+            if (_steps[at].Body && (end || isRest || !buffer.IsEmpty))
             {
+                isRest = false;
                 _piece.Begin(_x.Worker.Buffers, buffer, end);
                 BodyVerdict verdict = await BodyAsync(at);
                 buffer = _piece.Take(out IoBuffer? rest)!;
                 if (rest is not null)
                 {
-                    _waiting.Insert(0, new Waiting(rest, at, end));
+                    _waiting.Insert(0, new Waiting(rest, at, end, IsRest: true));
                     end = false;
                 }
                 if (IsStopped || (_x.Abort != AbortReason.None && !_isOwn)) return Drop(buffer);

@@ -94,4 +94,35 @@ internal static class FilterReasons
         When = "A filter holds back an answer, and it is longer than 1 MiB.",
         Remedy = "Answer with less, or leave the filter out at the route.",
     };
+
+    public static readonly Reason RequestNotPacked = new(
+        400, "NARU-F401", "the request's packed body cannot be unpacked", ResponseFlags.None, "request_decompression_failed")
+    {
+        Body = "Bad Request",
+        When = "`envoy.filters.http.decompressor` meets a body that is not what its content coding says, has a wrong checksum, ends too early, "
+            + "or goes on behind its end.",
+        Remedy = "Pack the body anew, or send it as it is and without `content-encoding`.",
+    };
+
+    public static readonly Reason RequestGrows = new(
+        413, "NARU-F415", "the request's packed body grows beyond what is allowed", ResponseFlags.None, "request_decompression_ratio_exceeded")
+    {
+        Body = "Payload Too Large",
+        When = "More comes of a packed body than `max_inflate_ratio` of `envoy.filters.http.decompressor` allows for what came in.",
+        Remedy = "Raise `max_inflate_ratio` where such bodies are meant, or send the body unpacked.",
+    };
+
+    public static readonly Reason AnswerNotPacked = new(
+        502, "NARU-F508", "the answer's packed body cannot be unpacked", ResponseFlags.None, "response_decompression_failed")
+    {
+        When = "`envoy.filters.http.decompressor` meets an answer that is not what its content coding says; the answer is cut short.",
+        Remedy = "Look at what the endpoint sends, or switch the filter off at the route.",
+    };
+
+    public static readonly Reason AnswerGrows = new(
+        502, "NARU-F509", "the answer's packed body grows beyond what is allowed", ResponseFlags.None, "response_decompression_ratio_exceeded")
+    {
+        When = "More comes of a packed answer than `max_inflate_ratio` of `envoy.filters.http.decompressor` allows; the answer is cut short.",
+        Remedy = "Raise `max_inflate_ratio` where such answers are meant.",
+    };
 }

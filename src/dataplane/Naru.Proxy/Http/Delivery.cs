@@ -34,18 +34,32 @@ internal static class Delivery
             return false;
         }
         PumpResult flowed = await PassAsync(x, answer);
-        x.BytesSent = answer.Body.BytesGiven;
+        bool instead = flowed == PumpResult.SourceAnswered && x is { FilterAnswer.Instead: true, MayAnswer: true, Abort: AbortReason.None };
+        x.BytesSent = instead ? 0 : answer.Body.BytesGiven;
         x.UpstreamEndTicks = x.Worker.Ticks;
         // Asked while the stream is ours.
         UpstreamFault fault = flowed == PumpResult.Done ? default : FaultOf(answer);
-        bool requestDone = await attempt.FinishAsync(flowed == PumpResult.Done ? AnswerUse.Taken : AnswerUse.Cut);
+        bool requestDone = await attempt.FinishAsync(flowed == PumpResult.Done || (instead && IsHere(answer)) ? AnswerUse.Taken : AnswerUse.Cut);
         if (x.RequestBodyBuffered) Forwarder.PassBody(x);
         // What was taken off the client's connection is no longer in the way, though the endpoint did not want it.
         if (flowed == PumpResult.Done) return x.KeepAlive && (requestDone || x.RequestBody.IsWhole);
-        if (flowed == PumpResult.SourceAnswered && x is { HasFilterFailed: true, MayAnswer: true, Abort: AbortReason.None })
+        if (instead || (flowed == PumpResult.SourceAnswered && x is { HasFilterFailed: true, MayAnswer: true, Abort: AbortReason.None }))
             return await LocalReply.SendAsync(x, x.FilterAnswer!);
+        // Given up while a filter waited for the rest of it: nothing of it was told.
+        bool isGivenUp = x.Abort is not (AbortReason.None or AbortReason.DownstreamGone or AbortReason.FilterAnswered);
+        if (flowed == PumpResult.SourceAnswered && x.MayAnswer && isGivenUp) return await Forwarder.AbortedAsync(x);
         CutShort(x, attempt.State.Cluster!.Slot.Stats!.Shard(x.Worker.Index), flowed, fault);
         return false;
+    }
+
+    // Whether all of a body that nobody wants came with its head: then its connection can go on.
+    private static bool IsHere(in Answer answer)
+    {
+        if (answer.Stream is null) answer.HeadBuffer.Start += answer.Head!.Length;
+        if (answer.Framing.Body == BodyKind.None) return true;
+        BodyEvent found;
+        while ((found = answer.Body.Next()) == BodyEvent.Data) { }
+        return found == BodyEvent.End;
     }
 
     // Its head is at the front of its buffer.
@@ -59,10 +73,11 @@ internal static class Delivery
         {
             body = BodyKind.None;
         }
-        else if (body != BodyKind.None)
+        else if (body != BodyKind.None || (x.GivesResponseBody && !x.IsHead))
         {
+            if (body == BodyKind.None) answer.Body.Reopen();
             FilterWalk.BeginBody(x);
-            if (x.ChangesResponseLength) body = BodyKind.UntilClose;
+            if (x.ChangesResponseLength) body = x.ResponseLength >= 0 ? BodyKind.Length : BodyKind.UntilClose;
         }
         if (!x.SpeaksHttp2 && body is BodyKind.Chunked or BodyKind.UntilClose)
         {

@@ -9,8 +9,9 @@ namespace Naru.Proxy.Http;
 /// <param name="Key">UTF-8.</param>
 /// <param name="Value">Bytes.</param>
 /// <param name="ReadOnly">No other takes its place.</param>
+/// <param name="Typed">The same as an object in JSON, where it is more than a text; null where it is not.</param>
 /// <param name="Next">Those that were there before.</param>
-internal sealed record StateText(byte[] Key, byte[] Value, bool ReadOnly, StateText? Next);
+internal sealed record StateText(byte[] Key, byte[] Value, bool ReadOnly, byte[]? Typed, StateText? Next);
 
 internal sealed partial class Exchange
 {
@@ -39,11 +40,11 @@ internal sealed partial class Exchange
     }
 
     /// <summary>Keeps a text, in place of one of the same key; false where that one stays.</summary>
-    public bool SetState(byte[] key, byte[] value, bool readOnly)
+    public bool SetState(byte[] key, byte[] value, bool readOnly, byte[]? typed = null)
     {
         for (StateText? at = _notes.States; at is not null; at = at.Next)
             if (at.ReadOnly && at.Key.AsSpan().SequenceEqual(key)) return false;
-        _notes.States = new StateText(key, value, readOnly, _notes.States);
+        _notes.States = new StateText(key, value, readOnly, typed, _notes.States);
         return true;
     }
 
@@ -57,6 +58,12 @@ internal sealed partial class Exchange
         }
         value = default;
         return false;
+    }
+
+    ReadOnlySpan<byte> IRequestInfo.TypedState(ReadOnlySpan<byte> key)
+    {
+        for (StateText? at = _notes.States; at is not null; at = at.Next) if (key.SequenceEqual(at.Key)) return at.Typed;
+        return default;
     }
 
     MetaValue? IRequestInfo.Metadata(MetadataSource whose) => whose switch

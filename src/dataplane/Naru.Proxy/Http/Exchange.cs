@@ -132,6 +132,9 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref bool HasFilterFailed => ref _filtering.HasFailed;
     public ref long RequestLength => ref _filtering.RequestLength;
     public ref bool ChangesResponseLength => ref _filtering.ChangesResponseLength;
+    public ref long ResponseLength => ref _filtering.ResponseLength;
+    public ref bool GivesResponseBody => ref _filtering.GivesResponseBody;
+    public ref int OwnLength => ref _filtering.OwnLength;
     public ref bool TrailersOpen => ref _filtering.TrailersOpen;
 
     public ref bool RequestBodyBuffered => ref _body.Buffered;
@@ -448,11 +451,17 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     /// <summary>Sends a head or a whole answer that was written as HTTP/1; see <see cref="IDownstream.SendAsync"/>.</summary>
     public ValueTask<bool> SendDownstreamAsync(IoBuffer o, int headBytes, bool end) => Down.SendAsync(o, headBytes, end);
 
+    private List<IPackOffer>? _packOffers;
+
+    /// <summary>The filters of this request that could pack its answer, in the order of the chain.</summary>
+    public List<IPackOffer> PackOffers => _packOffers ??= [];
+
     /// <summary>The chain's filters begin to see the exchange.</summary>
     public FilterRun BeginFilters(FilterSteps steps)
     {
         _filters ??= new FilterRun();
         _filters.Begin(steps, of: null);
+        _packOffers?.Clear();
         return Filters = _filters;
     }
 

@@ -132,6 +132,15 @@ internal struct FilterState()
     /// <summary>The answer's body will not have the length that was told.</summary>
     public bool ChangesResponseLength;
 
+    /// <summary>The length that it will have instead; -1 where nobody knows.</summary>
+    public long ResponseLength = -1;
+
+    /// <summary>The answer has a body, also where it came without one.</summary>
+    public bool GivesResponseBody;
+
+    /// <summary>Bytes of an answer of the proxy's own before filters see it.</summary>
+    public int OwnLength;
+
     /// <summary>The answer's trailers pass through a filter.</summary>
     public bool TrailersOpen;
 }

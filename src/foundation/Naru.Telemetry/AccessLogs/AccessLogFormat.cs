@@ -192,6 +192,7 @@ public sealed class AccessLogFormat
                 return MetadataOperators.Find(part, request) is { } found && PutMetadata(found, part, into, json);
             case OperatorKind.FilterState:
                 if (!request.TryGetState(part.Name, out value)) return false;
+                if (part.Style != 0 && request.TypedState(part.Name) is { IsEmpty: false } typed) return Put(typed, part, into, json);
                 return part.Style == 0 || alone ? Put(value, part, into, json) : PutQuoted(value, part, into, json);
             case OperatorKind.LogType:
                 return Put(_use == FormatUse.HeaderValue ? "NotSet"u8 : request.LogType, part, into, json);

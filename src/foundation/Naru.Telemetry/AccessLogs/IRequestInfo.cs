@@ -173,6 +173,9 @@ public interface IRequestInfo
         return false;
     }
 
+    /// <summary>The same where it is an object: in JSON; empty where it is a text, or is not there.</summary>
+    ReadOnlySpan<byte> TypedState(ReadOnlySpan<byte> key) => default;
+
     /// <summary>A number; negative is absent.</summary>
     long Number(RequestNumber what);
 
