@@ -78,6 +78,8 @@ public sealed class TranslationTests
     [InlineData("traffic", "sidecar", "cds,rds")]
     [InlineData("traffic", "grpc", "rds")]
     [InlineData("service-entries", "sidecar", "cds,eds,lds,rds")]
+    [InlineData("same-endpoint", "sidecar", "cds,rds")]
+    [InlineData("same-endpoint", "grpc", "cds,rds")]
     public void Rules_become_the_resources_that_lie_beside_them(string @case, string node, string types)
     {
         Snapshot snapshot = Read(@case);
@@ -115,6 +117,7 @@ public sealed class TranslationTests
     [InlineData("everything", "sidecar")]
     [InlineData("traffic", "sidecar")]
     [InlineData("service-entries", "sidecar")]
+    [InlineData("same-endpoint", "sidecar")]
     [InlineData("service-entries", "gateway")]
     public void The_data_plane_takes_every_resource(string @case, string node)
     {

@@ -66,11 +66,42 @@ public sealed class FallbackMixTests
             [new TestCluster("first", [bad.Port]), new TestCluster("other", [other.Port])], filters: filter));
         string at = Convert.ToBase64String(System.Text.Encoding.ASCII.GetBytes($"127.0.0.1:{bad.Port}"));
         HttpMessage named = await AskAsync(proxy, $"GET / HTTP/1.1\r\nHost: x\r\nx-at: {at}\r\n\r\n");
-        Assert.Equal((200, "other "), (named.Status, named.Text));
+        Assert.Equal((200, "other ", null), (named.Status, named.Text, named.Header("x-at")));
+        // Bound to an endpoint of the other cluster it would get nothing from its own any more.
+        HttpMessage unnamed = await AskAsync(proxy, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        Assert.Equal(("other ", null), (unnamed.Text, unnamed.Header("x-at")));
         string gone = Convert.ToBase64String("127.0.0.1:1"u8);
         Assert.Equal("other ", (await AskAsync(proxy, $"GET / HTTP/1.1\r\nHost: x\r\nx-at: {gone}\r\n\r\n")).Text);
         HttpMessage own = await AskAsync(proxy, "GET /own HTTP/1.1\r\nHost: x\r\n\r\n");
         Assert.Equal(("stale", null), (own.Text, own.Header("x-at")));
+    }
+
+    // The other cluster's answer is a redirect that is followed: where that leads has a fallback of its own, and says nothing of this one.
+    [Theory]
+    [InlineData("/well", 200, "well", null)]
+    [InlineData("/ill", 200, "stale", "503")]
+    public async Task A_redirect_that_a_fallback_answers_with_leads_to_a_request_that_knows_of_none(
+        string to, int status, string text, string? said)
+    {
+        await using var backend = new Cases();
+        backend.At("/first", (c, _) => c.SendAsync("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"));
+        backend.At("/ill", (c, _) => c.SendAsync("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"));
+        backend.At("/well", (c, _) => c.OkAsync("well"));
+        await using var other = new Witness(async c =>
+        {
+            while (await c.RequestAsync() is not null)
+                await c.SendAsync($"HTTP/1.1 302 There\r\nLocation: http://x{to}\r\nContent-Length: 0\r\n\r\n");
+        });
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstraps.Many($$"""
+            - match: { prefix: "/first" }
+              metadata: {{Other}}
+              route: { cluster: first, internal_redirect_policy: { redirect_response_codes: [302] } }
+            - match: { prefix: "/" }
+              metadata: {{Static}}
+              route: { cluster: first }
+            """, [new TestCluster("first", [backend.Port]), new TestCluster("other", [other.Port])]));
+        HttpMessage answer = await AskAsync(proxy, "GET /first HTTP/1.1\r\nHost: x\r\n\r\n");
+        Assert.Equal((status, text, said), (answer.Status, answer.Text, answer.Header("x-naru-fallback")));
     }
 
     // Whether a filter reads it or not: the endpoint is gone before the client has said all.

@@ -164,4 +164,40 @@ public sealed class InternalRedirectTests(InternalRedirectFixture fixture) : ICl
         Assert.False(seen[0].Has("x-other"));
         Assert.False(seen[1].Has("x-pass"));
     }
+
+    // What is taken off a client's host is taken off a redirect's: the route is found, and the next hop asked, by what is left.
+    [Theory]
+    [InlineData("strip_any_host_port: true", "second.test:8080", 200, "second.test")]
+    [InlineData("strip_matching_host_port: true", "second.test:{0}", 200, "second.test")]
+    [InlineData("strip_matching_host_port: true", "second.test:1", 302, null)]
+    [InlineData("strip_any_host_port: true\nstrip_trailing_host_dot: true", "second.test.:8080", 200, "second.test")]
+    [InlineData("", "second.test", 200, "second.test")]
+    [InlineData("", "second.test:8080", 302, null)]
+    [InlineData("strip_any_host_port: true", "[::1]:8080", 302, null)]
+    [InlineData("", "second.test,evil.test", 302, null)]
+    public async Task A_redirects_host_counts_as_if_the_client_had_asked_for_it(string manager, string authority, int status, string? seen)
+    {
+        string end = End();
+        string routes = $$"""
+            - name: first
+              domains: ["f", "f:81"]
+              routes: [ { match: { prefix: "/" }, route: { cluster: backend, internal_redirect_policy: { redirect_response_codes: [302] } } } ]
+            - name: second
+              domains: [ "second.test" ]
+              routes: [ { match: { prefix: "/" }, route: { cluster: backend } } ]
+            """;
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(
+            Bootstraps.Hosts(routes, [new TestCluster("backend", [fixture.Backend.Port])], manager));
+        string at = string.Format(System.Globalization.CultureInfo.InvariantCulture, authority, proxy.Address.Port);
+        string start = To($"http://{at}{end}");
+        IReadOnlyDictionary<string, long> before = await proxy.LedgerAsync();
+        using (RawClient client = await proxy.ConnectAsync())
+        {
+            HttpMessage answer = await client.ExchangeAsync($"GET {start} HTTP/1.1\r\nHost: f\r\n\r\n");
+            Assert.Equal(status, answer.Status);
+            Assert.Equal(seen is null ? [] : new[] { seen }, fixture.Backend.Seen(end).Select(s => s.Header("host")));
+            if (seen is not null) Assert.Equal($"http://f{start}", fixture.Backend.Seen(end)[0].Header("x-envoy-original-url"));
+        }
+        await proxy.SettleAsync(before);
+    }
 }

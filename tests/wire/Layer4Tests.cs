@@ -200,6 +200,86 @@ public sealed class Layer4Tests
         Assert.Equal("", await without.RestAsync());
     }
 
+    [Theory]
+    [InlineData(443, "https")]
+    [InlineData(80, "http")]
+    [InlineData(9000, "http")]
+    public async Task The_port_that_a_client_aimed_at_says_what_it_spoke(int port, string protocol)
+    {
+        await using var web = new Cases();
+        string path = web.Echo();
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstrap($$"""
+            {{Address}}
+            listener_filters:
+            {{ListenerFilter("proxy_protocol", "ProxyProtocol")}}
+            filter_chains:
+            -
+            {{Bootstraps.Indent(Http("web").Replace(
+                "use_remote_address: true", "use_remote_address: true\n    forward_proto_config: { https_destination_ports: [443], http_destination_ports: [80] }",
+                StringComparison.Ordinal), 2)}}
+            """, Bootstraps.Clusters([new TestCluster("web", [web.Port])])));
+        using RawClient client = await proxy.ConnectAsync();
+        await client.SendAsync($"PROXY TCP4 203.0.113.7 198.51.100.1 56324 {port}\r\n");
+        // What a stranger says of it counts for nothing.
+        await client.ExchangeAsync($"GET {path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: {(protocol == "http" ? "https" : "http")}\r\n\r\n");
+        Assert.Equal(protocol, web.Seen(path)[^1].Header("x-forwarded-proto"));
+    }
+
+    [Fact]
+    public async Task A_tunnel_that_begins_with_POST_is_its_body()
+    {
+        await using var far = new Http2Backend();
+        far.At("/t", async (peer, request) =>
+        {
+            await peer.HeadersAsync(request.Id, [(":status", "200")]);
+            await Waiting.UntilAsync(() => request.Text.Length == 5, "what the client sent");
+            await peer.DataAsync(request.Id, request.Text.ToUpperInvariant());
+            await peer.EndAsync(request.Id);
+            await peer.DataAsync(request.Id, "", end: true);
+        });
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstrap($$"""
+            {{Address}}
+            filter_chains:
+            -
+            {{Bootstraps.Indent(Tcp("far", "tunneling_config: { hostname: far.example, use_post: true, post_path: /t/in, headers_to_add: [{ header: { key: x-from, value: test } }] }"), 2)}}
+            """, Bootstraps.Clusters([new TestCluster("far", [far.Port], Bootstraps.Http2Cluster)])));
+        IReadOnlyDictionary<string, long> before = await proxy.LedgerAsync();
+        for (int i = 0; i < 2; i++)
+        {
+            using RawClient client = await proxy.ConnectAsync();
+            await client.SendAsync("bytes");
+            Assert.Equal("BYTES", await client.TextAsync(5));
+            client.HalfClose();
+            Assert.Equal("", await client.RestAsync());
+        }
+        await proxy.SettleAsync(before);
+        Assert.Single(far.Connections);
+        Assert.All(far.Requests, r => Assert.Equal(
+            ("POST", "/t/in", "far.example", "http", "test"),
+                (r.Method, r.Path, r.Header(":authority"), r.Header(":scheme"), r.Header("x-from"))));
+    }
+
+    [Fact]
+    public async Task A_tunnel_by_POST_to_a_cluster_of_HTTP_1_is_closed_and_says_why()
+    {
+        using var folder = new TempFolder();
+        string log = folder.At("log");
+        await using var far = new Witness();
+        string logs = $"access_log: [{{ name: f, typed_config: {{ \"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: {log}, "
+            + "log_format: { text_format_source: { inline_string: \"%CONNECTION_TERMINATION_DETAILS% %NARU_REASON%\\n\" } } } }]";
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(Bootstrap($$"""
+            {{Address}}
+            filter_chains:
+            -
+            {{Bootstraps.Indent(Tcp("far", "tunneling_config: { hostname: far.example, use_post: true }\n" + logs), 2)}}
+            """, Bootstraps.Clusters([new TestCluster("far", [far.Port])])));
+        using RawClient client = await proxy.ConnectAsync();
+        await client.SendAsync("bytes");
+        Assert.Equal("", await client.RestAsync());
+        await Waiting.UntilAsync(() => File.Exists(log) && File.ReadAllText(log).Length > 0, "the line");
+        Assert.Empty(far.Requests);
+    }
+
     [Fact]
     public async Task Datagrams_find_their_way_and_back()
     {

@@ -55,23 +55,9 @@ internal static partial class IstioReader
     private static Model.TrafficPolicy Policy(LoadBalancerSettings? lb, ConnectionPoolSettings? pool, OutlierDetection? outliers,
         string path, Reading r)
     {
-        SimpleLb? simple = null;
-        if (lb is not null && lb.LbPolicyCase == LoadBalancerSettings.LbPolicyOneofCase.Simple)
-        {
-            switch (lb.Simple)
-            {
-                case LoadBalancerSettings.Types.SimpleLB.RoundRobin: simple = SimpleLb.RoundRobin; break;
-                case LoadBalancerSettings.Types.SimpleLB.Random: simple = SimpleLb.Random; break;
-                case LoadBalancerSettings.Types.SimpleLB.LeastConn or LoadBalancerSettings.Types.SimpleLB.LeastRequest: simple = SimpleLb.LeastRequest; break;
-                case LoadBalancerSettings.Types.SimpleLB.Passthrough:
-                    r.Error("NARU-C201", $"{path}.loadBalancer.simple PASSTHROUGH is not supported yet", r.At(lb, "simple"),
-                        "use LEAST_REQUEST, ROUND_ROBIN or RANDOM");
-                    break;
-            }
-        }
         return new Model.TrafficPolicy
         {
-            LoadBalancer = simple,
+            LoadBalancer = Balancing(lb, path + ".loadBalancer", r),
             Pool = Pool(pool, path + ".connectionPool", r),
             Outliers = Outliers(outliers, path + ".outlierDetection", r),
         };

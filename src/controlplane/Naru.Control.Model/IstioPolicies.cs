@@ -18,7 +18,7 @@ public sealed record TrafficPolicy
     public static TrafficPolicy None { get; } = new();
 
     /// <summary>Balancing.</summary>
-    public SimpleLb? LoadBalancer { get; init; }
+    public BalancingRule? LoadBalancer { get; init; }
     /// <summary>Connections and requests.</summary>
     public ConnectionPool? Pool { get; init; }
     /// <summary>Endpoints that answer badly.</summary>
@@ -83,6 +83,39 @@ public sealed record OutlierRule
     /// <summary>0 to 100: with fewer healthy endpoints all are used; 0 never.</summary>
     public int MinHealthPercent { get; init; }
 }
+
+/// <summary><c>load_balancer</c>: taken whole from one level.</summary>
+/// <param name="Simple">The policy, where requests are not told apart.</param>
+/// <param name="Hash">By what they are told apart; null for nothing.</param>
+/// <param name="WarmUp">How new endpoints get their share; null for at once.</param>
+public sealed record BalancingRule(SimpleLb Simple, HashRule? Hash = null, WarmUp? WarmUp = null);
+
+/// <summary><c>load_balancer.consistent_hash</c>. One of the keys is given.</summary>
+public sealed record HashRule
+{
+    /// <summary>Requests with the same value of this header go to the same endpoint.</summary>
+    public string? Header { get; init; }
+    /// <summary>With the same value of this parameter of the query.</summary>
+    public string? QueryParameter { get; init; }
+    /// <summary>From the same address.</summary>
+    public bool SourceIp { get; init; }
+    /// <summary>With the same value of this cookie, which is made where there is none.</summary>
+    public string? Cookie { get; init; }
+    /// <summary>The path of a cookie that is made; empty for none.</summary>
+    public string CookiePath { get; init; } = "";
+    /// <summary>Its life; 0 is a session's.</summary>
+    public TimeSpan CookieLife { get; init; }
+    /// <summary>Maglev's table; else a ring.</summary>
+    public bool IsMaglev { get; init; }
+    /// <summary>Entries of the table, or the least of the ring; null is the proxy's default.</summary>
+    public ulong? Size { get; init; }
+}
+
+/// <summary><c>load_balancer.warmup</c>.</summary>
+/// <param name="Time">How long an endpoint is new.</param>
+/// <param name="MinimumPercent">Its share at first, 0 to 100; null is the proxy's default.</param>
+/// <param name="Aggression">How fast it grows, at least 1, where 1 is evenly; null is the proxy's default.</param>
+public sealed record WarmUp(TimeSpan Time, double? MinimumPercent = null, double? Aggression = null);
 
 /// <summary><c>load_balancer.simple</c>.</summary>
 public enum SimpleLb

@@ -18,7 +18,7 @@ public static class NotYet
         ["TrafficPolicy"] = ["tls", "tunnel", "proxy_protocol", "retry_budget"],
         ["PortTrafficPolicy"] = ["tls"],
         ["OutlierDetection"] = ["outlier_detection_http_error_codes"],
-        ["LoadBalancerSettings"] = ["consistent_hash", "locality_lb_setting", "zone_aware_lb_setting", "warmup_duration_secs", "warmup"],
+        ["LoadBalancerSettings"] = ["locality_lb_setting", "zone_aware_lb_setting"],
         ["TCPSettings"] = ["max_connection_duration"],
         ["Server"] = ["tls", "default_endpoint"],
         ["Port"] = ["target_port"],

@@ -78,13 +78,8 @@ internal static class Clusters
         {
             Name = target.Name,
             ConnectTimeout = Duration.FromTimeSpan(target.Policy.Pool?.ConnectTimeout ?? TimeSpan.FromSeconds(10)),
-            LbPolicy = grpc ? Cluster.Types.LbPolicy.RoundRobin : target.Policy.LoadBalancer switch
-            {
-                SimpleLb.RoundRobin => Cluster.Types.LbPolicy.RoundRobin,
-                SimpleLb.Random => Cluster.Types.LbPolicy.Random,
-                _ => Cluster.Types.LbPolicy.LeastRequest,
-            },
         };
+        Balancing.Apply(cluster, grpc ? s_grpcBalancing : target.Policy.LoadBalancer);
         if (target.Service.Resolution == ServiceResolution.Known)
         {
             cluster.Type = Cluster.Types.DiscoveryType.Eds;
@@ -127,6 +122,18 @@ internal static class Clusters
         layout.RuleFor(service, ns) is { } rule ? Effective(TrafficPolicy.None, rule.Spec.Policy, port.Number).Pool : null;
 
     private static readonly ConnectionPool NoPool = new();
+
+    // Its clients know no other that everybody has.
+    private static readonly BalancingRule s_grpcBalancing = new(SimpleLb.RoundRobin);
+
+    /// <summary>How requests to one of a service's ports are told apart, as somebody of <paramref name="ns"/> has it; null for not at all.</summary>
+    public static HashRule? HashOf(MeshLayout layout, MeshService service, int port, string subset, string ns)
+    {
+        if (layout.RuleFor(service, ns) is not { } rule) return null;
+        TrafficPolicy policy = Effective(TrafficPolicy.None, rule.Spec.Policy, port);
+        if (subset.Length > 0 && rule.Spec.Subsets.FirstOrDefault(s => s.Name == subset) is { } own) policy = Effective(policy, own.Policy, port);
+        return policy.LoadBalancer?.Hash;
+    }
 
     private static void Limits(Cluster cluster, ConnectionPool policy)
     {

@@ -50,10 +50,12 @@ internal static class Routes
     public static RouteConfiguration Configuration(string name) => new() { Name = name, MaxDirectResponseBodySizeBytes = DirectResponse.MaxBody };
 
     /// <summary>Everything to one cluster, with the mesh's defaults.</summary>
-    public static Route Plain(string cluster, string name, bool grpc)
+    /// <param name="hash">What tells requests apart; null for nothing.</param>
+    public static Route Plain(string cluster, string name, HashRule? hash, bool grpc)
     {
         var route = new Route { Name = name, Match = new RouteMatch { Prefix = "/" }, Route_ = new RouteAction { Cluster = cluster, Timeout = new Duration() } };
         route.Route_.RetryPolicy = Retry(null, grpc);
+        if (hash is not null && !grpc) route.Route_.HashPolicy.Add(Balancing.HashPolicy(hash));
         return route;
     }
 
@@ -159,6 +161,12 @@ internal static class Routes
         ImmutableArray<RouteDestination> targets = rule.Destinations.Length == 1 ? rule.Destinations : [.. rule.Destinations.Where(d => d.Weight > 0)];
         if (rule.Destinations.Length == 1) action.Cluster = ClusterOf(targets[0].Destination, layout, ns, audience);
         else action.WeightedClusters = Split(targets, layout, ns, audience);
+        // Of several destinations those of all that ask for it, in their order.
+        foreach (RouteDestination target in targets)
+        {
+            if (!audience.Node.IsGrpc && HashOf(target.Destination, layout, ns, audience) is { } hash)
+                action.HashPolicy.Add(Balancing.HashPolicy(hash));
+        }
 
         if (rule.Rewrite is { } rewrite)
         {
@@ -195,12 +203,18 @@ internal static class Routes
     private static string ClusterOf(Destination to, MeshLayout layout, string ns, Audience audience)
     {
         MeshService? service = layout.Find(to.Host, ns);
-        int port = to.Port != 0 ? to.Port
-            : service is null ? audience.Port
-            : service.Ports.Length == 1 ? service.Ports[0].Number
-            : audience.Port;
+        int port = PortOf(to, service, audience);
         return Clusters.OutboundName(port, to.Subset, service?.Hostname ?? layout.Resolve(to.Host, ns));
     }
+
+    private static int PortOf(Destination to, MeshService? service, Audience audience) => to.Port != 0 ? to.Port
+        : service is null ? audience.Port
+        : service.Ports.Length == 1 ? service.Ports[0].Number
+        : audience.Port;
+
+    // The rule counts as the caller has it.
+    private static HashRule? HashOf(Destination to, MeshLayout layout, string ns, Audience audience) => layout.Find(to.Host, ns) is { } service
+        ? Clusters.HashOf(layout, service, PortOf(to, service, audience), to.Subset, audience.Node.Namespace) : null;
 
     private static RetryPolicy? Retry(HttpRetry? retry, bool grpc)
     {

@@ -57,7 +57,8 @@ internal static class VirtualHosts
         if (RuleFor(service.Hostname, rules) is { } rule) host.Routes.AddRange(Routes.Of(rule, layout, new Audience("mesh", port.Number, node)));
         // Rules of which none concerns the caller leave the service as it is.
         string cluster = Clusters.OutboundName(port.Number, "", service.Hostname);
-        if (host.Routes.Count == 0) host.Routes.Add(Routes.Plain(cluster, "default", node.IsGrpc));
+        if (host.Routes.Count == 0)
+            host.Routes.Add(Routes.Plain(cluster, "default", Clusters.HashOf(layout, service, port.Number, "", node.Namespace), node.IsGrpc));
         return host;
     }
 

@@ -140,7 +140,7 @@ public static class BootstrapReader
             Locality = EndpointReader.Join(message.Node?.Locality),
             LocalCluster = LocalCluster(scope, message, clusters),
             OutlierLogPath = message.ClusterManager?.OutlierDetection?.EventLogPath ?? "",
-            Runtime = message.LayeredRuntime is { } runtime ? RuntimeReader.Read(scope.In("layered_runtime", runtime), runtime) : [],
+            Runtime = message.LayeredRuntime is { } runtime ? RuntimeReader.Read(scope.In("layered_runtime", runtime), runtime, message.Node?.Cluster ?? "") : [],
             Overload = message.OverloadManager is { } overload ? OverloadReader.Read(scope.In("overload_manager", overload), overload) : null,
         };
         if (message.DynamicResources is { } dynamic)
@@ -221,7 +221,12 @@ public static class BootstrapReader
                 if (!listener.BindToPort || (address.Kind == AddressKind.Socket && address.Port == 0) || addresses.Add(protocol + address)) continue;
                 listenerAt.Error("address", "NARU-C103", $"another listener has the address {address} already", "give each its own port");
             }
-            foreach (HttpConnectionManagerConfig http in listener.HttpManagers) sources.Check(listenerAt, "filter_chains", http.RouteConfigSource);
+            foreach (HttpConnectionManagerConfig http in listener.HttpManagers)
+            {
+                sources.Check(listenerAt, "filter_chains", http.RouteConfigSource);
+                sources.Check(listenerAt, "filter_chains", http.ScopedRoutes?.Source);
+                sources.Check(listenerAt, "filter_chains", http.ScopedRoutes?.TableSource);
+            }
             listeners.Add(listener);
         }
         return listeners.ToImmutable();

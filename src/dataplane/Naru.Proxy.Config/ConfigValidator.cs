@@ -64,9 +64,9 @@ public static class ConfigValidator
 
     private static IEnumerable<ConfigSourceConfig?> SourcesOf(object record) => record switch
     {
-        BootstrapConfig bootstrap => [bootstrap.Lds, bootstrap.Cds, .. bootstrap.Clusters.SelectMany(SourcesOf), .. bootstrap.Listeners.SelectMany(SourcesOf)],
+        BootstrapConfig bootstrap => [.. bootstrap.Runtime.Select(l => l.Source), bootstrap.Lds, bootstrap.Cds, .. bootstrap.Clusters.SelectMany(SourcesOf), .. bootstrap.Listeners.SelectMany(SourcesOf)],
         ClusterConfig cluster => [cluster.EdsSource, .. cluster.SecretReferences.Select(r => r.Source)],
-        ListenerConfig listener => [.. listener.HttpManagers.Select(h => h.RouteConfigSource), .. listener.SecretReferences.Select(r => r.Source)],
+        ListenerConfig listener => [.. listener.HttpManagers.SelectMany(h => new[] { h.RouteConfigSource, h.ScopedRoutes?.Source, h.ScopedRoutes?.TableSource }), .. listener.SecretReferences.Select(r => r.Source)],
         _ => [],
     };
 }

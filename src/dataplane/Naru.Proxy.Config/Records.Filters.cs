@@ -47,7 +47,20 @@ public sealed record DiscoveredFilterConfig(string Name, string Type, HttpFilter
 /// <summary>How a request makes one descriptor for rate limits (<c>envoy.config.route.v3.RateLimit</c>): all actions in turn, or none where one finds nothing.</summary>
 /// <param name="Stage">For which filters it is: those of the same stage.</param>
 /// <param name="Actions">One entry each.</param>
-public sealed record RateLimitConfig(int Stage, ImmutableArray<RateLimitActionConfig> Actions);
+public sealed record RateLimitConfig(int Stage, ImmutableArray<RateLimitActionConfig> Actions)
+{
+    /// <summary>Key of the runtime that takes a share of requests off it; empty for none.</summary>
+    public string DisableKey { get; init; } = "";
+
+    /// <summary>Where dynamic metadata may name another limit: namespace and keys, UTF-8; empty for nowhere.</summary>
+    public ImmutableArray<byte[]> LimitPath { get; init; } = [];
+
+    /// <summary>How often a request counts; null where nothing is said, or <see cref="HitsFormat"/> says it.</summary>
+    public uint? Hits { get; init; }
+
+    /// <summary>The same with command operators; empty for none.</summary>
+    public string HitsFormat { get; init; } = "";
+}
 
 /// <summary>What an action looks at.</summary>
 public enum RateLimitSource
@@ -68,6 +81,12 @@ public enum RateLimitSource
     HeaderValueMatch,
     /// <summary>Whether query parameters match.</summary>
     QueryParameterValueMatch,
+    /// <summary>A query parameter.</summary>
+    QueryParameter,
+    /// <summary>What filters said of the request.</summary>
+    Metadata,
+    /// <summary>What the route says of itself.</summary>
+    RouteMetadata,
 }
 
 /// <summary>One action.</summary>
@@ -79,7 +98,7 @@ public sealed record RateLimitActionConfig
     public required string Key { get; init; }
     /// <summary>Value of the entry, where it is given.</summary>
     public string Value { get; init; } = "";
-    /// <summary>Lower-case name of the header.</summary>
+    /// <summary>Lower-case name of the header; name of the query parameter.</summary>
     public string Header { get; init; } = "";
     /// <summary>A missing header makes no entry, and the others stand; else it makes no descriptor.</summary>
     public bool SkipIfAbsent { get; init; }
@@ -89,6 +108,8 @@ public sealed record RateLimitActionConfig
     public ImmutableArray<HeaderMatcherConfig> Headers { get; init; } = [];
     /// <summary>Compared for <see cref="RateLimitSource.QueryParameterValueMatch"/>.</summary>
     public ImmutableArray<QueryParameterMatcherConfig> Parameters { get; init; } = [];
+    /// <summary>Namespace and keys of metadata, UTF-8.</summary>
+    public ImmutableArray<byte[]> MetadataPath { get; init; } = [];
     /// <summary>Bits of the network, IPv4.</summary>
     public int MaskV4 { get; init; } = 32;
     /// <summary>Bits of the network, IPv6.</summary>

@@ -33,6 +33,13 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public bool SkipXffAppend { get; init; }
     /// <summary>Adds the port of the connection as <c>x-forwarded-port</c>, unless a trusted proxy in front has.</summary>
     public bool AppendXForwardedPort { get; init; }
+    /// <summary>What <c>x-forwarded-proto</c> is by the port that the client had aimed at (<c>forward_proto_config</c>): true is https;
+    /// null is by the connection.</summary>
+    public ImmutableDictionary<int, bool>? ForwardProto { get; init; }
+    /// <summary>A line for each try (the router's <c>upstream_log</c>).</summary>
+    public ImmutableArray<AccessLogConfig> UpstreamLogs { get; init; } = [];
+    /// <summary>Of <c>tcp_proxy</c>'s own: its tunnels are asked for by POST at this path; empty is by CONNECT.</summary>
+    public string PostPath { get; init; } = "";
     /// <summary>Whether <c>x-envoy-expected-rq-timeout-ms</c> of an internal client is the timeout (the router's <c>respect_expected_rq_timeout</c>).</summary>
     public bool RespectExpectedTimeout { get; init; }
     /// <summary>Whether the router says nothing of its own in <c>x-envoy-*</c> headers (the router's <c>suppress_envoy_headers</c>); attempts are counted all the same.</summary>

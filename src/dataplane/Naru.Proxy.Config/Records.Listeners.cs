@@ -203,7 +203,20 @@ public sealed record ProxyProtocolFilterConfig(bool AllowWithoutHeader, bool Ver
 public sealed record TokenBucketConfig(int MaxTokens, int TokensPerFill, TimeSpan FillInterval);
 
 /// <summary><c>envoy.filters.listener.local_ratelimit</c>.</summary>
-public sealed record ListenerRateLimitConfig(string StatPrefix, TokenBucketConfig Bucket) : ListenerFilterConfig;
+public sealed record ListenerRateLimitConfig(string StatPrefix, TokenBucketConfig Bucket) : ListenerFilterConfig
+{
+    /// <summary>Whether it is on.</summary>
+    public RuntimeSwitchConfig Switch { get; init; } = RuntimeSwitchConfig.On;
+}
+
+/// <summary><c>RuntimeFeatureFlag</c>.</summary>
+/// <param name="IsOn">What holds where no layer of the runtime has the key.</param>
+/// <param name="Key">The key; empty for none.</param>
+public sealed record RuntimeSwitchConfig(bool IsOn, string Key)
+{
+    /// <summary>Always on.</summary>
+    public static RuntimeSwitchConfig On { get; } = new(true, "");
+}
 
 /// <summary>A network filter.</summary>
 public abstract record NetworkFilterConfig;
@@ -235,13 +248,22 @@ public sealed record TcpProxyConfig : NetworkFilterConfig
 /// <param name="Hostname">Target of CONNECT; may hold command operators (<c>%REQUESTED_SERVER_NAME%:443</c>).</param>
 /// <param name="UsePost">POST instead of CONNECT.</param>
 /// <param name="HeadersToAdd">Headers of the request.</param>
-public sealed record TunnelingConfig(string Hostname, bool UsePost, ImmutableArray<HeaderValueConfig> HeadersToAdd);
+/// <param name="PostPath">Path of a POST.</param>
+public sealed record TunnelingConfig(string Hostname, bool UsePost, ImmutableArray<HeaderValueConfig> HeadersToAdd, string PostPath = "/");
 
 /// <summary><c>envoy.filters.network.connection_limit</c>.</summary>
-public sealed record ConnectionLimitConfig(string StatPrefix, long MaxConnections, TimeSpan Delay) : NetworkFilterConfig;
+public sealed record ConnectionLimitConfig(string StatPrefix, long MaxConnections, TimeSpan Delay) : NetworkFilterConfig
+{
+    /// <summary>Whether it is on.</summary>
+    public RuntimeSwitchConfig Switch { get; init; } = RuntimeSwitchConfig.On;
+}
 
 /// <summary><c>envoy.filters.network.local_ratelimit</c>.</summary>
-public sealed record NetworkRateLimitConfig(string StatPrefix, TokenBucketConfig Bucket) : NetworkFilterConfig;
+public sealed record NetworkRateLimitConfig(string StatPrefix, TokenBucketConfig Bucket) : NetworkFilterConfig
+{
+    /// <summary>Whether it is on.</summary>
+    public RuntimeSwitchConfig Switch { get; init; } = RuntimeSwitchConfig.On;
+}
 
 /// <summary><c>envoy.filters.network.direct_response</c>.</summary>
 public sealed record NetworkDirectResponseConfig(ImmutableArray<byte> Response) : NetworkFilterConfig;

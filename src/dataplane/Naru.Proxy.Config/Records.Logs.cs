@@ -82,6 +82,10 @@ public sealed record MetadataFilterConfig(MetadataMatcherConfig Matcher, bool Ma
 /// <param name="Exclude">All but these.</param>
 public sealed record LogTypeFilterConfig(ImmutableArray<string> Types, bool Exclude) : LogFilterConfig;
 
+/// <summary>An expression over the entry's attributes is true (<c>extension_filter</c> with an <c>ExpressionFilter</c>).</summary>
+/// <param name="Expression">The expression.</param>
+public sealed record ExpressionFilterConfig(Expression Expression) : LogFilterConfig;
+
 /// <summary><c>LocalReplyConfig</c>: how the proxy's own answers look.</summary>
 /// <param name="Mappers">The first whose filter passes changes the answer.</param>
 /// <param name="BodyFormat">Makes the body of all of them; null leaves it.</param>

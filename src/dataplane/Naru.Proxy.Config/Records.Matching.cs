@@ -2,6 +2,7 @@
 // Words, defaults and units are Envoy's v3 API.
 using System.Collections.Immutable;
 using System.Text.RegularExpressions;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Config;
 
@@ -11,15 +12,59 @@ public sealed record MatcherConfig<T> where T : class
 {
     /// <summary>The first that holds, and whose end is an action; empty where <see cref="Map"/> is.</summary>
     public ImmutableArray<MatcherRuleConfig<T>> Rules { get; init; } = [];
-    /// <summary>By the value of one header; null where <see cref="Rules"/> are.</summary>
+    /// <summary>By the value of one input; null where <see cref="Rules"/> are.</summary>
     public MatcherMapConfig<T>? Map { get; init; }
+    /// <summary>By the range that an address is in; null where <see cref="Rules"/> are.</summary>
+    public MatcherRangesConfig<T>? Ranges { get; init; }
     /// <summary>For all that is left; null for nothing.</summary>
     public MatcherEndConfig<T>? NoMatch { get; init; }
 
     /// <summary>All actions that it may lead to.</summary>
     public IEnumerable<T> Actions =>
-        Rules.Select(r => r.Then).Concat(Map?.Entries.Select(e => e.Then) ?? []).Concat(NoMatch is { } rest ? [rest] : []).SelectMany(e => e.Matcher?.Actions ?? [e.Action!]);
+        Ends.SelectMany(e => e.Matcher?.Actions ?? [e.Action!]);
+
+    /// <summary>Any of it looks at headers of a request.</summary>
+    public bool ReadsHeaders =>
+        Map is { Header.Length: > 0 } || Rules.Any(r => r.When.ReadsHeaders) || Ends.Any(e => e.Matcher is { ReadsHeaders: true });
+
+    private IEnumerable<MatcherEndConfig<T>> Ends => Rules.Select(r => r.Then).Concat(Map?.Entries.Select(e => e.Then) ?? [])
+        .Concat(Ranges?.Entries.Select(e => e.Then) ?? []).Concat(NoMatch is { } rest ? [rest] : []);
 }
+
+/// <summary>What matchers look at of a connection (<c>envoy.extensions.matching.common_inputs</c>).</summary>
+public enum ConnectionInput
+{
+    /// <summary>Where the client wanted to go, without the port.</summary>
+    DestinationIp,
+    /// <summary>The port of that.</summary>
+    DestinationPort,
+    /// <summary>The client, as far as those in front are trusted to name it.</summary>
+    SourceIp,
+    /// <summary>Its port.</summary>
+    SourcePort,
+    /// <summary>The socket's other end.</summary>
+    DirectSourceIp,
+    /// <summary><c>local</c> for a client on this machine.</summary>
+    SourceType,
+    /// <summary>SNI.</summary>
+    ServerName,
+    /// <summary><c>tls</c> or <c>raw_buffer</c>.</summary>
+    TransportProtocol,
+    /// <summary>What was offered (ALPN), each in quotes, with commas.</summary>
+    ApplicationProtocol,
+    /// <summary>URI names of the client's certificate, with commas.</summary>
+    UriSan,
+    /// <summary>DNS names of it.</summary>
+    DnsSan,
+    /// <summary>Its subject.</summary>
+    Subject,
+}
+
+/// <summary><c>xds.type.matcher.v3.IPMatcher</c>: the narrowest range decides.</summary>
+/// <param name="Input">Whose address.</param>
+/// <param name="Entries">In the order in which they were written; an exclusive one is asked only where no narrower one has the address.</param>
+public sealed record MatcherRangesConfig<T>(
+    ConnectionInput Input, ImmutableArray<(System.Net.IPNetwork Range, bool Exclusive, MatcherEndConfig<T> Then)> Entries) where T : class;
 
 /// <summary>Where a matcher leads: to a further one or to an action, one of which is there.</summary>
 public sealed record MatcherEndConfig<T>(MatcherConfig<T>? Matcher, T? Action) where T : class;
@@ -27,23 +72,49 @@ public sealed record MatcherEndConfig<T>(MatcherConfig<T>? Matcher, T? Action) w
 /// <summary>One rule of a list.</summary>
 public sealed record MatcherRuleConfig<T>(PredicateConfig When, MatcherEndConfig<T> Then) where T : class;
 
-/// <summary>A map by the value of one header.</summary>
-/// <param name="Header">Lower case; pseudo headers too.</param>
+/// <summary>A map by the value of one input.</summary>
+/// <param name="Header">Lower case; pseudo headers too. Empty where it is <see cref="Input"/>.</param>
 /// <param name="IsPrefix">Keys are the beginnings of values, the longest first.</param>
 /// <param name="Entries">In order of their keys.</param>
-public sealed record MatcherMapConfig<T>(string Header, bool IsPrefix, ImmutableArray<(string Key, MatcherEndConfig<T> Then)> Entries) where T : class;
+public sealed record MatcherMapConfig<T>(string Header, bool IsPrefix, ImmutableArray<(string Key, MatcherEndConfig<T> Then)> Entries) where T : class
+{
+    /// <summary>What of the connection it is by; null is a header.</summary>
+    public ConnectionInput? Input { get; init; }
+}
 
 /// <summary>A condition.</summary>
-public abstract record PredicateConfig;
+public abstract record PredicateConfig
+{
+    /// <summary>It looks at headers of a request.</summary>
+    public virtual bool ReadsHeaders => false;
+}
+
+/// <summary>What is known of the connection fits; false where it is not known.</summary>
+public sealed record ConnectionPredicateConfig(ConnectionInput Input, StringMatcherConfig Value) : PredicateConfig;
 
 /// <summary>The value of a header, several joined by commas, fits; false without one.</summary>
-public sealed record HeaderPredicateConfig(string Header, StringMatcherConfig Value) : PredicateConfig;
+public sealed record HeaderPredicateConfig(string Header, StringMatcherConfig Value) : PredicateConfig
+{
+    /// <inheritdoc/>
+    public override bool ReadsHeaders => true;
+}
+
+/// <summary>An expression over the request's attributes is true (<c>HttpAttributesCelMatchInput</c> and <c>CelMatcher</c>).</summary>
+public sealed record ExpressionPredicateConfig(Expression Expression) : PredicateConfig;
 
 /// <summary>All hold, or any.</summary>
-public sealed record CombinedPredicateConfig(bool All, ImmutableArray<PredicateConfig> Of) : PredicateConfig;
+public sealed record CombinedPredicateConfig(bool All, ImmutableArray<PredicateConfig> Of) : PredicateConfig
+{
+    /// <inheritdoc/>
+    public override bool ReadsHeaders => Of.Any(p => p.ReadsHeaders);
+}
 
 /// <summary>It does not hold.</summary>
-public sealed record NotPredicateConfig(PredicateConfig Of) : PredicateConfig;
+public sealed record NotPredicateConfig(PredicateConfig Of) : PredicateConfig
+{
+    /// <inheritdoc/>
+    public override bool ReadsHeaders => Of.ReadsHeaders;
+}
 
 /// <summary>The routes at the end of a virtual host's matcher; the first that matches is taken.</summary>
 public sealed record MatchedRoutesConfig(ImmutableArray<RouteConfig> Routes);
@@ -108,8 +179,32 @@ public sealed record QueryHashConfig(bool Terminal, string Name) : HashPolicyCon
 
 /// <summary><c>ScopedRoutes</c> with its list: one routing table of several, by headers of the request.</summary>
 /// <param name="Fragments">What makes the key.</param>
-/// <param name="Scopes">Keys and their tables.</param>
-public sealed record ScopedRoutesConfig(ImmutableArray<ScopeFragmentConfig> Fragments, ImmutableArray<(ImmutableArray<string> Key, RouteConfigurationConfig Routes)> Scopes);
+/// <param name="Scopes">Keys and their tables; none where discovery brings them.</param>
+public sealed record ScopedRoutesConfig(ImmutableArray<ScopeFragmentConfig> Fragments, ImmutableArray<(ImmutableArray<string> Key, RouteConfigurationConfig Routes)> Scopes)
+{
+    /// <summary>Name of the whole, for statistics.</summary>
+    public string Name { get; init; } = "";
+    /// <summary>Where scopes come from (<c>scoped_rds</c>); null where they stand here.</summary>
+    public ConfigSourceConfig? Source { get; init; }
+    /// <summary>Where the tables come from that they name; null where they stand here.</summary>
+    public ConfigSourceConfig? TableSource { get; init; }
+}
+
+/// <summary>A scope of SRDS (<c>envoy.config.route.v3.ScopedRouteConfiguration</c>).</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Key">What the fragments of its requests are.</param>
+/// <param name="Table">Name of its table; empty where it brings it along.</param>
+/// <param name="Routes">The table that it brings along; null where it names one.</param>
+public sealed record RouteScopeConfig(string Name, ImmutableArray<string> Key, string Table, RouteConfigurationConfig? Routes)
+{
+    /// <summary>The key as one text: no value of a header holds a line end.</summary>
+    public string JoinedKey { get; } = string.Join('\n', Key);
+}
+
+/// <summary>A layer of RTDS (<c>envoy.service.runtime.v3.Runtime</c>).</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Values">By key.</param>
+public sealed record RuntimeResourceConfig(string Name, ImmutableSortedDictionary<string, RuntimeValue> Values);
 
 /// <summary>A part of the key: an element of a header.</summary>
 /// <param name="Header">Lower case.</param>

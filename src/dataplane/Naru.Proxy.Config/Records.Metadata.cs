@@ -1,5 +1,6 @@
 // Comparisons with metadata and filter state. Words and defaults are Envoy's v3 API.
 using System.Collections.Immutable;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Config;
 
@@ -35,3 +36,17 @@ public sealed record AnyMatcherConfig(ImmutableArray<ValueMatcherConfig> Of) : V
 
 /// <summary><c>envoy.type.matcher.v3.FilterStateMatcher</c>: a text of a key. Without one nothing fits.</summary>
 public sealed record StateMatcherConfig(string Key, StringMatcherConfig Text);
+
+/// <summary>A text that is kept with a request or a connection (<c>FilterStateValue</c>).</summary>
+/// <param name="Key">Its key.</param>
+/// <param name="Format">How it is made.</param>
+/// <param name="ReadOnly">No other takes its place.</param>
+/// <param name="SkipIfEmpty">An empty one is not kept.</param>
+public sealed record StateValueConfig(string Key, FormatSource Format, bool ReadOnly, bool SkipIfEmpty);
+
+/// <summary><c>envoy.extensions.filters.network.set_filter_state.v3.Config</c>.</summary>
+public sealed record NetworkStateConfig(ImmutableArray<StateValueConfig> Values) : NetworkFilterConfig
+{
+    /// <summary>The key of the cluster of a connection, whatever <c>tcp_proxy</c> names.</summary>
+    public const string TcpCluster = "envoy.tcp_proxy.cluster";
+}

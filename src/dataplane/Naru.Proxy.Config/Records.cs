@@ -30,6 +30,10 @@ public sealed record RouteConfigurationConfig
     public ImmutableArray<string> InternalOnlyHeaders { get; init; } = [];
     /// <summary>What it says about HTTP filters.</summary>
     public ImmutableArray<RouteFilterConfig> Filters { get; init; } = [];
+    /// <summary>Whether clusters that routes name must be known (<c>validate_clusters</c>); null is the default of where the table comes from.</summary>
+    public bool? ValidateClusters { get; init; }
+    /// <summary>Where virtual hosts come from that nobody has asked for yet (<c>vhds</c>); null for nowhere.</summary>
+    public ConfigSourceConfig? HostsOnDemand { get; init; }
     /// <summary>Digest of the message: inline routes whose digest stays the same go on when their listener changes. Empty: fields are
     /// compared.</summary>
     public string Digest { get; init; } = "";
@@ -481,29 +485,6 @@ public sealed record HeaderMutationsConfig(
     public bool IsEmpty => RequestAdd.IsEmpty && RequestRemove.IsEmpty && ResponseAdd.IsEmpty && ResponseRemove.IsEmpty;
 }
 
-/// <summary><c>envoy.config.core.v3.ConfigSource</c>: where a resource comes from.</summary>
-/// <param name="Kind">ADS (or self), a watched file, or a gRPC service of its own.</param>
-/// <param name="Path">File path for <see cref="ConfigSourceKind.Path"/>.</param>
-/// <param name="WatchedDirectory">Directory watched instead of the file, for atomic symlink swaps; may be empty.</param>
-/// <param name="ClusterName">xDS cluster for <see cref="ConfigSourceKind.Grpc"/>.</param>
-/// <param name="Delta">Whether the incremental variant is spoken.</param>
-public sealed record ConfigSourceConfig(ConfigSourceKind Kind, string Path = "", string WatchedDirectory = "", string ClusterName = "", bool Delta = false)
-{
-    /// <summary>How long warming waits for the first answer (default 15 s); zero waits for ever.</summary>
-    public TimeSpan InitialFetchTimeout { get; init; } = TimeSpan.FromSeconds(15);
-}
-
-/// <summary>Kinds of <see cref="ConfigSourceConfig"/>.</summary>
-public enum ConfigSourceKind
-{
-    /// <summary>The aggregated stream of the bootstrap.</summary>
-    Ads,
-    /// <summary>A watched file.</summary>
-    Path,
-    /// <summary>A gRPC stream of its own.</summary>
-    Grpc,
-}
-
 /// <summary><c>envoy.config.bootstrap.v3.Bootstrap</c>.</summary>
 public sealed record BootstrapConfig
 {
@@ -565,6 +546,10 @@ public sealed record ConfigChange
     public ImmutableArray<SecretConfig> Secrets { get; init; } = [];
     /// <summary>Those that nobody refers to any more.</summary>
     public ImmutableArray<string> RemovedSecrets { get; init; } = [];
+    /// <summary>All scopes that SRDS brought, where any of them changed; null where none did.</summary>
+    public ImmutableArray<RouteScopeConfig>? Scopes { get; init; }
+    /// <summary>Virtual hosts that requests wait for, of which more is known now, be it that there is none: table and host.</summary>
+    public ImmutableArray<(string Table, string Host)> AnsweredHosts { get; init; } = [];
 }
 
 /// <summary>Kinds of object that a change brings and a data plane may refuse.</summary>

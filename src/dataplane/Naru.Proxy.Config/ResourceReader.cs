@@ -60,7 +60,32 @@ public static class ResourceReader
             return HttpFilters.Discovered(scope, message);
         });
 
-    /// <summary>Any of the six: the record, or null where there was an error or the message is none of them. See
+    /// <summary>SRDS: a scope (<c>envoy.config.route.v3.ScopedRouteConfiguration</c>). See <see cref="Listener"/> for the parameters.</summary>
+    public static RouteScopeConfig? Scope(ScopedRouteConfiguration message, Diagnostics diagnostics, ProtoPlaces? places = null, string? subject = null) =>
+        Read(message, diagnostics, places, subject ?? $"ScopedRouteConfiguration {message.Name}", scope =>
+        {
+            FieldWalk.Check(scope);
+            return ScopedRoutesReader.Scope(scope, message);
+        });
+
+    /// <summary>VHDS: a virtual host (<c>envoy.config.route.v3.VirtualHost</c>). See <see cref="Listener"/> for the parameters.</summary>
+    public static VirtualHostConfig? VirtualHost(VirtualHost message, Diagnostics diagnostics, ProtoPlaces? places = null, string? subject = null) =>
+        Read(message, diagnostics, places, subject ?? $"VirtualHost {message.Name}", scope =>
+        {
+            FieldWalk.Check(scope);
+            return RouteReader.Alone(scope, message);
+        });
+
+    /// <summary>RTDS: a layer (<c>envoy.service.runtime.v3.Runtime</c>). See <see cref="Listener"/> for the parameters.</summary>
+    public static RuntimeResourceConfig? Runtime(
+        Envoy.Service.Runtime.V3.Runtime message, Diagnostics diagnostics, ProtoPlaces? places = null, string? subject = null) =>
+        Read(message, diagnostics, places, subject ?? $"Runtime {message.Name}", scope =>
+        {
+            FieldWalk.Check(scope);
+            return new RuntimeResourceConfig(message.Name, RuntimeReader.Values(scope, "layer", message.Layer));
+        });
+
+    /// <summary>Any of them: the record, or null where there was an error or the message is none of them. See
     /// <see cref="Listener"/>.</summary>
     public static object? Read(IMessage message, Diagnostics diagnostics, ProtoPlaces? places = null) => message switch
     {
@@ -70,10 +95,13 @@ public static class ResourceReader
         ClusterLoadAssignment endpoints => ClusterLoadAssignment(endpoints, diagnostics, places),
         Secret secret => Secret(secret, diagnostics, places),
         TypedExtensionConfig filter => Filter(filter, diagnostics, places),
+        ScopedRouteConfiguration scoped => Scope(scoped, diagnostics, places),
+        VirtualHost host => VirtualHost(host, diagnostics, places),
+        Envoy.Service.Runtime.V3.Runtime runtime => Runtime(runtime, diagnostics, places),
         _ => null,
     };
 
-    /// <summary>The resource name of any of the six; empty for another message.</summary>
+    /// <summary>The resource name of any of them; empty for another message.</summary>
     public static string NameOf(IMessage message) => message switch
     {
         Listener listener => listener.Name,
@@ -82,6 +110,9 @@ public static class ResourceReader
         ClusterLoadAssignment endpoints => endpoints.ClusterName,
         Secret secret => secret.Name,
         TypedExtensionConfig filter => filter.Name,
+        ScopedRouteConfiguration scoped => scoped.Name,
+        VirtualHost host => host.Name,
+        Envoy.Service.Runtime.V3.Runtime runtime => runtime.Name,
         _ => "",
     };
 

@@ -34,7 +34,7 @@ internal static class Composition
         InheritedSockets? inherited = old?.TakeSockets();
         var stats = new StatRegistry(options.Concurrency);
         using var accessLogs = new AccessLogWriter(stats, options.Concurrency, options.FileFlushInterval);
-        var runtime = new Runtime(config.Runtime);
+        var runtime = new Runtime(config.Runtime, stats);
         var names = new SystemNameLookup();
         var engine = new ProxyEngine(new ProxyEngineOptions
         {
@@ -66,8 +66,11 @@ internal static class Composition
             Stats = stats,
             Decoder = Configuration.Decode,
             FileReader = Configuration.ReadFile,
+            Runtime = runtime,
+            DrainTime = options.DrainTime,
             Log = log.For("config"),
         });
+        engine.HostWanted = xds.WantHost;
         var proxy = new RunningProxy(engine, xds, stats, accessLogs, log, Describe(options, config), bootstrap, runtime, options.DrainTime, quit);
 
         using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, End);
@@ -151,7 +154,7 @@ internal static class Composition
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         using CancellationTokenRegistration registration = quit.UnsafeRegister(static state => ((TaskCompletionSource)state!).TrySetResult(), ended);
         if (await Task.WhenAny(xds.InitialFetch, ended.Task).ConfigureAwait(false) == ended.Task) return;
-        if (await Task.WhenAny(engine.HealthSettled, ended.Task).ConfigureAwait(false) == ended.Task) return;
+        if (await Task.WhenAny(engine.Settled, ended.Task).ConfigureAwait(false) == ended.Task) return;
         TimeSpan after = proxy.BecomeLive();
         whenLive();
         Footprint.Trim();

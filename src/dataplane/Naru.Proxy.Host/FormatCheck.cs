@@ -21,6 +21,8 @@ internal static class FormatCheck
         if (record is BootstrapConfig bootstrap) Check(bootstrap, place, diagnostics);
         else if (record is ListenerConfig listener) Check(listener, place, diagnostics);
         else if (record is RouteConfigurationConfig routes) Check(routes, place, diagnostics);
+        else if (record is RouteScopeConfig { Routes: { } own }) Check(own, place, diagnostics);
+        else if (record is VirtualHostConfig host) Check(host, $"virtual_host {host.Name}", place, diagnostics);
     }
 
     private static void Check(ListenerConfig listener, Place place, Diagnostics diagnostics)
@@ -52,16 +54,20 @@ internal static class FormatCheck
         Check(routes.Headers, $"route_config {routes.Name}", place, diagnostics);
         foreach (VirtualHostConfig host in routes.VirtualHosts)
         {
-            string hostSubject = $"route_config {routes.Name}, virtual_host {host.Name}";
-            Check(host.Headers, hostSubject, place, diagnostics);
-            int i = 0;
-            foreach (RouteConfig route in host.AllRoutes)
-            {
-                string subject = $"{hostSubject}, routes[{i++}]";
-                Check(route.Headers, subject, place, diagnostics);
-                if (route.Action is not ForwardActionConfig forward) continue;
-                foreach (WeightedClusterConfig cluster in forward.Clusters) Check(cluster.Headers, $"{subject}, cluster {cluster.Name}", place, diagnostics);
-            }
+            Check(host, $"route_config {routes.Name}, virtual_host {host.Name}", place, diagnostics);
+        }
+    }
+
+    private static void Check(VirtualHostConfig host, string hostSubject, Place place, Diagnostics diagnostics)
+    {
+        Check(host.Headers, hostSubject, place, diagnostics);
+        int i = 0;
+        foreach (RouteConfig route in host.AllRoutes)
+        {
+            string subject = $"{hostSubject}, routes[{i++}]";
+            Check(route.Headers, subject, place, diagnostics);
+            if (route.Action is not ForwardActionConfig forward) continue;
+            foreach (WeightedClusterConfig cluster in forward.Clusters) Check(cluster.Headers, $"{subject}, cluster {cluster.Name}", place, diagnostics);
         }
     }
 

@@ -26,7 +26,7 @@ internal static class Offline
             foreach (Diagnostic d in found.Items) await Console.Error.WriteLineAsync(d.ToString()).ConfigureAwait(false);
             return 1;
         }
-        var engine = new ProxyEngine(new ProxyEngineOptions { Concurrency = 1, IsStill = true, Stats = new StatRegistry(1), Runtime = new Runtime(loaded.Runtime) });
+        var engine = new ProxyEngine(new ProxyEngineOptions { Concurrency = 1, IsStill = true, Stats = new StatRegistry(1), Runtime = RuntimeOf(loaded.Runtime, found) });
         IReadOnlyList<Refusal> refused = engine.Apply(loaded.Change);
         foreach (Diagnostic d in found.Items.Where(d => d.Severity != Severity.Info).Concat(refused)) await Console.Error.WriteLineAsync(d.ToString()).ConfigureAwait(false);
         if (refused.Any(r => r.Severity == Severity.Error)) return 1;
@@ -41,6 +41,22 @@ internal static class Offline
         }
         await engine.StopAsync(TimeSpan.Zero).ConfigureAwait(false);
         return 0;
+    }
+
+    // As it is now: what a server would bring is not there.
+    private static Runtime RuntimeOf(ImmutableArray<RuntimeLayerConfig> layers, Diagnostics found)
+    {
+        var runtime = new Runtime(layers);
+        foreach (RuntimeLayerConfig layer in layers)
+        {
+            if (layer.Folder is not { } folder) continue;
+            try { runtime.Replace(layer.Name, RuntimeFolder.Read(folder.Path)); }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidDataException)
+            {
+                found.Warning("NARU-X119", $"layer {layer.Name} of the runtime cannot be read: {e.Message}", new Place(folder.Path));
+            }
+        }
+        return runtime;
     }
 
     // {"explanation": {…}, "text": "…"}, or {"fault": "…"}.

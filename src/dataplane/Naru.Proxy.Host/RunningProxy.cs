@@ -40,7 +40,7 @@ internal sealed class RunningProxy(
 
     public ServerDescription Server => server;
 
-    public ServerState State => _draining || engine.HealthCheckFailed ? ServerState.Draining : _live ? ServerState.Live : ServerState.Initializing;
+    public ServerState State => _draining || engine.HealthCheckFailed ? ServerState.Draining : _live ? ServerState.Live : xds.HasClusters ? ServerState.Initializing : ServerState.PreInitializing;
 
     public TimeSpan Uptime => Stopwatch.GetElapsedTime(_started);
 
@@ -74,8 +74,20 @@ internal sealed class RunningProxy(
 
     public IReadOnlyList<CertificateStatus> Certificates => engine.Certificates;
 
-    public Task<IReadOnlyList<ListenerView>> ListenersAsync() => Task.FromResult<IReadOnlyList<ListenerView>>(
-        [.. engine.Listeners.OrderBy(l => l.Name, StringComparer.Ordinal).Select(l => new ListenerView(l.Name, [.. l.LocalAddresses.Select(View)]))]);
+    // Those that wait for what they depend on are listed already, with the address that they will have (Envoy: /listeners).
+    public async Task<IReadOnlyList<ListenerView>> ListenersAsync()
+    {
+        List<ListenerView> views = [.. engine.Listeners.Select(l => new ListenerView(l.Name, [.. l.LocalAddresses.Select(View)]))];
+        ConfigDump dump = await xds.DumpAsync().ConfigureAwait(false);
+        foreach (ResourceDump resource in dump.Resources)
+        {
+            if (resource is not { Type: ResourceType.Listener, State: ResourceState.Warming } || views.Any(v => v.Name == resource.Name))
+                continue;
+            if (MessageOf(resource) is Listener { Address.SocketAddress: { } address })
+                views.Add(new ListenerView(resource.Name, [new AddressView(address.Address, (int)address.PortValue)]));
+        }
+        return [.. views.OrderBy(v => v.Name, StringComparer.Ordinal)];
+    }
 
     public async Task<IReadOnlyList<ClusterView>> ClustersAsync()
     {
@@ -99,15 +111,18 @@ internal sealed class RunningProxy(
         foreach (ResourceDump resource in dump.Resources)
         {
             IMessage? message = MessageOf(resource);
-            DumpKind kind = resource.Type switch
+            DumpKind? shown = resource.Type switch
             {
                 ResourceType.Cluster => DumpKind.Cluster,
                 ResourceType.Endpoints => DumpKind.Endpoint,
                 ResourceType.Listener => DumpKind.Listener,
                 ResourceType.Secret => DumpKind.Secret,
                 ResourceType.Filter => DumpKind.Filter,
+                ResourceType.Scope or ResourceType.VirtualHost or ResourceType.Runtime => null,
                 _ => DumpKind.Route,
             };
+            // Scopes and parts of a table have no place there, and the runtime has a page of its own.
+            if (shown is not { } kind) continue;
             DumpState state = resource.State switch
             {
                 ResourceState.Active => DumpState.Active,
@@ -173,6 +188,7 @@ internal sealed class RunningProxy(
         (ResourceType.Secret, { } bytes) => Secret.Parser.ParseFrom(bytes),
         (ResourceType.Secret, null) => bootstrap.StaticResources?.Secrets.FirstOrDefault(s => s.Name == resource.Name),
         (ResourceType.Filter, { } bytes) => TypedExtensionConfig.Parser.ParseFrom(bytes),
+        (ResourceType.Scope or ResourceType.VirtualHost or ResourceType.Runtime, _) => null,
         (_, { } bytes) => RouteConfiguration.Parser.ParseFrom(bytes),
         (ResourceType.Cluster, null) => bootstrap.StaticResources?.Clusters.FirstOrDefault(c => c.Name == resource.Name),
         (ResourceType.Listener, null) => StaticListener(resource.Name),

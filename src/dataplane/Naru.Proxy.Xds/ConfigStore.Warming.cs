@@ -10,9 +10,24 @@ internal sealed partial class ConfigStore
 {
     private readonly List<string> _removedListeners = [];
     private bool _referrersChanged = true;
+    private readonly List<RejectedResource> _late = [];
+    private bool _held;
+    private bool _takesClusters;
 
     /// <summary>What the data plane could not use.</summary>
     private readonly record struct Unusable(ResourceType Type, string Name, string Reason);
+
+    /// <summary>Whether a server has to wait for its verdict on clusters: until those that it changed are in use, so that it sends what refers
+    /// to them only then (Envoy does so once the first clusters are there). Not for ever: an update whose endpoints never come changes nothing.</summary>
+    public bool HoldsClusters()
+    {
+        if (_phase <= Phase.Clusters) return false;
+        long now = _time.GetTimestamp();
+        return _clusters.Values.Any(c => c.Warming is { } config && !HasPassed(c.WarmingSince, FetchLimit(config), now));
+    }
+
+    // How long a cluster waits for endpoints at most, where its source may take as long as it likes.
+    private static TimeSpan FetchLimit(ClusterConfig config) => LimitOf(config.EdsSource) is { Ticks: > 0 } limit ? limit : HoldLimit;
 
     /// <summary>Hands over what became fit since the last time, and goes on through the phases of the start. Returns what the data plane
     /// could not use.</summary>
@@ -25,6 +40,17 @@ internal sealed partial class ConfigStore
             while (Step(refused)) { }
         }
         while (NextPhase());
+        // What its server waits to hear of.
+        if (_held && !_takesClusters)
+            _late.AddRange(refused.Where(u => u.Type == ResourceType.Cluster).Select(u => new RejectedResource(u.Name, u.Reason)));
+        bool holds = HoldsClusters();
+        if (_held && !holds)
+        {
+            if (_late.Count > 0) _stats.Block("cluster_manager.cds", SubscriptionStats.Schema).Add(SubscriptionStats.Rejected);
+            _interests.Release(_late.Count > 0 ? UpdateHandler.Describe(_late, _late.Count) : null);
+            _late.Clear();
+        }
+        _held = holds;
         _timer.Change(NextLook()?.ForTimer() ?? Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         CountStates();
         return refused;
@@ -34,6 +60,7 @@ internal sealed partial class ConfigStore
     // data plane could use: whoever keeps its predecessor keeps what that one refers to. True where somebody may have waited for what came.
     private bool Step(List<Unusable> refused)
     {
+        DropFormerTables();
         DeclareInterests();
         long now = _time.GetTimestamp();
         var handed = new Dictionary<(ConfigKind, string), StoreEntry>();
@@ -59,8 +86,10 @@ internal sealed partial class ConfigStore
         var routes = ImmutableArray.CreateBuilder<RouteConfigurationConfig>();
         foreach (RouteEntry entry in _routes.Values)
         {
-            if (entry.Pending is null || IsHeld(entry.Pending, entry.PendingSince, now)) continue;
-            routes.Add(entry.HandOver(entry.Pending));
+            if (entry.Pending is null) continue;
+            RouteConfigurationConfig whole = WithHosts(entry.Pending);
+            if (IsHeld(whole, entry.PendingSince, now)) continue;
+            routes.Add(entry.HandOver(whole));
             entry.Pending = null;
             handed[(ConfigKind.RouteConfiguration, entry.Name)] = entry;
         }
@@ -69,6 +98,7 @@ internal sealed partial class ConfigStore
         foreach (ListenerEntry entry in _listeners.Values)
         {
             if (!IsWarm(entry, now)) continue;
+            LetGo(entry.InUse);
             listeners.Add(entry.HandOver(entry.Warming!));
             entry.Warming = null;
             handed[(ConfigKind.Listener, entry.Name)] = entry;
@@ -82,6 +112,8 @@ internal sealed partial class ConfigStore
             Endpoints = endpoints.ToImmutable(),
             RouteConfigurations = routes.ToImmutable(),
             Listeners = listeners.ToImmutable(),
+            Scopes = NewerScopes(now),
+            AnsweredHosts = AnsweredHosts(now),
         };
     }
 
@@ -120,7 +152,7 @@ internal sealed partial class ConfigStore
         change.Secrets.IsEmpty && change.Filters.IsEmpty && change.RemovedFilters.IsEmpty && change.Clusters.IsEmpty
         && change.Endpoints.IsEmpty && change.RouteConfigurations.IsEmpty && change.Listeners.IsEmpty
         && change.RemovedSecrets.IsEmpty && change.RemovedListeners.IsEmpty && change.RemovedRouteConfigurations.IsEmpty
-        && change.RemovedClusters.IsEmpty;
+        && change.RemovedClusters.IsEmpty && change.Scopes is null && change.AnsweredHosts.IsEmpty;
 
     private IReadOnlyList<Refusal> Hand(ConfigChange change)
     {
@@ -196,7 +228,9 @@ internal sealed partial class ConfigStore
             return first || entry.Resolved is not null;
         }
         EndpointsEntry? eds = _endpoints.GetValueOrDefault(ServiceOf(config));
-        if (eds?.Latest is not null) return true;
+        // What is known will do where the server has nothing more to say.
+        if (eds?.Latest is not null && (entry.AnswersBefore is not { } before || eds.Answers > before || HasPassed(entry.WarmingSince, FetchLimit(config), now))) return true;
+        if (eds?.Latest is not null) return false;
         if (!first) return false;
         if (eds is { Answered: true }) return true;
         if (!HasPassed(entry.WarmingSince, LimitOf(config.EdsSource), now)) return false;
@@ -215,6 +249,7 @@ internal sealed partial class ConfigStore
 
     private bool IsWarm(ListenerEntry entry, HttpConnectionManagerConfig http, long now)
     {
+        if (http.ScopedRoutes is { Source: { } } scoped) return AreWarm(entry, scoped, now);
         if (http.InlineRoutes.Any()) return http.InlineRoutes.All(inline => !IsHeld(inline, entry.WarmingSince, now));
         if (http.RouteConfigName is not { } name) return true;
         RouteEntry? route = _routes.GetValueOrDefault(name);
@@ -259,6 +294,7 @@ internal sealed partial class ConfigStore
         HashSet<string> wanted = WantedRoutes().Select(w => w.Name).ToHashSet(StringComparer.Ordinal);
         List<RouteEntry> unused = _routes.Values.Where(r => !wanted.Contains(r.Name)).ToList();
         foreach (RouteEntry entry in unused) _routes.Remove(entry.Name);
+        ForgetHosts(unused.Select(r => r.Name));
         return [.. unused.Where(r => r.Active is not null).Select(r => r.Name)];
     }
 
@@ -267,6 +303,7 @@ internal sealed partial class ConfigStore
         if (!_clusters.Values.Any(c => c.RemovedAt is not null)) return [];
         var used = new HashSet<string>(StringComparer.Ordinal);
         foreach (RouteEntry route in _routes.Values) if (route.Active is not null) used.UnionWith(ClustersOf(route.Active));
+        foreach (ScopeEntry scope in _scopes.Values) if (scope.Active?.Routes is { } own) used.UnionWith(ClustersOf(own));
         foreach (ListenerEntry listener in _listeners.Values)
             if (listener.Active is { } active) foreach (HttpConnectionManagerConfig http in active.HttpManagers) foreach (RouteConfigurationConfig inline in http.InlineRoutes) used.UnionWith(ClustersOf(inline));
         List<ClusterEntry> gone = _clusters.Values
@@ -296,11 +333,17 @@ internal sealed partial class ConfigStore
     {
         switch (_phase)
         {
+            case Phase.Runtime:
+                if (!HasRuntime()) return false;
+                _phase = Phase.Clusters;
+                _referrersChanged = true;
+                return true;
             case Phase.Clusters:
                 if (_clusters.Values.Any(c => c.Active is null && c.Warming is not null && (!c.IsStatic || !DependsOnAds(c)))) return false;
                 if (!HasAnswered(_cds, ResourceType.Cluster, "cluster_manager.cds")) return false;
                 if (_clusters.Values.Any(c => c.Active is null && c.Warming is not null)) return false;
                 _phase = Phase.Listeners;
+                _hasClusters = true;
                 _referrersChanged = true;
                 return true;
             case Phase.Listeners:
@@ -347,6 +390,7 @@ internal sealed partial class ConfigStore
         {
             if (entry.RemovedAt is not null) continue;
             if (entry.Latest is { } latest && IsDns(latest)) dns.Add(latest);
+            if (_phase < Phase.Clusters) continue;
             foreach (ClusterConfig? config in new[] { entry.Active, entry.Warming })
             {
                 if (config is not { Type: DiscoveryType.Eds }) continue;
@@ -357,14 +401,23 @@ internal sealed partial class ConfigStore
         }
         foreach (string unused in _endpoints.Keys.Where(n => !services.Contains(n)).ToList()) _endpoints.Remove(unused);
 
+        DeclareRuntime();
+        DeclareScopes();
+
         var rds = new Dictionary<ConfigSourceConfig, HashSet<string>>();
+        var taken = new HashSet<string>(StringComparer.Ordinal);
         foreach ((string name, ConfigSourceConfig? source) in WantedRoutes())
         {
-            NamesOf(rds, source).Add(name);
-            if (!_routes.ContainsKey(name)) _routes[name] = new RouteEntry(name);
+            if (taken.Add(name)) NamesOf(rds, source).Add(name);
+            if (_routes.ContainsKey(name)) continue;
+            _routes[name] = new RouteEntry(name);
+            if (source is { Kind: ConfigSourceKind.Path }) continue;
+            foreach (StatBlock block in Managers().Where(h => h.RouteConfigName == name).Select(RouteStats).Distinct())
+                block.Add(RouteDiscoveryStats.Attempt);
         }
         _interests.SubscribeNames(ResourceType.Endpoints, eds);
         _interests.SubscribeNames(ResourceType.Route, rds);
+        _interests.SubscribeNames(ResourceType.VirtualHost, WantedHosts());
         _interests.SubscribeNames(ResourceType.Secret, WantedSecrets());
         _interests.SubscribeNames(ResourceType.Filter, WantedFilters());
         _interests.ResolveNames(dns);
@@ -376,8 +429,14 @@ internal sealed partial class ConfigStore
         if (_phase < Phase.Listeners) yield break;
         foreach (ListenerEntry entry in _listeners.Values)
         {
-            foreach (HttpConnectionManagerConfig http in ManagersOf(entry)) if (http.RouteConfigName is { } name) yield return (name, http.RouteConfigSource);
+            foreach (HttpConnectionManagerConfig http in ManagersOf(entry))
+            {
+                if (http.RouteConfigName is { } name) yield return (name, http.RouteConfigSource);
+                if (http.ScopedRoutes is not { Source: not null } scoped) continue;
+                foreach (string table in TablesOfScopes()) yield return (table, scoped.TableSource);
+            }
         }
+        foreach ((string name, (ConfigSourceConfig? source, _)) in _formerTables) yield return (name, source);
     }
 
     private static IEnumerable<HttpConnectionManagerConfig> ManagersOf(ListenerEntry entry) =>
@@ -386,28 +445,36 @@ internal sealed partial class ConfigStore
     private static HashSet<string> NamesOf(Dictionary<ConfigSourceConfig, HashSet<string>> sources, ConfigSourceConfig? source)
     {
         // How long somebody waits does not make it another source.
-        ConfigSourceConfig key = (source ?? Ads) with { InitialFetchTimeout = Ads.InitialFetchTimeout };
+        ConfigSourceConfig key = KeyOf(source);
         if (!sources.TryGetValue(key, out HashSet<string>? names)) sources[key] = names = new HashSet<string>(StringComparer.Ordinal);
         return names;
     }
+
+    private static ConfigSourceConfig KeyOf(ConfigSourceConfig? source) => (source ?? Ads) with { InitialFetchTimeout = Ads.InitialFetchTimeout };
 
     /// <summary>Until the nearest time at which waiting ends; null where nothing waits for time.</summary>
     private TimeSpan? NextLook()
     {
         long now = _time.GetTimestamp();
         TimeSpan? next = null;
+        if (_phase == Phase.Runtime) foreach (RuntimeEntry layer in _runtimeLayers.Values) if (!layer.Answered) Consider(_runtimeSince, layer.Source.InitialFetchTimeout);
         if (_phase == Phase.Clusters) Until(_cds);
         if (_phase == Phase.Listeners) Until(_lds);
         foreach (ClusterEntry entry in _clusters.Values)
         {
             if (entry.RemovedAt is { } removed) Consider(removed, HoldLimit);
+            else if (entry is { Active: not null, Warming: { } changed }) Consider(entry.WarmingSince, FetchLimit(changed));
             else if (entry is { Active: null, Warming: { } config })
             {
                 Consider(entry.WarmingSince, IsDns(config) ? DnsLimit : LimitOf(config.EdsSource));
+                Consider(entry.WarmingSince, FetchLimit(config));
                 foreach (SecretReferenceConfig secret in config.SecretReferences) Consider(entry.WarmingSince, LimitOf(secret.Source));
             }
         }
         foreach (RouteEntry entry in _routes.Values) if (entry.Pending is not null) Consider(entry.PendingSince, HoldLimit);
+        foreach (ScopeEntry entry in _scopes.Values) if (entry.Pending is not null) Consider(entry.PendingSince, HoldLimit);
+        foreach ((_, long until) in _formerTables.Values) Consider(until, _drainTime);
+        foreach (((string table, _), long since) in _asked) Consider(since, HostLimit(table));
         foreach (ListenerEntry entry in _listeners.Values)
         {
             if (entry.Warming is null || _phase < Phase.Listeners) continue;
@@ -417,7 +484,7 @@ internal sealed partial class ConfigStore
             foreach (HttpConnectionManagerConfig http in entry.Warming.HttpManagers)
             {
                 if (http.InlineRoutes.Any()) Consider(entry.WarmingSince, HoldLimit);
-                else if (entry.Active is null) Consider(entry.WarmingSince, LimitOf(http.RouteConfigSource));
+                else if (entry.Active is null) Consider(entry.WarmingSince, LimitOf(http.ScopedRoutes?.Source ?? http.RouteConfigSource));
             }
         }
         return next;
@@ -452,6 +519,9 @@ internal sealed partial class ConfigStore
     {
         _clusterStats.Set(ClusterManagerStats.Active, _clusters.Values.Count(c => c.Active is not null));
         _clusterStats.Set(ClusterManagerStats.Warming, _clusters.Values.Count(c => c.Warming is not null));
+        foreach (ClusterEntry entry in _clusters.Values)
+            if (entry.Latest is { Type: DiscoveryType.Eds } latest)
+                UpdateStatsOf(latest).Set(ClusterUpdateStats.Warming, entry.Warming is null ? 0 : 1);
         _listenerStats.Set(ListenerManagerStats.Active, _listeners.Values.Count(l => l.Active is not null));
         _listenerStats.Set(ListenerManagerStats.Warming, _listeners.Values.Count(l => l.Warming is not null));
     }
@@ -460,7 +530,7 @@ internal sealed partial class ConfigStore
     public ConfigDump Dump()
     {
         var resources = new List<ResourceDump>();
-        for (var type = ResourceType.Cluster; type <= ResourceType.Filter; type++)
+        for (ResourceType type = 0; type <= ResourceType.Filter; type++)
         {
             List<ResourceDump> ofType = Entries(type).Select(e => Show(type, e)).ToList();
             ofType.AddRange(_neverAccepted.Where(p => p.Key.Item1 == type && Find(type, p.Key.Item2) is null)
@@ -476,7 +546,8 @@ internal sealed partial class ConfigStore
         ResourceState state = entry switch
         {
             ClusterEntry { RemovedAt: not null } => ResourceState.Draining,
-            ClusterEntry { Warming: not null } or ListenerEntry { Warming: not null } or RouteEntry { Pending: not null } => ResourceState.Warming,
+            ClusterEntry { Warming: not null } or ListenerEntry { Warming: not null } or RouteEntry { Pending: not null } or ScopeEntry { Pending: not null } =>
+                ResourceState.Warming,
             ClusterEntry { Active: null } or ListenerEntry { Active: null } or SecretEntry { IsStatic: true, Latest: null } =>
                 ResourceState.Failed,
             EndpointsEntry { Latest: null } or SecretEntry { Latest: null } or FilterEntry { Latest: null } or

@@ -1,5 +1,5 @@
 // Keeps every accepted resource and decides when it is fit to serve: a cluster waits for its endpoints, a listener for its routes and the
-// filters that are discovered (ConfigStore.Filters.cs), both for the secrets they name (ConfigStore.Secrets.cs), routes for the clusters
+// filters that are discovered (ConfigStore.Filters.cs), scopes for their tables (ConfigStore.Scopes.cs), both for the secrets they name (ConfigStore.Secrets.cs), routes for the clusters
 // they name, a removed cluster for the routes that still name it. Then the data plane gets one whole change.
 // Runs on the main context only; reads no file, opens no socket; it hears of the world through Accept and tells IInterests what it wants.
 using System.Collections.Immutable;
@@ -36,14 +36,19 @@ internal sealed partial class ConfigStore
     private readonly Dictionary<string, RouteEntry> _routes = new(StringComparer.Ordinal);
     private readonly Dictionary<string, SecretEntry> _secrets = new(StringComparer.Ordinal);
     private readonly Dictionary<(ResourceType, string), ResourceFailure> _neverAccepted = [];
+    private readonly StatBlock _clusterReloads;
+    private bool _adsIsDelta;
     private readonly Waiting _cds = new();
     private readonly Waiting _lds = new();
     private readonly TaskCompletionSource _live = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Phase _phase = Phase.NotStarted;
 
     public ConfigStore(
-        IDataPlane dataPlane, IInterests interests, MainContext main, TimeProvider time, StatRegistry stats, Action<LogLevel, string> log)
+        IDataPlane dataPlane, IInterests interests, MainContext main, TimeProvider time, StatRegistry stats, Action<LogLevel, string> log,
+        Runtime runtime, TimeSpan drainTime)
     {
+        _runtime = runtime;
+        _drainTime = drainTime;
         _dataPlane = dataPlane;
         _interests = interests;
         _time = time;
@@ -51,12 +56,16 @@ internal sealed partial class ConfigStore
         _log = log;
         _clusterStats = stats.Block("cluster_manager", ClusterManagerStats.Schema);
         _listenerStats = stats.Block("listener_manager", ListenerManagerStats.Schema);
+        _clusterReloads = stats.Block("cluster_manager.cds", ClusterReloadStats.Schema);
         _timer = time.CreateTimer(_ => main.Post(() => Advance()), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     private enum Phase
     {
         NotStarted,
+
+        /// <summary>Layers of the runtime that discovery brings: what comes after looks at them.</summary>
+        Runtime,
 
         /// <summary>Static clusters, then CDS; no listener opens before its clusters had their chance.</summary>
         Clusters,
@@ -70,6 +79,11 @@ internal sealed partial class ConfigStore
     /// <summary>Completed when the first clusters and listeners are in use, or the time for them is up.</summary>
     public Task InitialFetch => _live.Task;
 
+    /// <summary>Whether the first clusters are there; any thread may ask.</summary>
+    public bool HasClusters => _hasClusters;
+
+    private volatile bool _hasClusters;
+
     /// <summary>Takes the bootstrap's own resources and begins to ask for the others.</summary>
     public void Start(BootstrapConfig bootstrap)
     {
@@ -80,6 +94,7 @@ internal sealed partial class ConfigStore
             var entry = new ClusterEntry(cluster.Name) { IsStatic = true, Warming = cluster, WarmingSince = now };
             entry.Accepted(new AcceptedResource(cluster.Name, "", Google.Protobuf.ByteString.Empty, cluster), at);
             _clusters[cluster.Name] = entry;
+            if (cluster is { Type: DiscoveryType.Eds, EdsSource.Kind: not ConfigSourceKind.Path }) UpdateStatsOf(cluster).Add(ClusterUpdateStats.Attempt);
             _clusterStats.Add(ClusterManagerStats.Added);
         }
         foreach (ListenerConfig listener in bootstrap.Listeners)
@@ -89,9 +104,11 @@ internal sealed partial class ConfigStore
             _listeners[listener.Name] = entry;
             _listenerStats.Add(ListenerManagerStats.Added);
         }
+        _adsIsDelta = bootstrap.Ads is { Delta: true };
+        BeginRuntime(bootstrap);
         _cds.Source = bootstrap.Cds;
         _lds.Source = bootstrap.Lds;
-        _phase = Phase.Clusters;
+        _phase = Phase.Runtime;
         foreach (SecretConfig secret in bootstrap.Secrets) _secrets[secret.Name] = new SecretEntry(secret.Name) { IsStatic = true, Latest = secret, Answered = true, Dirty = true };
         // The static clusters first: the xDS cluster is among them, and its address may have to be looked up.
         Advance();
@@ -105,8 +122,8 @@ internal sealed partial class ConfigStore
 
     /// <summary>Name and version of all accepted resources of a type, for a stream that begins anew.</summary>
     public IEnumerable<KeyValuePair<string, string>> Versions(ResourceType type) =>
-        Entries(type).Where(e => !e.IsStatic && e.Version.Length > 0 && e is not ClusterEntry { RemovedAt: not null })
-            .Select(e => KeyValuePair.Create(e.Name, e.Version));
+        Entries(type).Where(e => !e.IsStatic && e.ToldVersion.Length > 0 && e is not ClusterEntry { RemovedAt: not null })
+            .Select(e => KeyValuePair.Create(e.Name, e.ToldVersion));
 
     /// <summary>Addresses of a cluster, for whoever must talk to a control plane itself. Empty for an unknown cluster.</summary>
     public ImmutableArray<EndpointConfig> AddressesOf(string cluster)
@@ -122,7 +139,7 @@ internal sealed partial class ConfigStore
     public IReadOnlyList<RejectedResource> Accept(ResourceBatch batch)
     {
         var refused = new List<RejectedResource>();
-        _referrersChanged |= batch.Type is ResourceType.Cluster or ResourceType.Listener;
+        _referrersChanged |= batch.Type is ResourceType.Cluster or ResourceType.Listener or ResourceType.Scope or ResourceType.VirtualHost or ResourceType.Route;
         switch (batch.Type)
         {
             case ResourceType.Cluster: AcceptClusters(batch, refused); break;
@@ -130,15 +147,24 @@ internal sealed partial class ConfigStore
             case ResourceType.Listener: AcceptListeners(batch, refused); break;
             case ResourceType.Secret: AcceptSecrets(batch, refused); break;
             case ResourceType.Filter: AcceptFilters(batch, refused); break;
-            default: AcceptRoutes(batch); break;
+            case ResourceType.Runtime: AcceptRuntime(batch); break;
+            case ResourceType.Scope: AcceptScopes(batch, refused); break;
+            case ResourceType.VirtualHost: AcceptHosts(batch, refused); break;
+            default: AcceptRoutes(batch, refused); break;
         }
         DateTimeOffset at = _time.GetUtcNow();
         foreach (RejectedResource bad in batch.Rejected.Concat(refused)) Remember(batch.Type, bad, batch.Version, at);
         if (batch.Type == ResourceType.Cluster) _cds.Answer(batch);
         if (batch.Type == ResourceType.Listener) _lds.Answer(batch);
+        if (batch.Type == ResourceType.Scope) _srds.Answer(batch);
+        _takesClusters = batch.Type == ResourceType.Cluster;
         List<Unusable> unusable = Advance();
-        Count(batch, [.. unusable.Where(u => u.Type == batch.Type).Select(u => u.Name)]);
+        _takesClusters = false;
+        Count(batch, [.. unusable.Where(u => u.Type == batch.Type).Select(u => u.Name), .. refused.Select(r => r.Name)]);
         refused.AddRange(unusable.Select(u => new RejectedResource(u.Name, u.Reason)));
+        // Of an answer that is refused nothing counts as told, though its good part is in use.
+        if (refused.Count == 0 && batch.Rejected.Count == 0)
+            foreach (AcceptedResource good in batch.Accepted) Find(batch.Type, good.Name)?.Told();
         return refused;
     }
 
@@ -157,6 +183,8 @@ internal sealed partial class ConfigStore
     private void AcceptClusters(ResourceBatch batch, List<RejectedResource> refused)
     {
         long now = _time.GetTimestamp();
+        bool changed = false;
+        var again = new HashSet<ConfigSourceConfig>();
         foreach (AcceptedResource resource in batch.Accepted)
         {
             bool known = _clusters.TryGetValue(resource.Name, out ClusterEntry? entry);
@@ -180,6 +208,8 @@ internal sealed partial class ConfigStore
             entry.Accepted(resource, _time.GetUtcNow());
             entry.Warming = record;
             entry.WarmingSince = now;
+            BeginFetch(entry, record, again);
+            changed = true;
             _clusterStats.Add(known ? ClusterManagerStats.Modified : ClusterManagerStats.Added);
         }
         foreach (ClusterEntry entry in Gone(batch, _clusters))
@@ -189,8 +219,30 @@ internal sealed partial class ConfigStore
             entry.Warming = null;
             if (entry.Active is null) _clusters.Remove(entry.Name);
             else entry.RemovedAt = now;
+            changed = true;
             _clusterStats.Add(ClusterManagerStats.Removed);
         }
+        if (changed)
+        {
+            _clusterReloads.Add(ClusterReloadStats.Reload);
+            _clusterReloads.Set(ClusterReloadStats.ReloadTime, _time.GetUtcNow().ToUnixTimeMilliseconds());
+        }
+        foreach (ConfigSourceConfig source in again) _interests.AskAgain(ResourceType.Endpoints, source);
+    }
+
+    // A cluster that is made anew asks for its endpoints as if there had been none: of a server that tells the state of the world they are asked
+    // for once more (Envoy docs: cluster warming), since it may know others for it. A server that tells differences would not answer.
+    private void BeginFetch(ClusterEntry entry, ClusterConfig record, HashSet<ConfigSourceConfig> again)
+    {
+        entry.AnswersBefore = null;
+        if (record.Type != DiscoveryType.Eds) return;
+        ConfigSourceConfig source = record.EdsSource ?? Ads;
+        // A file is not asked.
+        if (source.Kind != ConfigSourceKind.Path) UpdateStatsOf(record).Add(ClusterUpdateStats.Attempt);
+        bool isState = source.Kind switch { ConfigSourceKind.Ads => !_adsIsDelta, ConfigSourceKind.Grpc => !source.Delta, _ => false };
+        if (!isState || !_endpoints.TryGetValue(ServiceOf(record), out EndpointsEntry? eds)) return;
+        entry.AnswersBefore = eds.Answers;
+        again.Add(KeyOf(source));
     }
 
     private void AcceptListeners(ResourceBatch batch, List<RejectedResource> refused)
@@ -208,6 +260,11 @@ internal sealed partial class ConfigStore
                 refused.Add(new RejectedResource(resource.Name, unknown));
                 continue;
             }
+            if (StrangeScopes(resource.Record as ListenerConfig, resource.Name) is { } strange)
+            {
+                refused.Add(new RejectedResource(resource.Name, strange));
+                continue;
+            }
             if (!known) _listeners[resource.Name] = entry = new ListenerEntry(resource.Name);
             if (resource.Record is not ListenerConfig record)
             {
@@ -222,6 +279,7 @@ internal sealed partial class ConfigStore
         foreach (ListenerEntry entry in Gone(batch, _listeners))
         {
             entry.Warming = null;
+            LetGo(entry.Active);
             _listeners.Remove(entry.Name);
             if (entry.Active is not null) _removedListeners.Add(entry.Name);
             _listenerStats.Add(ListenerManagerStats.Removed);
@@ -235,6 +293,7 @@ internal sealed partial class ConfigStore
             // Nobody asked (any more): a server may send more than was asked for.
             if (!_endpoints.TryGetValue(resource.Name, out EndpointsEntry? entry)) continue;
             entry.Answered = true;
+            entry.Answers++;
             if (resource.Record is not EndpointsConfig record)
             {
                 entry.Confirmed(resource.Version);
@@ -246,11 +305,15 @@ internal sealed partial class ConfigStore
             _clusterStats.Add(ClusterManagerStats.Updated);
         }
         foreach (string name in batch.Rejected.Select(r => r.Name).Concat(batch.Removed))
-            if (_endpoints.TryGetValue(name, out EndpointsEntry? entry)) entry.Answered = true;
+            if (_endpoints.TryGetValue(name, out EndpointsEntry? entry))
+            {
+                entry.Answered = true;
+                entry.Answers++;
+            }
         KeepRemoved(batch, n => _endpoints.TryGetValue(n, out EndpointsEntry? e) && e.Latest is not null);
     }
 
-    private void AcceptRoutes(ResourceBatch batch)
+    private void AcceptRoutes(ResourceBatch batch, List<RejectedResource> refused)
     {
         foreach (AcceptedResource resource in batch.Accepted)
         {
@@ -261,7 +324,13 @@ internal sealed partial class ConfigStore
                 entry.Confirmed(resource.Version);
                 continue;
             }
+            if (Unfit(record) is { } why)
+            {
+                refused.Add(new RejectedResource(resource.Name, why));
+                continue;
+            }
             entry.Accepted(resource, _time.GetUtcNow());
+            entry.Base = record;
             // What already waits keeps its place in time, or a busy control plane could put an update off for ever.
             if (entry.Pending is null) entry.PendingSince = _time.GetTimestamp();
             entry.Pending = record;
@@ -269,6 +338,21 @@ internal sealed partial class ConfigStore
         foreach (string name in batch.Rejected.Select(r => r.Name).Concat(batch.Removed))
             if (_routes.TryGetValue(name, out RouteEntry? entry)) entry.Answered = true;
         KeepRemoved(batch, n => _routes.TryGetValue(n, out RouteEntry? e) && (e.Active ?? e.Pending) is not null);
+    }
+
+    // What only who knows the rest of the configuration can say of a table.
+    private string? Unfit(RouteConfigurationConfig routes)
+    {
+        if (routes.HostsOnDemand is { Kind: ConfigSourceKind.Ads } && !_adsIsDelta)
+            return "error[NARU-X114]: its virtual hosts are to come over ADS, which is asked for the state of the world; help: use DELTA_GRPC in ads_config, or give vhds a source of its own";
+        if (routes.ValidateClusters != true) return null;
+        foreach (string name in ClustersOf(routes))
+        {
+            if (_clusters.TryGetValue(name, out ClusterEntry? entry) && entry.RemovedAt is null) continue;
+            return $"error[NARU-X113]: there is no cluster \"{name}\", and the table wants its clusters checked; "
+                + $"help: {Nearest.Suggestion(name, _clusters.Keys) ?? "send the cluster first, or leave validate_clusters out"}";
+        }
+        return null;
     }
 
     /// <summary>Endpoints and routes live as long as somebody refers to them; a removal alone takes nothing away (as in Envoy).</summary>
@@ -281,8 +365,9 @@ internal sealed partial class ConfigStore
     private static IEnumerable<TEntry> Gone<TEntry>(ResourceBatch batch, Dictionary<string, TEntry> entries) where TEntry : StoreEntry
     {
         if (!batch.FullState) return batch.Removed.Where(n => entries.TryGetValue(n, out TEntry? e) && !e.IsStatic).Select(n => entries[n]).ToList();
-        // A bad resource without a readable name could be any of ours: nothing is removed on its account.
-        if (batch.Rejected.Any(r => r.Name.Length == 0)) return [];
+        // A bad resource without a readable name could be any of ours: nothing is removed on its account. And an answer of which nothing
+        // can be used was hardly meant for us.
+        if (batch.Rejected.Any(r => r.Name.Length == 0) || (batch.Rejected.Count > 0 && batch.Accepted.Count == 0)) return [];
         var present = batch.Accepted.Select(r => r.Name).Concat(batch.Rejected.Select(r => r.Name)).ToHashSet(StringComparer.Ordinal);
         return entries.Values.Where(e => !e.IsStatic && !present.Contains(e.Name)).ToList();
     }
@@ -298,16 +383,18 @@ internal sealed partial class ConfigStore
                 Count(
                     batch, unusable, n => clusters[n].Select(UpdateStatsOf),
                     ClusterUpdateStats.Attempt, ClusterUpdateStats.Success,
-                    batch.Unreadable ? ClusterUpdateStats.Failure : ClusterUpdateStats.Rejected, ClusterUpdateStats.Version);
+                    batch.Unreadable ? ClusterUpdateStats.Failure : ClusterUpdateStats.Rejected, ClusterUpdateStats.Version,
+                    ClusterUpdateStats.VersionText);
                 CountEmpty(batch, n => clusters[n].Select(UpdateStatsOf), ClusterUpdateStats.Attempt, ClusterUpdateStats.Success,
                     ClusterUpdateStats.Empty);
                 break;
             case ResourceType.Route:
                 ILookup<string?, HttpConnectionManagerConfig> managers =
-                    _listeners.Values.SelectMany(l => (l.Warming ?? l.Active)?.HttpManagers ?? []).ToLookup(h => h.RouteConfigName);
+                    Managers().ToLookup(h => h.RouteConfigName);
                 Count(
                     batch, unusable, n => managers[n].Select(RouteStats), RouteDiscoveryStats.Attempt, RouteDiscoveryStats.Success,
-                    batch.Unreadable ? RouteDiscoveryStats.Failure : RouteDiscoveryStats.Rejected, RouteDiscoveryStats.Version);
+                    batch.Unreadable ? RouteDiscoveryStats.Failure : RouteDiscoveryStats.Rejected, RouteDiscoveryStats.Version,
+                    RouteDiscoveryStats.VersionText);
                 CountEmpty(batch, n => managers[n].Select(RouteStats), RouteDiscoveryStats.Attempt, RouteDiscoveryStats.Success,
                     RouteDiscoveryStats.Empty);
                 CountReloads(batch, unusable, n => managers[n].Select(RouteStats));
@@ -320,14 +407,48 @@ internal sealed partial class ConfigStore
                     batch, unusable, n => _filters.ContainsKey(n) ? [FilterStats(n)] : [],
                     FilterDiscoveryStats.Attempt, FilterDiscoveryStats.Success, FilterDiscoveryStats.Rejected, FilterDiscoveryStats.Version);
                 break;
+            case ResourceType.Scope: CountScopes(batch, unusable.Count > 0); break;
+            case ResourceType.VirtualHost: CountHosts(batch); break;
         }
     }
+
+    /// <summary>A stream ended on which these names were asked for; no names are all.</summary>
+    public void CountFailure(ResourceType type, IReadOnlyCollection<string> names)
+    {
+        switch (type)
+        {
+            case ResourceType.Endpoints:
+                foreach (ClusterEntry entry in _clusters.Values)
+                {
+                    if (entry.Latest is not { Type: DiscoveryType.Eds } cluster || !names.Contains(ServiceOf(cluster))) continue;
+                    UpdateStatsOf(cluster).Add(ClusterUpdateStats.Attempt);
+                    UpdateStatsOf(cluster).Add(ClusterUpdateStats.Failure);
+                }
+                break;
+            case ResourceType.Route:
+                foreach (StatBlock block in Managers().Where(h => h.RouteConfigName is { } name && names.Contains(name)).Select(RouteStats).Distinct())
+                {
+                    block.Add(RouteDiscoveryStats.Attempt);
+                    block.Add(RouteDiscoveryStats.Failure);
+                }
+                break;
+            case ResourceType.Scope:
+                foreach (StatBlock block in ScopeBlocks())
+                {
+                    block.Add(ScopeDiscoveryStats.Attempt);
+                    block.Add(ScopeDiscoveryStats.Failure);
+                }
+                break;
+        }
+    }
+
+    private IEnumerable<HttpConnectionManagerConfig> Managers() => _listeners.Values.SelectMany(l => (l.Warming ?? l.Active)?.HttpManagers ?? []);
 
     private static void CountSubscription(ResourceBatch batch, HashSet<string> unusable, Func<string, IEnumerable<StatBlock>> users) =>
         Count(
             batch, unusable, users,
             SubscriptionStats.Attempt, SubscriptionStats.Success,
-            batch.Unreadable ? SubscriptionStats.Failure : SubscriptionStats.Rejected, SubscriptionStats.Version);
+            batch.Unreadable ? SubscriptionStats.Failure : SubscriptionStats.Rejected, SubscriptionStats.Version, SubscriptionStats.VersionText);
 
     // A file without any resources: what was there stays.
     private static void CountEmpty(ResourceBatch batch, Func<string, IEnumerable<StatBlock>> users, int attempt, int success, int empty)
@@ -357,7 +478,7 @@ internal sealed partial class ConfigStore
     // With everybody who refers to a resource, in the places of the schema that they have.
     private static void Count(
         ResourceBatch batch, HashSet<string> unusable, Func<string, IEnumerable<StatBlock>> users,
-        int attempt, int success, int rejected, int version)
+        int attempt, int success, int rejected, int version, int versionText = -1)
     {
         foreach (AcceptedResource good in batch.Accepted)
         {
@@ -371,6 +492,7 @@ internal sealed partial class ConfigStore
                 }
                 block.Add(success);
                 block.Set(version, SubscriptionStats.Number(good.Version));
+                if (versionText >= 0) block.Say(versionText, batch.Version.Length > 0 ? batch.Version : good.Version);
             }
         }
         foreach (RejectedResource bad in batch.Rejected)
@@ -402,6 +524,9 @@ internal sealed partial class ConfigStore
         ResourceType.Listener => _listeners.GetValueOrDefault(name),
         ResourceType.Secret => _secrets.GetValueOrDefault(name),
         ResourceType.Filter => _filters.GetValueOrDefault(name),
+        ResourceType.Runtime => _runtimeLayers.GetValueOrDefault(name),
+        ResourceType.Scope => _scopes.GetValueOrDefault(name),
+        ResourceType.VirtualHost => _hosts.GetValueOrDefault(name),
         _ => _routes.GetValueOrDefault(name),
     };
 
@@ -412,6 +537,9 @@ internal sealed partial class ConfigStore
         ResourceType.Listener => _listeners.Values,
         ResourceType.Secret => _secrets.Values,
         ResourceType.Filter => _filters.Values,
+        ResourceType.Runtime => _runtimeLayers.Values,
+        ResourceType.Scope => _scopes.Values,
+        ResourceType.VirtualHost => _hosts.Values,
         _ => _routes.Values,
     };
 

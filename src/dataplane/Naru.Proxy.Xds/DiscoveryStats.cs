@@ -15,6 +15,7 @@ internal static class SubscriptionStats
     public static readonly int InitFetchTimeout = Schema.Counter("init_fetch_timeout");
     public static readonly int Time = Schema.Gauge("update_time");
     public static readonly int Version = Schema.Gauge("version");
+    public static readonly int VersionText = Schema.Text("version_text");
 
     /// <summary>A version text as the number that the gauge shows: 64-bit FNV-1a. Equal texts give equal numbers, which is all that a
     /// comparison across a fleet needs (Envoy shows xxHash64).</summary>
@@ -24,6 +25,14 @@ internal static class SubscriptionStats
         foreach (char c in version) hash = (hash ^ c) * 1099511628211;
         return (long)(hash & long.MaxValue);
     }
+}
+
+/// <summary>What CDS counts beside that: <c>cluster_manager.cds</c>.</summary>
+internal static class ClusterReloadStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Reload = Schema.Counter("config_reload");
+    public static readonly int ReloadTime = Schema.Gauge("config_reload_time_ms");
 }
 
 /// <summary>One table of RDS: <c>http.&lt;prefix&gt;.rds.&lt;name&gt;</c>.</summary>
@@ -40,6 +49,38 @@ internal static class RouteDiscoveryStats
     public static readonly int ReloadTime = Schema.Gauge("config_reload_time_ms");
     public static readonly int Time = Schema.Gauge("update_time");
     public static readonly int Version = Schema.Gauge("version");
+    public static readonly int VersionText = Schema.Text("version_text");
+}
+
+/// <summary>Scopes of one manager: <c>http.&lt;prefix&gt;.scoped_rds.&lt;name&gt;</c>.</summary>
+internal static class ScopeDiscoveryStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int All = Schema.Gauge("all_scopes");
+    public static readonly int Active = Schema.Gauge("active_scopes");
+    public static readonly int Attempt = Schema.Counter("update_attempt");
+    public static readonly int Success = Schema.Counter("update_success");
+    public static readonly int Failure = Schema.Counter("update_failure");
+    public static readonly int Rejected = Schema.Counter("update_rejected");
+    public static readonly int InitFetchTimeout = Schema.Counter("init_fetch_timeout");
+    public static readonly int Reload = Schema.Counter("config_reload");
+    public static readonly int Version = Schema.Gauge("version");
+    public static readonly int VersionText = Schema.Text("version_text");
+}
+
+/// <summary>Virtual hosts on demand of one table: <c>http.&lt;prefix&gt;.vhds.&lt;name&gt;</c>.</summary>
+internal static class HostDiscoveryStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Attempt = Schema.Counter("update_attempt");
+    public static readonly int Success = Schema.Counter("update_success");
+    public static readonly int Failure = Schema.Counter("update_failure");
+    public static readonly int Rejected = Schema.Counter("update_rejected");
+    public static readonly int Empty = Schema.Counter("update_empty");
+    public static readonly int InitFetchTimeout = Schema.Counter("init_fetch_timeout");
+    public static readonly int Reload = Schema.Counter("config_reload");
+    public static readonly int Version = Schema.Gauge("version");
+    public static readonly int VersionText = Schema.Text("version_text");
 }
 
 /// <summary>One filter of ECDS: <c>extension_config_discovery.http_filter.&lt;name&gt;</c>. A conflict is with other listeners that refer
@@ -87,6 +128,8 @@ internal static class ControlPlaneStats
 {
     public static readonly StatSchema Schema = new();
     public static readonly int Connected = Schema.Gauge("connected_state");
+    public static readonly int RateLimited = Schema.Counter("rate_limit_enforced");
+    public static readonly int Pending = Schema.Gauge("pending_requests");
 }
 
 /// <summary>Discovery's part of <c>cluster.&lt;name&gt;</c>: EDS and DNS.</summary>
@@ -101,4 +144,6 @@ internal static class ClusterUpdateStats
     public static readonly int NoRebuild = Schema.Counter("update_no_rebuild");
     public static readonly int InitFetchTimeout = Schema.Counter("init_fetch_timeout");
     public static readonly int Version = Schema.Gauge("version");
+    public static readonly int VersionText = Schema.Text("version_text");
+    public static readonly int Warming = Schema.Gauge("warming_state");
 }

@@ -24,6 +24,9 @@ public static class EnvoyResources
         ResourceType.Listener => Read(Listener.Parser.ParseFrom(bytes), diagnostics, null),
         ResourceType.Secret => Read(Secret.Parser.ParseFrom(bytes), diagnostics, null),
         ResourceType.Filter => Read(TypedExtensionConfig.Parser.ParseFrom(bytes), diagnostics, null),
+        ResourceType.Scope => Read(ScopedRouteConfiguration.Parser.ParseFrom(bytes), diagnostics, null),
+        ResourceType.VirtualHost => Read(VirtualHost.Parser.ParseFrom(bytes), diagnostics, null),
+        ResourceType.Runtime => Read(Envoy.Service.Runtime.V3.Runtime.Parser.ParseFrom(bytes), diagnostics, null),
         _ => Read(RouteConfiguration.Parser.ParseFrom(bytes), diagnostics, null),
     };
 
@@ -36,7 +39,7 @@ public static class EnvoyResources
         foreach (IMessage message in file.Resources)
         {
             var found = new Diagnostics();
-            string name = NameOf(message);
+            string name = ResourceReader.NameOf(message);
             object? record = null;
             if (TypeOf(message) != type)
             {
@@ -45,22 +48,13 @@ public static class EnvoyResources
                     file.Places.Of(message), name, $"put only {type.Url()} into it");
             }
             else if (name.Length == 0) found.Error("NARU-X102", $"a {type.Abbreviation()} resource has no name", file.Places.Of(message));
-            else record = Read(message, found, file.Places);
+            else record = ResourceReader.Read(message, found, file.Places);
             resources.Add(new FileResource(name, message, record, found, file.Places.Of(message)));
         }
         return new FileContent(file.VersionInfo, resources.ToImmutable(), diagnostics);
     }
 
-    private static object? Read(IMessage message, Diagnostics diagnostics, ProtoPlaces? places) => message switch
-    {
-        Cluster cluster => ResourceReader.Cluster(cluster, diagnostics, places),
-        ClusterLoadAssignment endpoints => ResourceReader.ClusterLoadAssignment(endpoints, diagnostics, places),
-        Listener listener => ResourceReader.Listener(listener, diagnostics, places),
-        RouteConfiguration routes => ResourceReader.RouteConfiguration(routes, diagnostics, places),
-        Secret secret => ResourceReader.Secret(secret, diagnostics, places),
-        TypedExtensionConfig filter => ResourceReader.Filter(filter, diagnostics, places),
-        _ => null,
-    };
+    private static object? Read(IMessage message, Diagnostics diagnostics, ProtoPlaces? places) => ResourceReader.Read(message, diagnostics, places);
 
     private static ResourceType? TypeOf(IMessage message) => message switch
     {
@@ -70,17 +64,9 @@ public static class EnvoyResources
         RouteConfiguration => ResourceType.Route,
         Secret => ResourceType.Secret,
         TypedExtensionConfig => ResourceType.Filter,
+        ScopedRouteConfiguration => ResourceType.Scope,
+        VirtualHost => ResourceType.VirtualHost,
+        Envoy.Service.Runtime.V3.Runtime => ResourceType.Runtime,
         _ => null,
-    };
-
-    private static string NameOf(IMessage message) => message switch
-    {
-        Cluster cluster => cluster.Name,
-        ClusterLoadAssignment endpoints => endpoints.ClusterName,
-        Listener listener => listener.Name,
-        RouteConfiguration routes => routes.Name,
-        Secret secret => secret.Name,
-        TypedExtensionConfig filter => filter.Name,
-        _ => "",
     };
 }

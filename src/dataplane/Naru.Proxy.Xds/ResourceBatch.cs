@@ -8,7 +8,11 @@ namespace Naru.Proxy.Xds;
 /// <param name="Version">Its version: its own with delta, the response's otherwise.</param>
 /// <param name="Bytes">The message as it came; kept to notice repeats and to show it.</param>
 /// <param name="Record">The validated record; null where the bytes are those already accepted.</param>
-internal readonly record struct AcceptedResource(string Name, string Version, ByteString Bytes, object? Record);
+internal readonly record struct AcceptedResource(string Name, string Version, ByteString Bytes, object? Record)
+{
+    /// <summary>What else it was asked for as; null for nothing.</summary>
+    public IReadOnlyList<string>? Aliases { get; init; }
+}
 
 /// <summary>A resource that may not be used, and why.</summary>
 internal readonly record struct RejectedResource(string Name, string Reason);

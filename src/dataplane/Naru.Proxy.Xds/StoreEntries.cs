@@ -13,6 +13,9 @@ internal abstract class StoreEntry(string name)
     public bool IsStatic { get; init; }
     public ByteString Bytes { get; private set; } = ByteString.Empty;
     public string Version { get; private set; } = "";
+
+    /// <summary>The version that its source was told we have: none before it was confirmed.</summary>
+    public string ToldVersion { get; private set; } = "";
     public DateTimeOffset Updated { get; private set; }
     public ResourceFailure? Failure { get; set; }
 
@@ -31,6 +34,9 @@ internal abstract class StoreEntry(string name)
         Failure = null;
         if (ReferenceEquals(_taken.Bytes, Bytes)) _taken.Version = version;
     }
+
+    /// <summary>What brought it was confirmed.</summary>
+    public void Told() => ToldVersion = Version;
 
     /// <summary>The data plane has taken what was handed over.</summary>
     public virtual void Taken() => _taken = (Bytes, Version, Updated);
@@ -88,6 +94,10 @@ internal sealed class ClusterEntry(string name) : StoreEntry<ClusterConfig>(name
     /// <summary>When warming began.</summary>
     public long WarmingSince { get; set; }
 
+    /// <summary>How often its endpoints had been answered when warming began: of a changed cluster they are asked for once more.
+    /// Null where nobody was asked.</summary>
+    public long? AnswersBefore { get; set; }
+
     /// <summary>When its source removed it; null while it is wanted.</summary>
     public long? RemovedAt { get; set; }
 
@@ -113,6 +123,9 @@ internal sealed class EndpointsEntry(string name) : StoreEntry(name)
 
     /// <summary>Whether the source has said anything, be it that there is nothing.</summary>
     public bool Answered { get; set; }
+
+    /// <summary>How often it has.</summary>
+    public long Answers { get; set; }
 
     /// <summary>Newer than what the data plane has.</summary>
     public bool Dirty { get; set; }
@@ -141,8 +154,36 @@ internal sealed class SecretEntry(string name) : ReferencedEntry<SecretConfig>(n
 
 internal sealed class FilterEntry(string name) : ReferencedEntry<DiscoveredFilterConfig>(name);
 
+internal sealed class RuntimeEntry(string name, string layer, ConfigSourceConfig source) : StoreEntry(name)
+{
+    /// <summary>The layer that it fills.</summary>
+    public string Layer { get; } = layer;
+    public ConfigSourceConfig Source { get; } = source;
+    public bool Answered { get; set; }
+}
+
+internal sealed class ScopeEntry(string name) : StoreEntry<RouteScopeConfig>(name)
+{
+    /// <summary>Accepted, held until the table that it names is there.</summary>
+    public RouteScopeConfig? Pending { get; set; }
+    public long PendingSince { get; set; }
+
+    /// <summary>The newest record.</summary>
+    public RouteScopeConfig? Latest => Pending ?? Active;
+}
+
+/// <summary>A virtual host that came on demand.</summary>
+internal sealed class HostEntry(string name, string table) : StoreEntry(name)
+{
+    public string Table { get; } = table;
+    public VirtualHostConfig? Latest { get; set; }
+}
+
 internal sealed class RouteEntry(string name) : StoreEntry<RouteConfigurationConfig>(name)
 {
+    /// <summary>The table as it came, without virtual hosts on demand.</summary>
+    public RouteConfigurationConfig? Base { get; set; }
+
     /// <summary>Accepted, held until the clusters it names are warm.</summary>
     public RouteConfigurationConfig? Pending { get; set; }
     public long PendingSince { get; set; }

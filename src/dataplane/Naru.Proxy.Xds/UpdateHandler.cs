@@ -28,7 +28,7 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
     public string? Handle(ResourceType type, DiscoveryResponse response)
     {
         var batch = new ResourceBatch(type, response.VersionInfo) { FullState = type.IsFullState() };
-        var seen = new Seen(batch);
+        var seen = new Seen(batch, firstWins: !batch.FullState);
         foreach (Any any in response.Resources)
         {
             if (any.TypeUrl == ResourceTypes.WrapperUrl) Unwrap(batch, seen, any);
@@ -53,8 +53,18 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
     /// <summary>A subscription begins.</summary>
     public void Subscribed(ResourceType type) => StatsOf(type)?.Add(SubscriptionStats.Attempt);
 
-    /// <summary>A stream ended or a file could not be read.</summary>
-    public void ConnectionFailed(ResourceType type) => StatsOf(type)?.Add(SubscriptionStats.Failure);
+    /// <summary>A stream ended.</summary>
+    /// <param name="type">What was asked for on it.</param>
+    /// <param name="names">By which names; empty for all.</param>
+    public void ConnectionFailed(ResourceType type, IReadOnlyCollection<string> names)
+    {
+        if (StatsOf(type) is { } block)
+        {
+            block.Add(SubscriptionStats.Attempt);
+            block.Add(SubscriptionStats.Failure);
+        }
+        store.CountFailure(type, names);
+    }
 
     private void Unwrap(ResourceBatch batch, Seen seen, Any any)
     {
@@ -76,13 +86,19 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
         }
         if (resource.Resource_ is not { } any)
         {
+            if (batch.Type == ResourceType.VirtualHost)
+            {
+                // That is how a server says that there is no such host.
+                batch.Removed.AddRange(resource.Aliases.Append(name).Where(n => n.Length > 0));
+                return;
+            }
             batch.Rejected.Add(new RejectedResource(name, "error[NARU-X102]: a Resource without its resource; help: name what is gone in removed_resources"));
             return;
         }
-        Take(batch, seen, name.Length > 0 ? name : null, resource.Version, any.TypeUrl, any.Value);
+        Take(batch, seen, name.Length > 0 ? name : null, resource.Version, any.TypeUrl, any.Value, resource.Aliases);
     }
 
-    private void Take(ResourceBatch batch, Seen seen, string? statedName, string version, string typeUrl, ByteString bytes)
+    private void Take(ResourceBatch batch, Seen seen, string? statedName, string version, string typeUrl, ByteString bytes, IReadOnlyList<string>? aliases = null)
     {
         ResourceType type = batch.Type;
         string? name = typeUrl == type.Url() ? ResourceTypes.PeekName(bytes) : statedName ?? "";
@@ -97,6 +113,8 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
             batch.Rejected.Add(new RejectedResource(statedName ?? "", $"error[NARU-X102]: a {type.Abbreviation()} resource cannot be used: {what}"));
             return;
         }
+        // A virtual host is asked for by table and host; what it is called inside is for statistics.
+        if (type == ResourceType.VirtualHost && statedName is not null) name = statedName;
         if (statedName is not null && statedName != name)
         {
             batch.Rejected.Add(new RejectedResource(statedName, $"error[NARU-X104]: it is called \"{name}\" inside; help: give both the same name"));
@@ -105,7 +123,7 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
         if (!seen.IsFirst(name)) return;
         if (store.BytesOf(type, name) is { } accepted && accepted.Equals(bytes))
         {
-            batch.Accepted.Add(new AcceptedResource(name, version, accepted, null));
+            batch.Accepted.Add(new AcceptedResource(name, version, accepted, null) { Aliases = aliases });
             return;
         }
         var diagnostics = new Diagnostics();
@@ -114,7 +132,7 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
         catch (InvalidProtocolBufferException e) { diagnostics.Error("NARU-X102", $"its bytes are not a message of this type: {e.Message}"); }
         LogWarnings(name, diagnostics);
         if (record is null || diagnostics.HasErrors) batch.Rejected.Add(new RejectedResource(name, Join(diagnostics)));
-        else batch.Accepted.Add(new AcceptedResource(name, version, bytes, record));
+        else batch.Accepted.Add(new AcceptedResource(name, version, bytes, record) { Aliases = aliases });
     }
 
     private string? Finish(ResourceBatch batch, Seen? seen)
@@ -129,6 +147,7 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
         {
             block?.Add(SubscriptionStats.Success);
             block?.Set(SubscriptionStats.Version, SubscriptionStats.Number(batch.Version));
+            block?.Say(SubscriptionStats.VersionText, batch.Version);
             block?.Set(SubscriptionStats.Time, time.GetUtcNow().ToUnixTimeMilliseconds());
             log(LogLevel.Debug, $"xds: {batch.Type.Abbreviation()} accepted: {total} resources, {batch.Removed.Count} removed, version \"{batch.Version}\"");
             return null;
@@ -190,11 +209,13 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
     {
         ResourceType.Cluster => stats.Block("cluster_manager.cds", SubscriptionStats.Schema),
         ResourceType.Listener => stats.Block("listener_manager.lds", SubscriptionStats.Schema),
+        ResourceType.Runtime => stats.Block("runtime", SubscriptionStats.Schema),
         _ => null,
     };
 
-    /// <summary>Names of one response. A name that comes twice is nobody's: neither is taken.</summary>
-    private sealed class Seen(ResourceBatch batch)
+    /// <summary>Names of one response. A name that comes twice is nobody's: neither is taken. Of what was asked for by name the first
+    /// is taken, as in Envoy.</summary>
+    private sealed class Seen(ResourceBatch batch, bool firstWins = false)
     {
         private readonly HashSet<string> _names = new(StringComparer.Ordinal);
         private HashSet<string>? _repeated;
@@ -202,6 +223,7 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
         public bool IsFirst(string name)
         {
             if (_names.Add(name)) return true;
+            if (firstWins) return false;
             (_repeated ??= new HashSet<string>(StringComparer.Ordinal)).Add(name);
             return false;
         }

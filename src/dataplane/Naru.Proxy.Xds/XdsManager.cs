@@ -31,6 +31,10 @@ public sealed record XdsManagerOptions
     public Random Random { get; init; } = Random.Shared;
     /// <summary>Called from the main context, one line at a time.</summary>
     public Action<LogLevel, string> Log { get; init; } = static (_, _) => { };
+    /// <summary>The runtime, whose layers files and discovery fill; null has none.</summary>
+    public Runtime? Runtime { get; init; }
+    /// <summary>How long listeners that are gone drain: their tables stay current as long.</summary>
+    public TimeSpan DrainTime { get; init; }
     /// <summary>The context to run on; null makes one.</summary>
     public MainContext? Main { get; init; }
 }
@@ -38,15 +42,23 @@ public sealed record XdsManagerOptions
 /// <summary>Brings configuration to a data plane and keeps it up to date.</summary>
 public sealed class XdsManager : IInterests, IAsyncDisposable
 {
+    /// <summary>Virtual hosts that are asked for at a time, of all tables.</summary>
+    public const int MostHostsAsked = 1024;
+
     private readonly XdsManagerOptions _options;
     private readonly ConfigStore _store;
     private readonly UpdateHandler _updates;
     private readonly DnsDiscovery _dns;
     private readonly Node _node;
     private readonly StatBlock _controlPlane;
-    private readonly Dictionary<(string Cluster, XdsMethod Method), XdsClient> _clients = [];
+    // Sources that call the same server otherwise have a stream each.
+    private readonly Dictionary<(string Cluster, XdsMethod Method, StreamSettings? Settings), XdsClient> _clients = [];
     private readonly Dictionary<(ResourceType Type, string Path, string Directory), FileSubscription> _files = [];
     private readonly HashSet<(ResourceType Type, XdsClient Client)> _asked = [];
+    private readonly Runtime _runtime;
+    private readonly List<RuntimeFolderWatch> _folders = [];
+    private readonly System.Collections.Concurrent.ConcurrentQueue<(string Table, string Host)> _wanted = new();
+    private int _wantedPosted;
 
     /// <summary>Prepares; nothing happens before <see cref="StartAsync"/>.</summary>
     public XdsManager(XdsManagerOptions options)
@@ -56,7 +68,8 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
         _node = options.Bootstrap.Node.Length > 0 ? Node.Parser.ParseFrom(options.Bootstrap.Node) : new Node();
         if (_node.UserAgentName.Length == 0) _node.UserAgentName = "naru-proxy";
         _controlPlane = options.Stats.Block("control_plane", ControlPlaneStats.Schema);
-        _store = new ConfigStore(options.DataPlane, this, Main, options.Time, options.Stats, options.Log);
+        _runtime = options.Runtime ?? new Runtime(options.Bootstrap.Runtime);
+        _store = new ConfigStore(options.DataPlane, this, Main, options.Time, options.Stats, options.Log, _runtime, options.DrainTime);
         _updates = new UpdateHandler(_store, options.Decoder, options.Stats, options.Time, options.Log);
         _dns = new DnsDiscovery(options.Names, Main, options.Time, options.Random, options.Stats, options.Log, _store.Resolved);
     }
@@ -75,9 +88,33 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
         token.ThrowIfCancellationRequested();
         return Main.Ask(() =>
         {
+            // What follows looks at them.
+            foreach (RuntimeLayerConfig layer in _options.Bootstrap.Runtime)
+                if (layer.Folder is { } folder)
+                    _folders.Add(new RuntimeFolderWatch(layer.Name, folder, _runtime, Main, _options.Time, _options.Log));
             _store.Start(_options.Bootstrap);
             return true;
         });
+    }
+
+    /// <summary>Whether the first clusters are there (Envoy: no longer PRE_INITIALIZING). Any thread may ask.</summary>
+    public bool HasClusters => _store.HasClusters;
+
+    /// <summary>A request waits for a virtual host of a table. Any thread may say so; the data plane is told when more is known
+    /// (<see cref="ConfigChange.AnsweredHosts"/>).</summary>
+    public void WantHost(string table, string host)
+    {
+        _wanted.Enqueue((table, host));
+        // Many at once are one change of what is asked for.
+        if (Interlocked.Exchange(ref _wantedPosted, 1) == 0) Main.Post(TakeWanted);
+    }
+
+    private void TakeWanted()
+    {
+        Volatile.Write(ref _wantedPosted, 0);
+        var wanted = new HashSet<(string, string)>();
+        while (_wanted.TryDequeue(out (string, string) one)) wanted.Add(one);
+        if (wanted.Count > 0) _store.WantHosts(wanted);
     }
 
     /// <summary>What is known, where it came from and what was refused, for <c>/config_dump</c>.</summary>
@@ -90,6 +127,7 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
         _dns.Stop();
         foreach (XdsClient client in _clients.Values) client.Stop();
         foreach (FileSubscription file in _files.Values) file.Dispose();
+        foreach (RuntimeFolderWatch folder in _folders) folder.Dispose();
         _clients.Clear();
         _files.Clear();
         return true;
@@ -107,6 +145,36 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
             client.SubscribeAll(type);
         }
     }
+
+    void IInterests.UnsubscribeAll(ResourceType type)
+    {
+        foreach (XdsClient client in _clients.Values.ToList())
+            if (client.UnsubscribeAll(type) && !IsAggregated(client)) End(client);
+        foreach (((ResourceType Type, string Path, string Directory) key, FileSubscription file) in _files.Where(f => f.Key.Type == type).ToList())
+        {
+            file.Dispose();
+            _files.Remove(key);
+        }
+    }
+
+    void IInterests.AskAgain(ResourceType type, ConfigSourceConfig source)
+    {
+        if (source.Kind != ConfigSourceKind.Path) ClientOf(type, source)?.AskAgain(type);
+    }
+
+    void IInterests.Release(string? complaint)
+    {
+        foreach (XdsClient client in _clients.Values.ToList()) client.Release(ResourceType.Cluster, complaint);
+    }
+
+    // A stream of one type that nobody wants anything of is of no use to either side; the aggregated one serves others.
+    private void End(XdsClient client)
+    {
+        client.Stop();
+        _clients.Remove(_clients.First(c => c.Value == client).Key);
+    }
+
+    private bool IsAggregated(XdsClient client) => _clients.First(c => c.Value == client).Key.Method.IsAggregated;
 
     void IInterests.SubscribeNames(ResourceType type, IReadOnlyDictionary<ConfigSourceConfig, HashSet<string>> names)
     {
@@ -129,8 +197,10 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
         }
         foreach ((ResourceType _, XdsClient idle) in _asked.Where(a => a.Type == type && !asked.Contains(a.Client)).ToList())
         {
-            idle.SubscribeNames(type, []);
             _asked.Remove((type, idle));
+            // On a stream of its own there is nobody to whom that need be said.
+            if (IsAggregated(idle)) idle.Unwant(type);
+            else End(idle);
         }
         foreach (((ResourceType Type, string Path, string Directory) key, FileSubscription file) in _files.Where(f => f.Key.Type == type && !read.Contains(f.Value)).ToList())
         {
@@ -165,7 +235,7 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
             source = _options.Bootstrap.Ads;
         }
         XdsMethod method = aggregated ? XdsMethod.Aggregated(source.Delta) : XdsMethod.Of(type, source.Delta);
-        var key = (source.ClusterName, method);
+        (string, XdsMethod, StreamSettings?) key = (source.ClusterName, method, source.Stream);
         if (_clients.TryGetValue(key, out XdsClient? client)) return client;
         ClusterConfig? cluster = _options.Bootstrap.Clusters.FirstOrDefault(c => c.Name == source.ClusterName);
         client = new XdsClient(
@@ -179,6 +249,9 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
                 Tls = cluster?.Tls,
                 Updates = _updates,
                 Known = _store.Versions,
+                Holds = t => t == ResourceType.Cluster && _store.HoldsClusters(),
+                Settings = source.Stream ?? StreamSettings.Default,
+                Stats = StatsOf(type, aggregated),
                 ConnectedChanged = _ => CountConnected(),
             },
             _options.Transport, Main, _options.Time, _options.Random, _options.Log);
@@ -186,6 +259,20 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
         return client;
     }
 
-    private void CountConnected() =>
-        _controlPlane.Set(ControlPlaneStats.Connected, _clients.Count > 0 && _clients.Values.All(c => c.IsConnected) ? 1 : 0);
+    // Of the aggregated stream, of CDS and of LDS; other streams have none, as there may be very many of them.
+    private StatBlock? StatsOf(ResourceType type, bool aggregated) => aggregated ? _controlPlane : type switch
+    {
+        ResourceType.Cluster => _options.Stats.Block("cluster_manager.cds.control_plane", ControlPlaneStats.Schema),
+        ResourceType.Listener => _options.Stats.Block("listener_manager.lds.control_plane", ControlPlaneStats.Schema),
+        _ => null,
+    };
+
+    private void CountConnected()
+    {
+        foreach (((string _, XdsMethod method, StreamSettings? _), XdsClient client) in _clients)
+        {
+            ResourceType type = ResourceTypes.All.FirstOrDefault(t => t.Service() == method.Service, (ResourceType)(-1));
+            StatsOf(type, method.IsAggregated)?.Set(ControlPlaneStats.Connected, client.IsConnected ? 1 : 0);
+        }
+    }
 }

@@ -58,10 +58,11 @@ public sealed partial class ProxyEngine : IDataPlane
         _options = options;
         _ownZone = ZoneOf(options.Locality);
         _tls = new TlsContextStore(options.OnDiagnostic);
-        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId), Runtime = options.Runtime };
+        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId), Runtime = options.Runtime, Time = options.Time };
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup, options.Stats);
         _compiler = new ChainCompiler(options, _clusters, _tls, _node, _discovered, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
+        _node.Later = action => _workers[0].Post(action);
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
         _refresh = new ClusterRefresh(_gate, Recompile);
@@ -77,8 +78,15 @@ public sealed partial class ProxyEngine : IDataPlane
     /// <summary>For simulations, which run them instead of starting them.</summary>
     internal ReadOnlySpan<Worker> Workers => _workers;
 
-    /// <summary>Ends when every endpoint that is to be checked was checked once (Envoy: cluster warming).</summary>
-    public Task HealthSettled => _health.Settled;
+    /// <summary>Ends when every endpoint that is to be checked was checked once (Envoy: cluster warming), and what filters ask for before anything
+    /// else has ended.</summary>
+    public Task Settled
+    {
+        get
+        {
+            lock (_gate) return Task.WhenAll(_health.Settled, _node.Begun);
+        }
+    }
 
     /// <summary>What each worker has handed out and not got back, by the worker's number and the name of the line.</summary>
     public async Task<IReadOnlyList<(int Worker, string Name, long Count)>> ReadLedgersAsync()
@@ -119,6 +127,7 @@ public sealed partial class ProxyEngine : IDataPlane
             RefreshMembers(change);
             foreach (RouteConfigurationConfig routes in change.RouteConfigurations)
                 Try(ConfigKind.RouteConfiguration, routes.Name, refused, _ => SetRoutes(routes));
+            if (change.Scopes is { } scopes) SetScopes(scopes);
             foreach (ListenerConfig listener in change.Listeners)
                 Try(ConfigKind.Listener, listener.Name, refused, d => SetListener(listener, d));
             foreach (string name in change.RemovedListeners) RemoveListener(name);
@@ -134,6 +143,7 @@ public sealed partial class ProxyEngine : IDataPlane
             SettleClusters();
             foreach (string name in change.RemovedSecrets) _tls.RemoveSecret(name);
         }
+        foreach ((string table, string host) in change.AnsweredHosts) _node.Hosts.Answer(table, host);
         return refused;
     }
 
@@ -168,12 +178,33 @@ public sealed partial class ProxyEngine : IDataPlane
     private void SetRoutes(RouteConfigurationConfig routes) =>
         Routes(routes.Name).Current = new RouteTable(routes, _clusters, new FilterContext(_options.Stats, "", _clusters, _node));
 
+    // A table that came along with its scope goes on where it is the same.
+    private void SetScopes(ImmutableArray<RouteScopeConfig> scopes)
+    {
+        List<RouteTable> before = [.. _node.Scopes.Tables];
+        _node.Scopes.Replace([.. scopes.Select(s => (RouteScopes.Key(s.Key), s.Routes is { } own ? new RouteSlot(own.Name) { Current = Own(own) } : Routes(s.Table)))]);
+        ForgetCounts();
+
+        RouteTable Own(RouteConfigurationConfig own) =>
+            before.Find(t => own.Digest.Length > 0 && t.Config.Digest == own.Digest && t.Config.Name == own.Name)
+            ?? new RouteTable(own, _clusters, new FilterContext(_options.Stats, "", _clusters, _node));
+    }
+
+    /// <summary>Who brings virtual hosts that requests wait for: told, on a worker, the table and the host. The answer is
+    /// <see cref="ConfigChange.AnsweredHosts"/>.</summary>
+    public Action<string, string>? HostWanted
+    {
+        get => _node.Hosts.Ask;
+        set => _node.Hosts.Ask = value;
+    }
+
     // What no table counts on any more. Requests that are under way still count, and nobody sees it.
     private void ForgetCounts()
     {
         IEnumerable<HttpManager?> managers = _listeners.Values.SelectMany(l => l.Chains.All).Select(c => c.Manager);
         IEnumerable<RouteTable?> tables = managers.Select(m => m?.InlineRoutes).Concat(managers.SelectMany(m => m?.Scopes?.Tables ?? []))
             .Concat(_routes.Values.Select(s => s.Current));
+        tables = tables.Concat(_node.Scopes.Tables);
         HashSet<StatBlock> used = [.. tables.SelectMany(t => t?.Counted ?? [])];
         foreach (StatBlock block in _options.Stats.Blocks)
             if (block.Schema == RequestStats.Schema && !used.Contains(block)) _options.Stats.Remove(block.Prefix, block.Schema);
@@ -233,6 +264,7 @@ public sealed partial class ProxyEngine : IDataPlane
         if (current is not null && SameSockets(current.Config, config))
         {
             FilterChain[] renewed = chains.Commit();
+            _listenersStats.Add(ListenersStats.InPlace);
             current.Config = config;
             current.Chains = chains.Set;
             current.Udp = chains.Udp;
@@ -247,6 +279,7 @@ public sealed partial class ProxyEngine : IDataPlane
             Udp = chains.Udp,
             DrainMs = (long)_options.DrainTime.TotalMilliseconds,
             Log = _options.ConnectionLog,
+            ConnectionLimit = _options.Runtime.Slot($"envoy.resource_limits.listener.{config.Name}.connection_limit"),
         };
         (int errno, AddressConfig? address) = listener.Bind(_workers, _options.Inherited);
         if (errno != 0)

@@ -221,6 +221,7 @@ internal static class ListenersStats
 {
     public static readonly StatSchema Schema = new();
     public static readonly int Stopped = Schema.Counter("listener_stopped");
+    public static readonly int InPlace = Schema.Counter("listener_in_place_updated");
     public static readonly int Draining = Schema.Gauge("total_listeners_draining");
 }
 

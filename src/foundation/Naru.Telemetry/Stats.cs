@@ -24,6 +24,7 @@ public sealed class StatSchema(bool onUse = false)
 {
     private readonly List<(string Name, StatKind Kind)> _stats = [];
     private readonly List<string> _histograms = [];
+    private readonly List<string> _texts = [];
 
     /// <summary>Counters that are 0, and histograms without a value, are left out.</summary>
     public bool OnUse { get; } = onUse;
@@ -34,6 +35,9 @@ public sealed class StatSchema(bool onUse = false)
     /// <summary>Histograms in index order.</summary>
     public IReadOnlyList<string> Histograms => _histograms;
 
+    /// <summary>Texts in index order (Envoy: text readouts).</summary>
+    public IReadOnlyList<string> Texts => _texts;
+
     /// <summary>Whether names begin with this tree.</summary>
     /// <param name="tree">With a dot in front; empty is all of them.</param>
     public bool HasTree(ReadOnlySpan<char> tree)
@@ -41,6 +45,7 @@ public sealed class StatSchema(bool onUse = false)
         if (tree.IsEmpty) return true;
         foreach ((string name, StatKind _) in _stats) if (IsIn(name, tree)) return true;
         foreach (string name in _histograms) if (IsIn(name, tree)) return true;
+        foreach (string name in _texts) if (IsIn(name, tree)) return true;
         return false;
 
         static bool IsIn(string name, ReadOnlySpan<char> tree) =>
@@ -59,6 +64,10 @@ public sealed class StatSchema(bool onUse = false)
 
     /// <summary>Declares a histogram (milliseconds unless its name says otherwise) and returns its index.</summary>
     public int Histogram(string name) { _histograms.Add(name); return _histograms.Count - 1; }
+
+    /// <summary>Declares a text, which somebody says (<see cref="StatBlock.Say"/>), and returns its index. Only while types are
+    /// initialised.</summary>
+    public int Text(string name) { _texts.Add(name); return _texts.Count - 1; }
 }
 
 /// <summary>The stats of one thing, for example <c>cluster.reviews</c>: one shard per worker and one (index 0) for everybody else.
@@ -67,6 +76,7 @@ public sealed class StatBlock
 {
     private readonly long[][] _shards;
     private readonly Histogram?[][] _histograms;
+    private readonly string[] _texts;
 
     internal StatBlock(string prefix, StatSchema schema, int shards)
     {
@@ -74,6 +84,8 @@ public sealed class StatBlock
         Schema = schema;
         _shards = new long[shards][];
         _histograms = new Histogram?[shards][];
+        _texts = new string[schema.Texts.Count];
+        Array.Fill(_texts, "");
         for (int i = 0; i < shards; i++)
         {
             _shards[i] = new long[schema.Stats.Count];
@@ -98,6 +110,12 @@ public sealed class StatBlock
 
     /// <summary>Sets a gauge that only code outside the workers writes.</summary>
     public void Set(int stat, long value) => Volatile.Write(ref _shards[0][stat], value);
+
+    /// <summary>Sets a text.</summary>
+    public void Say(int text, string value) => Volatile.Write(ref _texts[text], value);
+
+    /// <summary>What a text says; empty at first.</summary>
+    public string Said(int text) => Volatile.Read(ref _texts[text]);
 
     /// <summary>The sum over all shards. Slightly stale by nature.</summary>
     public long Read(int stat)

@@ -82,6 +82,7 @@ public static class Bootstrap
         {
             ["api_type"] = "DELTA_GRPC",
             ["transport_api_version"] = "V3",
+            ["set_node_on_first_message_only"] = true,
             ["grpc_services"] = new JsonArray(new JsonObject { ["envoy_grpc"] = new JsonObject { ["cluster_name"] = "xds-grpc" } }),
         };
         return new JsonObject

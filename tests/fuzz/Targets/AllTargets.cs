@@ -28,6 +28,8 @@ internal static class AllTargets
         new XmlBodyTarget(),
         new FormBodyTarget(),
         new ProtoBodyTarget(),
+        new ExpressionTextTarget(),
+        new ExpressionTreeTarget(),
         new YamlTarget(),
         new BootstrapTarget(),
         new Http1ConnectionTarget(),

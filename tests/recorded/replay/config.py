@@ -49,7 +49,7 @@ def expand(spec):
         hcm["http_filters"] = spec.get("filters", []) + [router]
         if spec.get("log"):
             hcm["access_log"] = [{"name": "log", "typed_config": {"@type": TYPE + "access_loggers.file.v3.FileAccessLog", "path": "${file.log}",
-                                  "log_format": {"text_format_source": {"inline_string": spec["log"] + "\n"}}}}]
+                                  "log_format": {"text_format_source": {"inline_string": spec["log"].removesuffix("\n") + "\n"}}}}]
         hcm.update(spec.get("hcm", {}))
         nf = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": hcm}]
     static.setdefault("listeners", []).insert(0, {

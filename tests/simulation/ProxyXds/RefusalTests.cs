@@ -79,8 +79,13 @@ public sealed class RefusalTests
         };
     }
 
-    private static void Say(World world, bool delta, ResourceType type, string version, params IMessage[] resources) =>
+    // A server that tells the state of the world is asked for the endpoints of a changed cluster once more.
+    private static void Say(World world, bool delta, ResourceType type, string version, params IMessage[] resources)
+    {
+        world.Stream.Heard();
         world.Say(s => StreamTests.Send(s, delta, type, version, resources));
+        if (type == ResourceType.Cluster && !delta) world.Say(s => s.State(ResourceType.Endpoints, "1", Resources.Endpoints("c", "10.0.0.1:80")));
+    }
 
     // A listener with routes, a filter and a certificate that are discovered, and a cluster with endpoints.
     private static World Serving(bool delta)
@@ -115,7 +120,9 @@ public sealed class RefusalTests
         _ => world.Plane.Changes.SelectMany(c => c.Secrets).Last(),
     };
 
-    private static string? Error(World world) => world.Stream.Requests[^1] switch
+    private static string? Error(World world) => world.Stream.Heard().Select(Error).LastOrDefault(e => e is not null);
+
+    private static string? Error(IMessage request) => request switch
     {
         DiscoveryRequest state => state.ErrorDetail?.Message,
         IMessage delta => ((DeltaDiscoveryRequest)delta).ErrorDetail?.Message,
@@ -195,6 +202,8 @@ public sealed class RefusalTests
         world.Plane.Refuses = (k, _) => k == ConfigKind.Cluster ? "NARU-P104" : null;
         world.Say(s => s.State(ResourceType.Cluster, "1", Resources.Eds("c")));
         world.Say(s => s.State(ResourceType.Endpoints, "1", Resources.Endpoints("c", "10.0.0.1:80")));
+        // Its verdict waited until it could be tried.
+        Assert.StartsWith("1 of 1 resources refused: c\n", Error(world), StringComparison.Ordinal);
         world.Say(s => s.State(ResourceType.Cluster, "2"));
         Assert.Null(Error(world));
         Assert.DoesNotContain(world.Dump().Resources, r => r.Name == "c");
@@ -276,7 +285,7 @@ public sealed class RefusalTests
         foreach (ConfigKind kind in System.Enum.GetValues<ConfigKind>())
         {
             (ResourceType type, _, IMessage next, _) = Of(kind);
-            world.Say(s => s.State(type, "2", next));
+            Say(world, delta: false, type, "2", next);
         }
         Assert.Equal((1, 1), (world.Stat("sds.tls", "update_rejected"), world.Stat("sds.tls", "update_success")));
         Assert.Equal((1, 1), (world.Stat("http.s.rds.r", "update_rejected"), world.Stat("http.s.rds.r", "update_success")));

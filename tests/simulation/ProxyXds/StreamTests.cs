@@ -26,11 +26,11 @@ public sealed class StreamTests
         World world = new World().Start();
         world.Heard();
         world.Say(s => s.State(ResourceType.Cluster, "1", Resources.Eds("a"), Resources.Static("s")));
-        Assert.Equal("CDS version=1 ACK=n-1; EDS a", world.Heard());
+        Assert.Equal("EDS a; CDS version=1 ACK=n-1", world.Heard());
         world.Say(s => s.State(ResourceType.Endpoints, "1", Resources.Endpoints("a", "10.0.0.1:80")));
-        Assert.Equal("EDS a version=1 ACK=n-1; LDS", world.Heard());
+        Assert.Equal("LDS; EDS a version=1 ACK=n-1", world.Heard());
         world.Say(s => s.State(ResourceType.Listener, "1", Resources.Rds("l", "80")));
-        Assert.Equal("LDS version=1 ACK=n-1; RDS 80", world.Heard());
+        Assert.Equal("RDS 80; LDS version=1 ACK=n-1", world.Heard());
         Assert.False(world.IsLive);
         world.Say(s => s.State(ResourceType.Route, "1", Resources.Routes("80", "a")));
         Assert.Equal("RDS 80 version=1 ACK=n-1", world.Heard());
@@ -43,11 +43,11 @@ public sealed class StreamTests
     {
         World world = World.Live(delta: true);
         world.Say(s => s.Delta(ResourceType.Cluster, "1", [Resources.Eds("a"), Resources.Eds("b", service: "bb")]));
-        Assert.Equal("CDS ACK=n-1; EDS +a +bb", world.Heard());
+        Assert.Equal("EDS +a +bb", world.Heard());
         world.Say(s => s.Delta(ResourceType.Endpoints, "1", [Resources.Endpoints("a", "10.0.0.1:80"), Resources.Endpoints("bb")]));
-        Assert.Equal("EDS ACK=n-1", world.Heard());
+        Assert.Equal("CDS ACK=n-1; EDS ACK=n-1", world.Heard());
         world.Say(s => s.Delta(ResourceType.Cluster, "2", [Resources.Eds("c")], "a"));
-        Assert.Equal("CDS ACK=n-2; EDS +c -a", world.Heard());
+        Assert.Equal("EDS +c -a", world.Heard());
         Assert.Equal(["b", "xds-grpc"], world.Plane.Clusters.Keys);
     }
 
@@ -59,7 +59,7 @@ public sealed class StreamTests
         world.Say(s => s.State(ResourceType.Endpoints, "1", Resources.Endpoints("a", "10.0.0.1:80")));
         world.Heard();
         world.Say(s => s.State(ResourceType.Cluster, "2"));
-        Assert.Equal("CDS version=2 ACK=n-2; EDS version=1 ACK=n-1", world.Heard());
+        Assert.Equal("EDS version=1 ACK=n-1; CDS version=2 ACK=n-2", world.Heard());
     }
 
     [Theory]

@@ -22,10 +22,13 @@ public sealed class WarmingTests
     }
 
     [Fact]
-    public void A_changed_cluster_keeps_its_endpoints_and_is_warm_at_once()
+    public void A_changed_cluster_keeps_its_endpoints_and_is_warm_when_they_are_told_again()
     {
         World world = WithCluster();
         world.Say(s => s.State(ResourceType.Cluster, "2", Resources.Eds("a", timeout: 3)));
+        Assert.Equal(TimeSpan.FromSeconds(1), world.Plane.Clusters["a"].ConnectTimeout);
+        Assert.Equal("10.0.0.1:80", world.Plane.Addresses("a"));
+        world.Say(s => s.State(ResourceType.Endpoints, "1", Resources.Endpoints("a", "10.0.0.1:80")));
         Assert.Equal(TimeSpan.FromSeconds(3), world.Plane.Clusters["a"].ConnectTimeout);
         Assert.Equal("10.0.0.1:80", world.Plane.Addresses("a"));
     }
@@ -193,7 +196,7 @@ public sealed class WarmingTests
         world.Say(s => s.State(ResourceType.Listener, "2"));
         Assert.Empty(world.Plane.Listeners);
         Assert.Empty(world.Plane.Routes);
-        Assert.Equal("LDS version=2 ACK=n-2; RDS version=1 ACK=n-1", world.Heard());
+        Assert.Equal("RDS version=1 ACK=n-1; LDS version=2 ACK=n-2", world.Heard());
     }
 
     [Fact]

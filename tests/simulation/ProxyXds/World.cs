@@ -14,14 +14,15 @@ namespace Naru.SimulationTests.ProxyXds;
 
 internal sealed class World : INameLookup
 {
-    public World(bool delta = false, Func<BootstrapConfig, BootstrapConfig>? change = null, ResourceFileReader? files = null, ResourceDecoder? decoder = null)
+    public World(bool delta = false, Func<BootstrapConfig, BootstrapConfig>? change = null, ResourceFileReader? files = null, ResourceDecoder? decoder = null,
+        TimeSpan drain = default)
     {
         Main = new MainContext(Log, manual: true);
         var bootstrap = new BootstrapConfig
         {
             Node = new Node { Id = "sidecar~127.0.0.1~a.b~b.svc.cluster.local", Cluster = "a.b" }.ToByteArray(),
             Clusters = [XdsCluster(new AddressConfig("127.0.0.1", 15010))],
-            Ads = new ConfigSourceConfig(ConfigSourceKind.Grpc, ClusterName: "xds-grpc", Delta: delta),
+            Ads = new ConfigSourceConfig(ConfigSourceKind.Grpc, ClusterName: "xds-grpc", Delta: delta) { Stream = NodeOnce },
             Cds = new ConfigSourceConfig(ConfigSourceKind.Ads),
             Lds = new ConfigSourceConfig(ConfigSourceKind.Ads),
         };
@@ -38,8 +39,15 @@ internal sealed class World : INameLookup
             Random = new Random(1),
             Log = Log,
             Main = Main,
+            DrainTime = drain,
+            Runtime = Runtime = new Runtime((change?.Invoke(bootstrap) ?? bootstrap).Runtime, Stats),
         });
     }
+
+    /// <summary>Layers as the bootstrap has them.</summary>
+    public Runtime Runtime { get; }
+
+    public static StreamSettings NodeOnce { get; } = new() { NodeOnce = true };
 
     public FakeTime Time { get; } = new();
     public RecordingPlane Plane { get; } = new();
@@ -75,9 +83,9 @@ internal sealed class World : INameLookup
     };
 
     /// <summary>A proxy that is live with no clusters and no listeners.</summary>
-    public static World Live(bool delta = false)
+    public static World Live(bool delta = false, ResourceDecoder? decoder = null)
     {
-        World world = new World(delta).Start();
+        World world = new World(delta, decoder: decoder).Start();
         world.Say(s => { if (delta) s.Delta(ResourceType.Cluster, "c0", []); else s.State(ResourceType.Cluster, "c0"); });
         world.Say(s => { if (delta) s.Delta(ResourceType.Listener, "l0", []); else s.State(ResourceType.Listener, "l0"); });
         Assert.True(world.IsLive);

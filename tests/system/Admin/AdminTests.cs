@@ -142,7 +142,7 @@ public sealed class AdminTests
 
     [Theory]
     [InlineData("%REQQ(x)%", "NARU-L002")]
-    [InlineData("%CEL(request.path)%", "NARU-L003")]
+    [InlineData("%UPSTREAM_FILTER_STATE(a)%", "NARU-L003")]
     public async Task A_format_with_an_unknown_operator_is_refused_before_the_start(string format, string code)
     {
         using var folder = new TempFolder();

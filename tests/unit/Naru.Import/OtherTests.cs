@@ -113,7 +113,7 @@ public sealed class OtherTests
     [Fact]
     public void A_filter_that_guards_is_replaced_by_one_that_refuses()
     {
-        string text = Bootstrap("""{ name: envoy.filters.http.rbac, typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC, rules: {} } }""");
+        string text = Bootstrap("""{ name: envoy.filters.http.oauth2, typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.oauth2.v3.OAuth2, config: {} } }""");
         ImportResult closed = Imported.Proxy(ImportKind.Envoy, text);
         JsonNode first = closed.Documents[0]["static_resources"]!["listeners"]![0]!["filter_chains"]![0]!["filters"]![0]!["typed_config"]!["http_filters"]![0]!;
         Assert.Equal(403, (int?)first["typed_config"]!["abort"]!["http_status"]);

@@ -49,6 +49,28 @@ public sealed class SupervisedTests : IDisposable
     }
 
     [Fact]
+    public async Task What_is_started_while_it_is_stopped_is_ended_too()
+    {
+        var starting = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var stopped = new ManualResetEventSlim();
+        int came = 0;
+        SpawnRequest Request()
+        {
+            starting.SetResult();
+            Assert.True(stopped.Wait(s_bound));
+            return Sleep;
+        }
+        var process = new Supervised("app", Request, TimeProvider.System);
+        process.Came += _ => came++;
+        process.Start();
+        await starting.Task.WaitAsync(s_bound, TestContext.Current.CancellationToken);
+        Task stopping = process.StopAsync(s_bound);
+        stopped.Set();
+        await stopping.WaitAsync(s_bound, TestContext.Current.CancellationToken);
+        Assert.Equal((null, 0), (process.Child, came));
+    }
+
+    [Fact]
     public async Task Whoever_throws_on_hearing_of_it_does_not_end_it()
     {
         var children = new List<Child>();

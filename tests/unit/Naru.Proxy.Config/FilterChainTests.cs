@@ -107,7 +107,8 @@ public sealed class FilterChainTests
     [InlineData("stat_prefix: t, cluster: c, metadata_match: { filter_metadata: { envoy.lb: { fallback_list: [1] } } }",
         "NARU-C102 metadata_match")]
     [InlineData("stat_prefix: t, cluster: c, tunneling_config: { hostname: 'a b' }", "NARU-C102 hostname")]
-    [InlineData("stat_prefix: t, cluster: c, tunneling_config: { hostname: a:1, use_post: true }", "NARU-C110 use_post")]
+    [InlineData("stat_prefix: t, cluster: c, tunneling_config: { hostname: a:1, use_post: true, post_path: x }", "NARU-C102 post_path")]
+    [InlineData("stat_prefix: t, cluster: c, tunneling_config: { hostname: a:1, post_path: /x }", "NARU-C113 post_path")]
     [InlineData("stat_prefix: t, cluster: c, tunneling_config: {}", "NARU-C101 hostname")]
     [InlineData("stat_prefix: t, cluster: c, max_downstream_connection_duration: 0s", "NARU-C102 max_downstream_connection_duration")]
     public void A_TCP_proxy_that_cannot_work_is_refused(string fields, string expected) => Assert.Equal(expected, Read.Bad(Read.InListener(Filters(Tcp(fields)))));
@@ -138,12 +139,13 @@ public sealed class FilterChainTests
     [InlineData("{ name: envoy.filters.network.echo }, { name: envoy.filters.network.echo }", "NARU-C106 filters[0]")]
     [InlineData("{ name: envoy.filters.network.tcp_proxy }", "NARU-C101 typed_config")]
     [InlineData("{ name: envoy.filters.network.redis_proxy }", "NARU-C112 name")]
-    [InlineData("{ name: x, typed_config: { \"@type\": type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC } }", "NARU-C112 typed_config")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NETrbac.v3.RBAC }}, { name: envoy.filters.network.echo }", "NARU-C101 stat_prefix")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NETrbac.v3.RBAC, stat_prefix: r }}", "NARU-C106 filters[0]")]
     [InlineData("{ name: x, config_discovery: {} }", "NARU-C110 config_discovery")]
     [InlineData("{ name: x, typed_config: { \"@type\": NETlocal_ratelimit.v3.LocalRateLimit, stat_prefix: r, token_bucket: { max_tokens: 1, fill_interval: 0.001s } } }, { name: envoy.filters.network.echo }", "NARU-C102 fill_interval")]
     [InlineData("{ name: x, typed_config: { \"@type\": NETlocal_ratelimit.v3.LocalRateLimit, stat_prefix: r } }, { name: envoy.filters.network.echo }", "NARU-C101 token_bucket")]
     [InlineData("{ name: x, typed_config: { \"@type\": NETconnection_limit.v3.ConnectionLimit, stat_prefix: r } }, { name: envoy.filters.network.echo }", "NARU-C101 max_connections")]
-    [InlineData("{ name: x, typed_config: { \"@type\": NETconnection_limit.v3.ConnectionLimit, stat_prefix: r, max_connections: 1, runtime_enabled: { default_value: false, runtime_key: k } } }, { name: envoy.filters.network.echo }", "NARU-C113 runtime_enabled")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NETconnection_limit.v3.ConnectionLimit, stat_prefix: r, max_connections: 1, runtime_enabled: { runtime_key: k } } }, { name: envoy.filters.network.echo }", "NARU-C101 default_value")]
     public void A_filter_that_cannot_stand_there_is_refused(string filters, string expected) =>
         Assert.Equal(expected, Read.Bad(Read.InListener(Filters(filters.Replace("NET", N, StringComparison.Ordinal)))));
 

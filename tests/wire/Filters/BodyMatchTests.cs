@@ -336,6 +336,53 @@ public sealed class BodyMatchTests
         Assert.Equal(Encoding.Latin1.GetString([.. Frame(s_call), .. Frame(new byte[3000])]), bench.Only(bench.Gold).Text);
     }
 
+    // The one that reads less comes behind one that has read all, and both behind one that sees what passes.
+    [Theory]
+    [InlineData(20)]
+    [InlineData(3000)]
+    [InlineData(70_000)]
+    public async Task One_that_reads_less_than_the_one_before_takes_nothing_away_from_the_body(int more)
+    {
+        string text = Yaml.Filter("w", "grpc_web.v3.GrpcWeb");
+        await using Bench bench = await Bench.StartAsync(text + Yaml.Filter("buffer", "buffer.v3.Buffer", "max_request_bytes: 100000")
+            + Filter(Grpc) + Filter(Grpc).Replace("name: b", "name: c"));
+        using RawClient client = await bench.Proxy.ConnectAsync();
+        byte[] body = [.. Frame(s_call), .. Frame([.. Enumerable.Range(0, more).Select(i => (byte)i)])];
+        string base64 = Convert.ToBase64String(body);
+        await client.SendAsync(Post("application/grpc-web-text", "Transfer-Encoding: chunked\r\n"));
+        foreach (char[] piece in base64.Chunk(Math.Max(8, more / 4))) await client.SendAsync($"{piece.Length:x}\r\n{new string(piece)}\r\n");
+        await client.SendAsync("0\r\n\r\n");
+        await client.ResponseAsync("POST");
+        HttpMessage seen = bench.Only(bench.Gold);
+        Assert.Equal(Encoding.Latin1.GetString(body), seen.Text);
+        Assert.Equal($"{body.Length}", seen.Header("content-length"));
+    }
+
+    // Endpoints differ in which of the two they believe; a line with a comma is two that somebody joined.
+    [Theory]
+    [InlineData("text/plain\r\nContent-Type: application/json", Gold)]
+    [InlineData("application/json\r\nContent-Type: text/plain", Gold)]
+    [InlineData("application/json\r\nContent-Type: application/json", Gold)]
+    [InlineData("text/plain, application/json", Gold)]
+    [InlineData("application/json\r\nContent-Encoding: identity\r\nContent-Encoding: gzip", Gold)]
+    [InlineData("application/x-www-form-urlencoded\r\nContent-Encoding: identity\r\nContent-Encoding: gzip", "a=1")]
+    public async Task A_kind_that_is_told_twice_is_an_error_and_refused_where_errors_are(string type, string body)
+    {
+        await using Bench bench = await Bench.StartAsync(Filter(Json + ", { form: a, metadata_namespace: body, key: form }", "refuse: true"));
+        using RawClient client = await bench.Proxy.ConnectAsync();
+        Assert.Equal(400, (await client.ExchangeAsync(Whole(type, body))).Status);
+        Assert.Equal((1, 1), (await bench.StatAsync("refused"), await bench.StatAsync("invalid")));
+        Assert.Empty(bench.Gold.Witness.Requests.Concat(bench.Rest.Witness.Requests));
+    }
+
+    [Fact]
+    public async Task A_kind_that_is_told_twice_is_an_error_for_each_rule()
+    {
+        await using Bench bench = await Bench.StartAsync(Filter(Json));
+        using RawClient client = await bench.Proxy.ConnectAsync();
+        Assert.Equal(299, (await client.ExchangeAsync(Whole("text/plain\r\nContent-Type: application/json", Gold))).Status);
+    }
+
     [Fact]
     public async Task A_body_that_was_looked_at_can_be_sent_again()
     {

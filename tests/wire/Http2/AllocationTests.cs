@@ -9,7 +9,7 @@ namespace Naru.WireTests.Http2;
 
 public sealed class AllocationTests
 {
-    private const int Rounds = 40;
+    private const int Rounds = 40, Latest = 8;
     private const int Streams = 50;
 
     private const string Log = """
@@ -90,14 +90,19 @@ public sealed class AllocationTests
         }
 
         for (int i = 0; i < 10; i++) await RoundAsync();
-        // The admin page allocates, always as much, and the runtime now and then: of several measurements the least counts, and what three
-        // rounds take more than one is the path's own.
-        long one = long.MaxValue, three = long.MaxValue;
-        for (int i = 0; i < Rounds && (i < 3 || three > one); i++)
+        // The admin page allocates, as much each time but for numbers that get longer, and the runtime now and then: of the latest measurements the
+        // least counts, and what three rounds take more than one is the path's own.
+        var ones = new Queue<long>();
+        var threes = new Queue<long>();
+        for (int i = 0; i < Rounds && (i < 3 || threes.Min() > ones.Min()); i++)
         {
-            one = Math.Min(one, await MeasureAsync(1));
-            three = Math.Min(three, await MeasureAsync(3));
+            ones.Enqueue(await MeasureAsync(1));
+            threes.Enqueue(await MeasureAsync(3));
+            if (ones.Count <= Latest) continue;
+            ones.Dequeue();
+            threes.Dequeue();
         }
+        (long one, long three) = (ones.Min(), threes.Min());
         // A build for debugging keeps the state of every asynchronous method in an object; a release does not.
         int allowed = ProxyProcess.Executable().Contains("/Debug/", StringComparison.Ordinal) ? 2 * 4096 * Streams : 0;
         Assert.True(three - one <= allowed, $"{three - one} bytes in {2 * Streams} requests");

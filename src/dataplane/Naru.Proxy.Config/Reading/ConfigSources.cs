@@ -70,8 +70,65 @@ internal static class ConfigSources
             if (service.GoogleGrpc is null) serviceAt.Error("", "NARU-C101", "\"envoy_grpc\" is required");
             return null;
         }
+        StreamSettings stream = Stream(at, source, serviceAt, service, grpc);
         return Values.Required(serviceAt.In("envoy_grpc", grpc), "cluster_name", grpc.ClusterName)
-            ? new ConfigSourceConfig(ConfigSourceKind.Grpc, ClusterName: grpc.ClusterName, Delta: delta)
+            ? new ConfigSourceConfig(ConfigSourceKind.Grpc, ClusterName: grpc.ClusterName, Delta: delta) { Stream = stream == StreamSettings.Default ? null : stream }
             : null;
+    }
+
+    private static StreamSettings Stream(Scope at, ApiConfigSource source, Scope serviceAt, GrpcService service, GrpcService.Types.EnvoyGrpc grpc)
+    {
+        Scope grpcAt = serviceAt.In("envoy_grpc", grpc);
+        // What calls have and streams have not.
+        if (service.Timeout is not null) serviceAt.Info("timeout", "NARU-C111", "\"timeout\" has no effect: a stream has no end");
+        if (grpc.MaxReceiveMessageLength is not null)
+            grpcAt.Info("max_receive_message_length", "NARU-C111", "\"max_receive_message_length\" has no effect: messages may have any length");
+        if (grpc.Authority.Any(c => c is <= ' ' or > '~' or '/'))
+            grpcAt.Error("authority", "NARU-C107", $"\"{grpc.Authority}\" is not an authority", "write a host, and perhaps a port");
+        var stream = new StreamSettings
+        {
+            Authority = grpc.Authority,
+            Metadata = Metadata(serviceAt, service),
+            NodeOnce = source.SetNodeOnFirstMessageOnly,
+            SkipsEnvoyHeaders = grpc.SkipEnvoyHeaders,
+        };
+        if (grpc.RetryPolicy?.RetryBackOff is { } again)
+        {
+            Scope againAt = grpcAt.In("retry_policy", grpc.RetryPolicy).In("retry_back_off", again);
+            if (again.BaseInterval is null) againAt.Error("base_interval", "NARU-C101", "\"base_interval\" is required");
+            TimeSpan first = Values.Time(againAt, "base_interval", again.BaseInterval, mustBePositive: true) ?? stream.RetryBase;
+            TimeSpan most = Values.Time(againAt, "max_interval", again.MaxInterval, mustBePositive: true) ?? TimeSpan.FromTicks(Math.Min(first.Ticks, TimeSpan.MaxValue.Ticks / 10) * 10);
+            if (most < first) againAt.Error("max_interval", "NARU-C102", "\"max_interval\" is below \"base_interval\"");
+            stream = stream with { RetryBase = first, RetryMax = most };
+        }
+        if (source.RateLimitSettings is { } limits)
+        {
+            Scope limitsAt = at.In("rate_limit_settings", limits);
+            double rate = limits.FillRate ?? 10;
+            if (!(rate > 0)) limitsAt.Error("fill_rate", "NARU-C102", "\"fill_rate\" must be above 0");
+            stream = stream with { MaxTokens = Values.Count(limitsAt, "max_tokens", limits.MaxTokens ?? 100, 100, 1), FillRate = rate };
+        }
+        return stream;
+    }
+
+    // Those that gRPC itself writes are not ours to say.
+    private static string Metadata(Scope scope, GrpcService service)
+    {
+        var lines = new System.Text.StringBuilder();
+        for (int i = 0; i < service.InitialMetadata.Count; i++)
+        {
+            HeaderValue given = service.InitialMetadata[i];
+            Scope at = scope.In("initial_metadata", i, given);
+            string name = given.Key.ToLowerInvariant();
+            if (!Values.HeaderName(at, "key", name)) continue;
+            if (name[0] == ':' || name.StartsWith("grpc-", StringComparison.Ordinal) || name is "host" or "te" or "content-type" or "connection" or "user-agent" || name.EndsWith("-bin", StringComparison.Ordinal))
+                at.Error("key", "NARU-C108", $"\"{name}\" cannot be said in initial_metadata", "use a name of your own");
+            else if (given.RawValue.Length > 0 || given.Value.Any(c => c is < ' ' or > '~'))
+                at.Error("value", "NARU-C108", $"the value of \"{name}\" is not printable ASCII");
+            else if (given.Value.Contains('%'))
+                at.Error("value", "NARU-C113", $"the value of \"{name}\" has a command operator, and there is no request that it could be about", "write the value itself");
+            else lines.Append(name).Append(':').Append(given.Value).Append('\n');
+        }
+        return lines.ToString();
     }
 }

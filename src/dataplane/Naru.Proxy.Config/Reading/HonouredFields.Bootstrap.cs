@@ -35,9 +35,14 @@ envoy.config.bootstrap.v3.LayeredRuntime
   + layers
 envoy.config.bootstrap.v3.RuntimeLayer
   + name static_layer admin_layer
-  - disk_layer: values of the runtime stand in static_layer, files of them are not read
-  - rtds_layer: values of the runtime stand in static_layer, they are not discovered
+  + disk_layer rtds_layer
 envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer
+envoy.config.bootstrap.v3.RuntimeLayer.DiskLayer
+  + symlink_root append_service_cluster subdirectory
+envoy.config.bootstrap.v3.RuntimeLayer.RtdsLayer
+  + name rtds_config
+envoy.service.runtime.v3.Runtime
+  + name layer
 envoy.config.core.v3.Node
   + id cluster metadata locality user_agent_name user_agent_version user_agent_build_version extensions client_features listening_addresses
 envoy.config.core.v3.Locality
@@ -58,22 +63,30 @@ envoy.config.core.v3.AggregatedConfigSource
 envoy.config.core.v3.SelfConfigSource
   + transport_api_version
 envoy.config.core.v3.ApiConfigSource
-  + api_type grpc_services transport_api_version
+  + api_type grpc_services transport_api_version set_node_on_first_message_only
   ~ refresh_delay request_timeout: streams are not polled
-  ~ set_node_on_first_message_only: the node is sent with the first message only
-  ~ rate_limit_settings: a stream sends one request for each answer, no more
+  + rate_limit_settings
   - cluster_names: REST is not supported, use api_type GRPC or DELTA_GRPC with grpc_services
+envoy.type.metadata.v3.MetadataKey
+  + key path
+envoy.type.metadata.v3.MetadataKey.PathSegment
+  + key
+envoy.type.matcher.v3.ListStringMatcher
+  + patterns
+envoy.config.core.v3.HttpUri
+  + uri cluster timeout
 envoy.config.core.v3.GrpcService
-  + envoy_grpc
-  ~ timeout: a stream has no end
+  + envoy_grpc timeout initial_metadata
   - google_grpc: name a cluster under envoy_grpc
-  - initial_metadata: no metadata is sent
 envoy.config.core.v3.GrpcService.EnvoyGrpc
-  + cluster_name
-  ~ retry_policy: a stream that ends is opened again with back-off
-  ~ max_receive_message_length: messages may have any length
-  ~ skip_envoy_headers: no x-envoy headers are sent
-  - authority: the stream's authority is the address it connects to
+  + cluster_name authority max_receive_message_length skip_envoy_headers retry_policy
+envoy.config.core.v3.RetryPolicy
+  + retry_back_off
+  ~ num_retries retry_on: a stream that ends is opened again, however often it did
+envoy.config.core.v3.BackoffStrategy
+  + base_interval max_interval
+envoy.config.core.v3.RateLimitSettings
+  + max_tokens fill_rate
 envoy.config.overload.v3.OverloadManager
   + refresh_interval resource_monitors actions
   - loadshed_points: use actions

@@ -13,15 +13,18 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
   + http2_protocol_options forward_client_cert_details set_current_client_cert_details xff_num_trusted_hops internal_address_config
   + strip_matching_host_port strip_any_host_port append_x_forwarded_port strip_trailing_host_dot stream_error_on_invalid_http_message
   + local_reply_config original_ip_detection_extensions early_header_mutation_extensions scheme_header_transformation add_user_agent
-  + proxy_status_config tracing access_log_flush_interval flush_access_log_on_new_request access_log_options
+  + proxy_status_config tracing access_log_flush_interval flush_access_log_on_new_request access_log_options forward_proto_config
   ~ request_id_extension: request ids are UUIDs
   ~ http3_protocol_options: HTTP/3 is not supported
   ~ add_proxy_protocol_connection_state: connections have no filter state
   + scoped_routes
+envoy.extensions.filters.network.http_connection_manager.v3.ForwardProtoConfig
+  + https_destination_ports http_destination_ports
 envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes
-  + name scope_key_builder scoped_route_configurations_list
-  - rds_config_source: tables of scopes stand in scoped_route_configurations_list
-  - scoped_rds: scopes are not discovered; write them in scoped_route_configurations_list
+  + name scope_key_builder scoped_route_configurations_list rds_config_source scoped_rds
+envoy.extensions.filters.network.http_connection_manager.v3.ScopedRds
+  + scoped_rds_config_source
+  - srds_resources_locator: scopes are asked for without a locator
 envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder
   + fragments
 envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder
@@ -66,11 +69,11 @@ envoy.config.core.v3.TypedExtensionConfig
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig
   + upgrade_type enabled
 envoy.extensions.filters.http.router.v3.Router
-  + respect_expected_rq_timeout suppress_envoy_headers strict_check_headers
+  + respect_expected_rq_timeout suppress_envoy_headers strict_check_headers upstream_log
   ~ dynamic_stats: statistics are always kept
   ~ start_child_span: spans are not exported yet
   ~ suppress_grpc_request_failure_code_stats: there is no such statistic
-  ~ upstream_log_options: there is no upstream log
+  - upstream_log_options: a line is written when a try ends, and at no other time
 envoy.config.core.v3.HttpProtocolOptions
   + idle_timeout max_headers_count max_connection_duration max_stream_duration headers_with_underscores_action max_requests_per_connection
   + max_response_headers_kb
@@ -98,8 +101,11 @@ envoy.config.accesslog.v3.AccessLog
   + name typed_config filter
 envoy.config.accesslog.v3.AccessLogFilter
   + status_code_filter duration_filter not_health_check_filter traceable_filter runtime_filter and_filter or_filter header_filter
-  + response_flag_filter grpc_status_filter metadata_filter log_type_filter
-  - extension_filter: there are no such extensions; use the filters by status, header and flag
+  + response_flag_filter grpc_status_filter metadata_filter log_type_filter extension_filter
+envoy.config.accesslog.v3.ExtensionFilter
+  + name typed_config
+envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter
+  + expression
 envoy.config.accesslog.v3.StatusCodeFilter
   + comparison
 envoy.config.accesslog.v3.DurationFilter

@@ -56,8 +56,7 @@ envoy.config.core.v3.CidrRange
 envoy.config.core.v3.SocketOption
   + description level name int_value buf_value state
 envoy.config.core.v3.RuntimeFeatureFlag
-  + default_value
-  ~ runtime_key: the runtime has no say in it
+  + default_value runtime_key
 envoy.config.core.v3.UdpSocketConfig
   + max_rx_datagram_size
   ~ prefer_gro: the kernel decides
@@ -106,10 +105,8 @@ envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWe
   + name weight
   + metadata_match
 envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig
-  + hostname headers_to_add
+  + hostname headers_to_add use_post post_path
   ~ propagate_response_headers propagate_response_trailers: connections have no filter state to keep them in
-  - post_path: a tunnel over POST has the path /
-  - use_post: tunnels begin with CONNECT
 envoy.extensions.filters.network.direct_response.v3.Config
   + response
 envoy.extensions.filters.network.echo.v3.Echo

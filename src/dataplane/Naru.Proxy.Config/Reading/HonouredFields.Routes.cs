@@ -10,7 +10,9 @@ envoy.config.route.v3.RouteConfiguration
   + validate_clusters most_specific_header_mutations_wins ignore_port_in_host_matching max_direct_response_body_size_bytes
   + internal_only_headers typed_per_filter_config request_mirror_policies ignore_path_parameters_in_path_matching vhost_header
   ~ metadata: nothing reads it
-  - vhds: virtual hosts are not loaded on demand
+  + vhds
+envoy.config.route.v3.Vhds
+  + config_source
 envoy.config.route.v3.VirtualHost
   + name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove retry_policy
   + include_request_attempt_count include_attempt_count_in_response require_tls typed_per_filter_config rate_limits
@@ -100,18 +102,29 @@ envoy.config.route.v3.WeightedCluster.ClusterWeight
   + metadata_match
   + typed_per_filter_config
 envoy.config.route.v3.RateLimit
-  + stage actions
-  - disable_key: values of the runtime are not read yet
-  - limit: limits come from the filter
+  + stage actions disable_key limit hits_addend
+  - apply_on_stream_done: a request is asked about before it goes on
+envoy.config.route.v3.RateLimit.HitsAddend
+  + number format
+envoy.config.route.v3.RateLimit.Override
+  + dynamic_metadata
+envoy.config.route.v3.RateLimit.Override.DynamicMetadata
+  + metadata_key
 envoy.config.route.v3.RateLimit.Action
   + source_cluster destination_cluster request_headers remote_address generic_key header_value_match masked_remote_address query_parameter_value_match
-  - dynamic_metadata metadata: limits are not counted by metadata yet
+  + dynamic_metadata metadata query_parameters
   - extension: descriptors have no extensions yet
 envoy.config.route.v3.RateLimit.Action.SourceCluster
 envoy.config.route.v3.RateLimit.Action.DestinationCluster
 envoy.config.route.v3.RateLimit.Action.RemoteAddress
 envoy.config.route.v3.RateLimit.Action.RequestHeaders
   + header_name descriptor_key skip_if_absent
+envoy.config.route.v3.RateLimit.Action.QueryParameters
+  + query_parameter_name descriptor_key skip_if_absent
+envoy.config.route.v3.RateLimit.Action.DynamicMetaData
+  + descriptor_key metadata_key default_value
+envoy.config.route.v3.RateLimit.Action.MetaData
+  + descriptor_key metadata_key default_value source skip_if_absent
 envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress
   + v4_prefix_mask_len v6_prefix_mask_len
 envoy.config.route.v3.RateLimit.Action.GenericKey
@@ -200,6 +213,73 @@ xds.type.matcher.v3.StringMatcher
 xds.type.matcher.v3.RegexMatcher
   + regex google_re2
 xds.type.matcher.v3.RegexMatcher.GoogleRE2
+xds.type.matcher.v3.HttpAttributesCelMatchInput
+xds.type.matcher.v3.CelMatcher
+  + expr_match description
+xds.type.v3.CelExpression
+  + parsed_expr checked_expr cel_expr_parsed cel_expr_checked cel_expr_string
+google.api.expr.v1alpha1.ParsedExpr
+  + expr
+  ~ source_info: it tells where parts stood in a text
+google.api.expr.v1alpha1.CheckedExpr
+  + expr reference_map
+  ~ type_map: types are known when an expression is evaluated
+  ~ source_info expr_version: they tell where parts stood in a text
+google.api.expr.v1alpha1.Expr
+  + id const_expr ident_expr select_expr call_expr list_expr struct_expr comprehension_expr
+google.api.expr.v1alpha1.Expr.Ident
+  + name
+google.api.expr.v1alpha1.Expr.Select
+  + operand field test_only
+google.api.expr.v1alpha1.Expr.Call
+  + target function args
+google.api.expr.v1alpha1.Expr.CreateList
+  + elements
+  - optional_indices: there are no optional values
+google.api.expr.v1alpha1.Expr.CreateStruct
+  + message_name entries
+google.api.expr.v1alpha1.Expr.CreateStruct.Entry
+  + id field_key map_key value
+  - optional_entry: there are no optional values
+google.api.expr.v1alpha1.Expr.Comprehension
+  + iter_var iter_range accu_var accu_init loop_condition loop_step result
+  - iter_var2: loops have one variable
+google.api.expr.v1alpha1.Constant
+  + null_value bool_value int64_value uint64_value double_value string_value bytes_value duration_value timestamp_value
+google.api.expr.v1alpha1.Reference
+  + value
+  ~ name overload_id: functions are found by their names
+cel.expr.ParsedExpr
+  + expr
+  ~ source_info: it tells where parts stood in a text
+cel.expr.CheckedExpr
+  + expr reference_map
+  ~ type_map: types are known when an expression is evaluated
+  ~ source_info expr_version: they tell where parts stood in a text
+cel.expr.Expr
+  + id const_expr ident_expr select_expr call_expr list_expr struct_expr comprehension_expr
+cel.expr.Expr.Ident
+  + name
+cel.expr.Expr.Select
+  + operand field test_only
+cel.expr.Expr.Call
+  + target function args
+cel.expr.Expr.CreateList
+  + elements
+  - optional_indices: there are no optional values
+cel.expr.Expr.CreateStruct
+  + message_name entries
+cel.expr.Expr.CreateStruct.Entry
+  + id field_key map_key value
+  - optional_entry: there are no optional values
+cel.expr.Expr.Comprehension
+  + iter_var iter_range accu_var accu_init loop_condition loop_step result
+  - iter_var2: loops have one variable
+cel.expr.Constant
+  + null_value bool_value int64_value uint64_value double_value string_value bytes_value duration_value timestamp_value
+cel.expr.Reference
+  + value
+  ~ name overload_id: functions are found by their names
 envoy.type.matcher.v3.HttpRequestHeaderMatchInput
   + header_name
 envoy.type.matcher.v3.RegexMatcher

@@ -25,13 +25,17 @@ internal static class HttpFilters
     /// <param name="scope">Of the manager.</param>
     /// <param name="filters">All of them.</param>
     /// <param name="router">The router's configuration; null where it has none.</param>
-    public static ImmutableArray<HttpFilterConfig> Chain(Scope scope, RepeatedField<HttpFilter> filters, out Router? router)
+    /// <param name="routerAt">Where that stands.</param>
+    public static ImmutableArray<HttpFilterConfig> Chain(Scope scope, RepeatedField<HttpFilter> filters, out Router? router,
+        out Scope? routerAt)
     {
         router = null;
+        routerAt = null;
         ImmutableArray<HttpFilterConfig> chain = Read(scope, filters, RouterName, RouterType, upstream: false, out Scope? end);
         if (end is { } at && ((HttpFilter)at.Message).TypedConfig is { } any && scope.Pass.Unpack<Router>(any, at) is { } found)
         {
-            FieldWalk.Check(at.In("typed_config", found));
+            routerAt = at.In("typed_config", found);
+            FieldWalk.Check(routerAt.Value);
             router = found;
         }
         return chain;
@@ -125,7 +129,8 @@ internal static class HttpFilters
             : null;
     }
 
-    private static (HttpFilterExtension Extension, object Settings)? Settings(Scope at, string field, Any any)
+    /// <summary>What the configuration of a filter says, wherever it stands; null after an error.</summary>
+    public static (HttpFilterExtension Extension, object Settings)? Settings(Scope at, string field, Any any)
     {
         string type = EnvoyTypes.NameOf(any);
         if (ExtensionTable.HttpFilter(type, "") is not { } extension)
@@ -232,6 +237,17 @@ internal static class HttpFilters
         Scope inside = scope.In(field, message);
         FieldWalk.Check(inside);
         return new RouteFilterConfig(name, Disabled: false, extension, extension.ReadRoute(inside, message));
+    }
+
+    /// <summary>Says that rules of access compare paths as they come, where a service may take several spellings for one.</summary>
+    public static void ReportPaths(Scope scope, bool normalizes, ImmutableArray<HttpFilterConfig> chain, RouteConfigurationConfig? routes)
+    {
+        if (normalizes) return;
+        IEnumerable<RouteFilterConfig> all = routes is null ? [] : routes.Filters
+            .Concat(routes.VirtualHosts.SelectMany(h => h.Filters.Concat(h.AllRoutes.SelectMany(r => r.Filters))));
+        if (!chain.Select(f => (object?)f.Settings).Concat(all.Select(f => f.Settings)).Any(s => s is AccessConfig { JudgesPaths: true })) return;
+        scope.Warning("", "NARU-C114", "rules of access compare paths that nobody normalizes: to them //admin and /./admin are other paths than /admin",
+            "set normalize_path and merge_slashes to true, and path_with_escaped_slashes_action");
     }
 
     /// <summary>Says which entries of inline routes are for filters that their own chain does not have. They are ignored, as in Envoy.</summary>

@@ -4,6 +4,7 @@ using System.Collections.Immutable;
 using Envoy.Config.Core.V3;
 using Envoy.Extensions.Filters.Http.Router.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
+using Google.Protobuf.Collections;
 
 namespace Naru.Proxy.Config.Reading;
 
@@ -31,7 +32,7 @@ internal static class HttpManagerReader
         {
             if (!known) scope.Error(field, "NARU-C102", $"{value} is not a {field}");
         }
-        ImmutableArray<HttpFilterConfig> filters = HttpFilters.Chain(scope, manager.HttpFilters, out Router? router);
+        ImmutableArray<HttpFilterConfig> filters = HttpFilters.Chain(scope, manager.HttpFilters, out Router? router, out Scope? routerAt);
         var config = new HttpConnectionManagerConfig
         {
             StatPrefix = manager.StatPrefix,
@@ -43,6 +44,9 @@ internal static class HttpManagerReader
             RespectExpectedTimeout = router?.RespectExpectedRqTimeout ?? false,
             SuppressEnvoyHeaders = router?.SuppressEnvoyHeaders ?? false,
             StrictChecks = StrictChecks(scope, router),
+            UpstreamLogs = routerAt is { } logs ? AccessLogs.All(logs, "upstream_log", router!.UpstreamLog) : [],
+            ForwardProto = manager.ForwardProtoConfig is { } protocols
+                ? ForwardProto(scope.In("forward_proto_config", protocols), protocols) : null,
             AppendXForwardedPort = manager.AppendXForwardedPort,
             EscapedSlashes = manager.PathWithEscapedSlashesAction switch
             {
@@ -185,6 +189,25 @@ internal static class HttpManagerReader
         "x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms", "x-envoy-max-retries", "x-envoy-retry-on", "x-envoy-retry-grpc-on",
     ];
 
+    // A port in both lists is refused: Envoy would take https, and nobody could tell.
+    private static ImmutableDictionary<int, bool> ForwardProto(Scope scope, ForwardProtoConfig given)
+    {
+        var ports = ImmutableDictionary.CreateBuilder<int, bool>();
+        foreach ((string field, bool secure, RepeatedField<uint> list) in new[]
+            { ("https_destination_ports", true, given.HttpsDestinationPorts),
+                ("http_destination_ports", false, given.HttpDestinationPorts) })
+        {
+            for (int i = 0; i < list.Count; i++)
+            {
+                if (list[i] is 0 or > 65535) scope.Error($"{field}[{i}]", "NARU-C102", $"{list[i]} is not a port", "it may be 1 to 65535");
+                else if (ports.TryGetValue((int)list[i], out bool other) && other != secure)
+                    scope.Error($"{field}[{i}]", "NARU-C113", $"port {list[i]} stands in both lists", "keep it in one of them");
+                else ports[(int)list[i]] = secure;
+            }
+        }
+        return ports.ToImmutable();
+    }
+
     // Of the router, which reads them.
     private static ImmutableArray<string> StrictChecks(Scope scope, Router? router)
     {
@@ -206,10 +229,12 @@ internal static class HttpManagerReader
                 Scope inline = scope.In("route_config", manager.RouteConfig);
                 config = config with { RouteConfig = RouteReader.Read(inline, manager.RouteConfig, mustBeNamed: false) };
                 HttpFilters.ReportStray(inline, config.HttpFilters, config.RouteConfig);
+                HttpFilters.ReportPaths(scope, config.NormalizePath, config.HttpFilters, config.RouteConfig);
                 return config;
             case HttpConnectionManager.RouteSpecifierOneofCase.Rds:
                 Scope at = scope.In("rds", manager.Rds);
                 Values.Required(at, "route_config_name", manager.Rds.RouteConfigName);
+                HttpFilters.ReportPaths(scope, config.NormalizePath, config.HttpFilters, null);
                 return config with { RouteConfigName = manager.Rds.RouteConfigName, RouteConfigSource = ConfigSources.Read(at, "config_source", manager.Rds.ConfigSource) };
             case HttpConnectionManager.RouteSpecifierOneofCase.ScopedRoutes:
                 Scope scopedAt = scope.In("scoped_routes", manager.ScopedRoutes);

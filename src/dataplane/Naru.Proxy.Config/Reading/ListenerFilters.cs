@@ -100,7 +100,7 @@ internal static class ListenerFilters
     private static ListenerRateLimitConfig? Rate(Scope scope, LocalRateLimit limit)
     {
         Values.Required(scope, "stat_prefix", limit.StatPrefix);
-        Values.RuntimeSwitch(scope, "runtime_enabled", limit.RuntimeEnabled);
-        return Values.Bucket(scope, "token_bucket", limit.TokenBucket) is { } bucket ? new ListenerRateLimitConfig(limit.StatPrefix, bucket) : null;
+        RuntimeSwitchConfig given = Values.RuntimeSwitch(scope, "runtime_enabled", limit.RuntimeEnabled);
+        return Values.Bucket(scope, "token_bucket", limit.TokenBucket) is { } bucket ? new ListenerRateLimitConfig(limit.StatPrefix, bucket) { Switch = given } : null;
     }
 }

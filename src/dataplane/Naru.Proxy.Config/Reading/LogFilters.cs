@@ -1,6 +1,7 @@
 // envoy.config.accesslog.v3.AccessLogFilter as records, for access logs and for the mappers of local replies.
 using System.Collections.Immutable;
 using Envoy.Config.Accesslog.V3;
+using Envoy.Extensions.AccessLoggers.Filters.Cel.V3;
 using Envoy.Type.V3;
 using Naru.Core;
 using Naru.Telemetry;
@@ -38,6 +39,8 @@ internal static class LogFilters
                 return Metadata(scope.In("metadata_filter", filter.MetadataFilter), filter.MetadataFilter);
             case AccessLogFilter.FilterSpecifierOneofCase.LogTypeFilter:
                 return new LogTypeFilterConfig([.. filter.LogTypeFilter.Types_.Select(t => t.ToString())], filter.LogTypeFilter.Exclude);
+            case AccessLogFilter.FilterSpecifierOneofCase.ExtensionFilter:
+                return Extension(scope.In("extension_filter", filter.ExtensionFilter), filter.ExtensionFilter);
             case AccessLogFilter.FilterSpecifierOneofCase.None:
                 scope.Error("", "NARU-C101", "a filter says what it filters by", "add status_code_filter, header_filter or another, or remove the filter");
                 return null;
@@ -59,6 +62,25 @@ internal static class LogFilters
             return null;
         }
         return Values.Required(at.In("value", value), "runtime_key", value.RuntimeKey) ? ((ComparisonOp)(int)comparison.Op, value.DefaultValue) : null;
+    }
+
+    private static ExpressionFilterConfig? Extension(Scope scope, ExtensionFilter filter)
+    {
+        const string Known = "give an envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter";
+        if (filter.TypedConfig is not { } any)
+        {
+            scope.Error("typed_config", "NARU-C101", "\"typed_config\" is required", Known);
+            return null;
+        }
+        if (EnvoyTypes.NameOf(any) != ExpressionFilter.Descriptor.FullName)
+        {
+            scope.Error("typed_config", "NARU-C112", $"Naru does not support the filter {EnvoyTypes.NameOf(any)} yet", Known);
+            return null;
+        }
+        if (scope.Pass.Unpack<ExpressionFilter>(any, scope) is not { } given) return null;
+        Scope at = scope.In("typed_config", given);
+        FieldWalk.Check(at);
+        return Expressions.Text(at, "expression", given.Expression) is { } expression ? new ExpressionFilterConfig(expression) : null;
     }
 
     private static RuntimeFilterConfig? Share(Scope scope, RuntimeFilter filter)

@@ -1,10 +1,12 @@
-// xds.type.matcher.v3.Matcher over headers of requests: lists of predicates and maps, nested; whoever reads one says what its actions are.
-// Refuses inputs that are no request header, further kinds of trees, and matchers within matchers beyond a depth.
+// xds.type.matcher.v3.Matcher over requests, or over answers: lists of predicates and maps, nested; whoever reads one says what its actions are.
+// Looks at headers of requests and at connections, or at status and headers of answers (MatcherInputs.cs), with expressions at all attributes.
+// Refuses further inputs and kinds of trees, and depths beyond measure.
 using System.Collections.Immutable;
 using Envoy.Type.Matcher.V3;
 using Google.Protobuf.Collections;
 using Google.Protobuf.WellKnownTypes;
 using Xds.Core.V3;
+using CelMatcher = Xds.Type.Matcher.V3.CelMatcher;
 using OnMatch = Xds.Type.Matcher.V3.Matcher.Types.OnMatch;
 using Predicate = Xds.Type.Matcher.V3.Matcher.Types.MatcherList.Types.Predicate;
 using Tree = Xds.Type.Matcher.V3.Matcher.Types.MatcherTree;
@@ -19,10 +21,11 @@ internal delegate T? ActionReader<T>(Scope scope, Any any) where T : class;
 internal static class MatcherReader
 {
     private const int MostDepth = 16;
-    private const string HeaderInput = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput";
+    private const string AttributesInput = "xds.type.matcher.v3.HttpAttributesCelMatchInput";
 
     /// <summary>The record; null after an error. The fields of the message itself were walked already.</summary>
-    public static MatcherConfig<T>? Read<T>(Scope scope, XdsMatcher matcher, ActionReader<T> action, int depth = 0) where T : class
+    public static MatcherConfig<T>? Read<T>(
+        Scope scope, XdsMatcher matcher, ActionReader<T> action, int depth = 0, MatchedHead whose = MatchedHead.Request) where T : class
     {
         if (depth > MostDepth)
         {
@@ -33,7 +36,7 @@ internal static class MatcherReader
         bool good = true;
         if (matcher.OnNoMatch is { } rest)
         {
-            config = config with { NoMatch = End(scope.In("on_no_match", rest), rest, action, depth) };
+            config = config with { NoMatch = End(scope.In("on_no_match", rest), rest, action, depth, whose) };
             good = config.NoMatch is not null;
         }
         switch (matcher.MatcherTypeCase)
@@ -46,14 +49,20 @@ internal static class MatcherReader
                 {
                     XdsMatcher.Types.MatcherList.Types.FieldMatcher given = matcher.MatcherList.Matchers[i];
                     Scope at = list.In("matchers", i, given);
-                    PredicateConfig? when = Predicates(at, "predicate", given.Predicate, 0);
+                    PredicateConfig? when = Predicates(at, "predicate", given.Predicate, 0, whose);
                     if (given.OnMatch is null) at.Error("on_match", "NARU-C101", "\"on_match\" is required");
-                    else if (End(at.In("on_match", given.OnMatch), given.OnMatch, action, depth) is { } then && when is not null)
+                    else if (End(at.In("on_match", given.OnMatch), given.OnMatch, action, depth, whose) is { } then && when is not null)
                         rules.Add(new MatcherRuleConfig<T>(when, then));
                 }
                 return good && rules.Count == matcher.MatcherList.Matchers.Count ? config with { Rules = rules.ToImmutable() } : null;
             case XdsMatcher.MatcherTypeOneofCase.MatcherTree:
-                MatcherMapConfig<T>? map = Map(scope.In("matcher_tree", matcher.MatcherTree), matcher.MatcherTree, action, depth);
+                Scope treeAt = scope.In("matcher_tree", matcher.MatcherTree);
+                if (matcher.MatcherTree.CustomMatch?.TypedConfig is { } custom && EnvoyTypes.NameOf(custom) == MatcherInputs.IpMatcher)
+                {
+                    MatcherRangesConfig<T>? ranges = Ranges(treeAt, matcher.MatcherTree, custom, action, depth, whose);
+                    return good && ranges is not null ? config with { Ranges = ranges } : null;
+                }
+                MatcherMapConfig<T>? map = Map(treeAt, matcher.MatcherTree, action, depth, whose);
                 return good && map is not null ? config with { Map = map } : null;
             default:
                 // All goes one way.
@@ -62,9 +71,9 @@ internal static class MatcherReader
         }
     }
 
-    private static MatcherMapConfig<T>? Map<T>(Scope scope, Tree tree, ActionReader<T> action, int depth) where T : class
+    private static MatcherMapConfig<T>? Map<T>(Scope scope, Tree tree, ActionReader<T> action, int depth, MatchedHead whose) where T : class
     {
-        string? header = Input(scope, tree.Input);
+        MatcherInput? input = MatcherInputs.Read(scope, tree.Input, whose);
         bool isPrefix = tree.TreeTypeCase == Tree.TreeTypeOneofCase.PrefixMatchMap;
         if (tree.TreeTypeCase is not (Tree.TreeTypeOneofCase.ExactMatchMap or Tree.TreeTypeOneofCase.PrefixMatchMap))
         {
@@ -83,17 +92,52 @@ internal static class MatcherReader
         {
             Scope endAt = at.In($"map[{key}]", end);
             FieldWalk.Check(endAt);
-            if (End(endAt, end, action, depth) is { } then) read.Add((key, then));
+            if (End(endAt, end, action, depth, whose) is { } then) read.Add((key, then));
         }
-        return header is not null && read.Count == entries.Count && read.Count > 0 ? new MatcherMapConfig<T>(header, isPrefix, read.ToImmutable()) : null;
+        return input is { } by && read.Count == entries.Count && read.Count > 0
+            ? new MatcherMapConfig<T>(by.Header, isPrefix, read.ToImmutable()) { Input = by.Connection } : null;
     }
 
-    private static MatcherEndConfig<T>? End<T>(Scope scope, OnMatch end, ActionReader<T> action, int depth) where T : class
+    private static MatcherRangesConfig<T>? Ranges<T>(
+        Scope scope, Tree tree, Any any, ActionReader<T> action, int depth, MatchedHead whose) where T : class
+    {
+        MatcherInput? input = MatcherInputs.Read(scope, tree.Input, whose);
+        Scope customAt = scope.In("custom_match", tree.CustomMatch);
+        if (input is { } looked
+            && looked.Connection is not (ConnectionInput.DestinationIp or ConnectionInput.SourceIp or ConnectionInput.DirectSourceIp))
+            scope.Error("input", "NARU-C113", "ranges are of addresses", "give a DestinationIPInput, SourceIPInput or DirectSourceIPInput");
+        if (scope.Pass.Unpack<Xds.Type.Matcher.V3.IPMatcher>(any, customAt) is not { } matcher) return null;
+        Scope at = customAt.In("typed_config", matcher);
+        FieldWalk.Check(at);
+        if (matcher.RangeMatchers.Count == 0) at.Error("range_matchers", "NARU-C101", "\"range_matchers\" is required");
+        var read = ImmutableArray.CreateBuilder<(System.Net.IPNetwork, bool, MatcherEndConfig<T>)>();
+        bool good = matcher.RangeMatchers.Count > 0;
+        for (int i = 0; i < matcher.RangeMatchers.Count; i++)
+        {
+            Xds.Type.Matcher.V3.IPMatcher.Types.IPRangeMatcher given = matcher.RangeMatchers[i];
+            Scope rangeAt = at.In("range_matchers", i, given);
+            if (given.Ranges.Count == 0) rangeAt.Error("ranges", "NARU-C101", "\"ranges\" is required");
+            if (given.OnMatch is null) rangeAt.Error("on_match", "NARU-C101", "\"on_match\" is required");
+            MatcherEndConfig<T>? then = given.OnMatch is null ? null
+                : End(rangeAt.In("on_match", given.OnMatch), given.OnMatch, action, depth, whose);
+            good &= then is not null && given.Ranges.Count > 0;
+            for (int r = 0; r < given.Ranges.Count; r++)
+            {
+                Xds.Core.V3.CidrRange said = given.Ranges[r];
+                var range = new Envoy.Config.Core.V3.CidrRange { AddressPrefix = said.AddressPrefix, PrefixLen = said.PrefixLen };
+                if (AccessReader.Range(rangeAt, $"ranges[{r}]", range) is not { } network) good = false;
+                else if (then is not null) read.Add((network, given.Exclusive, then));
+            }
+        }
+        return good && input?.Connection is { } by ? new MatcherRangesConfig<T>(by, read.ToImmutable()) : null;
+    }
+
+    private static MatcherEndConfig<T>? End<T>(Scope scope, OnMatch end, ActionReader<T> action, int depth, MatchedHead whose) where T : class
     {
         switch (end.OnMatchCase)
         {
             case OnMatch.OnMatchOneofCase.Matcher:
-                return Read(scope.In("matcher", end.Matcher), end.Matcher, action, depth + 1) is { } matcher ? new MatcherEndConfig<T>(matcher, null) : null;
+                return Read(scope.In("matcher", end.Matcher), end.Matcher, action, depth + 1, whose) is { } matcher ? new MatcherEndConfig<T>(matcher, null) : null;
             case OnMatch.OnMatchOneofCase.Action when end.Action.TypedConfig is { } any:
                 return action(scope.In("action", end.Action), any) is { } read ? new MatcherEndConfig<T>(null, read) : null;
             default:
@@ -102,7 +146,7 @@ internal static class MatcherReader
         }
     }
 
-    private static PredicateConfig? Predicates(Scope parent, string field, Predicate? predicate, int depth)
+    private static PredicateConfig? Predicates(Scope parent, string field, Predicate? predicate, int depth, MatchedHead whose)
     {
         if (predicate is null || predicate.MatchTypeCase == Predicate.MatchTypeOneofCase.None)
         {
@@ -118,22 +162,24 @@ internal static class MatcherReader
         switch (predicate.MatchTypeCase)
         {
             case Predicate.MatchTypeOneofCase.SinglePredicate:
-                return Single(scope.In("single_predicate", predicate.SinglePredicate), predicate.SinglePredicate);
+                return Single(scope.In("single_predicate", predicate.SinglePredicate), predicate.SinglePredicate, whose);
             case Predicate.MatchTypeOneofCase.NotMatcher:
-                return Predicates(scope, "not_matcher", predicate.NotMatcher, depth + 1) is { } of ? new NotPredicateConfig(of) : null;
+                return Predicates(scope, "not_matcher", predicate.NotMatcher, depth + 1, whose) is { } of ? new NotPredicateConfig(of) : null;
             default:
                 bool all = predicate.MatchTypeCase == Predicate.MatchTypeOneofCase.AndMatcher;
                 Predicate.Types.PredicateList list = all ? predicate.AndMatcher : predicate.OrMatcher;
                 Scope at = scope.In(all ? "and_matcher" : "or_matcher", list);
                 if (list.Predicate.Count < 2) at.Error("predicate", "NARU-C102", "there are not two predicates to combine", "give two at least");
-                PredicateConfig?[] read = [.. list.Predicate.Select((p, i) => Predicates(at, $"predicate[{i}]", p, depth + 1))];
+                PredicateConfig?[] read = [.. list.Predicate.Select((p, i) => Predicates(at, $"predicate[{i}]", p, depth + 1, whose))];
                 return read.Length < 2 || read.Any(p => p is null) ? null : new CombinedPredicateConfig(all, [.. read.Select(p => p!)]);
         }
     }
 
-    private static HeaderPredicateConfig? Single(Scope scope, Predicate.Types.SinglePredicate single)
+    private static PredicateConfig? Single(Scope scope, Predicate.Types.SinglePredicate single, MatchedHead whose)
     {
-        string? header = Input(scope, single.Input);
+        if (single.Input?.TypedConfig is { } attributes && EnvoyTypes.NameOf(attributes) == AttributesInput)
+            return Expression(scope, single);
+        MatcherInput? input = MatcherInputs.Read(scope, single.Input, whose);
         switch (single.MatcherCase)
         {
             case Predicate.Types.SinglePredicate.MatcherOneofCase.ValueMatch:
@@ -147,10 +193,14 @@ internal static class MatcherReader
                     case Xds.Type.Matcher.V3.StringMatcher.MatchPatternOneofCase.Contains: same.Contains = given.Contains; break;
                     case Xds.Type.Matcher.V3.StringMatcher.MatchPatternOneofCase.SafeRegex: same.SafeRegex = new RegexMatcher { Regex = given.SafeRegex.Regex }; break;
                 }
-                return Values.Match(scope.In("value_match", given), same) is { } value && header is not null ? new HeaderPredicateConfig(header, value) : null;
+                if (Values.Match(scope.In("value_match", given), same) is not { } value || input is not { } by) return null;
+                return by.Connection is { } connection ? new ConnectionPredicateConfig(connection, value)
+                    : new HeaderPredicateConfig(by.Header, value);
             case Predicate.Types.SinglePredicate.MatcherOneofCase.CustomMatch:
                 string type = single.CustomMatch.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : single.CustomMatch.Name;
-                scope.Error("custom_match", "NARU-C112", $"Naru does not support the matcher {type} yet", "use value_match");
+                if (type == CelMatcher.Descriptor.FullName) scope.Error("custom_match", "NARU-C113", $"{type} asks all attributes",
+                    $"give an {AttributesInput} as input");
+                else scope.Error("custom_match", "NARU-C112", $"Naru does not support the matcher {type} yet", "use value_match");
                 return null;
             default:
                 scope.Error("", "NARU-C101", "a predicate compares its input", "add value_match");
@@ -158,24 +208,21 @@ internal static class MatcherReader
         }
     }
 
-    private static string? Input(Scope scope, TypedExtensionConfig? input)
+    private static ExpressionPredicateConfig? Expression(Scope scope, Predicate.Types.SinglePredicate single)
     {
-        if (input?.TypedConfig is not { } any)
+        if (single.CustomMatch?.TypedConfig is not { } any || EnvoyTypes.NameOf(any) != CelMatcher.Descriptor.FullName)
         {
-            scope.Error("input", "NARU-C101", "\"input\" is required", $"give a {HeaderInput}");
+            scope.Error(
+                single.MatcherCase == Predicate.Types.SinglePredicate.MatcherOneofCase.ValueMatch ? "value_match"
+                    : "custom_match", "NARU-C113",
+                $"{AttributesInput} is for expressions alone", $"give custom_match an {CelMatcher.Descriptor.FullName}");
             return null;
         }
-        Scope at = scope.In("input", input);
-        if (EnvoyTypes.NameOf(any) != HeaderInput)
-        {
-            at.Error("typed_config", "NARU-C112", $"{EnvoyTypes.NameOf(any)} is not known here, where headers of the request decide", $"give a {HeaderInput}");
-            return null;
-        }
-        if (scope.Pass.Unpack<HttpRequestHeaderMatchInput>(any, at) is not { } header) return null;
-        Scope inside = at.In("typed_config", header);
+        Scope at = scope.In("custom_match", single.CustomMatch);
+        if (at.Pass.Unpack<CelMatcher>(any, at) is not { } matcher) return null;
+        Scope inside = at.In("typed_config", matcher);
         FieldWalk.Check(inside);
-        string name = header.HeaderName.ToLowerInvariant();
-        if (!Values.HeaderName(inside, "header_name", name)) return null;
-        return name == "host" ? ":authority" : name;
+        return Expressions.Read(inside, "expr_match", matcher.ExprMatch) is { } expression ? new ExpressionPredicateConfig(expression)
+            : null;
     }
 }

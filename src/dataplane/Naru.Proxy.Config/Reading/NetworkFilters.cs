@@ -6,12 +6,14 @@ using Envoy.Extensions.Filters.Network.ConnectionLimit.V3;
 using Envoy.Extensions.Filters.Network.Echo.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
 using Envoy.Extensions.Filters.Network.LocalRatelimit.V3;
+using Envoy.Extensions.Filters.Network.Rbac.V3;
 using Envoy.Extensions.Filters.Network.SniCluster.V3;
 using Envoy.Extensions.Filters.Network.TcpProxy.V3;
 using Envoy.Type.V3;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using DirectResponse = Envoy.Extensions.Filters.Network.DirectResponse.V3.Config;
+using SetFilterState = Envoy.Extensions.Filters.Network.SetFilterState.V3.Config;
 
 namespace Naru.Proxy.Config.Reading;
 
@@ -21,7 +23,7 @@ internal static class NetworkFilters
     /// <summary>The message of the HTTP connection manager.</summary>
     public const string HttpManager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
     private const string Prefix = "envoy.filters.network.";
-    private const string Known = "known here: envoy.filters.network.http_connection_manager, .tcp_proxy, .connection_limit, .local_ratelimit, .direct_response, .echo and .sni_cluster";
+    private const string Known = "known here: envoy.filters.network.http_connection_manager, .tcp_proxy, .connection_limit, .local_ratelimit, .direct_response, .echo, .rbac, .set_filter_state and .sni_cluster";
 
     /// <summary>The filters before the last; <paramref name="terminal"/> is the last, null after an error.</summary>
     public static ImmutableArray<NetworkFilterConfig> Read(Scope scope, FilterChain chain, out NetworkFilterConfig? terminal)
@@ -57,16 +59,16 @@ internal static class NetworkFilters
             case "envoy.extensions.filters.network.direct_response.v3.Config": return Unpack<DirectResponse>(at, filter, Direct);
             case "envoy.extensions.filters.network.echo.v3.Echo": return Unpack<Echo>(at, filter, static (_, _) => new EchoConfig());
             case "envoy.extensions.filters.network.sni_cluster.v3.SniCluster": return Unpack<SniCluster>(at, filter, static (_, _) => new SniClusterConfig());
-            case "envoy.extensions.filters.network.rbac.v3.RBAC":
-                at.Error("typed_config", "NARU-C112", "Naru does not support the network filter envoy.filters.network.rbac yet", Known);
-                return null;
+            case "envoy.extensions.filters.network.rbac.v3.RBAC": return Unpack<RBAC>(at, filter, Access);
+            case "envoy.extensions.filters.network.set_filter_state.v3.Config": return Unpack<SetFilterState>(at, filter, State);
         }
         switch (filter.Name)
         {
             case Prefix + "echo" when type.Length == 0: return new EchoConfig();
             case Prefix + "sni_cluster" when type.Length == 0: return new SniClusterConfig();
             case Prefix + "direct_response" when type.Length == 0: return new NetworkDirectResponseConfig([]);
-            case Prefix + "http_connection_manager" or Prefix + "tcp_proxy" or Prefix + "connection_limit" or Prefix + "local_ratelimit" when type.Length == 0:
+            case Prefix + "http_connection_manager" or Prefix + "tcp_proxy" or Prefix + "connection_limit" or Prefix + "local_ratelimit"
+                or Prefix + "rbac" or Prefix + "set_filter_state" when type.Length == 0:
                 at.Error("typed_config", "NARU-C101", "\"typed_config\" is required");
                 return null;
         }
@@ -150,7 +152,12 @@ internal static class NetworkFilters
             if (tunnel.Hostname.AsSpan().IndexOfAnyInRange('\0', ' ') >= 0) scope.Error("hostname", "NARU-C102", $"\"{tunnel.Hostname}\" is not a host and port");
             else if (tunnel.Hostname.Contains('%', StringComparison.Ordinal)) scope.CheckFormat("hostname", tunnel.Hostname, Telemetry.FormatUse.HeaderValue);
         }
-        return new TunnelingConfig(tunnel.Hostname, tunnel.UsePost, Values.Added(scope, "headers_to_add", tunnel.HeadersToAdd));
+        string path = tunnel.PostPath.Length > 0 ? tunnel.PostPath : "/";
+        if (!tunnel.UsePost && tunnel.PostPath.Length > 0) scope.Error("post_path", "NARU-C113", "\"post_path\" is for tunnels by POST",
+            "add use_post: true, or remove it");
+        else if (path[0] != '/' || path.AsSpan().ContainsAnyExceptInRange('!', '~'))
+            scope.Error("post_path", "NARU-C102", $"\"{path}\" is not a path", "begin it with a slash");
+        return new TunnelingConfig(tunnel.Hostname, tunnel.UsePost, Values.Added(scope, "headers_to_add", tunnel.HeadersToAdd), path);
     }
 
     private static ConnectionLimitConfig Limit(Scope scope, ConnectionLimit limit)
@@ -158,16 +165,33 @@ internal static class NetworkFilters
         Values.Required(scope, "stat_prefix", limit.StatPrefix);
         if (limit.MaxConnections is null) scope.Error("max_connections", "NARU-C101", "\"max_connections\" is required");
         else if (limit.MaxConnections == 0) scope.Error("max_connections", "NARU-C102", "\"max_connections\" must be at least 1");
-        Values.RuntimeSwitch(scope, "runtime_enabled", limit.RuntimeEnabled);
-        return new ConnectionLimitConfig(limit.StatPrefix, (long)Math.Min(limit.MaxConnections ?? 1, long.MaxValue), Values.Time(scope, "delay", limit.Delay) ?? TimeSpan.Zero);
+        RuntimeSwitchConfig given = Values.RuntimeSwitch(scope, "runtime_enabled", limit.RuntimeEnabled);
+        return new ConnectionLimitConfig(limit.StatPrefix, (long)Math.Min(limit.MaxConnections ?? 1, long.MaxValue), Values.Time(scope, "delay", limit.Delay) ?? TimeSpan.Zero) { Switch = given };
     }
 
     private static NetworkRateLimitConfig? Rate(Scope scope, LocalRateLimit limit)
     {
         Values.Required(scope, "stat_prefix", limit.StatPrefix);
-        Values.RuntimeSwitch(scope, "runtime_enabled", limit.RuntimeEnabled);
-        return Values.Bucket(scope, "token_bucket", limit.TokenBucket) is { } bucket ? new NetworkRateLimitConfig(limit.StatPrefix, bucket) : null;
+        RuntimeSwitchConfig given = Values.RuntimeSwitch(scope, "runtime_enabled", limit.RuntimeEnabled);
+        return Values.Bucket(scope, "token_bucket", limit.TokenBucket) is { } bucket ? new NetworkRateLimitConfig(limit.StatPrefix, bucket) { Switch = given } : null;
     }
+
+    private static NetworkAccessConfig Access(Scope scope, RBAC access)
+    {
+        Values.Required(scope, "stat_prefix", access.StatPrefix);
+        bool continuous = access.EnforcementType == RBAC.Types.EnforcementType.Continuous;
+        if (!continuous && access.EnforcementType != RBAC.Types.EnforcementType.OneTimeOnFirstByte)
+            scope.Error("enforcement_type", "NARU-C102", $"{(int)access.EnforcementType} is not an enforcement_type");
+        var rules = new AccessConfig(
+            AccessReader.Read(scope, "rules", access.Rules, "matcher", access.Matcher, ofRequests: false),
+            AccessReader.Read(scope, "shadow_rules", access.ShadowRules, "shadow_matcher", access.ShadowMatcher, ofRequests: false),
+            "", access.ShadowRulesStatPrefix);
+        return new NetworkAccessConfig(access.StatPrefix, rules, continuous, access.EnforceOnTransportReady,
+            Values.Time(scope, "delay_deny", access.DelayDeny) ?? TimeSpan.Zero);
+    }
+
+    private static NetworkStateConfig State(Scope scope, SetFilterState filter) =>
+        new(FilterStates.Read(scope, "on_new_connection", filter.OnNewConnection, ofConnections: true));
 
     private static NetworkDirectResponseConfig? Direct(Scope scope, DirectResponse direct)
     {

@@ -1,7 +1,10 @@
 // Descriptors of rate limits at routes and virtual hosts (envoy.config.route.v3.RateLimit).
 using System.Collections.Immutable;
+using System.Text;
 using Envoy.Config.Route.V3;
+using Envoy.Type.Metadata.V3;
 using Google.Protobuf.Collections;
+using Naru.Telemetry;
 using Action = Envoy.Config.Route.V3.RateLimit.Types.Action;
 
 namespace Naru.Proxy.Config.Reading;
@@ -23,9 +26,43 @@ internal static class RateLimits
                 Action action = limits[i].Actions[a];
                 if (One(at.In("actions", a, action), action) is { } config) actions.Add(config);
             }
-            read.Add(new RateLimitConfig(Values.Count(at, "stage", limits[i].Stage, 0, 0, 10), actions.ToImmutable()));
+            read.Add(new RateLimitConfig(Values.Count(at, "stage", limits[i].Stage, 0, 0, 10), actions.ToImmutable())
+            {
+                DisableKey = limits[i].DisableKey,
+                LimitPath = limits[i].Limit is { } limit ? Override(at.In("limit", limit), limit) : [],
+                Hits = limits[i].HitsAddend?.Number is { } number ? (uint)Math.Min(number, 1_000_000_000) : null,
+                HitsFormat = limits[i].HitsAddend is { } hits ? Format(at.In("hits_addend", hits), hits) : "",
+            });
         }
         return read.ToImmutable();
+    }
+
+    private static ImmutableArray<byte[]> Override(Scope scope, RateLimit.Types.Override limit)
+    {
+        if (limit.DynamicMetadata is { } metadata) return Path(scope.In("dynamic_metadata", metadata), metadata.MetadataKey);
+        scope.Error("", "NARU-C101", "\"dynamic_metadata\" is required");
+        return [];
+    }
+
+    private static string Format(Scope scope, RateLimit.Types.HitsAddend hits)
+    {
+        if (hits.Number is not null && hits.Format.Length > 0) scope.Error("format", "NARU-C113", "\"number\" says that, too", "keep one of them");
+        if (hits.Format.Length > 0) scope.CheckFormat("format", hits.Format, FormatUse.HeaderValue);
+        return hits.Format;
+    }
+
+    private static ImmutableArray<byte[]> Path(Scope scope, MetadataKey? key)
+    {
+        if (key is null)
+        {
+            scope.Error("metadata_key", "NARU-C101", "\"metadata_key\" is required");
+            return [];
+        }
+        Scope at = scope.In("metadata_key", key);
+        Values.Required(at, "key", key.Key);
+        if (key.Path.Count == 0) at.Error("path", "NARU-C101", "\"path\" is required", "write path: [{key: …}]");
+        foreach (MetadataKey.Types.PathSegment segment in key.Path) Values.Required(at, "path", segment.Key);
+        return [Encoding.UTF8.GetBytes(key.Key), .. key.Path.Select(s => Encoding.UTF8.GetBytes(s.Key))];
     }
 
     private static RateLimitActionConfig? One(Scope at, Action action)
@@ -81,6 +118,39 @@ internal static class RateLimits
                     Value = query.DescriptorValue,
                     ExpectMatch = query.ExpectMatch ?? true,
                     Parameters = [.. query.QueryParameters.Select((q, i) => RouteReader.Parameter(queryAt.In("query_parameters", i, q), q)).OfType<QueryParameterMatcherConfig>()],
+                };
+            case Action.ActionSpecifierOneofCase.QueryParameters:
+                Scope parameter = at.In("query_parameters", action.QueryParameters);
+                Values.Required(parameter, "query_parameter_name", action.QueryParameters.QueryParameterName);
+                Values.Required(parameter, "descriptor_key", action.QueryParameters.DescriptorKey);
+                return new RateLimitActionConfig
+                {
+                    Source = RateLimitSource.QueryParameter,
+                    Key = action.QueryParameters.DescriptorKey,
+                    Header = action.QueryParameters.QueryParameterName,
+                    SkipIfAbsent = action.QueryParameters.SkipIfAbsent,
+                };
+            case Action.ActionSpecifierOneofCase.DynamicMetadata:
+                Scope dynamic = at.In("dynamic_metadata", action.DynamicMetadata);
+                Values.Required(dynamic, "descriptor_key", action.DynamicMetadata.DescriptorKey);
+                return new RateLimitActionConfig
+                {
+                    Source = RateLimitSource.Metadata,
+                    Key = action.DynamicMetadata.DescriptorKey,
+                    Value = action.DynamicMetadata.DefaultValue,
+                    MetadataPath = Path(dynamic, action.DynamicMetadata.MetadataKey),
+                };
+            case Action.ActionSpecifierOneofCase.Metadata:
+                Scope metadata = at.In("metadata", action.Metadata);
+                Values.Required(metadata, "descriptor_key", action.Metadata.DescriptorKey);
+                if (!System.Enum.IsDefined(action.Metadata.Source)) metadata.Error("source", "NARU-C102", $"{(int)action.Metadata.Source} is not a source");
+                return new RateLimitActionConfig
+                {
+                    Source = action.Metadata.Source == Action.Types.MetaData.Types.Source.RouteEntry ? RateLimitSource.RouteMetadata : RateLimitSource.Metadata,
+                    Key = action.Metadata.DescriptorKey,
+                    Value = action.Metadata.DefaultValue,
+                    SkipIfAbsent = action.Metadata.SkipIfAbsent,
+                    MetadataPath = Path(metadata, action.Metadata.MetadataKey),
                 };
             case Action.ActionSpecifierOneofCase.None:
                 at.Error("", "NARU-C101", "an action says what it looks at", "write request_headers, generic_key, remote_address, ...");

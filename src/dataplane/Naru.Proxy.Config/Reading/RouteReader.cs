@@ -46,7 +46,31 @@ internal static class RouteReader
             InternalOnlyHeaders = InternalOnly(scope, message),
             Mirrors = MirrorPolicies.Read(scope, message.RequestMirrorPolicies),
             Filters = HttpFilters.PerRoute(scope, message.TypedPerFilterConfig),
+            ValidateClusters = message.ValidateClusters,
+            HostsOnDemand = message.Vhds is { } vhds ? OnDemand(scope, scope.In("vhds", vhds), vhds, mustBeNamed) : null,
         };
+    }
+
+    /// <summary>A virtual host of VHDS; meaningless after an error. The fields were walked already.</summary>
+    public static VirtualHostConfig Alone(Scope scope, VirtualHost host)
+    {
+        Values.Required(scope, "name", host.Name);
+        return Host(scope, host, new Dictionary<string, string>(StringComparer.Ordinal), 4096);
+    }
+
+    // VHDS is a protocol of differences: nobody could name all hosts there might be.
+    private static ConfigSourceConfig? OnDemand(Scope scope, Scope at, Vhds vhds, bool mustBeNamed)
+    {
+        if (!mustBeNamed)
+            scope.Error("vhds", "NARU-C113", "virtual hosts on demand belong to a table that discovery brings", "bring the table by rds");
+        if (ConfigSources.Read(at, "config_source", vhds.ConfigSource) is not { } source) return null;
+        if (source.Kind == ConfigSourceKind.Path)
+            at.Error("config_source", "NARU-C113", "virtual hosts on demand do not come from a file",
+                "name a server: ads, or api_config_source with DELTA_GRPC");
+        if (source is { Kind: ConfigSourceKind.Grpc, Delta: false })
+            at.Error("config_source", "NARU-C113", "virtual hosts on demand are asked for with DELTA_GRPC only",
+                "use api_type: DELTA_GRPC");
+        return source;
     }
 
     private static string? VirtualHostHeader(Scope scope, string name) =>
@@ -258,7 +282,8 @@ internal static class RouteReader
         };
     }
 
-    private static RouteMatchConfig? Match(Scope scope, RouteMatch match)
+    /// <summary>Which requests are meant; null after an error.</summary>
+    public static RouteMatchConfig? Match(Scope scope, RouteMatch match)
     {
         (PathMatchKind Kind, string Path)? path = match.PathSpecifierCase switch
         {

@@ -1,5 +1,5 @@
-// ScopedRoutes of a connection manager with its tables in place: which headers make the key, and the table of each key.
-// Scopes and tables that discovery would have to bring are refused by name.
+// ScopedRoutes of a connection manager: which headers make the key, and the table of each key, in place or by SRDS. Scopes whose tables
+// are loaded on demand are refused by name.
 using System.Collections.Immutable;
 using Envoy.Config.Route.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
@@ -18,7 +18,8 @@ internal static class ScopedRoutesReader
         if (scoped.ScopeKeyBuilder is { } builder) fragments = Fragments(scope.In("scope_key_builder", builder), builder);
         else scope.Error("scope_key_builder", "NARU-C101", "\"scope_key_builder\" is required");
         if (scoped.ConfigSpecifierCase == ScopedRoutes.ConfigSpecifierOneofCase.None)
-            scope.Error("", "NARU-C101", "scoped routes need their scopes", "add scoped_route_configurations_list");
+            scope.Error("", "NARU-C101", "scoped routes need their scopes", "add scoped_route_configurations_list or scoped_rds");
+        if (scoped.ScopedRds is { } discovered) return Discovered(scope, scoped, discovered, fragments);
         if (scoped.ScopedRouteConfigurationsList is not { } list) return null;
         Scope listAt = scope.In("scoped_route_configurations_list", list);
         if (list.ScopedRouteConfigurations.Count == 0) listAt.Error("scoped_route_configurations", "NARU-C101", "\"scoped_route_configurations\" is required");
@@ -46,6 +47,29 @@ internal static class ScopedRoutesReader
             else at.Error("route_configuration", "NARU-C101", "\"route_configuration\" is required");
         }
         return new ScopedRoutesConfig(fragments, scopes.ToImmutable());
+    }
+
+    // Tables come from where the scopes come from, unless it is said.
+    private static ScopedRoutesConfig Discovered(Scope scope, ScopedRoutes scoped, ScopedRds discovered, ImmutableArray<ScopeFragmentConfig> fragments)
+    {
+        ConfigSourceConfig? source = ConfigSources.Read(scope.In("scoped_rds", discovered), "scoped_rds_config_source", discovered.ScopedRdsConfigSource);
+        ConfigSourceConfig? tables = scoped.RdsConfigSource is { } given ? ConfigSources.Read(scope, "rds_config_source", given) : source;
+        return new ScopedRoutesConfig(fragments, []) { Name = scoped.Name, Source = source ?? new ConfigSourceConfig(ConfigSourceKind.Ads), TableSource = tables };
+    }
+
+    /// <summary>A scope of SRDS; meaningless after an error. The fields were walked already.</summary>
+    public static RouteScopeConfig Scope(Scope scope, ScopedRouteConfiguration given)
+    {
+        Values.Required(scope, "name", given.Name);
+        if (given.Key is null || given.Key.Fragments.Count == 0) scope.Error("key", "NARU-C101", "\"key\" needs fragments");
+        if (given.OnDemand)
+            scope.Error("on_demand", "NARU-C113", "the table of a scope is not loaded on demand",
+                "leave on_demand out: it is loaded with the scope");
+        if (given.RouteConfigurationName.Length > 0 && given.RouteConfiguration is not null)
+            scope.Error("route_configuration", "NARU-C113", "\"route_configuration\" and \"route_configuration_name\" exclude each other", "keep one of them");
+        RouteConfigurationConfig? table = given.RouteConfiguration is { } inline ? RouteReader.Read(scope.In("route_configuration", inline), inline, mustBeNamed: false) : null;
+        if (table is null) Values.Required(scope, "route_configuration_name", given.RouteConfigurationName);
+        return new RouteScopeConfig(given.Name, [.. (given.Key?.Fragments ?? []).Select(f => f.StringKey)], table is null ? given.RouteConfigurationName : "", table);
     }
 
     private static ImmutableArray<ScopeFragmentConfig> Fragments(Scope scope, ScopedRoutes.Types.ScopeKeyBuilder builder)

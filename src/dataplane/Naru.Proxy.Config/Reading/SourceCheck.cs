@@ -18,6 +18,10 @@ internal sealed class SourceCheck(Bootstrap message, ImmutableArray<ClusterConfi
             Check(at, "lds_config", config.Lds);
             Check(at, "cds_config", config.Cds);
         }
+        if (message.LayeredRuntime is { } runtime)
+        {
+            foreach (RuntimeLayerConfig layer in config.Runtime) Check(scope.In("layered_runtime", runtime), "layers", layer.Source);
+        }
         if (message.StaticResources is not { } resources) return;
         Scope inResources = scope.In("static_resources", resources);
         for (int i = 0; i < resources.Clusters.Count; i++)
@@ -56,6 +60,10 @@ internal sealed class SourceCheck(Bootstrap message, ImmutableArray<ClusterConfi
         else if (cluster.Tls is { } tls && Unusable(tls) is { } part)
         {
             at.Error(field, "NARU-C113", $"the TLS context of the cluster \"{cluster.Name}\" has {part}, which is not supported where configuration is fetched", "give the source a cluster of its own without it, or one with the pipe of an agent");
+        }
+        else if (cluster.Tls is not null && source.Stream is { Authority.Length: > 0 })
+        {
+            at.Error(field, "NARU-C113", $"\"authority\" cannot be told to the cluster \"{cluster.Name}\", which is called over TLS: there it is the name that TLS is spoken with", "name the server with the cluster's sni");
         }
         else if (!cluster.Http2)
         {

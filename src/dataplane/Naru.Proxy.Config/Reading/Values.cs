@@ -99,10 +99,12 @@ internal static class Values
         }
     }
 
-    /// <summary>A filter's runtime switch. The runtime is not read, so a filter that is off would stay off.</summary>
-    public static void RuntimeSwitch(Scope scope, string field, RuntimeFeatureFlag? given)
+    /// <summary>A filter's runtime switch; on where there is none.</summary>
+    public static RuntimeSwitchConfig RuntimeSwitch(Scope scope, string field, RuntimeFeatureFlag? given)
     {
-        if (given?.DefaultValue == false) scope.Error(field, "NARU-C113", "the filter is switched off, and no runtime could switch it on", "remove the filter");
+        if (given is null) return RuntimeSwitchConfig.On;
+        if (given.DefaultValue is null) scope.In(field, given).Error("default_value", "NARU-C101", "\"default_value\" is required");
+        return new RuntimeSwitchConfig(given.DefaultValue ?? true, given.RuntimeKey);
     }
 
     /// <summary>A token bucket; null after an error.</summary>

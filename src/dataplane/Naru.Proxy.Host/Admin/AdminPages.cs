@@ -64,7 +64,7 @@ internal sealed class AdminPages
         if (!(writes || (request.Method is "GET" or "HEAD" && !command.Changes && !loggingChange)))
         {
             string allow = command.Changes || loggingChange ? "POST" : "GET, HEAD, POST";
-            return Done(new AdminResponse { Status = 405, Allow = allow, Body = AdminResponse.Text($"Method {request.Method} not allowed, {allow} required.\n").Body });
+            return Done(new AdminResponse { Status = 405, Allow = allow, Body = AdminResponse.Text($"Method {request.Method} not allowed, {allow} required.").Body });
         }
         foreach ((string name, _) in request.Parameters)
         {

@@ -42,6 +42,7 @@ internal sealed class AdminServer : IAsyncDisposable
 
     // Those that wait for a request or are in the middle of one, the longest waiting first; and how many are open in all.
     private readonly LinkedList<Socket> _waiting = [];
+    private readonly HashSet<Socket> _cut = [];
     private int _connections;
 
     /// <summary>Binds and begins to accept.</summary>
@@ -117,6 +118,8 @@ internal sealed class AdminServer : IAsyncDisposable
                 return;
             }
             while (await ServeOneAsync(wire, socket).ConfigureAwait(false)) { }
+            // Whoever has its answer waits for nothing that another one should be kept out for.
+            Wait(socket);
             await wire.LingerAsync().ConfigureAwait(false);
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException or IOException or ObjectDisposedException)
@@ -129,7 +132,11 @@ internal sealed class AdminServer : IAsyncDisposable
         }
         finally
         {
-            lock (_gate) _connections--;
+            lock (_gate)
+            {
+                _waiting.Remove(socket);
+                if (!_cut.Remove(socket)) _connections--;
+            }
         }
     }
 
@@ -141,6 +148,9 @@ internal sealed class AdminServer : IAsyncDisposable
             if (++_connections <= _limits.MaxConnections) return true;
             if (_waiting.First is not { } longest) return false;
             _waiting.Remove(longest);
+            // From now on it does not count, however late its task hears of it.
+            _cut.Add(longest.Value);
+            _connections--;
             longest.Value.Dispose();
             return true;
         }

@@ -34,7 +34,7 @@ internal static class StatsPages
             "Counters" => StatTypes.Counters,
             "Gauges" => StatTypes.Gauges,
             "Histograms" => StatTypes.Histograms,
-            "TextReadouts" => 0,
+            "TextReadouts" => StatTypes.Texts,
             _ => null,
         };
         if (types is null) return AdminResponse.Text("type is Counters, Gauges, Histograms, TextReadouts or All.\n", 400);

@@ -2,7 +2,7 @@
 // Where the system cannot watch (no directory yet, no watches left) it looks once a second.
 namespace Naru.Proxy.Xds;
 
-/// <summary>Watches one file. Changes are told on the main context, several within 50 ms as one.</summary>
+/// <summary>Watches one file, or a folder. Changes are told on the main context, several within 50 ms as one.</summary>
 internal sealed class WatchedFile : IDisposable
 {
     private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(50);
@@ -14,6 +14,8 @@ internal sealed class WatchedFile : IDisposable
     private readonly ITimer _timer;
     private readonly List<FileSystemWatcher> _watchers = [];
     private (string Target, DateTime Written, long Length) _stamp;
+    private readonly bool _isFolder;
+    private readonly string _link = "";
     private bool _named;
     private bool _armed;
     private bool _disposed;
@@ -31,6 +33,29 @@ internal sealed class WatchedFile : IDisposable
         Watch();
     }
 
+    private WatchedFile(string root, string folder, bool isFolder, MainContext main, TimeProvider time, Action changed)
+    {
+        _path = Path.GetFullPath(folder);
+        _isFolder = isFolder;
+        _main = main;
+        _changed = changed;
+        string link = Path.GetFullPath(root).TrimEnd('/');
+        _link = Path.GetFileName(link);
+        _directories = [Path.GetDirectoryName(link) ?? "/", _path];
+        _timer = time.CreateTimer(_ => main.Post(Look), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _stamp = Stamp();
+        Watch();
+    }
+
+    /// <summary>Watches a folder that is reached by a link: the swap of the link is a change, and whatever happens right in the folder.</summary>
+    /// <param name="root">The link.</param>
+    /// <param name="folder">The folder, at or below the link.</param>
+    /// <param name="main">Where changes are told.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="changed">Told.</param>
+    public static WatchedFile OfFolder(string root, string folder, MainContext main, TimeProvider time, Action changed) =>
+        new(root, folder, isFolder: true, main, time, changed);
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -45,15 +70,18 @@ internal sealed class WatchedFile : IDisposable
         {
             foreach (string directory in _directories.Distinct(StringComparer.Ordinal))
             {
+                // What is to be swapped in may not be there yet; where the link is must. Neighbours of the link are none of ours.
+                bool isAbove = _isFolder && directory == _directories[0];
+                if (_isFolder && !isAbove && !Directory.Exists(directory)) continue;
                 var watcher = new FileSystemWatcher(directory)
                 {
                     NotifyFilter = NotifyFilters.FileName | NotifyFilters.DirectoryName | NotifyFilters.LastWrite | NotifyFilters.Size | NotifyFilters.CreationTime,
                 };
                 _watchers.Add(watcher);
-                watcher.Changed += (_, e) => Happened(e.Name);
-                watcher.Created += (_, e) => Happened(e.Name);
-                watcher.Deleted += (_, e) => Happened(e.Name);
-                watcher.Renamed += (_, e) => Happened(e.Name);
+                watcher.Changed += (_, e) => Told(e.Name, isAbove);
+                watcher.Created += (_, e) => Told(e.Name, isAbove);
+                watcher.Deleted += (_, e) => Told(e.Name, isAbove);
+                watcher.Renamed += (_, e) => Told(e.Name, isAbove);
                 watcher.Error += (_, _) => _main.Post(Rewatch);
                 watcher.EnableRaisingEvents = true;
             }
@@ -81,10 +109,15 @@ internal sealed class WatchedFile : IDisposable
         Look();
     }
 
+    private void Told(string? name, bool isAbove)
+    {
+        if (!isAbove || name == _link) Happened(name);
+    }
+
     private void Happened(string? name) => _main.Post(() =>
     {
         if (_disposed) return;
-        if (name == Path.GetFileName(_path)) _named = true;
+        if (_isFolder || name == Path.GetFileName(_path)) _named = true;
         if (_armed) return;
         _armed = true;
         _timer.Change(Settle, Timeout.InfiniteTimeSpan);
@@ -100,6 +133,12 @@ internal sealed class WatchedFile : IDisposable
         if (!_named && stamp == _stamp) return;
         _named = false;
         _stamp = stamp;
+        if (_isFolder)
+        {
+            // Behind the link is another folder now.
+            Unwatch();
+            Watch();
+        }
         _changed();
     }
 
@@ -107,6 +146,11 @@ internal sealed class WatchedFile : IDisposable
     {
         try
         {
+            if (_isFolder)
+            {
+                string folder = Directory.Exists(_path) ? Directory.ResolveLinkTarget(_path, returnFinalTarget: true)?.FullName ?? _path : "";
+                return (folder, folder.Length > 0 ? Directory.GetLastWriteTimeUtc(folder) : default, 0);
+            }
             FileSystemInfo? target = File.ResolveLinkTarget(_path, returnFinalTarget: true);
             var file = new FileInfo(target?.FullName ?? _path);
             return file.Exists ? (RealPath(file.FullName), file.LastWriteTimeUtc, file.Length) : ("", default, -1);

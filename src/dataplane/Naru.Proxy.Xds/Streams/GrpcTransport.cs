@@ -82,6 +82,7 @@ public sealed class GrpcTransport : IXdsTransport
                     KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
                 };
                 if (tls is not null) handler.SslOptions = tls.Options;
+                StreamSettings settings = peer.Settings ?? StreamSettings.Default;
                 // An agent beside the proxy listens on a Unix socket; its path is no authority.
                 bool pipe = address.Kind == AddressKind.Pipe;
                 string authority = pipe ? "localhost" : address.ToString();
@@ -91,7 +92,9 @@ public sealed class GrpcTransport : IXdsTransport
                     if (tls.ServerName.Length > 0) authority = pipe ? tls.ServerName : $"{tls.ServerName}:{address.Port}";
                     else if (pipe) authority = "127.0.0.1";
                 }
-                if (pipe || tls is not null) handler.ConnectCallback = (_, token) => DialAsync(address, token);
+                else if (settings.Authority.Length > 0) authority = settings.Authority;
+                if (pipe || tls is not null || settings.Authority.Length > 0)
+                    handler.ConnectCallback = (_, token) => DialAsync(address, token);
                 using GrpcChannel channel = GrpcChannel.ForAddress($"{(tls is null ? "http" : "https")}://{authority}", new GrpcChannelOptions
                 {
                     HttpHandler = handler,
@@ -99,7 +102,7 @@ public sealed class GrpcTransport : IXdsTransport
                     MaxSendMessageSize = null,
                 });
                 using AsyncDuplexStreamingCall<TRequest, TResponse> call =
-                    channel.CreateCallInvoker().AsyncDuplexStreamingCall(method, null, new CallOptions(cancellationToken: _end.Token));
+                    channel.CreateCallInvoker().AsyncDuplexStreamingCall(method, null, new CallOptions(Headers(settings), cancellationToken: _end.Token));
                 Task writing = WriteAsync(call.RequestStream);
                 await call.ResponseHeadersAsync.ConfigureAwait(false);
                 _events.Connected();
@@ -115,6 +118,15 @@ public sealed class GrpcTransport : IXdsTransport
             _requests.Writer.TryComplete();
             // A stream that we closed ourselves has nobody listening any more; the listener tells them apart.
             _events.Closed(reason);
+        }
+
+        // As Envoy's own calls say it, unless they are told not to.
+        private static Metadata Headers(StreamSettings settings)
+        {
+            var headers = new Metadata();
+            if (!settings.SkipsEnvoyHeaders) headers.Add("x-envoy-internal", "true");
+            foreach ((string name, string value) in settings.Headers) headers.Add(name, value);
+            return headers;
         }
 
         private static async ValueTask<System.IO.Stream> DialAsync(AddressConfig address, CancellationToken token)

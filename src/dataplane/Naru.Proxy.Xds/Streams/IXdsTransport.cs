@@ -10,9 +10,14 @@ namespace Naru.Proxy.Xds;
 /// <param name="Delta">Whether requests and answers are of the incremental variant.</param>
 public readonly record struct XdsMethod(string Service, string Name, bool Delta)
 {
+    private const string AggregatedService = "envoy.service.discovery.v3.AggregatedDiscoveryService";
+
+    /// <summary>Whether it serves all types.</summary>
+    public bool IsAggregated => Service == AggregatedService;
+
     /// <summary>The aggregated method.</summary>
     public static XdsMethod Aggregated(bool delta) =>
-        new("envoy.service.discovery.v3.AggregatedDiscoveryService", delta ? "DeltaAggregatedResources" : "StreamAggregatedResources", delta);
+        new(AggregatedService, delta ? "DeltaAggregatedResources" : "StreamAggregatedResources", delta);
 
     /// <summary>The method of one type alone.</summary>
     public static XdsMethod Of(ResourceType type, bool delta) => new(type.Service(), type.Method(delta), delta);
@@ -23,7 +28,11 @@ public readonly record struct XdsMethod(string Service, string Name, bool Delta)
 /// <param name="Hostname">The name its address was looked up by; empty for none.</param>
 /// <param name="ConnectTimeout">How long connecting may take, its handshake included.</param>
 /// <param name="Tls">TLS towards it; null is plain text.</param>
-public readonly record struct XdsPeer(AddressConfig Address, string Hostname, TimeSpan ConnectTimeout, UpstreamTlsConfig? Tls);
+public readonly record struct XdsPeer(AddressConfig Address, string Hostname, TimeSpan ConnectTimeout, UpstreamTlsConfig? Tls)
+{
+    /// <summary>What the call itself says; null says nothing.</summary>
+    public StreamSettings? Settings { get; init; }
+}
 
 /// <summary>Opens streams.</summary>
 public interface IXdsTransport

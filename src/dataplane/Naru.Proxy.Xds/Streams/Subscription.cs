@@ -23,17 +23,39 @@ internal abstract class Subscription(ResourceType type)
 {
     public ResourceType Type { get; } = type;
 
-    /// <summary>Everything there is (CDS, LDS); then <see cref="Names"/> is not used.</summary>
+    /// <summary>Everything there is (CDS, LDS, SRDS); then <see cref="Names"/> is not used.</summary>
     public bool Wildcard { get; set; }
+
+    /// <summary>It begins even where nothing is wanted yet: what will be wanted nobody knows (VHDS).</summary>
+    public bool SpeaksFirst { get; init; }
+
+    /// <summary>It needs not begin any more (<see cref="SpeaksFirst"/>).</summary>
+    public bool IsOver { get; set; }
 
     /// <summary>What is wanted.</summary>
     public HashSet<string> Names { get; set; } = [];
 
+    /// <summary>The same names are wanted once more.</summary>
+    public bool Again { get; set; }
+
+    /// <summary>Verdicts that are not told yet.</summary>
+    public Queue<Verdict> Held { get; } = new();
+
+    /// <summary>A request of it waits for its turn already.</summary>
+    public bool IsInLine { get; set; }
+
     /// <summary>A new stream knows nothing of what was said on the old one.</summary>
-    public abstract void StreamOpened();
+    public virtual void StreamOpened()
+    {
+        Held.Clear();
+        IsInLine = Again = false;
+    }
+
+    /// <summary>Whether there is anything to say but verdicts.</summary>
+    public abstract bool HasNews { get; }
 
     /// <summary>The next request, or null where there is nothing to say.</summary>
-    /// <param name="verdict">On the response that was just handled.</param>
+    /// <param name="verdict">On a response that was handled.</param>
     /// <param name="known">Versions of accepted resources, read only when a stream begins.</param>
     public abstract IMessage? Next(Verdict? verdict, Func<IEnumerable<KeyValuePair<string, string>>> known);
 }
@@ -47,20 +69,24 @@ internal sealed class StateSubscription(ResourceType type) : Subscription(type)
 
     public override void StreamOpened()
     {
+        base.StreamOpened();
         _nonce = "";
         _sent = null;
     }
 
+    // Naming nothing in a first request would mean everything.
+    public override bool HasNews => _sent is null ? Wildcard || Names.Count > 0 : Again || (!Wildcard && !_sent.SetEquals(Names));
+
     public override IMessage? Next(Verdict? verdict, Func<IEnumerable<KeyValuePair<string, string>>> known)
     {
+        if (verdict is null && !HasNews) return null;
         if (verdict is not null)
         {
             _nonce = verdict.Nonce;
             if (verdict.Error is null) _version = verdict.Version;
         }
-        // Naming nothing in a first request would mean everything.
+        Again = false;
         if (_sent is null && !Wildcard && Names.Count == 0) return null;
-        if (verdict is null && _sent is not null && (Wildcard || _sent.SetEquals(Names))) return null;
         _sent = Wildcard ? [] : [.. Names];
         var request = new DiscoveryRequest { TypeUrl = Type.Url(), VersionInfo = _version, ResponseNonce = _nonce };
         if (!Wildcard) request.ResourceNames.AddRange(Names.Order(StringComparer.Ordinal));
@@ -74,11 +100,18 @@ internal sealed class DeltaSubscription(ResourceType type) : Subscription(type)
 {
     private HashSet<string>? _sent;
 
-    public override void StreamOpened() => _sent = null;
+    public override void StreamOpened()
+    {
+        base.StreamOpened();
+        _sent = null;
+    }
+
+    public override bool HasNews => _sent is null ? Wildcard || (SpeaksFirst && !IsOver) || Names.Count > 0 : !Wildcard && !_sent.SetEquals(Names);
 
     public override IMessage? Next(Verdict? verdict, Func<IEnumerable<KeyValuePair<string, string>>> known)
     {
-        if (_sent is null && !Wildcard && Names.Count == 0) return null;
+        Again = false;
+        if (verdict is null ? !HasNews : _sent is null && !Wildcard && !SpeaksFirst && Names.Count == 0) return null;
         var request = new DeltaDiscoveryRequest { TypeUrl = Type.Url() };
         if (_sent is null)
         {
@@ -88,8 +121,6 @@ internal sealed class DeltaSubscription(ResourceType type) : Subscription(type)
         IEnumerable<string> wanted = Wildcard ? [] : Names;
         request.ResourceNamesSubscribe.AddRange(wanted.Where(n => _sent is null || !_sent.Contains(n)).Order(StringComparer.Ordinal));
         if (_sent is not null) request.ResourceNamesUnsubscribe.AddRange(_sent.Where(n => !Names.Contains(n)).Order(StringComparer.Ordinal));
-        bool first = _sent is null;
-        if (!first && verdict is null && request.ResourceNamesSubscribe.Count == 0 && request.ResourceNamesUnsubscribe.Count == 0) return null;
         _sent = [.. wanted];
         if (verdict is not null) request.ResponseNonce = verdict.Nonce;
         if (verdict?.Status is { } status) request.ErrorDetail = status;

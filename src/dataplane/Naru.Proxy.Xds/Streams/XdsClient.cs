@@ -1,11 +1,13 @@
 // One stream to a control plane and all subscriptions on it: connects, asks, answers each response with ACK or NACK, and when the
 // stream dies begins anew after a while with what it knows. It never takes configuration away. Runs on the main context only.
+// Order, as Envoy has it: what an answer makes wanted is asked for before the answer is confirmed, so that a server knows all of it by then.
 using System.Collections.Immutable;
 using Envoy.Config.Core.V3;
 using Envoy.Service.Discovery.V3;
 using Google.Protobuf;
 using Naru.Core;
 using Naru.Proxy.Config;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Xds;
 
@@ -28,6 +30,15 @@ internal sealed record XdsClientOptions
     public required UpdateHandler Updates { get; init; }
     /// <summary>Versions of accepted resources.</summary>
     public required Func<ResourceType, IEnumerable<KeyValuePair<string, string>>> Known { get; init; }
+    /// <summary>Whether verdicts on a type must wait: what it brought is not in use yet.</summary>
+    public Func<ResourceType, bool> Holds { get; init; } = static _ => false;
+
+    /// <summary>How the stream is called and kept.</summary>
+    public StreamSettings Settings { get; init; } = new();
+
+    /// <summary>Where to count; null for nowhere.</summary>
+    public StatBlock? Stats { get; init; }
+
     /// <summary>Told when the connection comes and goes.</summary>
     public Action<bool> ConnectedChanged { get; init; } = _ => { };
 }
@@ -41,6 +52,9 @@ internal sealed class XdsClient
     private readonly Action<LogLevel, string> _log;
     private readonly BackOff _backOff;
     private readonly ITimer _retry;
+    private readonly ITimer _turn;
+    private readonly RequestBudget? _budget;
+    private readonly Queue<(Subscription Of, Verdict? Verdict)> _line = new();
     private readonly SortedDictionary<ResourceType, Subscription> _subscriptions = [];
     private IXdsStream? _stream;
     private int _generation;
@@ -58,7 +72,9 @@ internal sealed class XdsClient
         _main = main;
         _log = log;
         _nextAddress = random.Next(1 << 16);
-        _backOff = new BackOff(random, TimeSpan.FromMilliseconds(500), TimeSpan.FromSeconds(30));
+        _backOff = new BackOff(random, options.Settings.RetryBase, options.Settings.RetryMax);
+        if (options.Settings.MaxTokens is { } tokens) _budget = new RequestBudget(time, tokens, options.Settings.FillRate);
+        _turn = time.CreateTimer(_ => main.Post(Drain), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _retry = time.CreateTimer(_ => main.Post(Connect), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
@@ -75,8 +91,46 @@ internal sealed class XdsClient
     /// <summary>Wants exactly these names of a type.</summary>
     public void SubscribeNames(ResourceType type, HashSet<string> names)
     {
-        if (names.Count == 0 && !_subscriptions.ContainsKey(type)) return;
-        Of(type).Names = names;
+        if (names.Count == 0 && type != ResourceType.VirtualHost && !_subscriptions.ContainsKey(type)) return;
+        Subscription subscription = Of(type);
+        subscription.IsOver = false;
+        subscription.Names = names;
+        Speak();
+    }
+
+    /// <summary>Wants nothing of a type any more, not even to have it begun.</summary>
+    public void Unwant(ResourceType type)
+    {
+        if (!_subscriptions.TryGetValue(type, out Subscription? subscription)) return;
+        subscription.Names = [];
+        if (subscription.SpeaksFirst) subscription.IsOver = true;
+        Speak();
+    }
+
+    /// <summary>Wants no longer all of a type; false where it did not.</summary>
+    public bool UnsubscribeAll(ResourceType type) =>
+        _subscriptions.TryGetValue(type, out Subscription? subscription) && subscription.Wildcard && _subscriptions.Remove(type);
+
+    /// <summary>Wants an answer about these names though it had one: whoever needs it was made anew.</summary>
+    public void AskAgain(ResourceType type)
+    {
+        if (!_subscriptions.TryGetValue(type, out Subscription? subscription)) return;
+        subscription.Again = true;
+        Speak();
+    }
+
+    /// <summary>Says what had to wait.</summary>
+    /// <param name="type">Whose verdicts.</param>
+    /// <param name="complaint">Why the last one is a refusal after all; null where it is as it was.</param>
+    public void Release(ResourceType type, string? complaint)
+    {
+        if (complaint is not null && _subscriptions.TryGetValue(type, out Subscription? subscription) && subscription.Held.LastOrDefault() is { Error: null } last)
+        {
+            List<Verdict> held = [.. subscription.Held];
+            held[^1] = last with { Error = complaint };
+            subscription.Held.Clear();
+            foreach (Verdict verdict in held) subscription.Held.Enqueue(verdict);
+        }
         Speak();
     }
 
@@ -86,6 +140,8 @@ internal sealed class XdsClient
         _stopped = true;
         _generation++;
         _retry.Dispose();
+        _turn.Dispose();
+        _line.Clear();
         _stream?.Close();
         _stream = null;
         SetConnected(false);
@@ -95,21 +151,55 @@ internal sealed class XdsClient
     {
         if (!_subscriptions.TryGetValue(type, out Subscription? subscription))
         {
-            _subscriptions[type] = subscription = _options.Method.Delta ? new DeltaSubscription(type) : new StateSubscription(type);
+            _subscriptions[type] = subscription = _options.Method.Delta
+                ? new DeltaSubscription(type) { SpeaksFirst = type == ResourceType.VirtualHost }
+                : new StateSubscription(type);
         }
         return subscription;
     }
 
     private void Speak()
     {
-        // While a response is handled its verdict goes first.
+        // All that a response changes is said when it was handled.
         if (_handling > 0 || _stopped) return;
         if (_stream is null)
         {
             if (!_waiting) Connect();
             return;
         }
-        foreach (Subscription subscription in _subscriptions.Values) Send(subscription, null);
+        SayNews(null);
+        Drain();
+    }
+
+    private void SayNews(Subscription? but)
+    {
+        foreach (Subscription subscription in _subscriptions.Values)
+        {
+            if (subscription == but) continue;
+            while (subscription.Held.Count > 0 && !_options.Holds(subscription.Type)) _line.Enqueue((subscription, subscription.Held.Dequeue()));
+            if (subscription.IsInLine || !subscription.HasNews) continue;
+            subscription.IsInLine = true;
+            _line.Enqueue((subscription, null));
+        }
+    }
+
+    // In turn, each for a token where they are counted.
+    private void Drain()
+    {
+        while (_line.Count > 0 && _stream is not null)
+        {
+            (Subscription of, Verdict? verdict) = _line.Peek();
+            if (_budget is not null && (verdict is not null || of.HasNews) && !_budget.TryTake())
+            {
+                _options.Stats?.Add(ControlPlaneStats.RateLimited);
+                _turn.Change(_budget.UntilNext.ForTimer(), Timeout.InfiniteTimeSpan);
+                break;
+            }
+            _line.Dequeue();
+            if (verdict is null) of.IsInLine = false;
+            Send(of, verdict);
+        }
+        _options.Stats?.Set(ControlPlaneStats.Pending, _line.Count);
     }
 
     private void Connect()
@@ -125,16 +215,18 @@ internal sealed class XdsClient
         EndpointConfig endpoint = addresses[_nextAddress++ % addresses.Length];
         AddressConfig address = endpoint.Address;
         _nodeSent = false;
+        _line.Clear();
         foreach (Subscription subscription in _subscriptions.Values) subscription.StreamOpened();
-        _stream = _transport.Open(_options.Method, new XdsPeer(address, endpoint.Hostname, _options.ConnectTimeout, _options.Tls), new Events(this, ++_generation, address));
-        foreach (Subscription subscription in _subscriptions.Values) Send(subscription, null);
+        _stream = _transport.Open(_options.Method, new XdsPeer(address, endpoint.Hostname, _options.ConnectTimeout, _options.Tls) { Settings = _options.Settings }, new Events(this, ++_generation, address));
+        SayNews(null);
+        Drain();
     }
 
     private void Send(Subscription subscription, Verdict? verdict)
     {
         IMessage? request = subscription.Next(verdict, () => _options.Known(subscription.Type));
         if (request is null || _stream is null) return;
-        if (!_nodeSent)
+        if (!_nodeSent || !_options.Settings.NodeOnce)
         {
             _nodeSent = true;
             if (request is DiscoveryRequest state) state.Node = _options.Node;
@@ -174,8 +266,13 @@ internal sealed class XdsClient
             wrong = $"error[NARU-X112]: an internal fault of the proxy: {e.GetType().Name}: {e.Message}";
         }
         finally { _handling--; }
-        Send(subscription, new Verdict(nonce, version, wrong));
-        Speak();
+        if (_stopped || _stream is null) return;
+        SayNews(subscription);
+        subscription.Held.Enqueue(new Verdict(nonce, version, wrong));
+        // Of its own names the verdict tells, too.
+        while (subscription.Held.Count > 0 && !_options.Holds(subscription.Type)) _line.Enqueue((subscription, subscription.Held.Dequeue()));
+        if (subscription.Held.Count > 0) SayNews(null);
+        Drain();
     }
 
     private void Connected(AddressConfig address)
@@ -190,7 +287,8 @@ internal sealed class XdsClient
         _generation++;
         bool was = _connected;
         SetConnected(false);
-        foreach (Subscription subscription in _subscriptions.Values) _options.Updates.ConnectionFailed(subscription.Type);
+        _line.Clear();
+        foreach (Subscription subscription in _subscriptions.Values) _options.Updates.ConnectionFailed(subscription.Type, subscription.Names);
         TimeSpan wait = _backOff.Next();
         _log(was ? LogLevel.Warning : LogLevel.Info,
             $"xds: stream to {_options.Cluster} ended: {reason}; what is known goes on, next try in {wait.TotalMilliseconds:0} ms");

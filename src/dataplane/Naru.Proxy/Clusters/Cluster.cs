@@ -15,7 +15,7 @@ namespace Naru.Proxy.Clusters;
 /// <summary>A worker's own counters of a cluster.</summary>
 internal sealed class ClusterWorker
 {
-    private uint[] _turns = new uint[4];
+    private uint[] _turns = [];
 
     /// <summary>By priority and <see cref="Resource"/>; see <see cref="Breakers"/>.</summary>
     public readonly int[] InUse = new int[Breakers.Places];
@@ -24,10 +24,16 @@ internal sealed class ClusterWorker
     // 0, 1, 2 ... between two uses.
     private int[] _order = [];
 
-    /// <summary>How often a list of endpoints was asked in turn; by its number, so that it goes on where lists are made anew.</summary>
-    public ref uint Turn(int list)
+    /// <summary>How often a list of endpoints was asked in turn; by its number, so that it goes on where lists are made anew. It begins
+    /// anywhere: else all workers of all proxies would send what comes first to the same endpoint.</summary>
+    public ref uint Turn(int list, FastRandom random)
     {
-        if (list >= _turns.Length) Array.Resize(ref _turns, Math.Max(list + 4, _turns.Length * 2));
+        int known = _turns.Length;
+        if (list >= known)
+        {
+            Array.Resize(ref _turns, Math.Max(list + 4, known * 2));
+            for (int i = known; i < _turns.Length; i++) _turns[i] = (uint)random.Next();
+        }
         return ref _turns[list];
     }
 

@@ -57,6 +57,8 @@ internal sealed class ExplainedConnection : ListenerConnection, IDownstream
 
     bool IDownstream.SendInterim(ReadOnlySpan<byte> head) => true;
 
+    void IDownstream.Owe(IoBuffer rest) => throw new InvalidOperationException("what is explained has no interim answer");
+
     ValueTask<bool> IDownstream.SendAsync(IoBuffer o, int headBytes, bool end) => new(true);
 
     ValueTask<PumpResult> IDownstream.PumpAsync(Exchange x, BodyReader from, IoBuffer o, bool whole, bool chunked) => new(PumpResult.Done);

@@ -175,7 +175,7 @@ internal sealed partial class Explanation
         var told = new List<Mismatch>();
         RequestView view = x.View;
         Route? again = host.Match(view, chance, told);
-        Route[] routes = host.Candidates(x.RequestHeaders);
+        Route[] routes = host.Candidates(x.RequestHeaders, x);
         int chosen = x.Route is null ? -1 : Array.IndexOf(routes, x.Route), tried = chosen < 0 ? routes.Length : chosen;
         string path = Text(x.Path);
         var lost = new List<(int Index, int Nearness)>();

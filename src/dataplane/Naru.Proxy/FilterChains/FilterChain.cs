@@ -25,6 +25,7 @@ internal sealed class FilterChain
         _manager = manager;
         _serve = serve;
         Filters = filters;
+        Access = [.. filters.OfType<NetworkAccess>()];
         Tls = tls;
         HandshakeMs = HttpManager.Ms(config.TransportSocketConnectTimeout);
         Name = System.Text.Encoding.UTF8.GetBytes(config.Name);
@@ -37,6 +38,9 @@ internal sealed class FilterChain
     public byte[] Name { get; }
 
     public NetworkFilter[] Filters { get; }
+
+    /// <summary>Those of them that judge what comes.</summary>
+    public NetworkAccess[] Access { get; }
     public TlsServerSlot? Tls { get; }
 
     /// <summary>How long a TLS handshake may take, in ms; 0 is for ever.</summary>

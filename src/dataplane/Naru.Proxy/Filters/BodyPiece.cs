@@ -34,6 +34,9 @@ internal sealed class BodyPiece
     /// <summary>Leaves so many of its first bytes.</summary>
     public void Trim(int length) => _buffer!.End = _buffer.Start + length;
 
+    /// <summary>Takes so many of its first bytes out.</summary>
+    public void Skip(int length) => _buffer!.Start += length;
+
     /// <summary>Only so many of its first bytes go on now; the filter is asked about the others next, before anything else.</summary>
     public void Split(int length)
     {
@@ -42,6 +45,17 @@ internal sealed class BodyPiece
         first.Append(Bytes[..length]);
         _buffer!.Start += length;
         (_buffer, _rest) = (first, _buffer);
+    }
+
+    /// <summary>Other bytes go on now in the place of its first ones; the filter is asked about what is left of it next, before anything else,
+    /// also where that is nothing: it may have more to say.</summary>
+    /// <param name="first">What goes on.</param>
+    /// <param name="taken">So many bytes are done with.</param>
+    public void Emit(IoBuffer first, int taken)
+    {
+        IoBuffer rest = _buffer ?? _buffers.Rent();
+        rest.Start += taken;
+        (_buffer, _rest) = (first, rest);
     }
 
     /// <summary>A buffer with room for so many bytes, to be filled and given to <see cref="Become"/>.</summary>

@@ -22,12 +22,13 @@ internal sealed class BodyPipe
     private long _held;
 
     // What waits, in the order of the body, each before the filter at its From: the rest of a piece of which a filter let a part go on,
-    // what was held back and is let go, and, at the back, what was read before the body went anywhere. While more is read so, nothing goes
-    // on behind _to.
+    // what was held back and is let go, and, at the front, since it has come furthest, what was read before the body went anywhere: its
+    // first _read ones. While more is read so, nothing goes on behind _to. Whoever reads next finds there what others have read.
     private readonly List<Waiting> _waiting = [];
-    private int _to;
+    private int _to, _read;
 
-    private readonly record struct Waiting(IoBuffer Buffer, int From, bool End, bool IsRead = false);
+    // IsRest: the filter that let go of a part is asked again, whatever is left.
+    private readonly record struct Waiting(IoBuffer Buffer, int From, bool End, bool IsRest = false);
 
     private struct Step
     {
@@ -65,6 +66,7 @@ internal sealed class BodyPipe
         (_x, _body, _isRequest, _isOwn) = (x, body, isRequest, isOwn);
         _count = 0;
         _to = int.MaxValue;
+        _read = 0;
         _held = BytesRead = 0;
         IsRead = Ended = IsAnswered = IsStopped = false;
     }
@@ -77,15 +79,24 @@ internal sealed class BodyPipe
         (step.Run, step.Filter, step.Body, step.Trailers) = (run, filter, body, trailers);
     }
 
-    /// <summary>Until <see cref="EndReading"/> what has passed the filters that there are now waits for those that come later.</summary>
+    /// <summary>Until <see cref="EndReading"/> what has passed the filters that there are now waits for those that come later. What
+    /// others have read and no filter between them and now has to see counts as read.</summary>
     public void BeginReading()
     {
-        (_to, BytesRead, IsRead) = (_count, 0, false);
-        for (int i = 0; i < _waiting.Count; i++) _waiting[i] = _waiting[i] with { IsRead = false };
+        (_to, _read, BytesRead, IsRead) = (_count, 0, 0, false);
+        while (_read < _waiting.Count && _waiting[_read].From == _to) CountRead(_waiting[_read++]);
+    }
+
+    private void CountRead(in Waiting waiting)
+    {
+        BytesRead += waiting.Buffer.Count;
+        IsRead |= waiting.End;
     }
 
     /// <summary>From here on everything goes on.</summary>
     public void EndReading() => _to = int.MaxValue;
+
+    private bool IsReading => _to != int.MaxValue;
 
     /// <summary>The one buffer in which all lies that was read; null where there is none, or several.</summary>
     public IoBuffer? OnlyRead
@@ -93,11 +104,11 @@ internal sealed class BodyPipe
         get
         {
             IoBuffer? only = null;
-            foreach (Waiting waiting in _waiting)
+            for (int i = 0; i < _read; i++)
             {
-                if (!waiting.IsRead || waiting.Buffer.IsEmpty) continue;
+                if (_waiting[i].Buffer.IsEmpty) continue;
                 if (only is not null) return null;
-                only = waiting.Buffer;
+                only = _waiting[i].Buffer;
             }
             return only;
         }
@@ -106,7 +117,7 @@ internal sealed class BodyPipe
     /// <summary>Copies what was read, as far as there is room.</summary>
     public void CopyRead(Span<byte> into, ref int at)
     {
-        foreach (Waiting waiting in _waiting) if (waiting.IsRead) Copy(waiting.Buffer, into, ref at);
+        for (int i = 0; i < _read; i++) Copy(_waiting[i].Buffer, into, ref at);
     }
 
     /// <summary>Copies a buffer, as far as there is room.</summary>
@@ -117,37 +128,39 @@ internal sealed class BodyPipe
         at += take;
     }
 
-    /// <summary>What waits first goes on; false where nothing may.</summary>
+    /// <summary>What waits first, of what may, goes on; false where nothing may.</summary>
     public bool TryPass(out ValueTask<bool> passing)
     {
         passing = default;
-        if (_waiting.Count == 0 || (_waiting[0].IsRead && _to != int.MaxValue)) return false;
-        Waiting first = _waiting[0];
-        _waiting.RemoveAt(0);
-        passing = PassAsync(first.From, first.Buffer, first.End);
+        if (!IsReading) _read = 0;
+        if (_read == _waiting.Count) return false;
+        Waiting first = _waiting[_read];
+        _waiting.RemoveAt(_read);
+        passing = PassAsync(first.From, first.Buffer, first.End, first.IsRest);
         return true;
     }
 
     /// <summary>Passes a piece on, which is the pipe's from then on; only where nothing waits. False where nothing goes on any
     /// more.</summary>
-    public ValueTask<bool> PassAsync(IoBuffer piece, bool end) => PassAsync(0, piece, end);
+    public ValueTask<bool> PassAsync(IoBuffer piece, bool end) => PassAsync(0, piece, end, isRest: false);
 
     // A piece that waits while a filter looks at the trailers behind it.
     private IoBuffer? _aside;
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private async ValueTask<bool> PassAsync(int at, IoBuffer buffer, bool end)
+    private async ValueTask<bool> PassAsync(int at, IoBuffer buffer, bool end, bool isRest)
     {
         for (; at < Math.Min(_to, _count); at++)
         {
-            if (_steps[at].Body && (end || !buffer.IsEmpty))
+            if (_steps[at].Body && (end || isRest || !buffer.IsEmpty))
             {
+                isRest = false;
                 _piece.Begin(_x.Worker.Buffers, buffer, end);
                 BodyVerdict verdict = await BodyAsync(at);
                 buffer = _piece.Take(out IoBuffer? rest)!;
                 if (rest is not null)
                 {
-                    _waiting.Insert(0, new Waiting(rest, at, end));
+                    _waiting.Insert(_read, new Waiting(rest, at, end, IsRest: true));
                     end = false;
                 }
                 if (IsStopped || (_x.Abort != AbortReason.None && !_isOwn)) return Drop(buffer);
@@ -166,7 +179,7 @@ internal sealed class BodyPipe
                 IoBuffer? last = _piece.Take(out _);
                 if (last is not null)
                 {
-                    _waiting.Insert(0, new Waiting(last, at + 1, true));
+                    _waiting.Insert(_read, new Waiting(last, at + 1, true));
                     end = false;
                 }
                 if (IsStopped || _x.Abort != AbortReason.None) return Drop(buffer);
@@ -174,11 +187,11 @@ internal sealed class BodyPipe
             }
             if (_steps[at].Held is { Count: > 0 } held)
             {
-                _waiting.Insert(0, new Waiting(buffer, at + 1, end));
+                _waiting.Insert(_read, new Waiting(buffer, at + 1, end));
                 for (int i = held.Count - 1; i >= 0; i--)
                 {
                     _held -= held[i].Count;
-                    _waiting.Insert(0, new Waiting(held[i], at + 1, false));
+                    _waiting.Insert(_read, new Waiting(held[i], at + 1, false));
                 }
                 held.Clear();
                 return true;
@@ -223,15 +236,15 @@ internal sealed class BodyPipe
 
     private bool Give(int at, IoBuffer buffer, bool end)
     {
-        if (_to != int.MaxValue)
+        if (IsReading)
         {
-            BytesRead += buffer.Count;
-            IsRead |= end;
+            var read = new Waiting(buffer, at, end);
+            CountRead(read);
             // An empty one carries the end.
             if (buffer.IsEmpty && !end) _x.Worker.Buffers.Return(buffer);
-            else if (_waiting.Count > 0 && _waiting[^1] is { IsRead: true } last && last.From == at && _x.Worker.Buffers.TryMerge(last.Buffer, buffer))
-                _waiting[^1] = last with { End = end };
-            else _waiting.Add(new Waiting(buffer, at, end, IsRead: true));
+            else if (_read > 0 && _waiting[_read - 1] is var last && last.From == at && _x.Worker.Buffers.TryMerge(last.Buffer, buffer))
+                _waiting[_read - 1] = last with { End = end };
+            else _waiting.Insert(_read++, read);
             return true;
         }
         Ended |= end;

@@ -55,10 +55,106 @@ internal static class FilterReasons
         Remedy = "Look at the resolver, or raise the limit.",
     };
 
+    public static readonly Reason TooManyHosts = new(
+        503, "NARU-F508", "too many requests wait for virtual hosts", ResponseFlags.None, "on_demand_overflow")
+    {
+        Body = "Too many requests wait for virtual hosts",
+        When = "`envoy.filters.http.on_demand` would have the request wait for its virtual host, and very many wait for theirs already.",
+        Remedy = "Look at the control plane: does it answer? Write hosts that everybody may ask for into the table, or with wildcards.",
+    };
+
     public static readonly Reason LocalRateLimited = new(429, "NARU-F429", "the local rate limit is used up", ResponseFlags.RateLimited, "local_rate_limited")
     {
         When = "The token bucket of `envoy.filters.http.local_ratelimit` that the request is for is empty; the status may be configured.",
         Remedy = "Send less, or raise `max_tokens` or `tokens_per_fill`.",
+    };
+
+    public static readonly Reason TokenRefused = new(401, "NARU-F401", "the request's token was refused, or is missing", ResponseFlags.None, "jwt_authn_access_denied")
+    {
+        When = "`envoy.filters.http.jwt_authn` requires a token (JWT) and there is none that is good; 403 where it is for other audiences. The details of the access log end with the cause.",
+        Remedy = "Send a token of a configured issuer; look at the cause, at the filter's rules and at the provider's keys.",
+    };
+
+    public static readonly Reason AuthorizationDenied = new(
+        403, "NARU-F403", "the authorization service denied the request", ResponseFlags.UnauthorizedExternalService, "ext_authz_denied")
+    {
+        When = "The service that `envoy.filters.http.ext_authz` asks denied the request; status, headers and body are the service's.",
+        Remedy = "Ask the service why; the answer may say it.",
+    };
+
+    public static readonly Reason AuthorizationFailed = new(
+        403, "NARU-F511", "the authorization service gave no answer that counts", ResponseFlags.UnauthorizedExternalService, "ext_authz_error")
+    {
+        When = "The service that `envoy.filters.http.ext_authz` asks cannot be reached, is late, answers 5xx or something that cannot be read; "
+            + "also where the filter is off and `deny_at_disable` is set. The status is `status_on_error`.",
+        Remedy = "Look at the service and its cluster; `failure_mode_allow` lets requests in meanwhile.",
+    };
+
+    public static readonly Reason AuthorizationInvalid = new(
+        500, "NARU-F509", "the authorization service asked for changes that may not be made", ResponseFlags.UnauthorizedExternalService, "ext_authz_invalid")
+    {
+        When = "With `validate_mutations` the service's answer holds a header that may not stand in a message, or with `disallow_is_error` one "
+            + "that `decoder_header_mutation_rules` exclude.",
+        Remedy = "Mend the service's answer, or the rules.",
+    };
+
+    public static readonly Reason RateLimitFailed = new(
+        500, "NARU-F510", "the rate limit service gave no answer that counts", ResponseFlags.RateLimitServiceError, "rate_limiter_error")
+    {
+        When = "The service that `envoy.filters.http.ratelimit` asks cannot be reached, is late or answers something that cannot be read, and "
+            + "`failure_mode_deny` is set. The status is `status_on_error`.",
+        Remedy = "Look at the service and its cluster; without `failure_mode_deny` requests go on meanwhile.",
+    };
+
+    public static readonly Reason RateLimited = new(429, "NARU-F430", "the rate limit is used up", ResponseFlags.RateLimited, "request_rate_limited")
+    {
+        When = "The service that `envoy.filters.http.ratelimit` asks says that one of the request's limits is used up; the status may be configured.",
+        Remedy = "Send less, or raise the limit in the service.",
+    };
+
+    public static readonly Reason AccessDenied = new(
+        403, "NARU-F440", "the rules of access do not let the request in", ResponseFlags.None, "rbac_access_denied_matched_policy[none]")
+    {
+        When = "`envoy.filters.http.rbac` refuses it: a policy of `DENY` fits, or none of `ALLOW`; the details name the policy.",
+        Remedy = "Compare the request with the rules in the chain and at the route; `shadow_rules` try others without enforcing them.",
+    };
+
+    public static readonly Reason NoCredentials = new(
+        401, "NARU-F441", "the request brings no name and password of a user", ResponseFlags.None, "no_credential_for_basic_auth")
+    {
+        When = "`envoy.filters.http.basic_auth` finds no credentials, or wrong ones; the details say which of them.",
+        Remedy = "Send `Authorization: Basic` with a name and a password of `users`.",
+    };
+
+    public static readonly Reason NoKey = new(401, "NARU-F442", "the request brings no key of a client", ResponseFlags.None, "missing_api_key")
+    {
+        When = "`envoy.filters.http.api_key_auth` finds no key where `key_sources` say, or one that is nobody's; the details say which.",
+        Remedy = "Send a key of `credentials`.",
+    };
+
+    public static readonly Reason ClientForbidden = new(403, "NARU-F443", "the key's client may not come here", ResponseFlags.None, "client_not_allowed")
+    {
+        When = "The route's `allowed_clients` for `envoy.filters.http.api_key_auth` do not name the client whose key it is.",
+        Remedy = "Add the client there, or use another key.",
+    };
+
+    public static readonly Reason ForeignOrigin = new(
+        403, "NARU-F444", "a page of another site asks for a change", ResponseFlags.None, "csrf_origin_mismatch")
+    {
+        When = "`envoy.filters.http.csrf` finds neither in `Origin` nor in `Referer` the host that is asked, nor one of `additional_origins`.",
+        Remedy = "Send it from a page of the same host and port, or add the other one to `additional_origins`.",
+    };
+
+    public static readonly Reason CdnHeader = new(400, "NARU-F445", "the header CDN-Loop cannot be read", ResponseFlags.None, "invalid_cdn_loop_header")
+    {
+        When = "`envoy.filters.http.cdn_loop` finds a `CDN-Loop` that is not one of RFC 8586.",
+        Remedy = "Mend whoever stands in front, or leave the header out.",
+    };
+
+    public static readonly Reason CdnLoop = new(502, "NARU-F545", "the request goes round in a circle", ResponseFlags.None, "cdn_loop_detected")
+    {
+        When = "`CDN-Loop` names this network more often than `max_allowed_occurrences` of `envoy.filters.http.cdn_loop`.",
+        Remedy = "Find out which of the networks that the header names sends its requests back.",
     };
 
     public static readonly Reason RequestTooLarge = new(
@@ -93,5 +189,36 @@ internal static class FilterReasons
         Body = "Internal Server Error",
         When = "A filter holds back an answer, and it is longer than 1 MiB.",
         Remedy = "Answer with less, or leave the filter out at the route.",
+    };
+
+    public static readonly Reason RequestNotPacked = new(
+        400, "NARU-F416", "the request's packed body cannot be unpacked", ResponseFlags.None, "request_decompression_failed")
+    {
+        Body = "Bad Request",
+        When = "`envoy.filters.http.decompressor` meets a body that is not what its content coding says, has a wrong checksum, ends too early, "
+            + "or goes on behind its end.",
+        Remedy = "Pack the body anew, or send it as it is and without `content-encoding`.",
+    };
+
+    public static readonly Reason RequestGrows = new(
+        413, "NARU-F415", "the request's packed body grows beyond what is allowed", ResponseFlags.None, "request_decompression_ratio_exceeded")
+    {
+        Body = "Payload Too Large",
+        When = "More comes of a packed body than `max_inflate_ratio` of `envoy.filters.http.decompressor` allows for what came in.",
+        Remedy = "Raise `max_inflate_ratio` where such bodies are meant, or send the body unpacked.",
+    };
+
+    public static readonly Reason AnswerNotPacked = new(
+        502, "NARU-F512", "the answer's packed body cannot be unpacked", ResponseFlags.None, "response_decompression_failed")
+    {
+        When = "`envoy.filters.http.decompressor` meets an answer that is not what its content coding says; the answer is cut short.",
+        Remedy = "Look at what the endpoint sends, or switch the filter off at the route.",
+    };
+
+    public static readonly Reason AnswerGrows = new(
+        502, "NARU-F513", "the answer's packed body grows beyond what is allowed", ResponseFlags.None, "response_decompression_ratio_exceeded")
+    {
+        When = "More comes of a packed answer than `max_inflate_ratio` of `envoy.filters.http.decompressor` allows; the answer is cut short.",
+        Remedy = "Raise `max_inflate_ratio` where such answers are meant.",
     };
 }

@@ -4,6 +4,7 @@ using System.Runtime.CompilerServices;
 using Naru.Http.Http1;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
+using Naru.Proxy.Routing;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
 
@@ -17,6 +18,9 @@ internal struct FilterSlot
 
     /// <summary>A number, or flags.</summary>
     public long Number;
+
+    /// <summary>The filter that does its work for this request, where it has others do it; null for none.</summary>
+    internal HttpFilter? Chosen;
 
     /// <summary>What of the bodies it wants to see (<see cref="FilterCall.Want"/>).</summary>
     internal FilterStages Wants;
@@ -155,6 +159,9 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
     /// <summary>What the filter remembers of this request; empty at its start.</summary>
     public ref FilterSlot State => ref run.Slot(step.Slot);
 
+    /// <summary>The same asked of another filter in its place, which remembers where this one does.</summary>
+    public FilterCall Of(HttpFilter other) => new(x, run, step with { Filter = other });
+
     /// <summary>Wants to see bodies of this exchange: a request's, said in <see cref="HttpFilter.OnRequestAsync"/>; an answer's, said there
     /// or in <see cref="HttpFilter.OnResponseAsync"/>. Body and trailers of a message are asked for at once.</summary>
     public void Want(FilterStages stages) => run.Want(x, step, stages);
@@ -167,7 +174,32 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
     }
 
     /// <summary>The length of the answer's body will not be what was told; said before its head went on.</summary>
-    public void ChangesResponseLength() => x.ChangesResponseLength = true;
+    /// <param name="length">What it will be instead; -1 where nobody knows.</param>
+    public void ChangesResponseLength(long length = -1)
+    {
+        x.ChangesResponseLength = true;
+        x.ResponseLength = length;
+    }
+
+    /// <summary>The answer has a body, also where it came without one: what filters make of nothing.</summary>
+    /// <param name="length">Its length; -1 where nobody knows.</param>
+    public void GivesResponseBody(long length)
+    {
+        ChangesResponseLength(length);
+        x.GivesResponseBody = true;
+    }
+
+    /// <summary>The answer whose head is looked at has a body that still comes.</summary>
+    public bool HasResponseBody => !x.IsHead && !Http1Framing.IsContentless(x.Status)
+        && (x.ResponseHeaders.IsLocal ? x.OwnLength > 0 : x.Try.Answer.Framing.Body != BodyKind.None);
+
+    /// <summary>Another answer takes the place of the one whose head is looked at; the filters that have not seen that one do not see this
+    /// one either, as in Envoy. To be returned from <see cref="HttpFilter.OnResponseAsync"/>.</summary>
+    public bool AnswerInstead(FilterAnswer answer)
+    {
+        x.FilterAnswer = answer with { Instead = true };
+        return false;
+    }
 
     /// <summary>Takes the request's whole body in, as it comes out of the filters before, while its head waits.</summary>
     /// <param name="limit">Most bytes of it.</param>
@@ -211,4 +243,37 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
 }
 
 /// <summary>How a filter answers.</summary>
-internal sealed record FilterAnswer(Reason Reason, string? Body = null, string Lines = "");
+internal sealed record FilterAnswer(Reason Reason, string? Body = null, string Lines = "")
+{
+    /// <summary>In the place of <see cref="Body"/>, where that is not ASCII.</summary>
+    public byte[]? Bytes { get; init; }
+
+    /// <summary>It takes the place of an answer whose head was looked at.</summary>
+    public bool Instead { get; init; }
+
+    /// <summary>A body that is no text of ours, with its type; null where <see cref="Body"/> is.</summary>
+    public (byte[] Bytes, string Type)? Content { get; init; }
+
+    /// <summary>What is changed in its head.</summary>
+    public HeaderChanges? Headers { get; init; }
+}
+
+/// <summary>A filter that could pack answers to a request. Which of several does is decided among all of them.</summary>
+internal interface IPackOffer
+{
+    /// <summary>The coding's name in <c>accept-encoding</c>.</summary>
+    PackCoding Coding { get; }
+
+    /// <summary>Between equals it is preferred.</summary>
+    bool IsFirst { get; }
+
+    /// <summary>Whether it packs content of this type.</summary>
+    bool Packs(ReadOnlySpan<byte> contentType);
+}
+
+/// <summary>How bodies are packed.</summary>
+internal enum PackCoding : byte
+{
+    Gzip,
+    Brotli,
+}

@@ -2,6 +2,7 @@
 // one request it keeps in a slot of that request (FilterCall.State). What it does not wait for costs no allocation.
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Proxy.Config.Extensions;
 using Naru.Proxy.Io;
 using Naru.Telemetry;
 
@@ -65,6 +66,9 @@ internal abstract class HttpFilter
     /// <summary>What holds of what the levels of a route say, narrow to wide; at least one. The narrowest, unless a filter has another rule.</summary>
     public virtual object Merge(ReadOnlySpan<object> narrowToWide) => narrowToWide[0];
 
+    /// <summary>Whether what a route says to this other kind of filter is meant for it: it has one of that kind do its work.</summary>
+    public virtual bool Hears(HttpFilterExtension kind) => false;
+
     /// <summary>Asked with the request's head.</summary>
     public virtual ValueTask<FilterVerdict> OnRequestAsync(FilterCall call) => new(FilterVerdict.Go);
 
@@ -125,6 +129,39 @@ internal sealed class NodeState
 
     /// <summary>Values that change while it runs.</summary>
     public Runtime Runtime { get; init; } = new([]);
+
+    /// <summary>Scopes of routes that discovery brings.</summary>
+    public Routing.DiscoveredScopes Scopes { get; } = new();
+
+    /// <summary>Virtual hosts that requests wait for.</summary>
+    public Routing.HostsOnDemand Hosts { get; } = new();
+
+    /// <summary>What day it is.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>Has a worker do something for which no request came; later, and not at all where none runs.</summary>
+    public Action<Action<Worker>> Later { get; set; } = static _ => { };
+
+    private readonly List<Task> _beginnings = [];
+
+    /// <summary>Something is to have ended before this proxy says that it serves. Said while configuration is compiled.</summary>
+    public void Awaits(Task beginning)
+    {
+        lock (_beginnings)
+        {
+            _beginnings.RemoveAll(static b => b.IsCompleted);
+            _beginnings.Add(beginning);
+        }
+    }
+
+    /// <summary>Ends when all of that has ended.</summary>
+    public Task Begun
+    {
+        get
+        {
+            lock (_beginnings) return Task.WhenAll(_beginnings);
+        }
+    }
 
     /// <summary>Its health check is failed on purpose (Envoy: /healthcheck/fail).</summary>
     public bool HealthCheckFailed { get => _healthCheckFailed; set => _healthCheckFailed = value; }

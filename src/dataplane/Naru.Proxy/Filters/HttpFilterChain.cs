@@ -85,7 +85,8 @@ internal sealed class HttpFilterChain
                     if (entry.Name != name) continue;
                     if (!decided && !_isUpstream) disabled = entry.Disabled;
                     decided = true;
-                    if (entry.Settings is { } said && ReferenceEquals(entry.Extension, extension)) own.Add(said);
+                    if (entry.Settings is { } said && (ReferenceEquals(entry.Extension, extension) || filter.Hears(entry.Extension!)))
+                        own.Add(said);
                 }
             }
             if (own.Count > 0) settings[slot] = filter.Merge(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(own));

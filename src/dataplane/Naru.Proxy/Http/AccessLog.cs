@@ -67,6 +67,8 @@ internal static class LogFilters
                 var compared = new MetadataMatcher(metadata.Matcher);
                 return (info, _) => info.Metadata(MetadataSource.Dynamic) is var said && compared.Finds(said) ? compared.Matches(said)
                     : metadata.MatchIfKeyNotFound;
+            case ExpressionFilterConfig asked:
+                return (info, _) => asked.Expression.Holds(info) == true;
             case LogTypeFilterConfig types:
                 byte[][] names = [.. types.Types.Select(System.Text.Encoding.ASCII.GetBytes)];
                 return (info, _) => Named(names, info.LogType) != types.Exclude;

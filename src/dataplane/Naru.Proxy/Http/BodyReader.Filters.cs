@@ -84,6 +84,9 @@ internal sealed partial class BodyReader
     /// <summary>Starts on a body that comes from nowhere but <see cref="Give"/>.</summary>
     public void StartOwn(Worker worker) => Begin(worker, BodyKind.None);
 
+    /// <summary>A body of nothing goes through filters all the same.</summary>
+    public void Reopen() => Done = false;
+
     /// <summary>All that has passed the filters.</summary>
     public byte[] TakePassed()
     {

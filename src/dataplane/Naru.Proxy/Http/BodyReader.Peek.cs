@@ -15,6 +15,9 @@ internal enum PeekUntil : byte
 
     /// <summary>The first message of a gRPC stream, or less where that is compressed or no message.</summary>
     GrpcMessage,
+
+    /// <summary>As many bytes as there may be at most, or all of it.</summary>
+    Bytes,
 }
 
 /// <summary>What came of looking.</summary>
@@ -109,6 +112,7 @@ internal sealed partial class BodyReader
     private PeekResult? Judge(long have, int most, PeekUntil until)
     {
         if (until == PeekUntil.End) return have > most ? PeekResult.TooLarge : null;
+        if (until == PeekUntil.Bytes) return have >= most ? PeekResult.Here : null;
         Span<byte> prefix = stackalloc byte[ProtoBody.Prefix];
         CopyPeeked(ref prefix);
         switch (ProtoBody.First(prefix, out uint length))

@@ -10,7 +10,7 @@ internal static class Decorators
 {
     private static readonly byte[] s_name = "x-envoy-decorator-operation"u8.ToArray();
 
-    /// <summary>The route is chosen: what the request says of it is settled.</summary>
+    /// <summary>The route is chosen: what the request says of it is settled. Once more where a redirect leads to another one.</summary>
     public static void OnRequest(Exchange x)
     {
         RequestHeaders head = x.RequestHeaders;
@@ -22,9 +22,9 @@ internal static class Decorators
             return;
         }
         // A client that knows better overrides the route; the service never learns of it.
-        bool isOverridden = head.TryGet(s_name, out ReadOnlySpan<byte> own) && own.Length > 0;
+        x.NamesOperation |= head.TryGet(s_name, out ReadOnlySpan<byte> own) && own.Length > 0;
         head.Remove(s_name);
-        x.Operation = isOverridden ? "" : operation;
+        x.Operation = x.NamesOperation ? "" : operation;
     }
 
     /// <summary>An answer is put together.</summary>

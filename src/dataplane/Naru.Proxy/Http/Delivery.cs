@@ -20,6 +20,8 @@ internal static class Delivery
     {
         Answer answer = attempt.Answer;
         x.Deadlines.Try = TimerNode.Never;
+        // None follows: however long its client takes, others may have one.
+        x.RetryPermit.Dispose();
         x.Details = "via_upstream";
         if (answer.Head is { } head)
         {
@@ -34,18 +36,32 @@ internal static class Delivery
             return false;
         }
         PumpResult flowed = await PassAsync(x, answer);
-        x.BytesSent = answer.Body.BytesGiven;
+        bool instead = flowed == PumpResult.SourceAnswered && x is { FilterAnswer.Instead: true, MayAnswer: true, Abort: AbortReason.None };
+        x.BytesSent = instead ? 0 : answer.Body.BytesGiven;
         x.UpstreamEndTicks = x.Worker.Ticks;
         // Asked while the stream is ours.
         UpstreamFault fault = flowed == PumpResult.Done ? default : FaultOf(answer);
-        bool requestDone = await attempt.FinishAsync(flowed == PumpResult.Done ? AnswerUse.Taken : AnswerUse.Cut);
+        bool requestDone = await attempt.FinishAsync(flowed == PumpResult.Done || (instead && IsHere(answer)) ? AnswerUse.Taken : AnswerUse.Cut);
         if (x.RequestBodyBuffered) Forwarder.PassBody(x);
         // What was taken off the client's connection is no longer in the way, though the endpoint did not want it.
         if (flowed == PumpResult.Done) return x.KeepAlive && (requestDone || x.RequestBody.IsWhole);
-        if (flowed == PumpResult.SourceAnswered && x is { HasFilterFailed: true, MayAnswer: true, Abort: AbortReason.None })
+        if (instead || (flowed == PumpResult.SourceAnswered && x is { HasFilterFailed: true, MayAnswer: true, Abort: AbortReason.None }))
             return await LocalReply.SendAsync(x, x.FilterAnswer!);
+        // Given up while a filter waited for the rest of it: nothing of it was told.
+        bool isGivenUp = x.Abort is not (AbortReason.None or AbortReason.DownstreamGone or AbortReason.FilterAnswered);
+        if (flowed == PumpResult.SourceAnswered && x.MayAnswer && isGivenUp) return await Forwarder.AbortedAsync(x);
         CutShort(x, attempt.State.Cluster!.Slot.Stats!.Shard(x.Worker.Index), flowed, fault);
         return false;
+    }
+
+    // Whether all of a body that nobody wants came with its head: then its connection can go on.
+    private static bool IsHere(in Answer answer)
+    {
+        if (answer.Stream is null) answer.HeadBuffer.Start += answer.Head!.Length;
+        if (answer.Framing.Body == BodyKind.None) return true;
+        BodyEvent found;
+        while ((found = answer.Body.Next()) == BodyEvent.Data) { }
+        return found == BodyEvent.End;
     }
 
     // Its head is at the front of its buffer.
@@ -59,10 +75,11 @@ internal static class Delivery
         {
             body = BodyKind.None;
         }
-        else if (body != BodyKind.None)
+        else if (body != BodyKind.None || (x.GivesResponseBody && !x.IsHead))
         {
+            if (body == BodyKind.None) answer.Body.Reopen();
             FilterWalk.BeginBody(x);
-            if (x.ChangesResponseLength) body = BodyKind.UntilClose;
+            if (x.ChangesResponseLength) body = x.ResponseLength >= 0 ? BodyKind.Length : BodyKind.UntilClose;
         }
         if (!x.SpeaksHttp2 && body is BodyKind.Chunked or BodyKind.UntilClose)
         {
@@ -159,28 +176,42 @@ internal static class Delivery
         x.Details = details;
     }
 
-    // 100 is ours to answer unless configured otherwise; what else is interim goes through, to clients that know it.
+    /// <summary>Passes an interim answer on. 100 is ours to answer unless configured otherwise; what else is interim goes through, to
+    /// clients that know it. A client that takes nothing is waited for as long as the try goes on, and no longer.</summary>
+    /// <returns>Whether the try goes on.</returns>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public static async ValueTask<bool> InterimAsync(Exchange x, Http1Head head, IoBuffer rb)
+    public static async ValueTask<bool> InterimAsync(Exchange x, Attempt attempt, Http1Head head, IoBuffer rb)
     {
         int status = head.Status;
         bool forward = status == 100 ? x.Manager.Config.Proxy100Continue && x.Framing.Expect100 && !x.Continued : x.Head.Minor == 1;
         // Of tries that run at once nobody knows yet whose answer it will be.
         if (!forward || x.Race is { IsContested: true }) return true;
         if (status == 100) x.Continued = true;
-        IoBuffer o = x.Worker.Buffers.Rent();
+        IoBuffer? o = x.Worker.Buffers.Rent();
         try
         {
             ResponseWriter.WriteInterim(x, head, ref o, rb);
             int bytes = o.Count;
+            attempt.State.TellsClient = true;
             bool sent = await x.SendDownstreamAsync(o, bytes, end: false);
-            x.HeadTorn = !sent && !o.IsEmpty && o.Count < bytes;
-            if (!sent) x.GiveUp(AbortReason.DownstreamGone);
-            return sent;
+            attempt.State.TellsClient = false;
+            if (sent) return true;
+            bool torn = !o.IsEmpty && o.Count < bytes;
+            if (attempt.State.IsCancelled && x.Abort == AbortReason.None)
+            {
+                // The try has ended, not the exchange: what comes next is told behind what the client has the beginning of.
+                x.UncancelDownstream();
+                if (torn) x.Down.Owe(o);
+                if (torn) o = null;
+                return false;
+            }
+            x.HeadTorn = torn;
+            x.GiveUp(AbortReason.DownstreamGone);
+            return false;
         }
         finally
         {
-            x.Worker.Buffers.Return(o);
+            if (o is not null) x.Worker.Buffers.Return(o);
         }
     }
 }

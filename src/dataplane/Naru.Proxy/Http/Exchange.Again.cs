@@ -15,9 +15,9 @@ internal sealed partial class Exchange
     public ref byte[]? MadeMethod => ref _facts.MadeMethod;
     public ref RouteTable? Table => ref _choice.Table;
     public bool MadeCookie => _choice.MadeCookie;
-    public ref bool IsRedirecting => ref _choice.IsRedirecting;
-    public ref FallbackStep Fallback => ref _choice.Fallback;
-    public ref string? FallbackCause => ref _choice.FallbackCause;
+    public ref bool IsRedirecting => ref _way.IsRedirecting;
+    public ref FallbackStep Fallback => ref _way.Fallback;
+    public ref string? FallbackCause => ref _way.FallbackCause;
 
     /// <summary>What was chosen for the request: for somebody who tries another choice and may come back.</summary>
     public ref RouteChoice Choice => ref _choice;
@@ -39,23 +39,19 @@ internal sealed partial class Exchange
     /// <param name="stat">Of <see cref="RequestStats"/>.</param>
     public void CountBeside(int stat)
     {
-        _choice.VirtualCluster?.Counts.Count(Worker.Index, stat);
-        _choice.RouteCounts?.Count(Worker.Index, stat);
+        _way.VirtualCluster?.Counts.Count(Worker.Index, stat);
+        _way.RouteCounts?.Count(Worker.Index, stat);
     }
 
-    /// <summary>The request goes out anew, to another route: nothing of the tries before counts for it.</summary>
+    /// <summary>The request goes out anew, to another route: nothing of the tries before counts for it. Each part of what is known is
+    /// assigned whole, and what stays of it is named here.</summary>
     public void BeginAgain()
     {
-        IsRedirecting = false;
-        VirtualCluster = null;
-        RouteCounts = null;
-        Session = default;
-        _outcome.Attempts = _outcome.Retried = _outcome.Status = 0;
-        _outcome.Flags = default;
-        _outcome.Details = "";
+        _way = default;
         _limits = new Limits();
         _notes = default;
-        AltStats = null;
+        _filtering = new FilterState { Chain = _filtering.Chain, RequestLength = _filtering.RequestLength };
+        _outcome = new Outcome { KeepAlive = _outcome.KeepAlive, HeadTorn = _outcome.HeadTorn, Abort = _outcome.Abort };
         Deadlines.Route = Deadlines.Stream = TimerNode.Never;
         Deadlines.IdleMs = Manager.StreamIdleMs;
         Tried.Clear();

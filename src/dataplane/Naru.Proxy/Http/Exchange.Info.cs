@@ -46,6 +46,52 @@ internal sealed partial class Exchange
         }
     }
 
+    int IRequestInfo.JoinedLength(HeaderSource source, ReadOnlySpan<byte> name) => Joined(source, name, default);
+
+    void IRequestInfo.Join(HeaderSource source, ReadOnlySpan<byte> name, Span<byte> into) => Joined(source, name, into);
+
+    // How long they are together, -1 without any; written where there is room.
+    private int Joined(HeaderSource source, ReadOnlySpan<byte> name, Span<byte> into)
+    {
+        HeadEdits? open = source switch
+        {
+            HeaderSource.Request => Head.Length == 0 ? null : RequestHeaders,
+            HeaderSource.Response => _responseHeaders is { IsOpen: true } answer ? answer : null,
+            _ => TrailersOpen ? ResponseBody.TrailerEdits : null,
+        };
+        int length = -1;
+        int first = open is null || name[0] == ':' ? -1 : open.Next(name);
+        if (open is null || first < 0)
+        {
+            if (!((IRequestInfo)this).TryGetHeader(source, name, out ReadOnlySpan<byte> only)) return -1;
+            ReadOnlySpan<byte> written = source switch
+            {
+                HeaderSource.Response when open is null => ResponseHeadCopy.Written,
+                HeaderSource.ResponseTrailer when open is null => ResponseTrailerCopy.Written,
+                _ => default,
+            };
+            Put(only, into, ref length);
+            // What was written already is looked through behind each value.
+            while (written.Overlaps(only, out int at))
+            {
+                written = written[(at + only.Length)..];
+                if (!ResponseWriter.FindHeader(written, name, out only)) break;
+                Put(only, into, ref length);
+            }
+            return length;
+        }
+        for (int i = first; i >= 0; i = open.Next(name, i + 1)) Put(open.Value(i), into, ref length);
+        return length;
+
+        static void Put(ReadOnlySpan<byte> value, Span<byte> into, ref int length)
+        {
+            if (length >= 0 && !into.IsEmpty) into[length] = (byte)',';
+            length++;
+            if (!into.IsEmpty) value.CopyTo(into[length..]);
+            length += value.Length;
+        }
+    }
+
     private bool IsOwn => Down is Upstreams.SideCall;
 
     ReadOnlySpan<byte> IRequestInfo.Text(RequestText what)
@@ -60,6 +106,7 @@ internal sealed partial class Exchange
             case RequestText.UpstreamProtocol: return Ridden is not { SpeaksHttp: true } ? default : UpstreamIsHttp2 ? "HTTP/2"u8 : "HTTP/1.1"u8;
             case RequestText.ResponseCodeDetails: return AsText(Details);
             case RequestText.VirtualClusterName: return VirtualCluster is { Name.Length: > 0 } counted ? AsText(counted.Name) : default;
+            case RequestText.VirtualHostName: return AsText(VirtualHost?.Config.Name ?? "");
             case RequestText.RouteName: return AsText(Route?.Config.Name ?? "");
             case RequestText.UpstreamHost:
             case RequestText.UpstreamRemoteAddress: return Host is null ? default : Host.State.DisplayBytes;
@@ -133,7 +180,8 @@ internal sealed partial class Exchange
         long ticks = point switch
         {
             TimePoint.DownstreamRxBegin => StartTicks,
-            TimePoint.DownstreamRxEnd => RequestEndTicks,
+            // A request without a body has come with its head, also where nobody forwards it.
+            TimePoint.DownstreamRxEnd => RequestEndTicks == 0 && Framing.Body == BodyKind.None && !IsUpgrade ? StartTicks : RequestEndTicks,
             TimePoint.UpstreamTxBegin or TimePoint.UpstreamPoolReady => UpstreamStartTicks,
             TimePoint.UpstreamTxEnd => RequestEndTicks,
             TimePoint.UpstreamRxBegin => ResponseStartTicks,

@@ -9,8 +9,30 @@ namespace Naru.Proxy.Http;
 /// <param name="Key">UTF-8.</param>
 /// <param name="Value">Bytes.</param>
 /// <param name="ReadOnly">No other takes its place.</param>
+/// <param name="Typed">The same as an object in JSON, where it is more than a text; null where it is not.</param>
 /// <param name="Next">Those that were there before.</param>
-internal sealed record StateText(byte[] Key, byte[] Value, bool ReadOnly, StateText? Next);
+internal sealed record StateText(byte[] Key, byte[] Value, bool ReadOnly, byte[]? Typed, StateText? Next)
+{
+    /// <summary>The newest of a key, of these.</summary>
+    public static bool TryGet(StateText? states, ReadOnlySpan<byte> key, out ReadOnlySpan<byte> value)
+    {
+        for (StateText? at = states; at is not null; at = at.Next)
+        {
+            if (!key.SequenceEqual(at.Key)) continue;
+            value = at.Value;
+            return true;
+        }
+        value = default;
+        return false;
+    }
+
+    /// <summary>There is one of this key that no other takes the place of.</summary>
+    public static bool IsKept(StateText? states, ReadOnlySpan<byte> key)
+    {
+        for (StateText? at = states; at is not null; at = at.Next) if (at.ReadOnly && key.SequenceEqual(at.Key)) return true;
+        return false;
+    }
+}
 
 internal sealed partial class Exchange
 {
@@ -39,24 +61,21 @@ internal sealed partial class Exchange
     }
 
     /// <summary>Keeps a text, in place of one of the same key; false where that one stays.</summary>
-    public bool SetState(byte[] key, byte[] value, bool readOnly)
+    public bool SetState(byte[] key, byte[] value, bool readOnly, byte[]? typed = null)
     {
-        for (StateText? at = _notes.States; at is not null; at = at.Next)
-            if (at.ReadOnly && at.Key.AsSpan().SequenceEqual(key)) return false;
-        _notes.States = new StateText(key, value, readOnly, _notes.States);
+        if (StateText.IsKept(_notes.States, key) || StateText.IsKept(Connection?.Info?.States, key)) return false;
+        _notes.States = new StateText(key, value, readOnly, typed, _notes.States);
         return true;
     }
 
-    bool IRequestInfo.TryGetState(ReadOnlySpan<byte> key, out ReadOnlySpan<byte> value)
+    // What its connection keeps is its own, too.
+    bool IRequestInfo.TryGetState(ReadOnlySpan<byte> key, out ReadOnlySpan<byte> value) =>
+        StateText.TryGet(_notes.States, key, out value) || (Connection?.Info is { } info && StateText.TryGet(info.States, key, out value));
+
+    ReadOnlySpan<byte> IRequestInfo.TypedState(ReadOnlySpan<byte> key)
     {
-        for (StateText? at = _notes.States; at is not null; at = at.Next)
-        {
-            if (!key.SequenceEqual(at.Key)) continue;
-            value = at.Value;
-            return true;
-        }
-        value = default;
-        return false;
+        for (StateText? at = _notes.States; at is not null; at = at.Next) if (key.SequenceEqual(at.Key)) return at.Typed;
+        return default;
     }
 
     MetaValue? IRequestInfo.Metadata(MetadataSource whose) => whose switch

@@ -77,6 +77,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     // Each new with every exchange; see ExchangeState.
     private RequestFacts _facts;
     private RouteChoice _choice;
+    private RequestWay _way;
     private FilterState _filtering;
     private BodyProgress _body;
     private Outcome _outcome;
@@ -85,6 +86,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public long StartTicks => _facts.StartTicks;
     public ref DateTime Started => ref _facts.Started;
     public bool WantAccessLog => _facts.WantAccessLog;
+    public ref bool NamesOperation => ref _facts.NamesOperation;
     public ref bool IsHealthCheck => ref _facts.IsHealthCheck;
     public ref bool IsHttps => ref _facts.IsHttps;
     public ref bool TargetHasScheme => ref _facts.TargetHasScheme;
@@ -102,6 +104,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref bool IsHead => ref _facts.IsHead;
     public ref bool IsIdempotent => ref _facts.IsIdempotent;
     public ref bool IsUpgrade => ref _facts.IsUpgrade;
+    public ref bool AsksUpgrade => ref _facts.AsksUpgrade;
     public ref bool IsConnect => ref _facts.IsConnect;
     public ref GrpcWebForm Web => ref _facts.Web;
     public ref GrpcWebForm WebAnswer => ref _facts.WebAnswer;
@@ -114,10 +117,10 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref WeightedTarget? Target => ref _choice.Target;
     public ref HeaderMutations? Mutations => ref _choice.Mutations;
     public string Operation { get => _choice.Operation ?? ""; set => _choice.Operation = value; }
-    public ref VirtualCluster? VirtualCluster => ref _choice.VirtualCluster;
-    public ref RequestCounts? RouteCounts => ref _choice.RouteCounts;
-    public ref SessionHost Session => ref _choice.Session;
-    public ref AnswerStats? AltStats => ref _choice.AltStats;
+    public ref VirtualCluster? VirtualCluster => ref _way.VirtualCluster;
+    public ref RequestCounts? RouteCounts => ref _way.RouteCounts;
+    public ref SessionHost Session => ref _way.Session;
+    public ref AnswerStats? AltStats => ref _way.AltStats;
 
     /// <summary>Whose circuit breakers it counts on.</summary>
     public RequestPriority Priority => _choice.Route?.Forward?.Config.Priority ?? RequestPriority.Default;
@@ -132,6 +135,9 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref bool HasFilterFailed => ref _filtering.HasFailed;
     public ref long RequestLength => ref _filtering.RequestLength;
     public ref bool ChangesResponseLength => ref _filtering.ChangesResponseLength;
+    public ref long ResponseLength => ref _filtering.ResponseLength;
+    public ref bool GivesResponseBody => ref _filtering.GivesResponseBody;
+    public ref int OwnLength => ref _filtering.OwnLength;
     public ref bool TrailersOpen => ref _filtering.TrailersOpen;
 
     public ref bool RequestBodyBuffered => ref _body.Buffered;
@@ -244,8 +250,9 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
         Connection = connection!;
         Manager = manager;
         In = buffer;
-        _facts = new RequestFacts(connection, headOffset, startTicks, manager.Logs.Length > 0);
+        _facts = new RequestFacts(connection, headOffset, startTicks, manager.Logs.Length + manager.UpstreamLogs.Length > 0);
         _choice = default;
+        _way = default;
         _notes = default;
         _filtering = new FilterState();
         _body = default;
@@ -448,11 +455,17 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     /// <summary>Sends a head or a whole answer that was written as HTTP/1; see <see cref="IDownstream.SendAsync"/>.</summary>
     public ValueTask<bool> SendDownstreamAsync(IoBuffer o, int headBytes, bool end) => Down.SendAsync(o, headBytes, end);
 
+    private List<IPackOffer>? _packOffers;
+
+    /// <summary>The filters of this request that could pack its answer, in the order of the chain.</summary>
+    public List<IPackOffer> PackOffers => _packOffers ??= [];
+
     /// <summary>The chain's filters begin to see the exchange.</summary>
     public FilterRun BeginFilters(FilterSteps steps)
     {
         _filters ??= new FilterRun();
         _filters.Begin(steps, of: null);
+        _packOffers?.Clear();
         return Filters = _filters;
     }
 

@@ -38,7 +38,14 @@ internal struct RequestFacts(ListenerConnection? connection, int headOffset, lon
     public int QueryStart, QueryLength;
     public bool HasQuery;
     public byte[]? NormalizedPath, MadeAuthority, MadeMethod;
-    public bool IsHead, IsIdempotent, IsUpgrade, IsConnect;
+    public bool IsHead, IsIdempotent, IsConnect;
+
+    /// <summary>It asks for another protocol, or is CONNECT. With a body it is an ordinary request all the same.</summary>
+    public bool AsksUpgrade;
+
+    /// <summary>It opens a tunnel, if that is granted: what follows its head is no body. See <see cref="RequestCheck"/>, which alone says
+    /// so.</summary>
+    public bool IsUpgrade;
 
     // A gRPC-Web call, and how its answer is wanted.
     public GrpcWebForm Web, WebAnswer;
@@ -49,6 +56,9 @@ internal struct RequestFacts(ListenerConnection? connection, int headOffset, lon
 
     /// <summary>It asked how we are: logs may leave it out.</summary>
     public bool IsHealthCheck;
+
+    /// <summary>The client named its operation itself, whatever a route says (<see cref="Decorators"/>).</summary>
+    public bool NamesOperation;
 }
 
 /// <summary>What was chosen for the request.</summary>
@@ -65,30 +75,12 @@ internal struct RouteChoice
     /// <summary>What the client is told that the route is about (x-envoy-decorator-operation); null or empty for nothing.</summary>
     public string? Operation;
 
-    /// <summary>Where the request is counted besides its cluster; null for nowhere. They are those of the way that it takes, also while a redirect
-    /// has another route chosen already.</summary>
-    public VirtualCluster? VirtualCluster;
-    public RequestCounts? RouteCounts;
-
-    /// <summary>Under which name of the client's its answers count besides (x-envoy-upstream-alt-stat-name); null for none.</summary>
-    public AnswerStats? AltStats;
-
-    /// <summary>The endpoint that its session names.</summary>
-    public SessionHost Session;
-
     /// <summary>What a hashing balancer picks by, once somebody asked.</summary>
     public ulong? Hash;
     public bool HashKnown;
 
     /// <summary>The route's hash is of a cookie that the client lacked: the answer sets it.</summary>
     public bool MadeCookie;
-
-    /// <summary>The answer was a redirect, which is followed here.</summary>
-    public bool IsRedirecting;
-
-    /// <summary>Whether the cluster had nothing for it, and why (a response flag, or a status).</summary>
-    public FallbackStep Fallback;
-    public string? FallbackCause;
 
     /// <summary>Where it waits for a connection.</summary>
     public PoolWaiter? Waiter;
@@ -98,6 +90,28 @@ internal struct RouteChoice
 
     /// <summary>Watches what is decided and is told in the place of what would follow; null where nobody asked for that, as nearly always.</summary>
     public Explanation? Explanation;
+}
+
+/// <summary>What is known of the way that the request takes, by one route to its answer. New with every such way, and still that of the
+/// first one while a redirect has another route chosen already.</summary>
+internal struct RequestWay
+{
+    /// <summary>Where the request is counted besides its cluster; null for nowhere.</summary>
+    public VirtualCluster? VirtualCluster;
+    public RequestCounts? RouteCounts;
+
+    /// <summary>Under which name of the client's its answers count besides (x-envoy-upstream-alt-stat-name); null for none.</summary>
+    public AnswerStats? AltStats;
+
+    /// <summary>The endpoint that its session names.</summary>
+    public SessionHost Session;
+
+    /// <summary>The answer was a redirect, which is followed here.</summary>
+    public bool IsRedirecting;
+
+    /// <summary>Whether the cluster had nothing for it, and why (a response flag, or a status).</summary>
+    public FallbackStep Fallback;
+    public string? FallbackCause;
 }
 
 /// <summary>What filters found out about it. New with every way that it takes: its filters see it once more.</summary>
@@ -131,6 +145,15 @@ internal struct FilterState()
 
     /// <summary>The answer's body will not have the length that was told.</summary>
     public bool ChangesResponseLength;
+
+    /// <summary>The length that it will have instead; -1 where nobody knows.</summary>
+    public long ResponseLength = -1;
+
+    /// <summary>The answer has a body, also where it came without one.</summary>
+    public bool GivesResponseBody;
+
+    /// <summary>Bytes of an answer of the proxy's own before filters see it.</summary>
+    public int OwnLength;
 
     /// <summary>The answer's trailers pass through a filter.</summary>
     public bool TrailersOpen;

@@ -19,6 +19,9 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
     private HttpManager _manager;
     private long[] _shard;
     private IoBuffer? _in;
+
+    // The rest of an interim head whose try has ended.
+    private IoBuffer? _owed;
     private Exchange? _exchange;
     private Phase _phase;
     private long _idleAt;
@@ -182,14 +185,41 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
     // Into an empty socket buffer: a partial write would be a client that never read a byte of ours.
     unsafe bool IDownstream.SendInterim(ReadOnlySpan<byte> head)
     {
+        if (_owed is not null) return false;
         fixed (byte* bytes = head) return Send(bytes, head.Length) == head.Length;
     }
 
-    ValueTask<bool> IDownstream.SendAsync(IoBuffer o, int headBytes, bool end) => SendAllAsync(o);
+    ValueTask<bool> IDownstream.SendAsync(IoBuffer o, int headBytes, bool end) => _owed is null ? SendAllAsync(o) : SendBehindAsync(o);
 
     ValueTask<PumpResult> IDownstream.PumpAsync(Exchange x, BodyReader from, IoBuffer o, bool whole, bool chunked) =>
+        _owed is null ? PumpNowAsync(x, from, o, whole, chunked) : PumpBehindAsync(x, from, o, whole, chunked);
+
+    private ValueTask<PumpResult> PumpNowAsync(Exchange x, BodyReader from, IoBuffer o, bool whole, bool chunked) =>
         !whole ? BodyPump.RunAsync(x, from, BodySink.To(this, o, chunked))
         : SendNow(o) is true ? new ValueTask<PumpResult>(PumpResult.Done) : BodySink.To(this, o, chunked: false).RoomAsync(x);
+
+    void IDownstream.Owe(IoBuffer rest) => _owed = rest;
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> SendBehindAsync(IoBuffer o) => await PayAsync() && await SendAllAsync(o);
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<PumpResult> PumpBehindAsync(Exchange x, BodyReader from, IoBuffer o, bool whole, bool chunked) =>
+        await PayAsync() ? await PumpNowAsync(x, from, o, whole, chunked) : Dead ? PumpResult.SinkFailed : PumpResult.Cancelled;
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> PayAsync()
+    {
+        if (!await SendAllAsync(_owed!)) return false;
+        ReleaseOwed();
+        return true;
+    }
+
+    private void ReleaseOwed()
+    {
+        if (_owed is { } owed) Worker.Buffers.Return(owed);
+        _owed = null;
+    }
 
     void IDownstream.EndSending() => ShutdownWrite();
 
@@ -290,6 +320,7 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
                 _in = own;
             }
             x.End();
+            ReleaseOwed();
             if (reusable) Worker.Cache.Return(x);
             else Worker.Cache.Drop(x);
         }

@@ -30,13 +30,16 @@ internal sealed class HttpManager
         .. new[] { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128" }.Select(r => new AddressRange(System.Net.IPNetwork.Parse(r))),
     ];
 
-    public HttpManager(HttpConnectionManagerConfig config, StatBlock stats, RouteTable? inline, RouteSlot? slot, AccessLog[] logs, Runtime runtime)
+    public HttpManager(HttpConnectionManagerConfig config, StatBlock stats, RouteTable? inline, RouteSlot? slot, AccessLog[] logs,
+        AccessLog[] upstreamLogs, Runtime runtime)
     {
         Config = config;
         Stats = stats;
         _inline = inline;
         _slot = slot;
         Logs = logs;
+        UpstreamLogs = upstreamLogs;
+        if (config.PostPath.Length > 0) PostPath = Encoding.ASCII.GetBytes(config.PostPath);
         if (config.LocalReplies is { } replies) LocalReplies = new LocalReplies(replies, runtime);
         if (!config.EarlyMutations.IsEmpty) EarlyMutations = new EarlyMutations(config.EarlyMutations);
         Detections = [.. config.AddressDetections.Select(d => new AddressDetection(d))];
@@ -59,11 +62,17 @@ internal sealed class HttpManager
         KnowsClients = config.UseRemoteAddress || HasInternal || config.AppendXForwardedPort || config.ForwardClientCert is ClientCertForwarding.AppendForward or ClientCertForwarding.SanitizeSet;
     }
 
+    /// <summary>A line for each try (Envoy: upstream_log of the router).</summary>
+    public AccessLog[] UpstreamLogs { get; private set; } = [];
+
+    /// <summary>Of tcp_proxy's own: its tunnels are asked for by POST at this path; null is by CONNECT.</summary>
+    public byte[]? PostPath { get; }
+
     /// <summary>The same for requests that nobody sends: with the same routes and filters, counted elsewhere and logged nowhere.</summary>
     public HttpManager Unseen(StatBlock stats)
     {
         var copy = (HttpManager)MemberwiseClone();
-        (copy.Stats, copy.Logs, copy.Codecs) = (stats, [], null);
+        (copy.Stats, copy.Logs, copy.UpstreamLogs, copy.Codecs) = (stats, [], [], null);
         return copy;
     }
 

@@ -31,6 +31,9 @@ internal interface IDownstream
     /// <param name="end">Nothing follows.</param>
     ValueTask<bool> SendAsync(IoBuffer o, int headBytes, bool end);
 
+    /// <summary>Takes over the rest of an interim head that was sent in part (HTTP/1): it goes out before anything else does.</summary>
+    void Owe(IoBuffer rest);
+
     /// <summary>Passes a message on until it ends or a side fails.</summary>
     /// <param name="x">The exchange, told about progress.</param>
     /// <param name="from">The source of its body.</param>

@@ -90,11 +90,13 @@ internal static class LocalReply
     }
 
     // In Envoy's order (prepareLocalReply): the route's headers, the listener's mapper and format, then form and type of the body.
-    private static ValueTask<bool> SendAsync(Exchange x, string said, byte[] body, string contentType, string extra, int grpc, bool formatted = false)
+    private static ValueTask<bool> SendAsync(
+        Exchange x, string said, byte[] body, string contentType, string extra, int grpc, bool formatted = false, FilterAnswer? instead = null)
     {
         x.LocalBody = body;
         x.Mutations ??= x.Route?.Headers;
         ResponseHeaders head = ResponseWriter.BeginLocal(x, said, extra);
+        instead?.Headers?.Apply(head, x, x.Scratch);
         if (x.Manager.LocalReplies is { } replies)
         {
             byte[] before = body;
@@ -114,29 +116,35 @@ internal static class LocalReply
                 head.Set("content-type"u8, "application/grpc"u8);
                 SetStatus(x, head, grpc, body);
                 x.Status = 200;
-                return WriteAsync(x, []);
+                return WriteAsync(x, [], instead);
             case ReplyForm.GrpcWeb:
                 // Envoy's filter keeps the HTTP status, and tells a gRPC one where there is something to say.
                 head.Set("content-type"u8, GrpcWeb.AnswerType(x));
                 if (body.Length > 0) SetStatus(x, head, grpc, body);
-                return WriteAsync(x, []);
+                return WriteAsync(x, [], instead);
             default:
                 if (body.Length == 0) head.Remove("content-type"u8);
                 else if (formatted || !head.Has(KnownHeader.ContentType)) head.Set("content-type"u8, Encoding.Latin1.GetBytes(contentType));
-                return WriteAsync(x, body);
+                return WriteAsync(x, body, instead);
         }
     }
 
     /// <summary>Answers as a filter says.</summary>
     public static ValueTask<bool> SendAsync(Exchange x, FilterAnswer answer)
     {
+        if (answer.Content is { } content)
+        {
+            x.Status = answer.Reason.Status;
+            if (answer.Reason.Details.Length > 0) x.Details = answer.Reason.Details;
+            return SendAsync(x, "", content.Bytes, content.Type, answer.Lines, answer.Reason.Grpc, formatted: true, instead: answer);
+        }
         if (answer.Body is null) return SendAsync(x, answer.Reason, extra: answer.Lines);
         // An answer without a code is one that was asked for.
         if (answer.Reason.Code.Length > 0) Because(x, answer.Reason);
         x.Flags |= answer.Reason.Flags;
         x.Details = answer.Reason.Details;
         x.Status = answer.Reason.Status;
-        return SendAsync(x, "", Encoding.ASCII.GetBytes(answer.Body), "text/plain", answer.Lines, answer.Reason.Grpc);
+        return SendAsync(x, "", answer.Bytes ?? Encoding.ASCII.GetBytes(answer.Body), "text/plain", answer.Lines, answer.Reason.Grpc);
     }
 
     private static string TypeOf(ResponseHeaders head) => head.TryGet("content-type"u8, out ReadOnlySpan<byte> type) ? Encoding.Latin1.GetString(type) : "";
@@ -147,8 +155,8 @@ internal static class LocalReply
         if (body.Length > 0) head.Set("grpc-message"u8, Encoding.ASCII.GetBytes(ReplyForms.GrpcMessage(body)));
     }
 
-    private static ValueTask<bool> WriteAsync(Exchange x, byte[] body) =>
-        x.Explanation is { IsTold: false } explanation ? ExplainAsync(x, explanation, body) : WriteOutAsync(x, body);
+    private static ValueTask<bool> WriteAsync(Exchange x, byte[] body, FilterAnswer? instead) =>
+        x.Explanation is { IsTold: false } explanation ? ExplainAsync(x, explanation, body) : WriteOutAsync(x, body, passed: instead is { Instead: true });
 
     // With all that filters and connection would say in it.
     [System.Runtime.CompilerServices.AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
@@ -179,11 +187,15 @@ internal static class LocalReply
 
     private static async ValueTask<bool> WriteOutAsync(Exchange x, byte[] body, bool passed = false)
     {
+        // No retry follows, however long the client takes.
+        x.RetryPermit.Dispose();
         // What has not been read cannot be told from the next request.
         if (!x.IsRequestRead || x.IsUpgrade) x.KeepAlive = false;
         x.UncancelDownstream();
+        x.OwnLength = body.Length;
         if (!passed && !await FilterWalk.OwnAsync(x))
         {
+            if (x.FilterAnswer is { Instead: true, Content: not null } instead) return await SendAsync(x, instead);
             x.CutDownstream();
             return false;
         }

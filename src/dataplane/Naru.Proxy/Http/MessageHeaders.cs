@@ -145,7 +145,10 @@ internal sealed class ResponseHeaders(Exchange x) : HeadEdits
     protected override bool TryGetPseudo(ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
     {
         value = default;
-        if (!name.SequenceEqual(":status"u8) || !x.Status.TryFormat(_status, out int written)) return false;
+        // Of matchers: 4xx (Envoy: HttpResponseStatusCodeClassMatchInput).
+        bool isClass = name.SequenceEqual(":status-class"u8);
+        if ((!isClass && !name.SequenceEqual(":status"u8)) || !x.Status.TryFormat(_status, out int written)) return false;
+        if (isClass) _status.AsSpan(1).Fill((byte)'x');
         value = _status.AsSpan(0, written);
         return true;
     }

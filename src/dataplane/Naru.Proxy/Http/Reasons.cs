@@ -380,6 +380,10 @@ internal static class Reasons
         _ => Because(error),
     };
 
+    /// <summary>An extended CONNECT that tells a length.</summary>
+    public static Reason TunnelWithLength { get; } =
+        BadRequest with { Sentence = $"{BadRequest.Sentence}: content-length in an extended CONNECT (RFC 8441 5)" };
+
     private static Reason Because(Http1Error error) => BadRequest with { Sentence = $"{BadRequest.Sentence}: {Detail(error)}" };
 
     /// <summary>The details where HTTP/2 is spoken: Envoy's two codecs have different names for the same faults.</summary>

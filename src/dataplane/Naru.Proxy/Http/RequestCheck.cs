@@ -69,10 +69,20 @@ internal static class RequestCheck
             if (x.Manager.Config.StripTrailingHostDot) StripDot(x);
             if (x.Manager.LooksAtPaths && PathRefusal(x) is { } refusal) return refusal;
         }
-        // Whether it is allowed is known with the route. h2c is a wish that nobody has to grant (RFC 9113 3.1 took it back).
-        x.IsUpgrade = !http10 && x.Framing.ConnectionUpgrade && x.Framing.Upgrade >= 0
-            && !IsIgnored(x, Http1Head.Value(bytes, x.Head.Fields[x.Framing.Upgrade]));
-        return null;
+        return KindRefusal(x);
+    }
+
+    // What it is: a request, perhaps with a body, or one that opens a tunnel. Said here and nowhere else, before any filter looks, and
+    // all that read, change and send it go by that. One with a body is an ordinary request, whatever it asks for besides (RFC 9110 7.8: a
+    // server may ignore Upgrade). Whether the wish is allowed at all is known with the route. h2c is one that nobody has to grant (RFC
+    // 9113 3.1 took it back). What follows an extended CONNECT is the tunnel's: a length of it says nothing, and a 2xx to anything but an
+    // upgrade would pass for one.
+    private static Reason? KindRefusal(Exchange x)
+    {
+        x.AsksUpgrade = x.Head.Minor != 0 && x.Framing.ConnectionUpgrade && x.Framing.Upgrade >= 0
+            && !IsIgnored(x, Http1Head.Value(x.Bytes, x.Head.Fields[x.Framing.Upgrade]));
+        x.IsUpgrade = x.AsksUpgrade && x.Framing.Body == BodyKind.None;
+        return x.AsksUpgrade && !x.IsUpgrade && x.SpeaksHttp2 ? Reasons.TunnelWithLength : null;
     }
 
     private static bool IsIgnored(Exchange x, ReadOnlySpan<byte> upgrade)
@@ -98,8 +108,9 @@ internal static class RequestCheck
         if (x.Manager.Codecs is { } codecs) codecs.Http1.Shard(x.Worker.Index)[stat]++;
     }
 
-    /// <summary>Looks a request over once more whose head has lost fields; it was good, and is.</summary>
-    public static void Again(Exchange x)
+    /// <summary>Looks a request over once more whose head has lost fields; it was good, and is, unless it was an extended CONNECT and has
+    /// lost its wish: of the tunnel that its client has then nobody would know.</summary>
+    public static Reason? Again(Exchange x)
     {
         // What was found out of its body stays: a stream of HTTP/2 says it, not its head, and a head may have lost the field that did.
         (BodyKind body, long length, bool keepAlive) = (x.Framing.Body, x.Framing.ContentLength, x.KeepAlive);
@@ -108,6 +119,8 @@ internal static class RequestCheck
         x.NormalizedPath = x.MadeAuthority = null;
         Refusal(x);
         (x.Framing.Body, x.Framing.ContentLength, x.KeepAlive) = (body, length, keepAlive);
+        if (!x.IsConnect) KindRefusal(x);
+        return x.Stream is { IsTunnel: true } && !x.IsUpgrade ? Reasons.UpgradeNotAllowed : null;
     }
 
     // Authority form only (RFC 9112 3.2.3): host and port, no path. Bytes behind the head belong to the tunnel, and where there is none
@@ -117,11 +130,13 @@ internal static class RequestCheck
         x.KeepAlive = false;
         ReadOnlySpan<byte> target = bytes.Slice(x.Head.TargetStart, x.Head.TargetLength);
         int colon = target.LastIndexOf((byte)':');
-        if (!IsHost(target) || colon <= 0 || !IsPort(target[(colon + 1)..])) return Reasons.InvalidUrl;
+        // A tunnel of our own that is asked for by POST is for a host, with a port or without.
+        bool isPort = (x.Manager.PostPath is not null && colon < 0) || (colon > 0 && IsPort(target[(colon + 1)..]));
+        if (!IsHost(target) || !isPort) return Reasons.InvalidUrl;
         if (x.Framing.Body != BodyKind.None) return Reasons.InvalidUrl;
         x.AuthorityStart = x.PathStart = x.Head.TargetStart;
         x.AuthorityLength = x.PathLength = x.Head.TargetLength;
-        x.IsConnect = x.IsUpgrade = true;
+        x.IsConnect = x.IsUpgrade = x.AsksUpgrade = true;
         if (!x.Manager.Config.StripTrailingHostDot) return null;
         StripDot(x);
         x.NormalizedPath = x.MadeAuthority;
@@ -178,27 +193,51 @@ internal static class RequestCheck
         return Reasons.BadPath;
     }
 
-    internal static void StripPort(Exchange x)
+    private static void StripPort(Exchange x)
     {
-        HttpConnectionManagerConfig config = x.Manager.Config;
-        if (!config.StripAnyHostPort && !config.StripMatchingHostPort) return;
-        ReadOnlySpan<byte> authority = x.Authority;
-        int colon = authority.LastIndexOf((byte)':');
-        if (colon <= 0 || authority[^1] == ']') return;
-        if (!config.StripAnyHostPort && !(int.TryParse(authority[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out int port) && port == x.Connection.Local.Port)) return;
+        int colon = PortAt(x, x.Authority);
+        if (colon < 0) return;
         if (x.MadeAuthority is { } made) x.MadeAuthority = made[..colon];
         else x.AuthorityLength = colon;
     }
 
-    // A dot at the end, or before the port, which stays (Envoy docs: strip_trailing_host_dot).
-    internal static void StripDot(Exchange x)
+    private static void StripDot(Exchange x)
     {
         ReadOnlySpan<byte> authority = x.Authority;
+        int dot = DotAt(authority);
+        if (dot < 0) return;
+        if (dot == authority.Length - 1 && x.MadeAuthority is null) x.AuthorityLength--;
+        else x.MadeAuthority = [.. authority[..dot], .. authority[(dot + 1)..]];
+    }
+
+    /// <summary>An authority as it would count if the client had asked for it; null where such a request is refused.</summary>
+    public static byte[]? AsAsked(Exchange x, byte[] authority)
+    {
+        if (authority.Length == 0 || !IsHost(authority)) return null;
+        if (PortAt(x, authority) is >= 0 and int colon) authority = authority[..colon];
+        if (x.Manager.Config.StripTrailingHostDot && DotAt(authority) is >= 0 and int dot)
+            authority = [.. authority[..dot], .. authority[(dot + 1)..]];
+        return authority;
+    }
+
+    // Where the port begins that is to be taken off; -1 for none.
+    private static int PortAt(Exchange x, ReadOnlySpan<byte> authority)
+    {
+        HttpConnectionManagerConfig config = x.Manager.Config;
+        if (!config.StripAnyHostPort && !config.StripMatchingHostPort) return -1;
+        int colon = authority.LastIndexOf((byte)':');
+        if (colon <= 0 || authority[^1] == ']') return -1;
+        if (config.StripAnyHostPort) return colon;
+        bool isNumber = int.TryParse(authority[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out int port);
+        return isNumber && port == x.Connection.Local.Port ? colon : -1;
+    }
+
+    // A dot at the end, or before the port, which stays (Envoy docs: strip_trailing_host_dot); -1 for none.
+    private static int DotAt(ReadOnlySpan<byte> authority)
+    {
         int colon = authority.LastIndexOf((byte)':');
         int end = colon < 0 ? authority.Length : colon;
-        if (end < 2 || authority[end - 1] != '.') return;
-        if (colon < 0 && x.MadeAuthority is null) x.AuthorityLength--;
-        else x.MadeAuthority = [.. authority[..(end - 1)], .. authority[end..]];
+        return end < 2 || authority[end - 1] != '.' ? -1 : end - 1;
     }
 
     private static readonly SearchValues<byte> s_plainHost = SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"u8);

@@ -58,7 +58,9 @@ internal static class RequestWriter
             bool drop = field.Id switch
             {
                 KnownHeader.Host or KnownHeader.Connection or KnownHeader.KeepAlive or KnownHeader.ProxyConnection => true,
-                KnownHeader.ContentLength or KnownHeader.TransferEncoding => x.RequestLength != Exchange.SameLength,
+                // A tunnel has no length: behind one of 0 its bytes would be too many (RFC 9113 8.1.1).
+                KnownHeader.ContentLength or KnownHeader.TransferEncoding => x.RequestLength != Exchange.SameLength || x.IsUpgrade
+                    || (x.UpstreamIsHttp2 && x.Down is Upstreams.SideCall { HidesLength: true }),
                 KnownHeader.Te => head.IsDropped(i) || !Ascii.EqualsIgnoreCase(Http1Head.Value(bytes, field), "trailers"u8),
                 // Only the one that was looked at: a second could ask for what is not allowed (h2c).
                 KnownHeader.Upgrade => !x.IsUpgrade || i != x.Framing.Upgrade,

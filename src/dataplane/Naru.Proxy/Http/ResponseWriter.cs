@@ -20,7 +20,14 @@ internal static class ResponseWriter
         ReadOnlySpan<byte> bytes = from.Filled[..head.Length];
         StatusLine(x, o, x.Status);
         CopyFields(x, o, bytes, framing, body, upgrade);
-        x.ResponseBody.Declare(framing.Body == BodyKind.Length && !x.ChangesResponseLength ? framing.ContentLength : -1);
+        bool declared = x.ChangesResponseLength && body == BodyKind.Length;
+        x.ResponseBody.Declare(declared ? x.ResponseLength : framing.Body == BodyKind.Length && !x.ChangesResponseLength ? framing.ContentLength : -1);
+        if (declared)
+        {
+            o.Append("content-length: "u8);
+            RequestWriter.Number(o, x.ResponseLength);
+            o.Append("\r\n"u8);
+        }
         if (body == BodyKind.Chunked && framing.Body != BodyKind.Chunked) o.Append("transfer-encoding: chunked\r\n"u8);
         // A stream that ended with its head says so by that; HTTP/1 has to be told. So is whoever gets a status with content for one without.
         bool unsaid = x.UpstreamIsHttp2 && !x.SpeaksHttp2 && framing.ContentLength < 0;
@@ -145,7 +152,13 @@ internal static class ResponseWriter
         StatusLine(x, o, x.Status);
         bool bodyless = x.Status is 204 or 304;
         // HTTP/2 tells by END_STREAM that nothing follows.
-        if (!bodyless && (body.Length > 0 || !x.SpeaksHttp2))
+        bool changed = x is { ChangesResponseLength: true, ResponseLength: < 0 } && body.Length > 0 && (x.SpeaksHttp2 || x.Head.Minor == 1);
+        bool chunked = changed && !x.SpeaksHttp2 && !bodyless;
+        if (chunked)
+        {
+            o.Append("transfer-encoding: chunked\r\n"u8);
+        }
+        else if (!changed && !bodyless && (body.Length > 0 || !x.SpeaksHttp2))
         {
             o.Append("content-length: "u8);
             RequestWriter.Number(o, body.Length);
@@ -153,8 +166,19 @@ internal static class ResponseWriter
         }
         Finish(x, o, upgrade: false, start);
         if (x.IsHead || bodyless) return;
+        if (chunked) Chunk(o, body.Length);
         o.Append(body);
+        if (chunked) o.Append("\r\n0\r\n\r\n"u8);
         x.BytesSent = body.Length;
+    }
+
+    // Whoever packs an answer of ours does not know its length before, and nobody is told it, as of others (RFC 9112 7.1).
+    private static void Chunk(IoBuffer o, int length)
+    {
+        Span<byte> size = stackalloc byte[8];
+        length.TryFormat(size, out int digits, "x");
+        o.Append(size[..digits]);
+        o.Append("\r\n"u8);
     }
 
     private static void AddLines(ResponseHeaders head, ReadOnlySpan<byte> lines)

@@ -79,7 +79,7 @@ internal static class TrustedHeaders
                     break;
             }
         }
-        ReadOnlySpan<byte> scheme = x.IsFromTls ? "https"u8 : "http"u8;
+        ReadOnlySpan<byte> scheme = IsAimedAtHttps(x, config) ? "https"u8 : "http"u8;
         if (proto < 0) head.AddOwn("x-forwarded-proto"u8, scheme, KnownHeader.XForwardedProto);
         else if (DropsForwardedProto(x)) head.Set("x-forwarded-proto"u8, scheme);
         else scheme = head.Value(proto);
@@ -94,6 +94,11 @@ internal static class TrustedHeaders
         if (vias == 0) head.AddOwn("via"u8, manager.Via, KnownHeader.Via);
         else head.Join("via"u8, manager.Via, ", "u8);
     }
+
+    // By the port that the client had aimed at, where somebody told it; else by the connection (Envoy: forward_proto_config).
+    private static bool IsAimedAtHttps(Exchange x, HttpConnectionManagerConfig config) =>
+        config.ForwardProto is { } ports && x.Connection?.Info?.Destination is { } aimed && ports.TryGetValue(aimed.Port, out bool secure)
+            ? secure : x.IsFromTls;
 
     // Envoy: scheme_header_transformation.
     private static void OverwriteScheme(Exchange x, RequestHeaders head, string scheme)

@@ -19,6 +19,9 @@ internal readonly ref struct HeadReader(SectionKind kind, ReadOnlySpan<byte> byt
     /// <summary>A request with Upgrade becomes extended CONNECT, its 101 becomes 200 (RFC 8441 5).</summary>
     public bool IsTunnel { get; init; }
 
+    /// <summary>See <see cref="HeadForm.PostPath"/>.</summary>
+    public byte[]? PostPath { get; init; }
+
     /// <summary>The head that came, where it came over HTTP/2: which names it marks as never indexed.</summary>
     public Http1Head? Marks { private get; init; }
 
@@ -86,6 +89,12 @@ internal readonly ref struct HeadReader(SectionKind kind, ReadOnlySpan<byte> byt
         ReadOnlySpan<byte> method = first[..space];
         ReadOnlySpan<byte> path = first[(space + 1)..(first.Length - " HTTP/1.1".Length)];
         bool connect = method.SequenceEqual("CONNECT"u8);
+        if (connect && PostPath is { } post)
+        {
+            method = "POST"u8;
+            path = post;
+            connect = false;
+        }
         int at = IsTunnel ? encoder.Encode(":method"u8, "CONNECT"u8, into)
             : method.SequenceEqual("GET"u8) ? HpackEncoder.EncodeStatic(2, into)
             : method.SequenceEqual("POST"u8) ? HpackEncoder.EncodeStatic(3, into)

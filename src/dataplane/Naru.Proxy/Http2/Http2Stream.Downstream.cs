@@ -21,6 +21,9 @@ internal sealed partial class Http2Stream : IDownstream
     // On a connection that is too busy to be told, the client goes on by its own patience (RFC 9110 10.1.1).
     bool IDownstream.SendInterim(ReadOnlySpan<byte> head) => Session.SendHead(this, new HeadReader(SectionKind.Response, head), end: false) || !IsReset;
 
+    // A head goes out whole or not at all.
+    void IDownstream.Owe(IoBuffer rest) => throw new InvalidOperationException("HTTP/2 has no half of a head");
+
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     async ValueTask<bool> IDownstream.SendAsync(IoBuffer o, int headBytes, bool end)
     {

@@ -8,7 +8,16 @@ namespace Naru.Proxy.Http2;
 /// <summary>How a head that is laid out as HTTP/1 is said over HTTP/2; see <see cref="HeadReader"/>.</summary>
 internal readonly record struct HeadForm(SectionKind Kind, bool IsHttps, bool IsTunnel, Http1Head? Marks)
 {
-    public HeadReader Of(ReadOnlySpan<byte> head) => new(Kind, head) { IsHttps = IsHttps, IsTunnel = IsTunnel, Marks = Marks };
+    /// <summary>A CONNECT is said as a POST at this path (Envoy: use_post of tunneling_config); null says it as it is.</summary>
+    public byte[]? PostPath { get; init; }
+
+    public HeadReader Of(ReadOnlySpan<byte> head) => new(Kind, head)
+    {
+        IsHttps = IsHttps,
+        IsTunnel = IsTunnel,
+        Marks = Marks,
+        PostPath = PostPath
+    };
 }
 
 internal sealed partial class Http2Stream

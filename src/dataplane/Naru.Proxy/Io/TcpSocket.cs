@@ -25,6 +25,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     private bool _peerClosed;
     private Action? _readContinuation;
     private Action? _writeContinuation;
+    private IReadGate? _gate;
 
     protected TcpSocket(Worker worker)
     {
@@ -52,6 +53,9 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
 
     protected TimerNode Timer { get; }
 
+    /// <summary>Asked of each arrival before it is passed on; null for nobody. Ends with the socket.</summary>
+    protected IReadGate? Gate { get => _gate; set => _gate = value; }
+
     /// <summary>Takes the socket of another object over, which is of no use afterwards: what is known of the socket moves, waits do not.</summary>
     protected void TakeOver(TcpSocket from)
     {
@@ -68,6 +72,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
         _readWantsWrite = from._readWantsWrite;
         _writeWantsRead = from._writeWantsRead;
         from._layer = null;
+        (_gate, from._gate) = (from._gate, null);
     }
 
     protected void Watch(bool writable)
@@ -137,6 +142,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     public unsafe int Receive(IoBuffer buffer, int most = int.MaxValue)
     {
         if (Fd < 0) return Failed;
+        if (_gate is not null) return ReceiveAsked(buffer, most);
         int room = Math.Min(buffer.Room, most);
         if (_layer is not null) return ReceiveThrough(buffer, room);
         nint n = Sys.recv(Fd, buffer.Memory + buffer.End, room, 0);
@@ -162,6 +168,31 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
         }
         if (errno == Sys.EINTR) return Receive(buffer, most);
         return Fail(errno);
+    }
+
+    private int ReceiveAsked(IoBuffer buffer, int most)
+    {
+        IReadGate gate = _gate!;
+        int before = buffer.End;
+        _gate = null;
+        int n = Receive(buffer, most);
+        _gate = gate;
+        if (n is WouldBlock or Failed) return n;
+        switch (gate.Judge(this, Worker))
+        {
+            case GateVerdict.OpenForGood:
+                _gate = null;
+                return n;
+            case GateVerdict.Pass:
+                return n;
+            case GateVerdict.Hold:
+                buffer.End = before;
+                _readable = false;
+                return WouldBlock;
+            default:
+                buffer.End = before;
+                return Fail(Sys.ECONNABORTED);
+        }
     }
 
     private void CountRead()
@@ -251,6 +282,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     {
         if (Fd < 0) return;
         Worker.Timers.Remove(Timer);
+        _gate?.Closed(Worker);
         if (_layer is not null) EndLayer();
         Worker.CloseHandle(this);
         Dead = true;

@@ -76,7 +76,7 @@ internal sealed unsafe class Worker
         Ledger.Add("descriptors_watched", () => _handleCount - _freeIndexes.Count);
         Ledger.Add("timers_running", () => Timers.CountRunning());
         Control(Sys.EPOLL_CTL_ADD, _wake, Sys.EPOLLIN | Sys.EPOLLET, ulong.MaxValue);
-        Random = new FastRandom((ulong)Ticks ^ ((ulong)(uint)index << 32));
+        Random = new FastRandom((ulong)Ticks + (uint)index);
     }
 
     /// <summary>1-based: also the index of its stat shards.</summary>
@@ -323,7 +323,8 @@ internal sealed unsafe class Worker
 /// <summary>xorshift64*: good enough for picking endpoints and request ids, and free of locks.</summary>
 internal sealed class FastRandom(ulong seed)
 {
-    private ulong _state = seed | 1;
+    // Seeds that are near each other, as those of workers are, must not draw alike; nought would draw nothing but itself.
+    private ulong _state = Mixed(seed) | 1;
 
     public ulong Next()
     {
@@ -337,4 +338,13 @@ internal sealed class FastRandom(ulong seed)
 
     /// <summary>Uniform in [0, limit).</summary>
     public uint Below(uint limit) => (uint)(((Next() >> 32) * limit) >> 32);
+
+    // SplitMix64 (Steele, Lea and Flood, 2014).
+    private static ulong Mixed(ulong x)
+    {
+        x += 0x9E3779B97F4A7C15;
+        x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9;
+        x = (x ^ x >> 27) * 0x94D049BB133111EB;
+        return x ^ x >> 31;
+    }
 }

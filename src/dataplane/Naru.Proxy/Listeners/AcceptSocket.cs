@@ -47,6 +47,12 @@ internal sealed unsafe class AcceptSocket : IoHandle, ITimerOwner
                     _ = Sys.close(fd);
                     continue;
                 }
+                if (_listener.IsFull)
+                {
+                    _listener.Stats.Shard(_worker.Index)[ListenerStats.CxOverflow]++;
+                    _ = Sys.close(fd);
+                    continue;
+                }
                 peer.Length = Math.Min(length, 28);
                 _listener.Accepted(_worker, fd, peer.Unmapped);
                 continue;

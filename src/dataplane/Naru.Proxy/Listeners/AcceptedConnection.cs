@@ -33,7 +33,7 @@ internal sealed class AcceptedConnection : ListenerConnection
     /// <summary>Whether it came from another listener, so that it does not go on to a third.</summary>
     private bool HandedOn { get; }
 
-    private ConnectionInfo Known => Info ??= new ConnectionInfo { DirectPeer = Peer };
+    private ConnectionInfo Known => Know();
 
     public override void Start()
     {
@@ -134,7 +134,7 @@ internal sealed class AcceptedConnection : ListenerConnection
 
     private bool Admit(ListenerRateLimit limit)
     {
-        if (limit.Bucket.Take(Worker.Now)) return true;
+        if (!limit.IsOn || limit.Bucket.Take(Worker.Now)) return true;
         limit.Stats.Shard(Worker.Index)[RateLimitStats.RateLimited]++;
         _limited = true;
         return false;
@@ -288,13 +288,7 @@ internal sealed class AcceptedConnection : ListenerConnection
         if (Refusal() is { } delay)
         {
             End(RefusedFor!);
-            if (delay > 0)
-            {
-                // Whoever comes again at once is kept waiting.
-                Worker.Timers.Set(Timer, Worker.Now + delay, Worker.Now);
-                while (!Cancelled) await new Pause(this);
-            }
-            return false;
+            return await HoldAsync(delay);
         }
         if (chain.Tls is { } tls)
         {
@@ -310,12 +304,32 @@ internal sealed class AcceptedConnection : ListenerConnection
                 return false;
             }
         }
+        if (chain.Access.Length > 0)
+        {
+            var gate = new AccessGate(chain.Access);
+            if (Tls is not null && gate.Ready(this, Worker) is { } refusal)
+            {
+                End(refusal.Reason);
+                return await HoldAsync(refusal.DelayMs);
+            }
+            Gate = gate;
+        }
         ListenerConnection next = chain.Serve(new Arrival(this, Worker));
         Listener.Replace(this, next, Worker);
         next.Start();
         // Nobody tells it again.
         if ((_drained || MustEnd) && next.Fd >= 0) next.Drain();
         return true;
+    }
+
+    // Whoever comes again at once is kept waiting.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<bool> HoldAsync(long delay)
+    {
+        if (delay <= 0) return false;
+        Worker.Timers.Set(Timer, Worker.Now + delay, Worker.Now);
+        while (!Cancelled) await new Pause(this);
+        return false;
     }
 
     // Where its chain ends in a tcp_proxy, that one's log has it too, as in Envoy.

@@ -24,11 +24,6 @@ internal sealed class ChainCompiler(
     /// <param name="diagnostics">Complaints.</param>
     public CompiledChains? Compile(ListenerConfig config, string prefix, ChainSet? current, Diagnostics diagnostics)
     {
-        if (Unusable(config) is { } why)
-        {
-            diagnostics.Error("NARU-P107", $"listener {config.Name}: {why}", subject: config.Name, remedy: "tunnel with CONNECT");
-            return null;
-        }
         List<FilterChain> free = current is null ? [] : [.. current.All];
         var changes = new List<(FilterChain Chain, FilterChainConfig Config, HttpManager? Manager)>();
         var chains = new List<FilterChain>();
@@ -51,16 +46,6 @@ internal sealed class ChainCompiler(
         }
     }
 
-    // What the reader takes and nothing here serves is refused, never ignored.
-    private static string? Unusable(ListenerConfig config)
-    {
-        foreach (TcpProxyConfig proxy in config.AllChains.Select(c => c.Terminal).OfType<TcpProxyConfig>())
-        {
-            if (proxy.Tunneling is { UsePost: true }) return $"tcp_proxy {proxy.StatPrefix} tunnels with POST (use_post), which is not supported yet";
-        }
-        return null;
-    }
-
     private ListenerFilter[] Filters(ListenerConfig config, ChainSet? current)
     {
         List<ListenerFilterConfig> filters = [.. config.ListenerFilters];
@@ -71,7 +56,7 @@ internal sealed class ChainCompiler(
         List<ListenerRateLimit> limits = current is null ? [] : [.. current.Filters.OfType<ListenerRateLimit>()];
         return
         [
-            .. filters.Select(f => f is ListenerRateLimitConfig limit && limits.Find(l => l.Config == limit) is { } same ? same : ListenerFilter.Make(f, options.Stats)),
+            .. filters.Select(f => f is ListenerRateLimitConfig limit && limits.Find(l => l.Config == limit) is { } same ? same : ListenerFilter.Make(f, options.Stats, node.Runtime)),
         ];
     }
 
@@ -90,11 +75,12 @@ internal sealed class ChainCompiler(
         TlsServerSlot? slot = null;
         if (config.Tls is { } secure)
         {
-            slot = tls.Server(Owner(listener, config), secure, options.Stats.Block($"listener.{prefix}", TlsStats.Schema), diagnostics);
+            StatBlock? sds = secure.Common.SecretReferences.Any() ? options.Stats.Block($"listener.{prefix}", ServerSdsStats.Schema) : null;
+            slot = tls.Server(Owner(listener, config), secure, options.Stats.Block($"listener.{prefix}", TlsStats.Schema), diagnostics, sds);
             if (slot is null) return null;
         }
         TcpProxy? tcp = config.Terminal is TcpProxyConfig proxy ? Tcp(proxy) : null;
-        return new FilterChain(config, manager, Server(config.Terminal, tcp), [.. config.Filters.Select(f => NetworkFilter.Make(f, options.Stats))], slot) { Tcp = tcp };
+        return new FilterChain(config, manager, Server(config.Terminal, tcp), [.. config.Filters.Select(f => NetworkFilter.Make(f, options.Stats, node.Runtime))], slot) { Tcp = tcp };
     }
 
     // In whose place a chain comes that is not the same: the one of its name, or the only one.
@@ -144,6 +130,7 @@ internal sealed class ChainCompiler(
         {
             StatPrefix = $"tunnel_{tcp.StatPrefix}",
             Upgrades = ["connect"],
+            PostPath = tcp.Tunneling is { UsePost: true } tunneling ? tunneling.PostPath : "",
             GenerateRequestId = false,
             IdleTimeout = null,
             StreamIdleTimeout = null,
@@ -161,6 +148,8 @@ internal sealed class ChainCompiler(
                             new RouteConfig
                             {
                                 Match = new RouteMatchConfig { Kind = PathMatchKind.Connect, Path = "" },
+                                // It is the proxy itself that asks.
+                                Headers = HeaderMutationsConfig.None with { RequestRemove = ["x-forwarded-proto"] },
                                 Action = new ForwardActionConfig
                                 {
                                     Clusters = tcp.Clusters,
@@ -188,11 +177,12 @@ internal sealed class ChainCompiler(
         StatBlock stats = options.Stats.Block($"http.{http.StatPrefix}", HttpStats.Schema);
         RouteTable? inline = http.RouteConfig is { } given ? Inline(given, before?.InlineRoutes) : null;
         RouteScopes? scopes = http.ScopedRoutes is { } scoped
-            ? new RouteScopes(scoped, table => Inline(table, before?.Scopes?.Tables.FirstOrDefault(t => t.Config.Digest.Length > 0 && t.Config.Digest == table.Digest)))
+            ? new RouteScopes(scoped, table => Inline(table, before?.Scopes?.Tables.FirstOrDefault(t => t.Config.Digest.Length > 0 && t.Config.Digest == table.Digest)),
+                node.Scopes)
             : null;
         RouteSlot? slot = inline is null && scopes is null ? routes(http.RouteConfigName ?? "") : null;
         var context = new FilterContext(options.Stats, stats.Prefix, clusters, node);
-        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs), node.Runtime)
+        return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs), Logs(http.UpstreamLogs), node.Runtime)
         {
             Scopes = scopes,
             Explains = options.Explain,

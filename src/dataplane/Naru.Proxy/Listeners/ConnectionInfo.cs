@@ -24,6 +24,9 @@ internal sealed class ConnectionInfo
     /// <summary>Upstream connections come from the client's address.</summary>
     public OriginalSrcConfig? OriginalSource { get; set; }
 
+    /// <summary>Texts that network filters keep with it, the newest first; null for none.</summary>
+    public Http.StateText? States { get; set; }
+
     /// <summary>The cluster that a network filter chose; empty where none did.</summary>
     public string Cluster { get; set; } = "";
 }

@@ -59,6 +59,13 @@ internal sealed class Listener
     /// <summary>Told why connections end.</summary>
     public ConnectionLog Log { get; init; } = ConnectionLog.None;
 
+    /// <summary>How many connections it takes at a time, all workers together; without a value there is no limit (Envoy docs: runtime limits of
+    /// listeners). Null for none.</summary>
+    public RuntimeSlot? ConnectionLimit { get; init; }
+
+    /// <summary>It has as many connections as it takes.</summary>
+    public bool IsFull => ConnectionLimit?.Value?.Integer is { } most && (ulong)Stats.Read(ListenerStats.CxActive) >= most;
+
     /// <summary>How long connections that nobody can end in order may live on when it drains, in ms.</summary>
     public long DrainMs { get; init; }
 

@@ -58,6 +58,9 @@ internal abstract class ListenerConnection : SecureSocket
     /// <summary>Null for a connection that nobody looked at.</summary>
     public ConnectionInfo? Info { get; protected set; }
 
+    /// <summary>What is known of it, to add to that.</summary>
+    public ConnectionInfo Know() => Info ??= new ConnectionInfo { DirectPeer = Peer };
+
     /// <summary>It stands for a connection of TLS that nobody made (see <c>Explain/</c>).</summary>
     public bool SeemsSecure { get; protected init; }
 
@@ -113,6 +116,9 @@ internal abstract class ListenerConnection : SecureSocket
 
     /// <summary>Why a network filter refused it.</summary>
     protected Http.Reason? RefusedFor { get; private set; }
+
+    /// <summary>Rules of access refuse it, whoever serves it: it is closed now, or soon.</summary>
+    public virtual void Refused(Http.Reason reason) => Listener.Log.Tell(Listener, this, reason, "");
 
     /// <summary>Runs the network filters before the last one; a refusal and the ms to wait before the close, or null.</summary>
     protected long? Refusal()

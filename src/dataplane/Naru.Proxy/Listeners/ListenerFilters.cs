@@ -1,6 +1,7 @@
 // Listener filters compiled: what is done with a new connection before its chain is picked. Their work on the socket is
 // AcceptedConnection's; here are their kinds and their counters (Envoy: listener filters).
 using Naru.Proxy.Config;
+using Naru.Proxy.Network;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Listeners;
@@ -8,7 +9,7 @@ namespace Naru.Proxy.Listeners;
 internal abstract class ListenerFilter
 {
     /// <summary>Compiles one.</summary>
-    public static ListenerFilter Make(ListenerFilterConfig config, StatRegistry stats) => config switch
+    public static ListenerFilter Make(ListenerFilterConfig config, StatRegistry stats, Runtime runtime) => config switch
     {
         TlsInspectorConfig => new TlsInspector(stats.Block("tls_inspector", TlsInspectorStats.Schema)),
         HttpInspectorConfig => new HttpInspector(stats.Block("http_inspector", HttpInspectorStats.Schema)),
@@ -16,7 +17,8 @@ internal abstract class ListenerFilter
         OriginalSrcConfig source => new OriginalSrcFilter(source),
         ProxyProtocolFilterConfig proxy => new ProxyProtocolFilter(proxy, stats.Block("proxy_proto", ProxyProtocolStats.Schema)),
         ListenerRateLimitConfig limit => new ListenerRateLimit(
-            limit, new TokenBucket(limit.Bucket, Environment.TickCount64), stats.Block($"listener_local_ratelimit.{limit.StatPrefix}", RateLimitStats.Schema)),
+            limit, new TokenBucket(limit.Bucket, Environment.TickCount64), stats.Block($"listener_local_ratelimit.{limit.StatPrefix}", RateLimitStats.Schema),
+            new RuntimeSwitch(limit.Switch, runtime)),
         _ => throw new ArgumentException($"no listener filter {config.GetType().Name}"),
     };
 }
@@ -44,8 +46,9 @@ internal sealed class ProxyProtocolFilter(ProxyProtocolFilterConfig config, Stat
     public StatBlock Stats { get; } = stats;
 }
 
-internal sealed class ListenerRateLimit(ListenerRateLimitConfig config, TokenBucket bucket, StatBlock stats) : ListenerFilter
+internal sealed class ListenerRateLimit(ListenerRateLimitConfig config, TokenBucket bucket, StatBlock stats, RuntimeSwitch enabled) : ListenerFilter
 {
+    public bool IsOn => enabled.IsOn;
     public ListenerRateLimitConfig Config { get; } = config;
     public TokenBucket Bucket { get; } = bucket;
     public StatBlock Stats { get; } = stats;

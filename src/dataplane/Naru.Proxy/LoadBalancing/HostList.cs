@@ -13,7 +13,7 @@ internal sealed class HostList
         Number = number;
         Hosts = hosts;
         bool weighted = hosts.Length > 1 && hosts.Any(h => h.Weight != hosts[0].Weight);
-        Schedule = weighted ? LoadBalancing.Schedule.Of([.. hosts.Select(h => (ulong)h.Weight)]) : null;
+        Schedule = weighted ? new Schedule([.. hosts.Select(h => (ulong)h.Weight)]) : null;
         if (hosts.Length < 2) return;
         (Oldest, Newest) = (long.MaxValue, long.MinValue);
         foreach (Host host in hosts)
@@ -40,47 +40,6 @@ internal sealed class HostList
     public long Oldest { get; }
     public long Newest { get; }
 
-    /// <summary>One full turn of weighted round robin (indexes into <see cref="Hosts"/>), or null with equal weights.</summary>
-    public int[]? Schedule { get; }
-}
-
-/// <summary>Who is due when.</summary>
-internal static class Schedule
-{
-    private const int MaxTurn = 4096;
-
-    /// <summary>One full turn: each index as often as its weight says, spread evenly. Earliest deadline first: what weighs w is due at
-    /// (k + 1/2) / w for k = 0, 1, ...; in n log n. Long turns are scaled down.</summary>
-    /// <param name="weights">At least 1 each.</param>
-    public static int[] Of(ReadOnlySpan<ulong> weights)
-    {
-        ulong gcd = 0;
-        foreach (ulong weight in weights) gcd = Gcd(gcd, weight);
-        double total = 0;
-        foreach (ulong weight in weights) total += (double)(weight / gcd);
-        // As long as four parts for each are enough, all of them are there: scaled down, one and two would be alike.
-        double scale = total > Math.Max(MaxTurn, 4.0 * weights.Length) ? MaxTurn / total : 1;
-        var shares = new long[weights.Length];
-        var due = new PriorityQueue<int, (double, int)>(weights.Length);
-        long length = 0;
-        for (int i = 0; i < weights.Length; i++)
-        {
-            length += shares[i] = Math.Max(1, (long)(weights[i] / gcd * scale));
-            due.Enqueue(i, (0.5 / shares[i], i));
-        }
-        var schedule = new int[length];
-        var turns = new int[weights.Length];
-        for (int step = 0; step < schedule.Length; step++)
-        {
-            int next = schedule[step] = due.Peek();
-            due.DequeueEnqueue(next, ((++turns[next] + 0.5) / shares[next], next));
-        }
-        return schedule;
-    }
-
-    private static ulong Gcd(ulong a, ulong b)
-    {
-        while (b != 0) (a, b) = (b, a % b);
-        return a;
-    }
+    /// <summary>Who of <see cref="Hosts"/> is due in weighted round robin, or null with equal weights.</summary>
+    public Schedule? Schedule { get; }
 }

@@ -7,9 +7,9 @@ namespace Naru.Proxy.LoadBalancing;
 
 /// <summary>Localities among which requests are divided by weight.</summary>
 /// <param name="Number">Keeps the turn, as a list does.</param>
-/// <param name="Schedule">One full turn of localities.</param>
+/// <param name="Schedule">Which of them is due.</param>
 /// <param name="Lists">Their endpoints.</param>
-internal sealed record LocalitySplit(int Number, int[] Schedule, HostList[] Lists);
+internal sealed record LocalitySplit(int Number, Schedule Schedule, HostList[] Lists);
 
 internal sealed class HostSet
 {
@@ -102,7 +102,7 @@ internal sealed class HostSet
             weights.Add(weight);
             split.Add(new HostList(lists++, taken));
         }
-        return split.Count == 0 ? null : new LocalitySplit(number, Schedule.Of([.. weights]), [.. split]);
+        return split.Count == 0 ? null : new LocalitySplit(number, new Schedule([.. weights]), [.. split]);
     }
 
     private static ulong Sum(IEnumerable<Host> hosts) => hosts.Aggregate(0UL, (sum, h) => sum + h.Weight);

@@ -168,9 +168,8 @@ internal sealed class PriorityBalancer : ILoadBalancer
         switch (_config.Lb)
         {
             case Policy.RoundRobin:
-                uint turn = _slot.Of(context.Worker).Turn(list.Number)++;
-                if (list.Schedule is { } schedule) return list.Hosts[schedule[turn % (uint)schedule.Length]];
-                return list.Hosts[turn % (uint)list.Hosts.Length];
+                uint turn = _slot.Of(context.Worker).Turn(list.Number, context.Random)++;
+                return list.Hosts[list.Schedule?.At(turn) ?? (int)(turn % (uint)list.Hosts.Length)];
             case Policy.LeastRequest:
                 return list.Schedule is { } weighted ? InTurnUnlessBusy(list, weighted, context) : LeastBusy(list, context);
             default:
@@ -227,14 +226,14 @@ internal sealed class PriorityBalancer : ILoadBalancer
     }
 
     // Weights that differ make it a weighted round robin from which the busy fall behind (Envoy: weighted least request).
-    private Host InTurnUnlessBusy(HostList list, int[] schedule, in PickContext context)
+    private Host InTurnUnlessBusy(HostList list, Schedule schedule, in PickContext context)
     {
-        uint turn = _slot.Of(context.Worker).Turn(list.Number)++;
-        Host best = list.Hosts[schedule[turn % (uint)schedule.Length]];
+        uint turn = _slot.Of(context.Worker).Turn(list.Number, context.Random)++;
+        Host best = list.Hosts[schedule.At(turn)];
         double least = Load(best, context.Worker);
         for (uint i = 1; i < (uint)Math.Min(_config.LeastRequestChoiceCount, schedule.Length); i++)
         {
-            Host other = list.Hosts[schedule[(turn + i) % (uint)schedule.Length]];
+            Host other = list.Hosts[schedule.At(turn + i)];
             double load = Load(other, context.Worker);
             if (load >= least) continue;
             (best, least) = (other, load);
@@ -283,9 +282,9 @@ internal sealed class PriorityBalancer : ILoadBalancer
         if (priority == 0 && !degraded && _zones is { } zones)
             return zones.Pick(context.Random, context.Counts(_slot), _config.FailTrafficOnPanic) ?? set.Healthy;
         if ((degraded ? set.DegradedLocalities : set.HealthyLocalities) is not { } split) return degraded ? set.Degraded : set.Healthy;
-        if (context.Hash is { } hash) return split.Lists[split.Schedule[hash / 100 % (uint)split.Schedule.Length]];
-        uint turn = _slot.Of(context.Worker).Turn(split.Number)++;
-        return split.Lists[split.Schedule[turn % (uint)split.Schedule.Length]];
+        if (context.Hash is { } hash) return split.Lists[split.Schedule.Of(hash / 100)];
+        uint turn = _slot.Of(context.Worker).Turn(split.Number, context.Random)++;
+        return split.Lists[split.Schedule.At(turn)];
     }
 
     // The highest of what key and endpoint give together, so that one endpoint's coming or going moves only the keys that are its own

@@ -50,6 +50,13 @@ internal static class ConnectionReasons
         Remedy = "Raise `max_tokens` or `tokens_per_fill`, or have clients keep their connections.",
     };
 
+    public static readonly Reason AccessDenied = new(
+        0, "NARU-N440", "rbac: the rules do not let the connection in", ResponseFlags.None, "rbac_access_denied_matched_policy[none]")
+    {
+        When = "`envoy.filters.network.rbac` refuses it: a policy of `DENY` fits, or none of `ALLOW`; the details name the policy.",
+        Remedy = "Compare the client's address, server name and certificate with the rules; `shadow_rules` try others without enforcing them.",
+    };
+
     public static readonly Reason Overload = new(0, "NARU-N529", "the proxy is short of resources and takes no connections now", ResponseFlags.OverloadManagerTerminated, "overload")
     {
         When = "The overload manager's `reject_incoming_connections` is active.",

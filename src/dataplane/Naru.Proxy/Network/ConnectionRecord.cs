@@ -22,6 +22,7 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
     private Host? _host;
     private byte[] _details = [], _upstreamFailure = [], _downstreamFailure = [];
     private TlsSession? _tls;
+    private StateText? _states;
 
     public DateTime StartTime { get; } = DateTime.UtcNow;
     public ResponseFlags Flags { get; private set; }
@@ -41,6 +42,7 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
         _serverName = Encoding.ASCII.GetBytes(connection.Info?.ServerName is { Length: > 0 } name ? name : connection.Tls?.Sni ?? "");
         _chain = connection.Chain!.Name;
         _tls = connection.Tls;
+        _states = connection.Info?.States;
     }
 
     public void Begin(in SockAddr peer, in SockAddr local)
@@ -83,6 +85,8 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
     }
 
     private static byte[] Bytes(in SockAddr address) => Encoding.UTF8.GetBytes(address.ToString());
+
+    public bool TryGetState(ReadOnlySpan<byte> key, out ReadOnlySpan<byte> value) => StateText.TryGet(_states, key, out value);
 
     public bool TryGetHeader(HeaderSource source, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
     {

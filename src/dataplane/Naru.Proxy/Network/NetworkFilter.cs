@@ -1,5 +1,5 @@
 // Network filters that stand before the last one of a chain: they see a connection once, when it begins, and may refuse it
-// (Envoy: connection_limit, local_ratelimit, sni_cluster).
+// (Envoy: connection_limit, local_ratelimit, sni_cluster); rules of access are asked when bytes come (NetworkAccess.cs).
 using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
@@ -20,18 +20,30 @@ internal abstract class NetworkFilter
     public virtual void Left(Worker worker) { }
 
     /// <summary>Compiles one.</summary>
-    public static NetworkFilter Make(NetworkFilterConfig config, StatRegistry stats) => config switch
+    public static NetworkFilter Make(NetworkFilterConfig config, StatRegistry stats, Runtime runtime) => config switch
     {
-        ConnectionLimitConfig limit => new ConnectionLimit(limit, stats.Block($"connection_limit.{limit.StatPrefix}", ConnectionLimitStats.Schema)),
+        ConnectionLimitConfig limit => new ConnectionLimit(
+            limit, stats.Block($"connection_limit.{limit.StatPrefix}", ConnectionLimitStats.Schema), new RuntimeSwitch(limit.Switch, runtime)),
         NetworkRateLimitConfig rate => new NetworkRateLimit(
-            new TokenBucket(rate.Bucket, Environment.TickCount64), stats.Block($"local_rate_limit.{rate.StatPrefix}", RateLimitStats.Schema)),
+            new TokenBucket(rate.Bucket, Environment.TickCount64), stats.Block($"local_rate_limit.{rate.StatPrefix}", RateLimitStats.Schema),
+            new RuntimeSwitch(rate.Switch, runtime)),
         SniClusterConfig => new SniCluster(),
+        NetworkStateConfig states => new NetworkFilterState(states),
+        NetworkAccessConfig access => new NetworkAccess(access, stats),
         _ => throw new ArgumentException($"no network filter {config.GetType().Name}"),
     };
 }
 
-/// <summary>Most connections at once over all workers.</summary>
-internal sealed class ConnectionLimit(ConnectionLimitConfig config, StatBlock stats) : NetworkFilter
+/// <summary>Whether a filter is on now (Envoy: RuntimeFeatureFlag).</summary>
+internal sealed class RuntimeSwitch(RuntimeSwitchConfig config, Runtime runtime)
+{
+    private readonly RuntimeSlot? _slot = config.Key.Length > 0 ? runtime.Slot(config.Key) : null;
+
+    public bool IsOn => _slot?.IsOn(config.IsOn) ?? config.IsOn;
+}
+
+/// <summary>Most connections at once over all workers. Those that came while it was off count, too.</summary>
+internal sealed class ConnectionLimit(ConnectionLimitConfig config, StatBlock stats, RuntimeSwitch enabled) : NetworkFilter
 {
     private long _active;
 
@@ -40,7 +52,7 @@ internal sealed class ConnectionLimit(ConnectionLimitConfig config, StatBlock st
     public override long? Refuses(ListenerConnection connection, Worker worker)
     {
         long[] shard = stats.Shard(worker.Index);
-        if (Interlocked.Increment(ref _active) > config.MaxConnections)
+        if (Interlocked.Increment(ref _active) > config.MaxConnections && enabled.IsOn)
         {
             Interlocked.Decrement(ref _active);
             shard[ConnectionLimitStats.Limited]++;
@@ -58,11 +70,11 @@ internal sealed class ConnectionLimit(ConnectionLimitConfig config, StatBlock st
 }
 
 /// <summary>New connections per time.</summary>
-internal sealed class NetworkRateLimit(TokenBucket bucket, StatBlock stats) : NetworkFilter
+internal sealed class NetworkRateLimit(TokenBucket bucket, StatBlock stats, RuntimeSwitch enabled) : NetworkFilter
 {
     public override long? Refuses(ListenerConnection connection, Worker worker)
     {
-        if (bucket.Take(worker.Now)) return null;
+        if (!enabled.IsOn || bucket.Take(worker.Now)) return null;
         stats.Shard(worker.Index)[RateLimitStats.RateLimited]++;
         return 0;
     }

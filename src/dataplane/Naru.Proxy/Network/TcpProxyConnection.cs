@@ -26,6 +26,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     private IoBuffer? _behind;
     private bool _noted;
     private bool _isWhole;
+    private bool _refused;
     private long _movedAt;
     private SubsetMatch? _match;
     private long _drainDue = TimerNode.Never;
@@ -149,6 +150,11 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool> OpenTunnelAsync(TcpTunnel tunnel, UpstreamConnection up, Cluster cluster)
     {
+        if (tunnel.IsPost)
+        {
+            Note(ConnectionReasons.TunnelRefused, "a tunnel by POST needs a cluster that speaks HTTP/2");
+            return false;
+        }
         IoBuffer request = Worker.Buffers.Rent();
         if (!tunnel.Write(_record!, request))
         {
@@ -208,7 +214,9 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
                 return true;
             case RelayEnd.SourceFailed:
                 Note(ReferenceEquals(from, this) ? ConnectionReasons.ClientReset : ConnectionReasons.UpstreamReset, Sys.Describe(from.Errno));
-                to.Reset();
+                // Who was refused has said nothing to the other side, which is left in order.
+                if (_refused && ReferenceEquals(from, this)) to.Close();
+                else to.Reset();
                 from.Close();
                 break;
             case RelayEnd.SinkFailed:
@@ -227,6 +235,12 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         _shard[up ? TcpStats.CxRxBytes : TcpStats.CxTxBytes] += bytes;
         // Bytes in a stream are counted by whom they are sent by.
         if (_clusterShard is { } cluster) cluster[up ? ClusterStats.CxTxBytes : ClusterStats.CxRxBytes] += bytes;
+    }
+
+    public override void Refused(Reason reason)
+    {
+        _refused = true;
+        Note(reason);
     }
 
     // The first reason is the cause; what follows from it is not told again.

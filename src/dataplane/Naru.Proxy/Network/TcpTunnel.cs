@@ -1,5 +1,5 @@
-// tcp_proxy's tunneling_config compiled: asks an HTTP proxy for a way to a host with CONNECT (RFC 9110 9.3.6), after which bytes
-// flow as if it were the host. A target or header that came out with anything but visible ASCII is never sent.
+// tcp_proxy's tunneling_config compiled: asks an HTTP proxy for a way to a host with CONNECT (RFC 9110 9.3.6), or over HTTP/2 with POST,
+// after which bytes flow as if it were the host. A target or header that came out with anything but visible ASCII is never sent.
 using System.Runtime.CompilerServices;
 using System.Text;
 using Naru.Http.Http1;
@@ -17,8 +17,12 @@ internal sealed class TcpTunnel
     private readonly HeaderValueFormat _hostname;
     private readonly (byte[] Name, HeaderValueFormat Value)[] _headers;
 
+    /// <summary>It is asked for by POST, whose body it is: over HTTP/2 alone, where a body needs no framing of its own.</summary>
+    public bool IsPost { get; }
+
     public TcpTunnel(TunnelingConfig config)
     {
+        IsPost = config.UsePost;
         _hostname = new HeaderValueFormat(config.Hostname);
         _headers = [.. config.HeadersToAdd.Select(h => (Encoding.ASCII.GetBytes(h.Name), new HeaderValueFormat(h.Value)))];
     }

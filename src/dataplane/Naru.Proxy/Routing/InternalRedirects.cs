@@ -55,7 +55,8 @@ internal static class InternalRedirects
         if (index < 0) return false;
         long[] stats = x.Manager.Stats.Shard(x.Worker.Index);
         string location = Encoding.Latin1.GetString(Http1Head.Value(answer.HeadBytes, head.Fields[index]));
-        if (!TryParse(location, out bool https, out string authority, out string path) || AsAsked(x.Manager.Config, path) is not { } asked)
+        if (!TryParse(location, out bool https, out string named, out string path) || AsAsked(x.Manager.Config, path) is not { } asked
+            || RequestCheck.AsAsked(x, Encoding.Latin1.GetBytes(named)) is not { } authority)
         {
             stats[HttpStats.RedirectBadLocation]++;
             return false;
@@ -74,16 +75,15 @@ internal static class InternalRedirects
         return Choose(x, policy, answer, head, https, authority, asked, stats);
     }
 
-    private static bool Choose(Exchange x, InternalRedirectConfig policy, in Answer answer, Http1Head head, bool https, string authority, string path, long[] stats)
+    private static bool Choose(
+        Exchange x, InternalRedirectConfig policy, in Answer answer, Http1Head head, bool https, byte[] authority, string path, long[] stats)
     {
         (byte[] oldAuthority, byte[] oldPath, bool wasHttps) = (x.Authority.ToArray(), x.PathAndQuery.ToArray(), x.IsHttps);
         RouteChoice before = x.Choice;
         Route oldRoute = x.Route!;
         RequestHeaders request = x.RequestHeaders;
-        request.SetAuthority(Encoding.Latin1.GetBytes(authority));
+        request.SetAuthority(authority);
         request.SetPath(Encoding.Latin1.GetBytes(path));
-        RequestCheck.StripPort(x);
-        if (x.Manager.Config.StripTrailingHostDot) RequestCheck.StripDot(x);
         x.IsHttps = https;
         Router.Choose(x, x.Table!);
         int? refusal = x.Route is null ? HttpStats.RedirectNoRoute : Accepts(x, policy, oldRoute, wasHttps, https) ? null : HttpStats.RedirectPredicate;

@@ -1,24 +1,29 @@
-// A matcher compiled (xds.type.matcher.v3.Matcher): from headers of a request to an action. An end that is a matcher without an answer for the request
-// does not end the search: the next rule, the next shorter prefix, on_no_match are asked.
+// A matcher compiled (xds.type.matcher.v3.Matcher): from headers and attributes of a request, or facts of its connection, to an action. An end
+// that is a matcher without an answer for the request does not end the search: the next rule, the next shorter prefix, on_no_match are asked.
 using System.Collections.Frozen;
 using System.Text;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Routing;
 
 /// <typeparam name="T">The action, compiled.</typeparam>
 internal sealed class MatcherTree<T> where T : class
 {
-    private readonly (HeaderPredicate When, End Then)[] _rules;
+    private readonly (MatchPredicate When, End Then)[] _rules;
     private readonly End? _rest;
     private readonly byte[]? _header;
+    private readonly ConnectionInput? _input;
+    private readonly (AddressRange Range, bool Exclusive, End Then)[]? _ranges;
     private readonly FrozenDictionary<string, End>.AlternateLookup<ReadOnlySpan<char>> _exact;
     private readonly (byte[] Prefix, End Then)[]? _prefixes;
 
-    private MatcherTree((HeaderPredicate, End)[] rules, End? rest, byte[]? header, FrozenDictionary<string, End>? exact, (byte[], End)[]? prefixes)
+    private MatcherTree(
+        (MatchPredicate, End)[] rules, End? rest, byte[]? header, ConnectionInput? input, FrozenDictionary<string, End>? exact,
+        (byte[], End)[]? prefixes, (AddressRange, bool, End)[]? ranges)
     {
-        (_rules, _rest, _header, _prefixes) = (rules, rest, header, prefixes);
+        (_rules, _rest, _header, _input, _prefixes, _ranges) = (rules, rest, header, input, prefixes, ranges);
         if (exact is not null) _exact = exact.GetAlternateLookup<ReadOnlySpan<char>>();
     }
 
@@ -30,35 +35,58 @@ internal sealed class MatcherTree<T> where T : class
         End To(MatcherEndConfig<TConfig> end) => new(end.Matcher is { } tree ? Of(tree, action) : null, end.Action is { } last ? action(last) : null);
         MatcherMapConfig<TConfig>? map = config.Map;
         return new MatcherTree<T>(
-            [.. config.Rules.Select(r => (HeaderPredicate.Of(r.When), To(r.Then)))],
+            [.. config.Rules.Select(r => (MatchPredicate.Of(r.When), To(r.Then)))],
             config.NoMatch is { } rest ? To(rest) : null,
-            map is null ? null : Encoding.ASCII.GetBytes(map.Header),
+            map is null or { Input: not null } ? null : Encoding.ASCII.GetBytes(map.Header),
+            map?.Input ?? config.Ranges?.Input,
             map is { IsPrefix: false } ? map.Entries.ToFrozenDictionary(e => Bytes(e.Key), e => To(e.Then), StringComparer.Ordinal) : null,
-            map is { IsPrefix: true } ? [.. map.Entries.Select(e => (Encoding.UTF8.GetBytes(e.Key), To(e.Then))).OrderBy(e => e.Item1, ByteOrder.Instance)] : null);
+            map is { IsPrefix: true } ? [.. map.Entries.Select(e => (Encoding.UTF8.GetBytes(e.Key), To(e.Then))).OrderBy(e => e.Item1, ByteOrder.Instance)] : null,
+            // The narrowest first; of the same width the first one written.
+            config.Ranges is { } ranges
+                ? [.. ranges.Entries.OrderByDescending(e => e.Range.PrefixLength)
+                    .Select(e => (new AddressRange(e.Range), e.Exclusive, To(e.Then)))]
+                : null);
     }
 
-    /// <summary>Where the request leads; null for nowhere.</summary>
-    public T? Find(HeadEdits head)
+    /// <summary>Where the request or the connection leads; null for nowhere.</summary>
+    public T? Find(in MatchSubject subject)
     {
-        foreach ((HeaderPredicate when, End then) in _rules) if (when.Holds(head) && Follow(then, head) is { } found) return found;
-        if (_header is not null && ByValue(head) is { } mapped) return mapped;
-        return _rest is null ? null : Follow(_rest, head);
+        foreach ((MatchPredicate when, End then) in _rules) if (when.Holds(subject) && Follow(then, subject) is { } found) return found;
+        if (_ranges is not null && ByRange(_ranges, subject) is { } near) return near;
+        if (_ranges is null && (_header is not null || _input is not null) && ByValue(subject) is { } mapped) return mapped;
+        return _rest is null ? null : Follow(_rest, subject);
     }
 
-    private static T? Follow(End end, HeadEdits head) => end.Tree is { } tree ? tree.Find(head) : end.Action;
+    private static T? Follow(End end, in MatchSubject subject) => end.Tree is { } tree ? tree.Find(subject) : end.Action;
 
-    private T? ByValue(HeadEdits head)
+    private T? ByRange((AddressRange Range, bool Exclusive, End Then)[] ranges, in MatchSubject subject)
+    {
+        Span<byte> address = stackalloc byte[16];
+        int length = subject.Address(_input!.Value, address);
+        if (length == 0) return null;
+        bool isNarrowest = true;
+        foreach ((AddressRange range, bool exclusive, End then) in ranges)
+        {
+            if (!range.Contains(address[..length])) continue;
+            if ((isNarrowest || !exclusive) && Follow(then, subject) is { } found) return found;
+            isNarrowest = false;
+        }
+        return null;
+    }
+
+    private T? ByValue(in MatchSubject subject)
     {
         Span<byte> room = stackalloc byte[HeaderValues.Room];
-        if (!HeaderValues.TryJoin(head, _header, room, out ReadOnlySpan<byte> value)) return null;
-        if (_prefixes is { } prefixes) return ByPrefix(prefixes, value, head);
+        if (!(_input is { } input ? subject.TryGet(input, room, out ReadOnlySpan<byte> value) : subject.TryJoin(_header, room, out value)))
+            return null;
+        if (_prefixes is { } prefixes) return ByPrefix(prefixes, value, subject);
         Span<char> chars = value.Length <= HeaderValues.Room ? stackalloc char[HeaderValues.Room] : new char[value.Length];
         int length = Encoding.Latin1.GetChars(value, chars);
-        return _exact.TryGetValue(chars[..length], out End? end) ? Follow(end, head) : null;
+        return _exact.TryGetValue(chars[..length], out End? end) ? Follow(end, subject) : null;
     }
 
     // The longest first: a prefix stands behind its own prefixes in order, and before whatever is greater than the value.
-    private static T? ByPrefix((byte[] Prefix, End Then)[] prefixes, ReadOnlySpan<byte> value, HeadEdits head)
+    private static T? ByPrefix((byte[] Prefix, End Then)[] prefixes, ReadOnlySpan<byte> value, in MatchSubject subject)
     {
         int low = 0, high = prefixes.Length;
         while (low < high)
@@ -72,7 +100,7 @@ internal sealed class MatcherTree<T> where T : class
             int common = value.CommonPrefixLength(prefixes[i].Prefix);
             if (common == prefixes[i].Prefix.Length)
             {
-                if (Follow(prefixes[i].Then, head) is { } found) return found;
+                if (Follow(prefixes[i].Then, subject) is { } found) return found;
                 if (common == 0) return null;
                 common--;
             }
@@ -101,39 +129,56 @@ internal sealed class MatcherTree<T> where T : class
 }
 
 /// <summary>The condition of a rule.</summary>
-internal abstract class HeaderPredicate
+internal abstract class MatchPredicate
 {
-    public abstract bool Holds(HeadEdits head);
+    public abstract bool Holds(in MatchSubject subject);
 
-    public static HeaderPredicate Of(PredicateConfig config) => config switch
+    public static MatchPredicate Of(PredicateConfig config) => config switch
     {
         HeaderPredicateConfig single => new Single(Encoding.ASCII.GetBytes(single.Header), new ByteMatcher(single.Value)),
+        ExpressionPredicateConfig asked => new Asked(asked.Expression),
+        ConnectionPredicateConfig fact => new Fact(fact.Input, new ByteMatcher(fact.Value)),
         CombinedPredicateConfig several => new Several(several.All, [.. several.Of.Select(Of)]),
         NotPredicateConfig not => new Not(Of(not.Of)),
         _ => throw new ArgumentException($"{config.GetType().Name} is no predicate"),
     };
 
-    private sealed class Single(byte[] header, ByteMatcher value) : HeaderPredicate
+    private sealed class Single(byte[] header, ByteMatcher value) : MatchPredicate
     {
-        public override bool Holds(HeadEdits head)
+        public override bool Holds(in MatchSubject subject)
         {
             Span<byte> room = stackalloc byte[HeaderValues.Room];
-            return HeaderValues.TryJoin(head, header, room, out ReadOnlySpan<byte> found) && value.Matches(found);
+            return subject.TryJoin(header, room, out ReadOnlySpan<byte> found) && value.Matches(found);
         }
     }
 
-    private sealed class Several(bool all, HeaderPredicate[] of) : HeaderPredicate
+    private sealed class Fact(ConnectionInput input, ByteMatcher value) : MatchPredicate
     {
-        public override bool Holds(HeadEdits head)
+        public override bool Holds(in MatchSubject subject)
         {
-            foreach (HeaderPredicate one in of) if (one.Holds(head) != all) return !all;
+            Span<byte> room = stackalloc byte[HeaderValues.Room];
+            return subject.TryGet(input, room, out ReadOnlySpan<byte> found) && value.Matches(found);
+        }
+    }
+
+    // Of a connection alone there are no attributes: it fits nothing.
+    private sealed class Asked(Expression expression) : MatchPredicate
+    {
+        public override bool Holds(in MatchSubject subject) => subject.Info is { } info && expression.Holds(info) == true;
+    }
+
+    private sealed class Several(bool all, MatchPredicate[] of) : MatchPredicate
+    {
+        public override bool Holds(in MatchSubject subject)
+        {
+            foreach (MatchPredicate one in of) if (one.Holds(subject) != all) return !all;
             return all;
         }
     }
 
-    private sealed class Not(HeaderPredicate of) : HeaderPredicate
+    private sealed class Not(MatchPredicate of) : MatchPredicate
     {
-        public override bool Holds(HeadEdits head) => !of.Holds(head);
+        public override bool Holds(in MatchSubject subject) => !of.Holds(subject);
     }
 }
 

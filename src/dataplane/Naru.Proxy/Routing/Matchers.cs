@@ -137,6 +137,9 @@ internal sealed class QueryMatcher(QueryParameterMatcherConfig config)
         return Config.Present == false;
     }
 
+    /// <summary>A name or a value as it is meant.</summary>
+    public static byte[] Decoded(ReadOnlySpan<byte> written) => Decode(written, new byte[written.Length]).ToArray();
+
     private static ReadOnlySpan<byte> Decode(ReadOnlySpan<byte> written, byte[]? into)
     {
         if (into is null || !written.Contains((byte)'%')) return written;

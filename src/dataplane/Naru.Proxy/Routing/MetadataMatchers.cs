@@ -58,6 +58,9 @@ internal sealed class StateMatcher(StateMatcherConfig config)
     private readonly byte[] _key = Encoding.UTF8.GetBytes(config.Key);
     private readonly ByteMatcher _text = new(config.Text);
 
+    /// <summary>What a connection keeps.</summary>
+    public bool Matches(Http.StateText? states) => Http.StateText.TryGet(states, _key, out ReadOnlySpan<byte> value) && _text.Matches(value);
+
     public bool Matches(IRequestInfo? request) => request is not null && request.TryGetState(_key, out ReadOnlySpan<byte> value)
         && _text.Matches(value);
 }

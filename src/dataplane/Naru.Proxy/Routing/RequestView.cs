@@ -19,8 +19,8 @@ internal readonly ref struct RequestView
     /// <summary>Of the client's connection; null where it has no TLS.</summary>
     public TlsSession? Tls { get; init; }
 
-    /// <summary>What filters said of it; null where nobody did.</summary>
-    public Telemetry.IRequestInfo? Request { get; init; }
+    /// <summary>The request itself, and what filters said of it.</summary>
+    public required Telemetry.IRequestInfo Request { get; init; }
 
     /// <summary>CONNECT: <see cref="Path"/> means nothing.</summary>
     public required bool IsConnect { get; init; }

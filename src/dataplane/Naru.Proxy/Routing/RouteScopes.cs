@@ -11,26 +11,30 @@ internal sealed class RouteScopes
 {
     private const int MostKey = 1024;
     private readonly (ScopeFragmentConfig Config, byte[] Header, byte[] Separator, byte[] Key, byte[] KeySeparator)[] _fragments;
-    private readonly FrozenDictionary<string, RouteTable> _tables;
-    private readonly FrozenDictionary<string, RouteTable>.AlternateLookup<ReadOnlySpan<char>> _byKey;
+    private readonly DiscoveredScopes _scopes;
     private readonly RouteTable _none;
 
     /// <param name="config">Fragments and scopes.</param>
     /// <param name="make">Compiles a table, or goes on with the one that was there.</param>
-    public RouteScopes(ScopedRoutesConfig config, Func<RouteConfigurationConfig, RouteTable> make)
+    /// <param name="discovered">Scopes that discovery brings, for managers whose scopes come from there.</param>
+    public RouteScopes(ScopedRoutesConfig config, Func<RouteConfigurationConfig, RouteTable> make, DiscoveredScopes discovered)
     {
         _fragments =
         [
             .. config.Fragments.Select(f => (f, Encoding.ASCII.GetBytes(f.Header), Encoding.UTF8.GetBytes(f.Separator), Encoding.UTF8.GetBytes(f.ElementKey),
                 Encoding.UTF8.GetBytes(f.KeySeparator))),
         ];
-        _tables = config.Scopes.ToFrozenDictionary(s => Key(s.Key), s => make(s.Routes), StringComparer.Ordinal);
-        _byKey = _tables.GetAlternateLookup<ReadOnlySpan<char>>();
+        if (config.Source is not null) _scopes = discovered;
+        else
+        {
+            _scopes = new DiscoveredScopes();
+            _scopes.Replace(config.Scopes.Select(s => (Key(s.Key), new RouteSlot(s.Routes.Name) { Current = make(s.Routes) })));
+        }
         _none = make(new RouteConfigurationConfig { Name = "" });
     }
 
     /// <summary>All tables.</summary>
-    public IEnumerable<RouteTable> Tables => _tables.Values;
+    public IEnumerable<RouteTable> Tables => _scopes.Tables;
 
     /// <summary>The table of a request; one without routes where no scope is its own.</summary>
     public RouteTable Of(HeadEdits head)
@@ -45,7 +49,7 @@ internal sealed class RouteScopes
             length += Encoding.Latin1.GetChars(value, key[length..]);
             key[length++] = '\n';
         }
-        return _byKey.TryGetValue(key[..length], out RouteTable? table) ? table : _none;
+        return _scopes.Find(key[..length]) ?? _none;
     }
 
     private static bool TryTake(ScopeFragmentConfig config, ReadOnlySpan<byte> separator, ReadOnlySpan<byte> key, ReadOnlySpan<byte> keySeparator, ref ReadOnlySpan<byte> value)
@@ -71,5 +75,28 @@ internal sealed class RouteScopes
     }
 
     // No value of a header holds a line end: keys cannot run into each other. Bytes as characters of the same number.
-    private static string Key(ImmutableArray<string> fragments) => string.Concat(fragments.Select(f => Encoding.Latin1.GetString(Encoding.UTF8.GetBytes(f)) + "\n"));
+    public static string Key(ImmutableArray<string> fragments) => string.Concat(fragments.Select(f => Encoding.Latin1.GetString(Encoding.UTF8.GetBytes(f)) + "\n"));
+}
+
+/// <summary>Tables by the keys of their scopes, replaced whole while requests go on.</summary>
+internal sealed class DiscoveredScopes
+{
+    private sealed record Picture(FrozenDictionary<string, RouteSlot> Slots, FrozenDictionary<string, RouteSlot>.AlternateLookup<ReadOnlySpan<char>> ByKey);
+
+    private volatile Picture _now = Of([]);
+
+    /// <summary>The tables that are there.</summary>
+    public IEnumerable<RouteTable> Tables => _now.Slots.Values.Select(s => s.Current).OfType<RouteTable>();
+
+    /// <summary>The table of a key; null where no scope has it, or its table is not there.</summary>
+    public RouteTable? Find(ReadOnlySpan<char> key) => _now.ByKey.TryGetValue(key, out RouteSlot? slot) ? slot.Current : null;
+
+    /// <summary>These are all; of two with one key the first is it.</summary>
+    public void Replace(IEnumerable<(string Key, RouteSlot Slot)> scopes) => _now = Of(scopes);
+
+    private static Picture Of(IEnumerable<(string Key, RouteSlot Slot)> scopes)
+    {
+        FrozenDictionary<string, RouteSlot> slots = scopes.DistinctBy(s => s.Key, StringComparer.Ordinal).ToFrozenDictionary(s => s.Key, s => s.Slot, StringComparer.Ordinal);
+        return new Picture(slots, slots.GetAlternateLookup<ReadOnlySpan<char>>());
+    }
 }

@@ -189,13 +189,15 @@ internal sealed class VirtualHost
     }
 
     /// <summary>The routes that are looked through for a request: all, or those that the matcher leads to.</summary>
-    public Route[] Candidates(HeadEdits head) => _matcher is null ? Routes : _matcher.Find(head) ?? [];
+    public Route[] Candidates(HeadEdits head, IRequestInfo info) =>
+        _matcher is null ? Routes : _matcher.Find(new MatchSubject(head, (info as Exchange)?.Connection, info as Exchange, info)) ?? [];
 
     private Route? First(scoped in RequestView request, uint random, List<Mismatch>? told)
     {
-        if (told is not null) foreach (Route route in Candidates(request.Headers)) told.Add(route.Test(request, random));
+        if (told is not null) foreach (Route route in Candidates(request.Headers, request.Request)) told.Add(route.Test(request, random));
         if (_index is { } index) return index.First(request, random);
-        foreach (Route route in Candidates(request.Headers)) if (route.Test(request, random).Kind == MismatchKind.None) return route;
+        foreach (Route route in Candidates(request.Headers, request.Request)) if (route.Test(request, random).Kind == MismatchKind.None)
+            return route;
         return null;
     }
 }
@@ -265,7 +267,7 @@ internal sealed class Route
         if (match.CertificatePresented is { } presented && presented != (request.Tls is { Peer: not null })) return new Mismatch(MismatchKind.Certificate);
         if (match.CertificateValidated is { } validated && validated != (request.Tls is { IsPeerVerified: true })) return new Mismatch(MismatchKind.Certificate);
         for (int i = 0; i < _metadata.Length; i++)
-            if (!_metadata[i].Matches(request.Request?.Metadata(MetadataSource.Dynamic))) return new Mismatch(MismatchKind.Metadata, i);
+            if (!_metadata[i].Matches(request.Request.Metadata(MetadataSource.Dynamic))) return new Mismatch(MismatchKind.Metadata, i);
         for (int i = 0; i < _states.Length; i++) if (!_states[i].Matches(request.Request)) return new Mismatch(MismatchKind.FilterState, i);
         return default;
     }
@@ -349,8 +351,8 @@ internal sealed class ForwardAction
             Match = c.MetadataMatch is null ? match : SubsetMatch.Of(config.MetadataMatch?.With(c.MetadataMatch) ?? c.MetadataMatch),
         };
 
-        RateLimits = [.. config.RateLimits.Select(l => new RateLimitPolicy(l))];
-        VirtualHostRateLimits = [.. host.RateLimits.Select(l => new RateLimitPolicy(l))];
+        RateLimits = [.. config.RateLimits.Select(l => new RateLimitPolicy(l, filters.Node.Runtime))];
+        VirtualHostRateLimits = [.. host.RateLimits.Select(l => new RateLimitPolicy(l, filters.Node.Runtime))];
         Retry = config.RetryPolicy ?? host.RetryPolicy;
         RetryAnswers = [.. (Retry?.AnswerMatchers ?? []).Select(m => new HeaderMatcher(m))];
         RetryRequests = [.. (Retry?.RequestMatchers ?? []).Select(m => new HeaderMatcher(m))];
@@ -438,7 +440,7 @@ internal sealed class ForwardAction
     {
         noWeight = false;
         if (_named is not null) return _named.Of(x.RequestHeaders);
-        if (_matcher is not null) return _matcher.Find(x.RequestHeaders);
+        if (_matcher is not null) return _matcher.Find(new MatchSubject(x));
         if (_targets.Length == 1 && _weights is null) return Share(x, 0);
         ulong total = _total;
         if (_weights is not null)

@@ -23,7 +23,8 @@ internal static class Router
         }
         RouteTable? table = x.Manager.Scopes?.Of(x.RequestHeaders) ?? x.Manager.Routes;
         if (table is null) return LocalReply.SendAsync(x, Reasons.NoRouteTable, x.Manager.RouteName);
-        if (table.InternalOnly is { } names && !ClientAddress.IsInternal(x)) TakeInternalOnly(x, names);
+        if (table.InternalOnly is { } names && !ClientAddress.IsInternal(x) && TakeInternalOnly(x, names) is { } lost)
+            return LocalReply.SendAsync(x, lost);
         x.Manager.EarlyMutations?.Apply(x);
         if (ClientAddress.Refusal(x) is { } refusal) return LocalReply.SendAsync(x, refusal);
         TrustedHeaders.Clean(x);
@@ -56,9 +57,10 @@ internal static class Router
     /// client had asked for that.</summary>
     public static ValueTask<bool> AgainAsync(Exchange x)
     {
-        x.BeginAgain();
-        if (x.Manager.Filters is not { } filters) return ActAsync(x);
         x.Filters?.End(x);
+        x.BeginAgain();
+        if (x.Manager.Config.HasTracing) Decorators.OnRequest(x);
+        if (x.Manager.Filters is not { } filters) return ActAsync(x);
         return FilterAsync(x, filters, x.Table!);
     }
 
@@ -77,7 +79,8 @@ internal static class Router
             if (verdict == FilterVerdict.Answer) x.Explanation?.Ended(run.Steps.Request[next - 1].Slot);
             if (verdict == FilterVerdict.Answer) return await LocalReply.SendAsync(x, x.FilterAnswer!);
             if (verdict == FilterVerdict.Go) return await ActAsync(x);
-            table = x.Manager.Scopes?.Of(x.RequestHeaders) ?? table;
+            // A filter may have waited for a newer table.
+            table = x.Manager.Scopes?.Of(x.RequestHeaders) ?? x.Table ?? table;
             Choose(x, table);
             run.Settings = chain.At(Said(x)).Settings;
         }
@@ -99,7 +102,7 @@ internal static class Router
             stats[HttpStats.NoRoute]++;
             return LocalReply.SendAsync(x, Reasons.NoRoute);
         }
-        if (x.IsUpgrade && !RequestCheck.MayUpgrade(x, x.Route.Forward))
+        if (x.AsksUpgrade && !RequestCheck.MayUpgrade(x, x.Route.Forward))
         {
             stats[HttpStats.RqUpgradeRefused]++;
             return LocalReply.SendAsync(x, Reasons.UpgradeNotAllowed);
@@ -133,11 +136,6 @@ internal static class Router
         }
         if (!x.Manager.Config.StrictChecks.IsEmpty && StrictChecks.Refusal(x, out string body) is { } unreadable)
             return LocalReply.SayAsync(x, unreadable, body);
-        // A tunnel has no body before it: with one, the request is an ordinary one (RFC 9110 7.8: a server may ignore Upgrade).
-        // What follows an extended CONNECT is the tunnel's: a length of it says nothing, and a 2xx to anything but an upgrade would pass for one.
-        if (x.IsUpgrade && x.SpeaksHttp2 && x.Framing.Body != BodyKind.None)
-            return LocalReply.SendAsync(x, Reasons.BadRequest, "content-length in an extended CONNECT (RFC 8441 5)");
-        if (x.Framing.Body != BodyKind.None) x.IsUpgrade = false;
         if (x.Target?.Slot.Current is not { } cluster)
         {
             stats[HttpStats.NoCluster]++;
@@ -150,15 +148,15 @@ internal static class Router
     }
 
     // Before anything reads them (Envoy: RouteConfiguration.internal_only_headers). What the head's check found out is found out anew.
-    private static unsafe void TakeInternalOnly(Exchange x, byte[][] names)
+    private static unsafe Reason? TakeInternalOnly(Exchange x, byte[][] names)
     {
         x.RequestBody.Unwanted = names;
         // Those of a short request of HTTP/2 may be here already.
         x.Stream?.RemoveTrailers(names);
         int moved = x.Head.RemoveNamed(new Span<byte>(x.In.Memory + x.HeadOffset, x.Head.Length), names);
-        if (moved == 0) return;
+        if (moved == 0) return null;
         x.HeadOffset += moved;
-        RequestCheck.Again(x);
+        return RequestCheck.Again(x);
     }
 
     /// <summary>Its virtual host sends plain requests to https, and this is one.</summary>

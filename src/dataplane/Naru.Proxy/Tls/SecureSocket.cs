@@ -38,6 +38,7 @@ internal abstract class SecureSocket(Worker worker) : TcpSocket(worker)
     private bool NotReady(TlsSlot slot)
     {
         slot.Stats.Shard(Worker.Index)[TlsStats.ConnectionError]++;
+        if (slot.Sds is { } sds) sds.Shard(Worker.Index)[ServerSdsStats.NotReady]++;
         return Failing(slot, $"TLS of {slot.Owner}: {slot.Waiting}");
     }
 

@@ -37,12 +37,13 @@ internal sealed class TlsContextStore : IDisposable
     /// <param name="config">What it was given.</param>
     /// <param name="stats">The listener's, schema <see cref="TlsStats"/>.</param>
     /// <param name="diagnostics">Complaints.</param>
-    public TlsServerSlot? Server(string owner, DownstreamTlsConfig config, StatBlock stats, Diagnostics diagnostics)
+    /// <param name="sds">Where secrets are counted that come to it, schema <see cref="ServerSdsStats"/>.</param>
+    public TlsServerSlot? Server(string owner, DownstreamTlsConfig config, StatBlock stats, Diagnostics diagnostics, StatBlock? sds = null)
     {
         lock (_gate)
         {
             TlsServerSlot? before = _entries.Select(e => e.Slot).OfType<TlsServerSlot>().LastOrDefault(s => s.Owner == owner);
-            var slot = new TlsServerSlot(owner, config, stats, _report, before?.OwnKeys);
+            var slot = new TlsServerSlot(owner, config, stats, _report, before?.OwnKeys) { Sds = sds };
             return Admit(slot, diagnostics) ? slot : null;
         }
     }
@@ -65,6 +66,7 @@ internal sealed class TlsContextStore : IDisposable
             diagnostics.Error("NARU-P104", $"TLS of {slot.Owner}: {failure}", subject: slot.Owner);
             return false;
         }
+        if (slot.Context is not null && entry.Secrets.Count > 0) slot.Sds?.Add(ServerSdsStats.Updated);
         _entries.Add(entry);
         return true;
     }
@@ -87,7 +89,11 @@ internal sealed class TlsContextStore : IDisposable
             {
                 if (entry.Slot is not { } slot) continue;
                 if (Make(entry, slot) is { } failure) Rejected(entry, slot, failure);
-                else Updated(entry, slot);
+                else
+                {
+                    if (slot.Context is not null) slot.Sds?.Add(ServerSdsStats.Updated);
+                    Updated(entry, slot);
+                }
             }
         }
     }

@@ -23,6 +23,9 @@ internal abstract class TlsSlot(string owner, StatBlock stats, Action<Diagnostic
     /// <summary>What is missing while there is no context, in one sentence.</summary>
     public string Waiting { get => _waiting; set => _waiting = value; }
 
+    /// <summary>What SDS does for it, schema <see cref="ServerSdsStats"/>; null where it does nothing, and for clusters.</summary>
+    public StatBlock? Sds { get; init; }
+
     /// <summary>The context, or null while its secrets are not there yet.</summary>
     public abstract TlsContext? Context { get; }
 

@@ -45,3 +45,11 @@ internal static class TlsStats
         if (s_ciphers.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(name, out int stat)) shard[stat]++;
     }
 }
+
+/// <summary>Of a listener whose certificates SDS brings (Envoy: listener statistics, <c>server_ssl_socket_factory</c>).</summary>
+internal static class ServerSdsStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Updated = Schema.Counter("server_ssl_socket_factory.ssl_context_update_by_sds");
+    public static readonly int NotReady = Schema.Counter("server_ssl_socket_factory.downstream_context_secrets_not_ready");
+}

@@ -26,6 +26,7 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
     private FilterRun? _filters;
     private TimerNode? _life;
     private BodyReader? _sends;
+    private TryRecord? _record;
 
     /// <summary>The answer's head, and the reader of its body: of this try, or the last one.</summary>
     public readonly Http1Head Head = new();
@@ -177,16 +178,19 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
     /// <summary>Counts that its own time was up.</summary>
     public void CountTimeout(long[] stats) => stats[State.WasIdle ? ClusterStats.RqPerTryIdleTimeout : ClusterStats.RqPerTryTimeout]++;
 
-    /// <summary>Ends its waits: on its connection, and those of the cluster's filters.</summary>
+    /// <summary>Ends its waits: on its connection, those of the cluster's filters, and for a client to take what it was told
+    /// meanwhile.</summary>
     public void Cancel()
     {
         // Whoever goes on may be done with the exchange at once.
-        (UpstreamConnection? connection, PoolWaiter? waiter) = (State.Connection, x.Waiter);
+        (UpstreamConnection? connection, PoolWaiter? waiter, IDownstream? client) =
+            (State.Connection, x.Waiter, State.TellsClient ? x.Down : null);
         State.IsCancelled = true;
         State.Sends?.Stop();
         State.Stream?.Cancel();
         connection?.Cancel();
         PoolWaiter.End(waiter, this);
+        client?.Cancel();
     }
 
     /// <summary>Ends what it still does and gives everything back: the request's pump, its buffers, its connection or its stream. The
@@ -232,6 +236,8 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
     private bool Release(AnswerUse use, bool requestDone)
     {
         State.IsFinished = true;
+        if (x.Manager.UpstreamLogs.Length > 0 && (State.Ridden is not null || State.Kind != AttemptKind.Answered))
+            (_record ??= new TryRecord(this)).Write(x.Manager.UpstreamLogs, use);
         State.Request.Dispose();
         State.Cluster!.Tracked?.OnTryEnded(x, this);
         if (_life is { } life) x.Worker.Timers.Remove(life);

@@ -54,11 +54,17 @@ internal struct AttemptState
     /// <summary>What it brought, where it brought one.</summary>
     public Answer Answer;
 
+    /// <summary>How it ended, as far as that is known.</summary>
+    public AttemptKind Kind;
+
     /// <summary>Nothing is held any more.</summary>
     public bool IsFinished;
 
     /// <summary>Its waits have been ended.</summary>
     public bool IsCancelled;
+
+    /// <summary>It waits for the client to take an interim answer of its.</summary>
+    public bool TellsClient;
 
     /// <summary>The whole request went out.</summary>
     public bool RequestComplete;

@@ -59,9 +59,11 @@ internal static class Fallbacks
         return true;
     }
 
-    /// <summary>The client gets an answer that the route holds.</summary>
-    public static bool IsAnswerOfRoute(Exchange x) =>
-        x.Fallback == FallbackStep.Taken && x.Route?.Forward?.Fallback is { Target: null };
+    /// <summary>Its turn was to come, and the exchange was given up meanwhile: what ends it decides anew.</summary>
+    public static void Forget(Exchange x)
+    {
+        if (x.Fallback == FallbackStep.Due) x.Fallback = FallbackStep.None;
+    }
 
     private static string Text(int status) => status.ToString(CultureInfo.InvariantCulture);
 

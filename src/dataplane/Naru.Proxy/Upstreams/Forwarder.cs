@@ -31,7 +31,8 @@ internal static class Forwarder
     private static async ValueTask<bool> FollowAsync(Exchange x, ForwardAction action, Cluster cluster)
     {
         bool goesOn = await TryAsync(x, action, cluster);
-        if (x.Fallback == FallbackStep.Due && x.Abort == AbortReason.None) goesOn = await Fallbacks.RunAsync(x, action);
+        // Of two answers the second would be the next request's.
+        if (x.Fallback == FallbackStep.Due && x.Abort == AbortReason.None && x.MayAnswer) goesOn = await Fallbacks.RunAsync(x, action);
         return x.IsRedirecting ? await Router.AgainAsync(x) : goesOn;
     }
 
@@ -96,6 +97,7 @@ internal static class Forwarder
                         KeepBody(x);
                     }
                     end = await attempt.RunAsync(action, fresh);
+                    attempt.State.Kind = end.Kind;
                     Report(x, host, attempt, end);
                     if (end.Kind == AttemptKind.Answered)
                     {
@@ -122,6 +124,7 @@ internal static class Forwarder
                 {
                     // It is answered here, and goes nowhere else.
                     x.IsRedirecting = false;
+                    Fallbacks.Forget(x);
                     return await AbortedAsync(x);
                 }
                 // While its request was being stopped, more of the body may have gone than is kept.

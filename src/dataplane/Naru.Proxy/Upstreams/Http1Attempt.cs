@@ -58,7 +58,7 @@ internal static class Http1Attempt
             {
                 if (head.Status is >= 200 or 101) break;
                 if (++interim > Attempt.MaxInterim) return Failed(x, attempt, stats, AttemptKind.Malformed, reused, sent);
-                if (!await Delivery.InterimAsync(x, head, rb)) return Failed(x, attempt, stats, AttemptKind.Aborted, reused, sent);
+                if (!await Delivery.InterimAsync(x, attempt, head, rb)) return Failed(x, attempt, stats, AttemptKind.Aborted, reused, sent);
                 rb.Start += head.Length;
                 head.StartResponse();
                 continue;

@@ -41,7 +41,10 @@ internal static class Http2Attempt
         // The request: its head and what of its body is here at once, the rest by a pump beside the answer.
         IoBuffer o = attempt.State.Out = RequestWriter.Write(x, attempt);
         bool bodyless = x.Framing.Body == BodyKind.None && !x.IsUpgrade;
-        var form = new HeadForm(SectionKind.Request, IsHttps: x.IsHttps, IsTunnel: x.IsUpgrade && !x.IsConnect, Marks: x.Head);
+        var form = new HeadForm(SectionKind.Request, IsHttps: x.IsHttps, IsTunnel: x.IsUpgrade && !x.IsConnect, Marks: x.Head)
+        {
+            PostPath = x.IsConnect ? x.Manager.PostPath : null,
+        };
         bool sent = await stream.SendHeadAsync(o, o.Count, form, end: bodyless);
         worker.Buffers.Return(o);
         attempt.State.Out = null;
@@ -59,7 +62,7 @@ internal static class Http2Attempt
         {
             if (stream.InterimReady)
             {
-                if (!await InterimAsync(x, stream)) break;
+                if (!await InterimAsync(x, attempt, stream)) break;
                 continue;
             }
             await stream.Readable();
@@ -107,7 +110,7 @@ internal static class Http2Attempt
         : AttemptKind.RemoteReset;
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<bool> InterimAsync(Exchange x, Http2Stream stream)
+    private static async ValueTask<bool> InterimAsync(Exchange x, Attempt attempt, Http2Stream stream)
     {
         IoBuffer interim = stream.TakeInterim();
         try
@@ -115,7 +118,7 @@ internal static class Http2Attempt
             var head = new Http1Head();
             head.StartResponse();
             head.Parse(interim.Filled, interim.Count, int.MaxValue);
-            return await Delivery.InterimAsync(x, head, interim);
+            return await Delivery.InterimAsync(x, attempt, head, interim);
         }
         finally
         {

@@ -19,8 +19,9 @@ internal sealed class Race : ITimerOwner
     private readonly long[] _stats;
     private readonly TimerNode _timer;
 
-    // Those that run, or have ended and are not finished.
+    // Those that run, or have ended and are not finished; how many of them have not told yet how they ended.
     private readonly List<Attempt> _open = [];
+    private int _running;
     private readonly Queue<Ended> _ended = new();
     private Cluster _cluster;
     private PoolWaiter? _waiter;
@@ -70,7 +71,7 @@ internal sealed class Race : ITimerOwner
         while (true)
         {
             if (_x.Abort != AbortReason.None) return await AbortedAsync();
-            if (_ended.TryDequeue(out Ended ended))
+            if (TryTakeEnd(out Ended ended))
             {
                 if (await EndAsync(ended) is { } goesOn) return goesOn;
             }
@@ -87,6 +88,13 @@ internal sealed class Race : ITimerOwner
                 await _x.WaitAsync(new PoolWaiter(waiter => _waiter = waiter));
             }
         }
+    }
+
+    private bool TryTakeEnd(out Ended ended)
+    {
+        if (!_ended.TryDequeue(out ended)) return false;
+        _running--;
+        return true;
     }
 
     /// <summary>The time of the newest try is over.</summary>
@@ -124,6 +132,7 @@ internal sealed class Race : ITimerOwner
         _open.Add(attempt);
         _x.CountBeside(RequestStats.RqTotal);
         RouteHeaders.ApplyToTry(_x, _action);
+        _running++;
         Unawaited.Run(TryAsync(attempt));
         return true;
     }
@@ -144,6 +153,7 @@ internal sealed class Race : ITimerOwner
             AttemptEnd end = _x.Abort != AbortReason.None || attempt.State.IsCancelled || verdict == FilterVerdict.Answer
                 ? new AttemptEnd(AttemptKind.Aborted, RequestBegun: false)
                 : await attempt.RunAsync(_action, _fresh);
+            attempt.State.Kind = end.Kind;
             ended = new Ended(attempt, end, verdict == FilterVerdict.Answer, null);
         }
         catch (Exception e)
@@ -217,6 +227,11 @@ internal sealed class Race : ITimerOwner
             await attempt.FinishAsync(fallsBack ? AnswerUse.Dropped : AnswerUse.Cut, isLast: !fallsBack);
         }
         // As where there is one try.
+        if (fallsBack && _x.Abort != AbortReason.None)
+        {
+            Fallbacks.Forget(_x);
+            return await AbortedAsync();
+        }
         return fallsBack && Fallbacks.IsTooLate(_x) ? await Forwarder.EndAsync(_x, Reasons.UpstreamReset) : goesOn;
     }
 
@@ -313,11 +328,14 @@ internal sealed class Race : ITimerOwner
         _granted = _due = false;
         if (_open.Count == 0) return true;
         foreach (Attempt attempt in _open.ToArray()) if (attempt != except) attempt.Cancel();
-        while (_open.Count > (except is null ? 0 : 1))
+        while (_running > 0)
         {
-            if (_ended.TryDequeue(out Ended ended)) await FinishAsync(ended.Attempt, AnswerUse.Cut, isLast: except is null);
+            if (TryTakeEnd(out Ended ended)) await FinishAsync(ended.Attempt, AnswerUse.Cut, isLast: except is null);
             else await new PoolWaiter(waiter => _waiter = waiter);
         }
+        // One that had ended, and was to be taken when the exchange was given up.
+        foreach (Attempt attempt in _open.ToArray())
+            if (attempt != except) await FinishAsync(attempt, AnswerUse.Cut, isLast: except is null);
         return true;
     }
 

@@ -46,10 +46,15 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
             AllowCustomMethods = true,
             SuppressEnvoyHeaders = true,
         },
-        new StatRegistry(worker.Index).Block("http.side", HttpStats.Schema), null, null, [], new Runtime([])));
+        new StatRegistry(worker.Index).Block("http.side", HttpStats.Schema), null, null, [], [], new Runtime([])));
 
-    private readonly LineBuffer _head = new(), _body = new(), _trailers = new();
+    // More than this of an answer's body is not kept room for.
+    private const int KeepBytes = 64 * 1024;
+
+    private readonly LineBuffer _head = new(), _trailers = new();
+    private LineBuffer _body = new();
     private IoBuffer _request = null!;
+    private Exchange? _x;
     private int _most;
     private bool _keeps, _cut, _tooLarge;
 
@@ -62,6 +67,7 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
         SideCall call = worker.Cache.RentSideCall();
         call._request = worker.Buffers.Rent();
         call.SpeaksHttp2 = true;
+        call.HidesLength = false;
         return call;
     }
 
@@ -70,11 +76,15 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
     {
         worker.Buffers.Return(_request);
         _request = null!;
+        if (_body.Capacity > KeepBytes) _body = new LineBuffer();
         worker.Cache.Return(this);
     }
 
     /// <summary>Whether a cluster that speaks what its clients speak is to speak HTTP/2.</summary>
     public bool SpeaksHttp2 { get; set; } = true;
+
+    /// <summary>Over HTTP/2 the length of its body is not told: its frames tell it.</summary>
+    public bool HidesLength { get; set; }
 
     /// <summary>The answer's head as HTTP/1 has it, without what belonged to its connection.</summary>
     public ReadOnlySpan<byte> Head => _head.Written;
@@ -112,7 +122,7 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
         _head.Clear();
         _body.Clear();
         _trailers.Clear();
-        Exchange x = worker.Cache.RentExchange();
+        Exchange x = _x = worker.Cache.RentExchange();
         bool sound = false;
         try
         {
@@ -141,11 +151,15 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
         }
         finally
         {
+            _x = null;
             x.End();
             if (sound) worker.Cache.Return(x);
             else worker.Cache.Drop(x);
         }
     }
+
+    /// <summary>Nobody wants the answer any more: what is under way ends soon, maybe at once.</summary>
+    public void Cancel() => _x?.GiveUp(AbortReason.DownstreamGone);
 
     private SideEnd EndOf(Exchange x) =>
         _tooLarge ? SideEnd.TooLarge : _cut ? SideEnd.Cut : x.Reason is not null ? SideEnd.NoAnswer : SideEnd.Answered;
@@ -159,6 +173,8 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
         throw new InvalidOperationException("a side call has no tunnel and no body that comes later");
 
     bool IDownstream.SendInterim(ReadOnlySpan<byte> head) => true;
+
+    void IDownstream.Owe(IoBuffer rest) => throw new InvalidOperationException("a side call takes a head whole");
 
     // What is not the end is an interim head.
     ValueTask<bool> IDownstream.SendAsync(IoBuffer o, int headBytes, bool end)

@@ -138,7 +138,8 @@ public sealed class AccessLogFormat
     // One operator, with quotes unless it is a number; false, and nothing written, where it is absent.
     private bool WriteSingle(Operator part, IRequestInfo request, LineBuffer into)
     {
-        if (part.Kind == OperatorKind.Coalesce)
+        // What is cut is a text, whatever it was.
+        if (part is { Kind: OperatorKind.Coalesce, MaxLength: < 0 })
         {
             foreach (Operator choice in part.Choices) if (WriteSingle(choice, request, into)) return true;
             return false;
@@ -184,15 +185,30 @@ public sealed class AccessLogFormat
                 foreach (Operator choice in part.Choices)
                 {
                     int length = into.Length;
-                    if (WriteValue(choice, request, into, json)) return true;
+                    bool isCut = part.MaxLength >= 0;
+                    if (!WriteValue(choice, request, into, json && !isCut))
+                    {
+                        into.Truncate(length);
+                        continue;
+                    }
+                    if (!isCut) return true;
+                    into.Truncate(Math.Min(into.Length, length + part.MaxLength));
+                    if (!json) return true;
+                    byte[] whole = into.Written[length..].ToArray();
                     into.Truncate(length);
+                    Escapes.AppendJson(whole, into);
+                    return true;
                 }
                 return false;
             case OperatorKind.Metadata:
                 return MetadataOperators.Find(part, request) is { } found && PutMetadata(found, part, into, json);
             case OperatorKind.FilterState:
                 if (!request.TryGetState(part.Name, out value)) return false;
+                if (part.Style != 0 && request.TypedState(part.Name) is { IsEmpty: false } typed) return Put(typed, part, into, json);
                 return part.Style == 0 || alone ? Put(value, part, into, json) : PutQuoted(value, part, into, json);
+            case OperatorKind.Expression:
+                LineBuffer text = MetadataOperators.Scratch;
+                return part.Asked!.TryWrite(request, text) && Put(text.Written, part, into, json);
             case OperatorKind.LogType:
                 return Put(_use == FormatUse.HeaderValue ? "NotSet"u8 : request.LogType, part, into, json);
             case OperatorKind.Tls:
@@ -417,7 +433,12 @@ public sealed class AccessLogFormat
         if (i < format.Length && format[i] == '(')
         {
             // JSON may hold parentheses in its texts; it ends where the operator can end.
-            int close = name == "COALESCE" ? format.IndexOf("})", i, StringComparison.Ordinal) + 1 : format.IndexOf(')', i);
+            int close = name switch
+            {
+                "COALESCE" => format.IndexOf("})", i, StringComparison.Ordinal) + 1,
+                "CEL" => Closing(format, i),
+                _ => format.IndexOf(')', i),
+            };
             if (close <= 0) return false;
             argument = format[(i + 1)..close];
             i = close + 1;
@@ -431,6 +452,26 @@ public sealed class AccessLogFormat
         if (name.Length == 0 || i >= format.Length || format[i] != '%') return false;
         at = i;
         return true;
+    }
+
+    // Of an expression: parentheses within it are closed first, and what stands in quotes is text.
+    private static int Closing(string format, int at)
+    {
+        int open = 0;
+        char quote = '\0';
+        for (; at < format.Length; at++)
+        {
+            char c = format[at];
+            if (quote != 0)
+            {
+                if (c == '\\') at++;
+                else if (c == quote) quote = '\0';
+            }
+            else if (c is '"' or '\'') quote = c;
+            else if (c == '(') open++;
+            else if (c == ')' && --open == 0) return at;
+        }
+        return -1;
     }
 
     private static void Flush(StringBuilder literal, List<Operator> parts)

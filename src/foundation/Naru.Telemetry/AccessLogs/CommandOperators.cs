@@ -10,7 +10,7 @@ namespace Naru.Telemetry;
 internal enum OperatorKind
 {
     Literal, Header, HeaderWithoutQuery, Text, Number, Duration, Flags, StartTime, EmitTime, Path,
-    QueryParameter, GrpcStatus, Fixed, UniqueId, Tls, Absent, Coalesce, QueryParameters, LogType, Metadata, FilterState,
+    QueryParameter, GrpcStatus, Fixed, UniqueId, Tls, Absent, Coalesce, QueryParameters, LogType, Metadata, FilterState, Expression,
 }
 
 internal enum AddressPart { Whole, WithoutPort, Port }
@@ -42,6 +42,9 @@ internal sealed record Operator(OperatorKind Kind)
     /// <summary>How many bits of an address are shown; -1 for all of it.</summary>
     public int MaskBits { get; init; } = -1;
 
+    /// <summary>What is asked of the request.</summary>
+    public Expression? Asked { get; init; }
+
     /// <summary>The first that is present is taken.</summary>
     public Operator[] Choices { get; init; } = [];
 }
@@ -54,7 +57,7 @@ internal static class CommandOperators
 
     private static readonly HashSet<string> s_unsupported = new(StringComparer.Ordinal)
     {
-        "UPSTREAM_FILTER_STATE", "CEL", "CUSTOM_FLAGS", "BYTES_RETRANSMITTED", "PACKETS_RETRANSMITTED", "ROUNDTRIP_DURATION",
+        "UPSTREAM_FILTER_STATE", "CUSTOM_FLAGS", "BYTES_RETRANSMITTED", "PACKETS_RETRANSMITTED", "ROUNDTRIP_DURATION",
             "UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT",
         "UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED", "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED",
         "DOWNSTREAM_HANDSHAKE_DURATION", "TLS_JA3_FINGERPRINT", "TLS_JA4_FINGERPRINT", "DOWNSTREAM_PEER_OTHERNAME_SAN", "DOWNSTREAM_LOCAL_OTHERNAME_SAN",
@@ -126,6 +129,8 @@ internal static class CommandOperators
         all["PER_REQUEST_STATE"] = MetadataOperators.CreatePlainState;
         all["PATH"] = CreatePath;
         all["COALESCE"] = CreateCoalesce;
+        all["CEL"] = (string a, out string? e) => Expression.Parse(a, out e) is { } asked
+            ? new Operator(OperatorKind.Expression) { Asked = asked } : null;
         return all;
     }
 

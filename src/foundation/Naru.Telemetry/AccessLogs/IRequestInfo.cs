@@ -64,6 +64,8 @@ public enum RequestText
     StreamId,
     /// <summary>Name of the filter chain.</summary>
     FilterChainName,
+    /// <summary>Name of the virtual host.</summary>
+    VirtualHostName,
     /// <summary>W3C trace id, 32 hexadecimal digits.</summary>
     TraceId,
     /// <summary>Span id, 16 hexadecimal digits.</summary>
@@ -157,6 +159,20 @@ public interface IRequestInfo
     /// <returns>Whether it is there.</returns>
     bool TryGetHeader(HeaderSource source, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value);
 
+    /// <summary>Bytes of all values of a name with commas between them; -1 without any.</summary>
+    int JoinedLength(HeaderSource source, ReadOnlySpan<byte> name) => TryGetHeader(source, name, out ReadOnlySpan<byte> value)
+        ? value.Length : -1;
+
+    /// <summary>Writes them.</summary>
+    /// <param name="source">Which header section.</param>
+    /// <param name="name">Lower case; there is one.</param>
+    /// <param name="into">As long as <see cref="JoinedLength"/> says.</param>
+    void Join(HeaderSource source, ReadOnlySpan<byte> name, Span<byte> into)
+    {
+        TryGetHeader(source, name, out ReadOnlySpan<byte> value);
+        value.CopyTo(into);
+    }
+
     /// <summary>A text; empty is absent.</summary>
     ReadOnlySpan<byte> Text(RequestText what);
 
@@ -172,6 +188,9 @@ public interface IRequestInfo
         value = default;
         return false;
     }
+
+    /// <summary>The same where it is an object: in JSON; empty where it is a text, or is not there.</summary>
+    ReadOnlySpan<byte> TypedState(ReadOnlySpan<byte> key) => default;
 
     /// <summary>A number; negative is absent.</summary>
     long Number(RequestNumber what);

@@ -28,6 +28,14 @@ public static class StatsFormats
     public static IEnumerable<bool> Text(StatRegistry registry, StatsQuery query, LineBuffer into)
     {
         StatBlock[] blocks = Sorted(registry);
+        foreach ((StatBlock block, int text) in Texts(blocks, query))
+        {
+            AppendName(block.Prefix, block.Schema.Texts[text], into);
+            into.Append(": \""u8);
+            Escapes.AppendText(Encoding.UTF8.GetBytes(block.Said(text)), into);
+            into.Append("\"\n"u8);
+            if (into.Length >= ChunkBytes) yield return true;
+        }
         foreach (StatBlock block in blocks)
         {
             foreach (int stat in Order(block.Schema))
@@ -73,6 +81,16 @@ public static class StatsFormats
         StatBlock[] blocks = Sorted(registry);
         into.Append("{\"stats\":["u8);
         bool first = true;
+        foreach ((StatBlock block, int text) in Texts(blocks, query))
+        {
+            into.Append(first ? "{\"name\":\""u8 : ",{\"name\":\""u8);
+            first = false;
+            AppendJsonName(block.Prefix, block.Schema.Texts[text], into);
+            into.Append("\",\"value\":\""u8);
+            Escapes.AppendJson(Encoding.UTF8.GetBytes(block.Said(text)), into);
+            into.Append("\"}"u8);
+            if (into.Length >= ChunkBytes) yield return true;
+        }
         foreach (StatBlock block in blocks)
         {
             foreach (int stat in Order(block.Schema))
@@ -248,6 +266,20 @@ public static class StatsFormats
         merged.Clear();
         block.ReadHistogram(histogram, merged);
         return merged.Count > 0 || !(query.UsedOnly || block.Schema.OnUse);
+    }
+
+    // Before all else, as Envoy prints them.
+    private static IEnumerable<(StatBlock Block, int Text)> Texts(StatBlock[] blocks, StatsQuery query)
+    {
+        if (!query.WantsTexts) yield break;
+        foreach (StatBlock block in blocks)
+        {
+            for (int text = 0; text < block.Schema.Texts.Count; text++)
+            {
+                if (!query.Wants(block, block.Schema.Texts[text]) || (query.UsedOnly && block.Said(text).Length == 0)) continue;
+                yield return (block, text);
+            }
+        }
     }
 
     private static StatBlock[] Sorted(StatRegistry registry)

@@ -15,8 +15,10 @@ public enum StatTypes
     Gauges = 2,
     /// <summary>Histograms.</summary>
     Histograms = 4,
+    /// <summary>Texts.</summary>
+    Texts = 8,
     /// <summary>Everything.</summary>
-    All = 7,
+    All = 15,
 }
 
 /// <summary>A selection of stats.</summary>
@@ -49,6 +51,8 @@ public sealed record StatsQuery
     }
 
     internal bool Wants(StatKind kind) => (Types & (kind == StatKind.Counter ? StatTypes.Counters : StatTypes.Gauges)) != 0;
+
+    internal bool WantsTexts => (Types & StatTypes.Texts) != 0;
 
     internal bool WantsHistograms => (Types & StatTypes.Histograms) != 0;
 

@@ -59,6 +59,8 @@ public sealed class MetaValue
     /// <summary>Of a text, UTF-8.</summary>
     public ReadOnlySpan<byte> Text => _text;
 
+    internal byte[] TextBytes => _text;
+
     /// <summary>Of a list, or the values of a map.</summary>
     public ReadOnlySpan<MetaValue> Items => _items;
 
@@ -88,6 +90,8 @@ public sealed class MetaValue
 
     /// <summary>The name of one of <see cref="Items"/> of a map, UTF-8.</summary>
     public ReadOnlySpan<byte> NameOf(int index) => _names[index];
+
+    internal byte[] NameBytes(int index) => _names[index];
 
     /// <summary>The value of a name; null where it is no map, or lacks it.</summary>
     public MetaValue? Find(ReadOnlySpan<byte> name)

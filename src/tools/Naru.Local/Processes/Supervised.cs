@@ -57,6 +57,7 @@ internal sealed class Supervised(string name, Func<SpawnRequest> request, TimePr
     private CancellationTokenSource? _waiting;
     private Task _loop = Task.CompletedTask;
     private string? _log;
+    private TimeSpan _grace;
 
     /// <summary>The living process, or null.</summary>
     public Child? Child => _child is { IsAlive: true } child ? child : null;
@@ -103,11 +104,11 @@ internal sealed class Supervised(string name, Func<SpawnRequest> request, TimePr
     /// <summary>Ends it for good: SIGTERM, SIGKILL after <paramref name="grace"/>.</summary>
     public async Task StopAsync(TimeSpan grace)
     {
+        _grace = grace;
         await _stop.CancelAsync().ConfigureAwait(false);
+        // One that is being started in this moment the loop ends itself.
         if (_child is { IsAlive: true } child) await child.StopAsync(grace).ConfigureAwait(false);
         await _loop.ConfigureAwait(false);
-        // It may have been started in the moment of the cancellation.
-        if (_child is { IsAlive: true } late) await late.StopAsync(grace).ConfigureAwait(false);
     }
 
     private async Task LoopAsync()
@@ -120,7 +121,8 @@ internal sealed class Supervised(string name, Func<SpawnRequest> request, TimePr
             if (child is not null)
             {
                 failed = false;
-                Raise(() => Came?.Invoke(child));
+                if (_stop.IsCancellationRequested) await child.StopAsync(_grace).ConfigureAwait(false);
+                else Raise(() => Came?.Invoke(child));
                 int code = await child.Exited.ConfigureAwait(false);
                 bool asked;
                 lock (_lock) asked = ReferenceEquals(_replaced, child);

@@ -110,6 +110,33 @@ public sealed class PeekTests
         Assert.Equal([BufferResult.Whole, BufferResult.Whole], taken);
     }
 
+    // Each reads less, more, or all of what the one before has read, some with a change between them: it is the same body in the same
+    // order.
+    [Theory]
+    [InlineData(1, false, 40_000)]
+    [InlineData(1, true, 40_000)]
+    [InlineData(2, false, 40_000)]
+    [InlineData(2, true, 300_000)]
+    [InlineData(1, true, 300_000)]
+    [InlineData(1, true, 700)]
+    public async Task Behind_one_that_sees_what_passes_nobody_who_reads_takes_anything_from_those_behind(int down, bool chunked, int length)
+    {
+        byte[] body = Body(length);
+        string upper = Encoding.ASCII.GetString(body).ToUpperInvariant();
+        var seen = new ConcurrentQueue<(PeekResult Result, string Text)>();
+        var taken = new ConcurrentQueue<BufferResult>();
+        await using var bench = new FilterBench(1, [Upper(), Peeks(250_000, seen), Peeks(500, seen), Upper(), Peeks(30_000, seen), Peeks(900, seen),
+            Upper(), Buffers(400_000, taken), Peeks(10, seen), Buffers(400_000, taken)]);
+        (int status, string said, _) = await bench.PostAsync(down, bench.Http1.Echo(), body, chunked, chunked ? "T" : "");
+        Assert.Equal(200, status);
+        Assert.StartsWith(upper, said[(said.IndexOf("\n\n", StringComparison.Ordinal) + 2)..]);
+        int[] most = [250_000, 500, 30_000, 900, 10];
+        Assert.Equal(most.Select(m => length > m ? PeekResult.TooLarge : PeekResult.Here), seen.Select(s => s.Result));
+        Assert.All(seen.Zip(most), s => Assert.StartsWith(s.First.Result == PeekResult.Here ? upper : s.First.Text[..s.Second], s.First.Text));
+        Assert.All(seen, s => Assert.StartsWith(s.Text, upper));
+        Assert.Equal([BufferResult.Whole, BufferResult.Whole], taken);
+    }
+
     [Fact]
     public async Task Who_wants_less_than_was_looked_at_is_told_so()
     {

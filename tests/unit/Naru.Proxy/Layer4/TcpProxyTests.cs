@@ -364,8 +364,13 @@ public sealed class TcpProxyTests
         bench.Apply(EngineBench.Cluster(proxy.Port), EngineBench.Listener(EngineBench.Chain(EngineBench.Proxy() with { Tunneling = new TunnelingConfig("far.example:443", false, []) })));
         Assert.Equal("", await bench.AskAsync());
         Assert.Equal(1, bench.Stat("cluster.backend.upstream_cx_connect_attempts_exceeded"));
-        ListenerConfig post = EngineBench.Listener(EngineBench.Chain(EngineBench.Proxy() with { Tunneling = new TunnelingConfig("far.example:443", true, []) }));
-        Assert.Contains(bench.TryApply(new ConfigChange { Listeners = [post] }), d => d.Code == "NARU-P107");
+        // By POST only over HTTP/2, where a body has frames of its own.
+        bench.Apply(EngineBench.Listener(EngineBench.Chain(EngineBench.Proxy() with
+        {
+            Tunneling =
+            new TunnelingConfig("far.example", true, [])
+        })));
+        Assert.Equal("", await bench.AskAsync());
     }
 
     [Fact]

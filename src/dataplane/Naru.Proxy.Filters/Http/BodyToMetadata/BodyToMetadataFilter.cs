@@ -33,7 +33,10 @@ internal sealed class BodyToMetadataFilter(BodyRules own, FilterContext context)
         if (x.IsUpgrade) return new ValueTask<FilterVerdict>(FilterVerdict.Go);
         BodyRules rules = call.Route<BodyRules>() ?? own;
         if (x.Framing.Body == BodyKind.None) return new ValueTask<FilterVerdict>(Missing(call, rules, s_noBody));
-        BodyForm form = call.Request.TryGet("content-type"u8, out ReadOnlySpan<byte> type) ? MediaTypes.Form(type) : BodyForm.None;
+        // Nobody knows which of several its service believes.
+        if (!MediaTypes.TryOne(call.Request, out ReadOnlySpan<byte> type))
+            return new ValueTask<FilterVerdict>(Error(call, rules, null, s_invalid));
+        BodyForm form = MediaTypes.Form(type);
         if (form == BodyForm.None || !rules.Has(form)) return new ValueTask<FilterVerdict>(Missing(call, rules, s_otherType));
         if (!MediaTypes.IsPlain(call.Request, type)) return new ValueTask<FilterVerdict>(Error(call, rules, form, s_invalid));
         return LookAsync(call, rules, form);
@@ -97,13 +100,13 @@ internal sealed class BodyToMetadataFilter(BodyRules own, FilterContext context)
         return any ? FilterVerdict.RouteAgain : FilterVerdict.Go;
     }
 
-    // Rules for bodies of other kinds find nothing.
-    private FilterVerdict Error(FilterCall call, BodyRules rules, BodyForm form, int stat)
+    // Rules for bodies of other kinds find nothing; of a body whose kind is not known (null) each may be the one.
+    private FilterVerdict Error(FilterCall call, BodyRules rules, BodyForm? form, int stat)
     {
         _stats.Shard(call.Worker.Index)[stat]++;
         if (rules.Refuses) return Refuse(call, stat == s_tooLarge ? FilterReasons.BodyTooLong : FilterReasons.BodyUnreadable);
         bool any = false;
-        foreach (BodyRule rule in rules.Rules) any |= Say(call, rule, rule.Kind == form ? rule.Error : rule.Missing);
+        foreach (BodyRule rule in rules.Rules) any |= Say(call, rule, form is null || rule.Kind == form ? rule.Error : rule.Missing);
         return any ? FilterVerdict.RouteAgain : FilterVerdict.Go;
     }
 
@@ -158,11 +161,30 @@ internal static class MediaTypes
         return Is(name, "application/xml"u8) || Is(name, "text/xml"u8) || EndsWith(name, "+xml"u8) ? BodyForm.Xml : BodyForm.None;
     }
 
+    /// <summary>The content type, or nothing where there is none; false where it is told several times, in lines or, joined, in one
+    /// (RFC 9110 8.3: which of them counts differs between recipients).</summary>
+    public static bool TryOne(HeadEdits head, out ReadOnlySpan<byte> type)
+    {
+        type = default;
+        int index = head.Next("content-type"u8);
+        if (index < 0) return true;
+        if (head.Next("content-type"u8, index + 1) >= 0) return false;
+        type = head.Value(index);
+        bool quoted = false;
+        for (int i = 0; i < type.Length; i++)
+        {
+            if (type[i] == '"') quoted = !quoted;
+            else if (type[i] == '\\' && quoted) i++;
+            else if (type[i] == ',' && !quoted) return false;
+        }
+        return true;
+    }
+
     /// <summary>It is UTF-8 and not packed, as far as its head says.</summary>
     public static bool IsPlain(HeadEdits head, ReadOnlySpan<byte> type)
     {
-        if (head.TryGet("content-encoding"u8, out ReadOnlySpan<byte> coding) && coding.Length > 0 && !Is(coding, "identity"u8))
-            return false;
+        for (int i = head.Next("content-encoding"u8); i >= 0; i = head.Next("content-encoding"u8, i + 1))
+            if (head.Value(i) is { Length: > 0 } coding && !Is(coding, "identity"u8)) return false;
         foreach (Range range in type.Split((byte)';'))
         {
             ReadOnlySpan<byte> parameter = type[range].Trim(" \t"u8);

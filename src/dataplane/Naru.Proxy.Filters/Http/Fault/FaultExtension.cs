@@ -30,8 +30,8 @@ public sealed class FaultExtension : HttpFilterExtension, IHttpFilterKind
     public override string Fields => """
         envoy.extensions.filters.http.fault.v3.HTTPFault
           + delay abort upstream_cluster headers downstream_nodes max_active_faults response_rate_limit
-          ~ delay_percent_runtime abort_percent_runtime delay_duration_runtime abort_http_status_runtime max_active_faults_runtime: values of the runtime are not read yet
-          ~ response_rate_limit_percent_runtime abort_grpc_status_runtime: values of the runtime are not read yet
+          + delay_percent_runtime abort_percent_runtime delay_duration_runtime abort_http_status_runtime max_active_faults_runtime
+          + response_rate_limit_percent_runtime abort_grpc_status_runtime
           ~ disable_downstream_cluster_stats: there are no statistics by calling cluster
           - filter_metadata: a fault says nothing in metadata yet
         envoy.extensions.filters.http.fault.v3.FaultAbort
@@ -62,7 +62,15 @@ public sealed class FaultExtension : HttpFilterExtension, IHttpFilterKind
             Headers = headers.ToImmutable(),
             DownstreamNodes = [.. fault.DownstreamNodes],
             MaxActive = Values.Count(scope, "max_active_faults", fault.MaxActiveFaults, int.MaxValue),
+            Keys = new FaultKeys(
+                Key(fault.DelayPercentRuntime, "delay.fixed_delay_percent"), Key(fault.DelayDurationRuntime, "delay.fixed_duration_ms"),
+                Key(fault.AbortPercentRuntime, "abort.abort_percent"), Key(fault.AbortHttpStatusRuntime, "abort.http_status"),
+                Key(fault.AbortGrpcStatusRuntime, "abort.grpc_status"), Key(fault.MaxActiveFaultsRuntime, "max_active_faults"),
+                Key(fault.ResponseRateLimitPercentRuntime, "rate_limit.response_percent")),
         };
+
+        // Without a name of its own a fault looks where all do (Envoy docs: fault injection, runtime).
+        static string Key(string given, string standard) => given.Length > 0 ? given : "fault.http." + standard;
     }
 
     internal override object ReadRoute(Scope scope, IMessage message) => Read(scope, message);
@@ -122,9 +130,9 @@ public sealed class FaultExtension : HttpFilterExtension, IHttpFilterKind
         _ => 100,
     });
 
-    HttpFilter IHttpFilterKind.Compile(object settings, FilterContext context) => new FaultFilter(new FaultLevel((FaultConfig)settings), context.Block("fault", FaultStats.Schema));
+    HttpFilter IHttpFilterKind.Compile(object settings, FilterContext context) => new FaultFilter(new FaultLevel((FaultConfig)settings, context.Node.Runtime), context.Block("fault", FaultStats.Schema));
 
-    object IHttpFilterKind.CompileRoute(object settings, FilterContext context) => new FaultLevel((FaultConfig)settings);
+    object IHttpFilterKind.CompileRoute(object settings, FilterContext context) => new FaultLevel((FaultConfig)settings, context.Node.Runtime);
 }
 
 /// <summary>A part of all requests.</summary>
@@ -147,7 +155,12 @@ internal sealed record FaultConfig
     public ImmutableArray<string> DownstreamNodes { get; init; } = [];
     /// <summary>Faults at once.</summary>
     public int MaxActive { get; init; } = int.MaxValue;
+    /// <summary>Where the runtime says otherwise.</summary>
+    public FaultKeys Keys { get; init; } = new("", "", "", "", "", "", "");
 }
+
+/// <summary>Keys of the runtime; empty for none.</summary>
+internal sealed record FaultKeys(string DelayShare, string DelayMs, string AbortShare, string AbortHttp, string AbortGrpc, string MaxActive, string RateShare);
 
 /// <summary>A delay in ms; null where the client says it.</summary>
 internal sealed record DelayConfig(long? Ms, Share Share);

@@ -3,6 +3,7 @@
 using System.Buffers.Text;
 using System.Runtime.CompilerServices;
 using System.Text;
+using Naru.Proxy.Config;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
 using Naru.Telemetry;
@@ -66,7 +67,7 @@ internal sealed class FaultFilter(FaultLevel own, StatBlock stats) : HttpFilter
     {
         if (call.State.Number != 0) return true;
         long[] shard = stats.Shard(call.Worker.Index);
-        if (Interlocked.Increment(ref _active) > level.Config.MaxActive)
+        if (Interlocked.Increment(ref _active) > level.MaxActive)
         {
             Interlocked.Decrement(ref _active);
             shard[FaultStats.Overflow]++;
@@ -86,12 +87,24 @@ internal sealed class FaultFilter(FaultLevel own, StatBlock stats) : HttpFilter
 }
 
 /// <summary>What the chain or a route says, compiled.</summary>
-internal sealed class FaultLevel(FaultConfig config)
+internal sealed class FaultLevel(FaultConfig config, Runtime runtime)
 {
+    private readonly RuntimeSlot? _delayShare = Slot(runtime, config.Keys.DelayShare);
+    private readonly RuntimeSlot? _delayMs = Slot(runtime, config.Keys.DelayMs);
+    private readonly RuntimeSlot? _abortShare = Slot(runtime, config.Keys.AbortShare);
+    private readonly RuntimeSlot? _abortHttp = Slot(runtime, config.Keys.AbortHttp);
+    private readonly RuntimeSlot? _abortGrpc = Slot(runtime, config.Keys.AbortGrpc);
+    private readonly RuntimeSlot? _maxActive = Slot(runtime, config.Keys.MaxActive);
+    private readonly RuntimeSlot? _rateShare = Slot(runtime, config.Keys.RateShare);
     private readonly HeaderMatcher[] _headers = [.. config.Headers.Select(h => new HeaderMatcher(h))];
     private readonly byte[][] _nodes = [.. config.DownstreamNodes.Select(Encoding.ASCII.GetBytes)];
 
     public FaultConfig Config => config;
+
+    /// <summary>Faults at once.</summary>
+    public long MaxActive => (long)(_maxActive?.Integer((ulong)config.MaxActive) ?? (ulong)config.MaxActive);
+
+    private static RuntimeSlot? Slot(Runtime runtime, string key) => key.Length > 0 ? runtime.Slot(key) : null;
 
     /// <summary>There are no faults.</summary>
     public bool IsOff => config is { Delay: null, Abort: null, RateLimit: null };
@@ -117,8 +130,8 @@ internal sealed class FaultLevel(FaultConfig config)
     public long Delay(FilterCall call)
     {
         if (config.Delay is not { } delay) return 0;
-        long ms = delay.Ms ?? Number(call, "x-envoy-fault-delay-request"u8);
-        return ms > 0 && Hits(call, delay.Share, delay.Ms is null, "x-envoy-fault-delay-request-percentage"u8) ? ms : 0;
+        long ms = delay.Ms is { } fixedMs ? Math.Min((long)(_delayMs?.Integer((ulong)fixedMs) ?? (ulong)fixedMs), int.MaxValue) : Number(call, "x-envoy-fault-delay-request"u8);
+        return ms > 0 && Hits(call, delay.Share, _delayShare, delay.Ms is null, "x-envoy-fault-delay-request-percentage"u8) ? ms : 0;
     }
 
     /// <summary>Most that a client may ask for: any more is no limit.</summary>
@@ -129,7 +142,7 @@ internal sealed class FaultLevel(FaultConfig config)
     {
         if (config.RateLimit is not { } limit) return 0;
         long kbps = limit.Kbps ?? Number(call, "x-envoy-fault-throughput-response"u8);
-        bool hit = kbps > 0 && Hits(call, limit.Share, limit.Kbps is null, "x-envoy-fault-throughput-response-percentage"u8);
+        bool hit = kbps > 0 && Hits(call, limit.Share, _rateShare, limit.Kbps is null, "x-envoy-fault-throughput-response-percentage"u8);
         return hit ? Math.Min(kbps, MostKbps) : 0;
     }
 
@@ -138,8 +151,10 @@ internal sealed class FaultLevel(FaultConfig config)
     {
         if (config.Abort is not { } abort) return null;
         bool asked = abort is { Http: null, Grpc: null };
-        if (!Hits(call, abort.Share, asked, "x-envoy-fault-abort-request-percentage"u8)) return null;
-        if (!asked) return (abort.Http ?? 200, abort.Grpc ?? -1);
+        if (!Hits(call, abort.Share, _abortShare, asked, "x-envoy-fault-abort-request-percentage"u8)) return null;
+        if (abort.Grpc is { } code) return (200, (int)Math.Min(_abortGrpc?.Integer((ulong)code) ?? (ulong)code, int.MaxValue));
+        if (abort.Http is { } status)
+            return (_abortHttp?.Integer((ulong)status) is >= 200 and < 600 and var other ? (int)other : status, -1);
         long http = Number(call, "x-envoy-fault-abort-request"u8);
         if (http is >= 200 and < 600) return ((int)http, -1);
         long grpc = Number(call, "x-envoy-fault-abort-grpc-request"u8);
@@ -147,10 +162,18 @@ internal sealed class FaultLevel(FaultConfig config)
     }
 
     // What the client says can only lower the share that is configured.
-    private static bool Hits(FilterCall call, Share share, bool asked, ReadOnlySpan<byte> header)
+    private static bool Hits(FilterCall call, Share share, RuntimeSlot? slot, bool asked, ReadOnlySpan<byte> header)
     {
+        ulong unit = 1;
+        if (slot is { Value: not null } && slot.PerMillion(-1) is >= 0 and int millionths)
+        {
+            // A client's number is of hundred then.
+            share = new Share((uint)millionths, 1_000_000);
+            unit = 10_000;
+        }
         ulong numerator = share.Numerator;
-        if (asked && Number(call, header) is >= 0 and long lower) numerator = Math.Min(numerator, (ulong)lower);
+        if (asked && Number(call, header) is >= 0 and long lower)
+            numerator = Math.Min(numerator, Math.Min((ulong)lower, uint.MaxValue) * unit);
         return numerator >= share.Denominator || (numerator > 0 && call.Worker.Random.Below(share.Denominator) < numerator);
     }
 

@@ -9,6 +9,7 @@ using Google.Protobuf.WellKnownTypes;
 using Naru.Http.Bodies;
 using Naru.Proxy.Config.Extensions;
 using Naru.Proxy.Config.Reading;
+using Naru.Proxy.Filters.Http.BodyToMetadata;
 using Naru.Proxy.Http;
 using Naru.Telemetry;
 using Message = Envoy.Extensions.Filters.Http.JsonToMetadata.V3.JsonToMetadata;
@@ -112,7 +113,9 @@ internal sealed record JsonRuleSet(JsonRule[] Rules, byte[][] Types, bool TakesN
     /// <summary>Types are compared whole, with their parameters.</summary>
     public bool Allows(HeadEdits head)
     {
-        if (!head.TryGet("content-type"u8, out ReadOnlySpan<byte> type) || type.IsEmpty) return TakesNoType;
+        // Of several, as of one that joins them, none is meant.
+        if (!MediaTypes.TryOne(head, out ReadOnlySpan<byte> type)) return false;
+        if (type.IsEmpty) return TakesNoType;
         foreach (byte[] allowed in Types) if (type.SequenceEqual(allowed)) return true;
         return Pattern is { } pattern && pattern.IsMatch(Encoding.Latin1.GetString(type));
     }

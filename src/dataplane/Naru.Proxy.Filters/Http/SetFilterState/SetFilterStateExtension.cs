@@ -1,10 +1,9 @@
 // envoy.filters.http.set_filter_state: texts about a request, made by formats. Other kinds of objects than texts are refused by name.
 using System.Collections.Immutable;
 using System.Text;
-using Envoy.Extensions.Filters.Common.SetFilterState.V3;
 using Google.Protobuf;
-using Google.Protobuf.Collections;
 using Google.Protobuf.Reflection;
+using Naru.Proxy.Config;
 using Naru.Proxy.Config.Extensions;
 using Naru.Proxy.Config.Reading;
 using Naru.Telemetry;
@@ -40,34 +39,7 @@ public sealed class SetFilterStateExtension : HttpFilterExtension, IHttpFilterKi
     private static StateConfig Level(Scope scope, IMessage message)
     {
         var filter = (Envoy.Extensions.Filters.Http.SetFilterState.V3.Config)message;
-        return new StateConfig(All(scope, filter.OnRequestHeaders), filter.ClearRouteCache);
-    }
-
-    private static ImmutableArray<StateValueConfig> All(Scope scope, RepeatedField<FilterStateValue> values)
-    {
-        var all = ImmutableArray.CreateBuilder<StateValueConfig>(values.Count);
-        for (int i = 0; i < values.Count; i++)
-        {
-            FilterStateValue given = values[i];
-            Scope at = scope.In("on_request_headers", i, given);
-            if (!Values.Required(at, "object_key", given.ObjectKey)) continue;
-            string kind = given.FactoryKey.Length > 0 ? given.FactoryKey : given.ObjectKey;
-            if (kind is not ("envoy.string" or "envoy.hashable_string"))
-            {
-                at.Error(given.FactoryKey.Length > 0 ? "factory_key" : "object_key", "NARU-C112",
-                    $"Naru does not support state of the kind {kind} yet",
-                    "write factory_key: envoy.string for a text that formats and routes read");
-                continue;
-            }
-            if (given.FormatString is not { } format)
-            {
-                at.Error("format_string", "NARU-C101", "\"format_string\" is required");
-                continue;
-            }
-            if (Formats.Read(at.In("format_string", format), format, FormatUse.Body) is { } source)
-                all.Add(new StateValueConfig(given.ObjectKey, source, given.ReadOnly, given.SkipIfEmpty));
-        }
-        return all.ToImmutable();
+        return new StateConfig(FilterStates.Read(scope, "on_request_headers", filter.OnRequestHeaders, ofConnections: false), filter.ClearRouteCache);
     }
 
     HttpFilter IHttpFilterKind.Compile(object settings, FilterContext context) =>
@@ -75,9 +47,6 @@ public sealed class SetFilterStateExtension : HttpFilterExtension, IHttpFilterKi
 
     object IHttpFilterKind.CompileRoute(object settings, FilterContext context) => StateLevel.Of((StateConfig)settings);
 }
-
-/// <summary>One text.</summary>
-internal sealed record StateValueConfig(string Key, FormatSource Format, bool ReadOnly, bool SkipIfEmpty);
 
 /// <summary>The texts of one level.</summary>
 internal sealed record StateConfig(ImmutableArray<StateValueConfig> Values, bool RouteAgain);

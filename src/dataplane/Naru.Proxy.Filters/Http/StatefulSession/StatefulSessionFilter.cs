@@ -39,8 +39,9 @@ internal sealed class StatefulSessionFilter(SessionLevel own) : HttpFilter
 
     public override ValueTask<bool> OnResponseAsync(FilterCall call)
     {
-        // Of an answer of ours nobody is bound to anybody.
-        if (call.State.Object is SessionLevel level && call.Exchange is { Reason: null, Host: { } host } x && !Fallbacks.IsAnswerOfRoute(x)
+        // Of an answer of ours nobody is bound to anybody; nor of a fallback's, whose endpoints are not those of the cluster that is
+        // asked next.
+        if (call.State.Object is SessionLevel level && call.Exchange is { Reason: null, Host: { } host, Fallback: not FallbackStep.Taken } x
             && !(x.Session.IsKnown && x.Session.Address.Equals(host.State.Address))) Tell(call, level, host);
         return new ValueTask<bool>(true);
     }

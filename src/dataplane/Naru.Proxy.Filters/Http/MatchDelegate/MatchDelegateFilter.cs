@@ -1,0 +1,11 @@
+// Has its filter see all requests but those that the matcher leads to the skip action.
+using Naru.Proxy.Routing;
+
+namespace Naru.Proxy.Filters.Http.MatchDelegate;
+
+internal sealed class MatchDelegateFilter(DelegateConfig config, HttpFilter filter) : DelegatingFilter([(filter, config.Extension)])
+{
+    private readonly MatcherTree<SkipConfig> _skips = MatcherTree<SkipConfig>.Of(config.Matcher, skip => skip);
+
+    protected override HttpFilter? Choose(FilterCall call) => _skips.Find(new MatchSubject(call.Request, call.Exchange.Connection, call.Exchange)) is null ? filter : null;
+}

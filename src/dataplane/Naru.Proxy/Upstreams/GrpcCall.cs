@@ -1,0 +1,84 @@
+// One method of a gRPC service that filters ask: a message out, a message back (gRPC over HTTP/2, "Requests", "Responses"). Knows frames and
+// statuses, not messages. Takes nothing for an answer but one whole message, not compressed, and status 0.
+using System.Buffers.Binary;
+using System.Buffers.Text;
+using System.Runtime.CompilerServices;
+using System.Text;
+using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
+using Naru.Proxy.Http;
+using Naru.Proxy.Io;
+using Naru.Proxy.Routing;
+
+namespace Naru.Proxy.Upstreams;
+
+internal sealed class GrpcMethod
+{
+    private const int Prefix = 5;
+    private readonly WeightedTarget _target;
+    private readonly byte[] _head;
+    private readonly (byte[] Name, HeaderValueFormat Value)[] _metadata;
+    private readonly long _timeoutMs;
+    private readonly int _most;
+    private readonly bool _skipsOrigin;
+
+    /// <param name="config">The service.</param>
+    /// <param name="clusters">All clusters.</param>
+    /// <param name="path">Of the method: <c>/PACKAGE.SERVICE/METHOD</c>.</param>
+    public GrpcMethod(GrpcServiceConfig config, ClusterDirectory clusters, string path)
+    {
+        _target = new WeightedTarget(clusters.GetOrAdd(config.Cluster), 1, null, null);
+        _timeoutMs = config.Timeout is { } time ? Math.Max(1, (long)time.TotalMilliseconds) : 0;
+        _most = config.MostMessage;
+        _skipsOrigin = config.SkipEnvoyHeaders;
+        _metadata = [.. config.Metadata.Select(m => (Encoding.ASCII.GetBytes(m.Name), new HeaderValueFormat(m.Value)))];
+        string timeout = _timeoutMs == 0 ? "" : _timeoutMs < 100_000_000 ? $"grpc-timeout: {_timeoutMs}m\r\n" : $"grpc-timeout: {_timeoutMs / 1000}S\r\n";
+        _head = Encoding.ASCII.GetBytes(
+            $"POST {path} HTTP/1.1\r\nhost: {config.Authority}\r\nte: trailers\r\ncontent-type: application/grpc\r\n{timeout}");
+    }
+
+    /// <summary>A call with a message.</summary>
+    public CallOut Call(Exchange x, ReadOnlySpan<byte> message)
+    {
+        var call = new CallOut(x.Worker) { HidesLength = true };
+        call.Append(_head);
+        foreach ((byte[] name, HeaderValueFormat format) in _metadata)
+        {
+            ReadOnlySpan<byte> value = format.Value(x, x.Scratch);
+            if (!value.IsEmpty) call.AppendField(name, name.AsSpan().EndsWith("-bin"u8) ? Encoded(value) : value);
+        }
+        if (!_skipsOrigin) call.AppendOrigin(_timeoutMs, saysAddress: true);
+        call.Append("content-length: "u8);
+        call.Append(message.Length + Prefix);
+        call.Append("\r\n\r\n"u8);
+        Span<byte> prefix = stackalloc byte[Prefix];
+        prefix[0] = 0;
+        BinaryPrimitives.WriteUInt32BigEndian(prefix[1..], (uint)message.Length);
+        call.Append(prefix);
+        call.Append(message);
+        return call;
+    }
+
+    /// <summary>Asks, and waits. False where the exchange was given up meanwhile.</summary>
+    public ValueTask<bool> RunAsync(CallOut call, Exchange x) => call.RunAsync(x, _target, _timeoutMs, _most + Prefix);
+
+    /// <summary>The message of an answer; false where it is none.</summary>
+    public static bool TryRead(CallOut call, out ReadOnlySpan<byte> message)
+    {
+        message = default;
+        if (!call.IsAnswered || call.Answer.Status != 200) return false;
+        if (!call.TryGet("grpc-status"u8, out ReadOnlySpan<byte> status) || !status.SequenceEqual("0"u8)) return false;
+        ReadOnlySpan<byte> body = call.Body;
+        if (body.Length < Prefix || body[0] != 0 || BinaryPrimitives.ReadUInt32BigEndian(body[1..]) != body.Length - Prefix) return false;
+        message = body[Prefix..];
+        return true;
+    }
+
+    // Binary metadata (gRPC over HTTP/2, "Binary-Header").
+    private static byte[] Encoded(ReadOnlySpan<byte> value)
+    {
+        byte[] text = new byte[Base64.GetMaxEncodedToUtf8Length(value.Length)];
+        Base64.EncodeToUtf8(value, text, out _, out int written);
+        return text.AsSpan(0, written).TrimEnd((byte)'=').ToArray();
+    }
+}
