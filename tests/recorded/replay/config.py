@@ -60,7 +60,8 @@ def expand(spec):
         ends = c.pop("endpoints", [name])
         if c.pop("http2", False):
             c["typed_extension_protocol_options"] = H2UP
-        full = {"name": name, "connect_timeout": "1s", "type": "STATIC", "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
+        # A check's connection counts against the check: on a busy machine it must not be the connecting that fails.
+        full = {"name": name, "connect_timeout": "5s" if c.get("health_checks") else "1s", "type": "STATIC", "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
             {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": "${backend.%s}" % e}}}} for e in ends]}]}}
         full.update(c)
         if full.get("load_assignment") is None:

@@ -50,6 +50,16 @@ async def pause(seconds):
     await settled()
 
 
+async def come(there, patience=PATIENCE_S):
+    """Waits until what a step is known to bring is there; bounded. What takes a turn of a pool of threads is not seen by `settled`."""
+    until = time.monotonic() + patience
+    if there():
+        return
+    while not there() and time.monotonic() < until:
+        await asyncio.sleep(0.01)
+    await settled()
+
+
 async def more(reader, seconds):
     """The next bytes, b"" at the end; TimeoutError where none come within this time, nor from what the proxy was still doing then."""
     reading = asyncio.ensure_future(reader.read(65536))

@@ -6,7 +6,7 @@ from .clients import client_frames, client_http1, client_http2, client_raw, clie
 from .compare import mask, number
 from .config import expand, expand_ads
 from .control_plane import ControlPlane
-from .pace import PROXY, free_ports, held_up, pause, settled
+from .pace import PROXY, come, free_ports, held_up, pause, settled
 from .wire import get, read_body, read_head
 
 
@@ -53,12 +53,20 @@ def once_each(seen, backends):
     return kept
 
 
-async def run(spec, path, proxy, extra, kept):
-    """What clients, backends and the admin saw of one scenario (README.md, "The format"). Its work folder stays where `kept`, or where the proxy refused."""
+async def run(spec, path, proxy, extra, kept, awaited=None):
+    """What clients, backends and the admin saw of one scenario (README.md, "The format"). Its work folder stays where `kept`, or where the proxy refused.
+
+    A step that has less than the recording `awaited` has of it waits on: late is no difference, less is.
+    """
     work = tempfile.mkdtemp(prefix="recorded-")
     names = ["admin"] + spec.get("ports", ["main"]) + ["backend." + n for n in spec.get("backends", {})]
     ports = dict(zip(names, free_ports(len(names))))
     log, rec, prints = [], {"name": spec["name"], "steps": []}, {}
+
+    def recorded(what):
+        """How much of `what` the recording has at the step that comes next."""
+        steps = (awaited or {}).get("steps", [])
+        return len(steps[len(rec["steps"])].get(what, [])) if len(rec["steps"]) < len(steps) else 0
 
     def fill(s):
         s = re.sub(r"\$\{file\.([^}]+)\}", lambda m: os.path.join(work, m.group(1)), s)
@@ -95,7 +103,7 @@ async def run(spec, path, proxy, extra, kept):
     PROXY.set(p.pid)
     try:
         ready = False
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             if p.poll() is not None:
                 break
@@ -153,6 +161,7 @@ async def run(spec, path, proxy, extra, kept):
                     if st:
                         st["w"].write(st["c"].data_to_send())
                 await pause(step.get("wait_ms", 250) / 1000)
+                await come(lambda: len(cp.heard) >= recorded("heard"))
                 out, cp.heard[:] = list(cp.heard), []
                 row = {"heard": out} if "heard" in step else {"push": [f"{x['type']} {x.get('version', '1')}" for x in whats], "heard": out}
                 if going:
@@ -208,6 +217,7 @@ async def run(spec, path, proxy, extra, kept):
             while len(results) < many:
                 results += await asyncio.gather(*[one(i) for i in range(min(conc, many - len(results)))])
             await pause(step.get("after_ms", 30) / 1000)
+            await come(lambda: len(once_each(log[at:], spec.get("backends", {}))) >= recorded("upstream"))
             seen = once_each(log[at:], spec.get("backends", {}))
             if many == 1:
                 rec["steps"].append({"answer": results[0], "upstream": seen})

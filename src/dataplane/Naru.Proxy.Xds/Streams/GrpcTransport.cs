@@ -46,9 +46,12 @@ public sealed class GrpcTransport : IXdsTransport
         where TRequest : class, IMessage<TRequest>
         where TResponse : class, IMessage<TResponse>
     {
+        private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(1);
+
         private readonly Channel<TRequest> _requests = Channel.CreateUnbounded<TRequest>(new UnboundedChannelOptions { SingleReader = true });
         private readonly CancellationTokenSource _end = new();
         private readonly IXdsStreamEvents _events;
+        private volatile bool _open;
 
         public Stream(Method<TRequest, TResponse> method, XdsPeer peer, IXdsStreamEvents events)
         {
@@ -58,7 +61,18 @@ public sealed class GrpcTransport : IXdsTransport
 
         public void Send(IMessage request) => _requests.Writer.TryWrite((TRequest)request);
 
-        public void Close() => _end.Cancel();
+        // The server hears the end of the stream before that of the connection: a handler that is disposed of drops the reset that a cancelled
+        // call had queued, and what looks like a broken connection counts as one.
+        public void Close()
+        {
+            if (!_open)
+            {
+                _end.Cancel();
+                return;
+            }
+            _requests.Writer.TryComplete();
+            _end.CancelAfter(Farewell);
+        }
 
         private async Task RunAsync(Method<TRequest, TResponse> method, XdsPeer peer)
         {
@@ -105,6 +119,7 @@ public sealed class GrpcTransport : IXdsTransport
                     channel.CreateCallInvoker().AsyncDuplexStreamingCall(method, null, new CallOptions(Headers(settings), cancellationToken: _end.Token));
                 Task writing = WriteAsync(call.RequestStream);
                 await call.ResponseHeadersAsync.ConfigureAwait(false);
+                _open = true;
                 _events.Connected();
                 while (await call.ResponseStream.MoveNext(_end.Token).ConfigureAwait(false)) _events.Received(call.ResponseStream.Current);
                 _end.Cancel();
@@ -153,6 +168,7 @@ public sealed class GrpcTransport : IXdsTransport
             {
                 await foreach (TRequest request in _requests.Reader.ReadAllAsync(_end.Token).ConfigureAwait(false))
                     await writer.WriteAsync(request).ConfigureAwait(false);
+                await writer.CompleteAsync().ConfigureAwait(false);
             }
             catch (Exception e) when (e is RpcException or OperationCanceledException or InvalidOperationException or IOException)
             {
