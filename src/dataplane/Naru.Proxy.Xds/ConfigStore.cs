@@ -120,6 +120,9 @@ internal sealed partial class ConfigStore
     /// <summary>The bytes last accepted under this name, so that a repeat need not be decoded again.</summary>
     public Google.Protobuf.ByteString? BytesOf(ResourceType type, string name) => Find(type, name) is { IsStatic: false, Bytes.IsEmpty: false } entry ? entry.Bytes : null;
 
+    /// <summary>The version of what was accepted last under this name; null where there is nothing, or it goes already.</summary>
+    public string? VersionOf(ResourceType type, string name) => Find(type, name) is { } entry and not ClusterEntry { RemovedAt: not null } ? entry.Version : null;
+
     /// <summary>Name and version of all accepted resources of a type, for a stream that begins anew.</summary>
     public IEnumerable<KeyValuePair<string, string>> Versions(ResourceType type) =>
         Entries(type).Where(e => !e.IsStatic && e.ToldVersion.Length > 0 && e is not ClusterEntry { RemovedAt: not null })

@@ -12,6 +12,9 @@ internal readonly record struct AcceptedResource(string Name, string Version, By
 {
     /// <summary>What else it was asked for as; null for nothing.</summary>
     public IReadOnlyList<string>? Aliases { get; init; }
+
+    /// <summary>How long it may be used; null for as long as it is not taken back.</summary>
+    public TimeSpan? Stays { get; init; }
 }
 
 /// <summary>A resource that may not be used, and why.</summary>
@@ -34,6 +37,9 @@ internal sealed class ResourceBatch(ResourceType type, string version)
 
     /// <summary>Nothing could be read: counted as a failure, not as a refusal.</summary>
     public bool Unreadable { get; init; }
+
+    /// <summary>How many of it only renew the time of what is held.</summary>
+    public int Renewed { get; set; }
 
     /// <summary>Good resources in their order.</summary>
     public List<AcceptedResource> Accepted { get; } = [];

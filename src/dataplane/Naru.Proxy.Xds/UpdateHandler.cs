@@ -6,6 +6,7 @@ using Envoy.Service.Discovery.V3;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Naru.Core;
+using Naru.Proxy.Config;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Xds;
@@ -15,7 +16,7 @@ namespace Naru.Proxy.Xds;
 public delegate object? ResourceDecoder(ResourceType type, ByteString bytes, Diagnostics diagnostics);
 
 /// <summary>Judges updates.</summary>
-internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder decode, StatRegistry stats, TimeProvider time, Action<LogLevel, string> log)
+internal sealed partial class UpdateHandler : IDisposable
 {
     /// <summary>Most characters of an <c>error_detail</c>.</summary>
     public const int MostErrorDetail = 4096;
@@ -23,6 +24,25 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
     // Messages hold names, so that their kinds have no bound of their own.
     private const int MostRemarks = 4096;
     private readonly HashSet<string> _remarks = new(StringComparer.Ordinal);
+    private readonly ConfigStore _store;
+    private readonly ResourceDecoder _decode;
+    private readonly StatRegistry _stats;
+    private readonly TimeProvider _time;
+    private readonly Action<LogLevel, string> _log;
+    private readonly Leases _leases;
+
+    public UpdateHandler(ConfigStore store, ResourceDecoder decode, StatRegistry stats, MainContext main, TimeProvider time, Action<LogLevel, string> log)
+    {
+        _store = store;
+        _decode = decode;
+        _stats = stats;
+        _time = time;
+        _log = log;
+        _leases = new Leases(time, main, Expire);
+    }
+
+    /// <summary>Stops the clock.</summary>
+    public void Dispose() => _leases.Dispose();
 
     /// <summary>Handles a state-of-the-world response. Returns null for ACK, or the text of a NACK.</summary>
     public string? Handle(ResourceType type, DiscoveryResponse response)
@@ -34,6 +54,8 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
             if (any.TypeUrl == ResourceTypes.WrapperUrl) Unwrap(batch, seen, any);
             else Take(batch, seen, null, response.VersionInfo, any.TypeUrl, any.Value);
         }
+        // An answer that only renews says nothing of what it leaves out.
+        if (batch.Renewed > 0 && batch.Renewed == response.Resources.Count) batch.FullState = false;
         return Finish(batch, seen);
     }
 
@@ -63,7 +85,7 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
             block.Add(SubscriptionStats.Attempt);
             block.Add(SubscriptionStats.Failure);
         }
-        store.CountFailure(type, names);
+        _store.CountFailure(type, names);
     }
 
     private void Unwrap(ResourceBatch batch, Seen seen, Any any)
@@ -78,14 +100,25 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
     private void Take(ResourceBatch batch, Seen seen, Resource resource)
     {
         string name = resource.Name.Length > 0 ? resource.Name : resource.ResourceName?.Name ?? "";
+        TimeSpan? stays = null;
         if (resource.Ttl is not null)
         {
-            batch.Rejected.Add(new RejectedResource(name,
-                "error[NARU-X106]: Resource.ttl is not supported; help: send resources without a time to live and remove them when they end"));
-            return;
+            stays = Leases.Read(resource.Ttl);
+            string? wrong = !Leases.Has(batch.Type) ? $"a {batch.Type.Abbreviation()} resource cannot have a time to live; help: send it without one"
+                : stays is null ? $"a time to live of {resource.Ttl.Seconds} s and {resource.Ttl.Nanos} ns; help: send one above 0" : null;
+            if (wrong is not null)
+            {
+                batch.Rejected.Add(new RejectedResource(name, $"error[NARU-X106]: Resource.ttl: {wrong}"));
+                return;
+            }
         }
         if (resource.Resource_ is not { } any)
         {
+            if (stays is not null)
+            {
+                Renew(batch, seen, name, resource.Version, stays.Value);
+                return;
+            }
             if (batch.Type == ResourceType.VirtualHost)
             {
                 // That is how a server says that there is no such host.
@@ -95,10 +128,45 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
             batch.Rejected.Add(new RejectedResource(name, "error[NARU-X102]: a Resource without its resource; help: name what is gone in removed_resources"));
             return;
         }
-        Take(batch, seen, name.Length > 0 ? name : null, resource.Version, any.TypeUrl, any.Value, resource.Aliases);
+        Take(batch, seen, name.Length > 0 ? name : null, resource.Version, any.TypeUrl, any.Value, resource.Aliases, stays);
     }
 
-    private void Take(ResourceBatch batch, Seen seen, string? statedName, string version, string typeUrl, ByteString bytes, IReadOnlyList<string>? aliases = null)
+    // A heartbeat: the time to live once more, without what is known already.
+    private void Renew(ResourceBatch batch, Seen seen, string name, string version, TimeSpan stays)
+    {
+        batch.Renewed++;
+        if (_store.BytesOf(batch.Type, name) is not { } held || _store.VersionOf(batch.Type, name) is not { } known || (version.Length > 0 && version != known))
+        {
+            batch.Rejected.Add(new RejectedResource(name,
+                $"error[NARU-X120]: its time to live is renewed, but version \"{version}\" is not held; help: send the resource itself"));
+            return;
+        }
+        if (seen.IsFirst(name)) batch.Accepted.Add(new AcceptedResource(name, known, held, null) { Stays = stays });
+    }
+
+    private void Expire(ResourceType type, IReadOnlyList<string> names)
+    {
+        var batch = new ResourceBatch(type, "");
+        foreach (string name in names)
+        {
+            // Endpoints and tables live as long as somebody refers to them, so that what is over is emptied instead.
+            object? empty = type switch
+            {
+                ResourceType.Endpoints => new EndpointsConfig(name, []),
+                ResourceType.Route => new RouteConfigurationConfig { Name = name },
+                _ => null,
+            };
+            if (empty is null) batch.Removed.Add(name);
+            else batch.Accepted.Add(new AcceptedResource(name, "", ByteString.Empty, empty));
+        }
+        StatBlock? block = StatsOf(type);
+        block?.Add(SubscriptionStats.Attempt);
+        block?.Add(SubscriptionStats.Success);
+        _log(LogLevel.Warning, $"xds: {type.Abbreviation()} {string.Join(", ", names)}: the time to live is over and nobody renewed it; taken away");
+        _store.Accept(batch);
+    }
+
+    private void Take(ResourceBatch batch, Seen seen, string? statedName, string version, string typeUrl, ByteString bytes, IReadOnlyList<string>? aliases = null, TimeSpan? stays = null)
     {
         ResourceType type = batch.Type;
         string? name = typeUrl == type.Url() ? ResourceTypes.PeekName(bytes) : statedName ?? "";
@@ -121,18 +189,18 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
             return;
         }
         if (!seen.IsFirst(name)) return;
-        if (store.BytesOf(type, name) is { } accepted && accepted.Equals(bytes))
+        if (_store.BytesOf(type, name) is { } accepted && accepted.Equals(bytes))
         {
-            batch.Accepted.Add(new AcceptedResource(name, version, accepted, null) { Aliases = aliases });
+            batch.Accepted.Add(new AcceptedResource(name, version, accepted, null) { Aliases = aliases, Stays = stays });
             return;
         }
         var diagnostics = new Diagnostics();
         object? record = null;
-        try { record = decode(type, bytes, diagnostics); }
+        try { record = _decode(type, bytes, diagnostics); }
         catch (InvalidProtocolBufferException e) { diagnostics.Error("NARU-X102", $"its bytes are not a message of this type: {e.Message}"); }
         LogWarnings(name, diagnostics);
         if (record is null || diagnostics.HasErrors) batch.Rejected.Add(new RejectedResource(name, Join(diagnostics)));
-        else batch.Accepted.Add(new AcceptedResource(name, version, bytes, record) { Aliases = aliases });
+        else batch.Accepted.Add(new AcceptedResource(name, version, bytes, record) { Aliases = aliases, Stays = stays });
     }
 
     private string? Finish(ResourceBatch batch, Seen? seen)
@@ -141,20 +209,23 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
         int total = batch.Accepted.Count + batch.Rejected.Count;
         StatBlock? block = StatsOf(batch.Type);
         block?.Add(SubscriptionStats.Attempt);
-        List<RejectedResource> bad = [.. store.Accept(batch)];
+        List<RejectedResource> bad = [.. _store.Accept(batch)];
+        foreach (AcceptedResource good in batch.Accepted)
+            if (!bad.Exists(b => b.Name == good.Name)) _leases.Set(batch.Type, good.Name, good.Stays);
+        foreach (string name in batch.Removed) _leases.Set(batch.Type, name, null);
         bad.InsertRange(0, batch.Rejected);
         if (bad.Count == 0)
         {
             block?.Add(SubscriptionStats.Success);
             block?.Set(SubscriptionStats.Version, SubscriptionStats.Number(batch.Version));
             block?.Say(SubscriptionStats.VersionText, batch.Version);
-            block?.Set(SubscriptionStats.Time, time.GetUtcNow().ToUnixTimeMilliseconds());
-            log(LogLevel.Debug, $"xds: {batch.Type.Abbreviation()} accepted: {total} resources, {batch.Removed.Count} removed, version \"{batch.Version}\"");
+            block?.Set(SubscriptionStats.Time, _time.GetUtcNow().ToUnixTimeMilliseconds());
+            _log(LogLevel.Debug, $"xds: {batch.Type.Abbreviation()} accepted: {total} resources, {batch.Removed.Count} removed, version \"{batch.Version}\"");
             return null;
         }
         block?.Add(batch.Unreadable ? SubscriptionStats.Failure : SubscriptionStats.Rejected);
         string text = Describe(bad, total);
-        log(LogLevel.Warning, $"xds: {batch.Type.Abbreviation()} version \"{batch.Version}\" refused in part, the last good ones stay: {text}");
+        _log(LogLevel.Warning, $"xds: {batch.Type.Abbreviation()} version \"{batch.Version}\" refused in part, the last good ones stay: {text}");
         return text;
     }
 
@@ -196,7 +267,7 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
         {
             if (diagnostic.Severity == Severity.Error) continue;
             LogLevel level = diagnostic.Severity == Severity.Warning ? LogLevel.Warning : IsNew(diagnostic) ? LogLevel.Info : LogLevel.Debug;
-            log(level, $"{name}: {diagnostic}");
+            _log(level, $"{name}: {diagnostic}");
         }
     }
 
@@ -207,9 +278,9 @@ internal sealed partial class UpdateHandler(ConfigStore store, ResourceDecoder d
 
     private StatBlock? StatsOf(ResourceType type) => type switch
     {
-        ResourceType.Cluster => stats.Block("cluster_manager.cds", SubscriptionStats.Schema),
-        ResourceType.Listener => stats.Block("listener_manager.lds", SubscriptionStats.Schema),
-        ResourceType.Runtime => stats.Block("runtime", SubscriptionStats.Schema),
+        ResourceType.Cluster => _stats.Block("cluster_manager.cds", SubscriptionStats.Schema),
+        ResourceType.Listener => _stats.Block("listener_manager.lds", SubscriptionStats.Schema),
+        ResourceType.Runtime => _stats.Block("runtime", SubscriptionStats.Schema),
         _ => null,
     };
 

@@ -70,7 +70,7 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
         _controlPlane = options.Stats.Block("control_plane", ControlPlaneStats.Schema);
         _runtime = options.Runtime ?? new Runtime(options.Bootstrap.Runtime);
         _store = new ConfigStore(options.DataPlane, this, Main, options.Time, options.Stats, options.Log, _runtime, options.DrainTime);
-        _updates = new UpdateHandler(_store, options.Decoder, options.Stats, options.Time, options.Log);
+        _updates = new UpdateHandler(_store, options.Decoder, options.Stats, Main, options.Time, options.Log);
         _dns = new DnsDiscovery(options.Names, Main, options.Time, options.Random, options.Stats, options.Log, _store.Resolved);
     }
 
@@ -124,6 +124,7 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
     public Task StopAsync() => Main.Ask(() =>
     {
         _store.Stop();
+        _updates.Dispose();
         _dns.Stop();
         foreach (XdsClient client in _clients.Values) client.Stop();
         foreach (FileSubscription file in _files.Values) file.Dispose();

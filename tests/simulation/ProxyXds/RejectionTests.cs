@@ -105,16 +105,12 @@ public sealed class RejectionTests
     }
 
     [Fact]
-    public void A_resource_may_come_wrapped_and_a_time_to_live_is_refused_by_name()
+    public void A_resource_may_come_wrapped()
     {
         World world = World.Live();
         var wrapped = new Resource { Name = "a", Version = "7", Resource_ = MemoryStream.Pack(Resources.Static("a")) };
         world.Say(s => s.State(ResourceType.Cluster, "1", wrapped));
         Assert.Equal("7", world.Dump().Resources.Single(r => r.Name == "a").Version);
-        wrapped.Ttl = Duration.FromTimeSpan(TimeSpan.FromSeconds(5));
-        world.Say(s => s.State(ResourceType.Cluster, "2", wrapped));
-        Assert.Contains("NARU-X106", ErrorOf(world));
-        Assert.Contains("a", world.Plane.Clusters.Keys);
     }
 
     [Fact]
