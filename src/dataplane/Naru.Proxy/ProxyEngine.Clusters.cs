@@ -127,6 +127,9 @@ public sealed partial class ProxyEngine
         if (!config.HealthChecks.IsEmpty)
             HealthStats.Set(HealthChecks.StatsOf(_options.Stats, slot), compiled);
         Retire(slot, gone);
+        // Under other limits there may be room.
+        if (old is not null && (old.Config.Thresholds != config.Thresholds || old.Config.HighThresholds != config.HighThresholds || old.Config.MaxConnectionsPerHost != config.MaxConnectionsPerHost))
+            foreach (HostState state in slot.Hosts.Values) foreach (Worker worker in _workers) worker.Post(w => state.Pool(w).WakeAll());
         if (config.Name == _options.LocalCluster) LookAround(compiled);
     }
 
@@ -227,7 +230,6 @@ public sealed partial class ProxyEngine
         else slot.BecomesFresh();
     }
 
-    // Connections of endpoints that left: the idle ones close now, the busy ones when their answer is done.
     private void Retire(ClusterSlot slot, HostState[] gone)
     {
         foreach (HostState state in gone)
@@ -236,12 +238,7 @@ public sealed partial class ProxyEngine
             _health.Forget(state);
             foreach (Worker worker in _workers)
             {
-                worker.Post(w =>
-                {
-                    HostPool pool = state.Pool(w);
-                    pool.Retired = true;
-                    pool.CloseIdle();
-                });
+                worker.Post(w => state.Pool(w).Retire());
             }
         }
     }

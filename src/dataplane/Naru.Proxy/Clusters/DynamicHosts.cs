@@ -74,9 +74,7 @@ internal sealed class DynamicHosts : ITimerOwner
         foreach (Entry entry in _hosts.Values)
         {
             entry.Forget();
-            HostPool pool = entry.Host.State.Pool(_worker);
-            pool.Retired = true;
-            pool.CloseIdle();
+            entry.Host.State.Pool(_worker).Retire();
         }
         _hosts.Clear();
     }

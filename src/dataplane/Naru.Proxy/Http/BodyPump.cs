@@ -45,7 +45,7 @@ internal static class BodyPump
                         if (sent == reader.PieceLength) break;
                         waited |= sent > 0 || !to.Holds;
                         Count(x, reader, resumed: false);
-                        if (await to.RoomAsync(x) is not PumpResult.Done and var failure) return failure;
+                        if (await RoomAsync(x, reader, to) is not PumpResult.Done and var failure) return failure;
                         Count(x, reader, resumed: true);
                     }
                     reader.Taken(waited);
@@ -53,7 +53,7 @@ internal static class BodyPump
                     break;
 
                 case BodyEvent.NeedMore:
-                    if (to.Holds && await to.RoomAsync(x) is not PumpResult.Done and var unsent) return unsent;
+                    if (to.Holds && await RoomAsync(x, reader, to) is not PumpResult.Done and var unsent) return unsent;
                     switch (await reader.FillAsync())
                     {
                         case FillResult.Filled: x.Touch(); break;
@@ -67,14 +67,29 @@ internal static class BodyPump
                     BodyEnd at = default;
                     while (!to.TakeEnd(reader, ref at))
                     {
-                        if (await to.RoomAsync(x) is not PumpResult.Done and var unended) return unended;
+                        if (await RoomAsync(x, reader, to) is not PumpResult.Done and var unended) return unended;
                     }
-                    return to.Holds ? await to.RoomAsync(x) : PumpResult.Done;
+                    return to.Holds ? await RoomAsync(x, reader, to) : PumpResult.Done;
 
                 default:
                     return PumpResult.SourceRefused;
             }
         }
+    }
+
+    // What an endpoint takes to take a request is its own time, not the client's.
+    private static ValueTask<PumpResult> RoomAsync(Exchange x, BodyReader reader, BodySink to)
+    {
+        ValueTask<PumpResult> room = to.RoomAsync(x);
+        return room.IsCompleted || reader == x.ResponseBody || !x.Deadlines.LendRoute() ? room : LentAsync(x, room);
+    }
+
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<PumpResult> LentAsync(Exchange x, ValueTask<PumpResult> room)
+    {
+        PumpResult result = await room;
+        x.Deadlines.ReturnRoute();
+        return result;
     }
 
     // Who sends faster than the other side takes is not read meanwhile.

@@ -14,6 +14,9 @@ internal sealed class Deadlines : ITimerOwner
     private struct Times
     {
         public long Route, Try, TryIdleMs, Request, Stream, IdleMs, LastActivity, Log, LogMs;
+
+        // Who counts the route's time before the request was read to its end.
+        public int Lent;
     }
 
     public Deadlines(Exchange x)
@@ -24,6 +27,32 @@ internal sealed class Deadlines : ITimerOwner
 
     /// <summary>When the route's timeout is over, worker ms (Envoy: RouteAction.timeout).</summary>
     public long Route { get => _times.Route; set => Change(ref _times.Route, value); }
+
+    /// <summary>The whole request is here: the route's time runs from now on, unless it does already (Envoy: RouteAction.timeout).</summary>
+    public void StartRoute()
+    {
+        if (_times.Lent > 0)
+        {
+            _times.Lent = 0;
+            Route = TimerNode.Never;
+        }
+        if (_x.TimeoutMs > 0 && Route == TimerNode.Never) Route = _x.Worker.Now + _x.TimeoutMs;
+    }
+
+    /// <summary>The endpoint's side is waited for, and the request is not read meanwhile: where its client turns out to have sent all of it, the
+    /// route's time has run since now. Envoy would have read it into its buffers, and known. False where there is nothing to lend.</summary>
+    public bool LendRoute()
+    {
+        if (_x.TimeoutMs <= 0 || (Route != TimerNode.Never && _times.Lent == 0)) return false;
+        if (_times.Lent++ == 0) Route = _x.Worker.Now + _x.TimeoutMs;
+        return true;
+    }
+
+    /// <summary>The wait of a <see cref="LendRoute"/> that said true is over.</summary>
+    public void ReturnRoute()
+    {
+        if (_times.Lent > 0 && --_times.Lent == 0) Route = TimerNode.Never;
+    }
 
     /// <summary>When the try is over, worker ms (Envoy: RetryPolicy.per_try_timeout).</summary>
     public long Try { get => _times.Try; set => Change(ref _times.Try, value); }
@@ -116,6 +145,7 @@ internal sealed class Deadlines : ITimerOwner
     void ITimerOwner.OnTimer(TimerNode timer)
     {
         long now = _x.Worker.Now;
+        if (now >= _times.Route && _times.Lent > 0 && !_x.RequestBody.HasArrived) _times.Route = now + _x.TimeoutMs;
         AbortReason due = now >= _times.Route ? AbortReason.RouteTimeout
             : now >= _times.Request ? AbortReason.RequestTimeout
             : now >= _times.Stream ? AbortReason.MaxDuration
@@ -126,7 +156,7 @@ internal sealed class Deadlines : ITimerOwner
             // Whoever ends it may wait for a client that takes nothing, and not for ever: what was due is over, and idleness counts anew.
             // Before anybody goes on, as below.
             long never = TimerNode.Never;
-            _times = _times with { Route = never, Try = never, Request = never, Stream = never, LastActivity = now };
+            _times = _times with { Route = never, Try = never, Request = never, Stream = never, LastActivity = now, Lent = 0 };
             Rearm();
             _x.GiveUp(due);
             return;

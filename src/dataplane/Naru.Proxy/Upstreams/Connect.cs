@@ -76,12 +76,18 @@ internal static class Connect
                 waited = true;
                 var waiter = shared ? new PoolWaiter(pool.Http2.Wait) { Of = attempt, Peer = peer }
                     : new PoolWaiter(pool.Wait) { Of = attempt };
-                if (!await x.WaitAsync(waiter))
+                // Of a cluster that was removed the endpoints that left are all there is: who meets one gone already waits as for any other.
+                bool wasRetired = pool.Retired, isLent = x.Deadlines.LendRoute();
+                bool goesOn = await x.WaitAsync(waiter);
+                if (isLent) x.Deadlines.ReturnRoute();
+                if (!goesOn)
                 {
                     stats[ClusterStats.RqCancelled]++;
                     return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);
                 }
-                if (pool.Retired) return new AttemptEnd(AttemptKind.Moved, RequestBegun: false);
+                if (pool.Retired && !wasRetired) return new AttemptEnd(AttemptKind.Moved, RequestBegun: false);
+                // Its limits may be others by now.
+                cluster = cluster.Slot.Current ?? cluster;
                 if (waiter.Failure is not { } end) continue;
                 attempt.State.TransportFailure = waiter.Why;
                 stats[ClusterStats.RqPendingFailureEject]++;

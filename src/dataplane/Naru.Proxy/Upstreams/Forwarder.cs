@@ -315,7 +315,7 @@ internal static class Forwarder
     {
         x.RequestEndTicks = x.Worker.Ticks;
         x.Deadlines.Request = TimerNode.Never;
-        if (x.TimeoutMs > 0 && x.Deadlines.Route == TimerNode.Never) x.Deadlines.Route = x.Worker.Now + x.TimeoutMs;
+        x.Deadlines.StartRoute();
     }
 
     /// <summary>The whole request went into this try: its time begins, unless the answer did (Envoy: RetryPolicy.per_try_timeout, FAQ

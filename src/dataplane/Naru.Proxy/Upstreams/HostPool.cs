@@ -32,7 +32,7 @@ internal sealed class HostPool(HostState host, Worker worker)
     public HostCounts Counts;
 
     /// <summary>Set when the endpoint has left the cluster: connections close as they become free.</summary>
-    public bool Retired { get; set; }
+    public bool Retired { get; private set; }
 
     /// <summary>What ALPN settled on last, where it decides (<c>auto_config</c>); null before the first connection.</summary>
     public bool? AlpnHttp2 { get; set; }
@@ -96,9 +96,17 @@ internal sealed class HostPool(HostState host, Worker worker)
         IdleCount--;
     }
 
+    /// <summary>The endpoint has left: idle connections close now, busy ones when their answer is done, and who waits looks elsewhere.</summary>
+    public void Retire()
+    {
+        Retired = true;
+        Http2.RetireAll();
+        CloseIdle();
+        WakeAll();
+    }
+
     public void CloseIdle()
     {
-        if (Retired) Http2.RetireAll();
         while (_idleTop is { } connection)
         {
             Unlink(connection);
@@ -129,6 +137,19 @@ internal sealed class HostPool(HostState host, Worker worker)
 
     /// <summary>Resumes <paramref name="waiter"/> when a connection is returned or closed.</summary>
     public void Wait(PoolWaiter waiter) => _waiting.Enqueue(waiter);
+
+    /// <summary>Something changed for all who wait: each looks again, on a later turn of the loop.</summary>
+    public void WakeAll()
+    {
+        if (_waiting.Count > 0) worker.Post(_ => ResumeAll());
+        Http2.Wake();
+    }
+
+    // Who waits again is not woken again.
+    private void ResumeAll()
+    {
+        for (int n = _waiting.Count; n > 0 && _waiting.TryDequeue(out PoolWaiter? waiter); n--) waiter.Resume();
+    }
 
     // On a later turn of the loop: whoever returns a connection is in the middle of its own exchange. Who is first is found out then, so
     // that one who leaves meanwhile does not take the turn with it.
