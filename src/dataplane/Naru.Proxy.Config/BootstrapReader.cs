@@ -115,6 +115,14 @@ public static class BootstrapReader
         return name;
     }
 
+    // Any call there is a stream of its own.
+    private static ConfigSourceConfig? LoadReports(Scope scope, ApiConfigSource source)
+    {
+        if (source.ApiType == ApiConfigSource.Types.ApiType.Grpc) return ConfigSources.Api(scope, "load_stats_config", source);
+        scope.In("load_stats_config", source).Error("api_type", "NARU-C113", $"{source.ApiType} is not how load is reported", "use GRPC");
+        return null;
+    }
+
     private static BootstrapConfig Validate(Bootstrap message, Diagnostics found, ProtoPlaces places)
     {
         var meaning = new Diagnostics();
@@ -141,6 +149,7 @@ public static class BootstrapReader
             LocalCluster = LocalCluster(scope, message, clusters),
             OutlierLogPath = message.ClusterManager?.OutlierDetection?.EventLogPath ?? "",
             Runtime = message.LayeredRuntime is { } runtime ? RuntimeReader.Read(scope.In("layered_runtime", runtime), runtime, message.Node?.Cluster ?? "") : [],
+            LoadReports = message.ClusterManager is { LoadStatsConfig: { } loads } manager ? LoadReports(scope.In("cluster_manager", manager), loads) : null,
             Overload = message.OverloadManager is { } overload ? OverloadReader.Read(scope.In("overload_manager", overload), overload) : null,
         };
         if (message.DynamicResources is { } dynamic)

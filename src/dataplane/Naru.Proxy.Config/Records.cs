@@ -507,6 +507,8 @@ public sealed record BootstrapConfig
     /// <summary>The cluster that this proxy is of, for zone-aware balancing (<c>cluster_manager.local_cluster_name</c>); empty is
     /// none.</summary>
     public string LocalCluster { get; init; } = "";
+    /// <summary>Whom load is reported to (<c>cluster_manager.load_stats_config</c>): kind Grpc; null is nobody.</summary>
+    public ConfigSourceConfig? LoadReports { get; init; }
     /// <summary><c>static_resources.listeners</c>.</summary>
     public ImmutableArray<ListenerConfig> Listeners { get; init; } = [];
     /// <summary><c>static_resources.clusters</c>.</summary>

@@ -68,6 +68,8 @@ internal static class Composition
             FileReader = Configuration.ReadFile,
             Runtime = runtime,
             DrainTime = options.DrainTime,
+            Loads = () => [.. engine.Clusters.Select(c => new ClusterLoad(c.Name, c.Config.EdsServiceName,
+                [.. c.Endpoints.Select(e => new EndpointLoad(e.Config, e.Counts.Requests, e.Counts.Good, e.Counts.Bad, e.ActiveRequests))]))],
             Log = log.For("config"),
         });
         engine.HostWanted = xds.WantHost;

@@ -132,6 +132,15 @@ internal static class ControlPlaneStats
     public static readonly int Pending = Schema.Gauge("pending_requests");
 }
 
+/// <summary>Load reports: <c>load_reporter</c>. Requests are the server's, responses the proxy's reports (Envoy docs: cluster manager statistics).</summary>
+internal static class LoadReporterStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Requests = Schema.Counter("requests");
+    public static readonly int Responses = Schema.Counter("responses");
+    public static readonly int Errors = Schema.Counter("errors");
+}
+
 /// <summary>Discovery's part of <c>cluster.&lt;name&gt;</c>: EDS and DNS.</summary>
 internal static class ClusterUpdateStats
 {

@@ -35,6 +35,8 @@ public sealed record XdsManagerOptions
     public Runtime? Runtime { get; init; }
     /// <summary>How long listeners that are gone drain: their tables stay current as long.</summary>
     public TimeSpan DrainTime { get; init; }
+    /// <summary>What was asked of the clusters, for load reports; null reports nothing.</summary>
+    public Func<IReadOnlyList<ClusterLoad>>? Loads { get; init; }
     /// <summary>The context to run on; null makes one.</summary>
     public MainContext? Main { get; init; }
 }
@@ -59,6 +61,7 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
     private readonly List<RuntimeFolderWatch> _folders = [];
     private readonly System.Collections.Concurrent.ConcurrentQueue<(string Table, string Host)> _wanted = new();
     private int _wantedPosted;
+    private LoadReporter? _loads;
 
     /// <summary>Prepares; nothing happens before <see cref="StartAsync"/>.</summary>
     public XdsManager(XdsManagerOptions options)
@@ -93,6 +96,8 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
                 if (layer.Folder is { } folder)
                     _folders.Add(new RuntimeFolderWatch(layer.Name, folder, _runtime, Main, _options.Time, _options.Log));
             _store.Start(_options.Bootstrap);
+            if (_options is { Bootstrap.LoadReports: { } reports, Loads: { } loads })
+                _loads = new LoadReporter(reports, _node, loads, () => PeerOf(reports), _options.Transport, Main, _options.Time, _options.Random, _options.Stats, _options.Log);
             return true;
         });
     }
@@ -125,6 +130,7 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
     {
         _store.Stop();
         _updates.Dispose();
+        _loads?.Dispose();
         _dns.Stop();
         foreach (XdsClient client in _clients.Values) client.Stop();
         foreach (FileSubscription file in _files.Values) file.Dispose();
@@ -258,6 +264,15 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
             _options.Transport, Main, _options.Time, _options.Random, _options.Log);
         _clients[key] = client;
         return client;
+    }
+
+    private XdsPeer? PeerOf(ConfigSourceConfig source)
+    {
+        ImmutableArray<EndpointConfig> addresses = _store.AddressesOf(source.ClusterName);
+        if (addresses.IsEmpty) return null;
+        EndpointConfig endpoint = addresses[_options.Random.Next(addresses.Length)];
+        ClusterConfig? cluster = _options.Bootstrap.Clusters.FirstOrDefault(c => c.Name == source.ClusterName);
+        return new XdsPeer(endpoint.Address, endpoint.Hostname, cluster?.ConnectTimeout ?? TimeSpan.FromSeconds(5), cluster?.Tls) { Settings = source.Stream ?? StreamSettings.Default };
     }
 
     // Of the aggregated stream, of CDS and of LDS; other streams have none, as there may be very many of them.

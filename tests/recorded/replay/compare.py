@@ -105,6 +105,8 @@ def differ(truth, got, spec, own_words=False):
                 b["body"] = a.get("body")
                 b["headers"] = sorted([h for h in b["headers"] if h[0] != "content-type"] + [h for h in a["headers"] if h[0] == "content-type"])
     for x in t.get("steps", []) + g.get("steps", []):  # of what a control plane hears, the order within one stream and type
+        if "heard" in x:
+            reported(x["heard"])
         if "heard" in x and not spec.get("in_order"):
             x["heard"].sort(key=lambda u: (u["on"], str(u.get("type"))))
         first = {}
@@ -141,6 +143,24 @@ def differ(truth, got, spec, own_words=False):
         if (g.get("files") or {}).get(n) != v:
             out.append(f"file {n}: expected {v!r}, got {(g.get('files') or {}).get(n)!r}")
     return out
+
+
+def reported(heard):
+    """Load reports of a stream as their sum: how many there are, and what is under way at each, hangs on the clock. Who reports has a name of its own."""
+    sums, out = {}, []
+    for u in heard:
+        load = u.get("load")
+        if load and "user_agent_name" in load.get("node", {}):
+            load["node"]["user_agent_name"] = True
+        for cluster in load.get("cluster_stats", []) if load else []:
+            for at in cluster.get("localities", []):
+                key = json.dumps([u["on"], {k: v for k, v in cluster.items() if k != "localities"}, at.get("locality"), at.get("priority")], sort_keys=True)
+                for k in ("issued", "successful", "errors"):
+                    sums.setdefault(key, {})[k] = sums.get(key, {}).get(k, 0) + at.get(k, 0)
+        # One without clusters, after the first: none of those asked for is there yet.
+        if not load or ("cluster_stats" not in load and not any(o["on"] == u["on"] and "load" in o for o in out)):
+            out.append(u)
+    heard[:] = out + [{"on": json.loads(k)[0], "reported": k, **v} for k, v in sorted(sums.items()) if any(v.values())]
 
 
 def diff(a, b, ignore, where=""):

@@ -66,5 +66,8 @@ internal sealed class MemoryStream(XdsMethod method, AddressConfig address, IXds
     public void Raw(IMessage response) => events.Received(
         response is DiscoveryResponse ? DiscoveryResponse.Parser.ParseFrom(response.ToByteArray()) : DeltaDiscoveryResponse.Parser.ParseFrom(response.ToByteArray()));
 
+    /// <summary>Sends a message of another method than discovery's.</summary>
+    public void Bring(IMessage response) => events.Received(response);
+
     public static Any Pack(IMessage message) => new() { TypeUrl = ResourceTypes.UrlPrefix + message.Descriptor.FullName, Value = message.ToByteString() };
 }

@@ -15,7 +15,7 @@ namespace Naru.SimulationTests.ProxyXds;
 internal sealed class World : INameLookup
 {
     public World(bool delta = false, Func<BootstrapConfig, BootstrapConfig>? change = null, ResourceFileReader? files = null, ResourceDecoder? decoder = null,
-        TimeSpan drain = default)
+        TimeSpan drain = default, Func<IReadOnlyList<ClusterLoad>>? loads = null)
     {
         Main = new MainContext(Log, manual: true);
         var bootstrap = new BootstrapConfig
@@ -40,6 +40,7 @@ internal sealed class World : INameLookup
             Log = Log,
             Main = Main,
             DrainTime = drain,
+            Loads = loads,
             Runtime = Runtime = new Runtime((change?.Invoke(bootstrap) ?? bootstrap).Runtime, Stats),
         });
     }

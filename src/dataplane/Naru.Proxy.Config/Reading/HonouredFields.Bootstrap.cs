@@ -26,7 +26,7 @@ envoy.config.bootstrap.v3.Admin
   ~ profile_path: there is no CPU profiler
   ~ ignore_global_conn_limit: there is no global limit of connections
 envoy.config.bootstrap.v3.ClusterManager
-  + outlier_detection local_cluster_name
+  + outlier_detection local_cluster_name load_stats_config
   ~ enable_deferred_cluster_creation: clusters cost little until they are used
 envoy.config.bootstrap.v3.ClusterManager.OutlierDetection
   + event_log_path

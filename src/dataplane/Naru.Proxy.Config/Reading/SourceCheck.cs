@@ -22,6 +22,7 @@ internal sealed class SourceCheck(Bootstrap message, ImmutableArray<ClusterConfi
         {
             foreach (RuntimeLayerConfig layer in config.Runtime) Check(scope.In("layered_runtime", runtime), "layers", layer.Source);
         }
+        if (message.ClusterManager is { } manager) Check(scope.In("cluster_manager", manager), "load_stats_config", config.LoadReports);
         if (message.StaticResources is not { } resources) return;
         Scope inResources = scope.In("static_resources", resources);
         for (int i = 0; i < resources.Clusters.Count; i++)

@@ -5,6 +5,7 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Threading.Channels;
 using Envoy.Service.Discovery.V3;
+using Envoy.Service.LoadStats.V3;
 using Google.Protobuf;
 using Grpc.Core;
 using Grpc.Net.Client;
@@ -18,10 +19,13 @@ public sealed class GrpcTransport : IXdsTransport
     private static readonly Marshaller<DiscoveryRequest> StateRequests = Requests<DiscoveryRequest>();
     private static readonly Marshaller<DeltaDiscoveryRequest> DeltaRequests = Requests<DeltaDiscoveryRequest>();
     private static readonly Marshaller<DiscoveryResponse> StateResponses = Responses(DiscoveryResponse.Parser);
+    private static readonly Marshaller<LoadStatsRequest> LoadRequests = Requests<LoadStatsRequest>();
+    private static readonly Marshaller<LoadStatsResponse> LoadResponses = Responses(LoadStatsResponse.Parser);
     private static readonly Marshaller<DeltaDiscoveryResponse> DeltaResponses = Responses(DeltaDiscoveryResponse.Parser);
 
     /// <inheritdoc/>
-    public IXdsStream Open(XdsMethod method, XdsPeer peer, IXdsStreamEvents events) => method.Delta
+    public IXdsStream Open(XdsMethod method, XdsPeer peer, IXdsStreamEvents events) => method == XdsMethod.LoadReports
+        ? new Stream<LoadStatsRequest, LoadStatsResponse>(Describe(method, LoadRequests, LoadResponses), peer, events) : method.Delta
         ? new Stream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>(Describe(method, DeltaRequests, DeltaResponses), peer, events)
         : new Stream<DiscoveryRequest, DiscoveryResponse>(Describe(method, StateRequests, StateResponses), peer, events);
 

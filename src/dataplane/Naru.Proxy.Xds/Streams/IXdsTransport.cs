@@ -19,6 +19,9 @@ public readonly record struct XdsMethod(string Service, string Name, bool Delta)
     public static XdsMethod Aggregated(bool delta) =>
         new(AggregatedService, delta ? "DeltaAggregatedResources" : "StreamAggregatedResources", delta);
 
+    /// <summary>The method of load reports: <c>LoadStatsRequest</c> and <c>LoadStatsResponse</c>.</summary>
+    public static XdsMethod LoadReports { get; } = new("envoy.service.load_stats.v3.LoadReportingService", "StreamLoadStats", false);
+
     /// <summary>The method of one type alone.</summary>
     public static XdsMethod Of(ResourceType type, bool delta) => new(type.Service(), type.Method(delta), delta);
 }
@@ -47,7 +50,7 @@ public interface IXdsTransport
 /// <summary>One stream.</summary>
 public interface IXdsStream
 {
-    /// <summary>Queues a <c>DiscoveryRequest</c> or <c>DeltaDiscoveryRequest</c>. Requests reach the server in this order; after the end they are dropped.</summary>
+    /// <summary>Queues a request of the method's. Requests reach the server in this order; after the end they are dropped.</summary>
     void Send(IMessage request);
 
     /// <summary>Ends the stream; no event comes any more.</summary>
@@ -60,7 +63,7 @@ public interface IXdsStreamEvents
     /// <summary>The server accepted the stream.</summary>
     void Connected();
 
-    /// <summary>A <c>DiscoveryResponse</c> or <c>DeltaDiscoveryResponse</c>.</summary>
+    /// <summary>A response of the method's.</summary>
     void Received(IMessage response);
 
     /// <summary>It ended, whoever ended it.</summary>

@@ -214,8 +214,11 @@ internal static class Forwarder
     {
         ref HostCounts counts = ref attempt.State.Pool!.Counts;
         if (end.Kind == AttemptKind.TimedOut) counts.TimedOut++;
-        if (end.Kind != AttemptKind.Answered) return;
-        if (attempt.Answer.Head is { Status: >= 500 }) counts.Bad++;
+        if (end.Kind is AttemptKind.Moved or AttemptKind.Overflow or AttemptKind.Outlived or AttemptKind.NoRoom) return;
+        if (end.Kind == AttemptKind.Aborted && attempt.Exchange.Abort != AbortReason.RouteTimeout) return;
+        // What did not answer is an error as if it had answered one (Envoy: rq_error).
+        if (end.Kind != AttemptKind.Answered) counts.Bad++;
+        else if (attempt.Answer.Head is { Status: >= 500 }) counts.Bad++;
         else counts.Good++;
     }
 
