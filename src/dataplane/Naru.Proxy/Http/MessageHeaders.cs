@@ -95,7 +95,7 @@ internal sealed class ResponseHeaders(Exchange x) : HeadEdits
 {
     private static readonly Http1Head s_none = new();
     private byte[] _status = new byte[3];
-    private IoBuffer? _from;
+    private IoBuffer? _from, _held;
 
     /// <summary>The answer is being put together.</summary>
     public bool IsOpen { get; private set; }
@@ -116,16 +116,44 @@ internal sealed class ResponseHeaders(Exchange x) : HeadEdits
     public void Begin(IoBuffer from)
     {
         Clear();
+        Release();
+        WasHeld = false;
         _from = from;
         IsOpen = KnowsStatus = true;
         IsLocal = false;
+    }
+
+    /// <summary>The upstream's head in a buffer of its own, while the body behind it was taken in; null where it stands in its place.</summary>
+    public IoBuffer? Held => _held;
+
+    /// <summary>It did; until another answer begins.</summary>
+    public bool WasHeld { get; private set; }
+
+    /// <summary>Moves the upstream's head to a buffer of its own: what follows it can be read.</summary>
+    public void Hold()
+    {
+        if (_held is not null || _from is not { } from) return;
+        int length = x.UpstreamHead.Length;
+        IoBuffer held = x.Worker.Buffers.Rent();
+        if (held.Room < length) held = x.Worker.Buffers.Grow(held, length);
+        held.Append(from.Filled[..length]);
+        from.Start += length;
+        _from = _held = held;
+        WasHeld = true;
+    }
+
+    private void Release()
+    {
+        if (_held is { } held) x.Worker.Buffers.Return(held);
+        _from = _held = null;
     }
 
     /// <summary>Begins an answer without a head from upstream.</summary>
     public void BeginOwn(bool isLocal)
     {
         Clear();
-        _from = null;
+        Release();
+        WasHeld = false;
         IsOpen = true;
         IsLocal = isLocal;
         KnowsStatus = !isLocal;
@@ -137,7 +165,7 @@ internal sealed class ResponseHeaders(Exchange x) : HeadEdits
     /// <summary>It was written out.</summary>
     public void End()
     {
-        _from = null;
+        Release();
         IsOpen = IsLocal = false;
         KnowsStatus = true;
     }

@@ -41,13 +41,7 @@ internal sealed class GrpcMethod
     public CallOut Call(Exchange x, ReadOnlySpan<byte> message)
     {
         var call = new CallOut(x.Worker) { HidesLength = true };
-        call.Append(_head);
-        foreach ((byte[] name, HeaderValueFormat format) in _metadata)
-        {
-            ReadOnlySpan<byte> value = format.Value(x, x.Scratch);
-            if (!value.IsEmpty) call.AppendField(name, name.AsSpan().EndsWith("-bin"u8) ? Encoded(value) : value);
-        }
-        if (!_skipsOrigin) call.AppendOrigin(_timeoutMs, saysAddress: true);
+        Begin(call.Call, x);
         call.Append("content-length: "u8);
         call.Append(message.Length + Prefix);
         call.Append("\r\n\r\n"u8);
@@ -57,6 +51,28 @@ internal sealed class GrpcMethod
         call.Append(prefix);
         call.Append(message);
         return call;
+    }
+
+    /// <summary>A stream of messages both ways, which is opened with the first one.</summary>
+    /// <param name="x">For whom.</param>
+    /// <param name="changed">Called on the worker, when something came of it.</param>
+    public GrpcStream Open(Exchange x, Action changed)
+    {
+        SideCall call = SideCall.Rent(x.Worker);
+        Begin(call, x);
+        call.Append("transfer-encoding: chunked\r\n\r\n"u8);
+        return new GrpcStream(x.Worker, call, _target, _most, changed);
+    }
+
+    private void Begin(SideCall call, Exchange x)
+    {
+        call.Append(_head);
+        foreach ((byte[] name, HeaderValueFormat format) in _metadata)
+        {
+            ReadOnlySpan<byte> value = format.Value(x, x.Scratch);
+            if (!value.IsEmpty) call.AppendField(name, name.AsSpan().EndsWith("-bin"u8) ? Encoded(value) : value);
+        }
+        if (!_skipsOrigin) call.AppendOrigin(_timeoutMs, saysAddress: true);
     }
 
     /// <summary>Asks, and waits. False where the exchange was given up meanwhile.</summary>

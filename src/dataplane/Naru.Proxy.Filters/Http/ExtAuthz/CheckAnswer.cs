@@ -3,6 +3,7 @@
 using System.Text;
 using Naru.Http.Http1;
 using Naru.Proxy.Config;
+using Naru.Proxy.Config.Reading;
 using Naru.Proxy.Http;
 using Naru.Telemetry;
 
