@@ -14,6 +14,7 @@ using Naru.Proxy.Filters.Http.CustomResponse;
 using Naru.Proxy.Filters.Http.Decompressor;
 using Naru.Proxy.Filters.Http.DynamicForwardProxy;
 using Naru.Proxy.Filters.Http.ExtAuthz;
+using Naru.Proxy.Filters.Http.ExtProc;
 using Naru.Proxy.Filters.Http.Fault;
 using Naru.Proxy.Filters.Http.GrpcHttp1Bridge;
 using Naru.Proxy.Filters.Http.GrpcHttp1ReverseBridge;
@@ -54,6 +55,7 @@ internal static class Extensions
         new DecompressorExtension(),
         new DynamicForwardProxyExtension(),
         new ExtAuthzExtension(),
+        new ExtProcExtension(),
         new FaultExtension(),
         new GrpcHttp1BridgeExtension(),
         new GrpcHttp1ReverseBridgeExtension(),

@@ -44,6 +44,7 @@ public sealed class ReasonTests
         "max_forwards_reached", "listener_filter_refused", "listener_filters_timeout", "transport_socket_failure", "transport_socket_timeout", "tunnel_refused",
         "tunnel_failed", "drain_timeout", "upstream_remote_disconnect", "filter_config_not_found", "filter_failed",
         "body_too_long_to_match", "body_unreadable", "on_demand_overflow",
+        "ext_proc_error", "ext_proc_error_per-message_timeout_exceeded", "spurious_message", "ext_proc_immediate_response",
         "request_decompression_failed", "request_decompression_ratio_exceeded", "response_decompression_failed", "response_decompression_ratio_exceeded",
     ];
 
