@@ -149,6 +149,9 @@ public interface IRequestInfo
     /// <summary>What went wrong, if anything did.</summary>
     ResponseFlags Flags { get; }
 
+    /// <summary>It is a connection below HTTP.</summary>
+    bool IsConnection => false;
+
     /// <summary>At which moment of what an entry is written (Envoy: AccessLogType).</summary>
     ReadOnlySpan<byte> LogType => "DownstreamEnd"u8;
 
