@@ -32,6 +32,8 @@ using Naru.Proxy.Filters.Http.Rbac;
 using Naru.Proxy.Filters.Http.SetFilterState;
 using Naru.Proxy.Filters.Http.SetMetadata;
 using Naru.Proxy.Filters.Http.StatefulSession;
+using Naru.Proxy.Filters.Network.ExtAuthz;
+using Naru.Proxy.Filters.Network.RateLimit;
 
 namespace Naru.Proxy.Host;
 
@@ -72,5 +74,9 @@ internal static class Extensions
         new SetFilterStateExtension(),
         new SetMetadataExtension(),
         new StatefulSessionExtension(),
+    ],
+    [
+        new NetworkExtAuthzExtension(),
+        new NetworkRateLimitExtension(),
     ]);
 }

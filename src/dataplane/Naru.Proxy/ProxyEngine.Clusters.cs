@@ -96,7 +96,9 @@ public sealed partial class ProxyEngine
                 slot.Hosts[address] = state = new HostState(slot, address, endpoint.Address.ToString(), _workers.Length);
             }
             byte[] name = Encoding.ASCII.GetBytes(endpoint.Hostname);
-            hosts.Add(new Host(endpoint, state, name) { Transport = transports.Of(endpoint), Zone = ZoneStats(slot, endpoint) });
+            Transport transport = transports.Of(endpoint);
+            _options.Stats.Block(slot.Stats!.Prefix, transport.Name, TransportMatchStats.Schema).Add(TransportMatchStats.Total);
+            hosts.Add(new Host(endpoint, state, name) { Transport = transport, Zone = ZoneStats(slot, endpoint) });
         }
         KeepHealthy(slot, config, hosts, kept);
         _health.Check(slot, config, transports, hosts);
@@ -276,6 +278,8 @@ public sealed partial class ProxyEngine
             foreach (StatBlock? zone in slot.Zones.Values) if (zone is not null) _options.Stats.Remove(zone.Prefix);
             slot.Zones.Clear();
             foreach (string part in (string[])["http1", "ring_hash_lb", "maglev_lb"]) _options.Stats.Remove($"{block.Prefix}.{part}");
+            foreach (StatBlock sockets in _options.Stats.Blocks.Where(b => b.Schema == TransportMatchStats.Schema && b.Prefix == $"{block.Prefix}.{b.Scope}").ToArray())
+                _options.Stats.Remove(sockets.Prefix, sockets.Schema);
         }
     }
 }

@@ -21,7 +21,7 @@ public sealed class FieldTests
     [InlineData("listener_filters: [{ name: envoy.filters.listener.local_ratelimit }]", "NARU-C101 typed_config")]
     [InlineData("listener_filters: [{ name: envoy.filters.listener.tls_inspector, filter_disabled: { destination_port_range: { start: 1, end: 2 } } }]", "NARU-C113 filter_disabled")]
     [InlineData("listener_filters: [{ name: p, typed_config: { \"@type\": LISTproxy_protocol.v3.ProxyProtocol, disallowed_versions: [V1, V2] } }]", "NARU-C113 disallowed_versions")]
-    [InlineData("listener_filters: [{ name: p, typed_config: { \"@type\": LISTproxy_protocol.v3.ProxyProtocol, rules: [{}] } }]", "NARU-C110 rules")]
+    [InlineData("listener_filters: [{ name: p, typed_config: { \"@type\": LISTproxy_protocol.v3.ProxyProtocol, rules: [{}] } }]", "NARU-C101 on_tlv_present")]
     [InlineData("listener_filters: [{ name: p, typed_config: { \"@type\": LISTtls_inspector.v3.TlsInspector, enable_ja3_fingerprinting: true } }]", "NARU-C110 enable_ja3_fingerprinting")]
     [InlineData("internal_listener: {}", "NARU-C113 address")]
     [InlineData("enable_mptcp: true", "NARU-C110 enable_mptcp")]

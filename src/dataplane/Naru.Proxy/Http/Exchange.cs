@@ -481,6 +481,12 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
         {
             shard[HttpStats.RqCompleted]++;
             shard[HttpStats.Rq1xx + family - 1]++;
+            if (Manager.ListenerStats is { } here)
+            {
+                long[] own = here.Shard(Worker.Index);
+                own[ListenerHttpStats.Completed]++;
+                own[ListenerHttpStats.First + family - 1]++;
+            }
         }
         Manager.Stats.HistogramOf(Worker.Index, HttpStats.RqTime).Record(Worker.Milliseconds(StartTicks, ResponseEndTicks));
         foreach (AccessLog log in Manager.Logs) log.Write(this, this, Scratch, Worker.Index);

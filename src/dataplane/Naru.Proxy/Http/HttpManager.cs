@@ -68,11 +68,21 @@ internal sealed class HttpManager
     /// <summary>Of tcp_proxy's own: its tunnels are asked for by POST at this path; null is by CONNECT.</summary>
     public byte[]? PostPath { get; }
 
+    /// <summary>What its listener counts of it; null where nobody looks.</summary>
+    public StatBlock? ListenerStats { get; private set; }
+
+    /// <summary>Has its listener count it, too.</summary>
+    public HttpManager CountedBy(StatBlock stats)
+    {
+        ListenerStats = stats;
+        return this;
+    }
+
     /// <summary>The same for requests that nobody sends: with the same routes and filters, counted elsewhere and logged nowhere.</summary>
     public HttpManager Unseen(StatBlock stats)
     {
         var copy = (HttpManager)MemberwiseClone();
-        (copy.Stats, copy.Logs, copy.UpstreamLogs, copy.Codecs) = (stats, [], [], null);
+        (copy.Stats, copy.Logs, copy.UpstreamLogs, copy.Codecs, copy.ListenerStats) = (stats, [], [], null, null);
         return copy;
     }
 

@@ -12,7 +12,8 @@ namespace Naru.Proxy.Tls;
 /// <param name="Path">File, or what it was given as.</param>
 /// <param name="Info">What it says.</param>
 /// <param name="IsAuthority">Trusted, not our own.</param>
-public sealed record CertificateStatus(string Path, CertificateInfo Info, bool IsAuthority);
+/// <param name="Context">Whose, counted from 0: certificates of one listener or cluster stand together.</param>
+public sealed record CertificateStatus(string Path, CertificateInfo Info, bool IsAuthority, int Context = 0);
 
 internal sealed class TlsContextStore : IDisposable
 {
@@ -120,7 +121,7 @@ internal sealed class TlsContextStore : IDisposable
         }
     }
 
-    /// <summary>Every certificate in use, each once.</summary>
+    /// <summary>Every certificate in use, once for each that uses it.</summary>
     public IReadOnlyList<CertificateStatus> Certificates
     {
         get
@@ -129,18 +130,21 @@ internal sealed class TlsContextStore : IDisposable
             {
                 var seen = new HashSet<(string, string, bool)>();
                 var made = new List<CertificateStatus>();
+                int index = 0;
                 foreach (Entry entry in _entries)
                 {
                     if (entry.Slot?.Context is not { } context) continue;
                     foreach (Credential credential in context.Credentials) Add(credential.From, credential.Infos, authority: false);
                     foreach (Authorities authorities in context.Verifier?.All ?? []) Add(authorities.From, authorities.Infos, authority: true);
+                    seen.Clear();
+                    index++;
                 }
                 return made;
 
                 void Add(string path, ImmutableArray<CertificateInfo> infos, bool authority)
                 {
                     foreach (CertificateInfo info in infos)
-                        if (seen.Add((path, info.Serial, authority))) made.Add(new CertificateStatus(path, info, authority));
+                        if (seen.Add((path, info.Serial, authority))) made.Add(new CertificateStatus(path, info, authority, index));
                 }
             }
         }

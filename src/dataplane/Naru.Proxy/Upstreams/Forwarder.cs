@@ -379,7 +379,7 @@ internal static class Forwarder
 
     internal static Reason ReasonOf(Exchange x, in AttemptEnd end) => end.Kind switch
     {
-        AttemptKind.ConnectFailed => Reasons.ConnectionFailed(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? [])),
+        AttemptKind.ConnectFailed => Reasons.ConnectionFailed(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? []), x.Host?.Config.Address),
         AttemptKind.TlsFailed => Reasons.TlsFailure(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? [])),
         AttemptKind.ConnectTimedOut => Reasons.ConnectTimeout,
         AttemptKind.Overflow => Reasons.Overflow,

@@ -10,6 +10,7 @@ using Naru.Proxy.Clusters;
 using Naru.Proxy.Config.Reading;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
+using Naru.Proxy.Listeners;
 using Naru.Proxy.Tls;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
@@ -29,12 +30,14 @@ internal sealed class GrpcCheck(ExtAuthzConfig config, ClusterDirectory clusters
     {
         var context = new AttributeContext
         {
-            Source = From(x, isSource: true),
-            Destination = From(x, isSource: false),
+            Source = PeerOf(x.Connection, ClientAddress.Of(x), isSource: true, config.SendsCertificate),
+            Destination = PeerOf(x.Connection, x.Connection.LocalAddress(), isSource: false, sendsCertificate: false),
             Request = new AttributeContext.Types.Request { Time = Timestamp.FromDateTime(((IRequestInfo)x).StartTime), Http = Http(x, body, partial, asBytes) },
             MetadataContext = Metadata(x.DynamicMetadata, config.Namespaces),
             RouteMetadataContext = Metadata(x.Route?.Config.FilterMetadata, config.RouteNamespaces),
         };
+        if (x.RequestHeaders.TryGet("x-envoy-downstream-service-cluster"u8, out ReadOnlySpan<byte> service))
+            context.Source.Service = s_utf8.GetString(service);
         if (route is not null) foreach ((string key, string value) in route.Extensions) context.ContextExtensions[key] = value;
         if (config.SendsTls && x.Connection.Tls is { } tls) context.TlsSession = new AttributeContext.Types.TLSSession { Sni = tls.Sni ?? "" };
         return _method.Call(x, new CheckRequest { Attributes = context }.ToByteArray());
@@ -42,11 +45,15 @@ internal sealed class GrpcCheck(ExtAuthzConfig config, ClusterDirectory clusters
 
     public ValueTask<bool> RunAsync(CallOut call, Exchange x) => _method.RunAsync(call, x);
 
-    private Peer From(Exchange x, bool isSource)
+    /// <summary>One side of a connection, as the service is told of it.</summary>
+    /// <param name="connection">The client's.</param>
+    /// <param name="address">Of this side.</param>
+    /// <param name="isSource">The client's side.</param>
+    /// <param name="sendsCertificate">With its certificate.</param>
+    public static Peer PeerOf(ListenerConnection connection, SockAddr address, bool isSource, bool sendsCertificate)
     {
-        var peer = new Peer { Address = AddressOf(isSource ? ClientAddress.Of(x) : x.Connection.LocalAddress()) };
-        if (isSource && x.RequestHeaders.TryGet("x-envoy-downstream-service-cluster"u8, out ReadOnlySpan<byte> service)) peer.Service = s_utf8.GetString(service);
-        if (x.Connection.Tls is not { } tls) return peer;
+        var peer = new Peer { Address = AddressOf(address) };
+        if (connection.Tls is not { } tls) return peer;
         foreach (TlsFact what in (ReadOnlySpan<TlsFact>)[TlsFact.UriSan, TlsFact.DnsSan, TlsFact.Subject])
         {
             string said = s_utf8.GetString(tls.Fact(isSource, what));
@@ -55,7 +62,7 @@ internal sealed class GrpcCheck(ExtAuthzConfig config, ClusterDirectory clusters
             peer.Principal = what == TlsFact.Subject ? said : said.Split(',')[0];
             break;
         }
-        if (isSource && config.SendsCertificate) peer.Certificate = s_utf8.GetString(tls.Fact(peer: true, TlsFact.Certificate));
+        if (sendsCertificate) peer.Certificate = s_utf8.GetString(tls.Fact(peer: true, TlsFact.Certificate));
         return peer;
     }
 
