@@ -29,7 +29,8 @@ public sealed partial class ProxyEngine
     {
         if (config.Type == DiscoveryType.DynamicForwardProxy && CacheIsTaken([config], $"cluster {config.Name}", config.Name, diagnostics)) return;
         bool secure = config.AllTls.Any(t => t is not null);
-        if (ClusterTransports.Make(_tls, config, secure ? _options.Stats.Block(StatPrefix(config), TlsStats.Schema) : null, diagnostics) is not { } transports) return;
+        StatBlock? sds = secure && config.SecretReferences.Any() ? _options.Stats.Block(StatPrefix(config), SdsStats.Client) : null;
+        if (ClusterTransports.Make(_tls, config, secure ? _options.Stats.Block(StatPrefix(config), TlsStats.Schema) : null, diagnostics, sds) is not { } transports) return;
         try
         {
             _health.OpenLogs(config);

@@ -198,7 +198,8 @@ internal static class ConfigDumpPage
         {
             if (entry.Version.Length > 0) Text("version_info", entry.Version, indent);
             if (entry.Resource is not null) Message(key, entry.Resource, typed: true, indent);
-            Text("last_updated", Time(entry.LastUpdated), indent);
+            // Envoy says of secrets of the bootstrap no time.
+            if (entry is not { Kind: DumpKind.Secret, IsStatic: true }) Text("last_updated", Time(entry.LastUpdated), indent);
         }
 
         private void Part(string type, ref bool first)

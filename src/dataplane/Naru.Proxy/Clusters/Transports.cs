@@ -46,7 +46,8 @@ internal sealed class ClusterTransports
     /// <param name="config">The cluster.</param>
     /// <param name="stats">Schema <see cref="TlsStats"/>; may be null where there is no TLS.</param>
     /// <param name="diagnostics">Takes the complaints.</param>
-    public static ClusterTransports? Make(TlsContextStore store, ClusterConfig config, StatBlock? stats, Diagnostics diagnostics)
+    /// <param name="sds">Schema <see cref="SdsStats"/>; null where SDS brings nothing.</param>
+    public static ClusterTransports? Make(TlsContextStore store, ClusterConfig config, StatBlock? stats, Diagnostics diagnostics, StatBlock? sds = null)
     {
         bool good = true;
         Transport standard = One($"cluster {config.Name}", config.Tls, config.ProxyProtocolVersion);
@@ -57,7 +58,7 @@ internal sealed class ClusterTransports
         Transport One(string owner, UpstreamTlsConfig? tls, int proxyProtocol)
         {
             if (tls is null) return new Transport(null, proxyProtocol);
-            TlsClientSlot? slot = store.Client(owner, tls, stats!, diagnostics);
+            TlsClientSlot? slot = store.Client(owner, tls, stats!, diagnostics, sds);
             good &= slot is not null;
             return new Transport(slot, proxyProtocol);
         }

@@ -111,11 +111,12 @@ internal sealed partial class Exchange
             case RequestText.UpstreamHost:
             case RequestText.UpstreamRemoteAddress: return Host is null ? default : Host.State.DisplayBytes;
             case RequestText.UpstreamHostName: return Host is null ? default : Host.Hostname is { Length: > 0 } name ? name : Host.State.DisplayBytes;
+            case RequestText.UpstreamServerName: return AsText(UpstreamTls?.SentName ?? "");
             case RequestText.StreamId: return ((IRequestInfo)this).TryGetHeader(HeaderSource.Request, "x-request-id"u8, out ReadOnlySpan<byte> id) ? id : default;
             case RequestText.UpstreamCluster:
                 return Target is null ? default : AsText(Target.Slot.Current?.Config.AltStatName is { Length: > 0 } alt ? alt : Target.Slot.Name);
             case RequestText.UpstreamClusterRaw: return Target is null ? default : AsText(Target.Slot.Name);
-            case RequestText.UpstreamTransportFailureReason: return TransportFailure;
+            case RequestText.UpstreamTransportFailureReason: return Unconnected?.Words;
             case RequestText.UpstreamLocalAddress:
                 Ridden?.KnowLocal();
                 return Ridden?.LocalText;
@@ -136,6 +137,8 @@ internal sealed partial class Exchange
         if (_text.Length < text.Length) _text = new byte[text.Length * 2];
         return _text.AsSpan(0, Encoding.Latin1.GetBytes(text, _text));
     }
+
+    bool IRequestInfo.IsPeerVerified => !IsOwn && Connection.Tls is { IsPeerVerified: true };
 
     ReadOnlySpan<byte> IRequestInfo.Tls(TlsParty whose, TlsFact what)
     {

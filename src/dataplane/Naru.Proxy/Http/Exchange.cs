@@ -188,7 +188,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref Http2Stream? UpstreamStream => ref Try.State.Stream;
     public ref TlsSession? UpstreamTls => ref Try.State.Tls;
     public ref bool UpstreamIsHttp2 => ref Try.State.IsHttp2;
-    public ref byte[]? TransportFailure => ref Try.State.TransportFailure;
+    public ConnectFailure? Unconnected => Try.State.Unconnected;
     public ref long UpstreamStartTicks => ref Try.State.StartTicks;
     public ref long ResponseStartTicks => ref Try.State.AnswerStartTicks;
     public ref long UpstreamEndTicks => ref Try.State.AnswerEndTicks;

@@ -170,5 +170,18 @@ internal sealed class HttpManager
     /// <summary>How often a request is logged while it goes on.</summary>
     public long LogMs { get; }
 
+    /// <summary>Counts a connection of a chain of it whose TLS failed: Envoy counts those, too.</summary>
+    /// <param name="worker">Index of the worker.</param>
+    /// <param name="byPeer">The client ended it.</param>
+    /// <param name="ms">How long it was.</param>
+    public void CountUnsecured(int worker, bool byPeer, long ms)
+    {
+        long[] shard = Stats.Shard(worker);
+        shard[HttpStats.CxTotal]++;
+        shard[HttpStats.CxSslTotal]++;
+        HttpStats.Destroyed(shard, byPeer, hasActive: false);
+        Stats.HistogramOf(worker, HttpStats.CxLength).Record(ms);
+    }
+
     public static long Ms(TimeSpan? span) => span is { } value && value > TimeSpan.Zero ? Math.Max(1, (long)value.TotalMilliseconds) : 0;
 }

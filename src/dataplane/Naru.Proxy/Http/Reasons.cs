@@ -69,7 +69,7 @@ internal static class Reasons
         Remedy = "Is the service running, and does it listen on that address and port?",
     };
 
-    public static readonly Reason UpstreamTls = new(503, "NARU-U508", "TLS with the upstream failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{remote_connection_failure|TLS_error}")
+    public static readonly Reason UpstreamTls = new(503, "NARU-U508", "TLS with the upstream failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{remote_connection_failure}")
     {
         When = "The handshake with the endpoint failed; the sentence says which side refused what.",
         Remedy = "Compare the names, dates and authorities that the sentence gives with the cluster's `UpstreamTlsContext`.",
@@ -350,9 +350,9 @@ internal static class Reasons
     public static Reason ConnectionFailed(string why) =>
         why.Length == 0 ? ConnectFailure : ConnectFailure with { Details = $"upstream_reset_before_response_started{{remote_connection_failure|delayed_connect_error:_{why.Replace(' ', '_')}}}" };
 
-    /// <summary>A failed handshake with the upstream; the details hold why, without blanks as Envoy has them.</summary>
-    public static Reason TlsFailure(string why) =>
-        UpstreamTls with { Details = $"upstream_reset_before_response_started{{remote_connection_failure|TLS_error:{why.Replace(' ', '_')}}}" };
+    /// <summary>A failed handshake with the upstream; the details hold why, where anybody said, in Envoy's words.</summary>
+    public static Reason TlsFailure(string words) =>
+        words.Length == 0 ? UpstreamTls : UpstreamTls with { Details = $"upstream_reset_before_response_started{{remote_connection_failure|{words}}}" };
 
     /// <summary>What Envoy writes into such an answer: of a reset its reason, of what a codec refused the status in words.</summary>
     /// <param name="reason">Why.</param>

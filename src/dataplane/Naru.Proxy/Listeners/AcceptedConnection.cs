@@ -300,6 +300,7 @@ internal sealed class AcceptedConnection : ListenerConnection
             if (!ok)
             {
                 if (_timedOut) ListenerShard[ListenerStats.TransportConnectTimeout]++;
+                chain.Manager?.CountUnsecured(Worker.Index, EndMet, Worker.Now - OpenedAt);
                 End(_timedOut ? ConnectionReasons.TlsTimeout : ConnectionReasons.TlsFailure, TransportFailure);
                 return false;
             }

@@ -75,7 +75,7 @@ internal sealed class ChainCompiler(
         TlsServerSlot? slot = null;
         if (config.Tls is { } secure)
         {
-            StatBlock? sds = secure.Common.SecretReferences.Any() ? options.Stats.Block($"listener.{prefix}", ServerSdsStats.Schema) : null;
+            StatBlock? sds = secure.SecretReferences.Any() ? options.Stats.Block($"listener.{prefix}", SdsStats.Server) : null;
             slot = tls.Server(Owner(listener, config), secure, options.Stats.Block($"listener.{prefix}", TlsStats.Schema), diagnostics, sds);
             if (slot is null) return null;
         }

@@ -77,6 +77,11 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
         _downstreamFailure = Encoding.ASCII.GetBytes(downstream);
     }
 
+    bool IRequestInfo.IsPeerVerified => _tls is { IsPeerVerified: true };
+
+    /// <summary>Why the transport of the endpoint failed, in Envoy's words.</summary>
+    public void FailedWith(string words) => _upstreamFailure = Encoding.ASCII.GetBytes(words);
+
     public void End(long received, long sent, long ticks) => (_received, _sent, _endTicks) = (received, sent, ticks);
 
     public void Write(AccessLog[] logs, int worker)

@@ -140,6 +140,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
             {
                 stats[ClusterStats.CxConnectAttemptsExceeded]++;
                 Note(result == ConnectResult.TimedOut ? ConnectionReasons.ConnectTimeout : ConnectionReasons.ConnectFailure, up.Failure, slot, host, attempt > 1 ? ResponseFlags.UpstreamRetryLimitExceeded : ResponseFlags.None);
+                if (up.TlsFailed) _record?.FailedWith(up.FailureWords);
                 return false;
             }
             (tried ??= []).Add(host);

@@ -127,7 +127,9 @@ internal static class CelAttributes
 
         void Add(string attribute, TlsParty whose, TlsFact fact, bool first, bool orEmpty = false) => all[$"{name}.{attribute}"] = e =>
         {
-            ReadOnlySpan<byte> found = e.Info.Tls(whose, fact);
+            // A name in a certificate that nobody vouched for is none: expressions decide who comes in.
+            bool isName = fact is TlsFact.Subject or TlsFact.UriSan or TlsFact.DnsSan;
+            ReadOnlySpan<byte> found = isName && whose == TlsParty.DownstreamPeer && !e.Info.IsPeerVerified ? default : e.Info.Tls(whose, fact);
             if (first && found.IndexOf((byte)',') is > 0 and var comma) found = found[..comma];
             return orEmpty && found.IsEmpty && !e.Info.Tls(peer, TlsFact.Version).IsEmpty ? e.Text(found) : e.Known(found);
         };

@@ -169,7 +169,7 @@ public sealed class ConnectionEndTests : IAsyncDisposable
         _bench.Apply(EngineBench.Cluster(1), EngineBench.Listener(EngineBench.Chain(Proxy()) with { Tls = new DownstreamTlsConfig { Common = TlsBench.Common(authority.Issue(["near.example"])) } }));
         Assert.DoesNotContain("hi", await _bench.AskAsync(send: "this is no TLS at all, whatever it is, and rather long"), StringComparison.Ordinal);
         string line = await EndedAsync("NARU-N495 ");
-        Assert.Matches("^-\\|transport_socket_failure\\|transport_socket_failure\\|-\\|[^|]*TLS[^|]*$", line);
+        Assert.Matches("^-\\|transport_socket_failure\\|transport_socket_failure\\|-\\|TLS_error:[^|]*\\|[0-9]+:SSL_routines:OPENSSL_internal:[A-Z_]+:TLS_error_end$", line);
         (SslStream stream, string? failure) = await TlsHandshakeTests.DialAsync(_bench.Port(), new SslClientAuthenticationOptions { TargetHost = "near.example", EnabledSslProtocols = System.Security.Authentication.SslProtocols.Tls13, ApplicationProtocols = [] });
         await stream.DisposeAsync();
         Assert.Null(failure);

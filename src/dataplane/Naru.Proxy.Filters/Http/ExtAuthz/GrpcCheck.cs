@@ -47,7 +47,9 @@ internal sealed class GrpcCheck(ExtAuthzConfig config, ClusterDirectory clusters
         var peer = new Peer { Address = AddressOf(isSource ? ClientAddress.Of(x) : x.Connection.LocalAddress()) };
         if (isSource && x.RequestHeaders.TryGet("x-envoy-downstream-service-cluster"u8, out ReadOnlySpan<byte> service)) peer.Service = s_utf8.GetString(service);
         if (x.Connection.Tls is not { } tls) return peer;
-        foreach (TlsFact what in (ReadOnlySpan<TlsFact>)[TlsFact.UriSan, TlsFact.DnsSan, TlsFact.Subject])
+        // Anybody can write a certificate with a name.
+        bool named = !isSource || tls.IsPeerVerified;
+        foreach (TlsFact what in named ? (ReadOnlySpan<TlsFact>)[TlsFact.UriSan, TlsFact.DnsSan, TlsFact.Subject] : [])
         {
             string said = s_utf8.GetString(tls.Fact(isSource, what));
             if (said.Length == 0) continue;
