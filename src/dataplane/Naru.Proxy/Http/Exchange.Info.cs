@@ -70,23 +70,31 @@ internal sealed partial class Exchange
                 HeaderSource.ResponseTrailer when open is null => ResponseTrailerCopy.Written,
                 _ => default,
             };
-            Put(only, into, ref length);
+            Put(only, into, ref length, ","u8);
             // What was written already is looked through behind each value.
             while (written.Overlaps(only, out int at))
             {
                 written = written[(at + only.Length)..];
                 if (!ResponseWriter.FindHeader(written, name, out only)) break;
-                Put(only, into, ref length);
+                Put(only, into, ref length, ","u8);
             }
             return length;
         }
-        for (int i = first; i >= 0; i = open.Next(name, i + 1)) Put(open.Value(i), into, ref length);
+        ReadOnlySpan<byte> separator = HeadEdits.Separator(name);
+        for (int i = first; i >= 0; i = open.Next(name, i + 1)) Put(open.Value(i), into, ref length, separator);
         return length;
 
-        static void Put(ReadOnlySpan<byte> value, Span<byte> into, ref int length)
+        static void Put(ReadOnlySpan<byte> value, Span<byte> into, ref int length, ReadOnlySpan<byte> separator)
         {
-            if (length >= 0 && !into.IsEmpty) into[length] = (byte)',';
-            length++;
+            if (length < 0)
+            {
+                length = 0;
+            }
+            else
+            {
+                if (!into.IsEmpty) separator.CopyTo(into[length..]);
+                length += separator.Length;
+            }
             if (!into.IsEmpty) value.CopyTo(into[length..]);
             length += value.Length;
         }

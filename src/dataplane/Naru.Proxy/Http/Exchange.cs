@@ -106,6 +106,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref bool IsUpgrade => ref _facts.IsUpgrade;
     public ref bool AsksUpgrade => ref _facts.AsksUpgrade;
     public ref bool IsConnect => ref _facts.IsConnect;
+    public ref bool AnswerTakesBack => ref _facts.AnswerTakesBack;
     public ref GrpcWebForm Web => ref _facts.Web;
     public ref GrpcWebForm WebAnswer => ref _facts.WebAnswer;
     public ref SockAddr Client => ref _facts.Client;

@@ -81,13 +81,18 @@ internal sealed class RequestHeaders(Exchange x) : HeadEdits
 
     protected override bool SetPseudo(ReadOnlySpan<byte> name, scoped ReadOnlySpan<byte> value)
     {
-        // What a target may hold (RFC 9112 3.2): anything else would end the request line.
-        if (value.IsEmpty || value.IndexOfAnyExceptInRange((byte)0x21, (byte)0x7e) >= 0) return false;
-        if (name.SequenceEqual(":path"u8) && value[0] == '/') SetPath(value);
+        if (!MayBe(name, value)) return false;
+        if (name.SequenceEqual(":path"u8)) SetPath(value);
         else if (name.SequenceEqual(":authority"u8) || name.SequenceEqual("host"u8)) SetAuthority(value);
         else return false;
         return true;
     }
+
+    /// <summary>Whether a pseudo header may have a value. What a target may hold (RFC 9112 3.2): anything else would end the request line, and
+    /// a fragment is no part of one.</summary>
+    public static bool MayBe(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) =>
+        !value.IsEmpty && value.IndexOfAnyExceptInRange((byte)0x21, (byte)0x7e) < 0
+        && (!name.SequenceEqual(":path"u8) || (value[0] == '/' && !value.Contains((byte)'#')));
 }
 
 /// <summary>An answer's fields, from the moment its head is there until it is written out.</summary>

@@ -35,6 +35,9 @@ internal sealed class CallOut : IDisposable
     /// <summary>An endpoint answered, with a whole answer.</summary>
     public bool IsAnswered => _isOver && _answer.End == SideEnd.Answered;
 
+    /// <summary>The answer said a field that it named in <c>connection</c>: it is not in its head.</summary>
+    public bool TakesBack => _call.TakesBack;
+
     /// <summary>The answer's head as HTTP/1 has it.</summary>
     public ReadOnlySpan<byte> Head => _call.Head;
 

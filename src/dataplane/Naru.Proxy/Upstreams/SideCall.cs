@@ -58,6 +58,9 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
     private int _most;
     private bool _keeps, _cut, _tooLarge;
 
+    /// <summary>The answer said a field that belonged to its connection.</summary>
+    public bool TakesBack { get; private set; }
+
     bool IPooled.IsRented { get; set; }
 
     /// <summary>One to be filled; <see cref="Return"/> gives it back.</summary>
@@ -145,6 +148,7 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
                 x.Target = target;
                 await Forwarder.AskAsync(x, cluster, timeoutMs, idleMs);
                 answer = new SideAnswer(EndOf(x), x.Status, x.Reason);
+                TakesBack = x.AnswerTakesBack;
             }
             sound = true;
             return answer;

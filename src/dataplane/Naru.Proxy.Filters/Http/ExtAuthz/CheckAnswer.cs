@@ -59,6 +59,12 @@ internal sealed class CheckAnswer
     public bool IsValid() => Fields.Concat(AnswerFields).All(f => IsName(f.Name) && Http1Head.IsFieldValue(f.Value)) && Removed.All(IsName)
         && QuerySet.All(q => q.Name.Length > 0);
 
+    /// <summary>Whether all values can be written into a head. A field whose value cannot is not the client's own either.</summary>
+    public bool CanBeWritten() => Fields.TrueForAll(IsWritable) && AnswerFields.TrueForAll(IsWritable);
+
+    private static bool IsWritable(FieldEdit field) => field.Name is ":path" or ":authority" or "host"
+        ? RequestHeaders.MayBe(Encoding.UTF8.GetBytes(field.Name), field.Value) : Http1Head.IsFieldValue(field.Value);
+
     private static bool IsName(string name) => Http1Head.IsToken(Encoding.UTF8.GetBytes(name.StartsWith(':') ? name[1..] : name));
 
     /// <summary>Takes out what may not be changed; false where that is an error.</summary>
