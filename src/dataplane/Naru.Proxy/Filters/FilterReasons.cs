@@ -115,7 +115,8 @@ internal static class FilterReasons
     public static readonly Reason AccessDenied = new(
         403, "NARU-F440", "the rules of access do not let the request in", ResponseFlags.None, "rbac_access_denied_matched_policy[none]")
     {
-        When = "`envoy.filters.http.rbac` refuses it: a policy of `DENY` fits, or none of `ALLOW`; the details name the policy.",
+        When = "`envoy.filters.http.rbac` refuses it: a policy of `DENY` fits, or none of `ALLOW`; the details name the policy. Also where the "
+            + "matcher of a composite filter cannot be told and may lead to several filters that say who may come in.",
         Remedy = "Compare the request with the rules in the chain and at the route; `shadow_rules` try others without enforcing them.",
     };
 

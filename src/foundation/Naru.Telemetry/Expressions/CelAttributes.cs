@@ -14,6 +14,10 @@ internal static class CelAttributes
     public static bool IsGroup(string path) => All.Keys.Any(k => k.Length > path.Length && k[path.Length] == '.'
         && k.StartsWith(path, StringComparison.Ordinal));
 
+    /// <summary>Whether it is a map whose members are only known by their names (Envoy's are, too).</summary>
+    public static bool CannotBeListed(string path) =>
+        path is "request.headers" or "response.headers" or "response.trailers" or "filter_state";
+
     private static Dictionary<string, Func<Evaluation, CelValue>> Build()
     {
         var all = new Dictionary<string, Func<Evaluation, CelValue>>(StringComparer.Ordinal);
