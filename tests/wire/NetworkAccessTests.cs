@@ -27,7 +27,7 @@ public sealed class NetworkAccessTests
         {{Bootstraps.Indent(Bootstraps.Clusters([new TestCluster("b", [backend.Port])]), 2)}}
         """;
 
-    private static async Task Echo(WitnessConnection c)
+    internal static async Task Echo(WitnessConnection c)
     {
         var piece = new byte[1024];
         int n;

@@ -158,7 +158,7 @@ public sealed class TlsTests : IAsyncLifetime
         Assert.Contains($";URI={ProxyIdentity}", echo);
         Assert.Contains("x-forwarded-proto: https", echo);
         string line = await Waiting.ForAsync(() => Task.FromResult(File.Exists(_folder.At("access.log")) ? File.ReadLines(_folder.At("access.log")).FirstOrDefault() : null), "a line in the access log");
-        Assert.Equal($"a.example TLSv1.3 TLS_AES_128_GCM_SHA256 - | TLSv1.3 inner.example {ProxyIdentity} -", line);
+        Assert.Equal($"a.example TLSv1.3 TLS_AES_256_GCM_SHA384 - | TLSv1.2 inner.example {ProxyIdentity} -", line);
         Assert.Equal(1, await _proxy.StatAsync("cluster.inner.ssl.handshake"));
         Assert.Equal(1, await _proxy.StatAsync("listener.inner.ssl.handshake"));
         Assert.Equal(1, await _proxy.StatAsync("listener.main.ssl.no_certificate"));

@@ -4,6 +4,7 @@ using System.Collections.Immutable;
 using System.Text;
 using Envoy.Config.Bootstrap.V3;
 using Envoy.Config.Core.V3;
+using Envoy.Extensions.Bootstrap.InternalListener.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
 using Envoy.Extensions.Filters.Network.TcpProxy.V3;
 using Google.Protobuf;
@@ -123,11 +124,33 @@ public static class BootstrapReader
         return null;
     }
 
+    // Listeners inside of the process are there without being asked for, too.
+    private static void Extensions(Scope scope, Bootstrap message)
+    {
+        for (int i = 0; i < message.BootstrapExtensions.Count; i++)
+        {
+            TypedExtensionConfig extension = message.BootstrapExtensions[i];
+            Scope at = scope.In("bootstrap_extensions", i, extension);
+            string type = extension.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : "";
+            if (type == InternalListener.Descriptor.FullName)
+            {
+                if (at.Pass.Unpack<InternalListener>(extension.TypedConfig!, at) is { } said) FieldWalk.Check(at.In("typed_config", said));
+            }
+            else
+            {
+                string named = type.Length > 0 ? type : extension.Name;
+                at.Error("typed_config", "NARU-C112", $"Naru does not support the bootstrap extension {named} yet",
+                    "known here: envoy.bootstrap.internal_listener");
+            }
+        }
+    }
+
     private static BootstrapConfig Validate(Bootstrap message, Diagnostics found, ProtoPlaces places)
     {
         var meaning = new Diagnostics();
         var scope = new Scope(new ResourcePass(meaning, places, ""), message, "");
         FieldWalkOfBootstrap(scope, message);
+        Extensions(scope, message);
         ImmutableArray<ClusterConfig> clusters = Clusters(scope, message);
         var sources = new SourceCheck(message, clusters);
         ImmutableArray<ListenerConfig> listeners = Listeners(scope, message, clusters, sources);
@@ -150,6 +173,7 @@ public static class BootstrapReader
             OutlierLogPath = message.ClusterManager?.OutlierDetection?.EventLogPath ?? "",
             Runtime = message.LayeredRuntime is { } runtime ? RuntimeReader.Read(scope.In("layered_runtime", runtime), runtime, message.Node?.Cluster ?? "") : [],
             LoadReports = message.ClusterManager is { LoadStatsConfig: { } loads } manager ? LoadReports(scope.In("cluster_manager", manager), loads) : null,
+            Stats = message.StatsConfig is { } stats ? StatsReader.Read(scope.In("stats_config", stats), stats) : null,
             Overload = message.OverloadManager is { } overload ? OverloadReader.Read(scope.In("overload_manager", overload), overload) : null,
         };
         if (message.DynamicResources is { } dynamic)

@@ -22,6 +22,9 @@ public sealed record AddressConfig(string Host, int Port)
     /// <summary>What it is.</summary>
     public AddressKind Kind { get; init; }
 
+    /// <summary>Of an internal listener: tells endpoints of one listener apart; may be empty.</summary>
+    public string EndpointId { get; init; } = "";
+
     /// <summary>Permissions of a Unix socket's file; 0 leaves them to the umask.</summary>
     public int PipeMode { get; init; }
 
@@ -34,11 +37,11 @@ public sealed record AddressConfig(string Host, int Port)
     /// <summary>As it stands in the names of stats: <c>host_port</c>.</summary>
     public string StatName => Kind == AddressKind.Socket ? $"{Host}_{Port}" : Host;
 
-    /// <summary><c>host:port</c>, IPv6 in brackets; a Unix socket's path; an internal listener's name behind <c>internal:</c>.</summary>
+    /// <summary><c>host:port</c>, IPv6 in brackets; a Unix socket's path; an internal listener's as <c>envoy://NAME/ID</c>.</summary>
     public override string ToString() => Kind switch
     {
         AddressKind.Pipe => Host,
-        AddressKind.Internal => $"internal:{Host}",
+        AddressKind.Internal => $"envoy://{Host}/{EndpointId}",
         _ => Host.Contains(':') ? $"[{Host}]:{Port}" : $"{Host}:{Port}",
     };
 }
@@ -81,6 +84,8 @@ public sealed record ListenerConfig
     public int Backlog { get; init; }
     /// <summary>UDP: the proxy that serves its datagrams.</summary>
     public UdpProxyConfig? Udp { get; init; }
+    /// <summary>A line for each connection, whatever became of it (<c>access_log</c>).</summary>
+    public ImmutableArray<AccessLogConfig> AccessLogs { get; init; } = [];
     /// <summary>Stats prefix; the address where it is empty.</summary>
     public string StatPrefix { get; init; } = "";
     /// <summary><c>traffic_direction</c>.</summary>
@@ -197,7 +202,20 @@ public sealed record OriginalSrcConfig(bool BindPort, uint Mark) : ListenerFilte
 /// <param name="AllowWithoutHeader"><c>allow_requests_without_proxy_protocol</c>.</param>
 /// <param name="Version1">Version 1 is taken (not in <c>disallowed_versions</c>).</param>
 /// <param name="Version2">Version 2 is taken.</param>
-public sealed record ProxyProtocolFilterConfig(bool AllowWithoutHeader, bool Version1 = true, bool Version2 = true) : ListenerFilterConfig;
+public sealed record ProxyProtocolFilterConfig(bool AllowWithoutHeader, bool Version1 = true, bool Version2 = true) : ListenerFilterConfig
+{
+    /// <summary>Which values of version 2 are kept with the connection (<c>rules</c>).</summary>
+    public ImmutableArray<ProxyValueRuleConfig> Rules { get; init; } = [];
+
+    /// <summary>Part of stat names: <c>proxy_proto.&lt;stat_prefix&gt;</c>.</summary>
+    public string StatPrefix { get; init; } = "";
+}
+
+/// <summary>A value of a PROXY header that becomes metadata of its connection.</summary>
+/// <param name="Type">Its type.</param>
+/// <param name="Namespace">Of the metadata.</param>
+/// <param name="Key">Within it.</param>
+public sealed record ProxyValueRuleConfig(byte Type, string Namespace, string Key);
 
 /// <summary>A token bucket.</summary>
 public sealed record TokenBucketConfig(int MaxTokens, int TokensPerFill, TimeSpan FillInterval);
@@ -273,6 +291,11 @@ public sealed record EchoConfig : NetworkFilterConfig;
 
 /// <summary><c>envoy.filters.network.sni_cluster</c>: the cluster is the one named like the SNI.</summary>
 public sealed record SniClusterConfig : NetworkFilterConfig;
+
+/// <summary>A network filter that is an extension.</summary>
+/// <param name="Kind">The extension.</param>
+/// <param name="Settings">What it read.</param>
+public sealed record NetworkExtensionConfig(Extensions.NetworkFilterExtension Kind, object Settings) : NetworkFilterConfig;
 
 /// <summary><c>envoy.filters.udp_listener.udp_proxy</c>.</summary>
 public sealed record UdpProxyConfig

@@ -7,7 +7,7 @@ namespace Naru.Proxy.Config;
 /// <summary>TLS versions.</summary>
 public enum TlsVersion
 {
-    /// <summary>Envoy's choice: 1.2 to 1.3 on both sides.</summary>
+    /// <summary>Envoy's choice: from 1.2 to 1.3 for servers, to 1.2 for clients.</summary>
     Auto,
     /// <summary>TLS 1.0.</summary>
     Tls10,
@@ -33,7 +33,7 @@ public sealed record CommonTlsConfig
 {
     /// <summary>Lowest version; <see cref="TlsVersion.Auto"/> is 1.2.</summary>
     public TlsVersion MinimumVersion { get; init; }
-    /// <summary>Highest version; <see cref="TlsVersion.Auto"/> is 1.3.</summary>
+    /// <summary>Highest version; <see cref="TlsVersion.Auto"/> is 1.3 for servers, for clients 1.2 or the lowest, if that is higher.</summary>
     public TlsVersion MaximumVersion { get; init; }
     /// <summary>TLS 1.2 suites in OpenSSL's names; empty is the default list.</summary>
     public ImmutableArray<string> CipherSuites { get; init; } = [];

@@ -500,6 +500,8 @@ public sealed record BootstrapConfig
     public ImmutableArray<RuntimeLayerConfig> Runtime { get; init; } = [];
     /// <summary><c>overload_manager</c>; null has none.</summary>
     public OverloadConfig? Overload { get; init; }
+    /// <summary>What of the statistics is shown (<c>stats_config</c>); null is all, by default.</summary>
+    public StatsSettingsConfig? Stats { get; init; }
     /// <summary>Where ejections are written to (<c>cluster_manager.outlier_detection.event_log_path</c>); empty is nowhere.</summary>
     public string OutlierLogPath { get; init; } = "";
     /// <summary><c>node.locality</c>: <c>region/zone/subzone</c> as far as known.</summary>

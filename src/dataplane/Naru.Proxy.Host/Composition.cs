@@ -32,7 +32,7 @@ internal static class Composition
         }
         using RestartClient? old = parent;
         InheritedSockets? inherited = old?.TakeSockets();
-        var stats = new StatRegistry(options.Concurrency);
+        var stats = new StatRegistry(options.Concurrency, StatSettings.RulesOf(config.Stats));
         using var accessLogs = new AccessLogWriter(stats, options.Concurrency, options.FileFlushInterval);
         var runtime = new Runtime(config.Runtime, stats);
         var names = new SystemNameLookup();
@@ -73,7 +73,7 @@ internal static class Composition
             Log = log.For("config"),
         });
         engine.HostWanted = xds.WantHost;
-        var proxy = new RunningProxy(engine, xds, stats, accessLogs, log, Describe(options, config), bootstrap, runtime, options.DrainTime, quit);
+        var proxy = new RunningProxy(engine, xds, stats, accessLogs, log, Describe(options, config, bootstrap), bootstrap, runtime, options.DrainTime, quit);
 
         using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, End);
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, End);
@@ -210,13 +210,16 @@ internal static class Composition
         return failed.Length > 0;
     }
 
-    private static ServerDescription Describe(CommandLine options, BootstrapConfig config)
+    private static ServerDescription Describe(CommandLine options, BootstrapConfig config, Bootstrap bootstrap)
     {
         var line = new List<(string, string)> { ("mode", "Serve"), ("log_level", ProxyLog.NameOf(options.LogLevel)) };
         if (options.ConfigPath is not null) line.Add(("config_path", options.ConfigPath));
         if (options.AdminAddressPath is not null) line.Add(("admin_address_path", options.AdminAddressPath));
-        if (options.ServiceNode is not null) line.Add(("service_node", options.ServiceNode));
-        if (options.ServiceCluster is not null) line.Add(("service_cluster", options.ServiceCluster));
+        line.Add(("service_node", options.ServiceNode ?? ""));
+        line.Add(("service_cluster", options.ServiceCluster ?? ""));
+        line.Add(("service_zone", options.ServiceZone ?? ""));
+        line.Add(("drain_strategy", "Gradual"));
+        line.Add(("file_flush_interval", $"{(options.FileFlushInterval ?? AccessLogWriter.StandardInterval).TotalSeconds}s"));
         if (options.Explain) line.Add(("explain", "true"));
         line.Add(("drain_time", options.DrainTime.TotalSeconds + "s"));
         line.Add(("parent_shutdown_time", options.ParentShutdownTime.TotalSeconds + "s"));
@@ -226,6 +229,8 @@ internal static class Composition
             NodeId = config.NodeId,
             NodeCluster = config.NodeCluster,
             Concurrency = options.Concurrency,
+            RestartEpoch = options.RestartEpoch,
+            Node = bootstrap.Node is { } node ? MessageJson.Print(node, typed: false) : "",
             CommandLine = line,
         };
     }

@@ -14,6 +14,7 @@ using Naru.Proxy.Filters.Http.CustomResponse;
 using Naru.Proxy.Filters.Http.Decompressor;
 using Naru.Proxy.Filters.Http.DynamicForwardProxy;
 using Naru.Proxy.Filters.Http.ExtAuthz;
+using Naru.Proxy.Filters.Http.ExtProc;
 using Naru.Proxy.Filters.Http.Fault;
 using Naru.Proxy.Filters.Http.GrpcHttp1Bridge;
 using Naru.Proxy.Filters.Http.GrpcHttp1ReverseBridge;
@@ -32,6 +33,8 @@ using Naru.Proxy.Filters.Http.Rbac;
 using Naru.Proxy.Filters.Http.SetFilterState;
 using Naru.Proxy.Filters.Http.SetMetadata;
 using Naru.Proxy.Filters.Http.StatefulSession;
+using Naru.Proxy.Filters.Network.ExtAuthz;
+using Naru.Proxy.Filters.Network.RateLimit;
 
 namespace Naru.Proxy.Host;
 
@@ -54,6 +57,7 @@ internal static class Extensions
         new DecompressorExtension(),
         new DynamicForwardProxyExtension(),
         new ExtAuthzExtension(),
+        new ExtProcExtension(),
         new FaultExtension(),
         new GrpcHttp1BridgeExtension(),
         new GrpcHttp1ReverseBridgeExtension(),
@@ -72,5 +76,9 @@ internal static class Extensions
         new SetFilterStateExtension(),
         new SetMetadataExtension(),
         new StatefulSessionExtension(),
+    ],
+    [
+        new NetworkExtAuthzExtension(),
+        new NetworkRateLimitExtension(),
     ]);
 }

@@ -69,7 +69,7 @@ internal sealed class RunningProxy(
     public void RefreshStats()
     {
         engine.RefreshStats();
-        _serverStats.Refresh(State, Uptime, engine.ActiveConnections);
+        _serverStats.Refresh(State, Uptime, engine.ActiveConnections, engine.Certificates.Select(c => c.Info.NotAfter));
     }
 
     public IReadOnlyList<CertificateStatus> Certificates => engine.Certificates;

@@ -18,6 +18,14 @@ internal sealed class ServerStats
     private static readonly int s_connections = s_schema.Gauge("total_connections");
     private static readonly int s_parentConnections = s_schema.Gauge("parent_connections");
     private static readonly int s_epoch = s_schema.Gauge("hot_restart_epoch");
+    private static readonly int s_certificate = s_schema.Gauge("days_until_first_cert_expiring");
+
+    // Fields that are not known are refused, so that these stay 0.
+    private static readonly int[] s_names =
+    [
+        s_schema.Counter("debug_assertion_failures"), s_schema.Counter("dynamic_unknown_fields"), s_schema.Counter("static_unknown_fields"),
+        s_schema.Counter("wip_protos"),
+    ];
     private static readonly int s_initialization = s_schema.Histogram("initialization_time_ms");
 
     private readonly StatBlock _block;
@@ -33,8 +41,11 @@ internal sealed class ServerStats
     /// <summary>Time from the start of the process to its first LIVE, milliseconds.</summary>
     public void Initialized(TimeSpan after) => _block.HistogramOf(0, s_initialization).Record((long)after.TotalMilliseconds);
 
-    public void Refresh(ServerState state, TimeSpan uptime, long connections)
+    public void Refresh(ServerState state, TimeSpan uptime, long connections, IEnumerable<DateTime> expirations)
     {
+        // Without any certificate it is what 32 bits without a sign make of never.
+        DateTime[] ends = [.. expirations];
+        _block.Set(s_certificate, ends.Length == 0 ? uint.MaxValue : Math.Max(0, (long)(ends.Min() - DateTime.UtcNow).TotalDays));
         _block.Set(s_uptime, (long)uptime.TotalSeconds);
         _block.Set(s_allocated, GC.GetTotalMemory(false));
         _block.Set(s_heap, GC.GetGCMemoryInfo().TotalCommittedBytes);

@@ -35,6 +35,7 @@ internal sealed partial class ConfigStore
     {
         var refused = new List<Unusable>();
         if (_phase == Phase.NotStarted) return refused;
+        long looked = _time.GetTimestamp();
         do
         {
             while (Step(refused)) { }
@@ -51,7 +52,7 @@ internal sealed partial class ConfigStore
             _late.Clear();
         }
         _held = holds;
-        _timer.Change(NextLook()?.ForTimer() ?? Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _timer.Change(NextLook(looked)?.ForTimer() ?? Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         CountStates();
         return refused;
     }
@@ -453,9 +454,9 @@ internal sealed partial class ConfigStore
     private static ConfigSourceConfig KeyOf(ConfigSourceConfig? source) => (source ?? Ads) with { InitialFetchTimeout = Ads.InitialFetchTimeout };
 
     /// <summary>Until the nearest time at which waiting ends; null where nothing waits for time.</summary>
-    private TimeSpan? NextLook()
+    /// <param name="now">When it was looked last: what came due since then has not had its turn.</param>
+    private TimeSpan? NextLook(long now)
     {
-        long now = _time.GetTimestamp();
         TimeSpan? next = null;
         if (_phase == Phase.Runtime) foreach (RuntimeEntry layer in _runtimeLayers.Values) if (!layer.Answered) Consider(_runtimeSince, layer.Source.InitialFetchTimeout);
         if (_phase == Phase.Clusters) Until(_cds);
@@ -512,16 +513,17 @@ internal sealed partial class ConfigStore
 
     private static string RouteStatPrefix(HttpConnectionManagerConfig http) => $"http.{http.StatPrefix}.rds.{http.RouteConfigName}";
 
-    private StatBlock UpdateStatsOf(ClusterConfig cluster) =>
-        _stats.Block("cluster." + (cluster.AltStatName.Length > 0 ? cluster.AltStatName : cluster.Name), ClusterUpdateStats.Schema);
+    private StatBlock UpdateStatsOf(ClusterConfig cluster) => _stats.Block(StatPrefix(cluster), ClusterUpdateStats.Schema);
+
+    private static string StatPrefix(ClusterConfig cluster) => "cluster." + (cluster.AltStatName.Length > 0 ? cluster.AltStatName : cluster.Name);
 
     private void CountStates()
     {
         _clusterStats.Set(ClusterManagerStats.Active, _clusters.Values.Count(c => c.Active is not null));
         _clusterStats.Set(ClusterManagerStats.Warming, _clusters.Values.Count(c => c.Warming is not null));
         foreach (ClusterEntry entry in _clusters.Values)
-            if (entry.Latest is { Type: DiscoveryType.Eds } latest)
-                UpdateStatsOf(latest).Set(ClusterUpdateStats.Warming, entry.Warming is null ? 0 : 1);
+            if (entry.Latest is { } latest)
+                _stats.Block(StatPrefix(latest), ClusterWarmingStats.Schema).Set(ClusterWarmingStats.Warming, entry.Warming is null ? 0 : 1);
         _listenerStats.Set(ListenerManagerStats.Active, _listeners.Values.Count(l => l.Active is not null));
         _listenerStats.Set(ListenerManagerStats.Warming, _listeners.Values.Count(l => l.Warming is not null));
     }

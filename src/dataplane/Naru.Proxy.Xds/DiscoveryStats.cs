@@ -106,6 +106,9 @@ internal static class ClusterManagerStats
     public static readonly int Modified = Schema.Counter("cluster_modified");
     public static readonly int Removed = Schema.Counter("cluster_removed");
     public static readonly int Updated = Schema.Counter("cluster_updated");
+
+    // Changes of endpoints are put in place as they come.
+    private static readonly int s_merged = Schema.Counter("cluster_updated_via_merge");
     public static readonly int Active = Schema.Gauge("active_clusters");
     public static readonly int Warming = Schema.Gauge("warming_clusters");
 }
@@ -121,6 +124,9 @@ internal static class ListenerManagerStats
     public static readonly int CreateFailure = Schema.Counter("listener_create_failure");
     public static readonly int Warming = Schema.Gauge("total_listeners_warming");
     public static readonly int Active = Schema.Gauge("total_listeners_active");
+
+    // Connections of chains that are gone are counted where they are, and the system places threads.
+    private static readonly int[] s_names = [Schema.Gauge("total_filter_chains_draining"), Schema.Gauge("workers_pinned")];
 }
 
 /// <summary><c>control_plane</c>.</summary>
@@ -154,5 +160,11 @@ internal static class ClusterUpdateStats
     public static readonly int InitFetchTimeout = Schema.Counter("init_fetch_timeout");
     public static readonly int Version = Schema.Gauge("version");
     public static readonly int VersionText = Schema.Text("version_text");
+}
+
+/// <summary>Discovery's part of every <c>cluster.&lt;name&gt;</c>.</summary>
+internal static class ClusterWarmingStats
+{
+    public static readonly StatSchema Schema = new();
     public static readonly int Warming = Schema.Gauge("warming_state");
 }

@@ -29,7 +29,8 @@ public sealed partial class ProxyEngine
     {
         if (config.Type == DiscoveryType.DynamicForwardProxy && CacheIsTaken([config], $"cluster {config.Name}", config.Name, diagnostics)) return;
         bool secure = config.AllTls.Any(t => t is not null);
-        if (ClusterTransports.Make(_tls, config, secure ? _options.Stats.Block(StatPrefix(config), TlsStats.Schema) : null, diagnostics) is not { } transports) return;
+        StatBlock? sds = secure && config.SecretReferences.Any() ? _options.Stats.Block(StatPrefix(config), SdsStats.Client) : null;
+        if (ClusterTransports.Make(_tls, config, secure ? _options.Stats.Block(StatPrefix(config), TlsStats.Schema) : null, diagnostics, sds) is not { } transports) return;
         try
         {
             _health.OpenLogs(config);
@@ -96,7 +97,9 @@ public sealed partial class ProxyEngine
                 slot.Hosts[address] = state = new HostState(slot, address, endpoint.Address.ToString(), _workers.Length);
             }
             byte[] name = Encoding.ASCII.GetBytes(endpoint.Hostname);
-            hosts.Add(new Host(endpoint, state, name) { Transport = transports.Of(endpoint), Zone = ZoneStats(slot, endpoint) });
+            Transport transport = transports.Of(endpoint);
+            _options.Stats.Block(slot.Stats!.Prefix, transport.Name, TransportMatchStats.Schema).Add(TransportMatchStats.Total);
+            hosts.Add(new Host(endpoint, state, name) { Transport = transport, Zone = ZoneStats(slot, endpoint) });
         }
         KeepHealthy(slot, config, hosts, kept);
         _health.Check(slot, config, transports, hosts);
@@ -273,6 +276,8 @@ public sealed partial class ProxyEngine
             foreach (StatBlock? zone in slot.Zones.Values) if (zone is not null) _options.Stats.Remove(zone.Prefix);
             slot.Zones.Clear();
             foreach (string part in (string[])["http1", "ring_hash_lb", "maglev_lb"]) _options.Stats.Remove($"{block.Prefix}.{part}");
+            foreach (StatBlock sockets in _options.Stats.Blocks.Where(b => b.Schema == TransportMatchStats.Schema && b.Prefix == $"{block.Prefix}.{b.Scope}").ToArray())
+                _options.Stats.Remove(sockets.Prefix, sockets.Schema);
         }
     }
 }

@@ -57,7 +57,7 @@ public sealed partial class ProxyEngine : IDataPlane
     {
         _options = options;
         _ownZone = ZoneOf(options.Locality);
-        _tls = new TlsContextStore(options.OnDiagnostic);
+        _tls = new TlsContextStore(options.OnDiagnostic, options.Stats);
         _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId), Runtime = options.Runtime, Time = options.Time };
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup, options.Stats);
         _compiler = new ChainCompiler(options, _clusters, _tls, _node, _discovered, Routes);
@@ -109,6 +109,7 @@ public sealed partial class ProxyEngine : IDataPlane
     public void Start()
     {
         foreach (Worker worker in _workers) worker.Start();
+        _listenersStats.Set(ListenersStats.Started, 1);
         _overload?.Start();
     }
 
@@ -268,6 +269,7 @@ public sealed partial class ProxyEngine : IDataPlane
             current.Config = config;
             current.Chains = chains.Set;
             current.Udp = chains.Udp;
+            current.Logs = chains.Logs;
             if (renewed.Length > 0) foreach (Worker worker in _workers) worker.Post(w => current.Rescale(w, renewed));
             foreach (FilterChain gone in chains.Gone)
                 foreach (Worker worker in _workers) worker.Post(w => current.DrainConnections(w, gone));
@@ -277,6 +279,8 @@ public sealed partial class ProxyEngine : IDataPlane
         {
             IsDraining = MustDrain(config),
             Udp = chains.Udp,
+            Logs = chains.Logs,
+            WorkerStats = [.. _workers.Select((_, i) => _options.Stats.Block($"listener.{prefix}.worker_{i}", ListenerWorkerStats.Schema))],
             DrainMs = (long)_options.DrainTime.TotalMilliseconds,
             Log = _options.ConnectionLog,
             ConnectionLimit = _options.Runtime.Slot($"envoy.resource_limits.listener.{config.Name}.connection_limit"),

@@ -10,12 +10,12 @@ internal static class HttpStats
     public static readonly StatSchema Schema = new();
     public static readonly int CxTotal = Schema.Counter("downstream_cx_total");
     public static readonly int CxSslTotal = Schema.Counter("downstream_cx_ssl_total");
-    public static readonly int CxSslActive = Schema.Gauge("downstream_cx_ssl_active");
+    public static readonly int CxSslActive = Schema.Gauge("downstream_cx_ssl_active", with: CxSslTotal);
     public static readonly int CxHttp1Total = Schema.Counter("downstream_cx_http1_total");
     public static readonly int CxHttp2Total = Schema.Counter("downstream_cx_http2_total");
-    public static readonly int CxActive = Schema.Gauge("downstream_cx_active");
-    public static readonly int CxHttp1Active = Schema.Gauge("downstream_cx_http1_active");
-    public static readonly int CxHttp2Active = Schema.Gauge("downstream_cx_http2_active");
+    public static readonly int CxActive = Schema.Gauge("downstream_cx_active", with: CxTotal);
+    public static readonly int CxHttp1Active = Schema.Gauge("downstream_cx_http1_active", with: CxHttp1Total);
+    public static readonly int CxHttp2Active = Schema.Gauge("downstream_cx_http2_active", with: CxHttp2Total);
     public static readonly int Http2KeepaliveTimeout = Schema.Counter("http2.keepalive_timeout");
     public static readonly int CxDestroy = Schema.Counter("downstream_cx_destroy");
     public static readonly int CxDestroyLocal = Schema.Counter("downstream_cx_destroy_local");
@@ -24,7 +24,7 @@ internal static class HttpStats
     public static readonly int CxDestroyLocalActiveRq = Schema.Counter("downstream_cx_destroy_local_active_rq");
     public static readonly int CxDestroyRemoteActiveRq = Schema.Counter("downstream_cx_destroy_remote_active_rq");
     public static readonly int CxUpgradesTotal = Schema.Counter("downstream_cx_upgrades_total");
-    public static readonly int CxUpgradesActive = Schema.Gauge("downstream_cx_upgrades_active");
+    public static readonly int CxUpgradesActive = Schema.Gauge("downstream_cx_upgrades_active", with: CxUpgradesTotal);
     public static readonly int CxRxBytes = Schema.Counter("downstream_cx_rx_bytes_total");
     public static readonly int CxTxBytes = Schema.Counter("downstream_cx_tx_bytes_total");
     public static readonly int CxProtocolError = Schema.Counter("downstream_cx_protocol_error");
@@ -35,7 +35,7 @@ internal static class HttpStats
     public static readonly int RqTotal = Schema.Counter("downstream_rq_total");
     public static readonly int RqHttp1Total = Schema.Counter("downstream_rq_http1_total");
     public static readonly int RqHttp2Total = Schema.Counter("downstream_rq_http2_total");
-    public static readonly int RqActive = Schema.Gauge("downstream_rq_active");
+    public static readonly int RqActive = Schema.Gauge("downstream_rq_active", with: RqTotal);
     public static readonly int RqCompleted = Schema.Counter("downstream_rq_completed");
     public static readonly int Rq1xx = Schema.Counter("downstream_rq_1xx");
     public static readonly int Rq2xx = Schema.Counter("downstream_rq_2xx");
@@ -70,6 +70,20 @@ internal static class HttpStats
     public static readonly int RedirectPredicate = Schema.Counter("passthrough_internal_redirect_predicate");
     public static readonly int RqTime = Schema.Histogram("downstream_rq_time");
     public static readonly int CxLength = Schema.Histogram("downstream_cx_length_ms");
+    public static readonly int CxDelayedCloseTimeout = Schema.Counter("downstream_cx_delayed_close_timeout");
+    public static readonly int RqRejectedByDetection = Schema.Counter("downstream_rq_rejected_via_ip_detection");
+    public static readonly int RqOverloadLocalReply = Schema.Counter("rq_overload_local_reply");
+
+    static HttpStats()
+    {
+        // HTTP/3 is not spoken, nothing is traced, and answers have no limit: Envoy has the names, and so have dashboards.
+        foreach (string name in (ReadOnlySpan<string>)
+            ["downstream_cx_http1_soft_drain", "downstream_cx_http3_total", "downstream_rq_http3_total", "downstream_rq_too_many_premature_resets",
+                "rq_reset_after_downstream_response_started", "rs_too_large", "tracing.client_enabled", "tracing.health_check",
+                "tracing.not_traceable", "tracing.random_sampling", "tracing.service_forced"])
+            Schema.Counter(name);
+        Schema.Gauge("downstream_cx_http3_active");
+    }
 
     /// <summary>A downstream connection is closed.</summary>
     /// <param name="shard">Its manager's.</param>
@@ -120,7 +134,7 @@ internal static class ClusterStats
 {
     public static readonly StatSchema Schema = new();
     public static readonly int CxTotal = Schema.Counter("upstream_cx_total");
-    public static readonly int CxActive = Schema.Gauge("upstream_cx_active");
+    public static readonly int CxActive = Schema.Gauge("upstream_cx_active", with: CxTotal);
     public static readonly int CxHttp1Total = Schema.Counter("upstream_cx_http1_total");
     public static readonly int CxHttp2Total = Schema.Counter("upstream_cx_http2_total");
     public static readonly int CxConnectFail = Schema.Counter("upstream_cx_connect_fail");
@@ -145,10 +159,10 @@ internal static class ClusterStats
     public static readonly int FlowPaused = Schema.Counter("upstream_flow_control_paused_reading_total");
     public static readonly int FlowResumed = Schema.Counter("upstream_flow_control_resumed_reading_total");
     public static readonly int RqTotal = Schema.Counter("upstream_rq_total");
-    public static readonly int RqActive = Schema.Gauge("upstream_rq_active");
+    public static readonly int RqActive = Schema.Gauge("upstream_rq_active", with: RqTotal);
     public static readonly int RqPendingTotal = Schema.Counter("upstream_rq_pending_total");
     public static readonly int RqPendingOverflow = Schema.Counter("upstream_rq_pending_overflow");
-    public static readonly int RqPendingActive = Schema.Gauge("upstream_rq_pending_active");
+    public static readonly int RqPendingActive = Schema.Gauge("upstream_rq_pending_active", with: RqPendingTotal);
     public static readonly int RqPendingFailureEject = Schema.Counter("upstream_rq_pending_failure_eject");
     public static readonly int RqTimeout = Schema.Counter("upstream_rq_timeout");
     public static readonly int RqPerTryTimeout = Schema.Counter("upstream_rq_per_try_timeout");
@@ -194,6 +208,46 @@ internal static class ClusterStats
     public static readonly int LbZoneSampled = Schema.Counter("lb_zone_routing_sampled");
     public static readonly int LbZoneCross = Schema.Counter("lb_zone_routing_cross_zone");
     public static readonly int ConnectMs = Schema.Histogram("upstream_cx_connect_ms");
+
+    static ClusterStats()
+    {
+        // HTTP/3, early data, weights that have a most, and buffers above a mark are not here: Envoy has the names, and so have dashboards.
+        foreach (string name in (ReadOnlySpan<string>)
+            ["assignment_stale", "assignment_timeout_received", "assignment_use_cached", "bind_errors", "upstream_cx_connect_with_0_rtt",
+                "upstream_cx_http3_total", "upstream_cx_preconnect_skipped", "upstream_flow_control_backed_up_total",
+                "upstream_flow_control_drained_total", "upstream_http3_broken", "upstream_queue_overloaded", "upstream_rq_0rtt",
+                "upstream_rq_active_overflow"])
+            Schema.Counter(name);
+        Schema.Gauge("max_host_weight");
+    }
+}
+
+/// <summary>Of the transport sockets of a cluster, <c>cluster.&lt;name&gt;.&lt;match&gt;</c>.</summary>
+internal static class TransportMatchStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Total = Schema.Counter("total_match_count");
+}
+
+/// <summary>What one worker has of a listener, <c>listener.&lt;address&gt;.worker_&lt;id&gt;</c>.</summary>
+internal static class ListenerWorkerStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int CxTotal = Schema.Counter("downstream_cx_total");
+    public static readonly int CxActive = Schema.Gauge("downstream_cx_active", with: CxTotal);
+}
+
+/// <summary>Answers of one manager of one listener, <c>listener.&lt;address&gt;.http.&lt;stat_prefix&gt;</c>.</summary>
+internal static class ListenerHttpStats
+{
+    public static readonly StatSchema Schema = new();
+    public static readonly int Completed = Schema.Counter("downstream_rq_completed");
+    public static readonly int First = Schema.Counter("downstream_rq_1xx");
+
+    static ListenerHttpStats()
+    {
+        for (int family = 2; family <= 5; family++) Schema.Counter($"downstream_rq_{family}xx");
+    }
 }
 
 /// <summary>What codecs towards clients count, all listeners together (Envoy: <c>http1.*</c>, <c>http2.*</c>).</summary>
@@ -223,6 +277,7 @@ internal static class ListenersStats
     public static readonly int Stopped = Schema.Counter("listener_stopped");
     public static readonly int InPlace = Schema.Counter("listener_in_place_updated");
     public static readonly int Draining = Schema.Gauge("total_listeners_draining");
+    public static readonly int Started = Schema.Gauge("workers_started");
 }
 
 /// <summary>What codecs of endpoints count: <c>cluster.&lt;name&gt;.http1</c>. Answers with odd names are passed on, METADATA is none of
@@ -242,7 +297,7 @@ internal static class ListenerStats
 {
     public static readonly StatSchema Schema = new();
     public static readonly int CxTotal = Schema.Counter("downstream_cx_total");
-    public static readonly int CxActive = Schema.Gauge("downstream_cx_active");
+    public static readonly int CxActive = Schema.Gauge("downstream_cx_active", with: CxTotal);
     public static readonly int CxGlobalOverflow = Schema.Counter("downstream_global_cx_overflow");
     public static readonly int CxOverloadReject = Schema.Counter("downstream_cx_overload_reject");
     public static readonly int CxDestroy = Schema.Counter("downstream_cx_destroy");
@@ -254,4 +309,8 @@ internal static class ListenerStats
     public static readonly int FilterError = Schema.Counter("downstream_listener_filter_error");
     public static readonly int TransportConnectTimeout = Schema.Counter("downstream_cx_transport_socket_connect_timeout");
     public static readonly int CxLength = Schema.Histogram("downstream_cx_length_ms");
+    public static readonly int AcceptedPerEvent = Schema.Histogram("connections_accepted_per_socket_event");
+
+    // Whatever a listener needs is there before it serves.
+    private static readonly int[] s_names = [Schema.Counter("extension_config_missing"), Schema.Counter("network_extension_config_missing")];
 }

@@ -25,6 +25,7 @@ public sealed class StatSchema(bool onUse = false)
     private readonly List<(string Name, StatKind Kind)> _stats = [];
     private readonly List<string> _histograms = [];
     private readonly List<string> _texts = [];
+    private readonly Dictionary<int, int> _with = [];
 
     /// <summary>Counters that are 0, and histograms without a value, are left out.</summary>
     public bool OnUse { get; } = onUse;
@@ -56,11 +57,18 @@ public sealed class StatSchema(bool onUse = false)
     public int Counter(string name) { _stats.Add((name, StatKind.Counter)); return _stats.Count - 1; }
 
     /// <summary>Declares a gauge and returns its index in the shard. Only while types are initialised.</summary>
-    public int Gauge(string name, bool isUnsigned = false)
+    /// <param name="name">Its name.</param>
+    /// <param name="isUnsigned">Below zero it is what 64 bits without a sign make of that.</param>
+    /// <param name="with">The counter of what the gauge is about: where that has moved, the gauge has, too; negative for none.</param>
+    public int Gauge(string name, bool isUnsigned = false, int with = -1)
     {
         _stats.Add((name, isUnsigned ? StatKind.UnsignedGauge : StatKind.Gauge));
+        if (with >= 0) _with[_stats.Count - 1] = with;
         return _stats.Count - 1;
     }
+
+    /// <summary>The counter that a gauge moves with; -1 for none.</summary>
+    public int CounterOf(int gauge) => _with.GetValueOrDefault(gauge, -1);
 
     /// <summary>Declares a histogram (milliseconds unless its name says otherwise) and returns its index.</summary>
     public int Histogram(string name) { _histograms.Add(name); return _histograms.Count - 1; }
@@ -148,36 +156,43 @@ public sealed class StatBlock
 
 /// <summary>All stat blocks of a process, by prefix and schema. Asking twice for one gives the same block, so counters outlive configuration;
 /// two parts of the program may share a prefix (traffic and discovery of one cluster), each with a schema of its own.</summary>
-public sealed class StatRegistry(int workers)
+/// <param name="workers">How many workers write.</param>
+/// <param name="rules">What of it is shown, and how; null for Envoy's defaults.</param>
+public sealed class StatRegistry(int workers, StatRules? rules = null)
 {
+    /// <summary>What of it is shown, and how.</summary>
+    public StatRules Rules { get; } = rules ?? StatRules.Default;
+
     private readonly ConcurrentDictionary<(string Prefix, StatSchema Schema), StatBlock> _blocks = new();
 
     /// <summary>The block with this prefix and schema, made when it is new.</summary>
     public StatBlock Block(string prefix, StatSchema schema) =>
-        _blocks.GetOrAdd((prefix, schema), static (key, shards) => new StatBlock(key.Prefix, key.Schema, shards), workers + 1);
+        _blocks.GetOrAdd((Sane(prefix), schema), static (key, shards) => new StatBlock(key.Prefix, key.Schema, shards), workers + 1);
 
     /// <summary>A block of a part of an owner: <c>OWNER.SCOPE</c>. Names may hold dots, so only this tells where they end.</summary>
     /// <param name="owner">The owner's prefix.</param>
     /// <param name="scope">The part, without a dot in front.</param>
     /// <param name="schema">Its names.</param>
     public StatBlock Block(string owner, string scope, StatSchema schema) =>
-        _blocks.GetOrAdd(($"{owner}.{scope}", schema), key => new StatBlock(key.Prefix, key.Schema, workers + 1) { Scope = scope });
+        _blocks.GetOrAdd(($"{Sane(owner)}.{scope}", schema), key => new StatBlock(key.Prefix, key.Schema, workers + 1) { Scope = scope });
 
     /// <summary>Forgets all blocks of a prefix whose owner was removed.</summary>
     public void Remove(string prefix)
     {
+        prefix = Sane(prefix);
         foreach ((string Prefix, StatSchema Schema) key in _blocks.Keys)
             if (key.Prefix == prefix) _blocks.TryRemove(key, out _);
     }
 
     /// <summary>Forgets one of them.</summary>
-    public void Remove(string prefix, StatSchema schema) => _blocks.TryRemove((prefix, schema), out _);
+    public void Remove(string prefix, StatSchema schema) => _blocks.TryRemove((Sane(prefix), schema), out _);
 
     /// <summary>Whether names of others begin with this prefix and a dot: names that come from requests must not be those.</summary>
     /// <param name="prefix">As for a block.</param>
     /// <param name="schema">Blocks of this one do not count.</param>
     public bool IsTaken(string prefix, StatSchema schema)
     {
+        prefix = Sane(prefix);
         foreach (((string Prefix, StatSchema Schema) key, StatBlock _) in _blocks)
         {
             if (key.Schema == schema) continue;
@@ -189,119 +204,10 @@ public sealed class StatRegistry(int workers)
             name.StartsWith(tree, StringComparison.Ordinal) && (name.Length == tree.Length || name[tree.Length] == '.');
     }
 
+    // Colons are for the readers of statistics to split at (Envoy makes the same of them).
+    private static string Sane(string prefix) => !prefix.Contains(':', StringComparison.Ordinal) ? prefix
+        : prefix.Replace("://", "_", StringComparison.Ordinal).Replace(":/", "_", StringComparison.Ordinal).Replace(':', '_');
+
     /// <summary>Every block, in no order.</summary>
     public ICollection<StatBlock> Blocks => _blocks.Values;
-}
-
-/// <summary>A log-linear histogram of non-negative integers: 16 sub-buckets per power of two, so a quantile is at most 6.25 % off.
-/// Written by one thread, read by any.</summary>
-public sealed class Histogram
-{
-    private const int SubBits = 4;
-    private const int Sub = 1 << SubBits;
-    private const int Buckets = (40 - SubBits + 1) * Sub;
-    private readonly uint[] _counts = new uint[Buckets];
-
-    /// <summary>How many values were recorded.</summary>
-    public long Count { get; private set; }
-
-    /// <summary>Their sum.</summary>
-    public long Sum { get; private set; }
-
-    /// <summary>Records a value; negative ones count as 0, those past 2^40 as 2^40.</summary>
-    public void Record(long value)
-    {
-        if (value < 0) value = 0;
-        _counts[IndexOf(value)]++;
-        Count++;
-        Sum += value;
-    }
-
-    /// <summary>Adds another histogram's recordings to this one.</summary>
-    public void Merge(Histogram other)
-    {
-        for (int i = 0; i < Buckets; i++) _counts[i] += Volatile.Read(ref other._counts[i]);
-        Count += other.Count;
-        Sum += other.Sum;
-    }
-
-    /// <summary>The value below which the share <paramref name="quantile"/> (0..1) of the recordings lies; 0 when empty.</summary>
-    public double Quantile(double quantile)
-    {
-        long total = 0;
-        foreach (uint count in _counts) total += count;
-        if (total == 0) return 0;
-        double wanted = Math.Clamp(quantile, 0, 1) * total;
-        double seen = 0;
-        for (int i = 0; i < Buckets; i++)
-        {
-            if (_counts[i] == 0) continue;
-            if (seen + _counts[i] >= wanted)
-                return LowerBound(i) + (wanted - seen) / _counts[i] * Width(i);
-            seen += _counts[i];
-        }
-        return LowerBound(Buckets - 1);
-    }
-
-    /// <summary>Takes another histogram's recordings, which this one has among its own, out again.</summary>
-    public void Subtract(Histogram part)
-    {
-        for (int i = 0; i < Buckets; i++)
-        {
-            uint less = Volatile.Read(ref part._counts[i]);
-            _counts[i] = _counts[i] > less ? _counts[i] - less : 0;
-        }
-        Count = Math.Max(0, Count - part.Count);
-        Sum = Math.Max(0, Sum - part.Sum);
-    }
-
-    /// <summary>How many recordings are at most <paramref name="bound"/> (whole buckets only).</summary>
-    public long CountAtMost(double bound)
-    {
-        long sum = 0;
-        for (int i = 0; i < Buckets && LowerBound(i) + Width(i) - 1 <= bound; i++) sum += _counts[i];
-        return sum;
-    }
-
-    /// <summary>For each bound (ascending) how many recordings are at most it, and in the last place of <paramref name="into"/> how many there
-    /// are at all: one pass, so that the last number is never below another.</summary>
-    public void Cumulative(ReadOnlySpan<double> bounds, Span<long> into)
-    {
-        long sum = 0;
-        int bound = 0;
-        for (int i = 0; i < Buckets; i++)
-        {
-            uint count = Volatile.Read(ref _counts[i]);
-            if (count == 0) continue;
-            while (bound < bounds.Length && LowerBound(i) + Width(i) - 1 > bounds[bound]) into[bound++] = sum;
-            sum += count;
-        }
-        while (bound < bounds.Length) into[bound++] = sum;
-        into[bound] = sum;
-    }
-
-    /// <summary>Forgets everything.</summary>
-    public void Clear()
-    {
-        Array.Clear(_counts);
-        Count = 0;
-        Sum = 0;
-    }
-
-    private static int IndexOf(long value)
-    {
-        if (value < Sub) return (int)value;
-        int log = 63 - System.Numerics.BitOperations.LeadingZeroCount((ulong)value);
-        int index = (log - SubBits + 1) * Sub + (int)((value >> (log - SubBits)) - Sub);
-        return Math.Min(index, Buckets - 1);
-    }
-
-    private static long LowerBound(int index)
-    {
-        if (index < Sub) return index;
-        int block = index / Sub;
-        return (long)(Sub + index % Sub) << (block - 1);
-    }
-
-    private static long Width(int index) => index < Sub ? 1 : 1L << (index / Sub - 1);
 }

@@ -9,7 +9,10 @@ internal sealed class FakeTime : TimeProvider
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
-    public override long GetTimestamp() => _now.Ticks;
+    /// <summary>What each look at the clock takes.</summary>
+    public TimeSpan Drift { get; set; }
+
+    public override long GetTimestamp() => (_now += Drift).Ticks;
 
     public override DateTimeOffset GetUtcNow() => DateTimeOffset.UnixEpoch + _now;
 

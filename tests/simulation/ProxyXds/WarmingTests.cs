@@ -8,6 +8,23 @@ namespace Naru.SimulationTests.ProxyXds;
 public sealed class WarmingTests
 {
     [Fact]
+    public void A_time_that_is_up_while_others_are_looked_at_is_not_forgotten()
+    {
+        // Wherever in that the clock stands.
+        for (int early = 0; early < 60; early++)
+        {
+            World world = World.Live();
+            world.Say(s => s.State(ResourceType.Listener, "1", Resources.Rds("l", "never")));
+            world.Wait(15 - early / 1000.0);
+            world.Time.Drift = TimeSpan.FromMilliseconds(1);
+            world.Say(s => s.State(ResourceType.Cluster, "1", Resources.Static("other")));
+            world.Time.Drift = TimeSpan.Zero;
+            world.Wait(1);
+            Assert.True(world.Plane.Listeners.ContainsKey("l"), $"{early} ms before its time");
+        }
+    }
+
+    [Fact]
     public void A_new_cluster_waits_for_its_endpoints_and_comes_with_them()
     {
         World world = World.Live();

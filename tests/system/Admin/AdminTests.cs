@@ -43,7 +43,7 @@ public sealed class AdminTests
         await using var witness = new Witness();
         await using ProxyProcess proxy = await WithTrafficAsync(witness);
         JsonElement[] configs = [.. (await JsonAsync(proxy, "config_dump?include_eds")).GetProperty("configs").EnumerateArray()];
-        JsonElement Part(string type) => configs.Single(c => c.GetProperty("@type").GetString()!.EndsWith(type, StringComparison.Ordinal));
+        JsonElement Part(string type) => configs.Single(c => c.GetProperty("@type").GetString()!.EndsWith("." + type, StringComparison.Ordinal));
         Assert.Equal("test", Part("BootstrapConfigDump").GetProperty("bootstrap").GetProperty("node").GetProperty("id").GetString());
         Assert.Equal("backend", Part("ClustersConfigDump").GetProperty("static_clusters")[0].GetProperty("cluster").GetProperty("name").GetString());
         Assert.Equal("backend", Part("EndpointsConfigDump").GetProperty("static_endpoint_configs")[0].GetProperty("endpoint_config").GetProperty("cluster_name").GetString());

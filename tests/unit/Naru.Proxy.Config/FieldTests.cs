@@ -21,7 +21,7 @@ public sealed class FieldTests
     [InlineData("listener_filters: [{ name: envoy.filters.listener.local_ratelimit }]", "NARU-C101 typed_config")]
     [InlineData("listener_filters: [{ name: envoy.filters.listener.tls_inspector, filter_disabled: { destination_port_range: { start: 1, end: 2 } } }]", "NARU-C113 filter_disabled")]
     [InlineData("listener_filters: [{ name: p, typed_config: { \"@type\": LISTproxy_protocol.v3.ProxyProtocol, disallowed_versions: [V1, V2] } }]", "NARU-C113 disallowed_versions")]
-    [InlineData("listener_filters: [{ name: p, typed_config: { \"@type\": LISTproxy_protocol.v3.ProxyProtocol, rules: [{}] } }]", "NARU-C110 rules")]
+    [InlineData("listener_filters: [{ name: p, typed_config: { \"@type\": LISTproxy_protocol.v3.ProxyProtocol, rules: [{}] } }]", "NARU-C101 on_tlv_present")]
     [InlineData("listener_filters: [{ name: p, typed_config: { \"@type\": LISTtls_inspector.v3.TlsInspector, enable_ja3_fingerprinting: true } }]", "NARU-C110 enable_ja3_fingerprinting")]
     [InlineData("internal_listener: {}", "NARU-C113 address")]
     [InlineData("enable_mptcp: true", "NARU-C110 enable_mptcp")]
@@ -146,7 +146,7 @@ public sealed class FieldTests
     [InlineData("strip_any_host_port: true, strip_matching_host_port: true", "NARU-C113 strip_any_host_port")]
     [InlineData("http_protocol_options: { default_host_for_http_10: a/b }", "NARU-C102 default_host_for_http_10")]
     [InlineData("internal_address_config: { cidr_ranges: [{ address_prefix: x }] }", "NARU-C107 address_prefix")]
-    [InlineData("http_filters: [{ name: envoy.filters.http.ext_proc }, { name: envoy.filters.http.router }]", "NARU-C112 name")]
+    [InlineData("http_filters: [{ name: envoy.filters.http.oauth2 }, { name: envoy.filters.http.router }]", "NARU-C112 name")]
     public void A_connection_manager_that_cannot_be_is_refused(string fields, string expected) => Assert.Equal(expected, Read.Bad(Read.InListener(InHttp(fields))));
 
     [Theory]

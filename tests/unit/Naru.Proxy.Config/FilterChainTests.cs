@@ -142,12 +142,25 @@ public sealed class FilterChainTests
     [InlineData("{ name: x, typed_config: { \"@type\": NETrbac.v3.RBAC }}, { name: envoy.filters.network.echo }", "NARU-C101 stat_prefix")]
     [InlineData("{ name: x, typed_config: { \"@type\": NETrbac.v3.RBAC, stat_prefix: r }}", "NARU-C106 filters[0]")]
     [InlineData("{ name: x, config_discovery: {} }", "NARU-C110 config_discovery")]
+    [InlineData("{ name: envoy.filters.network.ext_authz }, { name: envoy.filters.network.echo }", "NARU-C101 typed_config")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NEText_authz.v3.ExtAuthz, stat_prefix: a, GRPC } }", "NARU-C106 filters[0]")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NEText_authz.v3.ExtAuthz, GRPC } }, { name: envoy.filters.network.echo }", "NARU-C101 stat_prefix")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NEText_authz.v3.ExtAuthz, stat_prefix: a } }, { name: envoy.filters.network.echo }", "NARU-C101 grpc_service")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NEText_authz.v3.ExtAuthz, stat_prefix: a, GRPC, transport_api_version: V2 } }, { name: envoy.filters.network.echo }", "NARU-C113 transport_api_version")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NEText_authz.v3.ExtAuthz, stat_prefix: a, GRPC, bootstrap_metadata_labels_key: k } }, { name: envoy.filters.network.echo }", "NARU-C110 bootstrap_metadata_labels_key")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NETratelimit.v3.RateLimit, stat_prefix: a, LIMIT } }, { name: envoy.filters.network.echo }", "NARU-C101 domain")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NETratelimit.v3.RateLimit, stat_prefix: a, domain: d, descriptors: [{ entries: [{ key: k, value: v }] }] } }, { name: envoy.filters.network.echo }", "NARU-C101 rate_limit_service")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NETratelimit.v3.RateLimit, stat_prefix: a, domain: d, rate_limit_service: { GRPC } } }, { name: envoy.filters.network.echo }", "NARU-C101 descriptors")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NETratelimit.v3.RateLimit, stat_prefix: a, domain: d, rate_limit_service: { GRPC }, descriptors: [{}] } }, { name: envoy.filters.network.echo }", "NARU-C101 entries")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NETratelimit.v3.RateLimit, stat_prefix: a, domain: d, rate_limit_service: { GRPC }, descriptors: [{ entries: [{ key: k }] }] } }, { name: envoy.filters.network.echo }", "NARU-C101 value")]
+    [InlineData("{ name: x, typed_config: { \"@type\": NETratelimit.v3.RateLimit, stat_prefix: a, domain: d, rate_limit_service: { GRPC }, descriptors: [{ entries: [{ key: k, value: v }], limit: { requests_per_unit: 1 } }] } }, { name: envoy.filters.network.echo }", "NARU-C110 limit")]
     [InlineData("{ name: x, typed_config: { \"@type\": NETlocal_ratelimit.v3.LocalRateLimit, stat_prefix: r, token_bucket: { max_tokens: 1, fill_interval: 0.001s } } }, { name: envoy.filters.network.echo }", "NARU-C102 fill_interval")]
     [InlineData("{ name: x, typed_config: { \"@type\": NETlocal_ratelimit.v3.LocalRateLimit, stat_prefix: r } }, { name: envoy.filters.network.echo }", "NARU-C101 token_bucket")]
     [InlineData("{ name: x, typed_config: { \"@type\": NETconnection_limit.v3.ConnectionLimit, stat_prefix: r } }, { name: envoy.filters.network.echo }", "NARU-C101 max_connections")]
     [InlineData("{ name: x, typed_config: { \"@type\": NETconnection_limit.v3.ConnectionLimit, stat_prefix: r, max_connections: 1, runtime_enabled: { runtime_key: k } } }, { name: envoy.filters.network.echo }", "NARU-C101 default_value")]
     public void A_filter_that_cannot_stand_there_is_refused(string filters, string expected) =>
-        Assert.Equal(expected, Read.Bad(Read.InListener(Filters(filters.Replace("NET", N, StringComparison.Ordinal)))));
+        Assert.Equal(expected, Read.Bad(Read.InListener(Filters(filters.Replace("LIMIT", "rate_limit_service: { GRPC }, descriptors: [{ entries: [{ key: k, value: v }] }]",
+            StringComparison.Ordinal).Replace("GRPC", "grpc_service: { envoy_grpc: { cluster_name: c } }", StringComparison.Ordinal).Replace("NET", N, StringComparison.Ordinal)))));
 
     [Fact]
     public void Chains_that_differ_in_their_connection_manager_only_have_the_same_frame()

@@ -18,7 +18,7 @@ public sealed class OptionalFilterTests
     public static TheoryData<string> Guards =>
     [
         "envoy.extensions.filters.http.oauth2.v3.OAuth2",
-        "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
+        "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
         "envoy.extensions.filters.http.wasm.v3.Wasm",
         "envoy.extensions.filters.http.golang.v3alpha.Config",
         "istio.envoy.config.filter.http.authn.v2alpha1.FilterConfig",
@@ -68,7 +68,7 @@ public sealed class OptionalFilterTests
     }
 
     [Theory]
-    [InlineData("envoy.filters.http.ext_proc")]
+    [InlineData("envoy.filters.http.oauth2")]
     [InlineData("mixer")]
     [InlineData("istio_authn")]
     public void A_name_alone_says_it_too(string name) => IsRefused(name, Found(Bootstrap($"{{ name: {name}, is_optional: true }}")));

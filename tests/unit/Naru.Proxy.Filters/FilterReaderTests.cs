@@ -61,7 +61,14 @@ public sealed class FilterReaderTests
     [InlineData($"f: {{ \"@type\": {Http}buffer.v3.BufferPerRoute, disabled: false }}", "NARU-C102")]
     [InlineData($"f: {{ \"@type\": {Http}buffer.v3.BufferPerRoute, buffer: {{}} }}", "NARU-C101")]
     [InlineData($"f: {{ \"@type\": {Http}buffer.v3.Buffer, max_request_bytes: 1 }}", "NARU-C113")]
-    public void What_is_wrong_with_an_entry_of_a_route_is_said(string entry, string code) => Assert.StartsWith(code, Read.Bad(Bootstrap(One("header_mutation.v3.HeaderMutation", ""), entry)));
+    public void What_is_wrong_with_an_entry_of_a_route_is_said(string entry, string code)
+    {
+        // The entry is for the filter that has its name.
+        string filter = entry.Contains("BufferPerRoute", StringComparison.Ordinal) ? One("buffer.v3.Buffer", "max_request_bytes: 1")
+            : entry.Contains("LocalRateLimit", StringComparison.Ordinal) ? One("local_ratelimit.v3.LocalRateLimit", "stat_prefix: s")
+            : One("header_mutation.v3.HeaderMutation", "");
+        Assert.StartsWith(code, Read.Bad(Bootstrap(filter, entry)));
+    }
 
     [Fact]
     public void An_entry_that_nobody_knows_may_be_optional_and_that_is_said()
@@ -79,6 +86,39 @@ public sealed class FilterReaderTests
         var found = new Diagnostics();
         Assert.NotNull(BootstrapReader.Read(Bootstrap(One("header_mutation.v3.HeaderMutation", ""), $"g: {{ \"@type\": {Wrapper}, disabled: true }}"), "b.yaml", found));
         Assert.Contains(found.Items, d => d is { Severity: Severity.Warning, Code: "NARU-C114" } && d.Message.Contains("\"g\"", StringComparison.Ordinal));
+    }
+
+    // Under its kind's name, under the chain's own name, in a wrapper, in a filter that has another one do its work.
+    [Theory]
+    [InlineData("f", "rbac.v3.RBAC", "ext_authz.v3.ExtAuthzPerRoute, disabled: true", "NARU-C113 typed_per_filter_config[f]")]
+    [InlineData("f", "cors.v3.Cors", "rbac.v3.RBACPerRoute", "NARU-C113 typed_per_filter_config[f]")]
+    [InlineData("envoy.filters.http.rbac", "rbac.v3.RBAC", "ext_authz.v3.ExtAuthzPerRoute, disabled: true", "NARU-C113 rbac]")]
+    [InlineData("envoy.filters.http.jwt_authn", "jwt_authn.v3.JwtAuthentication", "cors.v3.CorsPolicy", "NARU-C113 jwt_authn]")]
+    public void An_entry_for_another_filter_than_that_of_its_name_is_refused(string name, string chain, string entry, string error)
+    {
+        string filter = $"{{ name: {name}, typed_config: {{ \"@type\": {Http}{chain} }} }}";
+        Assert.Equal(error, Read.Bad(Bootstrap(filter, $"{name}: {{ \"@type\": {Http}{entry} }}")));
+        Assert.StartsWith("NARU-C113", Read.Bad(Bootstrap(filter, $"{name}: {{ \"@type\": {Wrapper}, config: {{ \"@type\": {Http}{entry} }} }}")));
+    }
+
+    [Theory]
+    [InlineData("rbac.v3.RBAC", true)]
+    [InlineData("cors.v3.Cors", false)]
+    public void A_filter_within_another_hears_what_is_said_to_its_kind_and_nothing_else(string inner, bool hears)
+    {
+        string filter = $"{{ name: f, typed_config: {{ \"@type\": type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher, extension_config: {{ name: i, typed_config: {{ \"@type\": {Http}{inner} }} }}, "
+            + "xds_matcher: { on_no_match: { action: { name: s, typed_config: { \"@type\": type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter } } } } } }";
+        string text = Bootstrap(filter, $"f: {{ \"@type\": {Http}rbac.v3.RBACPerRoute }}");
+        if (hears) Assert.NotNull(BootstrapReader.Read(text, "b.yaml", new Diagnostics()));
+        else Assert.StartsWith("NARU-C113", Read.Bad(text));
+    }
+
+    [Fact]
+    public void A_requirement_that_the_chain_does_not_have_is_said()
+    {
+        var found = new Diagnostics();
+        Assert.NotNull(BootstrapReader.Read(Bootstrap(One("jwt_authn.v3.JwtAuthentication", "requirement_map: { a: {} }"), $"f: {{ \"@type\": {Http}jwt_authn.v3.PerRouteConfig, requirement_name: b }}"), "b.yaml", found));
+        Assert.Contains(found.Items, d => d is { Severity: Severity.Warning, Code: "NARU-C114" } && d.Message.Contains("requirement_map has no \"b\"", StringComparison.Ordinal));
     }
 
     [Theory]

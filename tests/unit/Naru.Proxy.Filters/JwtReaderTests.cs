@@ -49,6 +49,21 @@ public sealed class JwtReaderTests
         }
     }
 
+    // A set is its good keys; what else is in it is told.
+    [Theory]
+    [InlineData("""{"kty": "OKP", "crv": "Ed25519", "x": "AA", "kid": "weak"}""", "\"weak\"")]
+    [InlineData("""{"kty": "RSA", "n": "AA", "e": "AQAB"}""", "keys[0]")]
+    [InlineData("""{"kty": "OKP", "kty": "RSA", "kid": "twice"}""", "keys[0]")]
+    [InlineData("""{"kid": "twice", "more": [{"a": 1, "a": {"b": [1]}}], "kty": "OKP"}""", "keys[0]")]
+    [InlineData("7", "keys[0]")]
+    [InlineData("""{"kty": "OKP", "crv": "Ed25519", "use": "enc"}""", null)]
+    public void A_key_that_is_of_no_use_leaves_the_others_of_its_set(string key, string? told)
+    {
+        Jwks? read = Jwks.Read(Encoding.UTF8.GetBytes($"{Key[..10]}{key}, {Key[10..]}"));
+        Assert.Equal(1, read!.Count);
+        Assert.Equal(told is null ? [] : [told], read.LeftOut);
+    }
+
     [Theory]
     [InlineData("""{"a": 1, "a": 1}""")]
     [InlineData("""{"a": {"b": 1, "b": 2}}""")]

@@ -136,7 +136,8 @@ public sealed class AdminServerTests
     [Fact]
     public async Task Somebody_who_stalls_is_cut_and_others_are_served_meanwhile()
     {
-        await using AdminServer admin = Start(new FakeTarget(), new AdminLimits { Timeout = TimeSpan.FromMilliseconds(200) });
+        // Long enough for the one who does not stall, on a busy machine, too.
+        await using AdminServer admin = Start(new FakeTarget(), new AdminLimits { Timeout = TimeSpan.FromSeconds(2) });
         using RawClient slow = await RawClient.ConnectAsync(admin.Address);
         await slow.SendAsync("GET /ready HT");
         Assert.Equal(200, (await AskAsync(admin, "GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")).Status);
@@ -190,13 +191,13 @@ public sealed class AdminServerTests
         for (int i = 0; i < 100; i++) target.Stats.Block($"cluster.number_{i}", schema);
         await using AdminServer admin = Start(target);
         using RawClient client = await RawClient.ConnectAsync(admin.Address);
-        HttpMessage answer = await client.ExchangeAsync("GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        HttpMessage answer = await client.ExchangeAsync("GET /stats?filter=^cluster HTTP/1.1\r\nHost: localhost\r\n\r\n");
         Assert.Equal("chunked", answer.Header("transfer-encoding"));
         Assert.Equal(5000, answer.Text.Count(c => c == '\n'));
         Assert.Equal(200, (await client.ExchangeAsync("GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")).Status);
 
         using RawClient old = await RawClient.ConnectAsync(admin.Address);
-        await old.SendAsync("GET /stats HTTP/1.0\r\n\r\n");
+        await old.SendAsync("GET /stats?filter=^cluster HTTP/1.0\r\n\r\n");
         string all = await old.RestAsync();
         Assert.DoesNotContain("chunked", all, StringComparison.OrdinalIgnoreCase);
         Assert.Equal(answer.Text, all[(all.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..]);

@@ -28,12 +28,12 @@ public sealed class CallOutTests
         return await client.ExchangeAsync($"GET {target} HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
     }
 
-    private static byte[] Frame(params byte[] message) => [0, 0, 0, 0, (byte)message.Length, .. message];
+    internal static byte[] Frame(params byte[] message) => [0, 0, 0, 0, (byte)message.Length, .. message];
 
-    private static readonly (string, string)[] s_head = [(":status", "200"), ("content-type", "application/grpc")], s_ok = [("grpc-status", "0")];
+    internal static readonly (string, string)[] s_head = [(":status", "200"), ("content-type", "application/grpc")], s_ok = [("grpc-status", "0")];
 
     // What a service may do instead of answering, by name.
-    private static async Task LieAsync(string lie, Http2Peer peer, Http2Message request, byte[] good)
+    internal static async Task LieAsync(string lie, Http2Peer peer, Http2Message request, byte[] good)
     {
         await peer.EndAsync(request.Id);
         switch (lie)

@@ -16,7 +16,7 @@ public sealed class ChainFixture : IAsyncLifetime
           - { match: { path: /direct }, direct_response: { status: 201 } }
           - { match: { prefix: /on }, route: { cluster: backend }, typed_per_filter_config: { asleep: {{Yaml.On}} } }
           - { match: { prefix: /own }, route: { cluster: backend }, typed_per_filter_config: { asleep: {{Yaml.MarkAt("route")}} } }
-          - { match: { prefix: /stranger }, route: { cluster: backend }, typed_per_filter_config: { nobody: {{Yaml.MarkAt("route")}}, first: {{Yaml.At("fault.v3.HTTPFault", "abort: { http_status: 500, percentage: { numerator: 100 } }")}} } }
+          - { match: { prefix: /stranger }, route: { cluster: backend }, typed_per_filter_config: { nobody: {{Yaml.MarkAt("route")}} } }
           - match: { prefix: /split }
             route: { weighted_clusters: { clusters: [{ name: backend, weight: 1, typed_per_filter_config: { first: {{Yaml.MarkAt("target")}}, last: {{Yaml.Off}} } }] } }
             typed_per_filter_config: { first: {{Yaml.MarkAt("route")}}, last: {{Yaml.On}} }

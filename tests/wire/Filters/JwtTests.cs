@@ -106,6 +106,35 @@ public sealed class JwtTests : IDisposable
         Assert.Equal(200, (await AskAsync(proxy, $"Authorization: Bearer {text}.{signature}\r\n")).Status);
     }
 
+    // forward: false is the default (Envoy: of headers and parameters; cookies stay).
+    [Theory]
+    [InlineData("from_params: [tok]", "?tok={0}&x=%20", "?x=%20", true)]
+    [InlineData("from_params: [tok]", "?x=1&t%6fk={0}", "?x=1", true)]
+    [InlineData("from_params: [tok]", "?tok={0}", "", true)]
+    [InlineData("from_params: [tok]", "?tok={0}&tok={0}&y", "?y", true)]
+    [InlineData("", "?a=1&access_token={0}&b=2", "?a=1&b=2", true)]
+    [InlineData("from_params: [tok], forward: true", "?tok={0}&x=1", "?tok={0}&x=1", true)]
+    [InlineData("from_params: [tok]", "?access_token={0}&x=1", "", false)]
+    public async Task A_token_that_is_not_to_go_on_is_taken_out_of_the_path(string provider, string query, string seen, bool good)
+    {
+        await using var backend = new Cases();
+        string path = backend.Echo(), token = Token();
+        await using ProxyProcess proxy = await StartAsync(backend.Port, provider, keys: Set(RsaKey()));
+        Assert.Equal(good ? 200 : 401, (await AskAsync(proxy, "", path + query.Replace("{0}", token, StringComparison.Ordinal))).Status);
+        if (good) Assert.Equal(path + seen.Replace("{0}", token, StringComparison.Ordinal), backend.Seen(path).Single().Target);
+    }
+
+    [Fact]
+    public async Task A_key_that_says_something_twice_leaves_the_others_of_its_server()
+    {
+        await using var backend = new Cases();
+        await using var server = new Cases();
+        server.At("/keys", (connection, _) => connection.OkAsync(Set("{\"kty\": \"RSA\", \"kty\": \"EC\"}", RsaKey(), "{\"kty\": \"RSA\", \"n\": \"AA\", \"e\": \"AQAB\"}")));
+        await using ProxyProcess proxy = await StartAsync(
+            backend.Port, "remote_jwks: { http_uri: { uri: 'http://k/keys', cluster: keys, timeout: 20s } }", keyServer: server.Port);
+        Assert.Equal(200, (await AskAsync(proxy, $"Authorization: Bearer {Token()}\r\n")).Status);
+    }
+
     [Fact]
     public async Task No_forged_token_comes_through()
     {

@@ -10,17 +10,21 @@ public static class ExtensionTable
 {
     private static readonly Lock s_gate = new();
     private static ImmutableArray<HttpFilterExtension> s_httpFilters = [];
+    private static ImmutableArray<NetworkFilterExtension> s_networkFilters = [];
     private static bool s_used;
 
     /// <summary>Says which extensions there are. The same ones may be said again.</summary>
     /// <exception cref="InvalidOperationException">Something was read already, and without them.</exception>
-    public static void Use(ImmutableArray<HttpFilterExtension> httpFilters)
+    public static void Use(ImmutableArray<HttpFilterExtension> httpFilters, ImmutableArray<NetworkFilterExtension> networkFilters = default)
     {
+        if (networkFilters.IsDefault) networkFilters = [];
         lock (s_gate)
         {
-            if (httpFilters.Select(f => f.Name).SequenceEqual(s_httpFilters.Select(f => f.Name))) return;
+            if (httpFilters.Select(f => f.Name).SequenceEqual(s_httpFilters.Select(f => f.Name))
+                && networkFilters.Select(f => f.Name).SequenceEqual(s_networkFilters.Select(f => f.Name))) return;
             if (s_used) throw new InvalidOperationException("extensions are said before the first configuration is read");
             s_httpFilters = httpFilters;
+            s_networkFilters = networkFilters;
         }
     }
 
@@ -37,11 +41,25 @@ public static class ExtensionTable
         }
     }
 
+    /// <summary>Every kind of network filter that is no part of the engine.</summary>
+    internal static ImmutableArray<NetworkFilterExtension> NetworkFilters
+    {
+        get
+        {
+            lock (s_gate)
+            {
+                s_used = true;
+                return s_networkFilters;
+            }
+        }
+    }
+
     /// <summary>The files that declare their messages.</summary>
-    internal static IEnumerable<FileDescriptor> Files => HttpFilters.SelectMany(f => new[] { f.Message, f.RouteMessage }).OfType<MessageDescriptor>().Select(m => m.File).Distinct();
+    internal static IEnumerable<FileDescriptor> Files => HttpFilters.SelectMany(f => new[] { f.Message, f.RouteMessage })
+        .Concat(NetworkFilters.Select(f => f.Message)).OfType<MessageDescriptor>().Select(m => m.File).Distinct();
 
     /// <summary>Their rows of the table of honoured fields.</summary>
-    internal static string Fields => string.Concat(HttpFilters.Select(f => f.Fields));
+    internal static string Fields => string.Concat(HttpFilters.Select(f => f.Fields).Concat(NetworkFilters.Select(f => f.Fields)));
 
     /// <summary>The filter whose configuration in the chain has this type, or which has this name where there is no type.</summary>
     internal static HttpFilterExtension? HttpFilter(string type, string name)
@@ -51,11 +69,21 @@ public static class ExtensionTable
         return null;
     }
 
+    /// <summary>The network filter whose configuration has this type, or which has this name where there is no type.</summary>
+    internal static NetworkFilterExtension? NetworkFilter(string type, string name)
+    {
+        foreach (NetworkFilterExtension filter in NetworkFilters)
+            if (type.Length > 0 ? filter.Message.FullName == type : filter.Name == name) return filter;
+        return null;
+    }
+
     /// <summary>The message that stands for one of API v2; null where no extension knows it.</summary>
-    internal static string? TypeOfOld(string message) => HttpFilters.FirstOrDefault(f => f.OldMessage == message)?.Message.FullName;
+    internal static string? TypeOfOld(string message) => HttpFilters.FirstOrDefault(f => f.OldMessage == message)?.Message.FullName
+        ?? NetworkFilters.FirstOrDefault(f => f.OldMessage == message)?.Message.FullName;
 
     /// <summary>The message of the extension of this name; null where there is none.</summary>
-    internal static string? TypeOfName(string name) => HttpFilters.FirstOrDefault(f => f.Name == name)?.Message.FullName;
+    internal static string? TypeOfName(string name) => HttpFilters.FirstOrDefault(f => f.Name == name)?.Message.FullName
+        ?? NetworkFilters.FirstOrDefault(f => f.Name == name)?.Message.FullName;
 
     /// <summary>The filter whose configuration at routes has this type.</summary>
     internal static HttpFilterExtension? HttpFilterOfRoute(string type)

@@ -33,6 +33,14 @@ public abstract class HttpFilterExtension
     /// <summary>What the message says; meaningless after an error. Its fields were walked already.</summary>
     internal abstract object Read(Scope scope, IMessage message);
 
+    /// <summary>Whether what a route says to a kind of filter is heard by a filter of this one.</summary>
+    /// <param name="kind">That kind.</param>
+    /// <param name="settings">What the chain says; null where that is not known.</param>
+    internal virtual bool Hears(HttpFilterExtension kind, object? settings) => ReferenceEquals(kind, this);
+
+    /// <summary>What of a route's settings can do nothing beside the chain's; null where all can.</summary>
+    internal virtual string? Futile(object settings, object said) => null;
+
     /// <summary>The same of a <see cref="RouteMessage"/>.</summary>
     internal virtual object ReadRoute(Scope scope, IMessage message) => throw new NotSupportedException($"{Name} has no configuration at routes");
 }

@@ -25,7 +25,11 @@ internal static class Addresses
             case Address.AddressOneofCase.EnvoyInternalAddress:
                 Scope at = scope.In(field, address).In("envoy_internal_address", address.EnvoyInternalAddress);
                 return Values.Required(at, "server_listener_name", address.EnvoyInternalAddress.ServerListenerName)
-                    ? new AddressConfig(address.EnvoyInternalAddress.ServerListenerName, 0) { Kind = AddressKind.Internal }
+                    ? new AddressConfig(address.EnvoyInternalAddress.ServerListenerName, 0)
+                    {
+                        Kind = AddressKind.Internal,
+                        EndpointId = address.EnvoyInternalAddress.EndpointId,
+                    }
                     : null;
             default:
                 scope.Error(field, "NARU-C101", $"\"{field}\" is required", "write socket_address: {address: 127.0.0.1, port_value: 80}, or pipe: {path: /run/x.sock}");

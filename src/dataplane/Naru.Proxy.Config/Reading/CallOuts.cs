@@ -24,7 +24,8 @@ internal static class CallOuts
         Scope at = scope.In(field, uri);
         bool good = Values.Required(at, "uri", uri.Uri) & Values.Required(at, "cluster", uri.Cluster);
         if (uri.Timeout is null) at.Error("timeout", "NARU-C101", "\"timeout\" is required");
-        TimeSpan? timeout = Values.Time(at, "timeout", uri.Timeout);
+        // None would be no bound to how long a request waits.
+        TimeSpan? timeout = Values.Time(at, "timeout", uri.Timeout, mustBePositive: true);
         if (!good || timeout is not { } time) return null;
         // Without a scheme it is host and path, as Envoy takes it.
         int scheme = uri.Uri.IndexOf("://", StringComparison.Ordinal);

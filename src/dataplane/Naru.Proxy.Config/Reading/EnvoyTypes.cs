@@ -86,6 +86,8 @@ public static class EnvoyTypes
         Envoy.Extensions.Http.OriginalIpDetection.CustomHeader.V3.CustomHeaderReflection.Descriptor,
         Envoy.Extensions.Http.EarlyHeaderMutation.HeaderMutation.V3.HeaderMutationReflection.Descriptor,
         Envoy.Extensions.Filters.Udp.UdpProxy.V3.UdpProxyReflection.Descriptor,
+        Envoy.Extensions.Filters.Udp.UdpProxy.V3.RouteReflection.Descriptor,
+        Envoy.Extensions.Bootstrap.InternalListener.V3.InternalListenerReflection.Descriptor,
         Envoy.Extensions.Network.DnsResolver.Cares.V3.CaresDnsResolverReflection.Descriptor,
         Envoy.Extensions.Network.DnsResolver.Getaddrinfo.V3.GetaddrinfoDnsResolverReflection.Descriptor,
         Envoy.Extensions.Clusters.Aggregate.V3.ClusterReflection.Descriptor,

@@ -7,14 +7,24 @@ public static partial class HonouredFields
     private const string Bootstrap = """
 envoy.config.bootstrap.v3.Bootstrap
   + node static_resources dynamic_resources admin layered_runtime cluster_manager
-  + overload_manager
+  + overload_manager stats_config bootstrap_extensions
   ~ stats_flush_interval stats_flush_on_admin: statistics are read at the admin endpoint, nothing is flushed
-  ~ stats_config: statistics have Envoy's default names and tags, all of them
   ~ stats_server_version_override enable_dispatcher_stats: there is no such statistic
   ~ watchdog watchdogs: workers are not watched by a timer
   ~ inline_headers perf_tracing_file_path memory_allocator_manager deferred_stat_options default_socket_interface: there is nothing to tune here
   - stats_sinks: statistics are read at the admin endpoint; scrape /stats/prometheus
   - tracing: spans are not exported yet
+envoy.extensions.bootstrap.internal_listener.v3.InternalListener
+  ~ buffer_size_kb: the system's buffers of local sockets are used
+envoy.config.metrics.v3.StatsConfig
+  + stats_tags use_all_default_tags stats_matcher histogram_bucket_settings
+envoy.config.metrics.v3.StatsMatcher
+  + reject_all exclusion_list inclusion_list
+envoy.config.metrics.v3.TagSpecifier
+  + tag_name regex fixed_value
+envoy.config.metrics.v3.HistogramBucketSettings
+  + match buckets
+  - bins: histograms have 90 buckets in each power of ten
 envoy.config.bootstrap.v3.Bootstrap.StaticResources
   + listeners clusters
   + secrets

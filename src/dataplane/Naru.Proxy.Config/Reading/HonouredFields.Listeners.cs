@@ -18,12 +18,11 @@ envoy.config.listener.v3.Listener
   + listener_filters bind_to_port deprecated_v1
   + use_original_dst transparent freebind socket_options drain_type listener_filters_timeout continue_on_listener_filters_timeout
   + tcp_backlog_size udp_listener_config internal_listener metadata
-  + per_connection_buffer_limit_bytes
+  + per_connection_buffer_limit_bytes access_log
   ~ reuse_port enable_reuse_port connection_balance_config: every worker listens, and the kernel balances
   ~ ignore_global_conn_limit bypass_overload_manager: there is no global limit
   ~ max_connections_to_accept_per_socket_event: the workers decide
   - api_listener: that is for gRPC clients, not for a proxy
-  - access_log: log at the HTTP connection manager
   - filter_chain_matcher: give each filter chain a filter_chain_match
   - enable_mptcp: connections are plain TCP
   - tcp_fast_open_queue_length: data in the first packet would be taken twice where it is repeated
@@ -49,8 +48,7 @@ envoy.config.listener.v3.Filter
 envoy.config.core.v3.Pipe
   + path mode
 envoy.config.core.v3.EnvoyInternalAddress
-  + server_listener_name
-  ~ endpoint_id: an internal listener is known by its name
+  + server_listener_name endpoint_id
 envoy.config.core.v3.CidrRange
   + address_prefix prefix_len
 envoy.config.core.v3.SocketOption
@@ -86,10 +84,12 @@ envoy.extensions.filters.listener.original_dst.v3.OriginalDst
 envoy.extensions.filters.listener.original_src.v3.OriginalSrc
   + bind_port mark
 envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol
-  + allow_requests_without_proxy_protocol disallowed_versions
-  ~ stat_prefix: its counters are the listener's
-  - rules: type-length values are not kept
-  - pass_through_tlvs: type-length values are not kept
+  + allow_requests_without_proxy_protocol disallowed_versions rules stat_prefix
+  - pass_through_tlvs: type-length values are not sent on
+envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.Rule
+  + tlv_type on_tlv_present
+envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.KeyValuePair
+  + metadata_namespace key
 envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit
   + stat_prefix token_bucket runtime_enabled
 envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
@@ -118,11 +118,13 @@ envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit
   - share_key: a filter chain has a bucket of its own
 envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig
   + stat_prefix cluster idle_timeout use_original_src_ip hash_policies upstream_socket_config use_per_packet_load_balancing access_log
+  + matcher
   ~ access_log_options: a session is logged once, when it has ended
-  - matcher: name a cluster
   - proxy_access_log: log sessions with access_log
   - session_filters: sessions have no filters
   - tunneling_config: datagrams are not tunnelled
+envoy.extensions.filters.udp.udp_proxy.v3.Route
+  + cluster
 envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.HashPolicy
   + source_ip key
 

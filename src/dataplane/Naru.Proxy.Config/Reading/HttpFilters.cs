@@ -233,6 +233,12 @@ internal static class HttpFilters
             scope.Error(field, "NARU-C112", $"Naru does not support {type} at a route yet", "remove it, if requests may do without what it does");
             return null;
         }
+        // Whose filters have other names is known where there is a chain (ReportStray).
+        if (ExtensionTable.HttpFilters.FirstOrDefault(f => f.Name == name) is { } named && !named.Hears(extension, null))
+        {
+            Foreign(scope, field, name, extension, named);
+            return null;
+        }
         if (scope.Pass.Unpack(extension.RouteMessage!, any, scope) is not { } message) return null;
         Scope inside = scope.In(field, message);
         FieldWalk.Check(inside);
@@ -250,19 +256,74 @@ internal static class HttpFilters
             "set normalize_path and merge_slashes to true, and path_with_escaped_slashes_action");
     }
 
-    /// <summary>Says which entries of inline routes are for filters that their own chain does not have. They are ignored, as in Envoy.</summary>
+    /// <summary>Says which entries of inline routes are for filters that their own chain does not have: they are ignored, as in Envoy.
+    /// Refuses those for another kind than the filter of that name is: whoever wrote one believes that it holds.</summary>
     public static void ReportStray(Scope scope, ImmutableArray<HttpFilterConfig> chain, RouteConfigurationConfig routes)
     {
-        IEnumerable<RouteFilterConfig> all = routes.Filters
-            .Concat(routes.VirtualHosts.SelectMany(h => h.Filters.Concat(h.AllRoutes.SelectMany(r => r.Filters.Concat(r.Action is ForwardActionConfig f ? f.Clusters.SelectMany(c => c.Filters) : [])))));
-        foreach (RouteFilterConfig stray in all.DistinctBy(f => f.Name, StringComparer.Ordinal).Where(f => f.Name != RouterName && !chain.Any(c => c.Name == f.Name)))
+        var told = new HashSet<(string, HttpFilterExtension?)>();
+        foreach ((string where, RouteFilterConfig entry) in Entries(routes))
         {
-            if (stray.Extension is { MayBeUpstream: true })
-                scope.Info("typed_per_filter_config", "NARU-C114", $"there is no filter \"{stray.Name}\" in this chain: only clusters whose filters have that name heed it");
-            else
-                scope.Warning(
-                    "typed_per_filter_config", "NARU-C114",
-                    $"there is no filter \"{stray.Name}\" in this chain, so what routes say about it has no effect", "name the filter as the chain does");
+            if (entry.Name == RouterName) continue;
+            string field = $"{where}typed_per_filter_config[{entry.Name}]";
+            HttpFilterConfig[] meant = [.. chain.Where(c => c.Name == entry.Name)];
+            if (meant.Length == 0)
+            {
+                if (told.Add((entry.Name, null))) Stray(scope, entry);
+                continue;
+            }
+            if (entry.Extension is not { } kind) continue;
+            if (Array.Exists(meant, c => Hears(c, kind)))
+            {
+                string? futile = meant.Select(c => c.Discovery is null ? c.Extension?.Futile(c.Settings, entry.Settings!) : null)
+                    .FirstOrDefault(f => f is not null);
+                if (futile is not null) scope.Warning(field, "NARU-C114", futile, "compare it with the filter in the chain");
+            }
+            else if (told.Add((entry.Name, kind)))
+            {
+                Foreign(scope, field, entry.Name, kind, meant[0].Extension);
+            }
         }
     }
+
+    private static IEnumerable<(string Where, RouteFilterConfig Entry)> Entries(RouteConfigurationConfig routes)
+    {
+        foreach (RouteFilterConfig entry in routes.Filters) yield return ("", entry);
+        for (int i = 0; i < routes.VirtualHosts.Length; i++)
+        {
+            string host = $"virtual_hosts[{i}].";
+            foreach (RouteFilterConfig entry in routes.VirtualHosts[i].Filters) yield return (host, entry);
+            int at = 0;
+            foreach (RouteConfig route in routes.VirtualHosts[i].AllRoutes)
+            {
+                string where = routes.VirtualHosts[i].Matcher is null ? $"{host}routes[{at++}]." : $"{host}matcher.";
+                foreach (RouteFilterConfig entry in route.Filters) yield return (where, entry);
+                if (route.Action is not ForwardActionConfig forward) continue;
+                foreach (RouteFilterConfig entry in forward.Clusters.SelectMany(c => c.Filters))
+                    yield return ($"{where}route.weighted_clusters.", entry);
+            }
+        }
+    }
+
+    private static bool Hears(HttpFilterConfig filter, HttpFilterExtension kind) => filter.Discovery is { } discovery
+        ? discovery.Types.Contains(kind.Message.FullName) || filter.Extension is null
+        : filter.Extension?.Hears(kind, filter.Settings) != false;
+
+    private static void Stray(Scope scope, RouteFilterConfig stray)
+    {
+        if (stray.Extension is { MayBeUpstream: true })
+            scope.Info(
+                "typed_per_filter_config", "NARU-C114",
+                $"there is no filter \"{stray.Name}\" in this chain: only clusters whose filters have that name heed it");
+        else
+            scope.Warning(
+                "typed_per_filter_config", "NARU-C114",
+                $"there is no filter \"{stray.Name}\" in this chain, so what routes say about it has no effect",
+                "name the filter as the chain does");
+    }
+
+    private static void Foreign(Scope scope, string field, string name, HttpFilterExtension kind, HttpFilterExtension? meant) =>
+        scope.Error(
+            field, "NARU-C113", $"the entry is for {kind.Name}, and \"{name}\" is another filter: it would have no effect",
+            meant?.RouteMessage is { } own ? $"write a {own.FullName}, or the name that the filter has in the chain"
+                : "write the name that the filter has in the chain");
 }

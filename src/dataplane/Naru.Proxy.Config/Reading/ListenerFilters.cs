@@ -94,7 +94,31 @@ internal static class ListenerFilters
         bool one = !filter.DisallowedVersions.Contains(ProxyProtocolConfig.Types.Version.V1);
         bool two = !filter.DisallowedVersions.Contains(ProxyProtocolConfig.Types.Version.V2);
         if (!one && !two) scope.Error("disallowed_versions", "NARU-C113", "both versions are disallowed, so no connection could come in", "allow V1 or V2");
-        return new ProxyProtocolFilterConfig(filter.AllowRequestsWithoutProxyProtocol, one, two);
+        return new ProxyProtocolFilterConfig(filter.AllowRequestsWithoutProxyProtocol, one, two)
+        {
+            Rules = Rules(scope, filter),
+            StatPrefix = filter.StatPrefix,
+        };
+    }
+
+    private static ImmutableArray<ProxyValueRuleConfig> Rules(Scope scope, ProxyProtocol filter)
+    {
+        var rules = ImmutableArray.CreateBuilder<ProxyValueRuleConfig>(filter.Rules.Count);
+        for (int i = 0; i < filter.Rules.Count; i++)
+        {
+            ProxyProtocol.Types.Rule rule = filter.Rules[i];
+            Scope at = scope.In("rules", i, rule);
+            if (rule.TlvType > 255) at.Error("tlv_type", "NARU-C102", $"\"tlv_type\" cannot be {rule.TlvType}", "it may be 0 to 255");
+            if (rule.OnTlvPresent is not { } kept)
+            {
+                at.Error("on_tlv_present", "NARU-C101", "\"on_tlv_present\" is required: a rule says what becomes of the value");
+                continue;
+            }
+            if (!Values.Required(at.In("on_tlv_present", kept), "key", kept.Key)) continue;
+            string space = kept.MetadataNamespace.Length > 0 ? kept.MetadataNamespace : Prefix + "proxy_protocol";
+            rules.Add(new ProxyValueRuleConfig((byte)rule.TlvType, space, kept.Key));
+        }
+        return rules.ToImmutable();
     }
 
     private static ListenerRateLimitConfig? Rate(Scope scope, LocalRateLimit limit)

@@ -19,7 +19,12 @@ internal static class ListenerReader
         ImmutableArray<FilterChainConfig> chains = [];
         FilterChainConfig? last = null;
         ImmutableArray<ListenerFilterConfig> filters = [];
-        if (IsUdp(listener)) udp = UdpListeners.Read(scope, listener);
+        if (IsUdp(listener))
+        {
+            udp = UdpListeners.Read(scope, listener);
+            if (listener.AccessLog.Count > 0)
+                scope.Error("access_log", "NARU-C113", "a UDP listener has no connections to log", "log sessions with access_log of udp_proxy");
+        }
         else
         {
             chains = FilterChains.Read(scope, listener);
@@ -56,6 +61,7 @@ internal static class ListenerReader
             Backlog = Values.Count(scope, "tcp_backlog_size", listener.TcpBacklogSize, 0),
             Udp = udp,
             StatPrefix = listener.StatPrefix,
+            AccessLogs = AccessLogs.All(scope, "access_log", listener.AccessLog),
             Direction = listener.TrafficDirection switch
             {
                 Envoy.Config.Core.V3.TrafficDirection.Inbound => TrafficDirection.Inbound,

@@ -12,6 +12,7 @@ using Envoy.Extensions.Filters.Network.TcpProxy.V3;
 using Envoy.Type.V3;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
+using Naru.Proxy.Config.Extensions;
 using DirectResponse = Envoy.Extensions.Filters.Network.DirectResponse.V3.Config;
 using SetFilterState = Envoy.Extensions.Filters.Network.SetFilterState.V3.Config;
 
@@ -23,7 +24,9 @@ internal static class NetworkFilters
     /// <summary>The message of the HTTP connection manager.</summary>
     public const string HttpManager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
     private const string Prefix = "envoy.filters.network.";
-    private const string Known = "known here: envoy.filters.network.http_connection_manager, .tcp_proxy, .connection_limit, .local_ratelimit, .direct_response, .echo, .rbac, .set_filter_state and .sni_cluster";
+    private const string Known = "known here: envoy.filters.network.http_connection_manager, .tcp_proxy, .connection_limit, .local_ratelimit,"
+        + " .direct_response, .echo, .ext_authz, .ratelimit, .rbac,"
+        + " .set_filter_state and .sni_cluster";
 
     /// <summary>The filters before the last; <paramref name="terminal"/> is the last, null after an error.</summary>
     public static ImmutableArray<NetworkFilterConfig> Read(Scope scope, FilterChain chain, out NetworkFilterConfig? terminal)
@@ -49,7 +52,7 @@ internal static class NetworkFilters
 
     private static NetworkFilterConfig? One(Scope at, Filter filter)
     {
-        string type = filter.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : "";
+        string type = filter.TypedConfig is { } typed ? EnvoyTypes.NameOf(typed) : "";
         switch (type)
         {
             case HttpManager: return Unpack<HttpConnectionManager>(at, filter, HttpManagerReader.Read);
@@ -71,6 +74,17 @@ internal static class NetworkFilters
                 or Prefix + "rbac" or Prefix + "set_filter_state" when type.Length == 0:
                 at.Error("typed_config", "NARU-C101", "\"typed_config\" is required");
                 return null;
+        }
+        if (ExtensionTable.NetworkFilter(type, filter.Name) is { } extension)
+        {
+            if (filter.TypedConfig is { } any && at.Pass.Unpack(extension.Message, any, at) is { } message)
+            {
+                Scope inside = at.In("typed_config", message);
+                FieldWalk.Check(inside);
+                return new NetworkExtensionConfig(extension, extension.Read(inside, message));
+            }
+            if (filter.TypedConfig is null) at.Error("typed_config", "NARU-C101", "\"typed_config\" is required");
+            return null;
         }
         at.Error(filter.TypedConfig is null ? "name" : "typed_config", "NARU-C112", $"Naru does not support the network filter {(type.Length > 0 ? type : filter.Name)} yet", Known);
         return null;

@@ -329,7 +329,8 @@ internal static class RouteReader
             CookieMatcher given = match.Cookies[i];
             Scope at = scope.In("cookies", i, given);
             if (given.StringMatch is null) at.Error("string_match", "NARU-C101", "\"string_match\" is required");
-            else if (Values.Match(at.In("string_match", given.StringMatch), given.StringMatch) is { } value && Values.Required(at, "name", given.Name))
+            else if (Values.Match(at.In("string_match", given.StringMatch), given.StringMatch) is { } value
+                && Values.CookieName(at, "name", given.Name))
                 cookies.Add(new CookieMatcherConfig(given.Name, value, given.InvertMatch));
         }
         var metadata = ImmutableArray.CreateBuilder<MetadataMatcherConfig>(match.DynamicMetadata.Count);

@@ -3,6 +3,7 @@ using Envoy.Config.Core.V3;
 using Envoy.Config.Listener.V3;
 using Envoy.Extensions.Filters.Udp.UdpProxy.V3;
 using UdpProxy = Envoy.Extensions.Filters.Udp.UdpProxy.V3.UdpProxyConfig;
+using XdsMatcher = Xds.Type.Matcher.V3.Matcher;
 
 namespace Naru.Proxy.Config.Reading;
 
@@ -39,7 +40,9 @@ internal static class UdpListeners
     {
         FieldWalk.Check(scope);
         Values.Required(scope, "stat_prefix", proxy.StatPrefix);
-        if (proxy.RouteSpecifierCase != UdpProxy.RouteSpecifierOneofCase.Matcher) Values.Required(scope, "cluster", proxy.Cluster);
+        string cluster = proxy.Cluster;
+        if (proxy.Matcher is { } matcher) cluster = Only(scope.In("matcher", matcher), matcher);
+        else Values.Required(scope, "cluster", cluster);
         string key = "";
         bool sourceIp = false;
         for (int i = 0; i < proxy.HashPolicies.Count; i++)
@@ -59,7 +62,7 @@ internal static class UdpListeners
         return new UdpProxyConfig
         {
             StatPrefix = proxy.StatPrefix,
-            Cluster = proxy.Cluster,
+            Cluster = cluster,
             IdleTimeout = Values.Time(scope, "idle_timeout", proxy.IdleTimeout, mustBePositive: true) ?? TimeSpan.FromMinutes(1),
             UseOriginalSrcIp = proxy.UseOriginalSrcIp,
             HashSourceIp = sourceIp,
@@ -68,6 +71,33 @@ internal static class UdpListeners
             MaxDatagramSize = Math.Max(Size(scope, "upstream_socket_config", proxy.UpstreamSocketConfig), Size(bare, "udp_listener_config", listener.UdpListenerConfig?.DownstreamSocketConfig)),
             AccessLogs = AccessLogs.All(scope, "access_log", proxy.AccessLog),
         };
+    }
+
+    // A matcher that leads all datagrams to one cluster is that cluster; what would have to be looked at is refused.
+    private static string Only(Scope scope, XdsMatcher matcher)
+    {
+        if (matcher.MatcherTypeCase != XdsMatcher.MatcherTypeOneofCase.None)
+        {
+            scope.Error(matcher.MatcherList is null ? "matcher_tree" : "matcher_list", "NARU-C113", "datagrams are not looked at: all go to one cluster",
+                "name it in on_no_match, or in cluster");
+            return "";
+        }
+        if (matcher.OnNoMatch?.Action?.TypedConfig is not { } action)
+        {
+            scope.Error("on_no_match", "NARU-C101", "\"on_no_match\" is required: its action names the cluster");
+            return "";
+        }
+        Scope at = scope.In("on_no_match", matcher.OnNoMatch).In("action", matcher.OnNoMatch.Action);
+        if (EnvoyTypes.NameOf(action) != Route.Descriptor.FullName)
+        {
+            at.Error("typed_config", "NARU-C112", $"{EnvoyTypes.NameOf(action)} names no cluster", $"write {Route.Descriptor.FullName}");
+            return "";
+        }
+        if (scope.Pass.Unpack<Route>(action, at) is not { } route) return "";
+        Scope inside = at.In("typed_config", route);
+        FieldWalk.Check(inside);
+        Values.Required(inside, "cluster", route.Cluster);
+        return route.Cluster;
     }
 
     private static int Size(Scope scope, string field, UdpSocketConfig? socket)

@@ -256,6 +256,27 @@ internal static class Values
         return false;
     }
 
+    /// <summary>A header that is written for others to read: no pseudo header, and none that says how a message is framed.</summary>
+    public static bool OwnHeader(Scope scope, string field, string name)
+    {
+        if (!HeaderName(scope, field, name)) return false;
+        if (name[0] != ':' && name is not ("host" or "content-length" or "transfer-encoding" or "connection" or "upgrade" or "keep-alive"
+            or "proxy-connection"))
+            return true;
+        scope.Error(field, "NARU-C108", $"\"{name}\" is not a header of its own", "give the header a name that says nothing else");
+        return false;
+    }
+
+    /// <summary>A name that a cookie can have in a request: with another one none would ever be found.</summary>
+    public static bool CookieName(Scope scope, string field, string name)
+    {
+        if (!Required(scope, field, name)) return false;
+        if (name.Trim(' ') == name && !name.Any(c => c is < ' ' or (char)127 or ';' or '=')) return true;
+        scope.Error(
+            field, "NARU-C102", $"no cookie has the name \"{name}\"", "write it without semicolons, equals signs and blanks around it");
+        return false;
+    }
+
     /// <summary>The bytes of a data source.</summary>
     public static ByteString? Data(Scope scope, DataSource source)
     {

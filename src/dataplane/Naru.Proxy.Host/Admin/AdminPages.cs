@@ -2,6 +2,7 @@
 // and /help, the index page, 404 suggestions and 405 answers are read from it.
 using System.Net;
 using Naru.Core;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Host.Admin;
 
@@ -16,7 +17,12 @@ internal sealed record AdminCommand(string Path, string Help, bool Changes, stri
 /// <summary>Finds the command for a request and refuses what none takes.</summary>
 internal sealed class AdminPages
 {
+    private static readonly StatSchema s_stats = new();
+    private static readonly int s_first = s_stats.Counter("downstream_rq_1xx");
+    private static readonly int[] s_others =
+        [s_stats.Counter("downstream_rq_2xx"), s_stats.Counter("downstream_rq_3xx"), s_stats.Counter("downstream_rq_4xx"), s_stats.Counter("downstream_rq_5xx")];
     private readonly IAdminTarget _target;
+    private readonly StatBlock _block;
     private readonly SortedDictionary<string, AdminCommand> _commands = new(StringComparer.Ordinal);
 
     // Of a command whose parameters are names that others gave.
@@ -25,6 +31,7 @@ internal sealed class AdminPages
     public AdminPages(IAdminTarget target)
     {
         _target = target;
+        _block = target.Stats.Block("http.admin", s_stats);
         Add("/", "Admin home page", [], (_, _) => IndexPage.Answer(_commands.Values, target));
         Add("/help", "print out list of admin commands", [], (_, _) => Task.FromResult(AdminResponse.Text(HelpText())));
         Add("/ready", "print server state, return 200 if LIVE, otherwise return 503", [], ServerPages.Ready);
@@ -35,9 +42,9 @@ internal sealed class AdminPages
         Add("/hot_restart_version", "print the hot restart compatibility version", [], (_, _) => Task.FromResult(AdminResponse.Text("disabled")));
         Add("/stats", "print server stats", StatsPages.Parameters, StatsPages.Stats);
         Add("/stats/prometheus", "print server stats in prometheus format", StatsPages.Parameters, StatsPages.Prometheus);
-        Add("/clusters", "upstream cluster status", ["format"], ClustersPage.Answer);
+        Add("/clusters", "upstream cluster status", ["format", "filter"], ClustersPage.Answer);
         Add("/listeners", "print listener info", ["format"], ListenersPage.Answer);
-        Add("/config_dump", "dump current configs", ConfigDumpPage.Parameters, ConfigDumpPage.Answer);
+        Add("/config_dump", "dump current Envoy configs", ConfigDumpPage.Parameters, ConfigDumpPage.Answer);
         Change("/explain", "say what would become of a request, which is the body: {\"url\": \"http://HOST/PATH\"}", ["format"], ExplainPage.Answer);
         Add("/logging", "query logging levels; POST changes them", ["level", "paths", "main", "config", "admin", "upstream", "listener", "http"], ServerPages.Logging);
         Add("/runtime", "print runtime values", [], RuntimePages.Show);
@@ -52,12 +59,20 @@ internal sealed class AdminPages
 
     public IReadOnlyCollection<AdminCommand> Commands => _commands.Values;
 
-    public Task<AdminResponse> AnswerAsync(AdminRequest request)
+    /// <summary>Answers, and counts that (<c>http.admin</c>).</summary>
+    public async Task<AdminResponse> AnswerAsync(AdminRequest request)
     {
-        if (!_commands.TryGetValue(request.Path, out AdminCommand? command) && !(request.Path.EndsWith('/') && _commands.TryGetValue(request.Path.TrimEnd('/'), out command)))
+        AdminResponse response = await FindAsync(request).ConfigureAwait(false);
+        _block.Add(s_first + Math.Clamp(response.Status / 100, 1, 5) - 1);
+        return response;
+    }
+
+    private Task<AdminResponse> FindAsync(AdminRequest request)
+    {
+        if (!_commands.TryGetValue(request.Path, out AdminCommand? command))
         {
             string? nearest = Nearest.To(request.Path, _commands.Keys);
-            return Done(AdminResponse.Text($"There is no admin command {Printable(request.Path)}.{(nearest is null ? "" : $" Did you mean {nearest}?")}\n\n{HelpText()}", 404));
+            return Done(AdminResponse.Text($"There is no admin command {Printable(request.Path)}.{(nearest is null ? "" : $" Did you mean {nearest}?")}\n\ninvalid path. {HelpText()}", 404));
         }
         bool writes = request.Method == "POST";
         bool loggingChange = command.Path == "/logging" && request.Parameters.Count > 0;
@@ -68,7 +83,8 @@ internal sealed class AdminPages
         }
         foreach ((string name, _) in request.Parameters)
         {
-            if (command.Parameters == s_anyParameter || command.Parameters.Contains(name)) continue;
+            // Which loggers there are the page itself says.
+            if (command.Parameters == s_anyParameter || command.Path == "/logging" || command.Parameters.Contains(name)) continue;
             string known = command.Parameters.Length == 0 ? "It takes none." : $"It takes {string.Join(", ", command.Parameters)}.";
             return Done(AdminResponse.Text($"{command.Path} has no parameter \"{Printable(name)}\". {known}\n", 400));
         }

@@ -2,8 +2,10 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Host.Admin;
 
@@ -25,7 +27,20 @@ internal static class ClustersPage
     {
         string format = request.Parameter("format") ?? "text";
         if (format is not ("text" or "json")) return AdminResponse.Text($"/clusters has no format \"{AdminPages.Printable(format)}\"; it has text and json.\n", 400);
+        Regex? names = null;
+        if (request.Parameter("filter") is { Length: > 0 } pattern)
+        {
+            try
+            {
+                names = StatsQuery.CompileFilter(pattern);
+            }
+            catch (ArgumentException)
+            {
+                return AdminResponse.Text("Invalid re2 regex", 400);
+            }
+        }
         IReadOnlyList<ClusterView> clusters = await target.ClustersAsync().ConfigureAwait(false);
+        if (names is not null) clusters = [.. clusters.Where(c => names.IsMatch(c.Name))];
         if (format == "json") return AdminResponse.WriteJson(json => Write(json, clusters));
         var text = new StringBuilder();
         foreach (ClusterView cluster in clusters) Append(text, cluster);
@@ -109,7 +124,7 @@ internal static class ClustersPage
         ListenersPage.WriteSocketAddress(json, host.Address);
         json.WriteEndObject();
         json.WriteStartArray("stats");
-        foreach ((string name, long value, bool isGauge) in host.Stats)
+        foreach ((string name, long value, bool isGauge) in host.Stats.OrderBy(s => s.IsGauge))
         {
             json.WriteStartObject();
             if (isGauge) json.WriteString("type", "GAUGE");

@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Google.Protobuf;
+using Naru.Proxy.Config.Reading;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Host.Admin;
@@ -23,10 +24,9 @@ internal static class ConfigDumpPage
 
     public static async Task<AdminResponse> Answer(IAdminTarget target, AdminRequest request)
     {
-        if (request.Parameter("mask") is { Length: > 0 }) return AdminResponse.Text("mask is not supported; use resource and name_regex.\n", 400);
         string? resource = request.Parameter("resource") is { Length: > 0 } named ? named : null;
         if (resource is not null && !s_resources.Contains(resource))
-            return AdminResponse.Text($"resource \"{AdminPages.Printable(resource)}\" is none of {string.Join(", ", s_resources)}.\n", 400);
+            return AdminResponse.Text($"{AdminPages.Printable(resource)} not found in config dump", 404);
         Regex? names = null;
         if (request.Parameter("name_regex") is { Length: > 0 } pattern)
         {
@@ -36,15 +36,71 @@ internal static class ConfigDumpPage
             }
             catch (ArgumentException e)
             {
-                return AdminResponse.Text($"name_regex is not a regular expression that we can run: {AdminPages.Printable(e.Message)}\n", 400);
+                return AdminResponse.Text(
+                    $"INVALID_ARGUMENT: Error while parsing name_regex from {AdminPages.Printable(pattern)}: {AdminPages.Printable(Fault(e, pattern))}", 400);
             }
         }
         ConfigDumpView dump = await target.ConfigDumpAsync().ConfigureAwait(false);
         bool endpoints = request.Parameter("include_eds") is not null || resource is "static_endpoint_configs" or "dynamic_endpoint_configs";
         var into = new LineBuffer(4096);
         var printer = new Printer(into, dump, names);
+        if (request.Parameter("mask") is { Length: > 0 } mask) return Masked(mask, into, resource is null ? printer.All(endpoints) : printer.Only(resource));
         return new AdminResponse { ContentType = AdminResponse.Json, Body = into, Pieces = resource is null ? printer.All(endpoints) : printer.Only(resource) };
     }
+
+    // A mask is laid over each config of the answer (protobuf: FieldMask); those that know none of its fields are left out.
+    private static AdminResponse Masked(string mask, LineBuffer whole, IEnumerable<bool> pieces)
+    {
+        foreach (bool _ in pieces) { }
+        string[][] paths = [.. mask.Split(',', StringSplitOptions.RemoveEmptyEntries).Select(p => p.Split('.'))];
+        using JsonDocument dump = JsonDocument.Parse(whole.Written.ToArray());
+        JsonElement[] kept = !dump.RootElement.TryGetProperty("configs", out JsonElement configs) ? []
+            : [.. configs.EnumerateArray().Where(c => Knows(c, paths))];
+        if (kept.Length == 0) return AdminResponse.Text($"FieldMask {AdminPages.Printable(mask)} could not be successfully applied to any configs.", 400);
+        return AdminResponse.WriteJson(json =>
+        {
+            json.WriteStartObject();
+            json.WriteStartArray("configs");
+            foreach (JsonElement config in kept) Write(json, config, paths, 0);
+            json.WriteEndArray();
+            json.WriteEndObject();
+        });
+    }
+
+    private static bool Knows(JsonElement config, string[][] paths)
+    {
+        string type = config.GetProperty("@type").GetString()!;
+        return EnvoyTypes.Registry.Find(type[(type.LastIndexOf('/') + 1)..]) is { } message
+            && Array.Exists(paths, p => message.FindFieldByName(p[0]) is not null);
+    }
+
+    // Lists are kept whole, or not at all; what a type says it is stays.
+    private static void Write(Utf8JsonWriter json, JsonElement from, string[][] paths, int depth)
+    {
+        json.WriteStartObject();
+        foreach (JsonProperty member in from.EnumerateObject())
+        {
+            string[][] led = [.. paths.Where(p => p.Length > depth && p[depth] == member.Name)];
+            if (member.Name == "@type" || Array.Exists(led, p => p.Length == depth + 1))
+            {
+                member.WriteTo(json);
+            }
+            else if (led.Length > 0 && member.Value.ValueKind == JsonValueKind.Object)
+            {
+                json.WritePropertyName(member.Name);
+                Write(json, member.Value, led, depth + 1);
+            }
+        }
+        json.WriteEndObject();
+    }
+
+    // RE2's words where it has them.
+    private static string Fault(ArgumentException fault, string pattern) => (fault as RegexParseException)?.Error switch
+    {
+        RegexParseError.InsufficientClosingParentheses => $"missing ): {pattern}",
+        RegexParseError.InsufficientOpeningParentheses => $"unexpected ): {pattern}",
+        _ => fault.Message,
+    };
 
     /// <summary>Writes the parts. Whole parts when <c>resource</c> is not given; else the entries of one field, each as a config of its own.</summary>
     private sealed class Printer(LineBuffer into, ConfigDumpView dump, Regex? names)
@@ -79,6 +135,9 @@ internal static class ConfigDumpPage
             Part("RoutesConfigDump", ref first);
             foreach (bool more in Fields("static_route_configs", "dynamic_route_configs")) yield return more;
             Raw("\n  }");
+            // Scopes have their rows in /stats; the part stands for whoever reads its name.
+            Part("ScopedRoutesConfigDump", ref first);
+            Raw("\n  }");
             Part("SecretsConfigDump", ref first);
             foreach (bool more in Fields("static_secrets", "dynamic_active_secrets", "dynamic_warming_secrets")) yield return more;
             Raw("\n  }");
@@ -94,6 +153,12 @@ internal static class ConfigDumpPage
 
         public IEnumerable<bool> Only(string field)
         {
+            if (field == "bootstrap" ? dump.Bootstrap is null : !dump.Resources.Any(r => FieldOf(r) == field && Wanted(r)))
+            {
+                Raw("{}\n");
+                yield return true;
+                yield break;
+            }
             Raw("{\n \"configs\": [");
             if (field == "bootstrap")
             {
@@ -198,7 +263,8 @@ internal static class ConfigDumpPage
         {
             if (entry.Version.Length > 0) Text("version_info", entry.Version, indent);
             if (entry.Resource is not null) Message(key, entry.Resource, typed: true, indent);
-            Text("last_updated", Time(entry.LastUpdated), indent);
+            // Envoy says of secrets of the bootstrap no time.
+            if (entry is not { Kind: DumpKind.Secret, IsStatic: true }) Text("last_updated", Time(entry.LastUpdated), indent);
         }
 
         private void Part(string type, ref bool first)

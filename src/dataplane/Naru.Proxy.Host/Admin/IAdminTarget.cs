@@ -85,6 +85,10 @@ internal sealed record ServerDescription
     public required string Version { get; init; }
     public string NodeId { get; init; } = "";
     public string NodeCluster { get; init; } = "";
+
+    /// <summary>The bootstrap's <c>node</c> in JSON, secrets replaced; empty where it has none.</summary>
+    public string Node { get; init; } = "";
+    public int RestartEpoch { get; init; }
     public IReadOnlyList<(string Name, string Value)> CommandLine { get; init; } = [];
     public int Concurrency { get; init; }
 }

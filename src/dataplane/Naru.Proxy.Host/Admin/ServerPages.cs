@@ -22,31 +22,47 @@ internal static class ServerPages
         json.WriteString("hot_restart_version", "disabled");
         json.WriteStartObject("command_line_options");
         json.WriteNumber("concurrency", server.Concurrency);
+        json.WriteNumber("restart_epoch", server.RestartEpoch);
         foreach ((string name, string value) in server.CommandLine)
         {
             if (name != "concurrency") json.WriteString(name, value);
         }
+        // A field that is not known is refused, wherever it comes from.
+        json.WriteBoolean("reject_unknown_dynamic_fields", true);
         json.WriteEndObject();
+        WriteNode(json, server);
+        json.WriteString("uptime_current_epoch", uptime);
+        json.WriteString("uptime_all_epochs", uptime);
+        json.WriteBoolean("hot_restart_initializing", false);
+        json.WriteEndObject();
+    }));
+
+    // As the bootstrap has it; who it is of is said in any case.
+    private static void WriteNode(Utf8JsonWriter json, ServerDescription server)
+    {
         json.WriteStartObject("node");
         json.WriteString("id", server.NodeId);
         json.WriteString("cluster", server.NodeCluster);
         json.WriteString("user_agent_name", "naru");
+        if (server.Node.Length > 0)
+        {
+            using JsonDocument node = JsonDocument.Parse(server.Node);
+            foreach (JsonProperty property in node.RootElement.EnumerateObject())
+                if (property.Name is not ("id" or "cluster" or "user_agent_name")) property.WriteTo(json);
+        }
         json.WriteEndObject();
-        json.WriteString("uptime_current_epoch", uptime);
-        json.WriteString("uptime_all_epochs", uptime);
-        json.WriteEndObject();
-    }));
+    }
 
-    /// <summary><c>envoy.admin.v3.Certificates</c>: one entry a file, its certificates in order. Keys are no part of it.</summary>
+    /// <summary><c>envoy.admin.v3.Certificates</c>: one entry for each listener's chain and each cluster that has any, its certificates in order. Keys are no part of it.</summary>
     public static Task<AdminResponse> Certificates(IAdminTarget target, AdminRequest request) => AdminPages.Done(AdminResponse.WriteJson(json =>
     {
         json.WriteStartObject();
         json.WriteStartArray("certificates");
-        foreach (IGrouping<string, CertificateStatus> file in target.Certificates.GroupBy(c => c.Path))
+        foreach (IGrouping<int, CertificateStatus> context in target.Certificates.GroupBy(c => c.Context))
         {
             json.WriteStartObject();
-            WriteCertificates(json, "ca_cert", file.Where(c => c.IsAuthority));
-            WriteCertificates(json, "cert_chain", file.Where(c => !c.IsAuthority));
+            WriteCertificates(json, "ca_cert", context.Where(c => c.IsAuthority));
+            WriteCertificates(json, "cert_chain", context.Where(c => !c.IsAuthority));
             json.WriteEndObject();
         }
         json.WriteEndArray();
@@ -112,8 +128,12 @@ internal static class ServerPages
         return AdminResponse.Text(text.ToString());
     }
 
+    private static string LoggingUsage => "usage: /logging?<name>=<level> (change single level)\nusage: /logging?paths=name1:level1,name2:level2,... (change multiple levels)\n"
+        + $"usage: /logging?level=<level> (change all levels)\nlevels: {string.Join(' ', ProxyLog.LevelNames)}\n";
+
     public static Task<AdminResponse> Logging(IAdminTarget target, AdminRequest request)
     {
+        if (request.Parameters.Count > 1) return AdminPages.Done(AdminResponse.Text($"error: invalid number of parameters\n{LoggingUsage}", 400));
         var wanted = new List<(string? Component, LogLevel Level)>();
         foreach ((string name, string value) in request.Parameters)
         {
@@ -121,9 +141,10 @@ internal static class ServerPages
             {
                 string[] pair = name == "paths" ? item.Split(':') : name == "level" ? ["", item] : [name, item];
                 if (pair.Length != 2 || !ProxyLog.TryParseLevel(pair[1], out LogLevel level))
-                    return AdminPages.Done(AdminResponse.Text($"\"{AdminPages.Printable(item)}\" has no level of {string.Join(", ", ProxyLog.LevelNames)}.\n", 400));
+                    return AdminPages.Done(AdminResponse.Text($"error: unknown logger level\n\"{AdminPages.Printable(item)}\" has none of them.\n{LoggingUsage}", 400));
                 if (pair[0].Length > 0 && !target.Log.Components.Any(c => c.Key == pair[0]))
-                    return AdminPages.Done(AdminResponse.Text($"There is no logger \"{AdminPages.Printable(pair[0])}\". There are {string.Join(", ", target.Log.Components.Select(c => c.Key))}.\n", 400));
+                    return AdminPages.Done(AdminResponse.Text(
+                        $"error: unknown logger name\nThere is no \"{AdminPages.Printable(pair[0])}\". There are {string.Join(", ", target.Log.Components.Select(c => c.Key))}.\n{LoggingUsage}", 400));
                 wanted.Add((pair[0].Length == 0 ? null : pair[0], level));
             }
         }

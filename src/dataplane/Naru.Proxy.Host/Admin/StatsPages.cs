@@ -26,8 +26,14 @@ internal static class StatsPages
     {
         if (format is not ("text" or "json" or "prometheus"))
             return AdminResponse.Text($"/stats has no format \"{AdminPages.Printable(format)}\"; it has text, json and prometheus.\n", 400);
-        if (request.Parameter("histogram_buckets") is { } buckets && buckets is not ("" or "none" or "summary") && format != "prometheus")
-            return AdminResponse.Text($"histogram_buckets={AdminPages.Printable(buckets)} is not supported; quantiles are printed (summary), and buckets at /stats/prometheus.\n", 400);
+        StatBucketForm? buckets = request.Parameter("histogram_buckets") switch
+        {
+            null or "" or "none" or "summary" => StatBucketForm.None,
+            "cumulative" => StatBucketForm.Cumulative,
+            "disjoint" => StatBucketForm.Disjoint,
+            _ => format == "prometheus" ? StatBucketForm.None : null,
+        };
+        if (buckets is null) return AdminResponse.Text("usage: /stats?histogram_buckets=(cumulative|disjoint|none|summary)\n", 400);
         StatTypes? types = request.Parameter("type") switch
         {
             null or "" or "All" => StatTypes.All,
@@ -38,7 +44,7 @@ internal static class StatsPages
             _ => null,
         };
         if (types is null) return AdminResponse.Text("type is Counters, Gauges, Histograms, TextReadouts or All.\n", 400);
-        var query = new StatsQuery { Types = types.Value, UsedOnly = request.Parameter("usedonly") is not null };
+        var query = new StatsQuery { Types = types.Value, UsedOnly = request.Parameter("usedonly") is not null, Buckets = buckets.Value };
         if (request.Parameter("filter") is { Length: > 0 } pattern)
         {
             if (pattern.Length > MaxPatternLength) return AdminResponse.Text($"filter is longer than {MaxPatternLength} characters.\n", 400);

@@ -10,7 +10,8 @@ namespace Naru.Proxy.Clusters;
 /// <summary>A transport socket, compiled.</summary>
 /// <param name="Tls">TLS; null is plain text.</param>
 /// <param name="ProxyProtocol">Version of the PROXY header that goes first; 0 is none.</param>
-internal sealed record Transport(TlsClientSlot? Tls, int ProxyProtocol);
+/// <param name="Name">Of the match that leads to it; <c>default</c> for the cluster's own.</param>
+internal sealed record Transport(TlsClientSlot? Tls, int ProxyProtocol, string Name = "default");
 
 /// <summary>A cluster's transport sockets.</summary>
 internal sealed class ClusterTransports
@@ -46,18 +47,19 @@ internal sealed class ClusterTransports
     /// <param name="config">The cluster.</param>
     /// <param name="stats">Schema <see cref="TlsStats"/>; may be null where there is no TLS.</param>
     /// <param name="diagnostics">Takes the complaints.</param>
-    public static ClusterTransports? Make(TlsContextStore store, ClusterConfig config, StatBlock? stats, Diagnostics diagnostics)
+    /// <param name="sds">Schema <see cref="SdsStats"/>; null where SDS brings nothing.</param>
+    public static ClusterTransports? Make(TlsContextStore store, ClusterConfig config, StatBlock? stats, Diagnostics diagnostics, StatBlock? sds = null)
     {
         bool good = true;
         Transport standard = One($"cluster {config.Name}", config.Tls, config.ProxyProtocolVersion);
         (TransportMatchConfig, Transport)[] matches =
-            [.. config.TransportMatches.Select(m => (m, One($"cluster {config.Name}, transport socket {m.Name}", m.Tls, m.ProxyProtocolVersion)))];
+            [.. config.TransportMatches.Select(m => (m, One($"cluster {config.Name}, transport socket {m.Name}", m.Tls, m.ProxyProtocolVersion) with { Name = m.Name }))];
         return good ? new ClusterTransports(standard, matches) : null;
 
         Transport One(string owner, UpstreamTlsConfig? tls, int proxyProtocol)
         {
             if (tls is null) return new Transport(null, proxyProtocol);
-            TlsClientSlot? slot = store.Client(owner, tls, stats!, diagnostics);
+            TlsClientSlot? slot = store.Client(owner, tls, stats!, diagnostics, sds);
             good &= slot is not null;
             return new Transport(slot, proxyProtocol);
         }

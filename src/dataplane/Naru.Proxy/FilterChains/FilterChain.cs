@@ -25,7 +25,7 @@ internal sealed class FilterChain
         _manager = manager;
         _serve = serve;
         Filters = filters;
-        Access = [.. filters.OfType<NetworkAccess>()];
+        Access = [.. filters.Where(f => f.JudgesBytes)];
         Tls = tls;
         HandshakeMs = HttpManager.Ms(config.TransportSocketConnectTimeout);
         Name = System.Text.Encoding.UTF8.GetBytes(config.Name);
@@ -40,7 +40,7 @@ internal sealed class FilterChain
     public NetworkFilter[] Filters { get; }
 
     /// <summary>Those of them that judge what comes.</summary>
-    public NetworkAccess[] Access { get; }
+    public NetworkFilter[] Access { get; }
     public TlsServerSlot? Tls { get; }
 
     /// <summary>How long a TLS handshake may take, in ms; 0 is for ever.</summary>

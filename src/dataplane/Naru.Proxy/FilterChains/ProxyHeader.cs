@@ -144,6 +144,28 @@ internal static class ProxyHeader
         return true;
     }
 
+    /// <summary>A value of a header of version 2; false where it has none of this type. Of two the last counts.</summary>
+    /// <param name="header">The whole header, as it was read and found sound.</param>
+    /// <param name="type">Of the value.</param>
+    /// <param name="value">Its bytes.</param>
+    public static bool TryGetValue(ReadOnlySpan<byte> header, byte type, out ReadOnlySpan<byte> value)
+    {
+        value = default;
+        bool found = false;
+        int at = 16 + (header[13] >> 4) switch { 1 => 12, 2 => 36, 3 => 216, _ => 0 };
+        while (header.Length - at >= 3)
+        {
+            int length = BinaryPrimitives.ReadUInt16BigEndian(header[(at + 1)..]);
+            if (header[at] == type)
+            {
+                value = header.Slice(at + 3, length);
+                found = true;
+            }
+            at += 3 + length;
+        }
+        return found;
+    }
+
     /// <summary>CRC-32C of a whole header, whose own checksum at <paramref name="zero"/> counts as zeros.</summary>
     public static uint Checksum(ReadOnlySpan<byte> header, int zero)
     {

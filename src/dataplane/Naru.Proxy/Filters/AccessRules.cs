@@ -19,6 +19,7 @@ internal readonly record struct AccessVerdict(bool Allowed, int Policy, bool? Lo
 
 internal sealed class AccessRules
 {
+    private static readonly Func<AccessEnd, bool> s_refusals = static end => end.Action == AccessAction.Deny;
     private readonly AccessAction _action;
     private readonly AccessPolicy[] _policies;
     private readonly MatcherTree<AccessEnd>? _matcher;
@@ -49,8 +50,8 @@ internal sealed class AccessRules
     {
         if (_matcher is not null)
         {
-            // Who is led nowhere is refused.
-            if (_matcher.Find(subject) is not { } end) return new AccessVerdict(false, -1, _matcherLogs ? false : null);
+            // Who is led nowhere is refused, and who may be led to a refusal: a condition that cannot be told lets nobody in.
+            if (_matcher.Find(subject, s_refusals, out _) is not { } end) return new AccessVerdict(false, -1, _matcherLogs ? false : null);
             return new AccessVerdict(end.Action != AccessAction.Deny, end.Policy, _matcherLogs ? end.Action == AccessAction.Log : null);
         }
         int policy = -1;

@@ -19,6 +19,8 @@ internal abstract class DelegatingFilter((HttpFilter Filter, HttpFilterExtension
 
     public sealed override bool Hears(HttpFilterExtension kind) => ReferenceEquals(kind, _heard);
 
+    public sealed override bool Guards => Array.Exists(others, o => o.Filter.Guards);
+
     public sealed override object Merge(ReadOnlySpan<object> narrowToWide) => _heard is null ? narrowToWide[0]
         : others[0].Filter.Merge(narrowToWide);
 

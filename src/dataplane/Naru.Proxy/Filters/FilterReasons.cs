@@ -115,7 +115,8 @@ internal static class FilterReasons
     public static readonly Reason AccessDenied = new(
         403, "NARU-F440", "the rules of access do not let the request in", ResponseFlags.None, "rbac_access_denied_matched_policy[none]")
     {
-        When = "`envoy.filters.http.rbac` refuses it: a policy of `DENY` fits, or none of `ALLOW`; the details name the policy.",
+        When = "`envoy.filters.http.rbac` refuses it: a policy of `DENY` fits, or none of `ALLOW`; the details name the policy. Also where the "
+            + "matcher of a composite filter cannot be told and may lead to several filters that say who may come in.",
         Remedy = "Compare the request with the rules in the chain and at the route; `shadow_rules` try others without enforcing them.",
     };
 
@@ -220,5 +221,32 @@ internal static class FilterReasons
     {
         When = "More comes of a packed answer than `max_inflate_ratio` of `envoy.filters.http.decompressor` allows; the answer is cut short.",
         Remedy = "Raise `max_inflate_ratio` where such answers are meant.",
+    };
+
+    public static readonly Reason ProcessorFailed = new(500, "NARU-F570", "the external processor failed", ResponseFlags.None, "ext_proc_error")
+    {
+        When = "The service that `envoy.filters.http.ext_proc` tells of the request cannot be reached, ends its stream with an error, or wants changes "
+            + "that no message may have; the details of the access log say which. The status is `status_on_error`.",
+        Remedy = "Look at the processor and its cluster; `failure_mode_allow` lets messages go on meanwhile.",
+    };
+
+    public static readonly Reason ProcessorLate = new(
+        504, "NARU-F571", "the external processor did not answer in time", ResponseFlags.None, "ext_proc_error_per-message_timeout_exceeded")
+    {
+        When = "A message of `envoy.filters.http.ext_proc` was not answered within `message_timeout`, or within what the processor asked for instead.",
+        Remedy = "Look at the processor; `max_message_timeout` lets it ask for more time.",
+    };
+
+    public static readonly Reason ProcessorOutOfTurn = new(
+        500, "NARU-F572", "the external processor said what nobody had asked for", ResponseFlags.None, "spurious_message")
+    {
+        When = "An answer of the service that `envoy.filters.http.ext_proc` tells of the request is of another kind than its question, or a second one.",
+        Remedy = "Mend the processor: each message is answered once, with an answer of its kind.",
+    };
+
+    public static readonly Reason ProcessorAnswered = new(200, "NARU-F573", "the external processor answered the request", ResponseFlags.None, "ext_proc_immediate_response")
+    {
+        When = "The service that `envoy.filters.http.ext_proc` tells of the request answers it itself; status, headers, body and details are the service's.",
+        Remedy = "Ask the service why; the answer may say it.",
     };
 }

@@ -29,6 +29,7 @@ internal struct FilterSlot
 internal sealed class FilterRun
 {
     private FilterSlot[] _slots = [];
+    private int _added;
 
     /// <summary>The filters that are on, by stage. A route that is chosen later switches none on or off, as in Envoy.</summary>
     public FilterSteps Steps { get; private set; } = FilterSteps.None;
@@ -47,6 +48,7 @@ internal sealed class FilterRun
     {
         Of = of;
         WantsResponseBody = false;
+        _added = 0;
         Steps = steps;
         Settings = steps.Settings;
         if (_slots.Length < steps.Settings.Length) _slots = new FilterSlot[steps.Settings.Length];
@@ -126,16 +128,34 @@ internal sealed class FilterRun
         pipe.Add(this, step, (stages & FilterStages.RequestBody) != 0, (stages & FilterStages.RequestTrailers) != 0);
     }
 
-    /// <summary>Adds those that want to see the answer's body.</summary>
+    /// <summary>Adds those that want to see the answer's body, and have not been added.</summary>
     public void AddResponse(BodyPipe pipe)
     {
-        foreach (FilterStep step in Steps.ResponseBody)
+        while (_added < Steps.ResponseBody.Length)
         {
-            FilterStages wants = _slots[step.Slot].Wants;
-            if ((wants & (FilterStages.ResponseBody | FilterStages.ResponseTrailers)) == 0) continue;
+            FilterStep step = Steps.ResponseBody[_added++];
+            FilterStages wants = _slots[step.Slot].Wants & OfResponseBody;
+            if (wants != 0) pipe.Add(this, step, (wants & FilterStages.ResponseBody) != 0, (wants & FilterStages.ResponseTrailers) != 0);
+        }
+    }
+
+    /// <summary>Adds those that see the answer's body before the filter of this slot does, which takes it in; all, where that is none of
+    /// them.</summary>
+    public void AddResponseBefore(Exchange x, int end)
+    {
+        while (_added < Steps.ResponseBody.Length)
+        {
+            FilterStep step = Steps.ResponseBody[_added];
+            if (step.Slot == end) return;
+            _added++;
+            FilterStages wants = _slots[step.Slot].Wants & OfResponseBody;
+            if (wants == 0) continue;
+            BodyPipe pipe = x.ResponseBody.Filter(x, isRequest: false);
             pipe.Add(this, step, (wants & FilterStages.ResponseBody) != 0, (wants & FilterStages.ResponseTrailers) != 0);
         }
     }
+
+    private const FilterStages OfResponseBody = FilterStages.ResponseBody | FilterStages.ResponseTrailers;
 }
 
 /// <summary>One filter asked about one request.</summary>
@@ -236,6 +256,26 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
         x.FilterAnswer = new FilterAnswer(reason);
         return FilterVerdict.Answer;
     }
+
+    /// <summary>Takes the answer's whole body in, as it comes out of the filters before, while its head waits; only where
+    /// <see cref="HasResponseBody"/>, and not of an answer of the proxy's own.</summary>
+    /// <param name="limit">Most bytes of it.</param>
+    public ValueTask<BufferResult> BufferResponseAsync(long limit)
+    {
+        // Over HTTP/1 the body follows its head in one buffer.
+        if (x.Try.Answer.Stream is null) x.ResponseHeaders.Hold();
+        x.UpstreamFilters?.AddResponseBefore(x, -1);
+        run.AddResponseBefore(x, step.Slot);
+        return x.ResponseBody.BufferAsync(x, limit);
+    }
+
+    /// <summary>What was taken in; given back when it was read.</summary>
+    public PeekedBody BufferedResponse() => new(x.ResponseBody, x.Worker.Buffers);
+
+    /// <summary>Waits until it is resumed; false where the exchange, the try that the filter sees, or the rest of the request's body was
+    /// given up meanwhile.</summary>
+    /// <param name="wait">Given what is to be resumed.</param>
+    public ValueTask<bool> WaitAsync(Action<PoolWaiter> wait) => x.WaitAsync(new PoolWaiter(wait) { Of = run.Of });
 
     /// <summary>Waits; false where the exchange, the try that the filter sees, or the rest of the request's body was given up
     /// meanwhile.</summary>

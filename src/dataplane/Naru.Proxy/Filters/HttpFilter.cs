@@ -63,6 +63,9 @@ internal abstract class HttpFilter
     /// <param name="said">What the route says to it; null for nothing.</param>
     public virtual bool IsPure(object? said) => false;
 
+    /// <summary>It says who may come in: where a condition cannot be told that would lead to it, it is asked rather than left out.</summary>
+    public virtual bool Guards => false;
+
     /// <summary>What holds of what the levels of a route say, narrow to wide; at least one. The narrowest, unless a filter has another rule.</summary>
     public virtual object Merge(ReadOnlySpan<object> narrowToWide) => narrowToWide[0];
 

@@ -107,6 +107,8 @@ internal sealed class MissingFilter : HttpFilter
 
     public override FilterStages Stages => FilterStages.RequestHead;
 
+    public override bool Guards => true;
+
     public override bool IsPure(object? said) => true;
 
     public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call) => new(call.Refuse(FilterReasons.NoConfiguration));

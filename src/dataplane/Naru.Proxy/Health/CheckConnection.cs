@@ -24,7 +24,7 @@ internal sealed class CheckConnection(Worker worker) : SecureSocket(worker), IHt
     public int Served { get; set; }
 
     /// <summary>Why nothing came of it, in a few words.</summary>
-    public string Failure => _timedOut ? "no answer in time" : TransportFailure.Length > 0 ? TransportFailure : Errno != 0 ? Sys.Describe(Errno) : "the endpoint closed the connection";
+    public string Failure => _timedOut ? "no answer in time" : HandshakeFailure.Length > 0 ? HandshakeFailure : Errno != 0 ? Sys.Describe(Errno) : "the endpoint closed the connection";
 
     public bool HasTimedOut => _timedOut;
 

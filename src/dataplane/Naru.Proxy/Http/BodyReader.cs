@@ -58,6 +58,7 @@ internal sealed partial class BodyReader
     private TcpSocket _socket = null!;
     private Http2Stream? _stream;
     private BodyReader? _inner;
+    private BodyFeed? _feed;
     private Worker _worker = null!;
     private BodyKind _kind;
     private long _remaining;
@@ -90,7 +91,7 @@ internal sealed partial class BodyReader
     public bool Done { get; private set; }
 
     /// <summary>Whether another piece may be here already; else the next one comes off the socket.</summary>
-    public bool MayGiveMore => _stream is not null || _inner is not null || _kind == BodyKind.Chunked || _kept.Count > 0 || IsFiltered;
+    public bool MayGiveMore => _stream is not null || _inner is not null || _feed is not null || _kind == BodyKind.Chunked || _kept.Count > 0 || IsFiltered;
 
     /// <summary>Whether the framing says where the body ends: a connection that ends before is a broken message.</summary>
     public bool EndsItself => _stream is not null || _inner is not null || _kind != BodyKind.UntilClose;
@@ -141,6 +142,13 @@ internal sealed partial class BodyReader
         _inner = inner;
     }
 
+    /// <summary>Starts on what the proxy itself says.</summary>
+    public void Start(Worker worker, BodyFeed feed)
+    {
+        Begin(worker, BodyKind.Chunked);
+        _feed = feed;
+    }
+
     private void Begin(Worker worker, BodyKind kind)
     {
         EndFilters();
@@ -149,6 +157,8 @@ internal sealed partial class BodyReader
         _socket = null!;
         _stream = null;
         _inner = null;
+        _feed = null;
+        ReturnFed();
         _pinned = null;
         Buffer = null!;
         _kind = kind;
@@ -287,6 +297,8 @@ internal sealed partial class BodyReader
         Trailers.StartTrailers();
         _stream = null;
         _inner = null;
+        _feed = null;
+        ReturnFed();
         _socket = null!;
         _from = null!;
         _kind = BodyKind.UntilClose;
@@ -412,7 +424,24 @@ internal sealed partial class BodyReader
     }
 
     private BodyEvent NextOfSource() =>
-        _stream is not null ? NextOfStream(_stream) : _inner is not null ? NextOfInner(_inner) : NextOfSocket();
+        _stream is not null ? NextOfStream(_stream) : _inner is not null ? NextOfInner(_inner) : _feed is not null ? NextOfFeed(_feed) : NextOfSocket();
+
+    // The piece that was given out last; ours until the next one is asked for.
+    private IoBuffer? _fed;
+
+    private BodyEvent NextOfFeed(BodyFeed feed)
+    {
+        ReturnFed();
+        if (!feed.TryTake(out _fed)) return feed.Ended ? BodyEvent.End : BodyEvent.NeedMore;
+        Piece(_fed!, _fed!.Start, _fed.Count);
+        return BodyEvent.Data;
+    }
+
+    private void ReturnFed()
+    {
+        if (_fed is { } fed) _worker.Buffers.Return(fed);
+        _fed = null;
+    }
 
     private BodyEvent NextOfInner(BodyReader inner)
     {
@@ -493,6 +522,7 @@ internal sealed partial class BodyReader
     private async ValueTask<FillResult> FillRawAsync()
     {
         if (_inner is { } inner) return await inner.FillAsync();
+        if (_feed is { } feed) return await feed.FillAsync();
         if (_stream is { } stream)
         {
             if (!stream.MayRead) await stream.Readable();

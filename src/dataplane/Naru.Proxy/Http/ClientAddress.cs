@@ -113,7 +113,9 @@ internal static class ClientAddress
                 x.ClientIsInternal = isTrusted && x.Manager.IsInternal(address);
                 return null;
             }
-            if (rejectStatus > 0) return Reasons.AddressNotDetected with { Status = rejectStatus };
+            if (rejectStatus <= 0) continue;
+            x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.RqRejectedByDetection]++;
+            return Reasons.AddressNotDetected with { Status = rejectStatus };
         }
         return null;
     }

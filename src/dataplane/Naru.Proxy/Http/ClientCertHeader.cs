@@ -8,11 +8,11 @@ namespace Naru.Proxy.Http;
 
 internal static class ClientCertHeader
 {
-    /// <summary>Whether the header the client sent goes on.</summary>
+    /// <summary>Whether the header the client sent goes on: a client that proved nothing tells nothing about others.</summary>
     public static bool Keeps(Exchange x) => x.Manager.Config.ForwardClientCert switch
     {
         ClientCertForwarding.AlwaysForwardOnly => true,
-        ClientCertForwarding.ForwardOnly or ClientCertForwarding.AppendForward => x.Connection.Tls is { Peer: not null },
+        ClientCertForwarding.ForwardOnly or ClientCertForwarding.AppendForward => x.Connection.Tls is { IsPeerVerified: true },
         _ => false,
     };
 

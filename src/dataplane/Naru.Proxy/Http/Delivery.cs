@@ -41,7 +41,7 @@ internal static class Delivery
         x.UpstreamEndTicks = x.Worker.Ticks;
         // Asked while the stream is ours.
         UpstreamFault fault = flowed == PumpResult.Done ? default : FaultOf(answer);
-        bool requestDone = await attempt.FinishAsync(flowed == PumpResult.Done || (instead && IsHere(answer)) ? AnswerUse.Taken : AnswerUse.Cut);
+        bool requestDone = await attempt.FinishAsync(flowed == PumpResult.Done || (instead && IsHere(x, answer)) ? AnswerUse.Taken : AnswerUse.Cut);
         if (x.RequestBodyBuffered) Forwarder.PassBody(x);
         // What was taken off the client's connection is no longer in the way, though the endpoint did not want it.
         if (flowed == PumpResult.Done) return x.KeepAlive && (requestDone || x.RequestBody.IsWhole);
@@ -55,9 +55,9 @@ internal static class Delivery
     }
 
     // Whether all of a body that nobody wants came with its head: then its connection can go on.
-    private static bool IsHere(in Answer answer)
+    private static bool IsHere(Exchange x, in Answer answer)
     {
-        if (answer.Stream is null) answer.HeadBuffer.Start += answer.Head!.Length;
+        if (answer.Stream is null && !x.ResponseHeaders.WasHeld) answer.HeadBuffer.Start += answer.Head!.Length;
         if (answer.Framing.Body == BodyKind.None) return true;
         BodyEvent found;
         while ((found = answer.Body.Next()) == BodyEvent.Data) { }
@@ -94,11 +94,12 @@ internal static class Delivery
         IoBuffer down = x.Worker.Buffers.Rent();
         try
         {
-            ResponseWriter.WriteUpstream(x, ref down, rb, answer.Framing, body);
-            rb.Start += answer.Head!.Length;
+            IoBuffer? held = x.ResponseHeaders.Held;
+            ResponseWriter.WriteUpstream(x, ref down, held ?? rb, answer.Framing, body);
+            if (held is null) rb.Start += answer.Head!.Length;
             x.ResponseStarted = true;
             if (x.Mirrors.Count == 0) x.RequestBody.StopKeeping();
-            bool whole = body == BodyKind.None || AppendWholeBody(x, down, answer);
+            bool whole = body == BodyKind.None || (held is null && AppendWholeBody(x, down, answer));
             bool chunked = body == BodyKind.Chunked && !x.IsHead && !whole;
             PumpResult flowed = await x.Down.PumpAsync(x, answer.Body, down, whole, chunked);
             // What came in the same read before it broke is the client's: it is told that an answer began, as the log is.

@@ -70,23 +70,31 @@ internal sealed partial class Exchange
                 HeaderSource.ResponseTrailer when open is null => ResponseTrailerCopy.Written,
                 _ => default,
             };
-            Put(only, into, ref length);
+            Put(only, into, ref length, ","u8);
             // What was written already is looked through behind each value.
             while (written.Overlaps(only, out int at))
             {
                 written = written[(at + only.Length)..];
                 if (!ResponseWriter.FindHeader(written, name, out only)) break;
-                Put(only, into, ref length);
+                Put(only, into, ref length, ","u8);
             }
             return length;
         }
-        for (int i = first; i >= 0; i = open.Next(name, i + 1)) Put(open.Value(i), into, ref length);
+        ReadOnlySpan<byte> separator = HeadEdits.Separator(name);
+        for (int i = first; i >= 0; i = open.Next(name, i + 1)) Put(open.Value(i), into, ref length, separator);
         return length;
 
-        static void Put(ReadOnlySpan<byte> value, Span<byte> into, ref int length)
+        static void Put(ReadOnlySpan<byte> value, Span<byte> into, ref int length, ReadOnlySpan<byte> separator)
         {
-            if (length >= 0 && !into.IsEmpty) into[length] = (byte)',';
-            length++;
+            if (length < 0)
+            {
+                length = 0;
+            }
+            else
+            {
+                if (!into.IsEmpty) separator.CopyTo(into[length..]);
+                length += separator.Length;
+            }
             if (!into.IsEmpty) value.CopyTo(into[length..]);
             length += value.Length;
         }
@@ -111,11 +119,12 @@ internal sealed partial class Exchange
             case RequestText.UpstreamHost:
             case RequestText.UpstreamRemoteAddress: return Host is null ? default : Host.State.DisplayBytes;
             case RequestText.UpstreamHostName: return Host is null ? default : Host.Hostname is { Length: > 0 } name ? name : Host.State.DisplayBytes;
+            case RequestText.UpstreamServerName: return AsText(UpstreamTls?.SentName ?? "");
             case RequestText.StreamId: return ((IRequestInfo)this).TryGetHeader(HeaderSource.Request, "x-request-id"u8, out ReadOnlySpan<byte> id) ? id : default;
             case RequestText.UpstreamCluster:
                 return Target is null ? default : AsText(Target.Slot.Current?.Config.AltStatName is { Length: > 0 } alt ? alt : Target.Slot.Name);
             case RequestText.UpstreamClusterRaw: return Target is null ? default : AsText(Target.Slot.Name);
-            case RequestText.UpstreamTransportFailureReason: return TransportFailure;
+            case RequestText.UpstreamTransportFailureReason: return Unconnected?.Words;
             case RequestText.UpstreamLocalAddress:
                 Ridden?.KnowLocal();
                 return Ridden?.LocalText;
@@ -136,6 +145,8 @@ internal sealed partial class Exchange
         if (_text.Length < text.Length) _text = new byte[text.Length * 2];
         return _text.AsSpan(0, Encoding.Latin1.GetBytes(text, _text));
     }
+
+    bool IRequestInfo.IsPeerVerified => !IsOwn && Connection.Tls is { IsPeerVerified: true };
 
     ReadOnlySpan<byte> IRequestInfo.Tls(TlsParty whose, TlsFact what)
     {

@@ -106,6 +106,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref bool IsUpgrade => ref _facts.IsUpgrade;
     public ref bool AsksUpgrade => ref _facts.AsksUpgrade;
     public ref bool IsConnect => ref _facts.IsConnect;
+    public ref bool AnswerTakesBack => ref _facts.AnswerTakesBack;
     public ref GrpcWebForm Web => ref _facts.Web;
     public ref GrpcWebForm WebAnswer => ref _facts.WebAnswer;
     public ref SockAddr Client => ref _facts.Client;
@@ -188,7 +189,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref Http2Stream? UpstreamStream => ref Try.State.Stream;
     public ref TlsSession? UpstreamTls => ref Try.State.Tls;
     public ref bool UpstreamIsHttp2 => ref Try.State.IsHttp2;
-    public ref byte[]? TransportFailure => ref Try.State.TransportFailure;
+    public ConnectFailure? Unconnected => Try.State.Unconnected;
     public ref long UpstreamStartTicks => ref Try.State.StartTicks;
     public ref long ResponseStartTicks => ref Try.State.AnswerStartTicks;
     public ref long UpstreamEndTicks => ref Try.State.AnswerEndTicks;
@@ -481,6 +482,12 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
         {
             shard[HttpStats.RqCompleted]++;
             shard[HttpStats.Rq1xx + family - 1]++;
+            if (Manager.ListenerStats is { } here)
+            {
+                long[] own = here.Shard(Worker.Index);
+                own[ListenerHttpStats.Completed]++;
+                own[ListenerHttpStats.First + family - 1]++;
+            }
         }
         Manager.Stats.HistogramOf(Worker.Index, HttpStats.RqTime).Record(Worker.Milliseconds(StartTicks, ResponseEndTicks));
         foreach (AccessLog log in Manager.Logs) log.Write(this, this, Scratch, Worker.Index);

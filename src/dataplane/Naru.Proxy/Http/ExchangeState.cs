@@ -57,6 +57,9 @@ internal struct RequestFacts(ListenerConnection? connection, int headOffset, lon
     /// <summary>It asked how we are: logs may leave it out.</summary>
     public bool IsHealthCheck;
 
+    /// <summary>The answer says a field and takes it back: <c>connection</c> names it.</summary>
+    public bool AnswerTakesBack;
+
     /// <summary>The client named its operation itself, whatever a route says (<see cref="Decorators"/>).</summary>
     public bool NamesOperation;
 }

@@ -164,12 +164,17 @@ internal abstract class HeadEdits
     public bool Join(ReadOnlySpan<byte> name, scoped ReadOnlySpan<byte> value, scoped ReadOnlySpan<byte> separator) =>
         JoinInto(name, value, separator, _visible);
 
-    /// <summary>One line in the place of all of a name (Envoy: OVERWRITE_IF_EXISTS_OR_ADD). A pseudo header of a request, or <c>host</c>, is changed.</summary>
+    /// <summary>One line in the place of all of a name (Envoy: OVERWRITE_IF_EXISTS_OR_ADD). A pseudo header of a request, or <c>host</c>, is changed.
+    /// False where the value may not stand in a head: then there is none of that name, for what was there is not what was meant.</summary>
     public bool Set(ReadOnlySpan<byte> name, scoped ReadOnlySpan<byte> value)
     {
         if (IsPseudo(name)) return SetPseudo(name, value);
         int before = _visible;
-        if (!Add(name, value)) return false;
+        if (!Add(name, value))
+        {
+            Remove(name);
+            return false;
+        }
         int last = Head.Count + _visible - 1;
         if (before > 0 || Head.Count > 0) for (int i = Next(name); i >= 0 && i < last; i = Next(name, i + 1)) Drop(i);
         return true;
@@ -212,7 +217,11 @@ internal abstract class HeadEdits
     {
         bool overwrites = action is HeaderAppendAction.OverwriteIfExists or HeaderAppendAction.OverwriteIfExistsOrAdd;
         if (action is HeaderAppendAction.AddIfAbsent or HeaderAppendAction.OverwriteIfExists && Next(name) >= 0 != overwrites) return;
-        if (!AddLine(name, value)) return;
+        if (!AddLine(name, value))
+        {
+            if (overwrites) Remove(name);
+            return;
+        }
         if (_overwrites.Length < _count) Array.Resize(ref _overwrites, Math.Max(_count, _overwrites.Length * 2));
         _overwrites[_count - 1] = overwrites;
     }
@@ -354,7 +363,8 @@ internal abstract class HeadEdits
         return field.NameLength == name.Length && Ascii.EqualsIgnoreCase(_lines.AsSpan(field.NameStart, name.Length), name);
     }
 
-    private static ReadOnlySpan<byte> Separator(ReadOnlySpan<byte> name) => name.SequenceEqual("cookie"u8) ? "; "u8 : ","u8;
+    /// <summary>What stands between several values of a name where they are one: cookies have their own (RFC 9113 8.2.3).</summary>
+    public static ReadOnlySpan<byte> Separator(ReadOnlySpan<byte> name) => name.SequenceEqual("cookie"u8) ? "; "u8 : ","u8;
 
     // What is read from the lines stays where it was while they grow: the old array lives as long as somebody looks at it.
     private void Reserve(int bytes)

@@ -357,7 +357,11 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
         while (true)
         {
             if (!MayRead) await Readable();
-            if (Cancelled) return;
+            if (Cancelled)
+            {
+                if (_timedOut) _shard[HttpStats.CxDelayedCloseTimeout]++;
+                return;
+            }
             _in.Clear();
             if (Receive(_in) is 0 or Failed) return;
         }

@@ -68,11 +68,21 @@ internal sealed class HttpManager
     /// <summary>Of tcp_proxy's own: its tunnels are asked for by POST at this path; null is by CONNECT.</summary>
     public byte[]? PostPath { get; }
 
+    /// <summary>What its listener counts of it; null where nobody looks.</summary>
+    public StatBlock? ListenerStats { get; private set; }
+
+    /// <summary>Has its listener count it, too.</summary>
+    public HttpManager CountedBy(StatBlock stats)
+    {
+        ListenerStats = stats;
+        return this;
+    }
+
     /// <summary>The same for requests that nobody sends: with the same routes and filters, counted elsewhere and logged nowhere.</summary>
     public HttpManager Unseen(StatBlock stats)
     {
         var copy = (HttpManager)MemberwiseClone();
-        (copy.Stats, copy.Logs, copy.UpstreamLogs, copy.Codecs) = (stats, [], [], null);
+        (copy.Stats, copy.Logs, copy.UpstreamLogs, copy.Codecs, copy.ListenerStats) = (stats, [], [], null, null);
         return copy;
     }
 
@@ -169,6 +179,19 @@ internal sealed class HttpManager
 
     /// <summary>How often a request is logged while it goes on.</summary>
     public long LogMs { get; }
+
+    /// <summary>Counts a connection of a chain of it whose TLS failed: Envoy counts those, too.</summary>
+    /// <param name="worker">Index of the worker.</param>
+    /// <param name="byPeer">The client ended it.</param>
+    /// <param name="ms">How long it was.</param>
+    public void CountUnsecured(int worker, bool byPeer, long ms)
+    {
+        long[] shard = Stats.Shard(worker);
+        shard[HttpStats.CxTotal]++;
+        shard[HttpStats.CxSslTotal]++;
+        HttpStats.Destroyed(shard, byPeer, hasActive: false);
+        Stats.HistogramOf(worker, HttpStats.CxLength).Record(ms);
+    }
 
     public static long Ms(TimeSpan? span) => span is { } value && value > TimeSpan.Zero ? Math.Max(1, (long)value.TotalMilliseconds) : 0;
 }

@@ -81,13 +81,18 @@ internal sealed class RequestHeaders(Exchange x) : HeadEdits
 
     protected override bool SetPseudo(ReadOnlySpan<byte> name, scoped ReadOnlySpan<byte> value)
     {
-        // What a target may hold (RFC 9112 3.2): anything else would end the request line.
-        if (value.IsEmpty || value.IndexOfAnyExceptInRange((byte)0x21, (byte)0x7e) >= 0) return false;
-        if (name.SequenceEqual(":path"u8) && value[0] == '/') SetPath(value);
+        if (!MayBe(name, value)) return false;
+        if (name.SequenceEqual(":path"u8)) SetPath(value);
         else if (name.SequenceEqual(":authority"u8) || name.SequenceEqual("host"u8)) SetAuthority(value);
         else return false;
         return true;
     }
+
+    /// <summary>Whether a pseudo header may have a value. What a target may hold (RFC 9112 3.2): anything else would end the request line, and
+    /// a fragment is no part of one.</summary>
+    public static bool MayBe(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) =>
+        !value.IsEmpty && value.IndexOfAnyExceptInRange((byte)0x21, (byte)0x7e) < 0
+        && (!name.SequenceEqual(":path"u8) || (value[0] == '/' && !value.Contains((byte)'#')));
 }
 
 /// <summary>An answer's fields, from the moment its head is there until it is written out.</summary>
@@ -95,7 +100,7 @@ internal sealed class ResponseHeaders(Exchange x) : HeadEdits
 {
     private static readonly Http1Head s_none = new();
     private byte[] _status = new byte[3];
-    private IoBuffer? _from;
+    private IoBuffer? _from, _held;
 
     /// <summary>The answer is being put together.</summary>
     public bool IsOpen { get; private set; }
@@ -116,16 +121,44 @@ internal sealed class ResponseHeaders(Exchange x) : HeadEdits
     public void Begin(IoBuffer from)
     {
         Clear();
+        Release();
+        WasHeld = false;
         _from = from;
         IsOpen = KnowsStatus = true;
         IsLocal = false;
+    }
+
+    /// <summary>The upstream's head in a buffer of its own, while the body behind it was taken in; null where it stands in its place.</summary>
+    public IoBuffer? Held => _held;
+
+    /// <summary>It did; until another answer begins.</summary>
+    public bool WasHeld { get; private set; }
+
+    /// <summary>Moves the upstream's head to a buffer of its own: what follows it can be read.</summary>
+    public void Hold()
+    {
+        if (_held is not null || _from is not { } from) return;
+        int length = x.UpstreamHead.Length;
+        IoBuffer held = x.Worker.Buffers.Rent();
+        if (held.Room < length) held = x.Worker.Buffers.Grow(held, length);
+        held.Append(from.Filled[..length]);
+        from.Start += length;
+        _from = _held = held;
+        WasHeld = true;
+    }
+
+    private void Release()
+    {
+        if (_held is { } held) x.Worker.Buffers.Return(held);
+        _from = _held = null;
     }
 
     /// <summary>Begins an answer without a head from upstream.</summary>
     public void BeginOwn(bool isLocal)
     {
         Clear();
-        _from = null;
+        Release();
+        WasHeld = false;
         IsOpen = true;
         IsLocal = isLocal;
         KnowsStatus = !isLocal;
@@ -137,7 +170,7 @@ internal sealed class ResponseHeaders(Exchange x) : HeadEdits
     /// <summary>It was written out.</summary>
     public void End()
     {
-        _from = null;
+        Release();
         IsOpen = IsLocal = false;
         KnowsStatus = true;
     }

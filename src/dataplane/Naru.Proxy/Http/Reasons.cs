@@ -21,6 +21,13 @@ internal sealed record Reason(int Status, string Code, string Sentence, Response
     /// <see cref="Reasons.Body"/>.</summary>
     public string? Body { get; init; } = "";
 
+    /// <summary>Of a connection: what <c>%CONNECTION_TERMINATION_DETAILS%</c> says; empty is nothing, as mostly with Envoy, whose local close
+    /// reason <see cref="Details"/> is.</summary>
+    public string Termination { get; init; } = "";
+
+    /// <summary>Of a connection: what <c>%RESPONSE_CODE_DETAILS%</c> says.</summary>
+    public string CodeDetails { get; init; } = "";
+
     /// <summary>When it happens, for the reference page.</summary>
     public string When { get; init; } = "";
 
@@ -69,7 +76,7 @@ internal static class Reasons
         Remedy = "Is the service running, and does it listen on that address and port?",
     };
 
-    public static readonly Reason UpstreamTls = new(503, "NARU-U508", "TLS with the upstream failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{remote_connection_failure|TLS_error}")
+    public static readonly Reason UpstreamTls = new(503, "NARU-U508", "TLS with the upstream failed", ResponseFlags.UpstreamConnectionFailure, "upstream_reset_before_response_started{remote_connection_failure}")
     {
         When = "The handshake with the endpoint failed; the sentence says which side refused what.",
         Remedy = "Compare the names, dates and authorities that the sentence gives with the cluster's `UpstreamTlsContext`.",
@@ -347,12 +354,19 @@ internal static class Reasons
     };
 
     /// <summary>A connection that failed; the details hold why, without blanks as Envoy has them.</summary>
-    public static Reason ConnectionFailed(string why) =>
-        why.Length == 0 ? ConnectFailure : ConnectFailure with { Details = $"upstream_reset_before_response_started{{remote_connection_failure|delayed_connect_error:_{why.Replace(' ', '_')}}}" };
+    /// <param name="why">In words.</param>
+    /// <param name="address">Of the endpoint: one inside of the process fails at once.</param>
+    public static Reason ConnectionFailed(string why, Config.AddressConfig? address)
+    {
+        if (why.Length == 0) return ConnectFailure;
+        string said = why.Replace(' ', '_');
+        string how = address is { Kind: Config.AddressKind.Internal } ? $"immediate_connect_error:_{said}|remote_address:{address}" : $"delayed_connect_error:_{said}";
+        return ConnectFailure with { Details = $"upstream_reset_before_response_started{{remote_connection_failure|{how}}}" };
+    }
 
-    /// <summary>A failed handshake with the upstream; the details hold why, without blanks as Envoy has them.</summary>
-    public static Reason TlsFailure(string why) =>
-        UpstreamTls with { Details = $"upstream_reset_before_response_started{{remote_connection_failure|TLS_error:{why.Replace(' ', '_')}}}" };
+    /// <summary>A failed handshake with the upstream; the details hold why, where anybody said, in Envoy's words.</summary>
+    public static Reason TlsFailure(string words) =>
+        words.Length == 0 ? UpstreamTls : UpstreamTls with { Details = $"upstream_reset_before_response_started{{remote_connection_failure|{words}}}" };
 
     /// <summary>What Envoy writes into such an answer: of a reset its reason, of what a codec refused the status in words.</summary>
     /// <param name="reason">Why.</param>

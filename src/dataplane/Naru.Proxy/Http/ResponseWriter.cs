@@ -70,6 +70,7 @@ internal static class ResponseWriter
                     break;
                 case KnownHeader.Other when !drop:
                     drop = framing.ConnectionNamesFields && IsNamedByConnection(head, bytes, Http1Head.Name(bytes, field));
+                    x.AnswerTakesBack |= drop;
                     break;
             }
             if (!drop) continue;

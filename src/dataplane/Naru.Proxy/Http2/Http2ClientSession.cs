@@ -383,7 +383,7 @@ internal sealed class Http2Pool(Worker worker)
     }
 
     /// <summary>The connection that was being made failed, for all who waited for it.</summary>
-    public void Fail(in UpstreamPeer peer, AttemptEnd failure, byte[]? why)
+    public void Fail(in UpstreamPeer peer, AttemptEnd failure, ConnectFailure? why)
     {
         for (int n = _waiting.Count; n > 0 && _waiting.TryDequeue(out PoolWaiter? waiter); n--)
         {

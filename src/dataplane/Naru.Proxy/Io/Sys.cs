@@ -17,7 +17,7 @@ internal static unsafe partial class Sys
     public const int SHUT_WR = 1;
     public const int EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2;
     public const uint EPOLLIN = 1, EPOLLOUT = 4, EPOLLERR = 8, EPOLLHUP = 0x10, EPOLLRDHUP = 0x2000, EPOLLET = 1u << 31;
-    public const int EINTR = 4, EAGAIN = 11, ENOMEM = 12, ENOBUFS = 105, EMFILE = 24, ENFILE = 23, EPIPE = 32, EADDRINUSE = 98, ECONNABORTED = 103, ECONNRESET = 104, ECONNREFUSED = 111, EINPROGRESS = 115;
+    public const int EINTR = 4, EAGAIN = 11, ENOMEM = 12, EINVAL = 22, ENOBUFS = 105, EMFILE = 24, ENFILE = 23, EPIPE = 32, EADDRINUSE = 98, ECONNABORTED = 103, ECONNRESET = 104, ECONNREFUSED = 111, EINPROGRESS = 115;
 
     // What stands in the kernel's place where a simulation runs on this thread; else null. The switch is off in what is published, which
     // knows then at build time that there is none.

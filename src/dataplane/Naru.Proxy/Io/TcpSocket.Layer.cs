@@ -46,6 +46,7 @@ internal abstract partial class TcpSocket
             {
                 buffer.End += n;
                 total += n;
+                BytesIn += n;
                 // A large buffer gathers what comes in records: whoever reads so much writes it in one piece.
                 if (layer.HasPending || (room > BufferPool.Small && !layer.IsEmptied)) continue;
                 if (layer.IsEmptied && !_peerClosed) _readable = false;
@@ -77,6 +78,7 @@ internal abstract partial class TcpSocket
             if (n > 0)
             {
                 total += n;
+                BytesOut += n;
                 continue;
             }
             if (n is SocketLayer.WantWrite or SocketLayer.WantRead)

@@ -48,6 +48,12 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     /// <summary>The peer's end, orderly or not, was met: what follows is its doing.</summary>
     public bool EndMet { get; protected set; }
 
+    /// <summary>Bytes that were read, as they are above the layer.</summary>
+    public long BytesIn { get; private set; }
+
+    /// <summary>Bytes that were written.</summary>
+    public long BytesOut { get; private set; }
+
     /// <summary>Whether bytes (or the end) may be there to read.</summary>
     public bool MayRead => _readable;
 
@@ -68,6 +74,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
         EndMet = from.EndMet;
         Errno = from.Errno;
         Cancelled = from.Cancelled;
+        (BytesIn, BytesOut) = (from.BytesIn, from.BytesOut);
         _layer = from._layer;
         _readWantsWrite = from._readWantsWrite;
         _writeWantsRead = from._writeWantsRead;
@@ -149,6 +156,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
         if (n > 0)
         {
             buffer.End += (int)n;
+            BytesIn += n;
             // A short read drained the socket: the next arrival is a new edge (epoll(7)). The end is no edge of its own.
             if (n < room && !_peerClosed) _readable = false;
             else CountRead();
@@ -173,18 +181,35 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     private int ReceiveAsked(IoBuffer buffer, int most)
     {
         IReadGate gate = _gate!;
-        int before = buffer.End;
-        _gate = null;
-        int n = Receive(buffer, most);
-        _gate = gate;
-        if (n is WouldBlock or Failed) return n;
+        if (gate.IsWaiting)
+        {
+            // Whoever went away by a reset waits for no answer.
+            if (Dead) return Failed;
+            _readable = false;
+            return WouldBlock;
+        }
+        int before = buffer.End, n = 0;
+        bool kept = gate.HasKept;
+        if (!kept)
+        {
+            _gate = null;
+            n = Receive(buffer, most);
+            _gate = gate;
+            if (n is WouldBlock or Failed) return n;
+        }
         switch (gate.Judge(this, Worker))
         {
             case GateVerdict.OpenForGood:
-                _gate = null;
+                if (kept) n = gate.Take(buffer, most, Worker);
+                if (!gate.HasKept) _gate = null;
                 return n;
             case GateVerdict.Pass:
-                return n;
+                return kept ? gate.Take(buffer, most, Worker) : n;
+            case GateVerdict.Wait:
+                if (!kept) gate.Keep(buffer.Filled[(before - buffer.Start)..], Worker);
+                buffer.End = before;
+                _readable = false;
+                return WouldBlock;
             case GateVerdict.Hold:
                 buffer.End = before;
                 _readable = false;
@@ -193,6 +218,14 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
                 buffer.End = before;
                 return Fail(Sys.ECONNABORTED);
         }
+    }
+
+    /// <summary>The gate's answer is there: whoever reads hears of it.</summary>
+    public void GateAnswered()
+    {
+        _readable = true;
+        if (_readContinuation is not null) Resume(ref _readContinuation);
+        else if (Fd >= 0) OnUnexpectedReadable();
     }
 
     private void CountRead()
@@ -237,6 +270,7 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     {
         if (n >= 0)
         {
+            BytesOut += n;
             if (n < length) _writable = false;
             return (int)n;
         }

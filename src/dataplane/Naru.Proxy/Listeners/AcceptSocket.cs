@@ -32,6 +32,7 @@ internal sealed unsafe class AcceptSocket : IoHandle, ITimerOwner
             _worker.Timers.Set(_pause, _worker.Now + PauseMs, _worker.Now);
             return;
         }
+        int accepted = 0;
         for (int i = 0; i < most && Fd >= 0; i++)
         {
             SockAddr peer = default;
@@ -39,6 +40,7 @@ internal sealed unsafe class AcceptSocket : IoHandle, ITimerOwner
             int fd = Sys.accept4(Fd, (byte*)&peer.Bytes, &length, Sys.SOCK_NONBLOCK | Sys.SOCK_CLOEXEC);
             if (fd >= 0)
             {
+                accepted++;
                 if (_worker.Overload.RejectsConnection(_worker.Random))
                 {
                     int stat = _worker.Overload.IsFull ? ListenerStats.CxGlobalOverflow : ListenerStats.CxOverloadReject;
@@ -66,9 +68,9 @@ internal sealed unsafe class AcceptSocket : IoHandle, ITimerOwner
                 _worker.Timers.Set(_pause, _worker.Now + PauseMs, _worker.Now);
                 return;
             }
-            if (errno == Sys.EAGAIN) return;
-            if (errno is not (Sys.EINTR or Sys.ECONNRESET or 103)) return;
+            if (errno is not (Sys.EINTR or Sys.ECONNRESET or 103)) break;
         }
+        if (accepted > 0) _listener.Stats.HistogramOf(_worker.Index, ListenerStats.AcceptedPerEvent).Record(accepted);
     }
 
     public void OnTimer(TimerNode timer)

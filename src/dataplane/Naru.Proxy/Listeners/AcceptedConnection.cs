@@ -1,6 +1,8 @@
 // A connection of which something has to be known before it is served: runs the listener filters on it, picks its filter chain, does
 // the TLS handshake, and hands the socket over to whoever serves it. Looking leaves the bytes in the socket.
+using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
+using System.Text;
 using Naru.Proxy.Config;
 using Naru.Proxy.FilterChains;
 using Naru.Proxy.Http;
@@ -23,6 +25,10 @@ internal sealed class AcceptedConnection : ListenerConnection
     private Ended _ended;
     private bool _limited;
     private bool _drained;
+    private bool _asks;
+
+    // What looks for a protocol.
+    private HttpInspector? _inspects;
 
     public AcceptedConnection(in Arrival arrival, ChainSet chains) : base(arrival)
     {
@@ -105,12 +111,13 @@ internal sealed class AcceptedConnection : ListenerConnection
         {
             _timedOut = false;
             Uncancel();
+            ListenerShard[ListenerStats.PreCxTimeout]++;
             // A client that waits for the server's first word is served by what is known.
             if (Listener.Config.ContinueOnListenerFiltersTimeout) return true;
-            ListenerShard[ListenerStats.PreCxTimeout]++;
             End(ConnectionReasons.ListenerFilterTimeout);
             return false;
         }
+        if (_ended == Ended.ByPeer && Dead && _inspects is { } inspector) inspector.Stats.Shard(Worker.Index)[HttpInspectorStats.ReadError]++;
         if (_ended == Ended.ByPeer) ListenerShard[ListenerStats.FilterRemoteClose]++;
         else if (!go)
         {
@@ -156,6 +163,7 @@ internal sealed class AcceptedConnection : ListenerConnection
                         return filter.Config.AllowWithoutHeader;
                     }
                     stats[ProxyProtocolStats.Found[header.Version - 1]]++;
+                    if (header.Version == 2) Keep(filter.Config.Rules, _peeked!.Filled[..header.Length]);
                     if (!Consume(_peeked!, header.Length)) return false;
                     if (header.Source.Length > 0)
                     {
@@ -174,6 +182,18 @@ internal sealed class AcceptedConnection : ListenerConnection
                     stats[ProxyProtocolStats.Error[header.Version - 1]]++;
                     return false;
             }
+        }
+    }
+
+    // A text of what is no UTF-8 has marks in its place.
+    private void Keep(ImmutableArray<ProxyValueRuleConfig> rules, ReadOnlySpan<byte> header)
+    {
+        foreach (ProxyValueRuleConfig rule in rules)
+        {
+            if (!ProxyHeader.TryGetValue(header, rule.Type, out ReadOnlySpan<byte> value)) continue;
+            byte[] name = Encoding.UTF8.GetBytes(rule.Namespace);
+            MetaValue metadata = Known.Metadata ?? MetaValue.Empty, kept = metadata.Find(name) ?? MetaValue.Empty;
+            Known.Metadata = metadata.With(name, kept.With(Encoding.UTF8.GetBytes(rule.Key), MetaValue.Of(Encoding.UTF8.GetString(value))));
         }
     }
 
@@ -221,6 +241,7 @@ internal sealed class AcceptedConnection : ListenerConnection
         // What is inside of TLS cannot be seen here.
         if (Info is { TransportProtocol.Length: > 0 }) return true;
         long[] stats = filter.Stats.Shard(Worker.Index);
+        _inspects = filter;
         while (true)
         {
             string protocol = "";
@@ -285,9 +306,9 @@ internal sealed class AcceptedConnection : ListenerConnection
         }
         Chain = chain;
         Opened();
-        if (Refusal() is { } delay)
+        if (await RefusalAsync() is { } delay)
         {
-            End(RefusedFor!);
+            if (RefusedFor is { } reason) End(reason);
             return await HoldAsync(delay);
         }
         if (chain.Tls is { } tls)
@@ -300,6 +321,7 @@ internal sealed class AcceptedConnection : ListenerConnection
             if (!ok)
             {
                 if (_timedOut) ListenerShard[ListenerStats.TransportConnectTimeout]++;
+                chain.Manager?.CountUnsecured(Worker.Index, EndMet, Worker.Now - OpenedAt);
                 End(_timedOut ? ConnectionReasons.TlsTimeout : ConnectionReasons.TlsFailure, TransportFailure);
                 return false;
             }
@@ -322,6 +344,48 @@ internal sealed class AcceptedConnection : ListenerConnection
         return true;
     }
 
+    // Runs the network filters before the last one, in their order; the ms to wait before the close, or null where it goes on.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<long?> RefusalAsync()
+    {
+        NetworkFilter[] filters = Chain!.Filters;
+        for (int i = 0; i < filters.Length; i++)
+        {
+            long? delay = filters[i] is AskingFilter { OnNew: true } asking ? await AskAsync(asking) : filters[i].Refuses(this, Worker);
+            if (delay is null) continue;
+            if (filters[i] is not AskingFilter) RefusedFor = filters[i].Reason;
+            while (--i >= 0) filters[i].Left(Worker);
+            return delay;
+        }
+        Admit();
+        return null;
+    }
+
+    // 0 is a refusal, or a client that did not wait for the answer.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private async ValueTask<long?> AskAsync(AskingFilter filter)
+    {
+        using NetworkQuestion? question = filter.Ask(this, Worker);
+        if (question is null) return null;
+        if (!question.IsOver)
+        {
+            _asks = true;
+            question.Ended = Cancel;
+            while (!Cancelled) await new Pause(this);
+            _asks = false;
+            if (Fd >= 0) Uncancel();
+        }
+        if (!question.IsOver || Fd < 0 || Dead) return 0;
+        RefusedFor = question.Refusal;
+        return RefusedFor is null ? null : 0;
+    }
+
+    // A client that went away by a reset is not asked for any more.
+    protected override void OnUnexpectedReadable()
+    {
+        if (_asks && Dead) Cancel();
+    }
+
     // Whoever comes again at once is kept waiting.
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool> HoldAsync(long delay)
@@ -335,6 +399,7 @@ internal sealed class AcceptedConnection : ListenerConnection
     // Where its chain ends in a tcp_proxy, that one's log has it too, as in Envoy.
     private void End(Reason reason, string why = "")
     {
+        EndsFor(reason, why);
         Listener.Log.Tell(Listener, this, reason, why);
         if (Chain?.Tcp is not { Logs.Length: > 0 } tcp) return;
         var record = new ConnectionRecord(Id, Worker.Ticks);

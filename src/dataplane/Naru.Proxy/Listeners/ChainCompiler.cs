@@ -37,7 +37,7 @@ internal sealed class ChainCompiler(
             FilterChain? last = null;
             if (config.DefaultFilterChain is { } fallback && (last = Chain(config, fallback, prefix, free, changes, diagnostics)) is null) return null;
             UdpProxy? udp = config.Udp is { } datagrams ? new UdpProxy(datagrams, options.Stats, clusters, Logs(datagrams.AccessLogs)) : null;
-            return new CompiledChains(new ChainSet([.. chains], last, Filters(config, current)), changes, free, udp);
+            return new CompiledChains(new ChainSet([.. chains], last, Filters(config, current)), changes, free, udp, Logs(config.AccessLogs));
         }
         catch (IOException e)
         {
@@ -65,7 +65,8 @@ internal sealed class ChainCompiler(
     {
         FilterChain? same = free.Find(c => c.Continues(config));
         HttpManager? before = (same ?? Like(listener, config, free))?.Manager;
-        HttpManager? manager = config.Terminal is HttpConnectionManagerConfig http ? Manager(http, before) : null;
+        HttpManager? manager = config.Terminal is HttpConnectionManagerConfig http
+            ? Manager(http, before).CountedBy(options.Stats.Block($"listener.{prefix}.http.{http.StatPrefix}", ListenerHttpStats.Schema)) : null;
         if (same is not null)
         {
             free.Remove(same);
@@ -75,12 +76,12 @@ internal sealed class ChainCompiler(
         TlsServerSlot? slot = null;
         if (config.Tls is { } secure)
         {
-            StatBlock? sds = secure.Common.SecretReferences.Any() ? options.Stats.Block($"listener.{prefix}", ServerSdsStats.Schema) : null;
+            StatBlock? sds = secure.SecretReferences.Any() ? options.Stats.Block($"listener.{prefix}", SdsStats.Server) : null;
             slot = tls.Server(Owner(listener, config), secure, options.Stats.Block($"listener.{prefix}", TlsStats.Schema), diagnostics, sds);
             if (slot is null) return null;
         }
         TcpProxy? tcp = config.Terminal is TcpProxyConfig proxy ? Tcp(proxy) : null;
-        return new FilterChain(config, manager, Server(config.Terminal, tcp), [.. config.Filters.Select(f => NetworkFilter.Make(f, options.Stats, node.Runtime))], slot) { Tcp = tcp };
+        return new FilterChain(config, manager, Server(config.Terminal, tcp), [.. config.Filters.Select(f => NetworkFilter.Make(f, new FilterContext(options.Stats, "", clusters, node)))], slot) { Tcp = tcp };
     }
 
     // In whose place a chain comes that is not the same: the one of its name, or the only one.
@@ -216,7 +217,8 @@ internal sealed class ChainCompiler(
 /// <param name="Changes">Chains that go on with another configuration.</param>
 /// <param name="Gone">Chains that are no longer there.</param>
 /// <param name="Udp">What serves a UDP listener instead.</param>
-internal sealed record CompiledChains(ChainSet Set, List<(FilterChain Chain, FilterChainConfig Config, HttpManager? Manager)> Changes, List<FilterChain> Gone, UdpProxy? Udp)
+/// <param name="Logs">The listener's own.</param>
+internal sealed record CompiledChains(ChainSet Set, List<(FilterChain Chain, FilterChainConfig Config, HttpManager? Manager)> Changes, List<FilterChain> Gone, UdpProxy? Udp, AccessLog[] Logs)
 {
     /// <summary>Has those that go on use what is new.</summary>
     /// <returns>Those that go on with another manager.</returns>

@@ -24,6 +24,9 @@ internal sealed class ConnectionInfo
     /// <summary>Upstream connections come from the client's address.</summary>
     public OriginalSrcConfig? OriginalSource { get; set; }
 
+    /// <summary>Metadata of the connection, by namespace: what PROXY headers said; null for none.</summary>
+    public Telemetry.MetaValue? Metadata { get; set; }
+
     /// <summary>Texts that network filters keep with it, the newest first; null for none.</summary>
     public Http.StateText? States { get; set; }
 

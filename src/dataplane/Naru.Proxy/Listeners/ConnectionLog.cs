@@ -14,6 +14,8 @@ public sealed record ConnectionLog(Func<bool> IsOn, Action<string> Write)
     internal void Tell(Listener listener, ListenerConnection connection, Reason reason, string why)
     {
         if (!IsOn()) return;
+        // Of TLS our own sentence, which says more.
+        if (connection.HandshakeFailure.Length > 0) why = connection.HandshakeFailure;
         string name = connection.Info?.ServerName is { Length: > 0 } known ? known : connection.Tls?.Sni ?? "";
         Write($"{reason.Code} {reason.Sentence}{(why.Length > 0 ? ": " : "")}{why} (listener {listener.Config.Name}, connection {connection.Id}, client {connection.Peer}, to {connection.Local}{(name.Length > 0 ? ", server name " : "")}{name})");
     }

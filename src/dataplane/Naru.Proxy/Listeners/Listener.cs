@@ -3,6 +3,7 @@
 using System.Net;
 using Naru.Proxy.Config;
 using Naru.Proxy.FilterChains;
+using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Network;
 using Naru.Telemetry;
@@ -18,6 +19,7 @@ internal sealed class Listener
     private readonly List<UdpServer>[] _udpServers;
     private volatile UdpProxy? _udp;
     private volatile bool _draining;
+    private volatile AccessLog[] _logs = [];
 
     // By worker: it accepts nobody any more, and has told so. The last one of them ends the listener.
     private readonly bool[] _left;
@@ -47,6 +49,9 @@ internal sealed class Listener
     public ListenerConfig Config { get; set; }
     public StatBlock Stats { get; }
 
+    /// <summary>What each worker has of it, by its index; empty where nobody looks.</summary>
+    public StatBlock[] WorkerStats { get; init; } = [];
+
     /// <summary>The others.</summary>
     public ListenerDirectory Directory { get; }
 
@@ -55,6 +60,9 @@ internal sealed class Listener
 
     /// <summary>Serves the datagrams of a UDP listener; null is TCP.</summary>
     public UdpProxy? Udp { get => _udp; set => _udp = value; }
+
+    /// <summary>A line for each connection that ends, whatever became of it.</summary>
+    public AccessLog[] Logs { get => _logs; set => _logs = value; }
 
     /// <summary>Told why connections end.</summary>
     public ConnectionLog Log { get; init; } = ConnectionLog.None;

@@ -1,6 +1,7 @@
 // What every downstream connection has, whatever is spoken on it: its listener, its filter chain, its peer, its place in the
 // listener's list so that a drain finds it, and the listener's counters.
 using Naru.Proxy.FilterChains;
+using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Tls;
 
@@ -15,9 +16,11 @@ internal readonly record struct Arrival(Worker Worker, Listener Listener, Filter
 
 internal abstract class ListenerConnection : SecureSocket
 {
+    private static readonly byte[] s_notSet = "NotSet"u8.ToArray();
     private readonly long[] _listenerShard;
     private bool _opened;
     private bool _admitted;
+    private string _endedWhy = "";
 
     protected ListenerConnection(in Arrival arrival) : base(arrival.Worker)
     {
@@ -32,6 +35,7 @@ internal abstract class ListenerConnection : SecureSocket
             Info = from.Info;
             _opened = from._opened;
             _admitted = from._admitted;
+            (EndedFor, _endedWhy) = (from.EndedFor, from._endedWhy);
             TakeOver(from);
             return;
         }
@@ -111,38 +115,70 @@ internal abstract class ListenerConnection : SecureSocket
         _opened = true;
         _listenerShard[ListenerStats.CxTotal]++;
         _listenerShard[ListenerStats.CxActive]++;
+        CountOpen(1);
         Worker.Overload.Opened();
     }
 
     /// <summary>Why a network filter refused it.</summary>
-    protected Http.Reason? RefusedFor { get; private set; }
+    protected Http.Reason? RefusedFor { get; set; }
+
+    /// <summary>Why it ends; null where nobody said.</summary>
+    protected Http.Reason? EndedFor { get; private set; }
+
+    /// <summary>Says why it ends; the first reason is kept.</summary>
+    /// <param name="reason">The reason.</param>
+    /// <param name="downstream">Why the client's transport failed.</param>
+    protected void EndsFor(Http.Reason reason, string downstream = "")
+    {
+        if (EndedFor is null) (EndedFor, _endedWhy) = (reason, downstream);
+    }
+
+    /// <summary>What logs are told of it, once it has ended.</summary>
+    public virtual Network.ConnectionRecord Record()
+    {
+        var record = new Network.ConnectionRecord(Id, Worker.Ticks - (Worker.Now - OpenedAt) * (System.Diagnostics.Stopwatch.Frequency / 1000));
+        record.Begin(this);
+        if (EndedFor is { } reason) record.Ended(reason, downstream: _endedWhy);
+        record.End(BytesIn, BytesOut, Worker.Ticks);
+        return record;
+    }
+
+    private void Log(AccessLog[] logs)
+    {
+        Network.ConnectionRecord record = Record();
+        record.Type = s_notSet;
+        record.Write(logs, Worker.Index);
+    }
 
     /// <summary>Rules of access refuse it, whoever serves it: it is closed now, or soon.</summary>
-    public virtual void Refused(Http.Reason reason) => Listener.Log.Tell(Listener, this, reason, "");
-
-    /// <summary>Runs the network filters before the last one; a refusal and the ms to wait before the close, or null.</summary>
-    protected long? Refusal()
+    public virtual void Refused(Http.Reason reason)
     {
-        Network.NetworkFilter[] filters = Chain!.Filters;
-        for (int i = 0; i < filters.Length; i++)
-        {
-            if (filters[i].Refuses(this, Worker) is not { } delay) continue;
-            RefusedFor = filters[i].Reason;
-            while (--i >= 0) filters[i].Left(Worker);
-            return delay;
-        }
-        _admitted = filters.Length > 0;
-        return null;
+        EndsFor(reason);
+        Listener.Log.Tell(Listener, this, reason, "");
     }
+
+    // Workers count from 0 here, as Envoy's do.
+    private void CountOpen(int one)
+    {
+        if (Worker.Index < 1 || Worker.Index > Listener.WorkerStats.Length) return;
+        long[] shard = Listener.WorkerStats[Worker.Index - 1].Shard(Worker.Index);
+        shard[ListenerWorkerStats.CxActive] += one;
+        if (one > 0) shard[ListenerWorkerStats.CxTotal]++;
+    }
+
+    /// <summary>The network filters before the last one let it on: they are told when it leaves.</summary>
+    protected void Admit() => _admitted = Chain!.Filters.Length > 0;
 
     public override void Close()
     {
         if (Fd < 0) return;
+        if (Listener.Logs is { Length: > 0 } logs) Log(logs);
         base.Close();
         Listener.Forget(this, Worker);
         if (_admitted) foreach (Network.NetworkFilter filter in Chain!.Filters) filter.Left(Worker);
         if (!_opened) return;
         _listenerShard[ListenerStats.CxActive]--;
+        CountOpen(-1);
         Worker.Overload.Closed();
         _listenerShard[ListenerStats.CxDestroy]++;
         Listener.Stats.HistogramOf(Worker.Index, ListenerStats.CxLength).Record(Worker.Now - OpenedAt);

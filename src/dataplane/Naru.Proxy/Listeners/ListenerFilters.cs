@@ -15,7 +15,8 @@ internal abstract class ListenerFilter
         HttpInspectorConfig => new HttpInspector(stats.Block("http_inspector", HttpInspectorStats.Schema)),
         OriginalDstFilterConfig => new OriginalDstFilter(),
         OriginalSrcConfig source => new OriginalSrcFilter(source),
-        ProxyProtocolFilterConfig proxy => new ProxyProtocolFilter(proxy, stats.Block("proxy_proto", ProxyProtocolStats.Schema)),
+        ProxyProtocolFilterConfig proxy => new ProxyProtocolFilter(
+            proxy, stats.Block(proxy.StatPrefix.Length > 0 ? $"proxy_proto.{proxy.StatPrefix.TrimEnd('.')}" : "proxy_proto", ProxyProtocolStats.Schema)),
         ListenerRateLimitConfig limit => new ListenerRateLimit(
             limit, new TokenBucket(limit.Bucket, Environment.TickCount64), stats.Block($"listener_local_ratelimit.{limit.StatPrefix}", RateLimitStats.Schema),
             new RuntimeSwitch(limit.Switch, runtime)),
@@ -73,6 +74,7 @@ internal static class HttpInspectorStats
     public static readonly int Http11Found = Schema.Counter("http11_found");
     public static readonly int Http2Found = Schema.Counter("http2_found");
     public static readonly int HttpNotFound = Schema.Counter("http_not_found");
+    public static readonly int ReadError = Schema.Counter("read_error");
 }
 
 internal static class ProxyProtocolStats

@@ -1,5 +1,5 @@
 // Ends of connections that the proxy decides below HTTP, as values of the same table as Http/Reasons: flag and details for access logs
-// (%RESPONSE_FLAGS%, %CONNECTION_TERMINATION_DETAILS%), code and sentence for the debug log and docs/reference/reasons.md.
+// (%RESPONSE_FLAGS%, %DOWNSTREAM_LOCAL_CLOSE_REASON%), code and sentence (%NARU_REASON%) for the debug log and docs/reference/reasons.md.
 // Details are Envoy's words where it has them (its local close reasons and response code details).
 using Naru.Proxy.Http;
 using Naru.Telemetry;
@@ -34,6 +34,7 @@ internal static class ConnectionReasons
 
     public static readonly Reason TlsTimeout = new(0, "NARU-N496", "TLS with the client was not done within transport_socket_connect_timeout", ResponseFlags.None, "transport_socket_timeout")
     {
+        Termination = "transport socket timeout was reached",
         When = "The client did not finish its handshake in time.",
         Remedy = "Usual for slow attacks; raise `transport_socket_connect_timeout` for clients on very bad networks.",
     };
@@ -53,8 +54,39 @@ internal static class ConnectionReasons
     public static readonly Reason AccessDenied = new(
         0, "NARU-N440", "rbac: the rules do not let the connection in", ResponseFlags.None, "rbac_access_denied_matched_policy[none]")
     {
+        Termination = "rbac_access_denied_matched_policy[none]",
         When = "`envoy.filters.network.rbac` refuses it: a policy of `DENY` fits, or none of `ALLOW`; the details name the policy.",
         Remedy = "Compare the client's address, server name and certificate with the rules; `shadow_rules` try others without enforcing them.",
+    };
+
+    public static readonly Reason AuthorizationDenied = new(
+        0, "NARU-N560", "ext_authz: the authority does not let the connection in", ResponseFlags.UnauthorizedExternalService, "ext_authz_denied")
+    {
+        CodeDetails = "ext_authz_denied",
+        When = "The service that `envoy.filters.network.ext_authz` asks says no, or says nothing in a message that came.",
+        Remedy = "Read the service's log; it was told addresses, server name and certificate names.",
+    };
+
+    public static readonly Reason AuthorizationFailed = new(
+        0, "NARU-N561", "ext_authz: nobody said whether the connection may come in", ResponseFlags.UnauthorizedExternalService, "ext_authz_error")
+    {
+        CodeDetails = "ext_authz_error",
+        When = "The service that `envoy.filters.network.ext_authz` asks did not answer in time, or not with one whole message.",
+        Remedy = "Is the service up? Raise `grpc_service.timeout`, or set `failure_mode_allow` where an open door is better than a shut one.",
+    };
+
+    public static readonly Reason GlobalRateLimit = new(
+        0, "NARU-N562", "ratelimit: the service says that it is one connection too many", ResponseFlags.None, "ratelimit_close_over_limit")
+    {
+        When = "The service that `envoy.filters.network.ratelimit` asks answers `OVER_LIMIT`.",
+        Remedy = "Raise the service's limit of these descriptors, or have clients keep their connections.",
+    };
+
+    public static readonly Reason GlobalRateLimitFailed = new(
+        0, "NARU-N563", "ratelimit: nobody said whether it is one connection too many", ResponseFlags.None, "ratelimit_error")
+    {
+        When = "The rate limit service did not answer in time, or with nothing of use, and `failure_mode_deny` is set.",
+        Remedy = "Is the service up? Raise `timeout`, or take `failure_mode_deny` away.",
     };
 
     public static readonly Reason Overload = new(0, "NARU-N529", "the proxy is short of resources and takes no connections now", ResponseFlags.OverloadManagerTerminated, "overload")
@@ -105,7 +137,7 @@ internal static class ConnectionReasons
         Remedy = "Does the upstream serve CONNECT for that host? The debug log has its status.",
     };
 
-    public static readonly Reason IdleTimeout = new(0, "NARU-N410", "no byte moved for tcp_proxy's idle_timeout", ResponseFlags.StreamIdleTimeout, "tcp_session_idle_timeout")
+    public static readonly Reason IdleTimeout = new(0, "NARU-N410", "no byte moved for tcp_proxy's idle_timeout", ResponseFlags.None, "tcp_session_idle_timeout")
     {
         When = "Neither side sent anything for `idle_timeout` (default 1 h).",
         Remedy = "Have the client keep the connection alive, or raise `idle_timeout`.",

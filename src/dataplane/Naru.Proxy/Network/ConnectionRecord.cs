@@ -20,15 +20,19 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
     private long _sent;
     private int _attempts;
     private Host? _host;
-    private byte[] _details = [], _upstreamFailure = [], _downstreamFailure = [];
+    private byte[] _upstreamFailure = [], _downstreamFailure = [];
     private TlsSession? _tls;
     private StateText? _states;
+    private Reason? _reason;
+    private MetaValue? _metadata;
 
-    public DateTime StartTime { get; } = DateTime.UtcNow;
+    public DateTime StartTime { get; } = DateTime.UtcNow - Stopwatch.GetElapsedTime(startTicks);
     public ResponseFlags Flags { get; private set; }
 
+    bool IRequestInfo.IsConnection => true;
+
     /// <summary>At which moment of what it is written.</summary>
-    public byte[] Type { get; init; } = "TcpConnectionEnd"u8.ToArray();
+    public byte[] Type { get; set; } = "TcpConnectionEnd"u8.ToArray();
 
     ReadOnlySpan<byte> IRequestInfo.LogType => Type;
     public string Cluster { get; set; } = "";
@@ -40,9 +44,10 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
         _local = Bytes(connection.Local);
         _directLocal = Bytes(connection.LocalAddress());
         _serverName = Encoding.ASCII.GetBytes(connection.Info?.ServerName is { Length: > 0 } name ? name : connection.Tls?.Sni ?? "");
-        _chain = connection.Chain!.Name;
+        _chain = connection.Chain?.Name ?? [];
         _tls = connection.Tls;
         _states = connection.Info?.States;
+        _metadata = connection.Info?.Metadata;
     }
 
     public void Begin(in SockAddr peer, in SockAddr local)
@@ -70,12 +75,17 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
     /// <param name="more">Further flags.</param>
     public void Ended(Reason reason, string upstream = "", string downstream = "", ResponseFlags more = ResponseFlags.None)
     {
-        if (_details.Length > 0) return;
+        if (_reason is not null) return;
+        _reason = reason;
         Flags = reason.Flags | more;
-        _details = Encoding.ASCII.GetBytes(reason.Details);
         _upstreamFailure = Encoding.ASCII.GetBytes(upstream);
         _downstreamFailure = Encoding.ASCII.GetBytes(downstream);
     }
+
+    bool IRequestInfo.IsPeerVerified => _tls is { IsPeerVerified: true };
+
+    /// <summary>Why the transport of the endpoint failed, in Envoy's words.</summary>
+    public void FailedWith(string words) => _upstreamFailure = Encoding.ASCII.GetBytes(words);
 
     public void End(long received, long sent, long ticks) => (_received, _sent, _endTicks) = (received, sent, ticks);
 
@@ -86,6 +96,8 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
 
     private static byte[] Bytes(in SockAddr address) => Encoding.UTF8.GetBytes(address.ToString());
 
+    private static byte[] Bytes(string? text) => text is { Length: > 0 } ? Encoding.ASCII.GetBytes(text) : [];
+
     public bool TryGetState(ReadOnlySpan<byte> key, out ReadOnlySpan<byte> value) => StateText.TryGet(_states, key, out value);
 
     public bool TryGetHeader(HeaderSource source, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
@@ -93,6 +105,8 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
         value = default;
         return false;
     }
+
+    public MetaValue? Metadata(MetadataSource whose) => whose == MetadataSource.Dynamic ? _metadata : null;
 
     public ReadOnlySpan<byte> Tls(TlsParty whose, TlsFact what) =>
         (whose is TlsParty.DownstreamPeer or TlsParty.DownstreamLocal) && _tls is { } tls ? tls.Fact(whose == TlsParty.DownstreamPeer, what) : default;
@@ -103,7 +117,10 @@ internal sealed class ConnectionRecord(long id, long startTicks) : IRequestInfo
         RequestText.UpstreamHostName => _host is null ? default : _host.Hostname,
         RequestText.UpstreamCluster or RequestText.UpstreamClusterRaw => Encoding.UTF8.GetBytes(Cluster),
         RequestText.UpstreamLocalAddress => _upstreamLocal,
-        RequestText.ConnectionTerminationDetails or RequestText.DownstreamLocalCloseReason => _details,
+        RequestText.ConnectionTerminationDetails => Bytes(_reason?.Termination),
+        RequestText.DownstreamLocalCloseReason => Bytes(_reason?.Details),
+        RequestText.ResponseCodeDetails => Bytes(_reason?.CodeDetails),
+        RequestText.NaruReason => _reason is null ? default : Bytes($"{_reason.Code} {_reason.Sentence}"),
         RequestText.UpstreamTransportFailureReason => _upstreamFailure,
         RequestText.DownstreamTransportFailureReason => _downstreamFailure,
         RequestText.DownstreamRemoteAddress => _peer,

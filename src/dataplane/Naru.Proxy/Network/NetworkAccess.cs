@@ -1,4 +1,4 @@
-// Whose connections are served (Envoy: network RBAC). Asked at the first byte that comes, as in Envoy, whenever bytes come, or when TLS is
+// Whose connections are served (Envoy: network RBAC; AccessGate.cs asks it). Asked at the first byte that comes, as in Envoy, whenever bytes come, or when TLS is
 // there and nothing has been connected to. What is refused is never passed on: the bytes that were judged stay here.
 using Naru.Proxy.Config;
 using Naru.Proxy.Filters;
@@ -27,7 +27,7 @@ internal sealed class NetworkAccess : NetworkFilter
         _shadowCounters = new AccessCounters(stats.Block(AccessStats.Scope(name, config.Rules.ShadowPrefix), AccessStats.Shadow), null);
         _refusals = _rules is null ? []
             : [.. Enumerable.Range(-1, _rules.Names.Length + 1)
-                .Select(i => ConnectionReasons.AccessDenied with { Details = _rules.Details(i) })];
+                .Select(i => ConnectionReasons.AccessDenied with { Details = _rules.Details(i), Termination = _rules.Details(i) })];
     }
 
     /// <summary>Asked whenever bytes come.</summary>
@@ -42,6 +42,8 @@ internal sealed class NetworkAccess : NetworkFilter
     // It speaks when bytes come.
     public override long? Refuses(ListenerConnection connection, Worker worker) => null;
 
+    public override bool JudgesBytes => true;
+
     /// <summary>Why the connection is refused; null lets it on.</summary>
     public Reason? Judge(ListenerConnection connection, Worker worker)
     {
@@ -51,57 +53,5 @@ internal sealed class NetworkAccess : NetworkFilter
         AccessVerdict verdict = _rules.Judge(subject);
         _counters.Count(worker.Index, verdict);
         return verdict.Allowed ? null : _refusals[verdict.Policy + 1];
-    }
-}
-
-/// <summary>The rules of one connection, between its socket and whoever reads it.</summary>
-internal sealed class AccessGate(NetworkAccess[] rules) : IReadGate, ITimerOwner
-{
-    private TimerNode? _closes;
-    private ListenerConnection? _held;
-
-    /// <summary>What is asked when TLS is there: the reason and the ms to wait before the close, or null.</summary>
-    public (Reason Reason, long DelayMs)? Ready(ListenerConnection connection, Worker worker)
-    {
-        foreach (NetworkAccess one in rules)
-            if (one.OnReady && one.Judge(connection, worker) is { } reason) return (reason, one.DelayMs);
-        IsReady = true;
-        return null;
-    }
-
-    /// <summary>Those that are asked when TLS is there were.</summary>
-    private bool IsReady { get; set; }
-
-    private bool HasCome { get; set; }
-
-    /// <summary>Somebody has to be asked before bytes are passed on.</summary>
-    public bool IsOpen => HasCome && !Array.Exists(rules, r => r.Continuous);
-
-    public GateVerdict Judge(TcpSocket socket, Worker worker)
-    {
-        if (_held is not null) return GateVerdict.Hold;
-        var connection = (ListenerConnection)socket;
-        bool first = !HasCome;
-        HasCome = true;
-        foreach (NetworkAccess one in rules)
-        {
-            if (one.OnReady && IsReady ? !one.Continuous : !first && !one.Continuous) continue;
-            if (one.Judge(connection, worker) is not { } reason) continue;
-            connection.Refused(reason);
-            if (one.DelayMs <= 0) return GateVerdict.Refuse;
-            _held = connection;
-            _closes = new TimerNode(this);
-            worker.Timers.Set(_closes, worker.Now + one.DelayMs, worker.Now);
-            return GateVerdict.Hold;
-        }
-        return IsOpen ? GateVerdict.OpenForGood : GateVerdict.Pass;
-    }
-
-    public void OnTimer(TimerNode timer) => _held?.Close();
-
-    public void Closed(Worker worker)
-    {
-        if (_closes is { } timer) worker.Timers.Remove(timer);
-        _closes = null;
     }
 }

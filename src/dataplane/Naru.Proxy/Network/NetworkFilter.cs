@@ -1,6 +1,7 @@
 // Network filters that stand before the last one of a chain: they see a connection once, when it begins, and may refuse it
 // (Envoy: connection_limit, local_ratelimit, sni_cluster); rules of access are asked when bytes come (NetworkAccess.cs).
 using Naru.Proxy.Config;
+using Naru.Proxy.Filters;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
@@ -16,22 +17,34 @@ internal abstract class NetworkFilter
     /// <summary>Why it refuses.</summary>
     public virtual Reason Reason => ConnectionReasons.RateLimit;
 
+    /// <summary>It is asked when bytes come, too.</summary>
+    public virtual bool JudgesBytes => false;
+
     /// <summary>A connection it let on is closed.</summary>
     public virtual void Left(Worker worker) { }
 
     /// <summary>Compiles one.</summary>
-    public static NetworkFilter Make(NetworkFilterConfig config, StatRegistry stats, Runtime runtime) => config switch
+    public static NetworkFilter Make(NetworkFilterConfig config, FilterContext context) => config switch
     {
         ConnectionLimitConfig limit => new ConnectionLimit(
-            limit, stats.Block($"connection_limit.{limit.StatPrefix}", ConnectionLimitStats.Schema), new RuntimeSwitch(limit.Switch, runtime)),
+            limit, context.Stats.Block($"connection_limit.{limit.StatPrefix}", ConnectionLimitStats.Schema),
+            new RuntimeSwitch(limit.Switch, context.Node.Runtime)),
         NetworkRateLimitConfig rate => new NetworkRateLimit(
-            new TokenBucket(rate.Bucket, Environment.TickCount64), stats.Block($"local_rate_limit.{rate.StatPrefix}", RateLimitStats.Schema),
-            new RuntimeSwitch(rate.Switch, runtime)),
+            new TokenBucket(rate.Bucket, Environment.TickCount64), context.Stats.Block($"local_rate_limit.{rate.StatPrefix}", RateLimitStats.Schema),
+            new RuntimeSwitch(rate.Switch, context.Node.Runtime)),
         SniClusterConfig => new SniCluster(),
         NetworkStateConfig states => new NetworkFilterState(states),
-        NetworkAccessConfig access => new NetworkAccess(access, stats),
+        NetworkAccessConfig access => new NetworkAccess(access, context.Stats),
+        NetworkExtensionConfig { Kind: INetworkFilterKind kind } given => kind.Compile(given.Settings, context),
         _ => throw new ArgumentException($"no network filter {config.GetType().Name}"),
     };
+}
+
+/// <summary>A kind of network filter that is an extension, as the data plane knows it.</summary>
+internal interface INetworkFilterKind
+{
+    /// <summary>Compiles what was read.</summary>
+    NetworkFilter Compile(object settings, FilterContext context);
 }
 
 /// <summary>Whether a filter is on now (Envoy: RuntimeFeatureFlag).</summary>

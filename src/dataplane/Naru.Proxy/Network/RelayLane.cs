@@ -10,6 +10,9 @@ internal interface IRelayOwner
 {
     /// <summary>Bytes went from one socket to the other.</summary>
     void OnMoved(RelayLane lane, int bytes);
+
+    /// <summary>The sink takes no more for now, or takes more again: nothing is read meanwhile.</summary>
+    void OnBlocked(RelayLane lane, bool blocked) { }
 }
 
 internal enum RelayEnd : byte
@@ -69,10 +72,12 @@ internal sealed class RelayLane
                         if (buffer.IsEmpty) break;
                     }
                     if (_to.Cancelled) return RelayEnd.Cancelled;
+                    if (!waited) _owner.OnBlocked(this, blocked: true);
                     waited = true;
                     await _to.Writable();
                     if (_to.Cancelled) return RelayEnd.Cancelled;
                 }
+                if (waited) _owner.OnBlocked(this, blocked: false);
                 if (waited) size.Narrow();
                 else if (full) size.Widen();
                 if (turn >= TurnBytes)

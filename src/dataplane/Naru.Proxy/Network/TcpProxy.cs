@@ -86,4 +86,19 @@ internal static class TcpStats
     public static readonly int CxTxBytes = Schema.Counter("downstream_cx_tx_bytes_total");
     public static readonly int IdleTimeout = Schema.Counter("idle_timeout");
     public static readonly int MaxDuration = Schema.Counter("max_downstream_connection_duration");
+    public static readonly int CxDrainClose = Schema.Counter("downstream_cx_drain_close");
+    public static readonly int PausedReading = Schema.Counter("downstream_flow_control_paused_reading_total");
+    public static readonly int ResumedReading = Schema.Counter("downstream_flow_control_resumed_reading_total");
+
+    static TcpStats()
+    {
+        // Nothing is held back here that these would count: Envoy has the names, and so have dashboards.
+        Schema.Counter("downstream_cx_overload_close");
+        Schema.Gauge("downstream_cx_rx_bytes_buffered");
+        Schema.Gauge("downstream_cx_tx_bytes_buffered");
+        Schema.Counter("early_data_received_count_total");
+        Schema.Counter("route_delayed_total");
+        Schema.Counter("upstream_flush_total");
+        Schema.Gauge("upstream_flush_active");
+    }
 }

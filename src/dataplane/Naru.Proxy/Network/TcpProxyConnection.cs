@@ -27,6 +27,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     private bool _noted;
     private bool _isWhole;
     private bool _refused;
+    private bool _tlsFailed;
     private long _movedAt;
     private SubsetMatch? _match;
     private long _drainDue = TimerNode.Never;
@@ -35,7 +36,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     {
         _proxy = proxy;
         _shard = proxy.Stats.Shard(Worker.Index);
-        if (proxy.Logs.Length > 0 || proxy.Tunnel is not null) _record = new ConnectionRecord(Id, Worker.Ticks);
+        if (proxy.Logs.Length > 0 || proxy.Tunnel is not null || Listener.Logs.Length > 0) _record = new ConnectionRecord(Id, Worker.Ticks);
     }
 
     public override void Start()
@@ -134,12 +135,14 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
                 if (_proxy.Tunnel is not { } tunnel || await OpenTunnelAsync(tunnel, up, cluster)) return !Cancelled;
                 up.Close();
             }
+            _tlsFailed = up.TransportFailure.Length > 0;
             Left(up);
             if (result == ConnectResult.Cancelled || Cancelled || Dead) return false;
             if (attempt >= _proxy.Config.MaxConnectAttempts)
             {
                 stats[ClusterStats.CxConnectAttemptsExceeded]++;
                 Note(result == ConnectResult.TimedOut ? ConnectionReasons.ConnectTimeout : ConnectionReasons.ConnectFailure, up.Failure, slot, host, attempt > 1 ? ResponseFlags.UpstreamRetryLimitExceeded : ResponseFlags.None);
+                if (up.TlsFailed) _record?.FailedWith(up.FailureWords);
                 return false;
             }
             (tried ??= []).Add(host);
@@ -237,6 +240,11 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         if (_clusterShard is { } cluster) cluster[up ? ClusterStats.CxTxBytes : ClusterStats.CxRxBytes] += bytes;
     }
 
+    public void OnBlocked(RelayLane lane, bool blocked)
+    {
+        if (ReferenceEquals(lane, _upward)) _shard[blocked ? TcpStats.PausedReading : TcpStats.ResumedReading]++;
+    }
+
     public override void Refused(Reason reason)
     {
         _refused = true;
@@ -248,11 +256,19 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
     {
         if (_noted) return;
         _noted = true;
-        _record?.Ended(reason, reason == ConnectionReasons.ClientReset || reason == ConnectionReasons.NoCluster ? "" : why, more: more);
+        EndsFor(reason);
+        _record?.Ended(reason, Upstream(reason, why), more: more);
         if (!Listener.Log.IsOn()) return;
         string where = host is not null ? $"{why} [cluster {cluster!.Name}, endpoint {host.State.Display}]" : cluster is not null ? $"cluster {cluster.Name}" : why;
         Listener.Log.Tell(Listener, this, reason, where);
     }
+
+    // Envoy's words for a socket that was refused; those of TLS are OpenSSL's.
+    private string Upstream(Reason reason, string why) =>
+        reason == ConnectionReasons.ClientReset || reason == ConnectionReasons.NoCluster ? ""
+        : reason == ConnectionReasons.ConnectFailure && !_tlsFailed ? $"delayed_connect_error:_{why.Replace(' ', '_')}" : why;
+
+    public override ConnectionRecord Record() => _record ?? base.Record();
 
     private void Arm()
     {
@@ -282,6 +298,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
         }
         else
         {
+            _shard[TcpStats.CxDrainClose]++;
             Note(ConnectionReasons.Drained);
         }
         _up?.Cancel();

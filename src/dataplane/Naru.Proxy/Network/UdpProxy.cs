@@ -63,4 +63,11 @@ internal static class UdpClusterStats
     public static readonly int RxErrors = Schema.Counter("udp.sess_rx_errors");
     public static readonly int TxDatagrams = Schema.Counter("udp.sess_tx_datagrams");
     public static readonly int TxErrors = Schema.Counter("udp.sess_tx_errors");
+
+    // Datagrams of endpoints are not longer than the room for them, and none are tunnelled.
+    private static readonly int[] s_names =
+    [
+        Schema.Counter("udp.sess_rx_datagrams_dropped"), Schema.Counter("udp.sess_tunnel_buffer_overflow"), Schema.Counter("udp.sess_tunnel_failure"),
+        Schema.Counter("udp.sess_tunnel_success"),
+    ];
 }

@@ -7,8 +7,18 @@ namespace Naru.Proxy.Routing;
 internal static class Cookies
 {
     /// <summary>The value of the first cookie of a name, which is compared with its letter case.</summary>
-    public static bool TryGet(HeadEdits head, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value)
+    public static bool TryGet(HeadEdits head, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> value) =>
+        Count(head, name, out value, most: 1) > 0;
+
+    /// <summary>How many cookies of a name there are, on whatever lines.</summary>
+    /// <param name="head">The head.</param>
+    /// <param name="name">The name.</param>
+    /// <param name="first">The value of the first.</param>
+    /// <param name="most">How many are counted.</param>
+    public static int Count(HeadEdits head, ReadOnlySpan<byte> name, out ReadOnlySpan<byte> first, int most = int.MaxValue)
     {
+        first = default;
+        int count = 0;
         for (int i = head.Next("cookie"u8); i >= 0; i = head.Next("cookie"u8, i + 1))
         {
             ReadOnlySpan<byte> line = head.Value(i);
@@ -17,13 +27,15 @@ internal static class Cookies
                 ReadOnlySpan<byte> pair = line[range].Trim((byte)' ');
                 int equals = pair.IndexOf((byte)'=');
                 if (equals < 0 || !pair[..equals].SequenceEqual(name)) continue;
-                value = pair[(equals + 1)..];
-                if (value.Length >= 2 && value[0] == '"' && value[^1] == '"') value = value[1..^1];
-                return true;
+                if (count++ == 0)
+                {
+                    first = pair[(equals + 1)..];
+                    if (first.Length >= 2 && first[0] == '"' && first[^1] == '"') first = first[1..^1];
+                }
+                if (count == most) return count;
             }
         }
-        value = default;
-        return false;
+        return count;
     }
 }
 

@@ -68,11 +68,12 @@ internal sealed class HeaderMatcher(HeaderMatcherConfig config)
 {
     private readonly byte[] _name = Encoding.ASCII.GetBytes(config.Name.ToLowerInvariant());
     private readonly ByteMatcher? _value = config.Value is null ? null : new ByteMatcher(config.Value);
+    private readonly bool _isCookie = string.Equals(config.Name, "cookie", StringComparison.OrdinalIgnoreCase);
 
     public HeaderMatcherConfig Config { get; } = config;
 
     /// <summary>Whether the request's head fits. A name that came several times is looked at value by value: one that fits is enough, and inverted none
-    /// may fit, so that a second value cannot slip past. A missing header fits only where it counts as empty.</summary>
+    /// may fit, so that a second value cannot slip past. Lines of cookies are one. A missing header fits only where it counts as empty.</summary>
     public bool Matches(HeadEdits head)
     {
         if (Config.Present is { } present) return ((Config.TreatMissingAsEmpty || head.Has(_name)) == present) != Config.Invert;
@@ -80,6 +81,11 @@ internal sealed class HeaderMatcher(HeaderMatcherConfig config)
             return head.TryGet(_name, out ReadOnlySpan<byte> pseudo) ? Fits(pseudo) != Config.Invert : Config.TreatMissingAsEmpty && Fits(default) != Config.Invert;
         int index = head.Next(_name);
         if (index < 0) return Config.TreatMissingAsEmpty && Fits(default) != Config.Invert;
+        if (_isCookie && head.Next(_name, index + 1) >= 0)
+        {
+            Span<byte> room = stackalloc byte[HeaderValues.Room];
+            return HeaderValues.TryJoin(head, _name, room, out ReadOnlySpan<byte> all) && Fits(all) != Config.Invert;
+        }
         for (; index >= 0; index = head.Next(_name, index + 1)) if (Fits(head.Value(index))) return !Config.Invert;
         return Config.Invert;
     }

@@ -272,6 +272,14 @@ internal sealed class Route
         return default;
     }
 
+    /// <summary>Whether any path fits. Whoever guards takes what has none (CONNECT) for one of those.</summary>
+    public bool FitsAnyPath => Config.Match.Kind switch
+    {
+        PathMatchKind.Prefix => _path.Length == 0 || _path.AsSpan().SequenceEqual("/"u8),
+        PathMatchKind.Regex or PathMatchKind.Template => FitsPath(Config.Match, "/"u8) && FitsPath(Config.Match, "/a.b/c-d/e_f/~1"u8),
+        _ => false,
+    };
+
     private bool FitsPath(RouteMatchConfig match, ReadOnlySpan<byte> path)
     {
         if (match.Kind == PathMatchKind.Connect) return true;

@@ -19,6 +19,7 @@ internal static class Router
         if (x.Worker.Overload.RefusesRequest(x.Worker.Random))
         {
             stats[HttpStats.RqOverloadClose]++;
+            stats[HttpStats.RqOverloadLocalReply]++;
             return LocalReply.SendAsync(x, Reasons.Overloaded);
         }
         RouteTable? table = x.Manager.Scopes?.Of(x.RequestHeaders) ?? x.Manager.Routes;
@@ -96,6 +97,7 @@ internal static class Router
     private static ValueTask<bool> ActAsync(Exchange x)
     {
         long[] stats = x.Manager.Stats.Shard(x.Worker.Index);
+        stats[HttpStats.RqRouted]++;
         if (x.Route is null)
         {
             if (WantsTls(x)) return RequireTls(x, stats);
@@ -126,7 +128,6 @@ internal static class Router
 
     private static ValueTask<bool> Forward(Exchange x, ForwardAction action, long[] stats)
     {
-        stats[HttpStats.RqRouted]++;
         x.RouteCounts = x.Route!.Counts;
         foreach (VirtualCluster counted in x.VirtualHost!.VirtualClusters)
         {

@@ -17,6 +17,13 @@ internal static unsafe partial class Crypto
     public const ulong VerifyCrl = 4, VerifyCrlAll = 8, VerifyPartialChain = 0x80000, VerifyNoTime = 0x200000;
     public const int CertNotYetValid = 9, CertExpired = 10, UnableToGetCrl = 3, SelfSignedLeaf = 18, SelfSignedInChain = 19, NoLocalIssuer = 20, NoLeafSignature = 21,
         ChainTooLong = 22, Revoked = 23, InvalidPurpose = 26, Untrusted = 27, ApplicationVerification = 50;
+    public const int CrlSignature = 8, CrlNotYetValid = 11, CrlExpired = 12, NoCrlIssuer = 33;
+
+    /// <summary>Errors that only say which alert is sent (OpenSSL has a table): certificate_unknown, bad_certificate.</summary>
+    public const int TellUnknown = 47, TellBad = 28;
+
+    /// <summary>Library SSL in an error.</summary>
+    public const int LibrarySsl = 20;
     private const ulong NameRfc2253 = 0x1110317;
 
     [LibraryImport(Lib)] public static partial nuint ERR_get_error();
@@ -90,9 +97,15 @@ internal static unsafe partial class Crypto
     [LibraryImport(Lib)] public static partial int X509_verify_cert(nint verification);
     [LibraryImport(Lib)] public static partial nint X509_STORE_CTX_get0_cert(nint verification);
     [LibraryImport(Lib)] public static partial nint X509_STORE_CTX_get_current_cert(nint verification);
+    [LibraryImport(Lib)] public static partial nint X509_STORE_CTX_new();
+    [LibraryImport(Lib)] public static partial void X509_STORE_CTX_free(nint verification);
+    [LibraryImport(Lib)] public static partial int X509_STORE_CTX_init(nint verification, nint store, nint certificate, nint untrusted);
+    [LibraryImport(Lib)] public static partial nint X509_STORE_CTX_get0_untrusted(nint verification);
+    [LibraryImport(Lib)] public static partial nint X509_STORE_CTX_get0_param(nint verification);
+    [LibraryImport(Lib)] public static partial int X509_VERIFY_PARAM_set1(nint parameters, nint from);
+    [LibraryImport(Lib)] public static partial int X509_STORE_CTX_get_error_depth(nint verification);
     [LibraryImport(Lib)] public static partial int X509_STORE_CTX_get_error(nint verification);
     [LibraryImport(Lib)] public static partial void X509_STORE_CTX_set_error(nint verification, int error);
-    [LibraryImport(Lib)] public static partial void X509_STORE_CTX_set0_trusted_stack(nint verification, nint stack);
     [LibraryImport(Lib)] public static partial byte* X509_verify_cert_error_string(nint error);
 
     [LibraryImport(Lib)] public static partial nint OPENSSL_sk_new_null();
@@ -150,6 +163,9 @@ internal static unsafe partial class Crypto
 
     /// <summary>The reason code in an error (OpenSSL 3 packing); system errors have none.</summary>
     public static int ReasonOf(nuint error) => (error & 0x80000000) != 0 ? 0 : (int)(error & 0x7fffff);
+
+    /// <summary>The library in an error (OpenSSL 3 packing); 0 of the system's.</summary>
+    public static int LibraryOf(nuint error) => (error & 0x80000000) != 0 ? 0 : (int)((error >> 23) & 0xff);
 
     /// <summary>A C string, or empty.</summary>
     public static string Text(byte* text) => Marshal.PtrToStringUTF8((nint)text) ?? "";

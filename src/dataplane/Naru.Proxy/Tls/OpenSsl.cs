@@ -15,7 +15,9 @@ internal static unsafe partial class OpenSsl
     public const int VerifyNone = 0, VerifyPeer = 1, VerifyFailIfNoPeerCert = 2;
     public const int SessionCacheOff = 0, SessionCacheClient = 1, SessionCacheServer = 2, SessionCacheNoInternal = 0x300;
     public const int ErrorSsl = 1, ErrorWantRead = 2, ErrorWantWrite = 3, ErrorSyscall = 5, ErrorZeroReturn = 6;
-    public const int ReasonNoPeerCertificate = 199, ReasonUnexpectedEof = 294, ReasonVerifyFailed = 134;
+    public const int ReasonNoPeerCertificate = 199, ReasonUnexpectedEof = 294, ReasonVerifyFailed = 134, ReasonHttpRequest = 156, ReasonProxyRequest = 155,
+        ReasonNoSharedCipher = 193, ReasonUnsupportedProtocol = 258, ReasonVersionTooLow = 396, ReasonWrongVersion = 267, ReasonNoSignatureAlgorithm = 118,
+        ReasonNoKeyShare = 101;
     public const int CallbackOk = 0, CallbackAlertFatal = 2, CallbackNoAck = 3;
     public const int TicketEmpty = 3, TicketNotDecrypted = 4, TicketGood = 5;
     public const int TicketIgnoreRenew = 2, TicketUse = 3, TicketUseRenew = 4;
@@ -23,7 +25,9 @@ internal static unsafe partial class OpenSsl
 
     public const int CtrlMode = 33, CtrlReadAhead = 41, CtrlSessionCacheSize = 42, CtrlSessionCacheMode = 44, CtrlServerNameCallback = 53,
         CtrlHostName = 55, CtrlStatusCallback = 63, CtrlStatusResponse = 71, CtrlGroups = 92, CtrlSignatureAlgorithms = 98,
-        CtrlMinVersion = 123, CtrlMaxVersion = 124;
+        CtrlMinVersion = 123, CtrlMaxVersion = 124, CtrlPeerSignatureDigest = 108, CtrlNegotiatedGroup = 134;
+
+    public const int HelloGoOn = 1;
 
     [LibraryImport(Lib)] public static partial int OPENSSL_init_ssl(ulong options, nint settings);
     [LibraryImport(Lib)] public static partial nint TLS_server_method();
@@ -76,6 +80,7 @@ internal static unsafe partial class OpenSsl
     [LibraryImport(Lib)] public static partial byte* SSL_get_version(nint ssl);
     [LibraryImport(Lib)] public static partial int SSL_version(nint ssl);
     [LibraryImport(Lib)] public static partial nint SSL_get_current_cipher(nint ssl);
+    [LibraryImport(Lib)] public static partial nint SSL_get_pending_cipher(nint ssl);
     [LibraryImport(Lib)] public static partial byte* SSL_CIPHER_get_name(nint cipher);
     [LibraryImport(Lib), SuppressGCTransition] public static partial int SSL_session_reused(nint ssl);
     [LibraryImport(Lib)] public static partial nint SSL_get_session(nint ssl);
@@ -90,6 +95,10 @@ internal static unsafe partial class OpenSsl
     [LibraryImport(Lib)] public static partial int SSL_CTX_remove_session(nint context, nint session);
     [LibraryImport(Lib)] public static partial nint SSL_get_SSL_CTX(nint ssl);
     [LibraryImport(Lib)] public static partial int SSL_set_num_tickets(nint ssl, nuint count);
+    [LibraryImport(Lib)] public static partial void SSL_CTX_set_client_hello_cb(nint context, nint callback, nint argument);
+    [LibraryImport(Lib)] public static partial nuint SSL_client_hello_get0_ciphers(nint ssl, byte** suites);
+    [LibraryImport(Lib)] public static partial int SSL_set_ciphersuites(nint ssl, byte* suites);
+    [LibraryImport(Lib)] public static partial int SSL_get_peer_signature_type_nid(nint ssl, int* type);
 
     static OpenSsl()
     {

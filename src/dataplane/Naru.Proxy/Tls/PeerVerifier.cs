@@ -83,7 +83,9 @@ internal sealed unsafe class PeerVerifier
         try
         {
             if (session?.Context.Verifier is not { } verifier) return 0;
-            if (verifier.Accepts(verification, session))
+            bool accepted = verifier.Accepts(verification, session);
+            if (!accepted) session.Remember(Crypto.X509_STORE_CTX_get0_cert(verification));
+            if (accepted)
             {
                 Crypto.X509_STORE_CTX_set_error(verification, 0);
                 return 1;
@@ -102,39 +104,71 @@ internal sealed unsafe class PeerVerifier
     {
         nint leaf = Crypto.X509_STORE_CTX_get0_cert(verification);
         if (session.IsServer && !session.MayKeep(leaf)) return false;
-        if (_spiffe.Length > 0 && !IsLeaf(leaf))
+        if (_spiffe.Length > 0)
         {
-            session.Refuse(TlsStats.FailVerifyError, $"its certificate for {Describe(leaf)} is no SPIFFE leaf: it may sign certificates, or does not say what its key is for");
-            return _config.AcceptUntrusted;
-        }
-        if (_spiffe.Length > 0 && !HasTrustDomain(leaf, verification, session)) return _config.AcceptUntrusted;
-        if (_authorities is not null || _spiffe.Length > 0)
-        {
-            if (Crypto.X509_verify_cert(verification) != 1)
+            if (!IsLeaf(leaf))
             {
-                session.Refuse(TlsStats.FailVerifyError, ChainReason(verification, leaf));
-                return _config.AcceptUntrusted;
+                string why = $"its certificate for {Describe(leaf)} is no SPIFFE leaf: it may sign certificates, or does not say what its key is for";
+                return Refuses(verification, session, TlsStats.FailVerifyError, why, TransportText.Verification("cert precheck"));
             }
+            if (AuthoritiesOf(leaf, out string foreign) is not { } authorities)
+                return Refuses(verification, session, TlsStats.FailVerifyError, foreign, TransportText.Verification("no trust bundle store"));
+            if (!IsVouchedFor(verification, authorities, leaf, session)) return Refuses(verification, session, TlsStats.FailVerifyError, "", "");
+        }
+        else if (_authorities is not null && Crypto.X509_verify_cert(verification) != 1)
+        {
+            TellChain(verification, leaf, session);
+            return _config.AcceptUntrusted;
         }
         bool pinned = _config.CertificateHashes.IsEmpty && _config.SpkiHashes.IsEmpty;
         if (!pinned && !CertificateInfo.HasDigest(leaf, _config.CertificateHashes) && !CertificateInfo.HasKeyDigest(leaf, _config.SpkiHashes))
         {
-            session.Refuse(TlsStats.FailVerifyCertHash, $"its certificate for {Describe(leaf)} has none of the pinned hashes");
-            return _config.AcceptUntrusted;
+            string why = $"its certificate for {Describe(leaf)} has none of the pinned hashes";
+            return Refuses(verification, session, TlsStats.FailVerifyCertHash, why, TransportText.Verification("cert hash and spki"), Crypto.TellBad);
         }
         if (_names.Length == 0 && session.ExpectedName.Length == 0) return true;
         ImmutableArray<SubjectAltName> names = CertificateInfo.NamesOf(leaf);
         if (session.ExpectedName.Length > 0 && !NamesHost(names, session.ExpectedName))
         {
-            session.Refuse(TlsStats.FailVerifySan, $"its certificate names {Describe(leaf)}, expected {session.ExpectedName}");
-            return _config.AcceptUntrusted;
+            // Envoy has a matcher for a name that the context asks for.
+            string words = session.Context is TlsClientContext { Upstream.AutoSniSanValidation: true } ? TransportText.Names(names) : TransportText.Names(names, session.ExpectedName);
+            return Refuses(verification, session, TlsStats.FailVerifySan, $"its certificate names {Describe(leaf)}, expected {session.ExpectedName}", words);
         }
         if (_names.Length > 0 && !MatchesAny(names))
-        {
-            session.Refuse(TlsStats.FailVerifySan, $"its certificate names {Describe(leaf)}, expected {Expected()}");
-            return _config.AcceptUntrusted;
-        }
+            return Refuses(verification, session, TlsStats.FailVerifySan, $"its certificate names {Describe(leaf)}, expected {Expected()}", TransportText.Names(names));
         return true;
+    }
+
+    // True: let in all the same. The peer is told no more than that its certificate will not do.
+    private bool Refuses(nint verification, TlsSession session, int stat, string why, string words, int told = Crypto.TellUnknown)
+    {
+        session.Refuse(stat, why, words);
+        Crypto.X509_STORE_CTX_set_error(verification, told);
+        return _config.AcceptUntrusted;
+    }
+
+    private static void TellChain(nint verification, nint leaf, TlsSession session) =>
+        session.Refuse(TlsStats.FailVerifyError, ChainReason(verification, leaf),
+            TransportText.Chain(Crypto.X509_STORE_CTX_get_error(verification), Crypto.X509_STORE_CTX_get_error_depth(verification)));
+
+    // The authorities of a trust domain come with a store of their own, and with what is asked of a chain there: revocation lists, dates.
+    private static bool IsVouchedFor(nint verification, Authorities authorities, nint leaf, TlsSession session)
+    {
+        nint own = Crypto.X509_STORE_CTX_new();
+        try
+        {
+            bool ready = own != 0 && Crypto.X509_STORE_CTX_init(own, authorities.Store, leaf, Crypto.X509_STORE_CTX_get0_untrusted(verification)) == 1
+                && Crypto.X509_VERIFY_PARAM_set1(Crypto.X509_STORE_CTX_get0_param(own), Crypto.X509_STORE_CTX_get0_param(verification)) == 1;
+            if (ready && Crypto.X509_verify_cert(own) == 1) return true;
+            if (ready) TellChain(own, leaf, session);
+            else session.Refuse(TlsStats.FailVerifyError, "its certificate could not be looked at");
+            return false;
+        }
+        finally
+        {
+            Crypto.X509_STORE_CTX_free(own);
+            GC.KeepAlive(authorities);
+        }
     }
 
     // X509-SVID 4.1 and 4.3: no authority, and a key usage that neither signs certificates nor revocation lists. Without the extension
@@ -143,7 +177,7 @@ internal sealed unsafe class PeerVerifier
         (Crypto.X509_get_extension_flags(leaf) & Crypto.IsAuthority) == 0 && (Crypto.X509_get_key_usage(leaf) & (Crypto.SignsCertificates | Crypto.SignsLists)) == 0;
 
     // Exactly one URI name, spiffe://<trust domain>/…, decides which authorities count (SPIFFE X509-SVID 2).
-    private bool HasTrustDomain(nint leaf, nint verification, TlsSession session)
+    private Authorities? AuthoritiesOf(nint leaf, out string why)
     {
         SubjectAltName[] uris = [.. CertificateInfo.NamesOf(leaf).Where(n => n.Type == SanType.Uri)];
         if (uris.Length == 1 && TrustDomain(uris[0].Value) is { } domain)
@@ -151,14 +185,14 @@ internal sealed unsafe class PeerVerifier
             foreach ((string name, Authorities authorities) in _spiffe)
             {
                 if (name != domain) continue;
-                Crypto.X509_STORE_CTX_set0_trusted_stack(verification, authorities.Stack);
-                return true;
+                why = "";
+                return authorities;
             }
-            session.Refuse(TlsStats.FailVerifyError, $"its certificate is of trust domain {domain}, trusted are {string.Join(", ", _spiffe.Select(s => s.Key))}");
-            return false;
+            why = $"its certificate is of trust domain {domain}, trusted are {string.Join(", ", _spiffe.Select(s => s.Key))}";
+            return null;
         }
-        session.Refuse(TlsStats.FailVerifySan, $"its certificate for {Describe(leaf)} is no SPIFFE identity: it must have one URI name spiffe://…");
-        return false;
+        why = $"its certificate for {Describe(leaf)} is no SPIFFE identity: it must have one URI name spiffe://…";
+        return null;
     }
 
     internal static string? TrustDomain(string uri)

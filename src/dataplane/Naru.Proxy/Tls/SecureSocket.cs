@@ -6,15 +6,18 @@ namespace Naru.Proxy.Tls;
 
 internal abstract class SecureSocket(Worker worker) : TcpSocket(worker)
 {
-    /// <summary>The TLS session; null on a plain connection. Its <see cref="TlsSession.Failure"/> says why a handshake failed.</summary>
+    /// <summary>The TLS session; null on a plain connection.</summary>
     public TlsSession? Tls => (TlsSession?)Layer;
 
-    /// <summary>Why the last handshake failed, in one sentence for logs and <c>%…TRANSPORT_FAILURE_REASON%</c>; empty where none
-    /// did.</summary>
+    /// <summary>Why the last handshake failed, in one sentence; empty where none did.</summary>
+    public string HandshakeFailure { get; private set; } = "";
+
+    /// <summary>The same in Envoy's words for <c>%…TRANSPORT_FAILURE_REASON%</c>, without blanks; empty where the peer went away or time was up,
+    /// too.</summary>
     public string TransportFailure { get; private set; } = "";
 
     /// <summary>Does the server's handshake. The caller has set a timer that calls <see cref="Cancel"/>. False:
-    /// <see cref="TransportFailure"/>
+    /// <see cref="HandshakeFailure"/>
     /// says why, and the socket is only good for closing.</summary>
     public ValueTask<bool> AcceptTlsAsync(TlsServerSlot slot)
     {
@@ -38,13 +41,14 @@ internal abstract class SecureSocket(Worker worker) : TcpSocket(worker)
     private bool NotReady(TlsSlot slot)
     {
         slot.Stats.Shard(Worker.Index)[TlsStats.ConnectionError]++;
-        if (slot.Sds is { } sds) sds.Shard(Worker.Index)[ServerSdsStats.NotReady]++;
-        return Failing(slot, $"TLS of {slot.Owner}: {slot.Waiting}");
+        if (slot.Sds is { } sds) sds.Shard(Worker.Index)[slot is TlsServerSlot ? SdsStats.DownstreamNotReady : SdsStats.UpstreamNotReady]++;
+        return Failing(slot, $"TLS of {slot.Owner}: {slot.Waiting}", TransportText.NoSecret);
     }
 
-    private bool Failing(TlsSlot slot, string failure)
+    private bool Failing(TlsSlot slot, string failure, string words)
     {
-        TransportFailure = failure;
+        HandshakeFailure = failure;
+        TransportFailure = words;
         if (Tls is not { IsServer: true, Heard: false }) slot.TellFailure(failure);
         return false;
     }
@@ -57,7 +61,7 @@ internal abstract class SecureSocket(Worker worker) : TcpSocket(worker)
         {
             int step = tls.Handshake();
             if (step == 1) break;
-            if (step == TlsSession.Failed) return Failing(slot, tls.Failure);
+            if (step == TlsSession.Failed) return Failing(slot, tls.Failure, tls.FailureWords);
             if (step == TlsSession.WantRead)
             {
                 NothingToRead();
@@ -70,7 +74,7 @@ internal abstract class SecureSocket(Worker worker) : TcpSocket(worker)
             }
             if (!Cancelled) continue;
             tls.GiveUp("it did not finish the handshake in time");
-            return Failing(slot, tls.Failure);
+            return Failing(slot, tls.Failure, "");
         }
         // What came behind the last message of the handshake is here already and makes no event any more.
         if (tls.IsEmptied) NothingToRead();

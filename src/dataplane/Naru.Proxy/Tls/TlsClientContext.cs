@@ -20,7 +20,8 @@ internal sealed unsafe class TlsClientContext : TlsContext
         : base(config.Common, credentials, verifier, stats)
     {
         Upstream = config;
-        Handle = NewHandle(OpenSsl.TLS_client_method());
+        // Envoy docs, TlsParameters: clients end with 1.2 unless told; a least version beyond that tells it, too.
+        Handle = NewHandle(OpenSsl.TLS_client_method(), config.Common.MinimumVersion == TlsVersion.Tls13 ? OpenSsl.Tls13 : OpenSsl.Tls12);
         foreach (Credential credential in credentials.GroupBy(c => c.KeyType).Select(g => g.First())) Use(Handle, credential);
         if (!config.AllowRenegotiation) _ = OpenSsl.SSL_CTX_set_options(Handle, OpenSsl.OpNoRenegotiation);
         if (verifier is not null) OpenSsl.SSL_CTX_set_verify(Handle, OpenSsl.VerifyPeer, 0);

@@ -35,13 +35,15 @@ internal abstract unsafe class TlsContext
     /// <summary>SSL_CTX* a new connection starts with.</summary>
     public nint Handle { get; protected set; }
 
+    /// <param name="method">Side.</param>
+    /// <param name="highestByDefault">Version where the configuration names no highest.</param>
     /// <exception cref="TlsMaterialException">OpenSSL refuses a setting.</exception>
-    protected nint NewHandle(nint method)
+    protected nint NewHandle(nint method, int highestByDefault)
     {
         nint handle = OpenSsl.SSL_CTX_new(method);
         if (handle == 0) throw new TlsMaterialException($"OpenSSL makes no context: {Crypto.TakeErrors()}");
         _handles.Add(handle);
-        int lowest = VersionOf(Config.MinimumVersion, OpenSsl.Tls12), highest = VersionOf(Config.MaximumVersion, OpenSsl.Tls13);
+        int lowest = VersionOf(Config.MinimumVersion, OpenSsl.Tls12), highest = VersionOf(Config.MaximumVersion, highestByDefault);
         if (lowest > highest) throw new TlsMaterialException("tls_minimum_protocol_version is above tls_maximum_protocol_version");
         Control(handle, OpenSsl.CtrlMinVersion, lowest, "tls_minimum_protocol_version");
         Control(handle, OpenSsl.CtrlMaxVersion, highest, "tls_maximum_protocol_version");

@@ -12,7 +12,8 @@ namespace Naru.Proxy.Tls;
 /// <param name="Path">File, or what it was given as.</param>
 /// <param name="Info">What it says.</param>
 /// <param name="IsAuthority">Trusted, not our own.</param>
-public sealed record CertificateStatus(string Path, CertificateInfo Info, bool IsAuthority);
+/// <param name="Context">Whose, counted from 0: certificates of one listener or cluster stand together.</param>
+public sealed record CertificateStatus(string Path, CertificateInfo Info, bool IsAuthority, int Context = 0);
 
 internal sealed class TlsContextStore : IDisposable
 {
@@ -22,13 +23,16 @@ internal sealed class TlsContextStore : IDisposable
     private readonly List<Entry> _entries = [];
     private readonly Dictionary<string, SecretConfig> _secrets = new(StringComparer.Ordinal);
     private readonly TlsMaterialCache _cache = new();
+    private readonly StatRegistry? _stats;
     private readonly Timer _timer;
     private bool _disposed;
 
     /// <param name="report">Told about rotations that cannot be used, and about those that can be again.</param>
-    public TlsContextStore(Action<Diagnostic> report)
+    /// <param name="stats">Where rotations of secrets are counted; null is nowhere.</param>
+    public TlsContextStore(Action<Diagnostic> report, StatRegistry? stats = null)
     {
         _report = report;
+        _stats = stats;
         _timer = new Timer(_ => Look(), null, s_look, Timeout.InfiniteTimeSpan);
     }
 
@@ -37,7 +41,7 @@ internal sealed class TlsContextStore : IDisposable
     /// <param name="config">What it was given.</param>
     /// <param name="stats">The listener's, schema <see cref="TlsStats"/>.</param>
     /// <param name="diagnostics">Complaints.</param>
-    /// <param name="sds">Where secrets are counted that come to it, schema <see cref="ServerSdsStats"/>.</param>
+    /// <param name="sds">Where secrets are counted that come to it, schema <see cref="SdsStats"/>.</param>
     public TlsServerSlot? Server(string owner, DownstreamTlsConfig config, StatBlock stats, Diagnostics diagnostics, StatBlock? sds = null)
     {
         lock (_gate)
@@ -49,11 +53,11 @@ internal sealed class TlsContextStore : IDisposable
     }
 
     /// <summary>A slot for a cluster; null when its context cannot be made.</summary>
-    public TlsClientSlot? Client(string owner, UpstreamTlsConfig config, StatBlock stats, Diagnostics diagnostics)
+    public TlsClientSlot? Client(string owner, UpstreamTlsConfig config, StatBlock stats, Diagnostics diagnostics, StatBlock? sds = null)
     {
         lock (_gate)
         {
-            var slot = new TlsClientSlot(owner, config, stats, _report);
+            var slot = new TlsClientSlot(owner, config, stats, _report) { Sds = sds };
             return Admit(slot, diagnostics) ? slot : null;
         }
     }
@@ -66,7 +70,8 @@ internal sealed class TlsContextStore : IDisposable
             diagnostics.Error("NARU-P104", $"TLS of {slot.Owner}: {failure}", subject: slot.Owner);
             return false;
         }
-        if (slot.Context is not null && entry.Secrets.Count > 0) slot.Sds?.Add(ServerSdsStats.Updated);
+        if (slot.Context is not null && entry.Secrets.Count > 0) slot.Sds?.Add(SdsStats.Updated);
+        foreach (SecretReferenceConfig reference in slot.References) _ = Rotations(reference.Name);
         _entries.Add(entry);
         return true;
     }
@@ -91,7 +96,7 @@ internal sealed class TlsContextStore : IDisposable
                 if (Make(entry, slot) is { } failure) Rejected(entry, slot, failure);
                 else
                 {
-                    if (slot.Context is not null) slot.Sds?.Add(ServerSdsStats.Updated);
+                    if (slot.Context is not null) slot.Sds?.Add(SdsStats.Updated);
                     Updated(entry, slot);
                 }
             }
@@ -120,7 +125,7 @@ internal sealed class TlsContextStore : IDisposable
         }
     }
 
-    /// <summary>Every certificate in use, each once.</summary>
+    /// <summary>Every certificate in use, once for each that uses it.</summary>
     public IReadOnlyList<CertificateStatus> Certificates
     {
         get
@@ -129,18 +134,21 @@ internal sealed class TlsContextStore : IDisposable
             {
                 var seen = new HashSet<(string, string, bool)>();
                 var made = new List<CertificateStatus>();
+                int index = 0;
                 foreach (Entry entry in _entries)
                 {
                     if (entry.Slot?.Context is not { } context) continue;
                     foreach (Credential credential in context.Credentials) Add(credential.From, credential.Infos, authority: false);
                     foreach (Authorities authorities in context.Verifier?.All ?? []) Add(authorities.From, authorities.Infos, authority: true);
+                    seen.Clear();
+                    index++;
                 }
                 return made;
 
                 void Add(string path, ImmutableArray<CertificateInfo> infos, bool authority)
                 {
                     foreach (CertificateInfo info in infos)
-                        if (seen.Add((path, info.Serial, authority))) made.Add(new CertificateStatus(path, info, authority));
+                        if (seen.Add((path, info.Serial, authority))) made.Add(new CertificateStatus(path, info, authority, index));
                 }
             }
         }
@@ -176,8 +184,14 @@ internal sealed class TlsContextStore : IDisposable
         string? failure = Make(entry, slot);
         entry.Doubtful = failure is not null && !again;
         if (failure is null) Updated(entry, slot);
-        else if (again) Rejected(entry, slot, failure);
+        else if (again)
+        {
+            foreach (SecretReferenceConfig reference in slot.References) Rotations(reference.Name)?.Add(SecretStats.RotationFailed);
+            Rejected(entry, slot, failure);
+        }
     }
+
+    private StatBlock? Rotations(string secret) => _stats?.Block($"sds.{secret}", SecretStats.Schema);
 
     private void Updated(Entry entry, TlsSlot slot)
     {

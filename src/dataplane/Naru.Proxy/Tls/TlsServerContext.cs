@@ -61,10 +61,15 @@ internal sealed unsafe class TlsServerContext : TlsContext
         Credential[] used = [.. those.GroupBy(c => c.KeyType).Select(g => g.First())];
         string key = string.Join(',', used.Select(c => Credentials.IndexOf(c)));
         if (_byCredentials.TryGetValue(key, out nint known)) return known;
-        nint handle = NewHandle(OpenSsl.TLS_server_method());
+        nint handle = NewHandle(OpenSsl.TLS_server_method(), OpenSsl.Tls13);
         foreach (Credential credential in used) Use(handle, credential);
         ulong options = OpenSsl.OpNoRenegotiation;
-        if (!_config.PreferClientCiphers) options |= OpenSsl.OpServerPreference | OpenSsl.OpPrioritizeChaCha;
+        if (!_config.PreferClientCiphers)
+        {
+            options |= OpenSsl.OpServerPreference | OpenSsl.OpPrioritizeChaCha;
+            if (!Config.CipherSuites.Any(s => s.StartsWith("TLS_", StringComparison.Ordinal)))
+                OpenSsl.SSL_CTX_set_client_hello_cb(handle, (nint)(delegate* unmanaged[Cdecl]<nint, int*, nint, int>)&OnHello, 0);
+        }
         if (Tickets is null) options |= OpenSsl.OpNoTicket;
         else if (OpenSsl.SSL_CTX_set_tlsext_ticket_key_evp_cb(handle, TicketKeys.Callback) != 1) throw new TlsMaterialException("OpenSSL takes no ticket keys");
         _ = OpenSsl.SSL_CTX_set_options(handle, options);
@@ -156,6 +161,24 @@ internal sealed unsafe class TlsServerContext : TlsContext
         }
     }
 
+    // The order of cipher_suites is for TLS 1.2: of the suites of 1.3 the client's first is taken (BoringSSL has no order of its own among those
+    // with AES). All else that the server prefers stays.
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static int OnHello(nint ssl, int* alert, nint argument)
+    {
+        byte* suites;
+        nuint length = OpenSsl.SSL_client_hello_get0_ciphers(ssl, &suites);
+        for (nuint at = 0; at + 1 < length; at += 2)
+        {
+            if (suites[at] != 0x13 || suites[at + 1] is not (1 or 2 or 3)) continue;
+            // TLS_AES_256_GCM_SHA384 (RFC 8446 B.4); the others are first already.
+            fixed (byte* order = "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256\0"u8)
+                if (suites[at + 1] == 2) _ = OpenSsl.SSL_set_ciphersuites(ssl, order);
+            break;
+        }
+        return OpenSsl.HelloGoOn;
+    }
+
     // The first of ours that the client has too; without one the connection goes on and HTTP/1.1 is spoken (Envoy does so).
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static int OnAlpn(nint ssl, byte** chosen, byte* chosenLength, byte* offered, uint offeredLength, nint argument)
@@ -181,6 +204,7 @@ internal sealed unsafe class TlsServerContext : TlsContext
     private static int OnStatus(nint ssl, nint argument)
     {
         if (TlsSession.Current is not { Context: TlsServerContext context } session) return OpenSsl.CallbackNoAck;
+        session.Shard[TlsStats.OcspRequests]++;
         nint own = OpenSsl.SSL_get_certificate(ssl);
         foreach (Credential credential in context.Credentials)
         {
@@ -189,6 +213,7 @@ internal sealed unsafe class TlsServerContext : TlsContext
             if (credential.StapleUntil < DateTime.UtcNow)
             {
                 if (context._config.OcspStaple == OcspStaplePolicy.Lenient) break;
+                session.Shard[TlsStats.OcspFailed]++;
                 session.Refuse(TlsStats.ConnectionError, $"our OCSP staple for {credential.Info.Subject} ended on {credential.StapleUntil:yyyy-MM-dd HH:mm:ss} UTC");
                 return OpenSsl.CallbackAlertFatal;
             }

@@ -27,6 +27,7 @@ internal sealed unsafe class TlsSession : SocketLayer
     private bool _broken;
     private int _refusedAs = -1;
     private string? _refusal;
+    private string _refusalWords = "";
     private string? _sni;
     private string? _alpn;
     private CertificateInfo? _peer, _own;
@@ -68,9 +69,10 @@ internal sealed unsafe class TlsSession : SocketLayer
     /// <param name="alpn">Protocols in wire form, offered where the context names none.</param>
     public static TlsSession Client(TlsClientContext context, int fd, Worker worker, string sni, string expectedName, ReadOnlySpan<byte> alpn)
     {
-        var session = new TlsSession(context, fd, worker) { _sni = sni, ExpectedName = expectedName };
+        string sent = sni.Length > 0 && !IPAddress.TryParse(sni, out _) ? sni : "";
+        var session = new TlsSession(context, fd, worker) { _sni = sni, SentName = sent, ExpectedName = expectedName };
         OpenSsl.SSL_set_connect_state(session._ssl);
-        if (sni.Length > 0 && !IPAddress.TryParse(sni, out _)) _ = OpenSsl.SSL_ctrl(session._ssl, OpenSsl.CtrlHostName, 0, sni);
+        if (sent.Length > 0) _ = OpenSsl.SSL_ctrl(session._ssl, OpenSsl.CtrlHostName, 0, sent);
         fixed (byte* wire = alpn) if (context.Config.Alpn.IsEmpty && alpn.Length > 0) _ = OpenSsl.SSL_set_alpn_protos(session._ssl, wire, (uint)alpn.Length);
         context.Resume(session._ssl, sni, expectedName);
         return session;
@@ -109,6 +111,9 @@ internal sealed unsafe class TlsSession : SocketLayer
     /// <summary>Why the handshake failed, in one sentence: which side, which peer, which names and dates. Empty while it did not.</summary>
     public string Failure { get; private set; } = "";
 
+    /// <summary>The same in Envoy's words, for access logs; empty where the peer only went away.</summary>
+    public string FailureWords { get; private set; } = "";
+
     /// <summary>One step of the handshake: 1 when done, or a negative constant.</summary>
     public int Handshake()
     {
@@ -140,7 +145,8 @@ internal sealed unsafe class TlsSession : SocketLayer
         bool over = PeerVerifier.IsOver(certificate);
         if (over)
         {
-            Refuse(TlsStats.FailVerifyError, $"its certificate expired on {Crypto.Time(Crypto.X509_get0_notAfter(certificate)):yyyy-MM-dd HH:mm:ss} UTC, after the session was made that it resumes");
+            string end = $"{Crypto.Time(Crypto.X509_get0_notAfter(certificate)):yyyy-MM-dd HH:mm:ss} UTC";
+            Refuse(TlsStats.FailVerifyError, $"its certificate expired on {end}, after the session was made that it resumes", TransportText.Chain(Crypto.CertExpired, 0));
             _ = OpenSsl.SSL_CTX_remove_session(OpenSsl.SSL_get_SSL_CTX(_ssl), OpenSsl.SSL_get_session(_ssl));
         }
         Crypto.X509_free(certificate);
@@ -237,6 +243,8 @@ internal sealed unsafe class TlsSession : SocketLayer
     private void CountHandshake()
     {
         Shard[TlsStats.Handshake]++;
+        // Let in though it is not trusted.
+        if (_refusedAs >= 0) Shard[_refusedAs]++;
         bool reused = OpenSsl.SSL_session_reused(_ssl) == 1;
         if (reused) Shard[TlsStats.SessionReused]++;
         if (IsServer && !reused)
@@ -248,6 +256,13 @@ internal sealed unsafe class TlsSession : SocketLayer
         Span<char> name = stackalloc char[64];
         TlsStats.CountVersion(Shard, Chars(OpenSsl.SSL_get_version(_ssl), name));
         TlsStats.CountCipher(Shard, Chars(OpenSsl.SSL_CIPHER_get_name(OpenSsl.SSL_get_current_cipher(_ssl)), name));
+        TlsStats.CountCurve(Shard, (int)OpenSsl.SSL_ctrl(_ssl, OpenSsl.CtrlNegotiatedGroup, 0, 0));
+        int key = 0, digest = 0;
+        if (OpenSsl.SSL_get_peer_signature_type_nid(_ssl, &key) == 1)
+        {
+            _ = OpenSsl.SSL_ctrl(_ssl, OpenSsl.CtrlPeerSignatureDigest, 0, (nint)(&digest));
+            TlsStats.CountSignature(Shard, key, digest);
+        }
     }
 
     private static ReadOnlySpan<char> Chars(byte* text, Span<char> into)
@@ -258,11 +273,23 @@ internal sealed unsafe class TlsSession : SocketLayer
     }
 
     /// <summary>A callback refuses the peer; the first reason counts.</summary>
-    public void Refuse(int stat, string reason)
+    /// <param name="stat">Of <see cref="TlsStats"/>.</param>
+    /// <param name="reason">As if about the peer ("it …").</param>
+    /// <param name="words">Envoy's; empty where it has none.</param>
+    public void Refuse(int stat, string reason, string words = "")
     {
         if (_refusal is not null) return;
         _refusedAs = stat;
         _refusal = reason;
+        _refusalWords = words;
+    }
+
+    /// <summary>A certificate was refused: the session itself forgets whose it was, access logs say it.</summary>
+    public void Remember(nint certificate)
+    {
+        if (_peerRead) return;
+        _peerRead = true;
+        _peer = CertificateInfo.Read(certificate);
     }
 
     private int HandshakeFailed()
@@ -270,23 +297,29 @@ internal sealed unsafe class TlsSession : SocketLayer
         _broken = true;
         nuint error = Crypto.ERR_peek_error();
         int reason = Crypto.ReasonOf(error);
-        if (_refusal is null && reason == OpenSsl.ReasonNoPeerCertificate) Refuse(TlsStats.FailVerifyNoCert, "it gave no certificate, which is required here");
+        if (_refusal is null && reason == OpenSsl.ReasonNoPeerCertificate)
+            Refuse(TlsStats.FailVerifyNoCert, "it gave no certificate, which is required here", TransportText.NoPeerCertificate);
         if (_refusal is null && error == 0) Refuse(TlsStats.ConnectionError, Errno is 0 or Sys.ECONNRESET ? "it closed the connection during the handshake" : Sys.Describe(Errno));
         if (_refusal is null && reason == OpenSsl.ReasonUnexpectedEof) Refuse(TlsStats.ConnectionError, "it closed the connection during the handshake");
-        if (_refusal is null) Refuse(TlsStats.ConnectionError, Crypto.TakeErrors());
+        if (_refusal is null)
+        {
+            string words = TransportText.Error(error);
+            Refuse(TlsStats.ConnectionError, Crypto.TakeErrors(), words);
+        }
+        else if (_refusalWords.Length == 0 && error != 0 && reason != OpenSsl.ReasonUnexpectedEof) _refusalWords = TransportText.Error(error);
         Crypto.ERR_clear_error();
         if (Errno == 0) Errno = Sys.ECONNRESET;
         Fail(_refusal!);
+        FailureWords = _refusalWords;
         Shard[_refusedAs]++;
         return Failed;
     }
 
-    /// <summary>The handshake was given up from outside: <paramref name="reason"/> says why, as if about the peer ("it …").</summary>
+    /// <summary>The handshake was given up from outside: <paramref name="reason"/> says why, as if about the peer ("it …"). Whoever gave it up counts it.</summary>
     public void GiveUp(string reason)
     {
         if (Established || _broken) return;
         _broken = true;
-        Shard[TlsStats.ConnectionError]++;
         Fail(reason);
     }
 
@@ -298,6 +331,9 @@ internal sealed unsafe class TlsSession : SocketLayer
 
     /// <summary>Server name the client sent or, as a client, the one we sent; may be empty.</summary>
     public string Sni => _sni ??= _ssl == 0 ? "" : Crypto.Text(OpenSsl.SSL_get_servername(_ssl, 0));
+
+    /// <summary>Client: the server name that was sent; empty where none was.</summary>
+    public string SentName { get; private init; } = "";
 
     /// <summary>The protocol agreed on (ALPN); may be empty.</summary>
     public string Alpn
@@ -313,8 +349,11 @@ internal sealed unsafe class TlsSession : SocketLayer
         }
     }
 
-    /// <summary><c>TLSv1.3</c> and the like.</summary>
-    public string Version => _ssl == 0 ? "" : Crypto.Text(OpenSsl.SSL_get_version(_ssl));
+    /// <summary><c>TLSv1.3</c> and the like; empty before both sides agreed on one.</summary>
+    public string Version => _ssl == 0 || !HasSuite ? "" : Crypto.Text(OpenSsl.SSL_get_version(_ssl));
+
+    // Version and suite are agreed on together; before that OpenSSL says the highest version there is.
+    private bool HasSuite => OpenSsl.SSL_get_current_cipher(_ssl) != 0 || OpenSsl.SSL_get_pending_cipher(_ssl) != 0;
 
     /// <summary>OpenSSL's name of the suite.</summary>
     public string Cipher => _ssl == 0 ? "" : Crypto.Text(OpenSsl.SSL_CIPHER_get_name(OpenSsl.SSL_get_current_cipher(_ssl)));
@@ -339,12 +378,13 @@ internal sealed unsafe class TlsSession : SocketLayer
     public bool IsPeerVerified => Peer is not null && _refusal is null && Context.Verifier is { Proves: true } verifier
         && (!verifier.AcceptsUntrusted || (_ssl != 0 && OpenSsl.SSL_session_reused(_ssl) != 1));
 
-    /// <summary>The peer's certificate, read on first use; null without one.</summary>
+    /// <summary>The peer's certificate, read on first use; null without one. A server that was not to look at certificates knows of none: nobody
+    /// behind it may take one for a name.</summary>
     public CertificateInfo? Peer
     {
         get
         {
-            if (_peerRead || _ssl == 0) return _peer;
+            if (_peerRead || _ssl == 0 || (IsServer && Context.Verifier is null)) return _peer;
             _peerRead = true;
             nint certificate = OpenSsl.SSL_get1_peer_certificate(_ssl);
             if (certificate == 0) return null;

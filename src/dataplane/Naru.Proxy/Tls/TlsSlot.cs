@@ -23,8 +23,11 @@ internal abstract class TlsSlot(string owner, StatBlock stats, Action<Diagnostic
     /// <summary>What is missing while there is no context, in one sentence.</summary>
     public string Waiting { get => _waiting; set => _waiting = value; }
 
-    /// <summary>What SDS does for it, schema <see cref="ServerSdsStats"/>; null where it does nothing, and for clusters.</summary>
+    /// <summary>What SDS does for it, schema <see cref="SdsStats"/>; null where it does nothing.</summary>
     public StatBlock? Sds { get; init; }
+
+    /// <summary>Secrets that it names and SDS brings.</summary>
+    public abstract IEnumerable<SecretReferenceConfig> References { get; }
 
     /// <summary>The context, or null while its secrets are not there yet.</summary>
     public abstract TlsContext? Context { get; }
@@ -58,6 +61,8 @@ internal sealed class TlsServerSlot(string owner, DownstreamTlsConfig config, St
 
     public override TlsContext? Context => _current;
 
+    public override IEnumerable<SecretReferenceConfig> References => config.SecretReferences.Where(r => r.Source is not null);
+
     /// <summary>Ticket keys that nobody configured; they outlive rotations of certificates and changes of the listener.</summary>
     public TicketKeys OwnKeys { get; } = ownKeys ?? TicketKeys.Own();
 
@@ -75,6 +80,8 @@ internal sealed class TlsClientSlot(string owner, UpstreamTlsConfig config, Stat
     public TlsClientContext? Current => _current;
 
     public override TlsContext? Context => _current;
+
+    public override IEnumerable<SecretReferenceConfig> References => config.Common.SecretReferences.Where(r => r.Source is not null);
 
     public override void Make(TlsSources sources)
     {

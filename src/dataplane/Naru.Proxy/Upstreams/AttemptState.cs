@@ -87,8 +87,8 @@ internal struct AttemptState
     /// <summary>Who watches endpoints was told how it ended.</summary>
     public bool IsReported;
 
-    /// <summary>Why there was no connection, in words.</summary>
-    public byte[]? TransportFailure;
+    /// <summary>Why there was no connection.</summary>
+    public ConnectFailure? Unconnected;
 
     /// <summary>Worker ticks: it had its connection; the answer's first byte came, its last.</summary>
     public long StartTicks, AnswerStartTicks, AnswerEndTicks;
@@ -99,3 +99,8 @@ internal struct AttemptState
     /// <summary>Bytes of the answer's head, and of the request's as it was sent.</summary>
     public long HeadBytes, HeadSent;
 }
+
+/// <summary>Why a connection was not made.</summary>
+/// <param name="Sentence">In our words.</param>
+/// <param name="Words">For <c>%UPSTREAM_TRANSPORT_FAILURE_REASON%</c>; may be empty.</param>
+internal sealed record ConnectFailure(string Sentence, byte[] Words);

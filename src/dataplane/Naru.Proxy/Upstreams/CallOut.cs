@@ -1,8 +1,6 @@
 // A filter's question to another service, asked for one exchange: a side call that ends with the exchange. The filter waits for the answer on
 // its own worker; where the exchange is given up meanwhile, so is the call, which then gives back by itself what it holds.
-using System.Buffers.Text;
 using System.Runtime.CompilerServices;
-using Naru.Http.Http1;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
@@ -26,6 +24,9 @@ internal sealed class CallOut : IDisposable
         _call = SideCall.Rent(worker);
     }
 
+    /// <summary>What it is made with.</summary>
+    internal SideCall Call => _call;
+
     /// <summary>Over HTTP/2 the length of its body is not told, as gRPC has it.</summary>
     public bool HidesLength { set => _call.HidesLength = value; }
 
@@ -34,6 +35,9 @@ internal sealed class CallOut : IDisposable
 
     /// <summary>An endpoint answered, with a whole answer.</summary>
     public bool IsAnswered => _isOver && _answer.End == SideEnd.Answered;
+
+    /// <summary>The answer said a field that it named in <c>connection</c>: it is not in its head.</summary>
+    public bool TakesBack => _call.TakesBack;
 
     /// <summary>The answer's head as HTTP/1 has it.</summary>
     public ReadOnlySpan<byte> Head => _call.Head;
@@ -48,35 +52,15 @@ internal sealed class CallOut : IDisposable
     public void Append(ReadOnlySpan<byte> bytes) => _call.Append(bytes);
 
     /// <summary>Adds a number in decimal.</summary>
-    public void Append(long number)
-    {
-        Span<byte> digits = stackalloc byte[20];
-        Utf8Formatter.TryFormat(number, digits, out int written);
-        _call.Append(digits[..written]);
-    }
+    public void Append(long number) => _call.Append(number);
 
     /// <summary>Adds a field. What is none is left out: values come from requests and services.</summary>
-    public void AppendField(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
-    {
-        if (!Http1Head.IsToken(name) || !Http1Head.IsFieldValue(value)) return;
-        _call.Append(name);
-        _call.Append(": "u8);
-        _call.Append(value);
-        _call.Append("\r\n"u8);
-    }
+    public void AppendField(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value) => _call.AppendField(name, value);
 
     /// <summary>Adds what Envoy adds to requests of its own.</summary>
     /// <param name="timeoutMs">Time for all of it; 0 is no bound.</param>
     /// <param name="saysAddress">Whose request it is, too.</param>
-    public void AppendOrigin(long timeoutMs, bool saysAddress)
-    {
-        _call.Append("x-envoy-internal: true\r\n"u8);
-        if (saysAddress) AppendField("x-forwarded-for"u8, TrustedHeaders.Machine ?? "127.0.0.1"u8);
-        if (timeoutMs <= 0) return;
-        _call.Append("x-envoy-expected-rq-timeout-ms: "u8);
-        Append(timeoutMs);
-        _call.Append("\r\n"u8);
-    }
+    public void AppendOrigin(long timeoutMs, bool saysAddress) => _call.AppendOrigin(timeoutMs, saysAddress);
 
     /// <summary>Asks, and waits. False where the exchange was given up meanwhile: then nothing of the answer may be looked at.</summary>
     /// <param name="x">For whom.</param>

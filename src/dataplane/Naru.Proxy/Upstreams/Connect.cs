@@ -89,7 +89,7 @@ internal static class Connect
                 // Its limits may be others by now.
                 cluster = cluster.Slot.Current ?? cluster;
                 if (waiter.Failure is not { } end) continue;
-                attempt.State.TransportFailure = waiter.Why;
+                attempt.State.Unconnected = waiter.Why;
                 stats[ClusterStats.RqPendingFailureEject]++;
                 return end;
             }
@@ -123,7 +123,7 @@ internal static class Connect
         {
             AttemptEnd failed = NotConnected(attempt, up, result, stats);
             // Those who waited for this connection share its fate: each trying in turn would wait for all before it.
-            if (shared && result != ConnectResult.Cancelled) pool.Http2.Fail(peer, failed, attempt.State.TransportFailure);
+            if (shared && result != ConnectResult.Cancelled) pool.Http2.Fail(peer, failed, attempt.State.Unconnected);
             return failed;
         }
         bool http2 = open ? up.AgreedOnHttp2 : shared;
@@ -150,7 +150,7 @@ internal static class Connect
         }
         stats[ClusterStats.RqPendingFailureEject]++;
         if (result == ConnectResult.TimedOut) return new AttemptEnd(AttemptKind.ConnectTimedOut, RequestBegun: false);
-        attempt.State.TransportFailure = Encoding.ASCII.GetBytes(up.Failure);
+        attempt.State.Unconnected = new ConnectFailure(up.Failure, Encoding.ASCII.GetBytes(up.FailureWords));
         return new AttemptEnd(up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestBegun: false);
     }
 

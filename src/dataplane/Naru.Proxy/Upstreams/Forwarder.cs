@@ -382,8 +382,8 @@ internal static class Forwarder
 
     internal static Reason ReasonOf(Exchange x, in AttemptEnd end) => end.Kind switch
     {
-        AttemptKind.ConnectFailed => Reasons.ConnectionFailed(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? [])),
-        AttemptKind.TlsFailed => Reasons.TlsFailure(System.Text.Encoding.ASCII.GetString(x.TransportFailure ?? [])),
+        AttemptKind.ConnectFailed => Reasons.ConnectionFailed(Words(x), x.Host?.Config.Address),
+        AttemptKind.TlsFailed => Reasons.TlsFailure(Words(x)),
         AttemptKind.ConnectTimedOut => Reasons.ConnectTimeout,
         AttemptKind.Overflow => Reasons.Overflow,
         AttemptKind.TimedOut => RequestLimits.Answer(x, x.Try.State.WasIdle ? Reasons.PerTryIdle : Reasons.PerTryTimeout),
@@ -394,6 +394,8 @@ internal static class Forwarder
         AttemptKind.UpgradeRefused => Reasons.UpgradeRefused,
         _ => Reasons.UpstreamReset,
     };
+
+    private static string Words(Exchange x) => System.Text.Encoding.ASCII.GetString(x.Unconnected?.Words ?? []);
 
     internal static ValueTask<bool> AbortedAsync(Exchange x)
     {
@@ -433,7 +435,7 @@ internal static class Forwarder
         }
         // What is refused before it went anywhere was not read.
         if (x.RequestBodyBuffered && x.Attempts > 0) PassBody(x);
-        if (detail.Length == 0 && x.TransportFailure is { Length: > 0 } failure) detail = System.Text.Encoding.ASCII.GetString(failure);
+        if (detail.Length == 0 && x.Unconnected is { } failure) detail = failure.Sentence;
         if (counted) Answers.Own(x, reason.Status);
         if (reason.Flags == Telemetry.ResponseFlags.UpstreamRequestTimeout) x.Target?.Slot.Current?.Tracked?.OnEnded(x);
         return await LocalReply.SendAsync(x, reason, detail);

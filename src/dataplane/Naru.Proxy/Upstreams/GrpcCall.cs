@@ -9,6 +9,7 @@ using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
+using Naru.Telemetry;
 
 namespace Naru.Proxy.Upstreams;
 
@@ -38,16 +39,17 @@ internal sealed class GrpcMethod
     }
 
     /// <summary>A call with a message.</summary>
-    public CallOut Call(Exchange x, ReadOnlySpan<byte> message)
+    public CallOut Call(Exchange x, ReadOnlySpan<byte> message) => Call(x.Worker, x, x.Scratch, message);
+
+    /// <summary>The same about something else than a request.</summary>
+    /// <param name="worker">Whose call it is.</param>
+    /// <param name="about">What formats of metadata are told.</param>
+    /// <param name="scratch">For them to write in.</param>
+    /// <param name="message">The message.</param>
+    public CallOut Call(Worker worker, IRequestInfo about, LineBuffer scratch, ReadOnlySpan<byte> message)
     {
-        var call = new CallOut(x.Worker) { HidesLength = true };
-        call.Append(_head);
-        foreach ((byte[] name, HeaderValueFormat format) in _metadata)
-        {
-            ReadOnlySpan<byte> value = format.Value(x, x.Scratch);
-            if (!value.IsEmpty) call.AppendField(name, name.AsSpan().EndsWith("-bin"u8) ? Encoded(value) : value);
-        }
-        if (!_skipsOrigin) call.AppendOrigin(_timeoutMs, saysAddress: true);
+        var call = new CallOut(worker) { HidesLength = true };
+        Begin(call.Call, about, scratch);
         call.Append("content-length: "u8);
         call.Append(message.Length + Prefix);
         call.Append("\r\n\r\n"u8);
@@ -59,8 +61,33 @@ internal sealed class GrpcMethod
         return call;
     }
 
+    /// <summary>A stream of messages both ways, which is opened with the first one.</summary>
+    /// <param name="x">For whom.</param>
+    /// <param name="changed">Called on the worker, when something came of it.</param>
+    public GrpcStream Open(Exchange x, Action changed)
+    {
+        SideCall call = SideCall.Rent(x.Worker);
+        Begin(call, x, x.Scratch);
+        call.Append("transfer-encoding: chunked\r\n\r\n"u8);
+        return new GrpcStream(x.Worker, call, _target, _most, changed);
+    }
+
+    private void Begin(SideCall call, IRequestInfo about, LineBuffer scratch)
+    {
+        call.Append(_head);
+        foreach ((byte[] name, HeaderValueFormat format) in _metadata)
+        {
+            ReadOnlySpan<byte> value = format.Value(about, scratch);
+            if (!value.IsEmpty) call.AppendField(name, name.AsSpan().EndsWith("-bin"u8) ? Encoded(value) : value);
+        }
+        if (!_skipsOrigin) call.AppendOrigin(_timeoutMs, saysAddress: true);
+    }
+
     /// <summary>Asks, and waits. False where the exchange was given up meanwhile.</summary>
     public ValueTask<bool> RunAsync(CallOut call, Exchange x) => call.RunAsync(x, _target, _timeoutMs, _most + Prefix);
+
+    /// <summary>Asks; <paramref name="ended"/> is called on the call's worker when it is over, maybe at once.</summary>
+    public void Run(CallOut call, Action<CallOut> ended) => call.Run(_target, _timeoutMs, _most + Prefix, ended);
 
     /// <summary>The message of an answer; false where it is none.</summary>
     public static bool TryRead(CallOut call, out ReadOnlySpan<byte> message)

@@ -28,8 +28,8 @@ internal sealed class PoolWaiter(Action<PoolWaiter> wait) : ICriticalNotifyCompl
     /// <summary>How the connection failed that it waited for.</summary>
     public AttemptEnd? Failure { get; set; }
 
-    /// <summary>Why, in words.</summary>
-    public byte[]? Why { get; set; }
+    /// <summary>Why.</summary>
+    public ConnectFailure? Why { get; set; }
     public void GetResult() { }
     public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);
 

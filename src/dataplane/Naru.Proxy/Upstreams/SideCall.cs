@@ -1,5 +1,6 @@
 // A request of the proxy's own, or a copy of one: the same attempt on the same pools and breakers as everybody's, with nobody downstream.
 // It is its exchange's client itself: it takes the answer in, up to a limit, or only past. Rented from the worker.
+using System.Buffers.Text;
 using System.Runtime.CompilerServices;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
@@ -57,6 +58,11 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
     private Exchange? _x;
     private int _most;
     private bool _keeps, _cut, _tooLarge;
+    private BodyFeed? _feed;
+    private BytesTaker? _taker;
+
+    /// <summary>The answer said a field that belonged to its connection.</summary>
+    public bool TakesBack { get; private set; }
 
     bool IPooled.IsRented { get; set; }
 
@@ -76,9 +82,18 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
     {
         worker.Buffers.Return(_request);
         _request = null!;
+        _feed?.Drop(worker.Buffers);
+        _feed = null;
+        _taker = null;
         if (_body.Capacity > KeepBytes) _body = new LineBuffer();
         worker.Cache.Return(this);
     }
+
+    /// <summary>Its body comes later, and that of the answer is taken as it comes; before it is asked. Its head says that it is chunked.</summary>
+    public void Stream(BodyFeed feed, BytesTaker taker) => (_feed, _taker) = (feed, taker);
+
+    /// <summary>The answer's status, once its head is here and while it runs.</summary>
+    public int Status => _x?.Status ?? 0;
 
     /// <summary>Whether a cluster that speaks what its clients speak is to speak HTTP/2.</summary>
     public bool SpeaksHttp2 { get; set; } = true;
@@ -101,6 +116,37 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
     {
         Reserve(bytes.Length);
         _request.Append(bytes);
+    }
+
+    /// <summary>Adds a number in decimal.</summary>
+    public void Append(long number)
+    {
+        Span<byte> digits = stackalloc byte[20];
+        Utf8Formatter.TryFormat(number, digits, out int written);
+        Append(digits[..written]);
+    }
+
+    /// <summary>Adds a field. What is none is left out: values come from requests and services.</summary>
+    public void AppendField(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
+    {
+        if (!Http1Head.IsToken(name) || !Http1Head.IsFieldValue(value)) return;
+        Append(name);
+        Append(": "u8);
+        Append(value);
+        Append("\r\n"u8);
+    }
+
+    /// <summary>Adds what Envoy adds to requests of its own.</summary>
+    /// <param name="timeoutMs">Time for all of it; 0 is no bound.</param>
+    /// <param name="saysAddress">Whose request it is, too.</param>
+    public void AppendOrigin(long timeoutMs, bool saysAddress)
+    {
+        Append("x-envoy-internal: true\r\n"u8);
+        if (saysAddress) AppendField("x-forwarded-for"u8, TrustedHeaders.Machine ?? "127.0.0.1"u8);
+        if (timeoutMs <= 0) return;
+        Append("x-envoy-expected-rq-timeout-ms: "u8);
+        Append(timeoutMs);
+        Append("\r\n"u8);
     }
 
     /// <summary>Makes room for bytes that are to be added.</summary>
@@ -145,6 +191,7 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
                 x.Target = target;
                 await Forwarder.AskAsync(x, cluster, timeoutMs, idleMs);
                 answer = new SideAnswer(EndOf(x), x.Status, x.Reason);
+                TakesBack = x.AnswerTakesBack;
             }
             sound = true;
             return answer;
@@ -168,9 +215,13 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
 
     bool IDownstream.HasEnded => false;
 
-    // The whole request is here from the start.
-    void IDownstream.StartBody(Exchange x, BodyKind kind, long length) =>
-        throw new InvalidOperationException("a side call has no tunnel and no body that comes later");
+    // The whole request is here from the start, but for a stream; what that began with can be sent anew where nobody processed it.
+    void IDownstream.StartBody(Exchange x, BodyKind kind, long length)
+    {
+        if (_feed is not { } feed) throw new InvalidOperationException("a side call has no tunnel and no body that comes later");
+        x.RequestBody.Start(worker, feed);
+        x.RequestBody.Keep();
+    }
 
     bool IDownstream.SendInterim(ReadOnlySpan<byte> head) => true;
 
@@ -224,6 +275,11 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
 
     private void TakeBody(ReadOnlySpan<byte> bytes)
     {
+        if (_taker is { } taker)
+        {
+            taker(bytes);
+            return;
+        }
         _most -= bytes.Length;
         _tooLarge = _most < 0;
         if (_keeps && !_tooLarge) _body.Append(bytes);
@@ -242,14 +298,10 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
 
     bool IDownstream.GoesOnAfter(Exchange x) => true;
 
-    // Nothing is waited for on this side.
-    void IDownstream.Cancel()
-    {
-    }
+    // Nothing is waited for on this side but what is said on a stream.
+    void IDownstream.Cancel() => _feed?.Cancel();
 
-    void IDownstream.Uncancel()
-    {
-    }
+    void IDownstream.Uncancel() => _feed?.Uncancel();
 
     void IDownstream.Cut(bool endsWithClose) => _cut = true;
 }

@@ -68,7 +68,8 @@ internal sealed class TryRecord(Attempt attempt) : IRequestInfo
             case RequestText.UpstreamHostName:
                 return attempt.State.Host!.Hostname is { Length: > 0 } name ? name
                 : attempt.State.Host.State.DisplayBytes;
-            case RequestText.UpstreamTransportFailureReason: return attempt.State.TransportFailure;
+            case RequestText.UpstreamTransportFailureReason: return attempt.State.Unconnected?.Words;
+            case RequestText.UpstreamServerName: return System.Text.Encoding.ASCII.GetBytes(attempt.State.Tls?.SentName ?? "");
             case RequestText.UpstreamProtocol:
                 return attempt.State.Ridden is not { SpeaksHttp: true } ? default : attempt.State.IsHttp2
                 ? "HTTP/2"u8 : "HTTP/1.1"u8;
@@ -78,6 +79,8 @@ internal sealed class TryRecord(Attempt attempt) : IRequestInfo
             default: return Whole.Text(what);
         }
     }
+
+    bool IRequestInfo.IsPeerVerified => Whole.IsPeerVerified;
 
     ReadOnlySpan<byte> IRequestInfo.Tls(TlsParty whose, TlsFact what) => whose switch
     {

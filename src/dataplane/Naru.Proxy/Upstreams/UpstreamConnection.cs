@@ -80,6 +80,9 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
     /// <summary>Why connecting failed, in one sentence.</summary>
     public string Failure => _failure ?? Sys.Describe(Errno);
 
+    /// <summary>The same for <c>%UPSTREAM_TRANSPORT_FAILURE_REASON%</c>: of TLS in Envoy's words.</summary>
+    public string FailureWords => _failure is null ? Failure : TransportFailure;
+
     /// <summary>Whether it was TLS that failed.</summary>
     public bool TlsFailed => _failure is not null;
 
@@ -139,7 +142,7 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
             TimerWheel.Stop(Timer);
             if (!secure)
             {
-                _failure = TransportFailure;
+                _failure = HandshakeFailure;
                 _shard[ClusterStats.CxConnectFail]++;
                 _pool.Counts.FailedConnections++;
                 if (_timedOut) _shard[ClusterStats.CxConnectTimeout]++;

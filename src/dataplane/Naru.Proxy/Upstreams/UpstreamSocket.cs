@@ -80,7 +80,7 @@ internal static unsafe class UpstreamSocket
     // A pair of sockets: one end is ours, the other arrives at the listener, on this worker, when this turn is over.
     private static (int Fd, int Errno) ConnectInternal(Worker worker, ListenerDirectory listeners, in SockAddr name)
     {
-        if (listeners.Internal(name) is not { } listener) return (-1, Sys.ECONNREFUSED);
+        if (listeners.Internal(name) is not { } listener) return (-1, Sys.EINVAL);
         int* pair = stackalloc int[2];
         if (Sys.socketpair(Sys.AF_UNIX, Sys.SOCK_STREAM | Sys.SOCK_NONBLOCK | Sys.SOCK_CLOEXEC, 0, pair) < 0) return (-1, Sys.Errno);
         int other = pair[1];

@@ -221,7 +221,7 @@ public sealed class AccessLogFormat
                 return from >= 0 && to >= from && PutNumber((to - from) / part.Divisor, into);
             case OperatorKind.Flags:
                 if (request.Flags == ResponseFlags.None) into.Append((byte)'-');
-                else ResponseFlagNames.Append(request.Flags, into, part.LongNames);
+                else ResponseFlagNames.Append(request.Flags, into, part.LongNames, request.IsConnection);
                 return true;
             case OperatorKind.StartTime:
                 part.Time!.Write(request.StartTime, into);

@@ -34,6 +34,9 @@ public sealed class FilesystemStats
 public sealed class AccessLogWriter : IDisposable
 {
     private readonly int _workers;
+    /// <summary>How long a line waits for others at most, unless told.</summary>
+    public static readonly TimeSpan StandardInterval = TimeSpan.FromMilliseconds(200);
+
     private readonly TimeSpan _delay;
     private readonly FilesystemStats _stats;
     private readonly Lock _gate = new();
@@ -53,7 +56,7 @@ public sealed class AccessLogWriter : IDisposable
     {
         _stats = new FilesystemStats(registry);
         _workers = workers;
-        _delay = flushDelay ?? TimeSpan.FromMilliseconds(200);
+        _delay = flushDelay ?? StandardInterval;
     }
 
     /// <summary>Most bytes that wait in one worker's lane of one sink.</summary>

@@ -232,6 +232,7 @@ internal static class CommandOperators
             Without(all, name + "_PORT", Text(text, AddressPart.Port));
         }
         Without(all, "UPSTREAM_HOST", Text(RequestText.UpstreamHost));
+        Without(all, "UPSTREAM_SERVER_NAME", Text(RequestText.UpstreamServerName));
         Without(all, "UPSTREAM_HOST_NAME", Text(RequestText.UpstreamHostName));
         Without(all, "UPSTREAM_HOST_NAME_WITHOUT_PORT", Text(RequestText.UpstreamHostName, AddressPart.WithoutPort));
     }

@@ -34,6 +34,8 @@ public enum RequestText
     UpstreamHost,
     /// <summary>DNS name of the upstream endpoint, with port.</summary>
     UpstreamHostName,
+    /// <summary>Server name that was sent to the upstream (SNI).</summary>
+    UpstreamServerName,
     /// <summary>The cluster's name as stats have it (<c>alt_stat_name</c> where set).</summary>
     UpstreamCluster,
     /// <summary>The cluster's configured name.</summary>
@@ -149,6 +151,9 @@ public interface IRequestInfo
     /// <summary>What went wrong, if anything did.</summary>
     ResponseFlags Flags { get; }
 
+    /// <summary>It is a connection below HTTP.</summary>
+    bool IsConnection => false;
+
     /// <summary>At which moment of what an entry is written (Envoy: AccessLogType).</summary>
     ReadOnlySpan<byte> LogType => "DownstreamEnd"u8;
 
@@ -178,6 +183,9 @@ public interface IRequestInfo
 
     /// <summary>A fact of its TLS connections; empty is absent, as on plain ones.</summary>
     ReadOnlySpan<byte> Tls(TlsParty whose, TlsFact what) => default;
+
+    /// <summary>The downstream peer's certificate was verified: its names are its own.</summary>
+    bool IsPeerVerified => false;
 
     /// <summary>Metadata by namespace; null for none.</summary>
     MetaValue? Metadata(MetadataSource whose) => null;

@@ -94,12 +94,16 @@ public static class ResponseFlagNames
 
     /// <summary>Appends the names joined by commas; nothing where no flag is set. What became of a retry comes first, as it was known first
     /// (Envoy writes flags in the order in which they were set).</summary>
-    public static void Append(ResponseFlags flags, LineBuffer into, bool useLongNames = false)
+    /// <param name="flags">Which.</param>
+    /// <param name="into">Where.</param>
+    /// <param name="useLongNames">Long names.</param>
+    /// <param name="triesFirst">A connection's: what became of its tries was known before that they were used up.</param>
+    public static void Append(ResponseFlags flags, LineBuffer into, bool useLongNames = false, bool triesFirst = false)
     {
         byte[][] names = useLongNames ? s_longBytes : s_shortBytes;
         bool first = true;
-        Append(flags & OfRetries, names, into, ref first);
-        Append(flags & ~OfRetries, names, into, ref first);
+        Append(triesFirst ? flags & ~OfRetries : flags & OfRetries, names, into, ref first);
+        Append(triesFirst ? flags & OfRetries : flags & ~OfRetries, names, into, ref first);
     }
 
     private static void Append(ResponseFlags flags, byte[][] names, LineBuffer into, ref bool first)

@@ -14,6 +14,10 @@ internal static class CelAttributes
     public static bool IsGroup(string path) => All.Keys.Any(k => k.Length > path.Length && k[path.Length] == '.'
         && k.StartsWith(path, StringComparison.Ordinal));
 
+    /// <summary>Whether it is a map whose members are only known by their names (Envoy's are, too).</summary>
+    public static bool CannotBeListed(string path) =>
+        path is "request.headers" or "response.headers" or "response.trailers" or "filter_state";
+
     private static Dictionary<string, Func<Evaluation, CelValue>> Build()
     {
         var all = new Dictionary<string, Func<Evaluation, CelValue>>(StringComparer.Ordinal);
@@ -127,7 +131,9 @@ internal static class CelAttributes
 
         void Add(string attribute, TlsParty whose, TlsFact fact, bool first, bool orEmpty = false) => all[$"{name}.{attribute}"] = e =>
         {
-            ReadOnlySpan<byte> found = e.Info.Tls(whose, fact);
+            // A name in a certificate that nobody vouched for is none: expressions decide who comes in.
+            bool isName = fact is TlsFact.Subject or TlsFact.UriSan or TlsFact.DnsSan;
+            ReadOnlySpan<byte> found = isName && whose == TlsParty.DownstreamPeer && !e.Info.IsPeerVerified ? default : e.Info.Tls(whose, fact);
             if (first && found.IndexOf((byte)',') is > 0 and var comma) found = found[..comma];
             return orEmpty && found.IsEmpty && !e.Info.Tls(peer, TlsFact.Version).IsEmpty ? e.Text(found) : e.Known(found);
         };

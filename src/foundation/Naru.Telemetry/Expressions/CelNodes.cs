@@ -20,8 +20,10 @@ internal sealed class VariableNode(int slot) : ExpressionNode(1)
 }
 
 /// <summary>An attribute of the request.</summary>
-internal sealed class AttributeNode(Func<Evaluation, CelValue> read) : ExpressionNode(1)
+internal sealed class AttributeNode(Func<Evaluation, CelValue> read, string path) : ExpressionNode(1)
 {
+    public string Path => path;
+
     internal override CelValue Of(Evaluation e) => e.Spend(1) ? read(e) : CelValue.Spent;
 }
 

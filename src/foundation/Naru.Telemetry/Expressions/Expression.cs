@@ -50,10 +50,16 @@ public sealed class Expression : IEquatable<Expression>
     }
 
     /// <summary>Whether it is true of a request; null where it is an error, or no truth value.</summary>
-    public bool? Holds(IRequestInfo info)
+    public bool? Holds(IRequestInfo info) => Holds(info, out _);
+
+    /// <summary>The same.</summary>
+    /// <param name="info">The request.</param>
+    /// <param name="isSpent">It is an error since the evaluation would have cost too much: a client can make it so.</param>
+    public bool? Holds(IRequestInfo info, out bool isSpent)
     {
         Evaluation e = Evaluation.Begin(info);
         CelValue value = Of(e);
+        isSpent = e.IsSpent;
         e.End();
         return value.Kind == CelKind.Bool ? value.IsTrue : null;
     }

@@ -83,6 +83,7 @@ public sealed class ExpressionBuilder
         if (function == "_[_]" && all is [GroupNode, ConstantNode { Value: { Kind: CelKind.Text } key }])
             return Select(all[0], Encoding.UTF8.GetString(key.Bytes));
         foreach (ExpressionNode part in all) NotGroup(part);
+        if (function == "size") foreach (ExpressionNode part in all) Listed(part);
         string name = target is null ? function : "." + function;
         switch (name, all.Length)
         {
@@ -133,6 +134,7 @@ public sealed class ExpressionBuilder
             Func<ExpressionNode> last)
     {
         NotGroup(over);
+        Listed(over);
         if (_variables.Count + 2 > Evaluation.MostVariables)
             throw new ExpressionFault($"loops stand in each other more than {Evaluation.MostVariables / 2} deep");
         ExpressionNode begin = Part(first);
@@ -155,7 +157,7 @@ public sealed class ExpressionBuilder
 
     private static ExpressionNode Named(string path)
     {
-        if (CelAttributes.All.TryGetValue(path, out Func<Evaluation, CelValue>? read)) return new AttributeNode(read);
+        if (CelAttributes.All.TryGetValue(path, out Func<Evaluation, CelValue>? read)) return new AttributeNode(read, path);
         if (Array.IndexOf(s_types, path) >= 0) return new ConstantNode(CelValue.Type(path));
         if (CelAttributes.IsGroup(path) || path is "google" or "google.protobuf") return new GroupNode(path);
         string? near = Nearest.Suggestion(path, [.. CelAttributes.All.Keys, .. CelAttributes.All.Keys.Select(k => k.Split('.')[0])]);
@@ -165,6 +167,13 @@ public sealed class ExpressionBuilder
     private static void NotGroup(ExpressionNode part)
     {
         if (part is GroupNode group) throw new ExpressionFault($"{group.Path} is no value: name one of its attributes");
+    }
+
+    // What goes through such a map is an error of every request: a rule that can never be told.
+    private static void Listed(ExpressionNode part)
+    {
+        if (part is AttributeNode { Path: var path } && CelAttributes.CannotBeListed(path))
+            throw new ExpressionFault($"{path} cannot be gone through or counted: ask for its members by their names (in, has, [])");
     }
 
     private static LogicNode Logic(bool all, ExpressionNode[] sides)

@@ -17,18 +17,12 @@ public static class StatsFormats
 
     private static readonly string[] s_quantileNames = ["0", "25", "50", "75", "90", "95", "99", "99.5", "99.9", "100"];
 
-    // Envoy's default buckets, milliseconds.
-    private static readonly double[] s_bounds =
-        [0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000];
-
-    private static readonly byte[][] s_boundNames = [.. s_bounds.Select(b => Encoding.ASCII.GetBytes(b.ToString(CultureInfo.InvariantCulture)))];
-
     /// <summary><c>name: value</c> a line, scalars sorted, then histograms with their quantiles (Envoy's <c>P50(interval,cumulative)</c>;
-    /// we keep no intervals, so the first is always <c>nan</c>).</summary>
+    /// we keep no intervals, so the first is always <c>nan</c>) or their buckets.</summary>
     public static IEnumerable<bool> Text(StatRegistry registry, StatsQuery query, LineBuffer into)
     {
         StatBlock[] blocks = Sorted(registry);
-        foreach ((StatBlock block, int text) in Texts(blocks, query))
+        foreach ((StatBlock block, int text) in Texts(registry, blocks, query))
         {
             AppendName(block.Prefix, block.Schema.Texts[text], into);
             into.Append(": \""u8);
@@ -41,9 +35,9 @@ public static class StatsFormats
             foreach (int stat in Order(block.Schema))
             {
                 (string name, StatKind kind) = block.Schema.Stats[stat];
-                if (!query.Wants(kind) || !query.Wants(block, name)) continue;
+                if (!query.Wants(kind) || !Wants(registry, query, block, name)) continue;
                 long value = block.Read(stat);
-                if (value == 0 && (query.UsedOnly || block.Schema.OnUse)) continue;
+                if (value == 0 && IsLeftOut(block, stat, query)) continue;
                 AppendName(block.Prefix, name, into);
                 into.Append(": "u8);
                 AppendValue(kind, value, into);
@@ -56,10 +50,17 @@ public static class StatsFormats
         {
             for (int i = 0; i < block.Schema.Histograms.Count; i++)
             {
-                if (!Load(block, i, query, merged)) continue;
+                if (!Load(registry, block, i, query, merged)) continue;
                 AppendName(block.Prefix, block.Schema.Histograms[i], into);
                 into.Append(":"u8);
                 if (merged.Count == 0) into.Append(" No recorded values"u8);
+                if (query.Buckets != StatBucketForm.None)
+                {
+                    if (merged.Count > 0) AppendBuckets(merged, registry.Rules.BoundsOf(block, block.Schema.Histograms[i]), query.Buckets, into);
+                    into.Append((byte)'\n');
+                    if (into.Length >= ChunkBytes) yield return true;
+                    continue;
+                }
                 for (int q = 0; q < s_quantiles.Length && merged.Count > 0; q++)
                 {
                     into.Append(" P"u8);
@@ -81,7 +82,7 @@ public static class StatsFormats
         StatBlock[] blocks = Sorted(registry);
         into.Append("{\"stats\":["u8);
         bool first = true;
-        foreach ((StatBlock block, int text) in Texts(blocks, query))
+        foreach ((StatBlock block, int text) in Texts(registry, blocks, query))
         {
             into.Append(first ? "{\"name\":\""u8 : ",{\"name\":\""u8);
             first = false;
@@ -96,9 +97,9 @@ public static class StatsFormats
             foreach (int stat in Order(block.Schema))
             {
                 (string name, StatKind kind) = block.Schema.Stats[stat];
-                if (!query.Wants(kind) || !query.Wants(block, name)) continue;
+                if (!query.Wants(kind) || !Wants(registry, query, block, name)) continue;
                 long value = block.Read(stat);
-                if (value == 0 && (query.UsedOnly || block.Schema.OnUse)) continue;
+                if (value == 0 && IsLeftOut(block, stat, query)) continue;
                 into.Append(first ? "{\"name\":\""u8 : ",{\"name\":\""u8);
                 first = false;
                 AppendJsonName(block.Prefix, name, into);
@@ -108,7 +109,28 @@ public static class StatsFormats
                 if (into.Length >= ChunkBytes) yield return true;
             }
         }
-        if (query.WantsHistograms)
+        if (query.WantsHistograms && query.Buckets != StatBucketForm.None)
+        {
+            into.Append(first ? "{\"histograms\":["u8 : ",{\"histograms\":["u8);
+            var merged = new Histogram();
+            bool firstHistogram = true;
+            foreach (StatBlock block in blocks)
+            {
+                for (int i = 0; i < block.Schema.Histograms.Count; i++)
+                {
+                    if (!Load(registry, block, i, query, merged)) continue;
+                    into.Append(firstHistogram ? "{\"name\":\""u8 : ",{\"name\":\""u8);
+                    firstHistogram = false;
+                    AppendJsonName(block.Prefix, block.Schema.Histograms[i], into);
+                    into.Append("\",\"buckets\":["u8);
+                    AppendJsonBuckets(merged, registry.Rules.BoundsOf(block, block.Schema.Histograms[i]), query.Buckets, into);
+                    into.Append("]}"u8);
+                    if (into.Length >= ChunkBytes) yield return true;
+                }
+            }
+            into.Append("]}"u8);
+        }
+        else if (query.WantsHistograms)
         {
             into.Append(first ? "{\"histograms\":{\"supported_quantiles\":["u8 : ",{\"histograms\":{\"supported_quantiles\":["u8);
             AppendAscii(string.Join(',', s_quantileNames), into);
@@ -119,17 +141,17 @@ public static class StatsFormats
             {
                 for (int i = 0; i < block.Schema.Histograms.Count; i++)
                 {
-                    if (!Load(block, i, query, merged)) continue;
+                    if (!Load(registry, block, i, query, merged)) continue;
                     into.Append(firstHistogram ? "{\"name\":\""u8 : ",{\"name\":\""u8);
                     firstHistogram = false;
                     AppendJsonName(block.Prefix, block.Schema.Histograms[i], into);
                     into.Append("\",\"values\":["u8);
                     for (int q = 0; q < s_quantiles.Length; q++)
                     {
-                        into.Append(q == 0 ? "{\"interval\":null,\"cumulative\":"u8 : ",{\"interval\":null,\"cumulative\":"u8);
+                        into.Append(q == 0 ? "{\"cumulative\":"u8 : ",{\"cumulative\":"u8);
                         if (merged.Count == 0) into.Append("null"u8);
                         else AppendDouble(merged.Quantile(s_quantiles[q]), into);
-                        into.Append((byte)'}');
+                        into.Append(",\"interval\":null}"u8);
                     }
                     into.Append("]}"u8);
                     if (into.Length >= ChunkBytes) yield return true;
@@ -137,7 +159,7 @@ public static class StatsFormats
             }
             into.Append("]}}"u8);
         }
-        into.Append("]}\n"u8);
+        into.Append("]}"u8);
         yield return true;
     }
 
@@ -145,8 +167,8 @@ public static class StatsFormats
     public static IEnumerable<bool> Prometheus(StatRegistry registry, StatsQuery query, LineBuffer into)
     {
         var merged = new Histogram();
-        var cumulative = new long[s_bounds.Length + 1];
         var shown = new HashSet<string>(StringComparer.Ordinal);
+        string common = registry.Rules.FixedLabels;
         foreach ((string metric, MetricType type, List<Family> families) in Metrics(registry))
         {
             bool typed = false;
@@ -156,23 +178,23 @@ public static class StatsFormats
                 foreach ((StatBlock block, string labels) in family.Blocks)
                 {
                     string own = block.Schema is var schema && type == MetricType.Histogram ? schema.Histograms[family.Index] : schema.Stats[family.Index].Name;
-                    if (!(type == MetricType.Histogram ? query.WantsHistograms : query.Wants(schema.Stats[family.Index].Kind)) || !query.Wants(block, own)) continue;
+                    if (!(type == MetricType.Histogram ? query.WantsHistograms : query.Wants(schema.Stats[family.Index].Kind)) || !Wants(registry, query, block, own)) continue;
                     long value = 0;
                     if (type == MetricType.Histogram)
                     {
-                        if (!Load(block, family.Index, query, merged)) continue;
+                        if (!Load(registry, block, family.Index, query, merged)) continue;
                     }
                     else
                     {
                         value = block.Read(family.Index);
-                        if (value == 0 && (query.UsedOnly || block.Schema.OnUse)) continue;
+                        if (value == 0 && IsLeftOut(block, family.Index, query)) continue;
                     }
-                    string all = Join(labels, family.Labels);
+                    string all = Join(Join(labels, family.Labels), common);
                     // Names that differ in dots and dashes alone are one here, and two samples of one series make the whole page invalid.
                     if (families.Count > 1 && !shown.Add(all)) continue;
                     if (!typed) AppendType(metric, type, into);
                     typed = true;
-                    if (type == MetricType.Histogram) AppendHistogram(metric, all, merged, cumulative, into);
+                    if (type == MetricType.Histogram) AppendHistogram(metric, all, merged, registry.Rules.BoundsOf(block, own), into);
                     else AppendSample(metric, all, value, into, block.Schema.Stats[family.Index].Kind);
                     if (into.Length >= ChunkBytes) yield return true;
                 }
@@ -191,13 +213,18 @@ public static class StatsFormats
     private static IEnumerable<(string Metric, MetricType Type, List<Family> Families)> Metrics(StatRegistry registry)
     {
         var groups = new Dictionary<(string Base, StatSchema Schema), List<(StatBlock, string)>>();
+        var metrics = new SortedDictionary<string, (MetricType Type, List<Family> Families)>(StringComparer.Ordinal);
         foreach (StatBlock block in Sorted(registry))
         {
             TaggedPrefix tagged = StatTags.Extract(block.Prefix, block.Scope);
+            if (registry.Rules.ReadsNames)
+            {
+                AddByName(block, tagged);
+                continue;
+            }
             if (!groups.TryGetValue((tagged.Base, block.Schema), out List<(StatBlock, string)>? group)) groups[(tagged.Base, block.Schema)] = group = [];
             group.Add((block, tagged.Labels));
         }
-        var metrics = new SortedDictionary<string, (MetricType Type, List<Family> Families)>(StringComparer.Ordinal);
         foreach (((string baseName, StatSchema schema), List<(StatBlock, string)> blocks) in groups)
         {
             for (int i = 0; i < schema.Stats.Count; i++)
@@ -209,6 +236,19 @@ public static class StatsFormats
                 Add(StatTags.MetricName(baseName, schema.Histograms[i]), MetricType.Histogram, new Family(i, "", blocks));
         }
         return metrics.Select(m => (m.Key, m.Value.Type, m.Value.Families)).OrderBy(m => m.Type);
+
+        void AddByName(StatBlock block, TaggedPrefix tagged)
+        {
+            for (int i = 0; i < block.Schema.Stats.Count + block.Schema.Histograms.Count; i++)
+            {
+                int at = i - block.Schema.Stats.Count;
+                string full = at < 0 ? block.Schema.Stats[i].Name : block.Schema.Histograms[at];
+                (string left, string own, string labels) = registry.Rules.Split(block.Prefix, tagged, full);
+                (string name, string code) = registry.Rules.HasDefaultTags && at < 0 ? StatTags.ExtractCode(own) : (own, "");
+                MetricType type = at >= 0 ? MetricType.Histogram : block.Schema.Stats[i].Kind == StatKind.Counter ? MetricType.Counter : MetricType.Gauge;
+                Add(StatTags.MetricName(left, name), type, new Family(at < 0 ? i : at, code, [(block, labels)]));
+            }
+        }
 
         void Add(string metric, MetricType type, Family family)
         {
@@ -240,16 +280,17 @@ public static class StatsFormats
         into.Append((byte)'\n');
     }
 
-    private static void AppendHistogram(string metric, string labels, Histogram values, long[] cumulative, LineBuffer into)
+    private static void AppendHistogram(string metric, string labels, Histogram values, double[] bounds, LineBuffer into)
     {
-        values.Cumulative(s_bounds, cumulative);
+        var cumulative = new long[bounds.Length + 1];
+        values.Cumulative(bounds, cumulative);
         for (int i = 0; i < cumulative.Length; i++)
         {
             AppendAscii(metric, into);
             into.Append("_bucket{"u8);
             AppendUtf8(labels, into);
             into.Append(labels.Length > 0 ? ",le=\""u8 : "le=\""u8);
-            into.Append(i < s_boundNames.Length ? s_boundNames[i] : "+Inf"u8);
+            AppendAscii(i < bounds.Length ? bounds[i].ToString(CultureInfo.InvariantCulture) : "+Inf", into);
             into.Append("\"} "u8);
             into.Append(cumulative[i]);
             into.Append((byte)'\n');
@@ -258,25 +299,69 @@ public static class StatsFormats
         AppendSample(metric + "_count", labels, cumulative[^1], into);
     }
 
+    // As C prints %g, six digits at most.
+    private static void AppendBuckets(Histogram values, double[] bounds, StatBucketForm form, LineBuffer into)
+    {
+        long[] counts = Counts(values, bounds, form);
+        for (int i = 0; i < bounds.Length; i++)
+        {
+            string bound = bounds[i] < 1_000_000 ? bounds[i].ToString("G6", CultureInfo.InvariantCulture)
+                : bounds[i].ToString("0.#####e+00", CultureInfo.InvariantCulture);
+            AppendAscii($" B{bound}(nan,{counts[i]})", into);
+        }
+    }
+
+    // The shorter spelling of a number, as Envoy's JSON has it.
+    private static void AppendJsonBuckets(Histogram values, double[] bounds, StatBucketForm form, LineBuffer into)
+    {
+        long[] counts = Counts(values, bounds, form);
+        for (int i = 0; i < bounds.Length; i++)
+        {
+            string plain = bounds[i].ToString("0.################", CultureInfo.InvariantCulture);
+            string power = bounds[i].ToString("0.################e+00", CultureInfo.InvariantCulture);
+            AppendAscii($"{(i > 0 ? "," : "")}{{\"upper_bound\":{(power.Length < plain.Length ? power : plain)},\"interval\":null,\"cumulative\":{counts[i]}}}", into);
+        }
+    }
+
+    private static long[] Counts(Histogram values, double[] bounds, StatBucketForm form)
+    {
+        var counts = new long[bounds.Length + 1];
+        values.Cumulative(bounds, counts);
+        if (form == StatBucketForm.Disjoint)
+            for (int i = bounds.Length - 1; i > 0; i--) counts[i] -= counts[i - 1];
+        return counts;
+    }
+
+    private static bool Wants(StatRegistry registry, StatsQuery query, StatBlock block, string stat) =>
+        query.Wants(block, stat) && (registry.Rules.Shows is not { } shows || shows($"{block.Prefix}.{stat}"));
+
+    // Of what is 0: a counter that never counted, a gauge that never moved as far as that is known.
+    private static bool IsLeftOut(StatBlock block, int stat, StatsQuery query)
+    {
+        if (block.Schema.OnUse) return true;
+        int counter = block.Schema.CounterOf(stat);
+        return query.UsedOnly && (counter < 0 || block.Read(counter) == 0);
+    }
+
     private static string Join(string a, string b) => a.Length == 0 ? b : b.Length == 0 ? a : b + "," + a;
 
-    private static bool Load(StatBlock block, int histogram, StatsQuery query, Histogram merged)
+    private static bool Load(StatRegistry registry, StatBlock block, int histogram, StatsQuery query, Histogram merged)
     {
-        if (!query.Wants(block, block.Schema.Histograms[histogram])) return false;
+        if (!Wants(registry, query, block, block.Schema.Histograms[histogram])) return false;
         merged.Clear();
         block.ReadHistogram(histogram, merged);
         return merged.Count > 0 || !(query.UsedOnly || block.Schema.OnUse);
     }
 
     // Before all else, as Envoy prints them.
-    private static IEnumerable<(StatBlock Block, int Text)> Texts(StatBlock[] blocks, StatsQuery query)
+    private static IEnumerable<(StatBlock Block, int Text)> Texts(StatRegistry registry, StatBlock[] blocks, StatsQuery query)
     {
         if (!query.WantsTexts) yield break;
         foreach (StatBlock block in blocks)
         {
             for (int text = 0; text < block.Schema.Texts.Count; text++)
             {
-                if (!query.Wants(block, block.Schema.Texts[text]) || (query.UsedOnly && block.Said(text).Length == 0)) continue;
+                if (!Wants(registry, query, block, block.Schema.Texts[text]) || (query.UsedOnly && block.Said(text).Length == 0)) continue;
                 yield return (block, text);
             }
         }

@@ -21,6 +21,17 @@ public enum StatTypes
     All = 15,
 }
 
+/// <summary>How histograms are shown.</summary>
+public enum StatBucketForm
+{
+    /// <summary>As quantiles.</summary>
+    None,
+    /// <summary>How many are at most each bound.</summary>
+    Cumulative,
+    /// <summary>How many are between each bound and the one before.</summary>
+    Disjoint,
+}
+
 /// <summary>A selection of stats.</summary>
 public sealed record StatsQuery
 {
@@ -33,7 +44,10 @@ public sealed record StatsQuery
     /// <summary>Found anywhere in the full dotted name; null is every name. <see cref="RegexOptions.NonBacktracking"/>, since strangers may write it.</summary>
     public Regex? Filter { get; init; }
 
-    /// <summary>Leaves out what is zero. (Envoy leaves out what was never written; a gauge that came back to zero differs.)</summary>
+    /// <summary>How histograms are shown.</summary>
+    public StatBucketForm Buckets { get; init; }
+
+    /// <summary>Leaves out what never moved; of a gauge at 0 that is known where a counter counts what it is about.</summary>
     public bool UsedOnly { get; init; }
 
     /// <summary>Compiles a pattern for <see cref="Filter"/>.</summary>

@@ -278,6 +278,8 @@ internal sealed class BootstrapWriter
                 ("@type", Types + "extensions.transport_sockets.tls.v3.UpstreamTlsContext"),
                 ("sni", tls.ServerName), ("auto_host_sni", tls.ServerName is null ? true : null),
                 ("common_tls_context", Of(
+                    // What is imported speaks it where the server does.
+                    ("tls_params", Of(("tls_maximum_protocol_version", "TLSv1_3"))),
                     ("alpn_protocols", backend.Http2 ? Texts(["h2"]) : null),
                     ("tls_certificates", tls.Chain is null ? null
                     : List([Of(("certificate_chain", Of(("filename", tls.Chain))), ("private_key", Of(("filename", tls.Key))))])),

@@ -289,4 +289,27 @@ public sealed class HeadEditsTests
             }
         }
     }
+
+    // What a client said must not stand for what somebody else was to say.
+    [Theory]
+    [InlineData("bob\n")]
+    [InlineData("bob\0")]
+    [InlineData("a\rb")]
+    public void A_value_that_may_not_stand_in_a_head_leaves_none_of_its_name(string value)
+    {
+        var head = new TestHead("x-user: admin", "a: 1", "X-USER: root");
+        Assert.False(head.Set(B("x-user"), B(value)));
+        Assert.Equal(["a: 1"], head.All());
+        head = new TestHead("x-user: admin", "a: 1");
+        head.Apply(B("x-user"), B(value), HeaderAppendAction.OverwriteIfExists);
+        Assert.Equal(["a: 1"], head.All());
+        head = new TestHead("x-user: admin", "a: 1");
+        head.Stage("x-user", value, HeaderAppendAction.OverwriteIfExistsOrAdd);
+        head.Commit();
+        Assert.Equal(["a: 1"], head.All());
+        // Framing is nobody's to change.
+        head = new TestHead("content-length: 0");
+        Assert.False(head.Set(B("content-length"), B("7")));
+        Assert.Equal(["content-length: 0"], head.All());
+    }
 }

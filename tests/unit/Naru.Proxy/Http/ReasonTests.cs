@@ -30,7 +30,7 @@ public sealed class ReasonTests
         "http1.invalid_transfer_encoding", "grpc_base_64_decode_failed", "http1.invalid_url", "http1.too_many_headers", "http1.unexpected_underscore",
         "http1.connection_header_rejected", "http1.https_url_on_plaintext_connection", "filter_chain_not_found", "over_connection_limit", "local_ratelimit_close_over_limit", "tcp_session_idle_timeout", "max_connection_duration_reached",
         "remote_connection_failure", "connection_timeout", "downstream_remote_disconnect", "upstream_overflow",
-        "fault_filter_abort", "health_check_failed", "local_rate_limited", "request_payload_too_large", "response_payload_too_large",
+        "ratelimit_close_over_limit", "ratelimit_error", "fault_filter_abort", "health_check_failed", "local_rate_limited", "request_payload_too_large", "response_payload_too_large",
         "rejecting_because_detection_failed", "request_headers_failed_strict_check",
         "rbac_access_denied_matched_policy[none]", "no_credential_for_basic_auth", "missing_api_key", "client_not_allowed",
         "csrf_origin_mismatch", "invalid_cdn_loop_header", "cdn_loop_detected",
@@ -44,6 +44,7 @@ public sealed class ReasonTests
         "max_forwards_reached", "listener_filter_refused", "listener_filters_timeout", "transport_socket_failure", "transport_socket_timeout", "tunnel_refused",
         "tunnel_failed", "drain_timeout", "upstream_remote_disconnect", "filter_config_not_found", "filter_failed",
         "body_too_long_to_match", "body_unreadable", "on_demand_overflow",
+        "ext_proc_error", "ext_proc_error_per-message_timeout_exceeded", "spurious_message", "ext_proc_immediate_response",
         "request_decompression_failed", "request_decompression_ratio_exceeded", "response_decompression_failed", "response_decompression_ratio_exceeded",
     ];
 

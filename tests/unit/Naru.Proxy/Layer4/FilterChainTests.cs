@@ -179,10 +179,10 @@ public sealed class FilterChainTests
         };
         bench.Apply(listener with { ContinueOnListenerFiltersTimeout = true });
         Assert.Equal("220 hello", await bench.AskAsync());
-        Assert.Equal(0, bench.Stat("listener.127.0.0.1_0.downstream_pre_cx_timeout"));
+        Assert.Equal(1, bench.Stat("listener.127.0.0.1_0.downstream_pre_cx_timeout"));
         bench.Apply(listener);
         Assert.Equal("", await bench.AskAsync());
-        Assert.Equal(1, bench.Stat("listener.127.0.0.1_0.downstream_pre_cx_timeout"));
+        Assert.Equal(2, bench.Stat("listener.127.0.0.1_0.downstream_pre_cx_timeout"));
         using (RawClient gone = await bench.ConnectAsync()) gone.HalfClose();
         await bench.StatAsync("listener.127.0.0.1_0.downstream_listener_filter_remote_close", 1);
         await bench.StatAsync("listener.127.0.0.1_0.downstream_pre_cx_active", 0);

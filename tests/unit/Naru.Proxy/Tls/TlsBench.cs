@@ -16,7 +16,11 @@ using Naru.Telemetry;
 namespace Naru.UnitTests.Proxy;
 
 /// <summary>How a handshake ended on the proxy's side.</summary>
-internal sealed record Outcome(bool Ok, string Failure, string Sni, string Alpn, string Version, bool Reused, CertificateInfo? Peer, CertificateInfo? Own);
+internal sealed record Outcome(bool Ok, string Failure, string Sni, string Alpn, string Version, bool Reused, CertificateInfo? Peer, CertificateInfo? Own)
+{
+    /// <summary>What access logs say of a failure.</summary>
+    public string Words { get; init; } = "";
+}
 
 internal sealed class TlsBench : IDisposable
 {
@@ -82,7 +86,7 @@ internal sealed class TlsBench : IDisposable
 
     internal static Outcome OutcomeOf(SecureSocket socket, bool ok) => ok && socket.Tls is { } tls
         ? new Outcome(true, "", tls.Sni, tls.Alpn, tls.Version, tls.Reused, tls.Peer, tls.Own)
-        : new Outcome(false, socket.TransportFailure, socket.Tls?.Sni ?? "", "", "", false, null, null);
+        : new Outcome(false, socket.HandshakeFailure, socket.Tls?.Sni ?? "", "", socket.Tls?.Version ?? "", false, socket.Tls?.Peer, null) { Words = socket.TransportFailure };
 
     internal sealed class EchoServer : IDisposable
     {

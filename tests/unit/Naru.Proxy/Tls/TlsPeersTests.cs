@@ -27,9 +27,10 @@ public sealed class TlsPeersTests : IDisposable
         ChildProcess.RunAsync(s_openssl, ["s_client", "-connect", $"127.0.0.1:{port}", .. arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
 
     [Theory]
-    [InlineData("-tls1_3", "TLSv1.3, Cipher is TLS_AES_128_GCM_SHA256")]
+    [InlineData("-tls1_3", "TLSv1.3, Cipher is TLS_AES_256_GCM_SHA384")]
+    [InlineData("-tls1_3 -ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384", "TLSv1.3, Cipher is TLS_AES_128_GCM_SHA256")]
     [InlineData("-tls1_3 -ciphersuites TLS_CHACHA20_POLY1305_SHA256", "TLSv1.3, Cipher is TLS_CHACHA20_POLY1305_SHA256")]
-    [InlineData("-tls1_3 -groups P-256", "TLSv1.3, Cipher is TLS_AES_128_GCM_SHA256")]
+    [InlineData("-tls1_3 -groups P-256", "Server Temp Key: ECDH, prime256v1, 256 bits")]
     [InlineData("-tls1_2", "TLSv1.2, Cipher is ECDHE-ECDSA-AES128-GCM-SHA256")]
     [InlineData("-tls1_2 -cipher ECDHE-RSA-AES256-GCM-SHA384", "TLSv1.2, Cipher is ECDHE-RSA-AES256-GCM-SHA384")]
     [InlineData("-tls1_2 -cipher AES128-SHA", "alert handshake failure")]
@@ -111,7 +112,7 @@ public sealed class TlsPeersTests : IDisposable
             CommonTlsConfig common = TlsBench.Common(_root.Issue(["a.example"])) with { MaximumVersion = version };
             TlsServerSlot slot = _bench.Server(new DownstreamTlsConfig { Common = common, DisableStatelessResumption = noTickets, DisableStatefulResumption = noCache });
             using TlsBench.EchoServer server = _bench.Listen(slot);
-            TlsClientSlot client = _bench.Client(new UpstreamTlsConfig { Common = new CommonTlsConfig { Validation = TlsBench.Trust(_root) } });
+            TlsClientSlot client = _bench.Client(new UpstreamTlsConfig { Common = new CommonTlsConfig { Validation = TlsBench.Trust(_root), MaximumVersion = TlsVersion.Tls13 } });
             Assert.False((await _bench.ExchangeAsync(client, server.Port, "a.example")).Outcome.Reused);
             Assert.Equal(reused, (await _bench.ExchangeAsync(client, server.Port, "a.example")).Outcome.Reused);
         }
@@ -152,7 +153,7 @@ public sealed class TlsPeersTests : IDisposable
         await using ChildProcess server = ChildProcess.Start(s_openssl, arguments);
         string line = await server.LineAsync("ACCEPT ");
         int port = int.Parse(line[(line.LastIndexOf(':') + 1)..]);
-        TlsClientSlot slot = _bench.Client(new UpstreamTlsConfig { Common = TlsBench.Common(_root.Issue(["client"])) with { Validation = TlsBench.Trust(_root) } });
+        TlsClientSlot slot = _bench.Client(new UpstreamTlsConfig { Common = TlsBench.Common(_root.Issue(["client"])) with { Validation = TlsBench.Trust(_root), MaximumVersion = TlsVersion.Tls13 } });
         foreach (bool reused in new[] { false, true })
         {
             (Outcome outcome, string answer) = await _bench.ExchangeAsync(slot, port, "b.example", "b.example", "abc\n");

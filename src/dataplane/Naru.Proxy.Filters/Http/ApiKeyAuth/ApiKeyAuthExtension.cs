@@ -85,7 +85,8 @@ public sealed class ApiKeyAuthExtension : HttpFilterExtension, IHttpFilterKind
                 continue;
             }
             string header = source.Header.ToLowerInvariant();
-            if (header.Length > 0 && (!Values.HeaderName(at, "header", header) || IsPseudo(at, "header", header))) continue;
+            if (header.Length > 0 && !Values.OwnHeader(at, "header", header)) continue;
+            if (source.Cookie.Length > 0 && !Values.CookieName(at, "cookie", source.Cookie)) continue;
             read.Add(header.Length > 0 ? new ApiKeySource(ApiKeyPlace.Header, header)
                 : source.Query.Length > 0 ? new ApiKeySource(ApiKeyPlace.Query, source.Query)
                 : new ApiKeySource(ApiKeyPlace.Cookie, source.Cookie));
@@ -98,15 +99,8 @@ public sealed class ApiKeyAuthExtension : HttpFilterExtension, IHttpFilterKind
         if (given is null) return new ApiForwardConfig("", false);
         Scope at = scope.In("forwarding", given);
         string header = given.Header.ToLowerInvariant();
-        if (header.Length > 0 && (!Values.HeaderName(at, "header", header) || IsPseudo(at, "header", header))) header = "";
+        if (header.Length > 0 && !Values.OwnHeader(at, "header", header)) header = "";
         return new ApiForwardConfig(header, given.HideCredentials);
-    }
-
-    private static bool IsPseudo(Scope scope, string field, string name)
-    {
-        if (name[0] != ':' && name != "host") return false;
-        scope.Error(field, "NARU-C108", $"\"{name}\" is not a header of its own");
-        return true;
     }
 
     HttpFilter IHttpFilterKind.Compile(object settings, FilterContext context) => new ApiKeyAuthFilter((ApiKeyConfig)settings, context);

@@ -28,6 +28,8 @@ internal sealed class ApiKeyAuthFilter : HttpFilter
 
     public override FilterStages Stages => FilterStages.RequestHead;
 
+    public override bool Guards => true;
+
     public override bool IsPure(object? said) => true;
 
     public override object Merge(ReadOnlySpan<object> narrowToWide) => new ApiKeys((ApiKeyConfig)narrowToWide[0], _config);
@@ -88,7 +90,7 @@ internal sealed class ApiKeys
             {
                 ApiKeyPlace.Header => InHeader(x.RequestHeaders, source, out client),
                 ApiKeyPlace.Query => InQuery(x.Query, source, out client),
-                _ => Cookies.TryGet(x.RequestHeaders, source.NameBytes, out ReadOnlySpan<byte> key) ? Of(key, out client) : KeyFound.None,
+                _ => InCookie(x.RequestHeaders, source, out client),
             };
             if (found != KeyFound.None) return found;
         }
@@ -106,6 +108,13 @@ internal sealed class ApiKeys
         return Of(value, out client);
     }
 
+    private KeyFound InCookie(HeadEdits head, ApiKeySource source, out ApiClient? client)
+    {
+        client = null;
+        int count = Cookies.Count(head, source.NameBytes, out ReadOnlySpan<byte> key);
+        return count > 1 ? KeyFound.Unknown : count == 0 ? KeyFound.None : Of(key, out client);
+    }
+
     private KeyFound InQuery(ReadOnlySpan<byte> query, ApiKeySource source, out ApiClient? client)
     {
         client = null;
@@ -114,12 +123,18 @@ internal sealed class ApiKeys
         try
         {
             KeyFound found = KeyFound.None;
+            bool isSecond = false;
             foreach (Range range in query.Split((byte)'&'))
             {
                 ReadOnlySpan<byte> parameter = query[range];
                 int equals = parameter.IndexOf((byte)'=');
                 if (!QueryText.Decode(equals < 0 ? parameter : parameter[..equals], room).SequenceEqual(source.NameBytes)) continue;
-                if (found != KeyFound.None) return KeyFound.Unknown;
+                if (isSecond)
+                {
+                    client = null;
+                    return KeyFound.Unknown;
+                }
+                isSecond = true;
                 found = Of(equals < 0 ? default : QueryText.Decode(parameter[(equals + 1)..], room), out client);
             }
             return found;
@@ -178,51 +193,6 @@ internal sealed class ApiKeys
         }
         if (left.Count == 0) head.Remove("cookie"u8);
         else head.Set("cookie"u8, left.ToArray());
-    }
-}
-
-/// <summary>Parameters of a query, as services read them.</summary>
-internal static class QueryText
-{
-    /// <summary>A name or value without its escapes (RFC 3986 2.1); in a value of a form a plus is a blank, and keys have none.</summary>
-    public static ReadOnlySpan<byte> Decode(ReadOnlySpan<byte> written, Span<byte> into)
-    {
-        if (!written.Contains((byte)'%')) return written;
-        int length = 0;
-        for (int i = 0; i < written.Length; i++, length++)
-        {
-            byte b = written[i];
-            if (b == '%' && i + 2 < written.Length
-                && Convert.FromHexString(written.Slice(i + 1, 2), into[length..], out _, out _) == System.Buffers.OperationStatus.Done)
-                i += 2;
-            else into[length] = b;
-        }
-        return into[..length];
-    }
-
-    /// <summary>Takes all parameters of a name out; others stay in their place, letter by letter.</summary>
-    public static void Remove(Exchange x, byte[] name)
-    {
-        ReadOnlySpan<byte> query = x.Query;
-        if (query.IsEmpty) return;
-        byte[] room = new byte[query.Length];
-        var left = new List<byte>(x.Path.Length + query.Length + 1);
-        left.AddRange(x.Path);
-        bool any = false, removed = false;
-        foreach (Range range in query.Split((byte)'&'))
-        {
-            ReadOnlySpan<byte> parameter = query[range];
-            int equals = parameter.IndexOf((byte)'=');
-            if (Decode(equals < 0 ? parameter : parameter[..equals], room).SequenceEqual(name))
-            {
-                removed = true;
-                continue;
-            }
-            left.Add(any ? (byte)'&' : (byte)'?');
-            left.AddRange(parameter);
-            any = true;
-        }
-        if (removed) x.RequestHeaders.SetPath(left.ToArray());
     }
 }
 

@@ -48,10 +48,7 @@ public sealed class BasicAuthExtension : HttpFilterExtension, IHttpFilterKind
     private static string Header(Scope scope, string field, string given)
     {
         string name = given.ToLowerInvariant();
-        if (name.Length == 0 || !Values.HeaderName(scope, field, name)) return "";
-        if (name[0] != ':' && name != "host") return name;
-        scope.Error(field, "NARU-C108", $"\"{given}\" is not a header of its own");
-        return "";
+        return name.Length > 0 && Values.OwnHeader(scope, field, name) ? name : "";
     }
 
     private static ImmutableArray<BasicUser> Users(Scope scope, DataSource? source)

@@ -22,6 +22,8 @@ internal sealed class BasicAuthFilter(BasicAuthConfig config, FilterContext cont
 
     public override FilterStages Stages => FilterStages.RequestHead;
 
+    public override bool Guards => true;
+
     public override bool IsPure(object? said) => true;
 
     public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call) => new(Ask(call));

@@ -37,6 +37,9 @@ public sealed class CompositeExtension : HttpFilterExtension, IHttpFilterKind
         return new object();
     }
 
+    // By this name stands what has one in it (MatchDelegateExtension).
+    internal override bool Hears(HttpFilterExtension kind, object? settings) => settings is null;
+
     HttpFilter IHttpFilterKind.Compile(object settings, FilterContext context) =>
         throw new InvalidOperationException("it was refused when it was read");
 

@@ -1,5 +1,6 @@
 // Runs the filter that the matcher chose with the request's head, for a share of the requests where one is given; none where nothing
-// matched.
+// matched. Where a condition cannot be told that may lead to a filter that guards, that one is run; of several of them nobody could say
+// which, and the request is refused.
 using Naru.Proxy.Config;
 using Naru.Proxy.Routing;
 using Naru.Telemetry;
@@ -13,6 +14,7 @@ internal sealed class CompositeFilter : DelegatingFilter
     // A filter that cannot be made is refused before there is a chain.
     private static readonly int s_success = s_schema.Counter("filter_delegation_success"),
         s_error = s_schema.Counter("filter_delegation_error");
+    private static readonly Func<Part, bool> s_guards = static part => part.Filter.Guards;
     private readonly MatcherTree<Part> _matcher;
     private readonly StatBlock _stats;
 
@@ -33,9 +35,25 @@ internal sealed class CompositeFilter : DelegatingFilter
 
     protected override HttpFilter? Choose(FilterCall call)
     {
-        if (_matcher.Find(new MatchSubject(call.Request, call.Exchange.Connection, call.Exchange)) is not { } part) return null;
+        var subject = new MatchSubject(call.Request, call.Exchange.Connection, call.Exchange);
+        if (_matcher.Find(subject, s_guards, out bool isInDoubt) is not { } part) return null;
+        if (isInDoubt && part.Filter.Guards && MayBeAnother(subject, part)) return UndecidedFilter.Instance;
         if (!NodeState.Chance(call.Worker, part.Share?.PerMillion(part.PerMillion) ?? part.PerMillion)) return null;
         _stats.Shard(call.Worker.Index)[s_success]++;
         return part.Filter;
+    }
+
+    private bool MayBeAnother(in MatchSubject subject, Part than) =>
+        _matcher.Find(subject, part => part.Filter.Guards && part != than, out _) is { Filter.Guards: true } other && other != than;
+
+    // Stands for one of several.
+    private sealed class UndecidedFilter : HttpFilter
+    {
+        public static readonly UndecidedFilter Instance = new();
+
+        public override FilterStages Stages => FilterStages.RequestHead;
+
+        public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call) =>
+            new(call.Answer(FilterReasons.AccessDenied with { Details = "composite_filter_undecided" }, "RBAC: access denied"));
     }
 }

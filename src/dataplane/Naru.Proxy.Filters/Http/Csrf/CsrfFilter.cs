@@ -11,6 +11,8 @@ internal sealed class CsrfFilter(CsrfLevel own, StatBlock stats) : HttpFilter
 {
     public override FilterStages Stages => FilterStages.RequestHead;
 
+    public override bool Guards => true;
+
     public override bool IsPure(object? said) => ((said as CsrfLevel) ?? own).IsCertain;
 
     public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call) => new(Ask(call, call.Route<CsrfLevel>() ?? own));

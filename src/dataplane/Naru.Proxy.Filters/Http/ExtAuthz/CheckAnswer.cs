@@ -3,6 +3,7 @@
 using System.Text;
 using Naru.Http.Http1;
 using Naru.Proxy.Config;
+using Naru.Proxy.Config.Reading;
 using Naru.Proxy.Http;
 using Naru.Telemetry;
 
@@ -58,6 +59,12 @@ internal sealed class CheckAnswer
     /// <summary>Whether all names and values may stand in a head.</summary>
     public bool IsValid() => Fields.Concat(AnswerFields).All(f => IsName(f.Name) && Http1Head.IsFieldValue(f.Value)) && Removed.All(IsName)
         && QuerySet.All(q => q.Name.Length > 0);
+
+    /// <summary>Whether all values can be written into a head. A field whose value cannot is not the client's own either.</summary>
+    public bool CanBeWritten() => Fields.TrueForAll(IsWritable) && AnswerFields.TrueForAll(IsWritable);
+
+    private static bool IsWritable(FieldEdit field) => field.Name is ":path" or ":authority" or "host"
+        ? RequestHeaders.MayBe(Encoding.UTF8.GetBytes(field.Name), field.Value) : Http1Head.IsFieldValue(field.Value);
 
     private static bool IsName(string name) => Http1Head.IsToken(Encoding.UTF8.GetBytes(name.StartsWith(':') ? name[1..] : name));
 

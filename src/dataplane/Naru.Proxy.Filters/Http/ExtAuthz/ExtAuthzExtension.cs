@@ -2,8 +2,6 @@
 // bootstrap's node.
 using System.Collections.Immutable;
 using System.Text;
-using System.Text.RegularExpressions;
-using Envoy.Config.Common.MutationRules.V3;
 using Envoy.Extensions.Filters.Http.ExtAuthz.V3;
 using Envoy.Type.Matcher.V3;
 using Google.Protobuf;
@@ -68,8 +66,8 @@ public sealed class ExtAuthzExtension : HttpFilterExtension, IHttpFilterKind
         Scope httpAt = http is null ? scope : scope.In("http_service", http);
         Scope requestAt = http?.AuthorizationRequest is { } asks ? httpAt.In("authorization_request", asks) : scope;
         Scope answerAt = http?.AuthorizationResponse is { } answers ? httpAt.In("authorization_response", answers) : scope;
-        ImmutableArray<StringMatcherConfig>? allowed = All(scope, "allowed_headers", filter.AllowedHeaders);
-        ImmutableArray<StringMatcherConfig>? older = All(requestAt, "allowed_headers", http?.AuthorizationRequest?.AllowedHeaders);
+        ImmutableArray<StringMatcherConfig>? allowed = HeaderNames.All(scope, "allowed_headers", filter.AllowedHeaders);
+        ImmutableArray<StringMatcherConfig>? older = HeaderNames.All(requestAt, "allowed_headers", http?.AuthorizationRequest?.AllowedHeaders);
         if (allowed is not null && older is not null)
             requestAt.Error("allowed_headers", "NARU-C113", "\"allowed_headers\" of the filter says that, too", "keep that one");
         var added = ImmutableArray.CreateBuilder<HeaderValueConfig>();
@@ -91,12 +89,12 @@ public sealed class ExtAuthzExtension : HttpFilterExtension, IHttpFilterKind
             PathPrefix = http?.PathPrefix ?? "",
             Added = added.ToImmutable(),
             Allowed = allowed ?? older,
-            Disallowed = All(scope, "disallowed_headers", filter.DisallowedHeaders) ?? [],
-            Upstream = All(answerAt, "allowed_upstream_headers", answer?.AllowedUpstreamHeaders) ?? [],
-            UpstreamAppended = All(answerAt, "allowed_upstream_headers_to_append", answer?.AllowedUpstreamHeadersToAppend) ?? [],
-            Client = All(answerAt, "allowed_client_headers", answer?.AllowedClientHeaders) ?? [],
-            ClientOnSuccess = All(answerAt, "allowed_client_headers_on_success", answer?.AllowedClientHeadersOnSuccess) ?? [],
-            MetadataFromHeaders = All(answerAt, "dynamic_metadata_from_headers", answer?.DynamicMetadataFromHeaders) ?? [],
+            Disallowed = HeaderNames.All(scope, "disallowed_headers", filter.DisallowedHeaders) ?? [],
+            Upstream = HeaderNames.All(answerAt, "allowed_upstream_headers", answer?.AllowedUpstreamHeaders) ?? [],
+            UpstreamAppended = HeaderNames.All(answerAt, "allowed_upstream_headers_to_append", answer?.AllowedUpstreamHeadersToAppend) ?? [],
+            Client = HeaderNames.All(answerAt, "allowed_client_headers", answer?.AllowedClientHeaders) ?? [],
+            ClientOnSuccess = HeaderNames.All(answerAt, "allowed_client_headers_on_success", answer?.AllowedClientHeadersOnSuccess) ?? [],
+            MetadataFromHeaders = HeaderNames.All(answerAt, "dynamic_metadata_from_headers", answer?.DynamicMetadataFromHeaders) ?? [],
             AllowsFailures = filter.FailureModeAllow,
             TellsFailures = filter.FailureModeAllowHeaderAdd,
             Body = Body(scope, filter.WithRequestBody),
@@ -115,7 +113,7 @@ public sealed class ExtAuthzExtension : HttpFilterExtension, IHttpFilterKind
             ChargesCluster = filter.ChargeClusterResponseStats ?? true,
             SendsRawHeaders = filter.EncodeRawHeaders,
             Validates = filter.ValidateMutations,
-            Rules = filter.DecoderHeaderMutationRules is { } rules ? Rules(scope.In("decoder_header_mutation_rules", rules), rules) : null,
+            Rules = filter.DecoderHeaderMutationRules is { } rules ? MutationRulesConfig.Read(scope.In("decoder_header_mutation_rules", rules), rules) : null,
             TakesMetadata = filter.EnableDynamicMetadataIngestion ?? true,
         };
     }
@@ -152,49 +150,11 @@ public sealed class ExtAuthzExtension : HttpFilterExtension, IHttpFilterKind
         return new CheckedBodyConfig(most, settings.AllowPartialMessage, settings.PackAsBytes);
     }
 
-    // Null where there is no list.
-    private static ImmutableArray<StringMatcherConfig>? All(Scope scope, string field, ListStringMatcher? list)
-    {
-        if (list is null) return null;
-        Scope at = scope.In(field, list);
-        var all = ImmutableArray.CreateBuilder<StringMatcherConfig>(list.Patterns.Count);
-        for (int i = 0; i < list.Patterns.Count; i++)
-        {
-            Scope patternAt = at.In("patterns", i, list.Patterns[i]);
-            if (list.Patterns[i].MatchPatternCase == StringMatcher.MatchPatternOneofCase.None)
-                patternAt.Error("", "NARU-C101", "a pattern says what it compares", "write exact, prefix, suffix, contains or safe_regex");
-            // Names of fields have no letter case.
-            else if (Values.Match(patternAt, list.Patterns[i]) is { } one) all.Add(one with { IgnoreCase = one.Kind != StringMatchKind.Regex || one.IgnoreCase });
-        }
-        return all.ToImmutable();
-    }
-
-    private static MutationRulesConfig Rules(Scope scope, HeaderMutationRules rules) => new(
-        rules.AllowAllRouting ?? false, rules.AllowEnvoy ?? false, rules.DisallowSystem ?? false, rules.DisallowAll ?? false,
-        rules.AllowExpression is { } allow ? Values.Pattern(scope.In("allow_expression", allow), allow) : null,
-        rules.DisallowExpression is { } disallow ? Values.Pattern(scope.In("disallow_expression", disallow), disallow) : null,
-        rules.DisallowIsError ?? false);
-
     HttpFilter IHttpFilterKind.Compile(object settings, FilterContext context) => new ExtAuthzFilter((ExtAuthzConfig)settings, context);
 }
 
 /// <summary>How much of a body is sent.</summary>
 internal sealed record CheckedBodyConfig(int Most, bool MayBePartial, bool AsBytes);
-
-/// <summary>Which fields the service may change (Envoy: HeaderMutationRules).</summary>
-internal sealed record MutationRulesConfig(
-    bool AllowRouting, bool AllowEnvoy, bool DisallowSystem, bool DisallowAll, Regex? Allow, Regex? Disallow, bool IsError)
-{
-    /// <summary>Whether a field may be changed; <paramref name="name"/> in lower case.</summary>
-    public bool Allows(string name)
-    {
-        if (Disallow is { } not && not.IsMatch(name)) return false;
-        if (Allow is { } yes && yes.IsMatch(name)) return true;
-        if (DisallowAll || (DisallowSystem && name[0] == ':')) return false;
-        if (!AllowRouting && name is ("host" or ":authority" or ":scheme" or ":method")) return false;
-        return AllowEnvoy || !name.StartsWith("x-envoy", StringComparison.Ordinal);
-    }
-}
 
 /// <summary>What the chain says.</summary>
 internal sealed record ExtAuthzConfig

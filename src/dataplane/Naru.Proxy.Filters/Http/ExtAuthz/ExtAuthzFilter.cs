@@ -44,6 +44,8 @@ internal sealed class ExtAuthzFilter : HttpFilter
 
     public override FilterStages Stages => FilterStages.RequestHead | FilterStages.ResponseHead;
 
+    public override bool Guards => true;
+
     // What routes say of context is laid over what is above them; the rest is the narrowest's.
     public override object Merge(ReadOnlySpan<object> narrowToWide)
     {
@@ -126,6 +128,12 @@ internal sealed class ExtAuthzFilter : HttpFilter
             x.FilterAnswer = new FilterAnswer(FilterReasons.AuthorizationDenied with { Status = answer.Status }, "", Lines(answer)) { Bytes = answer.Body };
             return FilterVerdict.Answer;
         }
+        // As none: it says something of the request that nobody can be told.
+        if (!answer.CanBeWritten())
+        {
+            foreach (FieldEdit field in answer.Fields) call.Request.Remove(Encoding.UTF8.GetBytes(field.Name));
+            return Failed(call);
+        }
         Count(call, AuthzStats.Ok);
         bool changed = answer.Change(x);
         if (answer.AnswerFields.Count > 0) call.State.Object = answer;
@@ -141,15 +149,13 @@ internal sealed class ExtAuthzFilter : HttpFilter
         return FilterVerdict.Go;
     }
 
-    // A later one of a name takes the place of an earlier, where it is to be so.
+    // All of a name, as in Envoy: a service may set several cookies.
     private static string Lines(CheckAnswer answer)
     {
         var lines = new StringBuilder();
-        for (int i = 0; i < answer.Fields.Count; i++)
+        foreach (FieldEdit field in answer.Fields)
         {
-            FieldEdit field = answer.Fields[i];
-            bool good = Http1Head.IsToken(Encoding.UTF8.GetBytes(field.Name)) && Http1Head.IsFieldValue(field.Value);
-            if (!good || (field.Change == FieldChange.Set && answer.Fields.FindLastIndex(f => f.Name == field.Name) != i)) continue;
+            if (!Http1Head.IsToken(Encoding.UTF8.GetBytes(field.Name)) || !Http1Head.IsFieldValue(field.Value)) continue;
             lines.Append(field.Name).Append(": ").Append(Encoding.Latin1.GetString(field.Value)).Append("\r\n");
         }
         return lines.ToString();

@@ -10,6 +10,7 @@ using Naru.Proxy.Clusters;
 using Naru.Proxy.Config.Reading;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
+using Naru.Proxy.Listeners;
 using Naru.Proxy.Tls;
 using Naru.Proxy.Upstreams;
 using Naru.Telemetry;
@@ -19,8 +20,6 @@ namespace Naru.Proxy.Filters.Http.ExtAuthz;
 
 internal sealed class GrpcCheck(ExtAuthzConfig config, ClusterDirectory clusters)
 {
-    // Envoy's for bytes that are no UTF-8.
-    private static readonly Encoding s_utf8 = Encoding.GetEncoding("utf-8", EncoderFallback.ReplacementFallback, new DecoderReplacementFallback("!"));
     private readonly GrpcMethod _method = new(config.Grpc!, clusters, "/envoy.service.auth.v3.Authorization/Check");
     private readonly FieldChoice _fields = new(config);
 
@@ -29,12 +28,14 @@ internal sealed class GrpcCheck(ExtAuthzConfig config, ClusterDirectory clusters
     {
         var context = new AttributeContext
         {
-            Source = From(x, isSource: true),
-            Destination = From(x, isSource: false),
+            Source = PeerOf(x.Connection, ClientAddress.Of(x), isSource: true, config.SendsCertificate),
+            Destination = PeerOf(x.Connection, x.Connection.LocalAddress(), isSource: false, sendsCertificate: false),
             Request = new AttributeContext.Types.Request { Time = Timestamp.FromDateTime(((IRequestInfo)x).StartTime), Http = Http(x, body, partial, asBytes) },
-            MetadataContext = Metadata(x.DynamicMetadata, config.Namespaces),
-            RouteMetadataContext = Metadata(x.Route?.Config.FilterMetadata, config.RouteNamespaces),
+            MetadataContext = MetadataMessages.Of(x.DynamicMetadata, config.Namespaces),
+            RouteMetadataContext = MetadataMessages.Of(x.Route?.Config.FilterMetadata, config.RouteNamespaces),
         };
+        if (x.RequestHeaders.TryGet("x-envoy-downstream-service-cluster"u8, out ReadOnlySpan<byte> service))
+            context.Source.Service = MetadataMessages.Text(service);
         if (route is not null) foreach ((string key, string value) in route.Extensions) context.ContextExtensions[key] = value;
         if (config.SendsTls && x.Connection.Tls is { } tls) context.TlsSession = new AttributeContext.Types.TLSSession { Sni = tls.Sni ?? "" };
         return _method.Call(x, new CheckRequest { Attributes = context }.ToByteArray());
@@ -42,20 +43,26 @@ internal sealed class GrpcCheck(ExtAuthzConfig config, ClusterDirectory clusters
 
     public ValueTask<bool> RunAsync(CallOut call, Exchange x) => _method.RunAsync(call, x);
 
-    private Peer From(Exchange x, bool isSource)
+    /// <summary>One side of a connection, as the service is told of it.</summary>
+    /// <param name="connection">The client's.</param>
+    /// <param name="address">Of this side.</param>
+    /// <param name="isSource">The client's side.</param>
+    /// <param name="sendsCertificate">With its certificate.</param>
+    public static Peer PeerOf(ListenerConnection connection, SockAddr address, bool isSource, bool sendsCertificate)
     {
-        var peer = new Peer { Address = AddressOf(isSource ? ClientAddress.Of(x) : x.Connection.LocalAddress()) };
-        if (isSource && x.RequestHeaders.TryGet("x-envoy-downstream-service-cluster"u8, out ReadOnlySpan<byte> service)) peer.Service = s_utf8.GetString(service);
-        if (x.Connection.Tls is not { } tls) return peer;
-        foreach (TlsFact what in (ReadOnlySpan<TlsFact>)[TlsFact.UriSan, TlsFact.DnsSan, TlsFact.Subject])
+        var peer = new Peer { Address = AddressOf(address) };
+        if (connection.Tls is not { } tls) return peer;
+        // Anybody can write a certificate with a name.
+        bool named = !isSource || tls.IsPeerVerified;
+        foreach (TlsFact what in named ? (ReadOnlySpan<TlsFact>)[TlsFact.UriSan, TlsFact.DnsSan, TlsFact.Subject] : [])
         {
-            string said = s_utf8.GetString(tls.Fact(isSource, what));
+            string said = MetadataMessages.Text(tls.Fact(isSource, what));
             if (said.Length == 0) continue;
             // The first of several.
             peer.Principal = what == TlsFact.Subject ? said : said.Split(',')[0];
             break;
         }
-        if (isSource && config.SendsCertificate) peer.Certificate = s_utf8.GetString(tls.Fact(peer: true, TlsFact.Certificate));
+        if (sendsCertificate) peer.Certificate = MetadataMessages.Text(tls.Fact(peer: true, TlsFact.Certificate));
         return peer;
     }
 
@@ -73,9 +80,9 @@ internal sealed class GrpcCheck(ExtAuthzConfig config, ClusterDirectory clusters
         var http = new AttributeContext.Types.HttpRequest
         {
             Id = x.Worker.Random.Next().ToString(CultureInfo.InvariantCulture),
-            Method = s_utf8.GetString(x.Method),
-            Path = s_utf8.GetString(x.PathAndQuery),
-            Host = s_utf8.GetString(x.Authority),
+            Method = MetadataMessages.Text(x.Method),
+            Path = MetadataMessages.Text(x.PathAndQuery),
+            Host = MetadataMessages.Text(x.Authority),
             Scheme = x.IsHttps ? "https" : "http",
             Protocol = Encoding.ASCII.GetString(((IRequestInfo)x).Text(RequestText.Protocol)),
         };
@@ -91,7 +98,7 @@ internal sealed class GrpcCheck(ExtAuthzConfig config, ClusterDirectory clusters
         http.Size = body.Length;
         Add(http, "x-envoy-auth-partial-body"u8, cut ? "true"u8 : "false"u8);
         if (asBytes) http.RawBody = ByteString.CopyFrom(body);
-        else http.Body = s_utf8.GetString(body);
+        else http.Body = MetadataMessages.Text(body);
         return http;
     }
 
@@ -106,34 +113,9 @@ internal sealed class GrpcCheck(ExtAuthzConfig config, ClusterDirectory clusters
 
     private static void Add(AttributeContext.Types.HttpRequest http, ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
     {
-        if (http.HeaderMap is { } map) map.Headers.Add(new HeaderValue { Key = s_utf8.GetString(name), RawValue = ByteString.CopyFrom(value) });
-        else http.Headers[s_utf8.GetString(name)] = s_utf8.GetString(value);
+        if (http.HeaderMap is { } map) map.Headers.Add(new HeaderValue { Key = MetadataMessages.Text(name), RawValue = ByteString.CopyFrom(value) });
+        else http.Headers[MetadataMessages.Text(name)] = MetadataMessages.Text(value);
     }
-
-    private static Metadata Metadata(MetaValue? from, IEnumerable<byte[]> namespaces)
-    {
-        var metadata = new Metadata();
-        foreach (byte[] name in namespaces)
-            if (from?.Find(name) is { Kind: MetaKind.Map } said) metadata.FilterMetadata[s_utf8.GetString(name)] = Struct(said);
-        return metadata;
-    }
-
-    private static Struct Struct(MetaValue map)
-    {
-        var made = new Struct();
-        for (int i = 0; i < map.Items.Length; i++) made.Fields[s_utf8.GetString(map.NameOf(i))] = ValueOf(map.Items[i]);
-        return made;
-    }
-
-    private static Value ValueOf(MetaValue value) => value.Kind switch
-    {
-        MetaKind.Number => Value.ForNumber(value.Number),
-        MetaKind.Text => Value.ForString(s_utf8.GetString(value.Text)),
-        MetaKind.Bool => Value.ForBool(value.IsTrue),
-        MetaKind.Map => Value.ForStruct(Struct(value)),
-        MetaKind.List => Value.ForList([.. value.Items.ToArray().Select(ValueOf)]),
-        _ => Value.ForNull(),
-    };
 
     /// <summary>What was answered.</summary>
     public CheckAnswer Read(CallOut call)

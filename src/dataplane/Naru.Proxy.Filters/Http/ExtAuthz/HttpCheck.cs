@@ -93,6 +93,8 @@ internal sealed class HttpCheck
         var answer = new CheckAnswer();
         if (!call.IsAnswered || call.Answer.Status is >= 500 or < 200) return answer;
         bool ok = call.Answer.Status == 200;
+        // What it says of the client is not there: the client's own would stand for it.
+        if (ok && call.TakesBack) return answer;
         answer.Outcome = ok ? CheckOutcome.Ok : CheckOutcome.Denied;
         answer.Status = call.Answer.Status;
         if (!ok) answer.Body = call.Body.ToArray();
@@ -166,7 +168,7 @@ internal sealed class FieldChoice
         return false;
     }
 
-    /// <summary>The fields that are told, in order; several of a name are one, with commas between.</summary>
+    /// <summary>The fields that are told, in order; several of a name are one, with commas between, cookies with semicolons.</summary>
     public List<(byte[] Name, byte[] Value)> Joined(Exchange x)
     {
         RequestHeaders head = x.RequestHeaders;
@@ -178,7 +180,7 @@ internal sealed class FieldChoice
             if (name.AsSpan().SequenceEqual("host"u8) || !Tells(name)) continue;
             int at = told.FindIndex(t => t.Name.AsSpan().SequenceEqual(name));
             if (at < 0) told.Add((name, head.Value(i).ToArray()));
-            else told[at] = (name, [.. told[at].Value, (byte)',', .. head.Value(i)]);
+            else told[at] = (name, [.. told[at].Value, .. HeadEdits.Separator(name), .. head.Value(i)]);
         }
         return told;
     }

@@ -26,19 +26,27 @@ internal sealed class Jwks
     /// <summary>Any key of the text was a shared secret.</summary>
     public bool HadSecrets { get; private init; }
 
+    /// <summary>Those for signatures that cannot be used: each by its name, or by its place.</summary>
+    public IReadOnlyList<string> LeftOut { get; private init; } = [];
+
     /// <summary>Reads a set; null where the text is none.</summary>
     public static Jwks? Read(ReadOnlySpan<byte> text)
     {
-        if (text.Length > MostBytes || JwtJson.Read(text, MostValues)?.Find("keys"u8) is not { Kind: MetaKind.List } list || list.Items.Length > MostKeys)
+        if (text.Length > MostBytes || JwtJson.Read(text, MostValues, leavesOut: true)?.Find("keys"u8) is not { Kind: MetaKind.List } list
+            || list.Items.Length > MostKeys)
             return null;
         var keys = new List<Key>();
+        var leftOut = new List<string>();
         bool secrets = false;
-        foreach (MetaValue one in list.Items)
+        for (int i = 0; i < list.Items.Length; i++)
         {
+            MetaValue one = list.Items[i];
             if (KeyOf(one) is { } key) keys.Add(key);
+            else if (one.Find("use"u8) is null || Text(one, "use"u8) == "sig")
+                leftOut.Add(Text(one, "kid"u8) is { Length: > 0 } id ? $"\"{id}\"" : $"keys[{i}]");
             secrets |= Text(one, "kty"u8) == "oct";
         }
-        return new Jwks([.. keys]) { HadSecrets = secrets };
+        return new Jwks([.. keys]) { HadSecrets = secrets, LeftOut = leftOut };
     }
 
     // RFC 7518 6, RFC 8037 2.

@@ -131,6 +131,11 @@ public sealed class JwtAuthnExtension : HttpFilterExtension, IHttpFilterKind
         }
     }
 
+    internal override string? Futile(object settings, object said) =>
+        settings is JwtAuthnConfig chain && said is JwtRouteConfig { Disabled: false } route
+            && !chain.Named.ContainsKey(route.RequirementName)
+            ? $"requirement_map has no \"{route.RequirementName}\", so that all requests are refused" : null;
+
     private static ImmutableSortedDictionary<string, JwtRequirementConfig?> Map(
         Scope scope, string field, MapField<string, Requirement> given, HashSet<string> known)
     {
@@ -206,7 +211,7 @@ public sealed class JwtAuthnExtension : HttpFilterExtension, IHttpFilterKind
             if (Said(at, "header_name", given.ClaimToHeaders[i].HeaderName) is { } header && Values.Required(at, "claim_name", given.ClaimToHeaders[i].ClaimName))
                 claims.Add(new JwtClaimConfig(header, [.. given.ClaimToHeaders[i].ClaimName.Split('.')]));
         }
-        foreach (string cookie in given.FromCookies) Values.Required(scope, "from_cookies", cookie);
+        foreach (string cookie in given.FromCookies) Values.CookieName(scope, "from_cookies", cookie);
         foreach (string parameter in given.FromParams) Values.Required(scope, "from_params", parameter);
         uint size = given.JwtCacheConfig?.JwtCacheSize ?? 0;
         if (size > 100_000) scope.In("jwt_cache_config", given.JwtCacheConfig!).Error("jwt_cache_size", "NARU-C102", $"{size} tokens are too many", "it may be 0 to 100000");
@@ -240,11 +245,7 @@ public sealed class JwtAuthnExtension : HttpFilterExtension, IHttpFilterKind
     private static string? Said(Scope scope, string field, string name)
     {
         name = name.ToLowerInvariant();
-        if (!Values.HeaderName(scope, field, name)) return null;
-        if (name[0] != ':' && name is not ("host" or "content-length" or "transfer-encoding" or "connection" or "upgrade" or "keep-alive" or "proxy-connection"))
-            return name;
-        scope.Error(field, "NARU-C108", $"\"{name}\" cannot hold a claim", "give the header a name of its own");
-        return null;
+        return Values.OwnHeader(scope, field, name) ? name : null;
     }
 
     private static Jwks? Local(Scope scope, JwtProvider given)
@@ -262,9 +263,17 @@ public sealed class JwtAuthnExtension : HttpFilterExtension, IHttpFilterKind
             at.Error("", "NARU-C102", "the text is no set of keys (RFC 7517), or says something twice", "write {\"keys\": […]}");
         else if (keys.HadSecrets)
             at.Error("", "NARU-C113", "a key of type oct is a shared secret, and tokens are not checked by those", "use a key of RSA, an elliptic curve or Ed25519");
-        else if (keys.Count > 0) return keys;
+        else if (keys.Count > 0) return Told(at, keys);
         else at.Error("", "NARU-C102", "no key of the set can be used", "keys are of RSA (2048 to 8192 bits), P-256, P-384, P-521 or Ed25519, for signatures, and public");
         return null;
+    }
+
+    private static Jwks Told(Scope at, Jwks keys)
+    {
+        if (keys.LeftOut.Count > 0)
+            at.Warning("", "NARU-C114", $"keys of the set cannot be used and are left out: {string.Join(", ", keys.LeftOut.Take(8))}",
+                "keys are of RSA (2048 to 8192 bits), P-256, P-384, P-521 or Ed25519, public, of their algorithm, and say nothing twice");
+        return keys;
     }
 
     private static RemoteJwksConfig? Remote(Scope scope, Envoy.Extensions.Filters.Http.JwtAuthn.V3.RemoteJwks given)

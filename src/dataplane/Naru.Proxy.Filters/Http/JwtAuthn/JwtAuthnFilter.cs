@@ -18,7 +18,7 @@ internal sealed class JwtAuthnFilter : HttpFilter
     private readonly JwtAuthnConfig _config;
     private readonly StatBlock _stats;
     private readonly JwtVerifier[] _providers;
-    private readonly (Route Match, JwtRequirement? Requires)[] _rules;
+    private readonly (Route Match, bool FitsAny, JwtRequirement? Requires)[] _rules;
     private readonly Dictionary<string, JwtRequirement?> _named, _byState;
     private readonly byte[] _stateName;
 
@@ -28,7 +28,8 @@ internal sealed class JwtAuthnFilter : HttpFilter
         _stats = context.Block("jwt_authn", JwtStats.Schema);
         _providers = [.. config.Providers.Select(p => new JwtVerifier(p, context, _stats))];
         Dictionary<string, JwtVerifier> byName = _providers.ToDictionary(p => p.Config.Name, StringComparer.Ordinal);
-        _rules = [.. config.Rules.Select(r => (Match(r.Match, context), Compile(r.Requires)))];
+        _rules = [.. config.Rules.Select(r => (Match: Match(r.Match, context), r.Requires))
+            .Select(r => (r.Match, r.Match.FitsAnyPath, Compile(r.Requires)))];
         _named = config.Named.ToDictionary(n => n.Key, n => Compile(n.Value), StringComparer.Ordinal);
         _byState = config.ByState.ToDictionary(n => n.Key, n => Compile(n.Value), StringComparer.Ordinal);
         _stateName = Encoding.UTF8.GetBytes(config.StateName);
@@ -46,18 +47,20 @@ internal sealed class JwtAuthnFilter : HttpFilter
 
     public override FilterStages Stages => FilterStages.RequestHead;
 
+    public override bool Guards => true;
+
     public override ValueTask<FilterVerdict> OnRequestAsync(FilterCall call)
     {
         Exchange x = call.Exchange;
         long[] stats = _stats.Shard(call.Worker.Index);
         JwtRouteConfig? said = call.Route<JwtRouteConfig>();
+        foreach (JwtVerifier provider in _providers) provider.Clean(call.Request);
         if (said is { Disabled: true }) return new ValueTask<FilterVerdict>(FilterVerdict.Go);
         if (_config.BypassPreflight && IsPreflight(x))
         {
             stats[JwtStats.PreflightBypassed]++;
             return new ValueTask<FilterVerdict>(FilterVerdict.Go);
         }
-        foreach (JwtVerifier provider in _providers) provider.Clean(call.Request);
         JwtRequirement? requires;
         if (said is not null)
         {
@@ -80,11 +83,17 @@ internal sealed class JwtAuthnFilter : HttpFilter
     private JwtRequirement? Required(Exchange x)
     {
         uint chance = (uint)x.Worker.Random.Next();
-        foreach ((Route match, JwtRequirement? requires) in _rules)
-            if (match.Test(x.View, chance).Kind == MismatchKind.None) return requires;
+        foreach ((Route match, bool fitsAny, JwtRequirement? requires) in _rules)
+            if (match.Test(x.View, chance).Kind == MismatchKind.None
+                || (x.IsConnect && fitsAny && match.Test(Anywhere(x), chance).Kind == MismatchKind.None))
+                return requires;
         return _stateName.Length > 0 && ((IRequestInfo)x).TryGetState(_stateName, out ReadOnlySpan<byte> value)
             && _byState.TryGetValue(Encoding.UTF8.GetString(value), out JwtRequirement? chosen) ? chosen : null;
     }
+
+    // CONNECT has no path; a rule for all paths is for it, too.
+    private static RequestView Anywhere(Exchange x) =>
+        new() { Headers = x.RequestHeaders, Path = "/"u8, Query = default, IsConnect = false, Tls = x.Connection?.Tls, Request = x };
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<FilterVerdict> CheckAsync(FilterCall call, JwtRequirement requires)

@@ -12,13 +12,14 @@ internal static class JwtJson
     /// <summary>Reads an object; null where it is none.</summary>
     /// <param name="text">All of it.</param>
     /// <param name="most">Values in it, at most.</param>
-    public static MetaValue? Read(ReadOnlySpan<byte> text, int most)
+    /// <param name="leavesOut">A member of a list that says a name twice is null in it, and spoils nothing else.</param>
+    public static MetaValue? Read(ReadOnlySpan<byte> text, int most, bool leavesOut = false)
     {
         var reader = new Utf8JsonReader(text, new JsonReaderOptions { MaxDepth = MostDepth });
         try
         {
             if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) return null;
-            MetaValue? read = Value(ref reader, ref most);
+            MetaValue? read = Value(ref reader, ref most, leavesOut);
             return read is not null && !reader.Read() ? read : null;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
@@ -28,7 +29,7 @@ internal static class JwtJson
     }
 
     // As deep as the reader goes.
-    private static MetaValue? Value(ref Utf8JsonReader reader, ref int left)
+    private static MetaValue? Value(ref Utf8JsonReader reader, ref int left, bool leavesOut = false)
     {
         if (--left < 0) return null;
         switch (reader.TokenType)
@@ -41,8 +42,15 @@ internal static class JwtJson
                 var items = new List<MetaValue>();
                 while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
                 {
-                    if (Value(ref reader, ref left) is not { } item) return null;
-                    items.Add(item);
+                    Utf8JsonReader begin = reader;
+                    MetaValue? item = Value(ref reader, ref left);
+                    if (item is null)
+                    {
+                        if (!leavesOut || left < 0) return null;
+                        reader = begin;
+                        reader.Skip();
+                    }
+                    items.Add(item ?? MetaValue.Null);
                 }
                 return MetaValue.List(items);
             default:
@@ -51,7 +59,7 @@ internal static class JwtJson
                 {
                     string name = reader.GetString()!;
                     reader.Read();
-                    if (Value(ref reader, ref left) is not { } value || !members.TryAdd(name, value)) return null;
+                    if (Value(ref reader, ref left, leavesOut) is not { } value || !members.TryAdd(name, value)) return null;
                 }
                 return MetaValue.Map(members);
         }

@@ -21,7 +21,8 @@ internal sealed record GoodToken(JwtToken Token, Jwks Keys, MetaValue Payload, b
 /// <summary>A token in a request.</summary>
 /// <param name="Text">The token.</param>
 /// <param name="Header">The header that it stands in; null for another place.</param>
-internal readonly record struct FoundToken(byte[] Text, byte[]? Header);
+/// <param name="Parameter">The parameter of the query that it is; null for another place.</param>
+internal readonly record struct FoundToken(byte[] Text, byte[]? Header, byte[]? Parameter);
 
 internal sealed class JwtVerifier
 {
@@ -122,7 +123,7 @@ internal sealed class JwtVerifier
             if (equals < 0) continue;
             byte[] name = Decoded(pair[..equals]);
             foreach (byte[] wanted in _parameters)
-                if (name.AsSpan().SequenceEqual(wanted)) Add(Decoded(pair[(equals + 1)..]), null, into);
+                if (name.AsSpan().SequenceEqual(wanted)) Add(Decoded(pair[(equals + 1)..]), null, into, wanted);
         }
     }
 
@@ -142,23 +143,12 @@ internal sealed class JwtVerifier
         }
     }
 
-    private static void Add(ReadOnlySpan<byte> text, byte[]? header, List<FoundToken> into)
+    private static void Add(ReadOnlySpan<byte> text, byte[]? header, List<FoundToken> into, byte[]? parameter = null)
     {
-        if (into.Count <= MostTokens) into.Add(new FoundToken(text.ToArray(), header));
+        if (into.Count <= MostTokens) into.Add(new FoundToken(text.ToArray(), header, parameter));
     }
 
-    private static byte[] Decoded(ReadOnlySpan<byte> text)
-    {
-        byte[] bytes = new byte[text.Length];
-        int length = 0;
-        for (int i = 0; i < text.Length; i++)
-        {
-            bool hex = text[i] == '%' && i + 2 < text.Length && char.IsAsciiHexDigit((char)text[i + 1]) && char.IsAsciiHexDigit((char)text[i + 2]);
-            bytes[length++] = hex ? (byte)(Convert.FromHexString([(char)text[i + 1], (char)text[i + 2]])[0]) : text[i];
-            if (hex) i += 2;
-        }
-        return bytes.AsSpan(0, length).ToArray();
-    }
+    private static byte[] Decoded(ReadOnlySpan<byte> text) => QueryText.Decode(text, new byte[text.Length]).ToArray();
 
     /// <summary>Whether a token is good.</summary>
     /// <param name="x">The request.</param>
@@ -211,6 +201,7 @@ internal sealed class JwtVerifier
     {
         RequestHeaders head = x.RequestHeaders;
         if (!Config.Forward && found.Header is { } from) head.Remove(from);
+        if (!Config.Forward && found.Parameter is { } parameter) QueryText.Remove(x, parameter);
         if (_payloadHeader is not null) head.Set(_payloadHeader, Padded(good.Token.PayloadText));
         bool said = false;
         for (int i = 0; i < _claims.Length; i++)

@@ -51,6 +51,14 @@ public sealed class MatchDelegateExtension : HttpFilterExtension, IHttpFilterKin
         return inner is { } filter && read is not null ? new DelegateConfig(filter.Extension, filter.Settings, read) : new object();
     }
 
+    // Of several kinds nobody could tell whose it is.
+    internal override bool Hears(HttpFilterExtension kind, object? settings) => settings switch
+    {
+        DelegateConfig delegated => ReferenceEquals(kind, delegated.Extension),
+        MatcherConfig<ExecutedFilter> composite => composite.Actions.All(a => ReferenceEquals(kind, a.Extension)),
+        _ => true,
+    };
+
     HttpFilter IHttpFilterKind.Compile(object settings, FilterContext context) => settings switch
     {
         MatcherConfig<ExecutedFilter> composite => CompositeFilter.Of(composite, context),

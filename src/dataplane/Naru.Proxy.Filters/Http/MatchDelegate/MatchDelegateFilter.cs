@@ -1,4 +1,5 @@
-// Has its filter see all requests but those that the matcher leads to the skip action.
+// Has its filter see all requests but those that the matcher leads to the skip action for sure: where a condition cannot be told, it is
+// asked.
 using Naru.Proxy.Routing;
 
 namespace Naru.Proxy.Filters.Http.MatchDelegate;
@@ -7,5 +8,7 @@ internal sealed class MatchDelegateFilter(DelegateConfig config, HttpFilter filt
 {
     private readonly MatcherTree<SkipConfig> _skips = MatcherTree<SkipConfig>.Of(config.Matcher, skip => skip);
 
-    protected override HttpFilter? Choose(FilterCall call) => _skips.Find(new MatchSubject(call.Request, call.Exchange.Connection, call.Exchange)) is null ? filter : null;
+    protected override HttpFilter? Choose(FilterCall call) =>
+        _skips.Find(new MatchSubject(call.Request, call.Exchange.Connection, call.Exchange), static _ => false, out _) is null ? filter
+            : null;
 }

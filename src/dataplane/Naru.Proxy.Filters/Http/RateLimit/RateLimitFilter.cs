@@ -161,7 +161,9 @@ internal sealed class RateLimitFilter : HttpFilter
             // A service changes neither path nor host.
             if (field.Key.Length == 0 || field.Key[0] == ':') continue;
             byte[] value = field.RawValue.IsEmpty ? Encoding.UTF8.GetBytes(field.Value) : field.RawValue.ToByteArray();
-            head.Add(Encoding.UTF8.GetBytes(field.Key.ToLowerInvariant()), value);
+            byte[] name = Encoding.UTF8.GetBytes(field.Key.ToLowerInvariant());
+            // A value that may not stand in a head leaves none: what is there is not the service's.
+            if (!head.Add(name, value)) head.Remove(name);
         }
     }
 
@@ -187,12 +189,14 @@ internal sealed class RateLimitFilter : HttpFilter
             if (nearest is null || status.LimitRemaining < nearest.LimitRemaining) nearest = status;
             if (Seconds(limit.Unit) is not { } window) continue;
             policies.Append(CultureInfo.InvariantCulture, $", {limit.RequestsPerUnit};w={window}");
-            if (limit.Name.Length > 0) policies.Append(CultureInfo.InvariantCulture, $";name=\"{limit.Name}\"");
+            // It stands in quotes.
+            if (limit.Name.Length > 0 && limit.Name.All(c => c is >= ' ' and <= '~' and not '"' and not '\\'))
+                policies.Append(CultureInfo.InvariantCulture, $";name=\"{limit.Name}\"");
         }
         if (nearest is null) return;
         head.Set("x-ratelimit-limit"u8, Encoding.UTF8.GetBytes($"{nearest.CurrentLimit.RequestsPerUnit}{policies}"));
         head.Set("x-ratelimit-remaining"u8, nearest.LimitRemaining);
-        head.Set("x-ratelimit-reset"u8, nearest.DurationUntilReset?.Seconds ?? 0);
+        head.Set("x-ratelimit-reset"u8, Math.Max(0, nearest.DurationUntilReset?.Seconds ?? 0));
     }
 
     private static int? Seconds(Unit unit) => unit switch

@@ -21,6 +21,8 @@ internal sealed class RbacFilter : HttpFilter
 
     public override FilterStages Stages => FilterStages.RequestHead;
 
+    public override bool Guards => true;
+
     public override bool IsPure(object? said) => true;
 
     public override object Merge(ReadOnlySpan<object> narrowToWide) => new RbacAsked((RbacLevel)narrowToWide[0], _config, _context);
