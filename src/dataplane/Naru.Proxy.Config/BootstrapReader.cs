@@ -256,9 +256,7 @@ public static class BootstrapReader
             }
             foreach (HttpConnectionManagerConfig http in listener.HttpManagers)
             {
-                sources.Check(listenerAt, "filter_chains", http.RouteConfigSource);
-                sources.Check(listenerAt, "filter_chains", http.ScopedRoutes?.Source);
-                sources.Check(listenerAt, "filter_chains", http.ScopedRoutes?.TableSource);
+                foreach (ConfigSourceConfig? source in http.Sources) sources.Check(listenerAt, "filter_chains", source);
             }
             listeners.Add(listener);
         }

@@ -66,7 +66,7 @@ public static class ConfigValidator
     {
         BootstrapConfig bootstrap => [.. bootstrap.Runtime.Select(l => l.Source), bootstrap.Lds, bootstrap.Cds, .. bootstrap.Clusters.SelectMany(SourcesOf), .. bootstrap.Listeners.SelectMany(SourcesOf)],
         ClusterConfig cluster => [cluster.EdsSource, .. cluster.SecretReferences.Select(r => r.Source)],
-        ListenerConfig listener => [.. listener.HttpManagers.SelectMany(h => new[] { h.RouteConfigSource, h.ScopedRoutes?.Source, h.ScopedRoutes?.TableSource }), .. listener.SecretReferences.Select(r => r.Source)],
+        ListenerConfig listener => [.. listener.HttpManagers.SelectMany(h => h.Sources), .. listener.SecretReferences.Select(r => r.Source)],
         _ => [],
     };
 }

@@ -19,6 +19,8 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public ScopedRoutesConfig? ScopedRoutes { get; init; }
     /// <summary>All tables that stand in it.</summary>
     public IEnumerable<RouteConfigurationConfig> InlineRoutes => (ScopedRoutes?.Scopes.Select(s => s.Routes) ?? []).Concat(RouteConfig is { } own ? [own] : []);
+    /// <summary>Where its tables and scopes come from, as far as they come from anywhere.</summary>
+    public IEnumerable<ConfigSourceConfig?> Sources => [RouteConfigSource, ScopedRoutes?.Source, ScopedRoutes?.TableSource];
     /// <summary>Name of the RDS resource.</summary>
     public string? RouteConfigName { get; init; }
     /// <summary>Where RDS comes from; null with inline routes.</summary>

@@ -142,10 +142,8 @@ public sealed class Runtime
     /// <summary>A layer has these values from now on; nothing where there is no such layer.</summary>
     /// <param name="layer">Its name.</param>
     /// <param name="values">All its values; null where its folder is not there.</param>
-    public void Replace(string layer, ImmutableSortedDictionary<string, RuntimeValue>? values) => Fill(layer, values, counted: true);
-
-    /// <summary>The same, counted as a load or as part of the first ones.</summary>
-    public void Fill(string layer, ImmutableSortedDictionary<string, RuntimeValue>? values, bool counted)
+    /// <param name="counted">It is a load, and no part of the first ones.</param>
+    public void Replace(string layer, ImmutableSortedDictionary<string, RuntimeValue>? values, bool counted = true)
     {
         lock (_gate)
         {

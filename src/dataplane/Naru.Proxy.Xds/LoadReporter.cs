@@ -29,9 +29,8 @@ public sealed record ClusterLoad(string Name, string ServiceName, ImmutableArray
 /// <summary>Reports load. Runs on the main context.</summary>
 internal sealed class LoadReporter : IDisposable
 {
-    // Of an interval a server may choose none that would keep us busy with nothing else.
+    // A server may choose no interval that would keep us busy with nothing else.
     private static readonly TimeSpan Least = TimeSpan.FromMilliseconds(100);
-    private static readonly TimeSpan Most = TimeSpan.FromDays(7);
 
     private readonly ConfigSourceConfig _source;
     private readonly Node _node;
@@ -110,19 +109,20 @@ internal sealed class LoadReporter : IDisposable
             return;
         }
         _wanted = response;
-        _interval = interval < Least ? Least : interval > Most ? Most : interval;
+        _interval = interval < Least ? Least : interval;
         // What was done before nobody asked for.
-        Dictionary<string, ClusterLoad> now = Now();
-        foreach (string gone in _watched.Keys.Where(n => !now.ContainsKey(n)).ToList()) _watched.Remove(gone);
-        foreach (ClusterLoad cluster in now.Values) if (!_watched.ContainsKey(cluster.Name)) Watch(cluster);
+        foreach (ClusterLoad cluster in Now().Values) if (!_watched.ContainsKey(cluster.Name)) Watch(cluster);
         _report.Change(_interval.ForTimer(), Timeout.InfiniteTimeSpan);
     }
 
+    // What is to be reported; the others are forgotten.
     private Dictionary<string, ClusterLoad> Now()
     {
         IEnumerable<ClusterLoad> all = _loads();
         if (_wanted is { SendAllClusters: false } wanted) all = all.Where(c => wanted.Clusters.Contains(c.Name));
-        return all.ToDictionary(c => c.Name, StringComparer.Ordinal);
+        var now = all.ToDictionary(c => c.Name, StringComparer.Ordinal);
+        foreach (string gone in _watched.Keys.Where(n => !now.ContainsKey(n)).ToList()) _watched.Remove(gone);
+        return now;
     }
 
     private void Watch(ClusterLoad cluster) =>
@@ -132,9 +132,7 @@ internal sealed class LoadReporter : IDisposable
     {
         if (_stream is null || _wanted is not { } wanted) return;
         var clusters = new List<ClusterStats>();
-        Dictionary<string, ClusterLoad> now = Now();
-        foreach (string gone in _watched.Keys.Where(n => !now.ContainsKey(n)).ToList()) _watched.Remove(gone);
-        foreach (ClusterLoad cluster in now.Values)
+        foreach (ClusterLoad cluster in Now().Values)
         {
             if (_watched.TryGetValue(cluster.Name, out (long Since, Dictionary<AddressConfig, EndpointLoad> Known) before)) clusters.Add(Of(cluster, before.Since, before.Known, wanted));
             Watch(cluster);

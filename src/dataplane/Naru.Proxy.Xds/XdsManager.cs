@@ -97,7 +97,7 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
                     _folders.Add(new RuntimeFolderWatch(layer.Name, folder, _runtime, Main, _options.Time, _options.Log));
             _store.Start(_options.Bootstrap);
             if (_options is { Bootstrap.LoadReports: { } reports, Loads: { } loads })
-                _loads = new LoadReporter(reports, _node, loads, () => PeerOf(reports), _options.Transport, Main, _options.Time, _options.Random, _options.Stats, _options.Log);
+                _loads = new LoadReporter(reports, _node, loads, PeersOf(reports), _options.Transport, Main, _options.Time, _options.Random, _options.Stats, _options.Log);
             return true;
         });
     }
@@ -244,16 +244,13 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
         XdsMethod method = aggregated ? XdsMethod.Aggregated(source.Delta) : XdsMethod.Of(type, source.Delta);
         (string, XdsMethod, StreamSettings?) key = (source.ClusterName, method, source.Stream);
         if (_clients.TryGetValue(key, out XdsClient? client)) return client;
-        ClusterConfig? cluster = _options.Bootstrap.Clusters.FirstOrDefault(c => c.Name == source.ClusterName);
         client = new XdsClient(
             new XdsClientOptions
             {
                 Cluster = source.ClusterName,
                 Method = method,
                 Node = _node,
-                Addresses = () => _store.AddressesOf(source.ClusterName),
-                ConnectTimeout = cluster?.ConnectTimeout ?? TimeSpan.FromSeconds(5),
-                Tls = cluster?.Tls,
+                NextPeer = PeersOf(source),
                 Updates = _updates,
                 Known = _store.Versions,
                 Holds = t => t == ResourceType.Cluster && _store.HoldsClusters(),
@@ -266,13 +263,18 @@ public sealed class XdsManager : IInterests, IAsyncDisposable
         return client;
     }
 
-    private XdsPeer? PeerOf(ConfigSourceConfig source)
+    // The servers of a source, one after the other from anywhere on.
+    private Func<XdsPeer?> PeersOf(ConfigSourceConfig source)
     {
-        ImmutableArray<EndpointConfig> addresses = _store.AddressesOf(source.ClusterName);
-        if (addresses.IsEmpty) return null;
-        EndpointConfig endpoint = addresses[_options.Random.Next(addresses.Length)];
         ClusterConfig? cluster = _options.Bootstrap.Clusters.FirstOrDefault(c => c.Name == source.ClusterName);
-        return new XdsPeer(endpoint.Address, endpoint.Hostname, cluster?.ConnectTimeout ?? TimeSpan.FromSeconds(5), cluster?.Tls) { Settings = source.Stream ?? StreamSettings.Default };
+        int next = _options.Random.Next(1 << 16);
+        return () =>
+        {
+            ImmutableArray<EndpointConfig> addresses = _store.AddressesOf(source.ClusterName);
+            if (addresses.IsEmpty) return null;
+            EndpointConfig endpoint = addresses[next++ % addresses.Length];
+            return new XdsPeer(endpoint.Address, endpoint.Hostname, cluster?.ConnectTimeout ?? TimeSpan.FromSeconds(5), cluster?.Tls) { Settings = source.Stream ?? StreamSettings.Default };
+        };
     }
 
     // Of the aggregated stream, of CDS and of LDS; other streams have none, as there may be very many of them.

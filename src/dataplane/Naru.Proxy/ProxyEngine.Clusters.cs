@@ -98,9 +98,10 @@ public sealed partial class ProxyEngine
             }
             byte[] name = Encoding.ASCII.GetBytes(endpoint.Hostname);
             Transport transport = transports.Of(endpoint);
-            _options.Stats.Block(slot.Stats!.Prefix, transport.Name, TransportMatchStats.Schema).Add(TransportMatchStats.Total);
             hosts.Add(new Host(endpoint, state, name) { Transport = transport, Zone = ZoneStats(slot, endpoint) });
         }
+        foreach (IGrouping<Transport?, Host> same in hosts.GroupBy(h => h.Transport))
+            _options.Stats.Block(slot.Stats!.Prefix, same.Key!.Name, TransportMatchStats.Schema).Add(TransportMatchStats.Total, same.Count());
         KeepHealthy(slot, config, hosts, kept);
         _health.Check(slot, config, transports, hosts);
         Detect(slot, config, hosts);

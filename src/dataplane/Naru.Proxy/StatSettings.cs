@@ -1,5 +1,4 @@
 // What a bootstrap says about statistics, as the formats ask it.
-using System.Text;
 using Naru.Proxy.Config;
 using Naru.Proxy.Routing;
 using Naru.Telemetry;
@@ -31,6 +30,6 @@ public static class StatSettings
     private static Func<string, bool> Matcher(StringMatcherConfig config)
     {
         var matcher = new ByteMatcher(config);
-        return name => matcher.Matches(Encoding.UTF8.GetBytes(name));
+        return matcher.Matches;
     }
 }

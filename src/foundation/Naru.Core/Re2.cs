@@ -1,5 +1,6 @@
 // RE2 by .NET's non-backtracking engine. What RE2's syntax writes differently is spelled out; what it has not, or we have not, is
 // refused. Both planes read patterns here: one that only the proxies refused would take its neighbours with it.
+using System.Buffers;
 using System.Text;
 using System.Text.RegularExpressions;
 
@@ -39,6 +40,27 @@ public static class Re2
         {
             string message = fault.Message;
             throw new ArgumentException(message[(message.IndexOf("'. ", StringComparison.Ordinal) is > 0 and var at ? at + 3 : 0)..].TrimEnd('.'));
+        }
+    }
+
+    /// <summary>Whether a pattern matches bytes read as UTF-8, as RE2 does.</summary>
+    /// <remarks>However long the input is, within what a head may hold: a pattern that does not look passes requests by a route that
+    /// refuses them. The engine takes linear time.</remarks>
+    public static bool IsMatch(Regex regex, ReadOnlySpan<byte> input)
+    {
+        if (input.Length <= 1024)
+        {
+            Span<char> few = stackalloc char[1024];
+            return regex.IsMatch(few[..Encoding.UTF8.GetChars(input, few)]);
+        }
+        char[] many = ArrayPool<char>.Shared.Rent(input.Length);
+        try
+        {
+            return regex.IsMatch(many.AsSpan(0, Encoding.UTF8.GetChars(input, many)));
+        }
+        finally
+        {
+            ArrayPool<char>.Shared.Return(many);
         }
     }
 

@@ -81,20 +81,13 @@ internal static class CallOuts
     {
         string name = header.Key.ToLowerInvariant();
         if (!Values.HeaderName(at, "key", name)) return null;
-        if (name[0] == ':' || name is "host" or "content-length" or "transfer-encoding" or "connection" or "te" or "upgrade" or "expect"
-            or "keep-alive" or "proxy-connection" or "trailer")
+        if (name[0] == ':' || Values.IsFraming(name) || name is "host" or "te" or "expect" or "trailer")
         {
             at.Error("key", "NARU-C108", $"\"{header.Key}\" is not sent for others", "remove it");
             return null;
         }
         string value = header.RawValue.IsEmpty ? header.Value : header.RawValue.ToStringUtf8();
-        if (value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0 || value.Length > 16384)
-        {
-            at.Error("value", "NARU-C108", "a header's value holds neither line ends nor NUL, and at most 16384 characters");
-            return null;
-        }
-        if (value.Contains('%', StringComparison.Ordinal)) at.CheckFormat("value", value, FormatUse.HeaderValue);
-        return new HeaderValueConfig(name, value, HeaderAppendAction.OverwriteIfExistsOrAdd);
+        return Values.HeaderText(at, value) ? new HeaderValueConfig(name, value, HeaderAppendAction.OverwriteIfExistsOrAdd) : null;
     }
 
     /// <summary>Only version 3 of a service's messages is spoken.</summary>

@@ -99,12 +99,22 @@ internal static class Values
         }
     }
 
-    /// <summary>A filter's runtime switch; on where there is none.</summary>
-    public static RuntimeSwitchConfig RuntimeSwitch(Scope scope, string field, RuntimeFeatureFlag? given)
+    /// <summary>A filter's runtime switch.</summary>
+    /// <param name="scope">Of the filter.</param>
+    /// <param name="field">The switch.</param>
+    /// <param name="given">What stands there.</param>
+    /// <param name="standard">What it is where there is none.</param>
+    public static RuntimeSwitchConfig RuntimeSwitch(Scope scope, string field, RuntimeFeatureFlag? given, bool standard = true)
     {
-        if (given is null) return RuntimeSwitchConfig.On;
+        if (given is null) return standard ? RuntimeSwitchConfig.On : new RuntimeSwitchConfig(false, "");
         if (given.DefaultValue is null) scope.In(field, given).Error("default_value", "NARU-C101", "\"default_value\" is required");
-        return new RuntimeSwitchConfig(given.DefaultValue ?? true, given.RuntimeKey);
+        return new RuntimeSwitchConfig(given.DefaultValue ?? standard, given.RuntimeKey);
+    }
+
+    /// <summary>That an entry of a route turns its filter off can be said, and not the contrary.</summary>
+    public static void Disabled(Scope scope, bool given)
+    {
+        if (!given) scope.Error("disabled", "NARU-C102", "\"disabled\" can only be true", "leave the entry out");
     }
 
     /// <summary>A token bucket; null after an error.</summary>
@@ -189,12 +199,7 @@ internal static class Values
                 headerAt.Error("key", "NARU-C108", $"\"{header.Key}\" says how a message is framed, and would stand beside what the message really has", "remove it");
                 continue;
             }
-            if (header.Value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0 || header.Value.Length > 16384)
-            {
-                headerAt.Error("value", "NARU-C108", "a header's value holds neither line ends nor NUL, and at most 16384 characters");
-                continue;
-            }
-            if (header.Value.Contains('%', StringComparison.Ordinal)) headerAt.CheckFormat("value", header.Value, FormatUse.HeaderValue);
+            if (!HeaderText(headerAt, header.Value)) continue;
             if (option.Append is { } append && option.AppendAction != 0)
             {
                 at.Error("append", "NARU-C113", $"\"append\" ({(append ? "true" : "false")}) and \"append_action\" exclude each other", "keep append_action");
@@ -217,8 +222,20 @@ internal static class Values
         if (count > 1000) scope.Error(field, "NARU-C102", $"{count} are too many: at most 1000 stand at one level", "spread them over virtual host and route");
     }
 
-    // Of the connection or of the body: written by whoever writes the message (RFC 9110 7.6.1, RFC 9112 6).
-    private static bool IsFraming(string name) => name is "content-length" or "transfer-encoding" or "connection" or "keep-alive" or "proxy-connection" or "upgrade";
+    /// <summary>A header's value, which may hold command operators; false after an error that forbids it.</summary>
+    public static bool HeaderText(Scope at, string value)
+    {
+        if (value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0 || value.Length > 16384)
+        {
+            at.Error("value", "NARU-C108", "a header's value holds neither line ends nor NUL, and at most 16384 characters");
+            return false;
+        }
+        if (value.Contains('%', StringComparison.Ordinal)) at.CheckFormat("value", value, FormatUse.HeaderValue);
+        return true;
+    }
+
+    /// <summary>Of the connection or of the body: written by whoever writes the message (RFC 9110 7.6.1, RFC 9112 6).</summary>
+    public static bool IsFraming(string name) => name is "content-length" or "transfer-encoding" or "connection" or "keep-alive" or "proxy-connection" or "upgrade";
 
     private static ImmutableArray<string> Removed(Scope scope, string field, RepeatedField<string> names)
     {
@@ -260,9 +277,7 @@ internal static class Values
     public static bool OwnHeader(Scope scope, string field, string name)
     {
         if (!HeaderName(scope, field, name)) return false;
-        if (name[0] != ':' && name is not ("host" or "content-length" or "transfer-encoding" or "connection" or "upgrade" or "keep-alive"
-            or "proxy-connection"))
-            return true;
+        if (name[0] != ':' && name != "host" && !IsFraming(name)) return true;
         scope.Error(field, "NARU-C108", $"\"{name}\" is not a header of its own", "give the header a name that says nothing else");
         return false;
     }

@@ -31,7 +31,7 @@ internal sealed class RuntimeFolderWatch : IDisposable
         try
         {
             System.Collections.Immutable.ImmutableSortedDictionary<string, RuntimeValue>? values = RuntimeFolder.Read(_folder.Path);
-            _runtime.Fill(_layer, values, counted: _wasRead);
+            _runtime.Replace(_layer, values, counted: _wasRead);
             if (_wasRead) _log(LogLevel.Info, $"runtime: layer {_layer} has {values?.Count ?? 0} values of {_folder.Path}");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidDataException)

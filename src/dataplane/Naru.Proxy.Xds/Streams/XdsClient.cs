@@ -1,7 +1,6 @@
 // One stream to a control plane and all subscriptions on it: connects, asks, answers each response with ACK or NACK, and when the
 // stream dies begins anew after a while with what it knows. It never takes configuration away. Runs on the main context only.
 // Order, as Envoy has it: what an answer makes wanted is asked for before the answer is confirmed, so that a server knows all of it by then.
-using System.Collections.Immutable;
 using Envoy.Config.Core.V3;
 using Envoy.Service.Discovery.V3;
 using Google.Protobuf;
@@ -20,12 +19,8 @@ internal sealed record XdsClientOptions
     public required XdsMethod Method { get; init; }
     /// <summary>Who we are.</summary>
     public required Node Node { get; init; }
-    /// <summary>Where the servers are now; asked at each connect.</summary>
-    public required Func<ImmutableArray<EndpointConfig>> Addresses { get; init; }
-    /// <summary>How long connecting may take.</summary>
-    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
-    /// <summary>TLS towards them; null is plain text.</summary>
-    public UpstreamTlsConfig? Tls { get; init; }
+    /// <summary>The next server; asked at each connect. Null where there is none.</summary>
+    public required Func<XdsPeer?> NextPeer { get; init; }
     /// <summary>Judges and stores updates.</summary>
     public required UpdateHandler Updates { get; init; }
     /// <summary>Versions of accepted resources.</summary>
@@ -58,7 +53,6 @@ internal sealed class XdsClient
     private readonly SortedDictionary<ResourceType, Subscription> _subscriptions = [];
     private IXdsStream? _stream;
     private int _generation;
-    private int _nextAddress;
     private bool _nodeSent;
     private bool _connected;
     private bool _waiting;
@@ -71,7 +65,6 @@ internal sealed class XdsClient
         _transport = transport;
         _main = main;
         _log = log;
-        _nextAddress = random.Next(1 << 16);
         _backOff = new BackOff(random, options.Settings.RetryBase, options.Settings.RetryMax);
         if (options.Settings.MaxTokens is { } tokens) _budget = new RequestBudget(time, tokens, options.Settings.FillRate);
         _turn = time.CreateTimer(_ => main.Post(Drain), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
@@ -206,18 +199,15 @@ internal sealed class XdsClient
     {
         _waiting = false;
         if (_stopped || _stream is not null) return;
-        ImmutableArray<EndpointConfig> addresses = _options.Addresses();
-        if (addresses.IsEmpty)
+        if (_options.NextPeer() is not { } peer)
         {
             Failed($"cluster {_options.Cluster} has no address");
             return;
         }
-        EndpointConfig endpoint = addresses[_nextAddress++ % addresses.Length];
-        AddressConfig address = endpoint.Address;
         _nodeSent = false;
         _line.Clear();
         foreach (Subscription subscription in _subscriptions.Values) subscription.StreamOpened();
-        _stream = _transport.Open(_options.Method, new XdsPeer(address, endpoint.Hostname, _options.ConnectTimeout, _options.Tls) { Settings = _options.Settings }, new Events(this, ++_generation, address));
+        _stream = _transport.Open(_options.Method, peer, new Events(this, ++_generation, peer.Address));
         SayNews(null);
         Drain();
     }

@@ -1,6 +1,7 @@
 // Rules of access compiled (envoy.config.rbac.v3): who may do what, of requests and of connections. Immutable, shared by all workers;
 // asking them allocates nothing. What is not known of a request or connection fits nothing.
 using System.Collections.Immutable;
+using Naru.Core;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
@@ -144,7 +145,7 @@ internal abstract class AccessTerm
     private sealed class Template(UriTemplateConfig template) : AccessTerm
     {
         public override bool Holds(in MatchSubject subject) =>
-            subject.Exchange is { IsConnect: false } x && ByteMatcher.RegexMatches(template.Regex, x.Path);
+            subject.Exchange is { IsConnect: false } x && Re2.IsMatch(template.Regex, x.Path);
     }
 
     private sealed class Address(AccessAddress whose, AddressRange range) : AccessTerm
@@ -187,13 +188,7 @@ internal abstract class AccessTerm
 
     private sealed class ServerName(ByteMatcher name) : AccessTerm
     {
-        public override bool Holds(in MatchSubject subject)
-        {
-            string known = subject.ServerName;
-            Span<byte> room = stackalloc byte[256];
-            return System.Text.Encoding.UTF8.TryGetBytes(known, room, out int length) ? name.Matches(room[..length])
-                : name.Matches(System.Text.Encoding.UTF8.GetBytes(known));
-        }
+        public override bool Holds(in MatchSubject subject) => name.Matches(subject.ServerName);
     }
 
     // A name counts only where somebody verified the certificate that says it.
@@ -204,20 +199,13 @@ internal abstract class AccessTerm
             if (subject.Connection is not { } connection || (connection.Tls is null && !connection.SeemsSecure)) return false;
             if (name is null) return true;
             if (MatchSubject.Certificate(connection) is not { } certificate) return false;
-            return Names(certificate, SanType.Uri) || Names(certificate, SanType.Dns) || Is(certificate.Subject);
+            return Names(certificate, SanType.Uri) || Names(certificate, SanType.Dns) || name.Matches(certificate.Subject);
         }
 
         private bool Names(CertificateInfo certificate, SanType type)
         {
-            foreach (SubjectAltName one in certificate.Names) if (one.Type == type && Is(one.Value)) return true;
+            foreach (SubjectAltName one in certificate.Names) if (one.Type == type && name!.Matches(one.Value)) return true;
             return false;
-        }
-
-        private bool Is(string text)
-        {
-            Span<byte> room = stackalloc byte[1024];
-            return System.Text.Encoding.UTF8.TryGetBytes(text, room, out int length) ? name!.Matches(room[..length])
-                : name!.Matches(System.Text.Encoding.UTF8.GetBytes(text));
         }
     }
 }

@@ -43,8 +43,7 @@ internal sealed class BodyPiece
         if (length >= Bytes.Length) return;
         IoBuffer first = Rent(length);
         first.Append(Bytes[..length]);
-        _buffer!.Start += length;
-        (_buffer, _rest) = (first, _buffer);
+        Emit(first, length);
     }
 
     /// <summary>Other bytes go on now in the place of its first ones; the filter is asked about what is left of it next, before anything else,

@@ -117,8 +117,8 @@ internal sealed class RateLimitPolicy(RateLimitConfig config, Runtime runtime)
             {
                 ReadOnlySpan<byte> pair = x.Query[range];
                 int equals = pair.IndexOf((byte)'=');
-                if (!QueryMatcher.Decoded(equals < 0 ? pair : pair[..equals]).AsSpan().SequenceEqual(_header)) continue;
-                Put(into, equals < 0 ? default : QueryMatcher.Decoded(pair[(equals + 1)..]));
+                if (!QueryText.Decoded(equals < 0 ? pair : pair[..equals]).AsSpan().SequenceEqual(_header)) continue;
+                Put(into, equals < 0 ? default : QueryText.Decoded(pair[(equals + 1)..]));
                 return true;
             }
             return config.SkipIfAbsent;

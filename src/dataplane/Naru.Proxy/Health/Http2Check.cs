@@ -5,6 +5,7 @@ using System.Buffers.Binary;
 using System.Buffers.Text;
 using System.Runtime.CompilerServices;
 using System.Text;
+using Naru.Http.Bodies;
 using Naru.Http.Http1;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
@@ -174,8 +175,8 @@ internal static class Http2Check
     // HealthCheckResponse { ServingStatus status = 1 }; -1 where it is not one.
     private static long Serving(ReadOnlySpan<byte> bytes)
     {
-        if (bytes.Length < 5 || bytes[0] != 0 || BinaryPrimitives.ReadUInt32BigEndian(bytes[1..]) != bytes.Length - 5) return -1;
-        bytes = bytes[5..];
+        if (!ProtoBody.IsOne(bytes)) return -1;
+        bytes = bytes[ProtoBody.Prefix..];
         long status = 0;
         while (!bytes.IsEmpty)
         {

@@ -80,7 +80,8 @@ internal struct BodySink
         return chunk;
     }
 
-    private static void Announce(IoBuffer o, int chunk)
+    /// <summary>The line before a chunk (RFC 9112 7.1).</summary>
+    public static void Announce(IoBuffer o, int chunk)
     {
         chunk.TryFormat(o.Free, out int digits, "x");
         o.End += digits;

@@ -167,19 +167,11 @@ internal static class ResponseWriter
         }
         Finish(x, o, upgrade: false, start);
         if (x.IsHead || bodyless) return;
-        if (chunked) Chunk(o, body.Length);
+        // Whoever packs an answer of ours does not know its length before, and nobody is told it, as of others (RFC 9112 7.1).
+        if (chunked) BodySink.Announce(o, body.Length);
         o.Append(body);
         if (chunked) o.Append("\r\n0\r\n\r\n"u8);
         x.BytesSent = body.Length;
-    }
-
-    // Whoever packs an answer of ours does not know its length before, and nobody is told it, as of others (RFC 9112 7.1).
-    private static void Chunk(IoBuffer o, int length)
-    {
-        Span<byte> size = stackalloc byte[8];
-        length.TryFormat(size, out int digits, "x");
-        o.Append(size[..digits]);
-        o.Append("\r\n"u8);
     }
 
     private static void AddLines(ResponseHeaders head, ReadOnlySpan<byte> lines)

@@ -68,7 +68,7 @@ internal sealed unsafe class AcceptSocket : IoHandle, ITimerOwner
                 _worker.Timers.Set(_pause, _worker.Now + PauseMs, _worker.Now);
                 return;
             }
-            if (errno is not (Sys.EINTR or Sys.ECONNRESET or 103)) break;
+            if (errno is not (Sys.EINTR or Sys.ECONNRESET or Sys.ECONNABORTED)) break;
         }
         if (accepted > 0) _listener.Stats.HistogramOf(_worker.Index, ListenerStats.AcceptedPerEvent).Record(accepted);
     }

@@ -39,7 +39,6 @@ internal sealed class AcceptedConnection : ListenerConnection
     /// <summary>Whether it came from another listener, so that it does not go on to a third.</summary>
     private bool HandedOn { get; }
 
-    private ConnectionInfo Known => Know();
 
     public override void Start()
     {
@@ -129,13 +128,13 @@ internal sealed class AcceptedConnection : ListenerConnection
 
     private bool FindDestination()
     {
-        if (OriginalDestination.Of(Fd, Listener.Config.Transparent, LocalAddress()) is { } destination) Known.Destination = destination;
+        if (OriginalDestination.Of(Fd, Listener.Config.Transparent, LocalAddress()) is { } destination) Know().Destination = destination;
         return true;
     }
 
     private bool Remember(OriginalSrcFilter source)
     {
-        Known.OriginalSource = source.Config;
+        Know().OriginalSource = source.Config;
         return true;
     }
 
@@ -167,7 +166,7 @@ internal sealed class AcceptedConnection : ListenerConnection
                     if (!Consume(_peeked!, header.Length)) return false;
                     if (header.Source.Length > 0)
                     {
-                        Known.Destination = header.Destination.Unmapped;
+                        Know().Destination = header.Destination.Unmapped;
                         Peer = header.Source.Unmapped;
                     }
                     return true;
@@ -192,8 +191,8 @@ internal sealed class AcceptedConnection : ListenerConnection
         {
             if (!ProxyHeader.TryGetValue(header, rule.Type, out ReadOnlySpan<byte> value)) continue;
             byte[] name = Encoding.UTF8.GetBytes(rule.Namespace);
-            MetaValue metadata = Known.Metadata ?? MetaValue.Empty, kept = metadata.Find(name) ?? MetaValue.Empty;
-            Known.Metadata = metadata.With(name, kept.With(Encoding.UTF8.GetBytes(rule.Key), MetaValue.Of(Encoding.UTF8.GetString(value))));
+            MetaValue metadata = Know().Metadata ?? MetaValue.Empty, kept = metadata.Find(name) ?? MetaValue.Empty;
+            Know().Metadata = metadata.With(name, kept.With(Encoding.UTF8.GetBytes(rule.Key), MetaValue.Of(Encoding.UTF8.GetString(value))));
         }
     }
 
@@ -221,9 +220,9 @@ internal sealed class AcceptedConnection : ListenerConnection
                     stats[TlsInspectorStats.TlsFound]++;
                     stats[hello.ServerName.Length > 0 ? TlsInspectorStats.SniFound : TlsInspectorStats.SniNotFound]++;
                     stats[hello.Alpn.Length > 0 ? TlsInspectorStats.AlpnFound : TlsInspectorStats.AlpnNotFound]++;
-                    Known.TransportProtocol = "tls";
-                    Known.ServerName = hello.ServerName;
-                    Known.ApplicationProtocols = hello.Alpn;
+                    Know().TransportProtocol = "tls";
+                    Know().ServerName = hello.ServerName;
+                    Know().ApplicationProtocols = hello.Alpn;
                     return true;
                 case Sniffed.TooLarge:
                     stats[TlsInspectorStats.TooLarge]++;
@@ -258,7 +257,7 @@ internal sealed class AcceptedConnection : ListenerConnection
                 "http/1.0" => HttpInspectorStats.Http10Found,
                 _ => HttpInspectorStats.HttpNotFound,
             }]++;
-            if (protocol.Length > 0) Known.ApplicationProtocols = [protocol];
+            if (protocol.Length > 0) Know().ApplicationProtocols = [protocol];
             return true;
         }
     }

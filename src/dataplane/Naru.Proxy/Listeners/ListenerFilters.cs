@@ -16,7 +16,7 @@ internal abstract class ListenerFilter
         OriginalDstFilterConfig => new OriginalDstFilter(),
         OriginalSrcConfig source => new OriginalSrcFilter(source),
         ProxyProtocolFilterConfig proxy => new ProxyProtocolFilter(
-            proxy, stats.Block(proxy.StatPrefix.Length > 0 ? $"proxy_proto.{proxy.StatPrefix.TrimEnd('.')}" : "proxy_proto", ProxyProtocolStats.Schema)),
+            proxy, stats.Block(Filters.AccessStats.Scope("proxy_proto", proxy.StatPrefix), ProxyProtocolStats.Schema)),
         ListenerRateLimitConfig limit => new ListenerRateLimit(
             limit, new TokenBucket(limit.Bucket, Environment.TickCount64), stats.Block($"listener_local_ratelimit.{limit.StatPrefix}", RateLimitStats.Schema),
             new RuntimeSwitch(limit.Switch, runtime)),

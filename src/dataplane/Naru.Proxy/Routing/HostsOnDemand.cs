@@ -43,8 +43,7 @@ internal sealed class HostsOnDemand
     /// <summary>What a host is asked for as: lower case, without its port where tables do not look at it; null where it cannot be one.</summary>
     public static string? NameOf(ReadOnlySpan<byte> authority, bool ignoresPort)
     {
-        int colon = authority.LastIndexOf((byte)':');
-        if (ignoresPort && colon >= 0 && authority[^1] != (byte)']') authority = authority[..colon];
+        if (ignoresPort) authority = RouteTable.WithoutPort(authority);
         if (authority.Length is 0 or > LongestHost || authority.IndexOfAnyExceptInRange((byte)0x21, (byte)0x7e) >= 0 || authority.IndexOfAny("/*"u8) >= 0) return null;
         return Encoding.ASCII.GetString(authority).ToLowerInvariant();
     }

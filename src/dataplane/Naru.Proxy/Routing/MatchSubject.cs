@@ -79,9 +79,9 @@ internal readonly struct MatchSubject(HeadEdits? head, ListenerConnection? conne
             case ConnectionInput.ServerName: return Known(ServerName, room, out value);
             case ConnectionInput.ApplicationProtocol:
                 return Known(string.Join(',', (connection.Info?.ApplicationProtocols ?? []).Select(p => $"'{p}'")), room, out value);
-            case ConnectionInput.UriSan: return Known(Names(connection, SanType.Uri), room, out value);
-            case ConnectionInput.DnsSan: return Known(Names(connection, SanType.Dns), room, out value);
-            default: return Known(Certificate(connection)?.Subject ?? "", room, out value);
+            case ConnectionInput.UriSan: return Fact(connection, TlsFact.UriSan, out value);
+            case ConnectionInput.DnsSan: return Fact(connection, TlsFact.DnsSan, out value);
+            default: return Fact(connection, TlsFact.Subject, out value);
         }
     }
 
@@ -95,8 +95,11 @@ internal readonly struct MatchSubject(HeadEdits? head, ListenerConnection? conne
     public static CertificateInfo? Certificate(ListenerConnection connection) =>
         connection.Tls is { IsPeerVerified: true } tls ? tls.Peer : null;
 
-    private static string Names(ListenerConnection connection, SanType type) => Certificate(connection) is { } certificate
-        ? string.Join(',', certificate.Names.Where(n => n.Type == type).Select(n => n.Value)) : "";
+    private static bool Fact(ListenerConnection connection, TlsFact what, out ReadOnlySpan<byte> value)
+    {
+        value = Certificate(connection) is null ? default : connection.Tls!.Fact(peer: true, what);
+        return !value.IsEmpty;
+    }
 
     // The same address on both sides, or loopback (Envoy: FilterChainMatch.source_type).
     private static bool IsLocal(ListenerConnection connection)

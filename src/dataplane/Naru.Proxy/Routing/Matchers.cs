@@ -3,6 +3,7 @@
 using System.Buffers.Text;
 using System.Text;
 using System.Text.RegularExpressions;
+using Naru.Core;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http;
 
@@ -18,8 +19,15 @@ internal sealed class ByteMatcher(StringMatcherConfig config)
         StringMatchKind.Prefix => input.Length >= _value.Length && Same(input[.._value.Length]),
         StringMatchKind.Suffix => input.Length >= _value.Length && Same(input[^_value.Length..]),
         StringMatchKind.Contains => Contains(input),
-        _ => RegexMatches(config.Regex!, input),
+        _ => Re2.IsMatch(config.Regex!, input),
     };
+
+    /// <summary>The same of text.</summary>
+    public bool Matches(string text)
+    {
+        Span<byte> room = stackalloc byte[1024];
+        return Matches(Encoding.UTF8.TryGetBytes(text, room, out int length) ? room[..length] : Encoding.UTF8.GetBytes(text));
+    }
 
     private bool Same(ReadOnlySpan<byte> part) =>
         config.IgnoreCase ? SameLetters(part, _value) : part.SequenceEqual(_value);
@@ -40,27 +48,6 @@ internal sealed class ByteMatcher(StringMatcherConfig config)
         for (int i = 0; i < one.Length; i++)
             if (one[i] != other[i] && (!char.IsAsciiLetter((char)one[i]) || (one[i] | 0x20) != (other[i] | 0x20))) return false;
         return true;
-    }
-
-    /// <summary>Whether a (whole-value) pattern matches bytes read as UTF-8, as RE2 does.</summary>
-    /// <remarks>However long the input is, within what a head may hold: a pattern that does not look passes requests by a route that
-    /// refuses them. The engine takes linear time.</remarks>
-    public static bool RegexMatches(Regex regex, ReadOnlySpan<byte> input)
-    {
-        if (input.Length <= 1024)
-        {
-            Span<char> few = stackalloc char[1024];
-            return regex.IsMatch(few[..Encoding.UTF8.GetChars(input, few)]);
-        }
-        char[] many = System.Buffers.ArrayPool<char>.Shared.Rent(input.Length);
-        try
-        {
-            return regex.IsMatch(many.AsSpan(0, Encoding.UTF8.GetChars(input, many)));
-        }
-        finally
-        {
-            System.Buffers.ArrayPool<char>.Shared.Return(many);
-        }
     }
 }
 
@@ -128,7 +115,7 @@ internal sealed class QueryMatcher(QueryParameterMatcherConfig config)
         }
     }
 
-    // With room for a decoded name or value; without, all are taken as they are written.
+    // With room for a decoded name or value; none is needed where nothing is escaped.
     private bool Matches(ReadOnlySpan<byte> query, byte[]? decoded)
     {
         foreach (Range range in query.Split((byte)'&'))
@@ -136,27 +123,11 @@ internal sealed class QueryMatcher(QueryParameterMatcherConfig config)
             ReadOnlySpan<byte> parameter = query[range];
             int equals = parameter.IndexOf((byte)'=');
             ReadOnlySpan<byte> name = equals < 0 ? parameter : parameter[..equals];
-            if (!Decode(name, decoded).SequenceEqual(_name)) continue;
+            if (!QueryText.Decode(name, decoded).SequenceEqual(_name)) continue;
             if (Config.Present is { } wanted) return wanted;
-            return _value is null || _value.Matches(equals < 0 ? default : Decode(parameter[(equals + 1)..], decoded));
+            return _value is null || _value.Matches(equals < 0 ? default : QueryText.Decode(parameter[(equals + 1)..], decoded));
         }
         return Config.Present == false;
     }
 
-    /// <summary>A name or a value as it is meant.</summary>
-    public static byte[] Decoded(ReadOnlySpan<byte> written) => Decode(written, new byte[written.Length]).ToArray();
-
-    private static ReadOnlySpan<byte> Decode(ReadOnlySpan<byte> written, byte[]? into)
-    {
-        if (into is null || !written.Contains((byte)'%')) return written;
-        int length = 0;
-        for (int i = 0; i < written.Length; i++)
-        {
-            byte b = written[i];
-            if (b == '%' && i + 2 < written.Length && Convert.FromHexString(written.Slice(i + 1, 2), into.AsSpan(length), out _, out _) == System.Buffers.OperationStatus.Done) i += 2;
-            else into[length] = b;
-            length++;
-        }
-        return into.AsSpan(0, length);
-    }
 }

@@ -22,6 +22,9 @@ internal static class QueryText
         return into[..length];
     }
 
+    /// <summary>The same, for those who keep it.</summary>
+    public static byte[] Decoded(ReadOnlySpan<byte> written) => Decode(written, new byte[written.Length]).ToArray();
+
     /// <summary>Takes all parameters of a name out; others stay in their place, letter by letter.</summary>
     public static void Remove(Exchange x, byte[] name)
     {

@@ -113,7 +113,7 @@ internal sealed class RouteTable
     public ReadOnlySpan<byte> Looked(Exchange x) =>
         _hostHeader is null ? x.Authority : x.RequestHeaders.TryGet(_hostHeader, out ReadOnlySpan<byte> name) ? name : default;
 
-    private static ReadOnlySpan<byte> WithoutPort(ReadOnlySpan<byte> authority)
+    internal static ReadOnlySpan<byte> WithoutPort(ReadOnlySpan<byte> authority)
     {
         int colon = authority.LastIndexOf((byte)':');
         return colon < 0 || authority[^1] == ']' ? authority : authority[..colon];
@@ -290,8 +290,8 @@ internal sealed class Route
             PathMatchKind.Prefix => StartsWith(path),
             PathMatchKind.Exact => path.Length == _path.Length && StartsWith(path),
             PathMatchKind.PathSeparatedPrefix => StartsWith(path) && (path.Length == _path.Length || path[_path.Length] == '/'),
-            PathMatchKind.Template => ByteMatcher.RegexMatches(match.Template!.Regex, path),
-            _ => ByteMatcher.RegexMatches(match.Regex!, path),
+            PathMatchKind.Template => Re2.IsMatch(match.Template!.Regex, path),
+            _ => Re2.IsMatch(match.Regex!, path),
         };
     }
 

@@ -9,12 +9,11 @@ internal sealed unsafe class Authorities
 {
     private readonly List<nint> _certificates;
 
-    private Authorities(string from, List<nint> certificates, nint store, nint stack)
+    private Authorities(string from, List<nint> certificates, nint store)
     {
         From = from;
         _certificates = certificates;
         Store = store;
-        Stack = stack;
         Infos = [.. certificates.Select(CertificateInfo.Read)];
     }
 
@@ -23,9 +22,6 @@ internal sealed unsafe class Authorities
 
     /// <summary>X509_STORE*.</summary>
     public nint Store { get; }
-
-    /// <summary>STACK_OF(X509)* of the same authorities.</summary>
-    public nint Stack { get; }
 
     /// <summary>SHA-256 of the revocation lists as given.</summary>
     public byte[] ListsDigest { get; private init; } = [];
@@ -39,16 +35,12 @@ internal sealed unsafe class Authorities
     {
         List<nint> certificates = Credential.ReadCertificates(pem, from);
         if (certificates.Count == 0) throw new TlsMaterialException($"{from} holds no PEM certificate");
-        nint store = Crypto.X509_STORE_new(), stack = Crypto.OPENSSL_sk_new_null();
-        foreach (nint one in certificates)
-        {
-            _ = Crypto.X509_STORE_add_cert(store, one);
-            _ = Crypto.OPENSSL_sk_push(stack, one);
-        }
+        nint store = Crypto.X509_STORE_new();
+        foreach (nint one in certificates) _ = Crypto.X509_STORE_add_cert(store, one);
         // An intermediate that is trusted by name needs no root above it.
         ulong flags = Crypto.VerifyPartialChain;
         if (allowExpired) flags |= Crypto.VerifyNoTime;
-        var made = new Authorities(from, certificates, store, stack) { ListsDigest = crl.IsEmpty ? [] : Crypto.Sha256(crl) };
+        var made = new Authorities(from, certificates, store) { ListsDigest = crl.IsEmpty ? [] : Crypto.Sha256(crl) };
         if (!crl.IsEmpty)
         {
             AddLists(store, crl, crlFrom);
@@ -82,7 +74,6 @@ internal sealed unsafe class Authorities
     ~Authorities()
     {
         Crypto.X509_STORE_free(Store);
-        Crypto.OPENSSL_sk_free(Stack);
         foreach (nint one in _certificates) Crypto.X509_free(one);
     }
 }

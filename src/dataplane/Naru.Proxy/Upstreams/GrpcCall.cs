@@ -1,9 +1,10 @@
 // One method of a gRPC service that filters ask: a message out, a message back (gRPC over HTTP/2, "Requests", "Responses"). Knows frames and
 // statuses, not messages. Takes nothing for an answer but one whole message, not compressed, and status 0.
-using System.Buffers.Binary;
 using System.Buffers.Text;
 using System.Runtime.CompilerServices;
 using System.Text;
+using Google.Protobuf;
+using Naru.Http.Bodies;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http;
@@ -15,7 +16,6 @@ namespace Naru.Proxy.Upstreams;
 
 internal sealed class GrpcMethod
 {
-    private const int Prefix = 5;
     private readonly WeightedTarget _target;
     private readonly byte[] _head;
     private readonly (byte[] Name, HeaderValueFormat Value)[] _metadata;
@@ -51,11 +51,10 @@ internal sealed class GrpcMethod
         var call = new CallOut(worker) { HidesLength = true };
         Begin(call.Call, about, scratch);
         call.Append("content-length: "u8);
-        call.Append(message.Length + Prefix);
+        call.Append(message.Length + ProtoBody.Prefix);
         call.Append("\r\n\r\n"u8);
-        Span<byte> prefix = stackalloc byte[Prefix];
-        prefix[0] = 0;
-        BinaryPrimitives.WriteUInt32BigEndian(prefix[1..], (uint)message.Length);
+        Span<byte> prefix = stackalloc byte[ProtoBody.Prefix];
+        ProtoBody.WritePrefix(prefix, message.Length);
         call.Append(prefix);
         call.Append(message);
         return call;
@@ -84,20 +83,33 @@ internal sealed class GrpcMethod
     }
 
     /// <summary>Asks, and waits. False where the exchange was given up meanwhile.</summary>
-    public ValueTask<bool> RunAsync(CallOut call, Exchange x) => call.RunAsync(x, _target, _timeoutMs, _most + Prefix);
+    public ValueTask<bool> RunAsync(CallOut call, Exchange x) => call.RunAsync(x, _target, _timeoutMs, _most + ProtoBody.Prefix);
 
     /// <summary>Asks; <paramref name="ended"/> is called on the call's worker when it is over, maybe at once.</summary>
-    public void Run(CallOut call, Action<CallOut> ended) => call.Run(_target, _timeoutMs, _most + Prefix, ended);
+    public void Run(CallOut call, Action<CallOut> ended) => call.Run(_target, _timeoutMs, _most + ProtoBody.Prefix, ended);
 
-    /// <summary>The message of an answer; false where it is none.</summary>
-    public static bool TryRead(CallOut call, out ReadOnlySpan<byte> message)
+    /// <summary>The message of an answer; null where it is none.</summary>
+    public static T? Read<T>(CallOut call, MessageParser<T> parser) where T : class, IMessage<T>
+    {
+        if (!TryRead(call, out ReadOnlySpan<byte> message)) return null;
+        try
+        {
+            return parser.ParseFrom(message);
+        }
+        catch (InvalidProtocolBufferException)
+        {
+            return null;
+        }
+    }
+
+    private static bool TryRead(CallOut call, out ReadOnlySpan<byte> message)
     {
         message = default;
         if (!call.IsAnswered || call.Answer.Status != 200) return false;
         if (!call.TryGet("grpc-status"u8, out ReadOnlySpan<byte> status) || !status.SequenceEqual("0"u8)) return false;
         ReadOnlySpan<byte> body = call.Body;
-        if (body.Length < Prefix || body[0] != 0 || BinaryPrimitives.ReadUInt32BigEndian(body[1..]) != body.Length - Prefix) return false;
-        message = body[Prefix..];
+        if (!ProtoBody.IsOne(body)) return false;
+        message = body[ProtoBody.Prefix..];
         return true;
     }
 

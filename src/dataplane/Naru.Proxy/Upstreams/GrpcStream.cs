@@ -5,6 +5,7 @@ using System.Buffers.Binary;
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Text;
+using Naru.Http.Bodies;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
 using Naru.Proxy.Routing;
@@ -14,7 +15,6 @@ namespace Naru.Proxy.Upstreams;
 
 internal sealed class GrpcStream : IDisposable, ITurnEnd
 {
-    private const int Prefix = 5;
 
     // Of messages that nobody has taken yet: whoever answers what was not asked sends no more of it.
     private const int MostWaiting = 16;
@@ -26,7 +26,7 @@ internal sealed class GrpcStream : IDisposable, ITurnEnd
     private readonly Action _changed;
     private readonly BodyFeed _feed = new();
     private readonly Queue<byte[]> _messages = [];
-    private readonly byte[] _prefix = new byte[Prefix];
+    private readonly byte[] _prefix = new byte[ProtoBody.Prefix];
     private LineBuffer _partial = new();
     private int _prefixBytes;
     private bool _isStarted, _hasEnded, _isDisposed, _isTold;
@@ -51,10 +51,9 @@ internal sealed class GrpcStream : IDisposable, ITurnEnd
     {
         if (IsOver || _isDisposed) return;
         IoBuffer piece = _worker.Buffers.Rent();
-        if (piece.Room < message.Length + Prefix) piece = _worker.Buffers.Grow(piece, message.Length + Prefix);
-        Span<byte> prefix = stackalloc byte[Prefix];
-        prefix[0] = 0;
-        BinaryPrimitives.WriteUInt32BigEndian(prefix[1..], (uint)message.Length);
+        if (piece.Room < message.Length + ProtoBody.Prefix) piece = _worker.Buffers.Grow(piece, message.Length + ProtoBody.Prefix);
+        Span<byte> prefix = stackalloc byte[ProtoBody.Prefix];
+        ProtoBody.WritePrefix(prefix, message.Length);
         piece.Append(prefix);
         piece.Append(message);
         _feed.Add(piece);
@@ -73,13 +72,13 @@ internal sealed class GrpcStream : IDisposable, ITurnEnd
         if (IsOver || _call.Status != 200) return;
         while (bytes.Length > 0)
         {
-            if (_prefixBytes < Prefix)
+            if (_prefixBytes < ProtoBody.Prefix)
             {
-                int part = Math.Min(Prefix - _prefixBytes, bytes.Length);
+                int part = Math.Min(ProtoBody.Prefix - _prefixBytes, bytes.Length);
                 bytes[..part].CopyTo(_prefix.AsSpan(_prefixBytes));
                 _prefixBytes += part;
                 bytes = bytes[part..];
-                if (_prefixBytes < Prefix) return;
+                if (_prefixBytes < ProtoBody.Prefix) return;
                 if (_prefix[0] != 0)
                 {
                     Break(GrpcStatus.Internal, "a compressed message came");

@@ -56,6 +56,16 @@ public static class ProtoBody
     /// <summary>Bytes before a message: whether it is compressed, and its length.</summary>
     public const int Prefix = 5;
 
+    /// <summary>Writes what stands before a message that is not compressed: <see cref="Prefix"/> bytes.</summary>
+    public static void WritePrefix(Span<byte> at, long length)
+    {
+        at[0] = 0;
+        System.Buffers.Binary.BinaryPrimitives.WriteUInt32BigEndian(at[1..], (uint)length);
+    }
+
+    /// <summary>The one message of a whole body, not compressed; false where it is none.</summary>
+    public static bool IsOne(ReadOnlySpan<byte> body) => First(body, out uint length) == GrpcFrame.Whole && length == body.Length - Prefix;
+
     /// <summary>The first message.</summary>
     /// <param name="stream">From its first byte on.</param>
     /// <param name="length">Of the message, bytes; where its prefix is here.</param>

@@ -1,8 +1,7 @@
 // The tree of an expression. Errors are values: an operator that gets one gives it on, but && and || look at their other sides first
 // (cel-spec, "Logical operators").
-using System.Buffers;
-using System.Text;
 using System.Text.RegularExpressions;
+using Naru.Core;
 
 namespace Naru.Telemetry;
 
@@ -43,7 +42,7 @@ internal sealed class SelectNode(ExpressionNode of, byte[] name, bool test) : Ex
         CelValue map = of.Of(e);
         if (map.IsError) return map;
         CelValue found = CelOperators.Member(e, map, CelValue.Text(name));
-        if (!test || (found.IsError && !ReferenceEquals(found.Word, CelValue.Absent.Word))) return found;
+        if (!test || (found.IsError && !found.IsAbsent)) return found;
         return CelValue.Of(!found.IsError);
     }
 }
@@ -133,12 +132,7 @@ internal sealed class MatchesNode(ExpressionNode text, Regex pattern) : Expressi
         CelValue value = text.Of(e);
         if (value.Kind != CelKind.Text) return value.IsError ? value : CelValue.NoOverload;
         ReadOnlySpan<byte> bytes = value.Bytes;
-        if (!e.Spend(1 + bytes.Length)) return CelValue.Spent;
-        char[]? rented = bytes.Length <= 256 ? null : ArrayPool<char>.Shared.Rent(bytes.Length);
-        Span<char> chars = rented ?? stackalloc char[256];
-        bool matches = pattern.IsMatch(chars[..Encoding.UTF8.GetChars(bytes, chars)]);
-        if (rented is not null) ArrayPool<char>.Shared.Return(rented);
-        return CelValue.Of(matches);
+        return e.Spend(1 + bytes.Length) ? CelValue.Of(Re2.IsMatch(pattern, bytes)) : CelValue.Spent;
     }
 }
 

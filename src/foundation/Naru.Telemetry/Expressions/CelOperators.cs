@@ -40,7 +40,7 @@ internal static class CelOperators
         if (of.Kind == CelKind.Map)
         {
             CelValue found = Member(e, of, item);
-            return found.IsError && !ReferenceEquals(found.Word, CelValue.Absent.Word) ? found : CelValue.Of(!found.IsError);
+            return found.IsError && !found.IsAbsent ? found : CelValue.Of(!found.IsError);
         }
         if (of.Kind != CelKind.List) return CelValue.NoOverload;
         for (int i = 0; i < of.Count; i++)

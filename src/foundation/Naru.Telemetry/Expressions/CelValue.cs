@@ -36,6 +36,9 @@ internal readonly struct CelValue
 
     /// <summary>An attribute or a member that is not there.</summary>
     public static CelValue Absent { get; } = Error("there is no such key");
+
+    /// <summary>Whether it is <see cref="Absent"/>.</summary>
+    public bool IsAbsent => ReferenceEquals(Word, Absent.Word);
     public static CelValue NoOverload { get; } = Error("no such overload");
     public static CelValue Overflow { get; } = Error("out of range");
     public static CelValue Spent { get; } = Error("the evaluation costs too much");
@@ -49,7 +52,6 @@ internal readonly struct CelValue
     public static CelValue Text(byte[] bytes, int start, int length) => new(CelKind.Text, bytes, length, start);
     public static CelValue Text(string text) => Text(Encoding.UTF8.GetBytes(text));
     public static CelValue BytesOf(byte[] bytes) => new(CelKind.Bytes, bytes, bytes.Length, 0);
-    public static CelValue BytesOf(byte[] bytes, int start, int length) => new(CelKind.Bytes, bytes, length, start);
     public static CelValue Type(string name) => new(CelKind.Type, name, 0, 0);
     public static CelValue List(CelList store, int count) => new(CelKind.List, store, count, 0);
     public static CelValue Map(CelMap map) => new(CelKind.Map, map, 0, 0);

@@ -44,12 +44,7 @@ public sealed class BandwidthLimitExtension : HttpFilterExtension, IHttpFilterKi
         int mode = (int)limit.EnableMode;
         if (mode is < 0 or > 3) scope.Error("enable_mode", "NARU-C102", $"{mode} is not an enable_mode");
         if (limit.LimitKbps == 0) scope.Error("limit_kbps", "NARU-C102", "\"limit_kbps\" cannot be 0", "it is KiB a second, 1 or more");
-        bool isOn = true;
-        if (limit.RuntimeEnabled is { } flag)
-        {
-            if (flag.DefaultValue is { } value) isOn = value;
-            else scope.In("runtime_enabled", flag).Error("default_value", "NARU-C101", "\"default_value\" is required");
-        }
+        bool isOn = Values.RuntimeSwitch(scope, "runtime_enabled", limit.RuntimeEnabled).IsOn;
         // Envoy: without a limit the chain's own does nothing.
         if (limit.LimitKbps is null && mode != 0)
             scope.Error("limit_kbps", "NARU-C101", "\"limit_kbps\" is required where a direction is enabled", "add it, or set enable_mode: DISABLED");

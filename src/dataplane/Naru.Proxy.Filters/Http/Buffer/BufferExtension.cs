@@ -41,7 +41,7 @@ public sealed class BufferExtension : HttpFilterExtension, IHttpFilterKind
             case BufferPerRoute.OverrideOneofCase.Buffer:
                 return Level(scope.In("buffer", entry.Buffer), entry.Buffer);
             case BufferPerRoute.OverrideOneofCase.Disabled:
-                if (!entry.Disabled) scope.Error("disabled", "NARU-C102", "\"disabled\" can only be true", "leave the entry out");
+                Values.Disabled(scope, entry.Disabled);
                 break;
             default:
                 const string Remedy = "write disabled: true, or buffer: { max_request_bytes: … }";

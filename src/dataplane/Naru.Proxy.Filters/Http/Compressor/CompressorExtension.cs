@@ -59,7 +59,7 @@ public sealed class CompressorExtension : HttpFilterExtension, IHttpFilterKind
         {
             // As it was written before there were directions.
             return new PackSettings(library, request, Direction(scope, "content_length", given.ContentLength, given.ContentType,
-                Flag(scope, "runtime_enabled", given.RuntimeEnabled, true)))
+                Values.RuntimeSwitch(scope, "runtime_enabled", given.RuntimeEnabled).IsOn))
             {
                 IsLegacy = true,
                 LeavesEtags = given.DisableOnEtagHeader,
@@ -101,7 +101,7 @@ public sealed class CompressorExtension : HttpFilterExtension, IHttpFilterKind
                 PackingLibrary? library = entry.Overrides.CompressorLibrary is { } own ? PackingLibrary.Read(at, "compressor_library", own) : null;
                 return new PackOverrides(false, entry.Overrides.ResponseDirectionConfig?.RemoveAcceptEncodingHeader, library);
             case CompressorPerRoute.OverrideOneofCase.Disabled:
-                if (!entry.Disabled) scope.Error("disabled", "NARU-C102", "\"disabled\" can only be true", "leave the entry out");
+                Values.Disabled(scope, entry.Disabled);
                 break;
             default:
                 scope.Error("", "NARU-C101", "the entry neither disables the filter nor changes it", "write disabled: true, or overrides: { … }");
@@ -115,19 +115,11 @@ public sealed class CompressorExtension : HttpFilterExtension, IHttpFilterKind
         if (common is null) return Direction(parent, "min_content_length", null, [], standard);
         Scope scope = parent.In("common_config", common);
         return Direction(
-            scope, "min_content_length", common.MinContentLength, common.ContentType, Flag(scope, "enabled", common.Enabled, standard));
+            scope, "min_content_length", common.MinContentLength, common.ContentType, Values.RuntimeSwitch(scope, "enabled", common.Enabled, standard).IsOn);
     }
 
     private static PackDirection Direction(Scope scope, string field, uint? least, RepeatedField<string> types, bool enabled) =>
         new(enabled, Values.Count(scope, field, least, 30), types.Count == 0 ? PackDirection.StandardTypes : [.. types]);
-
-    private static bool Flag(Scope scope, string field, RuntimeFeatureFlag? flag, bool standard)
-    {
-        if (flag is null) return standard;
-        if (flag.DefaultValue is { } value) return value;
-        scope.In(field, flag).Error("default_value", "NARU-C101", "\"default_value\" is required");
-        return standard;
-    }
 
     HttpFilter IHttpFilterKind.Compile(object settings, FilterContext context) => new CompressorFilter((PackSettings)settings, context);
 }

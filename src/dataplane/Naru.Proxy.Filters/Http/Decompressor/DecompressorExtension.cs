@@ -45,13 +45,7 @@ public sealed class DecompressorExtension : HttpFilterExtension, IHttpFilterKind
     private static UnpackDirection Direction(Scope parent, Configured.Types.CommonDirectionConfig? common)
     {
         if (common is null) return new UnpackDirection(true, false);
-        bool isOn = true;
-        if (common.Enabled is { } flag)
-        {
-            Scope at = parent.In("common_config", common).In("enabled", flag);
-            if (flag.DefaultValue is { } value) isOn = value;
-            else at.Error("default_value", "NARU-C101", "\"default_value\" is required");
-        }
+        bool isOn = Values.RuntimeSwitch(parent.In("common_config", common), "enabled", common.Enabled).IsOn;
         return new UnpackDirection(isOn, common.IgnoreNoTransformHeader);
     }
 

@@ -124,7 +124,7 @@ public sealed class ExtAuthzExtension : HttpFilterExtension, IHttpFilterKind
         switch (entry.OverrideCase)
         {
             case ExtAuthzPerRoute.OverrideOneofCase.Disabled:
-                if (!entry.Disabled) scope.Error("disabled", "NARU-C102", "\"disabled\" can only be true", "leave the entry out");
+                Values.Disabled(scope, entry.Disabled);
                 return new ExtAuthzRouteConfig { Disabled = true };
             case ExtAuthzPerRoute.OverrideOneofCase.CheckSettings:
                 Scope at = scope.In("check_settings", entry.CheckSettings);

@@ -34,7 +34,7 @@ internal sealed class ExtAuthzFilter : HttpFilter
         (_config, _context) = (config, context);
         if (config.Http is not null) _http = new HttpCheck(config, context.Clusters);
         else _grpc = new GrpcCheck(config, context.Clusters);
-        _statName = config.StatPrefix.Length > 0 ? $"ext_authz.{config.StatPrefix.TrimEnd('.')}" : "ext_authz";
+        _statName = AccessStats.Scope("ext_authz", config.StatPrefix);
         _stats = context.Block(_statName, AuthzStats.Schema);
         _enabled = config.EnabledKey.Length > 0 ? context.Node.Runtime.Slot(config.EnabledKey) : null;
         _denies = config.DeniesKey.Length > 0 ? context.Node.Runtime.Slot(config.DeniesKey) : null;

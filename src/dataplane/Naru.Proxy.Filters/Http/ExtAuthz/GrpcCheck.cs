@@ -121,16 +121,7 @@ internal sealed class GrpcCheck(ExtAuthzConfig config, ClusterDirectory clusters
     public CheckAnswer Read(CallOut call)
     {
         var answer = new CheckAnswer();
-        if (!GrpcMethod.TryRead(call, out ReadOnlySpan<byte> message)) return answer;
-        CheckResponse response;
-        try
-        {
-            response = CheckResponse.Parser.ParseFrom(message);
-        }
-        catch (InvalidProtocolBufferException)
-        {
-            return answer;
-        }
+        if (GrpcMethod.Read(call, CheckResponse.Parser) is not { } response) return answer;
         // A message that says nothing lets nobody in, as where it says no.
         bool ok = response.Status is { Code: 0 };
         answer.Outcome = ok ? CheckOutcome.Ok : CheckOutcome.Denied;

@@ -102,7 +102,7 @@ public sealed class ExtProcExtension : HttpFilterExtension, IHttpFilterKind
         switch (entry.OverrideCase)
         {
             case ExtProcPerRoute.OverrideOneofCase.Disabled:
-                if (!entry.Disabled) scope.Error("disabled", "NARU-C102", "\"disabled\" can only be true", "leave the entry out");
+                Values.Disabled(scope, entry.Disabled);
                 return new ExtProcRouteConfig { Disabled = true };
             case ExtProcPerRoute.OverrideOneofCase.Overrides:
                 ExtProcOverrides given = entry.Overrides;

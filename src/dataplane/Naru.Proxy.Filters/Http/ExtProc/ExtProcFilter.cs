@@ -31,7 +31,7 @@ internal sealed class ExtProcFilter : HttpFilter
     public ExtProcFilter(ExtProcConfig config, FilterContext context)
     {
         (Config, _context) = (config, context);
-        string name = config.StatPrefix.Length > 0 ? $"ext_proc.{config.StatPrefix.TrimEnd('.')}" : "ext_proc";
+        string name = AccessStats.Scope("ext_proc", config.StatPrefix);
         Stats = context.Block(name, ProcessorStats.Schema);
         _heads = new ProcessorHeads(config);
         var method = new GrpcMethod(config.Grpc!, context.Clusters, Path);
@@ -58,8 +58,11 @@ internal sealed class ExtProcFilter : HttpFilter
         {
             var said = (ExtProcRouteConfig)narrowToWide[i];
             if (said.Grpc is { } other) grpc = other;
-            string[] names = [.. said.Metadata.Select(m => m.Name)];
-            grpc = grpc with { Metadata = [.. grpc.Metadata.Where(m => !names.Contains(m.Name)), .. said.Metadata] };
+            if (said.Metadata.Length > 0)
+            {
+                string[] names = [.. said.Metadata.Select(m => m.Name)];
+                grpc = grpc with { Metadata = [.. grpc.Metadata.Where(m => !names.Contains(m.Name)), .. said.Metadata] };
+            }
             route = route with
             {
                 Mode = said.Mode ?? route.Mode,

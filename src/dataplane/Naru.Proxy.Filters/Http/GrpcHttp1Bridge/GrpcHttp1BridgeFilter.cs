@@ -1,8 +1,8 @@
 // A client of HTTP/1 gets what stands in a call's trailers with the head: the answer waits until it is whole (1 MiB at most), and a status
 // other than 0 becomes 503. Where it is asked for, a request of plain protobuf is framed as a message, and the answer's message unframed.
-using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using System.Text;
+using Naru.Http.Bodies;
 using Naru.Http.Http1;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
@@ -11,8 +11,6 @@ namespace Naru.Proxy.Filters.Http.GrpcHttp1Bridge;
 
 internal sealed class GrpcHttp1BridgeFilter(BridgeSettings settings) : HttpFilter
 {
-    // Of a message, before its bytes (gRPC over HTTP/2: Length-Prefixed-Message).
-    private const int Prefix = 5;
     private const long Bridged = 1, Framed = 2, FrameSent = 4;
     private const int StrippedShift = 8;
 
@@ -62,7 +60,7 @@ internal sealed class GrpcHttp1BridgeFilter(BridgeSettings settings) : HttpFilte
         call.Request.Set("content-type"u8, "application/grpc"u8);
         call.Request.Set("accept"u8, "application/grpc"u8);
         call.Want(FilterStages.RequestBody);
-        x.RequestLength = length + Prefix;
+        x.RequestLength = length + ProtoBody.Prefix;
         return FilterVerdict.Go;
     }
 
@@ -78,10 +76,9 @@ internal sealed class GrpcHttp1BridgeFilter(BridgeSettings settings) : HttpFilte
 
     private static IoBuffer Frame(BodyPiece piece, uint length)
     {
-        IoBuffer frame = piece.Rent(Prefix);
-        frame.Free[0] = 0;
-        BinaryPrimitives.WriteUInt32BigEndian(frame.Free[1..], length);
-        frame.End += Prefix;
+        IoBuffer frame = piece.Rent(ProtoBody.Prefix);
+        ProtoBody.WritePrefix(frame.Free, length);
+        frame.End += ProtoBody.Prefix;
         return frame;
     }
 
@@ -114,7 +111,7 @@ internal sealed class GrpcHttp1BridgeFilter(BridgeSettings settings) : HttpFilte
         }
         Trailers(call);
         long length = x.ResponseBody.Bytes;
-        if ((call.State.Number & Framed) != 0) Unframe(call, Math.Max(0, length - Prefix));
+        if ((call.State.Number & Framed) != 0) Unframe(call, Math.Max(0, length - ProtoBody.Prefix));
         else call.ChangesResponseLength(length);
         return true;
     }
@@ -141,9 +138,9 @@ internal sealed class GrpcHttp1BridgeFilter(BridgeSettings settings) : HttpFilte
     public override ValueTask<BodyVerdict> OnResponseBodyAsync(FilterCall call, BodyPiece piece)
     {
         int stripped = (int)(call.State.Number >> StrippedShift);
-        if (stripped < Prefix && !piece.Bytes.IsEmpty)
+        if (stripped < ProtoBody.Prefix && !piece.Bytes.IsEmpty)
         {
-            int take = Math.Min(Prefix - stripped, piece.Bytes.Length);
+            int take = Math.Min(ProtoBody.Prefix - stripped, piece.Bytes.Length);
             piece.Skip(take);
             call.State.Number += (long)take << StrippedShift;
         }

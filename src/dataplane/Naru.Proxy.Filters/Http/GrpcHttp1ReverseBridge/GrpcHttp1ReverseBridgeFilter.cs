@@ -1,9 +1,9 @@
 // A call becomes a plain request, and the plain answer the call's: the type of the content is another one, the frame of the message is taken
 // off and put on, and the status stands in trailers. An answer of another type is a gRPC error that says so. An answer whose length nobody
 // tells is held until it is whole (1 MiB at most).
-using System.Buffers.Binary;
 using System.Globalization;
 using System.Text;
+using Naru.Http.Bodies;
 using Naru.Http.Http1;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
@@ -13,8 +13,6 @@ namespace Naru.Proxy.Filters.Http.GrpcHttp1ReverseBridge;
 
 internal sealed class GrpcHttp1ReverseBridgeFilter(ReverseSettings settings) : HttpFilter
 {
-    // Of a message, before its bytes (gRPC over HTTP/2: Length-Prefixed-Message).
-    private const int Prefix = 5;
     private static readonly Reason s_wrongType = new(200, "", "", ResponseFlags.None, "grpc_bridge_content_type_wrong") { Grpc = 2 };
     private static readonly Reason s_tooShort = new(200, "", "", ResponseFlags.None, "grpc_bridge_data_too_small") { Grpc = 2 };
     private static readonly Reason s_noLength = new(200, "", "", ResponseFlags.None, "grpc_bridge_content_length_missing") { Grpc = 2 };
@@ -47,21 +45,21 @@ internal sealed class GrpcHttp1ReverseBridgeFilter(ReverseSettings settings) : H
         call.Request.Set("accept"u8, settings.ContentType);
         if (!settings.Withholds || x.Framing.Body == BodyKind.None || x.IsUpgrade) return new ValueTask<FilterVerdict>(FilterVerdict.Go);
         long told = x.ToldRequestLength;
-        if (told is >= 0 and < Prefix) return new ValueTask<FilterVerdict>(call.Answer(s_tooShort, "invalid request body"));
+        if (told is >= 0 and < ProtoBody.Prefix) return new ValueTask<FilterVerdict>(call.Answer(s_tooShort, "invalid request body"));
         call.Want(FilterStages.RequestBody);
         if (told < 0) call.ChangesRequestLength();
-        else x.RequestLength = told - Prefix;
+        else x.RequestLength = told - ProtoBody.Prefix;
         return new ValueTask<FilterVerdict>(FilterVerdict.Go);
     }
 
     public override ValueTask<BodyVerdict> OnRequestBodyAsync(FilterCall call, BodyPiece piece)
     {
-        if (call.State.Object is Call { Stripped: < Prefix } state)
+        if (call.State.Object is Call { Stripped: < ProtoBody.Prefix } state)
         {
-            int take = Math.Min(Prefix - state.Stripped, piece.Bytes.Length);
+            int take = Math.Min(ProtoBody.Prefix - state.Stripped, piece.Bytes.Length);
             if (take > 0) piece.Skip(take);
             state.Stripped += take;
-            if (piece.End && state.Stripped < Prefix)
+            if (piece.End && state.Stripped < ProtoBody.Prefix)
             {
                 call.Answer(s_tooShort, "invalid request body");
                 return new ValueTask<BodyVerdict>(BodyVerdict.Answer);
@@ -84,7 +82,7 @@ internal sealed class GrpcHttp1ReverseBridgeFilter(ReverseSettings settings) : H
             if (!TryLength(call, out state.Length)) return new ValueTask<bool>(call.AnswerInstead(Said(s_noLength,
                 "envoy reverse bridge: upstream did not set content length")));
             // HTTP/1 has trailers only behind chunks.
-            call.GivesResponseBody(state.Length >= 0 && x.SpeaksHttp2 ? state.Length + Prefix : -1);
+            call.GivesResponseBody(state.Length >= 0 && x.SpeaksHttp2 ? state.Length + ProtoBody.Prefix : -1);
         }
         else
         {
@@ -124,18 +122,18 @@ internal sealed class GrpcHttp1ReverseBridgeFilter(ReverseSettings settings) : H
         if (state.Length >= 0)
         {
             state.FrameSent = true;
-            IoBuffer frame = piece.Rent(Prefix);
-            frame.End = frame.Start + Prefix;
-            Frame(frame.Filled, state.Length);
+            IoBuffer frame = piece.Rent(ProtoBody.Prefix);
+            frame.End = frame.Start + ProtoBody.Prefix;
+            ProtoBody.WritePrefix(frame.Filled, state.Length);
             piece.Emit(frame, 0);
             return new ValueTask<BodyVerdict>(BodyVerdict.Go);
         }
         if (state.Held is not { } held)
         {
-            held = state.Held = piece.Rent(Prefix);
-            held.End = held.Start + Prefix;
+            held = state.Held = piece.Rent(ProtoBody.Prefix);
+            held.End = held.Start + ProtoBody.Prefix;
         }
-        if (held.Count + piece.Bytes.Length > BodyPipe.MostHeld + Prefix)
+        if (held.Count + piece.Bytes.Length > BodyPipe.MostHeld + ProtoBody.Prefix)
         {
             call.Refuse(FilterReasons.ResponseTooLarge);
             return new ValueTask<BodyVerdict>(BodyVerdict.Answer);
@@ -144,16 +142,10 @@ internal sealed class GrpcHttp1ReverseBridgeFilter(ReverseSettings settings) : H
         held.Append(piece.Bytes);
         piece.Trim(0);
         if (!piece.End) return new ValueTask<BodyVerdict>(BodyVerdict.Go);
-        Frame(held.Filled, held.Count - Prefix);
+        ProtoBody.WritePrefix(held.Filled, held.Count - ProtoBody.Prefix);
         (state.Held, state.FrameSent) = (null, true);
         piece.Become(held);
         return new ValueTask<BodyVerdict>(BodyVerdict.Go);
-    }
-
-    private static void Frame(Span<byte> at, long length)
-    {
-        at[0] = 0;
-        BinaryPrimitives.WriteUInt32BigEndian(at[1..], (uint)length);
     }
 
     public override ValueTask OnResponseTrailersAsync(FilterCall call, BodyPiece last)

@@ -4,6 +4,7 @@ using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using System.Globalization;
 using System.Text;
+using Naru.Http.Bodies;
 using Naru.Http.Http1;
 using Naru.Proxy.Http;
 using Naru.Proxy.Io;
@@ -164,7 +165,6 @@ internal sealed class GrpcStatsFilter(GrpcStatsSettings settings, StatRegistry r
 /// <summary>Where a stream of messages stands (gRPC over HTTP/2: Length-Prefixed-Message).</summary>
 internal struct GrpcFrames
 {
-    private const int Prefix = 5;
     private uint _left;
     private int _prefix;
 
@@ -177,7 +177,7 @@ internal struct GrpcFrames
         int begun = 0;
         while (!bytes.IsEmpty)
         {
-            if (_prefix == Prefix)
+            if (_prefix == ProtoBody.Prefix)
             {
                 int take = (int)Math.Min(_left, (uint)bytes.Length);
                 _left -= (uint)take;
@@ -188,7 +188,7 @@ internal struct GrpcFrames
             if (_prefix == 0) _left = 0;
             else _left = (_left << 8) | bytes[0];
             bytes = bytes[1..];
-            if (++_prefix < Prefix) continue;
+            if (++_prefix < ProtoBody.Prefix) continue;
             begun++;
             if (_left == 0) _prefix = 0;
         }

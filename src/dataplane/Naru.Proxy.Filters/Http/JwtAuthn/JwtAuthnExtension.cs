@@ -120,7 +120,7 @@ public sealed class JwtAuthnExtension : HttpFilterExtension, IHttpFilterKind
         switch (entry.RequirementSpecifierCase)
         {
             case PerRouteConfig.RequirementSpecifierOneofCase.Disabled:
-                if (!entry.Disabled) scope.Error("disabled", "NARU-C102", "\"disabled\" can only be true", "leave the entry out");
+                Values.Disabled(scope, entry.Disabled);
                 return new JwtRouteConfig(true, "");
             case PerRouteConfig.RequirementSpecifierOneofCase.RequirementName:
                 Values.Required(scope, "requirement_name", entry.RequirementName);

@@ -121,9 +121,9 @@ internal sealed class JwtVerifier
             ReadOnlySpan<byte> pair = query[range];
             int equals = pair.IndexOf((byte)'=');
             if (equals < 0) continue;
-            byte[] name = Decoded(pair[..equals]);
+            byte[] name = QueryText.Decoded(pair[..equals]);
             foreach (byte[] wanted in _parameters)
-                if (name.AsSpan().SequenceEqual(wanted)) Add(Decoded(pair[(equals + 1)..]), null, into, wanted);
+                if (name.AsSpan().SequenceEqual(wanted)) Add(QueryText.Decoded(pair[(equals + 1)..]), null, into, wanted);
         }
     }
 
@@ -147,8 +147,6 @@ internal sealed class JwtVerifier
     {
         if (into.Count <= MostTokens) into.Add(new FoundToken(text.ToArray(), header, parameter));
     }
-
-    private static byte[] Decoded(ReadOnlySpan<byte> text) => QueryText.Decode(text, new byte[text.Length]).ToArray();
 
     /// <summary>Whether a token is good.</summary>
     /// <param name="x">The request.</param>

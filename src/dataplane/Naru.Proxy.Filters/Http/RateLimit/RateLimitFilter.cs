@@ -36,7 +36,7 @@ internal sealed class RateLimitFilter : HttpFilter
     {
         (_config, _context) = (config, context);
         _method = new GrpcMethod(config.Service, context.Clusters, "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit");
-        _statName = config.StatPrefix.Length > 0 ? $"ratelimit.{config.StatPrefix.TrimEnd('.')}" : "ratelimit";
+        _statName = AccessStats.Scope("ratelimit", config.StatPrefix);
         _headers = HeaderChanges.Of([], config.Headers);
         _limited = FilterReasons.RateLimited with { Status = config.Status, Grpc = config.ResourceExhausted ? 8 : 14 };
         _failed = FilterReasons.RateLimitFailed with { Status = config.StatusOnError };
@@ -117,7 +117,7 @@ internal sealed class RateLimitFilter : HttpFilter
         Exchange x = call.Exchange;
         using CallOut asked = _method.Call(x, request.ToByteArray());
         if (!await _method.RunAsync(asked, x)) return FilterVerdict.Go;
-        RateLimitResponse? response = Read(asked);
+        RateLimitResponse? response = GrpcMethod.Read(asked, RateLimitResponse.Parser);
         if (response is not { OverallCode: RateLimitResponse.Types.Code.Ok or RateLimitResponse.Types.Code.OverLimit }) return Failed(call);
         if (response.DynamicMetadata is { Fields.Count: > 0 } metadata) x.SetMetadata(s_namespace, MetadataReader.Read(metadata));
         call.State.Object = response;
@@ -131,19 +131,6 @@ internal sealed class RateLimitFilter : HttpFilter
         Answers.Own(x, _config.Status);
         x.FilterAnswer = new FilterAnswer(_limited, "") { Bytes = response.RawBody.ToByteArray() };
         return FilterVerdict.Answer;
-    }
-
-    private static RateLimitResponse? Read(CallOut call)
-    {
-        if (!GrpcMethod.TryRead(call, out ReadOnlySpan<byte> message)) return null;
-        try
-        {
-            return RateLimitResponse.Parser.ParseFrom(message);
-        }
-        catch (InvalidProtocolBufferException)
-        {
-            return null;
-        }
     }
 
     private FilterVerdict Failed(FilterCall call)

@@ -57,7 +57,7 @@ public sealed class StatefulSessionExtension : HttpFilterExtension, IHttpFilterK
             case StatefulSessionPerRoute.OverrideOneofCase.StatefulSession:
                 return Level(scope.In("stateful_session", entry.StatefulSession), entry.StatefulSession);
             case StatefulSessionPerRoute.OverrideOneofCase.Disabled:
-                if (!entry.Disabled) scope.Error("disabled", "NARU-C102", "\"disabled\" can only be true", "leave the entry out");
+                Values.Disabled(scope, entry.Disabled);
                 break;
             default:
                 scope.Error("", "NARU-C101", "the entry neither disables the filter nor configures it",

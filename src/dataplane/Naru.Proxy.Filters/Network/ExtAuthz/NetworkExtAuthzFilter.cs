@@ -56,7 +56,7 @@ internal sealed class NetworkExtAuthzFilter : AskingFilter
 
     private Reason? Judge(CallOut call, ListenerConnection connection, long[] shard)
     {
-        CheckResponse? response = Read(call);
+        CheckResponse? response = GrpcMethod.Read(call, CheckResponse.Parser);
         if (response?.DynamicMetadata is { Fields.Count: > 0 } said)
         {
             ConnectionInfo info = connection.Know();
@@ -76,19 +76,6 @@ internal sealed class NetworkExtAuthzFilter : AskingFilter
         }
         shard[ConnectionAuthzStats.Closed]++;
         return response is null ? ConnectionReasons.AuthorizationFailed : ConnectionReasons.AuthorizationDenied;
-    }
-
-    private static CheckResponse? Read(CallOut call)
-    {
-        if (!GrpcMethod.TryRead(call, out ReadOnlySpan<byte> message)) return null;
-        try
-        {
-            return CheckResponse.Parser.ParseFrom(message);
-        }
-        catch (InvalidProtocolBufferException)
-        {
-            return null;
-        }
     }
 }
 

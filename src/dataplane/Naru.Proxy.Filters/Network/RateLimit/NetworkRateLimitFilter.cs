@@ -64,7 +64,7 @@ internal sealed class NetworkRateLimitFilter : AskingFilter
 
     private Reason? Judge(CallOut call, ListenerConnection connection, Worker worker, long[] shard)
     {
-        RateLimitResponse? response = Read(call);
+        RateLimitResponse? response = GrpcMethod.Read(call, RateLimitResponse.Parser);
         if (response?.DynamicMetadata is { Fields.Count: > 0 } said)
         {
             ConnectionInfo info = connection.Know();
@@ -84,19 +84,6 @@ internal sealed class NetworkRateLimitFilter : AskingFilter
                 shard[ConnectionLimitsStats.Error]++;
                 shard[_settings.Denies ? ConnectionLimitsStats.Closed : ConnectionLimitsStats.FailureModeAllowed]++;
                 return _settings.Denies ? ConnectionReasons.GlobalRateLimitFailed : null;
-        }
-    }
-
-    private static RateLimitResponse? Read(CallOut call)
-    {
-        if (!GrpcMethod.TryRead(call, out ReadOnlySpan<byte> message)) return null;
-        try
-        {
-            return RateLimitResponse.Parser.ParseFrom(message);
-        }
-        catch (InvalidProtocolBufferException)
-        {
-            return null;
         }
     }
 }
