@@ -230,7 +230,7 @@ internal static class Composition
             NodeCluster = config.NodeCluster,
             Concurrency = options.Concurrency,
             RestartEpoch = options.RestartEpoch,
-            Node = bootstrap.Node is { } node ? MessageJson.Print(node, typed: false) : "",
+            Node = bootstrap.Node,
             CommandLine = line,
         };
     }

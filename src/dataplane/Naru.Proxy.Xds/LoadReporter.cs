@@ -48,6 +48,9 @@ internal sealed class LoadReporter : IDisposable
     private IXdsStream? _stream;
     private LoadStatsResponse? _wanted;
     private TimeSpan _interval;
+    // Since when a cluster counts that nobody looked at before: the last time all were looked at.
+    private long _lastLook;
+    private bool _answered;
     private int _generation;
 
     /// <summary>Begins to connect.</summary>
@@ -85,6 +88,11 @@ internal sealed class LoadReporter : IDisposable
             return;
         }
         _wanted = null;
+        _answered = false;
+        // What is done between the question and its answer counts: it is no less load for the server's taking its time. So does what is
+        // done between two streams (Envoy, too, does not reset a cluster that it reports on), for which a cluster stays watched.
+        foreach (ClusterLoad cluster in Now().Values) if (!_watched.ContainsKey(cluster.Name)) Watch(cluster);
+        _lastLook = _time.GetTimestamp();
         _stream = _transport.Open(XdsMethod.LoadReports, peer, new Events(this, ++_generation));
         Send([]);
     }
@@ -110,8 +118,9 @@ internal sealed class LoadReporter : IDisposable
         }
         _wanted = response;
         _interval = interval < Least ? Least : interval;
-        // What was done before nobody asked for.
-        foreach (ClusterLoad cluster in Now().Values) if (!_watched.ContainsKey(cluster.Name)) Watch(cluster);
+        // Those that an earlier answer did not ask for count from now on; those that came after the question, whole.
+        foreach (ClusterLoad cluster in Now().Values) if (_answered && !_watched.ContainsKey(cluster.Name)) Watch(cluster);
+        _answered = true;
         _report.Change(_interval.ForTimer(), Timeout.InfiniteTimeSpan);
     }
 
@@ -134,9 +143,11 @@ internal sealed class LoadReporter : IDisposable
         var clusters = new List<ClusterStats>();
         foreach (ClusterLoad cluster in Now().Values)
         {
-            if (_watched.TryGetValue(cluster.Name, out (long Since, Dictionary<AddressConfig, EndpointLoad> Known) before)) clusters.Add(Of(cluster, before.Since, before.Known, wanted));
+            (long since, Dictionary<AddressConfig, EndpointLoad> known) = _watched.TryGetValue(cluster.Name, out (long, Dictionary<AddressConfig, EndpointLoad>) before) ? before : (_lastLook, []);
+            clusters.Add(Of(cluster, since, known, wanted));
             Watch(cluster);
         }
+        _lastLook = _time.GetTimestamp();
         Send(clusters);
         _report.Change(_interval.ForTimer(), Timeout.InfiniteTimeSpan);
     }
@@ -188,7 +199,6 @@ internal sealed class LoadReporter : IDisposable
     {
         _stream = null;
         _wanted = null;
-        _watched.Clear();
         _generation++;
         Again(reason);
     }

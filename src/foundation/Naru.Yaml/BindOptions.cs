@@ -11,8 +11,8 @@ public sealed record BindOptions
     /// <summary>The defaults.</summary>
     public static BindOptions Default { get; } = new();
 
-    /// <summary>Types that <c>"@type"</c> may name.</summary>
-    public TypeRegistry Types { get; init; } = TypeRegistry.Empty;
+    /// <summary>Types that <c>"@type"</c> may name, by their full names; null for those that are not known.</summary>
+    public Func<string, MessageDescriptor?> Types { get; init; } = static _ => null;
 
     /// <summary>Keeps an <c>Any</c> whose type is not in <see cref="Types"/>: its URL is set, its value stays empty, and
     /// whoever reads the message decides. Otherwise that is <c>NARU-C014</c>.</summary>

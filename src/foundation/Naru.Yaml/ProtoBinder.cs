@@ -212,7 +212,7 @@ internal sealed class BindPass(Diagnostics diagnostics, string subject, ProtoPla
         }
         string name = url[(url.LastIndexOf('/') + 1)..];
         any.TypeUrl = url.Contains('/', StringComparison.Ordinal) ? url : "type.googleapis.com/" + url;
-        MessageDescriptor? type = options.Types.Find(name);
+        MessageDescriptor? type = options.Types(name);
         if (type is null)
         {
             if (!options.KeepUnknownTypes) Error("NARU-C014", $"the type {name} is not known here", mapping.Get("@type")!.Place, path);

@@ -19,6 +19,7 @@ public sealed class TableTests
     {
         MessageDescriptor? type = EnvoyTypes.Registry.Find(name);
         Assert.NotNull(type);
+        Assert.Same(type, EnvoyTypes.Find(name));
         foreach (FieldRule rule in HonouredFields.Of(name))
         {
             FieldDescriptor? field = type.FindFieldByName(rule.Field);

@@ -173,6 +173,9 @@ def diff(a, b, ignore, where=""):
         return rows or ([] if a == b else [f"{where}: order or repetition: expected {a}, got {b}"])
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         return [d for i, (x, y) in enumerate(zip(a, b)) for d in diff(x, y, ignore, f"{where}[{i}]")]
+    if isinstance(a, list) and isinstance(b, list):
+        rows = [f"{where}: missing {json.dumps(x)[:300]}" for x in a if x not in b] + [f"{where}: unexpected {json.dumps(x)[:300]}" for x in b if x not in a]
+        return rows or [f"{where}: repeated otherwise: expected {len(a)}, got {len(b)}"]
     return [] if a == b else [f"{where}: expected {json.dumps(a)[:300]}, got {json.dumps(b)[:300]}"]
 
 

@@ -13,6 +13,12 @@ public sealed class LoadReportTests
     private static readonly EndpointConfig s_far = new(new AddressConfig("10.0.0.2", 80)) { Locality = "south", Priority = 1 };
     private readonly List<ClusterLoad> _loads = [];
 
+    private World Reporting(params (EndpointConfig, long, long, long, int)[] before)
+    {
+        if (before.Length > 0) Load("one", before);
+        return Reporting();
+    }
+
     private World Reporting() => new World(change: b => b with { LoadReports = new ConfigSourceConfig(ConfigSourceKind.Grpc, ClusterName: "xds-grpc") }, loads: () => [.. _loads]).Start();
 
     private static MemoryStream StreamOf(World world) => world.Wire.Streams.Last(s => s.Method == XdsMethod.LoadReports);
@@ -36,13 +42,12 @@ public sealed class LoadReportTests
     [Fact]
     public void The_first_message_says_who_reports_and_each_report_what_came_since()
     {
-        World world = Reporting();
+        Load("other", (s_near, 1, 1, 0, 0));
+        World world = Reporting((s_near, 100, 90, 10, 0), (s_far, 5, 5, 0, 0));
         LoadStatsRequest first = Assert.Single(Heard(world));
         Assert.Equal("a.b", first.Node.Cluster);
         Assert.Equal(["envoy.lrs.supports_send_all_clusters"], first.Node.ClientFeatures);
         Assert.Empty(first.ClusterStats);
-        Load("one", (s_near, 100, 90, 10, 0), (s_far, 5, 5, 0, 0));
-        Load("other", (s_near, 1, 1, 0, 0));
         Ask(world, 2, endpoints: false, all: false, "one", "missing");
         Load("one", (s_near, 107, 95, 11, 1), (s_far, 5, 5, 0, 0));
         world.Wait(2.1);
@@ -93,10 +98,41 @@ public sealed class LoadReportTests
     }
 
     [Fact]
-    public void A_broken_stream_is_opened_again_and_counts_from_there()
+    public void What_is_done_before_the_first_answer_counts_and_so_does_a_cluster_that_came_since()
     {
-        World world = Reporting();
-        Load("one", (s_near, 0, 0, 0, 0));
+        World world = Reporting((s_near, 100, 90, 10, 0));
+        Load("one", (s_near, 103, 92, 11, 0));
+        Load("new", (s_near, 2, 2, 0, 0));
+        Ask(world, 1, endpoints: false, all: true);
+        Heard(world);
+        Load("late", (s_near, 4, 4, 0, 0));
+        world.Wait(1.1);
+        Assert.Equal([("late", 4UL), ("new", 2UL), ("one", 3UL)], Issued(world));
+        world.Wait(1);
+        Assert.All(Assert.Single(Heard(world)).ClusterStats, c => Assert.Empty(c.UpstreamLocalityStats));
+    }
+
+    [Fact]
+    public void A_cluster_that_a_later_answer_asks_for_counts_from_there()
+    {
+        World world = Reporting((s_near, 0, 0, 0, 0));
+        Load("two", (s_near, 5, 5, 0, 0));
+        Ask(world, 1, endpoints: false, all: false, "one");
+        Load("two", (s_near, 9, 9, 0, 0));
+        Ask(world, 1, endpoints: false, all: false, "one", "two");
+        Load("two", (s_near, 10, 10, 0, 0));
+        Heard(world);
+        world.Wait(1.1);
+        Assert.Equal([("two", 1UL)], Issued(world));
+    }
+
+    private static IEnumerable<(string, ulong)> Issued(World world) => Assert.Single(Heard(world)).ClusterStats
+        .Where(c => c.UpstreamLocalityStats.Count > 0).Select(c => (c.ClusterName, c.UpstreamLocalityStats[0].TotalIssuedRequests)).OrderBy(c => c.ClusterName, StringComparer.Ordinal);
+
+    [Fact]
+    public void A_broken_stream_is_opened_again_and_what_was_done_between_the_two_is_reported()
+    {
+        World world = Reporting((s_near, 0, 0, 0, 0));
         Ask(world, 1, endpoints: false, all: true);
         StreamOf(world).Break();
         world.Main.Drain();
@@ -107,7 +143,7 @@ public sealed class LoadReportTests
         Ask(world, 1, endpoints: false, all: true);
         Load("one", (s_near, 51, 51, 0, 0));
         world.Wait(1.1);
-        Assert.Equal(1UL, Assert.Single(Assert.Single(Heard(world)).ClusterStats).UpstreamLocalityStats[0].TotalIssuedRequests);
+        Assert.Equal([("one", 51UL)], Issued(world));
         Assert.Equal(1, world.Stat("load_reporter", "errors"));
     }
 }

@@ -1,6 +1,7 @@
 // What configurations of HTTP filters say is read, and what is wrong with them is said by name.
 using Naru.Core;
 using Naru.Proxy.Config;
+using Naru.Proxy.Config.Extensions;
 using Naru.UnitTests.ProxyConfig;
 using Xunit;
 
@@ -18,6 +19,14 @@ public sealed class FilterReaderTests
         + $"http_filters: [{filters}{(filters.Length > 0 ? ", " : "")}{{ name: r, typed_config: {{ \"@type\": {Http}router.v3.Router }} }}] }} }}] }}]");
 
     private static string One(string type, string fields) => $"{{ name: f, typed_config: {{ \"@type\": {Http}{type}{(fields.Length > 0 ? ", " : "")}{fields} }} }}";
+
+    [Fact]
+    public void An_extension_s_messages_are_in_the_package_that_it_names()
+    {
+        foreach (HttpFilterExtension filter in ExtensionTable.HttpFilters)
+            Assert.All(new[] { filter.Message, filter.RouteMessage ?? filter.Message }, m => Assert.Equal(filter.Package, m.File.Package));
+        foreach (NetworkFilterExtension filter in ExtensionTable.NetworkFilters) Assert.Equal(filter.Package, filter.Message.File.Package);
+    }
 
     [Theory]
     [InlineData("fault.v3.HTTPFault", "abort: { http_status: 199 }", "NARU-C102 http_status")]

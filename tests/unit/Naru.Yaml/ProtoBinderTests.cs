@@ -143,7 +143,7 @@ public sealed class ProtoBinderTests
     [Fact]
     public void Typed_configuration_is_bound_by_its_type_and_keeps_its_places()
     {
-        var options = new BindOptions { Types = TypeRegistry.FromFiles(HttpConnectionManagerReflection.Descriptor, RouterReflection.Descriptor) };
+        var options = new BindOptions { Types = TypeRegistry.FromFiles(HttpConnectionManagerReflection.Descriptor, RouterReflection.Descriptor).Find };
         var found = new Diagnostics();
         var places = new ProtoPlaces();
         HttpFilter filter = Bind<HttpFilter>("""

@@ -58,6 +58,21 @@ public static class ExtensionTable
     internal static IEnumerable<FileDescriptor> Files => HttpFilters.SelectMany(f => new[] { f.Message, f.RouteMessage })
         .Concat(NetworkFilters.Select(f => f.Message)).OfType<MessageDescriptor>().Select(m => m.File).Distinct();
 
+    /// <summary>A message that one of them declares, by its full name; null where none does.</summary>
+    internal static MessageDescriptor? Find(string type)
+    {
+        foreach (HttpFilterExtension filter in HttpFilters)
+            if (IsIn(filter.Package, type) && (In(filter.Message.File, type) ?? In(filter.RouteMessage?.File, type)) is { } found) return found;
+        foreach (NetworkFilterExtension filter in NetworkFilters)
+            if (IsIn(filter.Package, type) && In(filter.Message.File, type) is { } found) return found;
+        return null;
+
+        static MessageDescriptor? In(FileDescriptor? file, string type) => file?.FindTypeByName<MessageDescriptor>(type[(type.LastIndexOf('.') + 1)..]);
+    }
+
+    // Whether a type is of a package: asked first, since asking a filter for its message makes the descriptors of all its files.
+    private static bool IsIn(string package, string type) => type.LastIndexOf('.') == package.Length && type.StartsWith(package, StringComparison.Ordinal);
+
     /// <summary>Their rows of the table of honoured fields.</summary>
     internal static string Fields => string.Concat(HttpFilters.Select(f => f.Fields).Concat(NetworkFilters.Select(f => f.Fields)));
 
@@ -65,7 +80,7 @@ public static class ExtensionTable
     internal static HttpFilterExtension? HttpFilter(string type, string name)
     {
         foreach (HttpFilterExtension filter in HttpFilters)
-            if (type.Length > 0 ? filter.Message.FullName == type : filter.Name == name) return filter;
+            if (type.Length > 0 ? IsIn(filter.Package, type) && filter.Message.FullName == type : filter.Name == name) return filter;
         return null;
     }
 
@@ -73,7 +88,7 @@ public static class ExtensionTable
     internal static NetworkFilterExtension? NetworkFilter(string type, string name)
     {
         foreach (NetworkFilterExtension filter in NetworkFilters)
-            if (type.Length > 0 ? filter.Message.FullName == type : filter.Name == name) return filter;
+            if (type.Length > 0 ? IsIn(filter.Package, type) && filter.Message.FullName == type : filter.Name == name) return filter;
         return null;
     }
 
@@ -88,7 +103,7 @@ public static class ExtensionTable
     /// <summary>The filter whose configuration at routes has this type.</summary>
     internal static HttpFilterExtension? HttpFilterOfRoute(string type)
     {
-        foreach (HttpFilterExtension filter in HttpFilters) if (filter.RouteMessage?.FullName == type) return filter;
+        foreach (HttpFilterExtension filter in HttpFilters) if (IsIn(filter.Package, type) && filter.RouteMessage?.FullName == type) return filter;
         return null;
     }
 }

@@ -15,6 +15,9 @@ public abstract class HttpFilterExtension
     /// <summary>The message of its configuration in the chain.</summary>
     public abstract MessageDescriptor Message { get; }
 
+    /// <summary>The package that declares <see cref="Message"/> and <see cref="RouteMessage"/>.</summary>
+    public virtual string Package => $"envoy.extensions.{Name["envoy.".Length..]}.v3";
+
     /// <summary>The message of its configuration at routes; null where it has none.</summary>
     public virtual MessageDescriptor? RouteMessage => null;
 

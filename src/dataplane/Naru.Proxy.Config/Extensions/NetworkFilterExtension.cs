@@ -15,6 +15,9 @@ public abstract class NetworkFilterExtension
     /// <summary>The message of its configuration.</summary>
     public abstract MessageDescriptor Message { get; }
 
+    /// <summary>The package that declares <see cref="Message"/>.</summary>
+    public virtual string Package => $"envoy.extensions.{Name["envoy.".Length..]}.v3";
+
     /// <summary>The full name of <see cref="Message"/> in API v2; null where there was none.</summary>
     public virtual string? OldMessage => null;
 

@@ -82,7 +82,7 @@ internal sealed partial class OldNames
             entries[entries.FindIndex(e => e.Key == "@type")] = new YamlEntry("@type", place, new YamlScalar(place, Prefix + name, true));
         }
         var result = new YamlMapping(any.Place, entries);
-        return EnvoyTypes.Registry.Find(name) is { } type ? (YamlMapping)Message(result, type) : result;
+        return EnvoyTypes.Find(name) is { } type ? (YamlMapping)Message(result, type) : result;
     }
 
     private static void Rules(OldFields at, MessageDescriptor type)

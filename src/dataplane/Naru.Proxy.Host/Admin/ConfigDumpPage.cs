@@ -70,7 +70,7 @@ internal static class ConfigDumpPage
     private static bool Knows(JsonElement config, string[][] paths)
     {
         string type = config.GetProperty("@type").GetString()!;
-        return EnvoyTypes.Registry.Find(type[(type.LastIndexOf('/') + 1)..]) is { } message
+        return EnvoyTypes.Find(type[(type.LastIndexOf('/') + 1)..]) is { } message
             && Array.Exists(paths, p => message.FindFieldByName(p[0]) is not null);
     }
 

@@ -86,8 +86,8 @@ internal sealed record ServerDescription
     public string NodeId { get; init; } = "";
     public string NodeCluster { get; init; } = "";
 
-    /// <summary>The bootstrap's <c>node</c> in JSON, secrets replaced; empty where it has none.</summary>
-    public string Node { get; init; } = "";
+    /// <summary>The bootstrap's <c>node</c>, with its secrets; null where it has none.</summary>
+    public Envoy.Config.Core.V3.Node? Node { get; init; }
     public int RestartEpoch { get; init; }
     public IReadOnlyList<(string Name, string Value)> CommandLine { get; init; } = [];
     public int Concurrency { get; init; }

@@ -44,9 +44,9 @@ internal static class ServerPages
         json.WriteString("id", server.NodeId);
         json.WriteString("cluster", server.NodeCluster);
         json.WriteString("user_agent_name", "naru");
-        if (server.Node.Length > 0)
+        if (server.Node is { } who)
         {
-            using JsonDocument node = JsonDocument.Parse(server.Node);
+            using JsonDocument node = JsonDocument.Parse(MessageJson.Print(who, typed: false));
             foreach (JsonProperty property in node.RootElement.EnumerateObject())
                 if (property.Name is not ("id" or "cluster" or "user_agent_name")) property.WriteTo(json);
         }

@@ -25,6 +25,7 @@ public sealed class BodyToMetadataExtension : HttpFilterExtension, IHttpFilterKi
 
     /// <inheritdoc/>
     public override MessageDescriptor Message => Naru.Filters.Http.BodyToMetadata.V1.BodyToMetadata.Descriptor;
+    public override string Package => "naru.filters.http.body_to_metadata.v1";
 
     /// <inheritdoc/>
     public override MessageDescriptor RouteMessage => Message;

@@ -141,8 +141,10 @@ internal abstract class JwtRequirement
         [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
         private async ValueTask<JwtStatus> OneAsync(JwtRun run, FoundToken token)
         {
-            JwtStatus read = JwtToken.Read(token.Text, out JwtToken? parsed);
-            if (parsed is null) return read;
+            // One that was good before need not be read again to know whose it is.
+            JwtToken? parsed = null;
+            foreach (JwtVerifier provider in providers) parsed ??= provider.Known(token.Text);
+            if (parsed is null && JwtToken.Read(token.Text, out parsed) is var read && parsed is null) return read;
             JwtStatus told = JwtStatus.UnknownIssuer;
             foreach (JwtVerifier provider in providers)
             {

@@ -148,6 +148,9 @@ internal sealed class JwtVerifier
         if (into.Count <= MostTokens) into.Add(new FoundToken(text.ToArray(), header, parameter));
     }
 
+    /// <summary>A token that was good before, whatever it is now; null for others.</summary>
+    public JwtToken? Known(byte[] text) => _cache.Find(text)?.Token;
+
     /// <summary>Whether a token is good.</summary>
     /// <param name="x">The request.</param>
     /// <param name="text">The token.</param>

@@ -20,6 +20,7 @@ public sealed class MatchDelegateExtension : HttpFilterExtension, IHttpFilterKin
 
     /// <inheritdoc/>
     public override MessageDescriptor Message => ExtensionWithMatcher.Descriptor;
+    public override string Package => "envoy.extensions.common.matching.v3";
 
     /// <inheritdoc/>
     public override string Fields => """
