@@ -78,7 +78,8 @@ public sealed class FieldTests
     [InlineData("type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, original_dst_lb_config: { upstream_port_override: 70000 }", "NARU-C102 upstream_port_override")]
     [InlineData("original_dst_lb_config: {}", "NARU-C113 original_dst_lb_config")]
     [InlineData("lb_policy: CLUSTER_PROVIDED, cluster_type: { name: envoy.clusters.redis }", "NARU-C112 cluster_type")]
-    [InlineData(Dynamic + ", transport_socket: { name: envoy.transport_sockets.tls }", "NARU-C113 clusters[0]")]
+    [InlineData(Dynamic + ", transport_socket: { name: envoy.transport_sockets.tls }", "NARU-C113 auto_san_validation")]
+    [InlineData(Dynamic + ", upstream_http_protocol_options: { auto_sni: true }, transport_socket: { name: envoy.transport_sockets.tls }", "NARU-C113 clusters[0]")]
     [InlineData("cleanup_interval: 0s", "NARU-C102 cleanup_interval")]
     [InlineData("upstream_bind_config: { source_address: { address: localhost, port_value: 0 } }", "NARU-C107 address")]
     [InlineData("upstream_bind_config: { freebind: true }", "NARU-C110 freebind")]
@@ -88,6 +89,18 @@ public sealed class FieldTests
     [InlineData("upstream_http_protocol_options: { auto_san_validation: true }, transport_socket: { name: envoy.transport_sockets.tls }", "NARU-C113 auto_san_validation")]
     [InlineData("upstream_http_protocol_options: { override_auto_sni_header: x }", "NARU-C110 override_auto_sni_header")]
     public void A_cluster_that_cannot_be_is_refused(string fields, string expected) => Assert.Equal(expected, Read.Bad(Read.InCluster(fields)));
+
+    [Theory]
+    [InlineData("", true)]
+    [InlineData("upstream_http_protocol_options: { auto_sni: true, auto_san_validation: true }, ", true)]
+    [InlineData("typed_extension_protocol_options: { envoy.extensions.upstreams.http.v3.HttpProtocolOptions: { \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, "
+        + "explicit_http_config: { http_protocol_options: {} } } }, ", false)]
+    public void Hosts_that_requests_name_are_named_to_TLS_unless_the_cluster_says_how_HTTP_is_spoken(string http, bool named)
+    {
+        ClusterConfig cluster = Read.Cluster(http + Dynamic.Replace("dns_cache_config: {", $"allow_insecure_cluster_options: {(named ? "false" : "true")}, dns_cache_config: {{", StringComparison.Ordinal)
+            + ", transport_socket: { name: t, typed_config: { \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: { validation_context: { trusted_ca: { inline_string: x } } } } }");
+        Assert.Equal((named, named), (cluster.AutoSni, cluster.AutoSanValidation));
+    }
 
     [Theory]
     [InlineData("auto_config: {}", "NARU-C113 auto_config")]

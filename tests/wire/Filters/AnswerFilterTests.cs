@@ -77,6 +77,20 @@ public sealed class AnswerFilterTests
         await proxy.SettleAsync(before);
     }
 
+    [Theory]
+    [InlineData("0", 200)]
+    [InlineData("5", 503)]
+    public async Task So_it_does_where_the_backend_speaks_HTTP_1_and_says_it_behind_its_chunks(string status, int http)
+    {
+        await using var backend = new Cases();
+        string path = backend.Answer($"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\ngrpc-status: {status}\r\ngrpc-message: words\r\n\r\n");
+        await using ProxyProcess proxy = await StartAsync(backend.Port, Yaml.Filter("b", "grpc_http1_bridge.v3.Config"));
+        IReadOnlyDictionary<string, long> before = await proxy.LedgerAsync();
+        HttpMessage answer = await AskAsync(proxy, path, "Content-Type: application/grpc\r\n", "POST", Message("hi"));
+        Assert.Equal((http, status, "words", "5", "hello"), (answer.Status, answer.Header("grpc-status"), answer.Header("grpc-message"), answer.Header("content-length"), answer.Text));
+        await proxy.SettleAsync(before);
+    }
+
     [Fact]
     public async Task A_call_whose_answer_is_too_long_to_wait_for_is_answered_500()
     {

@@ -70,6 +70,20 @@ internal static class ClusterProtocols
         return http2 is null ? config : config with { Http2Options = Http2Options.Read(at.In("http2_protocol_options", http2), http2, new Http2OptionsConfig()) };
     }
 
+    /// <summary>A cluster whose hosts requests name takes their names for TLS, too, where it says nothing of HTTP (Envoy docs, dynamic forward
+    /// proxy cluster: both options are on unless they are stated).</summary>
+    /// <param name="scope">The cluster.</param>
+    /// <param name="cluster">It.</param>
+    /// <param name="config">What was read of it.</param>
+    /// <param name="lenient">Whether <c>allow_insecure_cluster_options</c> spares it a validation context.</param>
+    public static ClusterConfig OfNamedHosts(Scope scope, Cluster cluster, ClusterConfig config, bool lenient)
+    {
+        if (cluster.UpstreamHttpProtocolOptions is not null || cluster.TypedExtensionProtocolOptions.ContainsKey(HttpOptionsKey)) return config;
+        if (config.AllTls.All(t => t is null)) return config;
+        bool validates = !lenient || config.AllTls.All(t => t is not { Common: { Validation: null, ValidationSecret: null } });
+        return FromRequest(scope, new UpstreamHttpProtocolOptions { AutoSni = true, AutoSanValidation = validates }, config);
+    }
+
     private static ClusterConfig FromRequest(Scope scope, UpstreamHttpProtocolOptions options, ClusterConfig config)
     {
         if (options.AutoSanValidation && config.AllTls.Any(t => t is { Common: { Validation: null, ValidationSecret: null } }))

@@ -226,6 +226,7 @@ internal static class ClusterReader
             return config;
         }
         Scope cacheAt = inside.In("dns_cache_config", cache);
+        config = ClusterProtocols.OfNamedHosts(scope, cluster, config, dynamic.AllowInsecureClusterOptions);
         if (!dynamic.AllowInsecureClusterOptions && !(config.AutoSni && config.AutoSanValidation) && config.AllTls.Any(t => t is { Sni: "" }))
         {
             scope.Error("", "NARU-C113", "TLS to hosts that requests name needs auto_sni and auto_san_validation, or any certificate would do", "set both in upstream_http_protocol_options, or allow_insecure_cluster_options: true");

@@ -88,8 +88,9 @@ internal sealed class GrpcHttp1BridgeFilter(BridgeSettings settings) : HttpFilte
         if ((call.State.Number & Framed) != 0 && call.Response.Has("content-type"u8))
             call.Response.Set("content-type"u8, "application/x-protobuf"u8);
         if (!call.HasResponseBody) return new ValueTask<bool>(true);
-        // Only HTTP/2 has the trailers that are looked for.
-        if ((call.State.Number & Bridged) != 0 && call.Exchange.UpstreamIsHttp2) return WholeAsync(call);
+        // HTTP/1 has trailers behind chunks.
+        bool mayHaveTrailers = call.Exchange.UpstreamIsHttp2 || call.Exchange.Try.Answer.Framing.Body == BodyKind.Chunked;
+        if ((call.State.Number & Bridged) != 0 && mayHaveTrailers) return WholeAsync(call);
         if ((call.State.Number & Framed) != 0) Unframe(call, -1);
         return new ValueTask<bool>(true);
     }
