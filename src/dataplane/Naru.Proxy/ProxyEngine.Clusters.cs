@@ -266,19 +266,19 @@ public sealed partial class ProxyEngine
     private void ForgetStats(IEnumerable<string> removed)
     {
         var used = _clusters.All.Where(s => s.Current is not null).Select(s => s.Stats!.Prefix).ToHashSet(StringComparer.Ordinal);
+        var gone = new List<string>();
         foreach (string name in removed)
         {
             if (_clusters.Find(name) is not { Current: null, Stats: { } block } slot || used.Contains(block.Prefix)) continue;
-            _options.Stats.Remove(block.Prefix);
-            _options.Stats.Remove($"{block.Prefix}.outlier_detection");
-            _options.Stats.Remove(HealthChecks.StatPrefix(slot));
-            Breakers.Forget(slot, _options.Stats);
+            gone.Add(block.Prefix);
+            gone.Add(HealthChecks.StatPrefix(slot));
+            gone.AddRange(Breakers.PrefixesOf(slot));
             slot.Answers!.Forget();
-            foreach (StatBlock? zone in slot.Zones.Values) if (zone is not null) _options.Stats.Remove(zone.Prefix);
+            foreach (StatBlock? zone in slot.Zones.Values) if (zone is not null) gone.Add(zone.Prefix);
             slot.Zones.Clear();
-            foreach (string part in (string[])["http1", "ring_hash_lb", "maglev_lb"]) _options.Stats.Remove($"{block.Prefix}.{part}");
-            foreach (StatBlock sockets in _options.Stats.Blocks.Where(b => b.Schema == TransportMatchStats.Schema && b.Prefix == $"{block.Prefix}.{b.Scope}").ToArray())
-                _options.Stats.Remove(sockets.Prefix, sockets.Schema);
+            foreach (string part in (string[])["outlier_detection", "http1", "ring_hash_lb", "maglev_lb"]) gone.Add($"{block.Prefix}.{part}");
         }
+        // All at once: a control plane may take thousands away.
+        _options.Stats.Remove(gone);
     }
 }

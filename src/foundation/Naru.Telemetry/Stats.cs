@@ -177,11 +177,19 @@ public sealed class StatRegistry(int workers, StatRules? rules = null)
         _blocks.GetOrAdd(($"{Sane(owner)}.{scope}", schema), key => new StatBlock(key.Prefix, key.Schema, workers + 1) { Scope = scope });
 
     /// <summary>Forgets all blocks of a prefix whose owner was removed.</summary>
-    public void Remove(string prefix)
+    public void Remove(string prefix) => Remove([prefix]);
+
+    /// <summary>The same of many, and of their parts (<see cref="StatBlock.Scope"/>), looking through all blocks once.</summary>
+    public void Remove(IEnumerable<string> prefixes)
     {
-        prefix = Sane(prefix);
-        foreach ((string Prefix, StatSchema Schema) key in _blocks.Keys)
-            if (key.Prefix == prefix) _blocks.TryRemove(key, out _);
+        HashSet<string> gone = [.. prefixes.Select(Sane)];
+        HashSet<string>.AlternateLookup<ReadOnlySpan<char>> owners = gone.GetAlternateLookup<ReadOnlySpan<char>>();
+        foreach (((string Prefix, StatSchema Schema) key, StatBlock block) in _blocks)
+        {
+            int part = block.Scope.Length > 0 ? block.Scope.Length + 1 : 0;
+            bool isPart = part > 0 && owners.Contains(key.Prefix.AsSpan(0, key.Prefix.Length - part));
+            if (isPart || gone.Contains(key.Prefix)) _blocks.TryRemove(key, out _);
+        }
     }
 
     /// <summary>Forgets one of them.</summary>

@@ -84,12 +84,9 @@ internal static class Breakers
         }
     }
 
-    /// <summary>Forgets them, with their cluster.</summary>
-    public static void Forget(ClusterSlot slot, StatRegistry stats)
-    {
-        foreach (RequestPriority priority in (ReadOnlySpan<RequestPriority>)[RequestPriority.Default, RequestPriority.High])
-            stats.Remove($"{slot.Stats!.Prefix}.{Scope(priority)}");
-    }
+    /// <summary>Under which names they are counted.</summary>
+    public static string[] PrefixesOf(ClusterSlot slot) =>
+        [$"{slot.Stats!.Prefix}.{Scope(RequestPriority.Default)}", $"{slot.Stats.Prefix}.{Scope(RequestPriority.High)}"];
 
     // One a worker and endpoint that has connections; whatever priority they are for.
     private static int Pools(Cluster cluster)
