@@ -133,7 +133,7 @@ public sealed partial class ProxyEngine
         Retire(slot, gone);
         // Under other limits there may be room.
         if (old is not null && (old.Config.Thresholds != config.Thresholds || old.Config.HighThresholds != config.HighThresholds || old.Config.MaxConnectionsPerHost != config.MaxConnectionsPerHost))
-            foreach (HostState state in slot.Hosts.Values) foreach (Worker worker in _workers) worker.Post(w => state.Pool(w).WakeAll());
+            foreach (HostState state in slot.Hosts.Values) foreach (Worker worker in _workers) worker.Post(w => state.Pool(w).Wake());
         if (config.Name == _options.LocalCluster) LookAround(compiled);
     }
 

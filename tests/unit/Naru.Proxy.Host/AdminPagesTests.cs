@@ -258,6 +258,14 @@ public sealed class AdminPagesTests
         var tls = new DownstreamTlsContext { CommonTlsContext = new CommonTlsContext { TlsCertificates = { own }, TlsCertificateSdsSecretConfigs = { new SdsSecretConfig { Name = "shown reference" } } } };
         bootstrap.StaticResources = new Bootstrap.Types.StaticResources { Secrets = { new Secret { Name = "shown secret", TlsCertificate = own } } };
         bootstrap.StaticResources.Listeners.Add(new Listener { FilterChains = { new FilterChain { TransportSocket = new TransportSocket { Name = "tls", TypedConfig = Any.Pack(tls) } } } });
+        string[] written = ["http://u:s3cr3t@h/p?x=seen", "HTTPS://s3cr3t@h", "a://u:s3cr3t@pw@h:1/@seen", "to x://u:s3cr3t@h and y://v:s3cr3t@k"];
+        for (int i = 0; i < written.Length; i++) bootstrap.Node.Metadata.Fields["a" + i] = Value.ForString(written[i]);
+        bootstrap.Node.Metadata.Fields["list"] = Value.ForList([.. written.Select(Value.ForString)]);
+        var asked = new Envoy.Config.Core.V3.HealthCheck
+        {
+            HttpHealthCheck = new Envoy.Config.Core.V3.HealthCheck.Types.HttpHealthCheck { Path = "/shown-path?key=s3cr3t&b" },
+        };
+        bootstrap.StaticResources.Clusters.Add(new Cluster { Name = "asked", HealthChecks = { asked } });
         return new FakeTarget
         {
             Dump = new ConfigDumpView(bootstrap, at, "c7", "l8",
@@ -323,6 +331,20 @@ public sealed class AdminPagesTests
         Assert.DoesNotContain("s3cr3t", text, StringComparison.Ordinal);
         Assert.Contains("[redacted]", text, StringComparison.Ordinal);
         Assert.Equal(2, text.Split("\"seen\"").Length - 1);
-        foreach (string shown in new[] { "shown chain", "shown reference", "shown secret" }) Assert.Contains(shown, text, StringComparison.Ordinal);
+        string[] all = ["shown chain", "shown reference", "shown secret", "/shown-path?[redacted]", "http://[redacted]@h/p?x=seen"];
+        foreach (string shown in all) Assert.Contains(shown, text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("https://u:s3cr3t@h/keys?k=s3cr3t#a", "https://[redacted]@h/keys?[redacted]")]
+    [InlineData("https://s3cr3t@h", "https://[redacted]@h")]
+    [InlineData("https://u:s3cr3t@pw@h:1/a", "https://[redacted]@h:1/a")]
+    [InlineData("h:443?k=s3cr3t", "h:443?[redacted]")]
+    [InlineData("https://h/@a", "https://h/@a")]
+    public void Who_logs_in_and_what_a_query_holds_is_not_in_an_address_of_the_dump(string uri, string shown)
+    {
+        string text = MessageJson.Print(new HttpUri { Uri = uri, Cluster = "c" }, typed: false);
+        Assert.Contains($"\"{shown}\"", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("s3cr3t", text, StringComparison.Ordinal);
     }
 }

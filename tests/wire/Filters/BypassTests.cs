@@ -16,6 +16,10 @@ public sealed class ExpressionBypassFixture : IAsyncLifetime
     private static readonly string s_allowAll = $"{{ \"@type\": {Types}envoy.extensions.filters.http.rbac.v3.RBAC, rules: {{ action: ALLOW, policies: {{ p: {{ permissions: [{{ any: true }}], principals: [{{ any: true }}] }} }} }} }}";
     private static readonly string s_mark = $"{{ \"@type\": {Types}envoy.extensions.filters.http.header_mutation.v3.HeaderMutation, mutations: {{ response_mutations: [{{ append: {{ header: {{ key: x-run, value: a }} }} }}] }} }}";
 
+    // A limit that is used up.
+    private static readonly string s_limit = $"{{ \"@type\": {Types}envoy.extensions.filters.http.fault.v3.HTTPFault, "
+        + "abort: { http_status: 429, percentage: { numerator: 100 } } }";
+
     public Cases Backend { get; } = new();
     public ProxyProcess Proxy { get; private set; } = null!;
 
@@ -61,12 +65,16 @@ public sealed class ExpressionBypassFixture : IAsyncLifetime
             + Judged("or", Rules($"or_matcher: {{ predicate: [{{ {Cel("int(request.headers['x-a']) > 5")} }}, {{ {Header("x-b", "b")} }}] }}", End("ALLOW")))
             + Judged("either", Rules(Cel("int(request.headers['x-a']) > 5"), End("ALLOW"), End("ALLOW")))
             + Judged("nested", Rules(Header("x-b", "b"), $"{{ matcher: {Tree(Cel("int(request.headers['x-a']) > 5"), End("DENY"))} }}", End("ALLOW")))
+            + Host("mixed", On("mixed")) + Host("limited", On("limited")) + Host("later", On("later"))
             + Host("skipped", On("skipped")) + Host("run", On("run")) + Host("several", On("several")) + Host("marked", On("marked"))
             + Host("routed", $"matcher: {Tree(Cel(Admin), $"{route}direct_response: {{ status: 403 }} }} }} }}", $"{route}route: {{ cluster: backend }} }} }} }}")}");
         Proxy = await ProxyProcess.StartAsync(Bootstraps.Hosts(hosts, [new TestCluster("backend", [Backend.Port])], filters: Yaml.Filter("guard", "rbac.v3.RBAC")
             + Within("skipped", s_denyAll, Tree($"not_matcher: {{ {Cel(Admin)} }}", skip))
             + Within("run", composite, Tree(Cel(Admin), Run(s_denyAll)))
             + Within("several", composite, Tree(Cel(Admin), Run(s_allowAll), Run(s_denyAll)))
+            + Within("mixed", composite, Tree(Cel(Admin), Run(s_mark), Run(s_denyAll)))
+            + Within("limited", composite, Tree(Cel(Admin), Run(s_limit)))
+            + Within("later", composite, Tree(Header("x-b", "b"), $"{{ matcher: {Tree(Cel("int(request.headers['x-a']) > 5"), Run(s_limit))} }}"))
             + Within("marked", composite, Tree(Cel(Admin), Run(s_mark)))));
     }
 
@@ -118,7 +126,16 @@ public sealed class ExpressionBypassTests(ExpressionBypassFixture fixture) : ICl
     [InlineData("several", "/admin", "10", 200)]
     [InlineData("several", "/ok", "10", 403)]
     [InlineData("several", "/ok", "48000", 403)]
-    [InlineData("marked", "/ok", "_", 200)]
+    [InlineData("marked", "/ok", "10", 200)]
+    [InlineData("marked", "/ok", "_", 403)]
+    [InlineData("marked", "/ok", "48000", 403)]
+    [InlineData("mixed", "/ok", "10", 403)]
+    [InlineData("mixed", "/ok", "_", 403)]
+    [InlineData("limited", "/ok", "10", 200)]
+    [InlineData("limited", "/admin", "10", 429)]
+    [InlineData("limited", "/ok", "_", 403)]
+    [InlineData("later", "/b", "=x", 403)]
+    [InlineData("later", "/", "=x", 200)]
     [InlineData("routed", "/ok", "10", 200)]
     [InlineData("routed", "/admin", "10", 403)]
     [InlineData("routed", "/ok", "_", 200)]

@@ -403,6 +403,35 @@ public sealed class ExtProcTests
         await proxy.SettleAsync(before);
     }
 
+    [Theory]
+    [InlineData("0800")]
+    [InlineData("0863")]
+    [InlineData("08d804")]
+    [InlineData("08ffffffffffffffffff01")]
+    public async Task A_status_of_its_own_that_is_none_is_no_success(string status)
+    {
+        await using var backend = new Cases();
+        await using ChildProcess processor = Processor(
+            Hex("/x"u8.ToArray()) + "=" + Hex(Field(Immediate, Field(1, Convert.FromHexString(status)), Text(3, "no"))));
+        await using ProxyProcess proxy = await StartAsync(backend.Port, processor, "");
+        Assert.Equal(500, (await GetAsync(proxy)).Status);
+        Assert.Empty(backend.Witness.Requests);
+    }
+
+    // A mode below all is none that is known: what was to be looked at is looked at.
+    [Fact]
+    public async Task A_mode_that_is_none_changes_nothing()
+    {
+        await using var backend = new Cases();
+        string path = backend.Echo();
+        byte[] mode = [0x4a, 11, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+        await using ChildProcess processor = Processor(
+            Hex("/case"u8.ToArray()) + "=" + Hex([.. Answer(RequestHeaders, []), .. mode]), Hex("abc"u8.ToArray()) + "=" + Hex(Answer(RequestBody, [], Text(1, "seen"))));
+        await using ProxyProcess proxy = await StartAsync(backend.Port, processor, "processing_mode: { request_body_mode: BUFFERED }, allow_mode_override: true");
+        Assert.Equal(200, (await SendAsync(proxy, $"POST {path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")).Status);
+        Assert.Equal("seen", backend.Seen(path)[0].Text);
+    }
+
     [Fact]
     public async Task A_client_that_leaves_ends_the_stream_of_its_request()
     {

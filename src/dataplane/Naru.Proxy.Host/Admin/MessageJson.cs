@@ -1,8 +1,10 @@
 // Prints protobuf messages as Envoy's admin does (snake_case, Any expanded), with secrets replaced first.
-// Stands under /config_dump. Redaction goes by the names of fields, headers and metadata keys, through Any as well.
+// Stands under /config_dump. Redaction goes by the names of fields, headers and metadata keys, through Any as well. Of addresses,
+// wherever they stand, who logs in there is redacted, and of those that the proxy asks what is behind the question mark.
 using System.Collections;
 using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Envoy.Config.Core.V3;
 using Google.Protobuf;
 using Google.Protobuf.Reflection;
@@ -11,7 +13,7 @@ using Naru.Proxy.Config.Reading;
 
 namespace Naru.Proxy.Host.Admin;
 
-internal static class MessageJson
+internal static partial class MessageJson
 {
     private const string Redacted = "[redacted]";
     private const int MaxDepth = 64;
@@ -81,8 +83,26 @@ internal static class MessageJson
             else if (value is IMessage part) { if (secret) Blank(part, depth); else Redact(part, depth + 1); }
             else if (secret && value is string { Length: > 0 }) field.Accessor.SetValue(message, Redacted);
             else if (secret && value is ByteString { IsEmpty: false }) field.Accessor.SetValue(message, ByteString.CopyFromUtf8(Redacted));
+            else if (value is string text && Cleaned(text, IsAsked(message, field)) is { } cleaned) field.Accessor.SetValue(message, cleaned);
         }
     }
+
+    // What the proxy itself asks for: keys may stand in its query.
+    private static bool IsAsked(IMessage message, FieldDescriptor field) =>
+        (message is HealthCheck.Types.HttpHealthCheck && field.Name == "path") || (message is HttpUri && field.Name == "uri");
+
+    // Null where there is nothing to redact.
+    private static string? Cleaned(string text, bool isAsked = false)
+    {
+        string cleaned = text.Contains("://", StringComparison.Ordinal) ? UserInfo().Replace(text, $"://{Redacted}@") : text;
+        int query = isAsked ? cleaned.IndexOf('?', StringComparison.Ordinal) : -1;
+        if (query >= 0) cleaned = $"{cleaned[..query]}?{Redacted}";
+        return ReferenceEquals(cleaned, text) ? null : cleaned;
+    }
+
+    // RFC 3986 3.2.1; a password with an at sign that was not escaped goes up to the last one.
+    [GeneratedRegex(@"://[^/?#\s]*@")]
+    private static partial Regex UserInfo();
 
     private static void RedactMap(IDictionary map, int depth)
     {
@@ -90,6 +110,7 @@ internal static class MessageJson
         {
             if (map[key] is IMessage part) Redact(part, depth + 1);
             else if (key is string name && map[key] is string && IsSecretName(name)) map[key] = Redacted;
+            else if (map[key] is string text && Cleaned(text) is { } cleaned) map[key] = cleaned;
         }
     }
 
@@ -99,6 +120,7 @@ internal static class MessageJson
         {
             if (list[i] is IMessage part) { if (secret) Blank(part, depth); else Redact(part, depth + 1); }
             else if (secret && list[i] is string) list[i] = Redacted;
+            else if (list[i] is string text && Cleaned(text) is { } cleaned) list[i] = cleaned;
         }
     }
 

@@ -187,7 +187,8 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
     public void Want(FilterStages stages) => run.Want(x, step, stages);
 
     /// <summary>The length of the request's body will not be what was told; said before its head went on. Where there is none nobody may be
-    /// told of one: what came next on the connection would be taken for it.</summary>
+    /// told of one: what came next on the connection would be taken for it. The body is framed anew from here on, also where nobody wants to
+    /// see it.</summary>
     public void ChangesRequestLength()
     {
         if (x.Framing.Body != BodyKind.None) x.RequestLength = Exchange.UnknownLength;

@@ -77,9 +77,11 @@ internal static class Delivery
         }
         else if (body != BodyKind.None || (x.GivesResponseBody && !x.IsHead))
         {
-            if (body == BodyKind.None) answer.Body.Reopen();
             FilterWalk.BeginBody(x);
-            if (x.ChangesResponseLength) body = x.ResponseLength >= 0 ? BodyKind.Length : BodyKind.UntilClose;
+            // Nothing becomes something only in the hands of a filter.
+            bool isSomething = body != BodyKind.None || answer.Body.IsFiltered;
+            if (body == BodyKind.None && isSomething) answer.Body.Reopen();
+            if (x.ChangesResponseLength && isSomething) body = x.ResponseLength >= 0 ? BodyKind.Length : BodyKind.UntilClose;
         }
         if (!x.SpeaksHttp2 && body is BodyKind.Chunked or BodyKind.UntilClose)
         {
@@ -118,6 +120,8 @@ internal static class Delivery
     private static unsafe bool AppendWholeBody(Exchange x, IoBuffer down, in Answer answer)
     {
         if (answer.Framing.Body != BodyKind.Length || answer.Stream is not null || x.SpeaksHttp2 || answer.Body.IsFiltered) return false;
+        // Framed anew it does not go on as it lies there.
+        if (x.ChangesResponseLength) return false;
         if (answer.Framing.ContentLength > answer.HeadBuffer.Count || answer.Framing.ContentLength > down.Room) return false;
         _ = answer.Body.Next();
         down.Append(new ReadOnlySpan<byte>(answer.HeadBuffer.Memory + answer.Body.PieceStart, answer.Body.PieceLength));

@@ -134,7 +134,19 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public FilterRun? UpstreamFilters => Try.State.Filters;
     public ref FilterAnswer? FilterAnswer => ref _filtering.Answer;
     public ref bool HasFilterFailed => ref _filtering.HasFailed;
-    public ref long RequestLength => ref _filtering.RequestLength;
+
+    /// <summary>Bytes of the request's body as its head tells them upstream, where that is not what came. Whoever sets it has the body framed
+    /// anew: bytes that came with the head cannot go on as they lie there.</summary>
+    public long RequestLength
+    {
+        get => _filtering.RequestLength;
+        set
+        {
+            _filtering.RequestLength = value;
+            if (value is not (SameLength or NoBody) && Framing.Body != BodyKind.None) ReadRequestBody();
+        }
+    }
+
     public ref bool ChangesResponseLength => ref _filtering.ChangesResponseLength;
     public ref long ResponseLength => ref _filtering.ResponseLength;
     public ref bool GivesResponseBody => ref _filtering.GivesResponseBody;
@@ -296,12 +308,16 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
         RequestBody.Start(Worker, null!, In, BodyKind.Length, Framing.ContentLength, pinned: true);
     }
 
+    /// <summary>The request's body goes on framed otherwise than it came. What is sent as it lies beside its head never does, and a request
+    /// without a body has nothing to frame, whatever a filter said.</summary>
+    public bool IsFramedAnew => RequestLength == NoBody || (RequestLength != SameLength && !RequestBodyBuffered);
+
     /// <summary>The length that the request's head tells upstream, bytes; -1 for none.</summary>
-    public long ToldRequestLength => RequestLength == NoBody ? 0 : RequestLength != SameLength ? RequestLength
+    public long ToldRequestLength => RequestLength == NoBody ? 0 : IsFramedAnew ? RequestLength
         : Framing.Body == BodyKind.Length ? Framing.ContentLength : Framing.Body == BodyKind.None && !IsUpgrade ? 0 : -1;
 
     /// <summary>The request's body goes upstream in chunks, where that speaks HTTP/1.</summary>
-    public bool SendsChunks => RequestLength == SameLength ? Framing.Body == BodyKind.Chunked : RequestLength == UnknownLength;
+    public bool SendsChunks => IsFramedAnew ? RequestLength == UnknownLength : Framing.Body == BodyKind.Chunked;
 
     /// <summary>The exchange is over: nothing of its bodies is left in it for the one that gets this object next.</summary>
     public void End()

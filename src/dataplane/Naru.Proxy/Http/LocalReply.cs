@@ -230,6 +230,7 @@ internal static class LocalReply
     {
         if (reason == Reasons.NoRoute) return NoRoute(x);
         string sentence = detail.Length > 0 ? $"{reason.Sentence}: {detail}" : reason.Sentence;
+        if (reason.Of is { } service) return $"{sentence} (cluster {service})";
         return x.Target is { } target && reason.Status >= 500
             ? $"{sentence} (cluster {target.Slot.Name}{(x.Host is { } host ? $", endpoint {host.State.Display}" : "")})"
             : sentence;

@@ -28,6 +28,9 @@ internal sealed record Reason(int Status, string Code, string Sentence, Response
     /// <summary>Of a connection: what <c>%RESPONSE_CODE_DETAILS%</c> says.</summary>
     public string CodeDetails { get; init; } = "";
 
+    /// <summary>The cluster that it is about, where that is not the request's own.</summary>
+    public string? Of { get; init; }
+
     /// <summary>When it happens, for the reference page.</summary>
     public string When { get; init; } = "";
 

@@ -59,7 +59,7 @@ internal static class RequestWriter
             {
                 KnownHeader.Host or KnownHeader.Connection or KnownHeader.KeepAlive or KnownHeader.ProxyConnection => true,
                 // A tunnel has no length: behind one of 0 its bytes would be too many (RFC 9113 8.1.1).
-                KnownHeader.ContentLength or KnownHeader.TransferEncoding => x.RequestLength != Exchange.SameLength || x.IsUpgrade
+                KnownHeader.ContentLength or KnownHeader.TransferEncoding => x.IsFramedAnew || x.IsUpgrade
                     || (x.UpstreamIsHttp2 && x.Down is Upstreams.SideCall { HidesLength: true }),
                 KnownHeader.Te => head.IsDropped(i) || !Ascii.EqualsIgnoreCase(Http1Head.Value(bytes, field), "trailers"u8),
                 // Only the one that was looked at: a second could ask for what is not allowed (h2c).
@@ -92,10 +92,14 @@ internal static class RequestWriter
     // HTTP/2 needs no framing fields, HTTP/1 does: those of the client were copied, where it gave any and nobody took them away.
     private static void WriteFraming(Exchange x, Attempt attempt, IoBuffer o)
     {
-        if (x.RequestLength != Exchange.SameLength)
+        if (x.IsFramedAnew)
         {
-            if (x.RequestLength == Exchange.NoBody) return;
-            if (x.RequestLength >= 0 || !attempt.State.IsHttp2) WriteLength(o, x.RequestLength);
+            long length = x.RequestLength;
+            if (length == Exchange.NoBody) return;
+            // Where nobody changes the body on its way it is as long as it was told, whatever a filter says.
+            if (length >= 0 && x.Framing.Body == BodyKind.Length && !attempt.SentBody.IsFiltered && !x.RequestBody.IsFiltered)
+                length = x.Framing.ContentLength;
+            if (length >= 0 || !attempt.State.IsHttp2) WriteLength(o, length);
             return;
         }
         if (x.IsUpgrade || attempt.State.IsHttp2 || x.Has(KnownHeader.ContentLength) || x.Has(KnownHeader.TransferEncoding)) return;

@@ -21,6 +21,8 @@ internal static class ResponseWriter
         StatusLine(x, o, x.Status);
         CopyFields(x, o, bytes, framing, body, upgrade);
         bool declared = x.ChangesResponseLength && body == BodyKind.Length;
+        // Where nobody changes the body on its way it is as long as it was told, whatever a filter says.
+        if (declared && framing.Body == BodyKind.Length && !x.ResponseBody.IsFiltered) x.ResponseLength = framing.ContentLength;
         x.ResponseBody.Declare(declared ? x.ResponseLength : framing.Body == BodyKind.Length && !x.ChangesResponseLength ? framing.ContentLength : -1);
         if (declared)
         {

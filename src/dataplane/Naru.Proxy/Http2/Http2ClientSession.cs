@@ -86,6 +86,9 @@ internal sealed class Http2ClientSession : Http2Session
     /// <summary>Streams under way.</summary>
     public int Active => Streams.Count;
 
+    /// <summary>None is, and none is about to be: who waits for what it takes has none yet.</summary>
+    public bool IsIdle => Streams.Count == 0 && KnowsPeer && !IsEnding;
+
     /// <summary>Whether another stream may be opened.</summary>
     public bool HasCapacity =>
         !IsEnding && !IsDestroyed && Streams.Count < Math.Min(KnowsPeer ? PeerMaxStreams : Math.Max(1, _owner.AssumedStreams), Options.MaxConcurrentStreams);
@@ -150,6 +153,14 @@ internal sealed class Http2ClientSession : Http2Session
         IsEnding = true;
         _owner.OnEnding(this);
         if (Streams.Count == 0) Socket.Cancel();
+    }
+
+    /// <summary>Without a stream it ends, and says so.</summary>
+    public void EndIdle()
+    {
+        SendGoAway(0, Http2ErrorCode.NoError);
+        Flush();
+        Retire();
     }
 
     protected override bool OnHeaders(int id, ReadOnlySpan<byte> block, bool end)
@@ -291,9 +302,7 @@ internal sealed class Http2ClientSession : Http2Session
         if (_idleSince != TimerNode.Never && now >= _idleSince + _traits.IdleMs)
         {
             _stats[ClusterStats.CxIdleTimeout]++;
-            SendGoAway(0, Http2ErrorCode.NoError);
-            Flush();
-            Retire();
+            EndIdle();
             return;
         }
         if (now >= _pingDue)
@@ -319,14 +328,10 @@ internal sealed class Http2ClientSession : Http2Session
     }
 }
 
-/// <summary>A worker's HTTP/2 connections to one endpoint, and those who wait for one.</summary>
-internal sealed class Http2Pool(Worker worker)
+/// <summary>A worker's HTTP/2 connections to one endpoint.</summary>
+internal sealed class Http2Pool
 {
     private readonly List<(Http2ClientSession Session, UpstreamPeer Peer)> _sessions = [];
-    private readonly WaitQueue _waiting = new();
-
-    /// <summary>A connection is being made; others wait for it.</summary>
-    public bool IsConnecting { get; set; }
 
     public int Count => _sessions.Count;
 
@@ -345,55 +350,20 @@ internal sealed class Http2Pool(Worker worker)
 
     public void Add(Http2ClientSession session, in UpstreamPeer peer) => _sessions.Add((session, peer));
 
-    public void Forget(Http2ClientSession session)
-    {
-        if (_sessions.RemoveAll(s => ReferenceEquals(s.Session, session)) > 0) Wake();
-    }
+    /// <summary>False where it was forgotten before.</summary>
+    public bool Forget(Http2ClientSession session) => _sessions.RemoveAll(s => ReferenceEquals(s.Session, session)) > 0;
 
     public void RetireAll()
     {
         foreach ((Http2ClientSession session, _) in _sessions.ToArray()) session.Retire();
     }
 
-    public void Wait(PoolWaiter waiter) => _waiting.Enqueue(waiter);
+    /// <summary>Whether one has no stream.</summary>
+    public bool HasIdle => _sessions.Exists(s => s.Session.IsIdle);
 
-    /// <summary>Something changed: those who wait look again, on a later turn, as many as get somewhere.</summary>
-    public void Wake()
+    /// <summary>Ends those without a stream. They are gone on a later turn.</summary>
+    public void EndIdle()
     {
-        if (_waiting.Count > 0) Later();
-    }
-
-    // Apart, since a closure is made where its method begins.
-    private void Later() => worker.Post(_ => Resume());
-
-    private void Resume()
-    {
-        UpstreamPeer? stuck = null;
-        for (int n = _waiting.Count; n > 0 && _waiting.TryDequeue(out PoolWaiter? waiter); n--)
-        {
-            if (!waiter.IsWaiting) continue;
-            if (waiter.Failure is null && waiter.Peer is { } peer && (peer == stuck || (IsConnecting && Find(peer) is null)))
-            {
-                stuck = peer;
-                _waiting.Requeue(waiter);
-                continue;
-            }
-            waiter.Resume();
-        }
-    }
-
-    /// <summary>The connection that was being made failed, for all who waited for it.</summary>
-    public void Fail(in UpstreamPeer peer, AttemptEnd failure, ConnectFailure? why)
-    {
-        for (int n = _waiting.Count; n > 0 && _waiting.TryDequeue(out PoolWaiter? waiter); n--)
-        {
-            if (waiter.Peer == peer)
-            {
-                waiter.Failure = failure;
-                waiter.Why = why;
-            }
-            _waiting.Requeue(waiter);
-        }
-        Wake();
+        foreach ((Http2ClientSession session, _) in _sessions.ToArray()) if (session.IsIdle) session.EndIdle();
     }
 }

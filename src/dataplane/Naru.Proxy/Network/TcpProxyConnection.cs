@@ -111,7 +111,7 @@ internal sealed class TcpProxyConnection : ListenerConnection, IRelayOwner
                 return false;
             }
             HostPool pool = host.State.Pool(Worker);
-            var up = new UpstreamConnection(Worker, pool, UpstreamPeer.Of(cluster, host, pool, this)) { SpeaksHttp = false };
+            var up = new UpstreamConnection(Worker, pool, UpstreamPeer.Of(cluster, host, pool, this));
             _up = up;
             stats[ClusterStats.RqTotal]++;
             stats[ClusterStats.RqActive]++;

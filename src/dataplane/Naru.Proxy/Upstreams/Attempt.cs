@@ -268,8 +268,15 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
             // Of an answer that was dropped all has to be here already.
             bool whole = use == AnswerUse.Taken || (use == AnswerUse.Dropped && State.Answer.Framing.Body == BodyKind.None);
             if (whole) up.IsBusy = false;
-            if (whole && left == 0 && requestDone && MayReuse(up)) GiveBack(up);
-            else up.Close();
+            if (whole && left == 0 && requestDone && MayReuse(up))
+            {
+                up.Served++;
+                GiveBack(up);
+            }
+            else
+            {
+                up.Close();
+            }
         }
         return requestDone;
     }

@@ -1,11 +1,9 @@
 // How a try gets its connection: one of the pool that has room, or a new one where circuit breakers leave room, or whichever becomes free
 // first. One connection of HTTP/1 is taken whole, one of HTTP/2 is shared and made for all who want to share it.
 using System.Runtime.CompilerServices;
-using System.Text;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http;
-using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Upstreams;
@@ -22,6 +20,13 @@ internal enum Wanted : byte
     /// <summary>Nothing but bytes, on a connection of its own.</summary>
     Bytes,
 }
+
+/// <summary>A connection that is waited for.</summary>
+/// <param name="Cluster">Of which cluster.</param>
+/// <param name="Peer">With whom.</param>
+/// <param name="Wanted">What is to be spoken.</param>
+/// <param name="Fresh">Only a new connection of HTTP/1 will do.</param>
+internal readonly record struct Wish(Cluster Cluster, UpstreamPeer Peer, Wanted Wanted, bool Fresh);
 
 internal static class Connect
 {
@@ -53,20 +58,24 @@ internal static class Connect
         if (!room) return new AttemptEnd(AttemptKind.Overflow, RequestBegun: false);
         using (pending)
         {
-            bool shared = wanted == Wanted.Http2, waited = false;
-            while (!TryTake(attempt, peer, wanted, fresh))
+            bool waited = false;
+            while (true)
             {
+                wanted = Settled(cluster, pool, wanted);
+                if (TryTake(attempt, peer, wanted, fresh)) return null;
                 bool full = !Breakers.MayConnect(cluster, pool, x.Priority);
+                // Idle ones that are of no use here make room.
                 if (full && pool.IdleCount > 0)
                 {
-                    // Idle ones that are of no use here make room.
                     pool.CloseIdle();
                     continue;
                 }
-                // The first connection of an endpoint is made all the same, and counted.
+                if (full) pool.Http2.EndIdle();
+                // The first connection of an endpoint is made all the same, and counted, and the first of a kind, which none of another kind
+                // can stand for (in Envoy each has a pool of its own).
                 bool over = full || (pool.Connections == 0 && !Breakers.HasRoom(cluster, Resource.Connections, x.Priority));
                 if (over && !waited) stats[ClusterStats.CxOverflow]++;
-                if (!full && !(shared && pool.Http2.IsConnecting))
+                if ((!full || !pool.Has(peer, Offer(cluster, wanted))) && !(wanted == Wanted.Http2 && pool.IsMaking(peer)))
                 {
                     // The request's own comes first: what is left of the limits is for others.
                     ValueTask<AttemptEnd?> own = OpenAsync(attempt, peer, wanted, stats);
@@ -74,8 +83,7 @@ internal static class Connect
                     return await own;
                 }
                 waited = true;
-                var waiter = shared ? new PoolWaiter(pool.Http2.Wait) { Of = attempt, Peer = peer }
-                    : new PoolWaiter(pool.Wait) { Of = attempt };
+                var waiter = new PoolWaiter(pool.Wait) { Of = attempt, Wish = new Wish(cluster, peer, wanted, fresh) };
                 // Of a cluster that was removed the endpoints that left are all there is: who meets one gone already waits as for any other.
                 bool wasRetired = pool.Retired, isLent = x.Deadlines.LendRoute();
                 bool goesOn = await x.WaitAsync(waiter);
@@ -93,76 +101,73 @@ internal static class Connect
                 stats[ClusterStats.RqPendingFailureEject]++;
                 return end;
             }
-            return null;
         }
     }
+
+    /// <summary>Whether who waits for a connection would get somewhere now.</summary>
+    public static bool MayGo(HostPool pool, in Wish wish)
+    {
+        Cluster cluster = wish.Cluster.Slot.Current ?? wish.Cluster;
+        Wanted wanted = Settled(cluster, pool, wish.Wanted);
+        if (wanted == Wanted.Http2)
+        {
+            if (pool.Http2.Find(wish.Peer) is not null) return true;
+            if (pool.IsMaking(wish.Peer)) return false;
+        }
+        else if (wanted == Wanted.Http1 && !wish.Fresh && pool.HasIdle(wish.Peer))
+        {
+            return true;
+        }
+        return pool.IdleCount > 0 || pool.Http2.HasIdle || Breakers.MayConnect(cluster, pool, wish.Peer.Priority) || !pool.Has(wish.Peer, Offer(cluster, wanted));
+    }
+
+    // What ALPN settles on is known once somebody has connected.
+    private static Wanted Settled(Cluster cluster, HostPool pool, Wanted wanted) =>
+        cluster.Config.Protocol != UpstreamProtocol.Auto || wanted == Wanted.Bytes ? wanted
+        : pool.AlpnHttp2 == true ? Wanted.Http2 : Wanted.Http1;
+
+    private static UpstreamProtocol? Offer(Cluster cluster, Wanted wanted) => wanted == Wanted.Bytes ? null
+        : cluster.Config.Protocol == UpstreamProtocol.Auto ? UpstreamProtocol.Auto
+        : wanted == Wanted.Http2 ? UpstreamProtocol.Http2 : UpstreamProtocol.Http1;
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<AttemptEnd?> OpenAsync(Attempt attempt, UpstreamPeer peer, Wanted wanted, long[] stats)
     {
-        (Cluster cluster, HostPool pool) = (attempt.State.Cluster!, attempt.State.Pool!);
-        bool open = wanted != Wanted.Bytes && cluster.Config.Protocol == UpstreamProtocol.Auto, shared = wanted == Wanted.Http2;
-        var up = new UpstreamConnection(attempt.Exchange.Worker, pool, peer) { SpeaksHttp = wanted != Wanted.Bytes };
-        attempt.State.Connection = up;
-        ConnectResult result;
-        pool.Http2.IsConnecting |= shared;
-        try
+        (Cluster cluster, HostPool pool, Exchange x) = (attempt.State.Cluster!, attempt.State.Pool!, attempt.Exchange);
+        if (wanted == Wanted.Bytes) return await OpenOwnAsync(attempt, peer, stats);
+        var made = new NewConnection(cluster, pool, peer, Offer(cluster, wanted)!.Value, x.Worker);
+        made.Begin();
+        if (!made.IsDone && !await x.WaitAsync(new PoolWaiter(made.Wait) { Of = attempt }))
         {
-            UpstreamProtocol offered = open ? UpstreamProtocol.Auto : shared ? UpstreamProtocol.Http2 : UpstreamProtocol.Http1;
-            result = await up.ConnectAsync(cluster.ConnectMs, offered);
-        }
-        finally
-        {
-            if (shared)
-            {
-                pool.Http2.IsConnecting = false;
-                pool.Http2.Wake();
-            }
-        }
-        if (result != ConnectResult.Connected)
-        {
-            AttemptEnd failed = NotConnected(attempt, up, result, stats);
-            // Those who waited for this connection share its fate: each trying in turn would wait for all before it.
-            if (shared && result != ConnectResult.Cancelled) pool.Http2.Fail(peer, failed, attempt.State.Unconnected);
-            return failed;
-        }
-        bool http2 = open ? up.AgreedOnHttp2 : shared;
-        // What an endpoint chooses it may choose otherwise the next time.
-        if (open) pool.AlpnHttp2 = http2;
-        if (http2)
-        {
-            attempt.State.Connection = null;
-            attempt.State.Session = Share(attempt.Exchange.Worker, up, cluster, stats);
-        }
-        else if (wanted != Wanted.Bytes)
-        {
-            stats[ClusterStats.CxHttp1Total]++;
-        }
-        return null;
-    }
-
-    private static AttemptEnd NotConnected(Attempt attempt, UpstreamConnection up, ConnectResult result, long[] stats)
-    {
-        if (result == ConnectResult.Cancelled)
-        {
+            made.Leave();
             stats[ClusterStats.RqCancelled]++;
             return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);
         }
+        if (!made.IsDone)
+        {
+            // The endpoint has left.
+            made.Leave();
+            return new AttemptEnd(AttemptKind.Moved, RequestBegun: false);
+        }
+        attempt.State.Connection = made.Connection;
+        attempt.State.Session = made.Session;
+        if (made.Failure is null) return null;
+        attempt.State.Unconnected = made.Why;
         stats[ClusterStats.RqPendingFailureEject]++;
-        if (result == ConnectResult.TimedOut) return new AttemptEnd(AttemptKind.ConnectTimedOut, RequestBegun: false);
-        attempt.State.Unconnected = new ConnectFailure(up.Failure, Encoding.ASCII.GetBytes(up.FailureWords));
-        return new AttemptEnd(up.TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestBegun: false);
+        return made.Failure;
     }
 
-    // Speaks HTTP/2 on a new connection, for all who want to.
-    private static Http2ClientSession Share(Worker worker, UpstreamConnection up, Cluster cluster, long[] stats)
+    // A connection that nobody else can use goes with the request.
+    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
+    private static async ValueTask<AttemptEnd?> OpenOwnAsync(Attempt attempt, UpstreamPeer peer, long[] stats)
     {
-        stats[ClusterStats.CxHttp2Total]++;
-        var session = new Http2ClientSession(worker, up, up, Http2ClientTraits.Of(cluster), stats);
-        up.Session = session;
-        up.Pool.Http2.Add(session, up.Peer);
-        session.Start();
-        up.Pool.Http2.Wake();
-        return session;
+        var up = new UpstreamConnection(attempt.Exchange.Worker, attempt.State.Pool!, peer);
+        attempt.State.Connection = up;
+        ConnectResult result = await up.ConnectAsync(attempt.State.Cluster!.ConnectMs);
+        if (result == ConnectResult.Connected) return null;
+        stats[result == ConnectResult.Cancelled ? ClusterStats.RqCancelled : ClusterStats.RqPendingFailureEject]++;
+        if (result == ConnectResult.Cancelled) return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);
+        (AttemptEnd end, attempt.State.Unconnected) = up.FailureOf(result);
+        return end;
     }
 }

@@ -38,6 +38,9 @@ internal sealed class GrpcMethod
             $"POST {path} HTTP/1.1\r\nhost: {config.Authority}\r\nte: trailers\r\ncontent-type: application/grpc\r\n{timeout}");
     }
 
+    /// <summary>The service's cluster.</summary>
+    public string Cluster => _target.Slot.Name;
+
     /// <summary>A call with a message.</summary>
     public CallOut Call(Exchange x, ReadOnlySpan<byte> message) => Call(x.Worker, x, x.Scratch, message);
 

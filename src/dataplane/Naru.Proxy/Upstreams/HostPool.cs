@@ -1,6 +1,7 @@
 // A worker's connections to one endpoint: the idle ones, newest on top, and those who wait for one.
 // A connection is reused only while it is younger than what the endpoint promised; that is what keeps "503 UC" away.
 using Naru.Proxy.Clusters;
+using Naru.Proxy.Config;
 using Naru.Proxy.Http2;
 using Naru.Proxy.Io;
 
@@ -14,16 +15,30 @@ internal struct HostCounts
 
 internal sealed class HostPool(HostState host, Worker worker)
 {
+    // One queue for all: what one gives back may be room for another, whatever either speaks and with whom.
     private readonly WaitQueue _waiting = new();
+    private readonly Dictionary<(UpstreamPeer Peer, UpstreamProtocol? Offered), int> _kinds = [];
     private UpstreamConnection? _idleTop;
+    private bool _wakes;
 
     public HostState Host { get; } = host;
     public int Connections { get; private set; }
     public int ActiveRequests { get; set; }
     public int IdleCount { get; private set; }
 
-    /// <summary>Connections on their way that nobody waits for.</summary>
-    public int Early { get; set; }
+    /// <summary>Connections on their way.</summary>
+    public List<NewConnection> Making { get; } = [];
+
+    /// <summary>Those of them that nobody waits for.</summary>
+    public int Early
+    {
+        get
+        {
+            int early = 0;
+            foreach (NewConnection one in Making) if (one.IsNobodys) early++;
+            return early;
+        }
+    }
 
     /// <summary>Who waits for a connection.</summary>
     public int Waiting => _waiting.Count;
@@ -37,7 +52,7 @@ internal sealed class HostPool(HostState host, Worker worker)
     /// <summary>What ALPN settled on last, where it decides (<c>auto_config</c>); null before the first connection.</summary>
     public bool? AlpnHttp2 { get; set; }
 
-    public Http2Pool Http2 { get; } = new(worker);
+    public Http2Pool Http2 { get; } = new();
 
     /// <summary>Host names that requests brought (auto_sni).</summary>
     public NameCache Names { get; } = new();
@@ -84,7 +99,7 @@ internal sealed class HostPool(HostState host, Worker worker)
         _idleTop = connection;
         IdleCount++;
         connection.EnterIdle();
-        WakeOne();
+        Wake();
     }
 
     public void Unlink(UpstreamConnection connection)
@@ -96,14 +111,33 @@ internal sealed class HostPool(HostState host, Worker worker)
         IdleCount--;
     }
 
-    /// <summary>The endpoint has left: idle connections close now, busy ones when their answer is done, and who waits looks elsewhere.</summary>
+    /// <summary>The endpoint has left: idle connections and those on their way close now, busy ones when their answer is done, and who waits
+    /// looks elsewhere.</summary>
     public void Retire()
     {
         Retired = true;
         Http2.RetireAll();
         CloseIdle();
-        WakeAll();
+        foreach (NewConnection one in Making.ToArray()) one.Retire();
+        Wake();
     }
+
+    /// <summary>Whether an idle one is there for a peer.</summary>
+    public bool HasIdle(in UpstreamPeer peer)
+    {
+        for (UpstreamConnection? next = _idleTop; next is not null; next = next.NextIdle) if (next.Peer == peer) return true;
+        return false;
+    }
+
+    /// <summary>Whether a connection for many is being made for a peer; others wait for it.</summary>
+    public bool IsMaking(in UpstreamPeer peer)
+    {
+        foreach (NewConnection one in Making) if (one.IsShared && one.Peer == peer) return true;
+        return false;
+    }
+
+    /// <summary>Whether there is a connection of this kind, or one on its way.</summary>
+    public bool Has(in UpstreamPeer peer, UpstreamProtocol? offered) => _kinds.ContainsKey((peer, offered));
 
     public void CloseIdle()
     {
@@ -125,49 +159,69 @@ internal sealed class HostPool(HostState host, Worker worker)
         foreach (Network.TcpProxyConnection relay in Relays?.ToArray() ?? []) relay.HostFailed();
     }
 
-    public void Opened() => Connections++;
+    /// <param name="connection">Null of a session of UDP, which nobody waits for.</param>
+    public void Opened(UpstreamConnection? connection = null)
+    {
+        Connections++;
+        if (connection is null) return;
+        System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrAddDefault(_kinds, (connection.Peer, connection.Offered), out _)++;
+    }
 
-    public void Closed()
+    /// <inheritdoc cref="Opened"/>
+    public void Closed(UpstreamConnection? connection = null)
     {
         Connections--;
-        WakeOne();
-        // Room for one more is room for either version.
-        Http2.Wake();
+        if (connection is null) return;
+        (UpstreamPeer, UpstreamProtocol?) kind = (connection.Peer, connection.Offered);
+        if (--System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrNullRef(_kinds, kind) == 0) _kinds.Remove(kind);
+        Wake();
     }
 
-    /// <summary>Resumes <paramref name="waiter"/> when a connection is returned or closed.</summary>
+    /// <summary>Waits until something changed that is of use to <paramref name="waiter"/>.</summary>
     public void Wait(PoolWaiter waiter) => _waiting.Enqueue(waiter);
 
-    /// <summary>Something changed for all who wait: each looks again, on a later turn of the loop.</summary>
-    public void WakeAll()
+    /// <summary>Something changed: whoever gets somewhere by it goes on, first come first served, on a later turn of the loop: whoever returns
+    /// a connection is in the middle of its own exchange.</summary>
+    public void Wake()
     {
-        if (_waiting.Count > 0) worker.Post(_ => ResumeAll());
-        Http2.Wake();
-    }
-
-    // Who waits again is not woken again.
-    private void ResumeAll()
-    {
-        for (int n = _waiting.Count; n > 0 && _waiting.TryDequeue(out PoolWaiter? waiter); n--) waiter.Resume();
-    }
-
-    // On a later turn of the loop: whoever returns a connection is in the middle of its own exchange. Who is first is found out then, so
-    // that one who leaves meanwhile does not take the turn with it.
-    private void WakeOne()
-    {
-        if (_waiting.Count > 0) Later();
+        if (_waiting.Count == 0 || _wakes) return;
+        _wakes = true;
+        Later();
     }
 
     // Apart, since a closure is made where its method begins: for every connection given back, though nobody waits.
-    private void Later() => worker.Post(_ => ResumeOne());
+    private void Later() => worker.Post(_ => Resume());
 
-    private void ResumeOne()
+    private void Resume()
     {
-        while (_waiting.TryDequeue(out PoolWaiter? waiter))
+        _wakes = false;
+        Wish? stuck = null;
+        for (int n = _waiting.Count; n > 0 && _waiting.TryDequeue(out PoolWaiter? waiter); n--)
         {
             if (!waiter.IsWaiting) continue;
+            // What one cannot have nobody gets who wants the same.
+            if (!Retired && waiter is { Failure: null, Wish: { } wish } && (wish == stuck || !Connect.MayGo(this, wish)))
+            {
+                stuck = wish;
+                _waiting.Requeue(waiter);
+                continue;
+            }
             waiter.Resume();
-            return;
         }
+    }
+
+    /// <summary>The connection that was being made failed, for all who waited for it.</summary>
+    public void Fail(in UpstreamPeer peer, AttemptEnd failure, ConnectFailure? why)
+    {
+        for (int n = _waiting.Count; n > 0 && _waiting.TryDequeue(out PoolWaiter? waiter); n--)
+        {
+            if (waiter.Wish is { Wanted: Wanted.Http2 } wish && wish.Peer == peer)
+            {
+                waiter.Failure = failure;
+                waiter.Why = why;
+            }
+            _waiting.Requeue(waiter);
+        }
+        Wake();
     }
 }

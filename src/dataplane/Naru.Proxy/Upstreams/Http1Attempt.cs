@@ -16,7 +16,7 @@ internal static class Http1Attempt
     public static async ValueTask<AttemptEnd> RunAsync(Exchange x, Attempt attempt, UpstreamConnection up)
     {
         Worker worker = x.Worker;
-        bool reused = up.Served > 0;
+        bool reused = up.HasLain;
         attempt.State.Connection = up;
         long[] stats = attempt.Ride(up);
         int most = attempt.State.Cluster!.Config.MaxRequestsPerConnection;

@@ -18,11 +18,13 @@ internal static class Http2Attempt
         if (x.IsUpgrade && !x.IsConnect)
         {
             // What the peer takes is known when its settings are here.
-            Http2Pool sessions = attempt.State.Pool!.Http2;
+            HostPool pool = attempt.State.Pool!;
+            bool wasRetired = pool.Retired;
             while (!session.KnowsPeer && !session.IsDestroyed)
             {
-                if (!await x.WaitAsync(new PoolWaiter(sessions.Wait) { Of = attempt }))
+                if (!await x.WaitAsync(new PoolWaiter(pool.Wait) { Of = attempt }))
                     return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);
+                if (pool.Retired && !wasRetired) return new AttemptEnd(AttemptKind.Moved, RequestBegun: false);
             }
             if (session.HasCapacity && !session.TakesExtendedConnect)
                 return new AttemptEnd(AttemptKind.UpgradeRefused, RequestBegun: false);

@@ -22,8 +22,8 @@ internal sealed class PoolWaiter(Action<PoolWaiter> wait) : ICriticalNotifyCompl
     /// <summary>What was waited for is of no use any more; the exchange may go on.</summary>
     public bool IsEnded { get; private set; }
 
-    /// <summary>With whom a connection is wanted; null is for whoever wants to hear of every change.</summary>
-    public UpstreamPeer? Peer { get; init; }
+    /// <summary>Which connection is wanted; null is for whoever wants to hear of every change.</summary>
+    public Wish? Wish { get; init; }
 
     /// <summary>How the connection failed that it waited for.</summary>
     public AttemptEnd? Failure { get; set; }

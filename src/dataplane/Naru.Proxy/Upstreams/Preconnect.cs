@@ -1,10 +1,8 @@
 // Connections of HTTP/1 that are made before they are needed (Envoy: preconnect_policy.per_upstream_preconnect_ratio): with each request
 // as many more as the ratio says, so that the next ones find theirs. They lie with the idle ones once they stand.
-using System.Runtime.CompilerServices;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http;
-using Naru.Proxy.Io;
 
 namespace Naru.Proxy.Upstreams;
 
@@ -28,27 +26,9 @@ internal static class Preconnect
             // Each active request has a connection or makes one; idle ones and those on their way are for more.
             if (pool.ActiveRequests * cluster.Config.PreconnectRatio <= pool.ActiveRequests + pool.IdleCount + pool.Early) return;
             if (!Breakers.HasRoomToConnect(cluster, pool, x.Priority)) return;
-            pool.Early++;
-            Unawaited.Run(RunAsync(cluster, pool, peer, x.Worker));
+            var early = new NewConnection(cluster, pool, peer, UpstreamProtocol.Http1, x.Worker);
+            early.Leave();
+            early.Begin();
         }
-    }
-
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<bool> RunAsync(Cluster cluster, HostPool pool, UpstreamPeer peer, Worker worker)
-    {
-        var up = new UpstreamConnection(worker, pool, peer) { SpeaksHttp = true };
-        ConnectResult result;
-        try
-        {
-            result = await up.ConnectAsync(cluster.ConnectMs);
-        }
-        finally
-        {
-            pool.Early--;
-        }
-        if (result != ConnectResult.Connected) return false;
-        cluster.Slot.Stats!.Shard(worker.Index)[ClusterStats.CxHttp1Total]++;
-        pool.Return(up, Math.Min(worker.Now + cluster.IdleMs, up.LifeEnd));
-        return true;
     }
 }

@@ -44,8 +44,11 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
 
     public UpstreamPeer Peer { get; }
 
-    /// <summary>Whether HTTP is spoken on it, and offered to TLS; else bytes.</summary>
-    public bool SpeaksHttp { get; init; } = true;
+    /// <summary>The HTTP that is spoken on it, and offered to TLS; null of bytes.</summary>
+    public UpstreamProtocol? Offered { get; init; }
+
+    /// <summary>Whether HTTP is spoken on it; else bytes.</summary>
+    public bool SpeaksHttp => Offered is not null;
 
     /// <summary>Its number among all connections of this process.</summary>
     public long Id { get; } = ConnectionIds.Next();
@@ -59,8 +62,11 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
         if (LocalText is null && Fd >= 0) LocalText = Encoding.ASCII.GetBytes(LocalAddress().ToString());
     }
 
-    /// <summary>Exchanges it has finished; above 0 means that this one rides on a reused connection.</summary>
+    /// <summary>Exchanges it has finished.</summary>
     public int Served { get; set; }
+
+    /// <summary>It lay idle before: the endpoint may have closed it meanwhile.</summary>
+    public bool HasLain { get; private set; }
 
     /// <summary>Worker milliseconds after which it must not be used again.</summary>
     public long ReuseUntil { get; set; }
@@ -86,15 +92,21 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
     /// <summary>Whether it was TLS that failed.</summary>
     public bool TlsFailed => _failure is not null;
 
+    /// <summary>How that ends the try that it was made for.</summary>
+    public (AttemptEnd End, ConnectFailure? Why) FailureOf(ConnectResult result) => result == ConnectResult.TimedOut
+        ? (new AttemptEnd(AttemptKind.ConnectTimedOut, RequestBegun: false), null)
+        : (new AttemptEnd(TlsFailed ? AttemptKind.TlsFailed : AttemptKind.ConnectFailed, RequestBegun: false),
+            new ConnectFailure(Failure, Encoding.ASCII.GetBytes(FailureWords)));
+
     public UpstreamConnection? NextIdle { get; set; }
     public UpstreamConnection? PreviousIdle { get; set; }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public async ValueTask<ConnectResult> ConnectAsync(long timeoutMs, UpstreamProtocol protocol = UpstreamProtocol.Http1)
+    public async ValueTask<ConnectResult> ConnectAsync(long timeoutMs)
     {
         long started = Worker.Now;
         int errno = StartConnect();
-        _pool.Opened();
+        _pool.Opened(this);
         _permit = Breakers.Enter(_pool.Host.Slot, Worker, Resource.Connections, Peer.Priority);
         _shard[ClusterStats.CxTotal]++;
         _pool.Counts.Connections++;
@@ -138,7 +150,7 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
         {
             // The handshake is part of connecting: one timeout for both (Envoy: connect_timeout).
             Worker.Timers.Set(Timer, started + timeoutMs, Worker.Now);
-            bool secure = await ConnectTlsAsync(tls, Peer.Sni!, Peer.ExpectedName!, SpeaksHttp ? Offer(protocol) : default);
+            bool secure = await ConnectTlsAsync(tls, Peer.Sni!, Peer.ExpectedName!, Offered is { } protocol ? Offer(protocol) : default);
             TimerWheel.Stop(Timer);
             if (!secure)
             {
@@ -176,8 +188,7 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
 
     public void EnterIdle()
     {
-        _idle = true;
-        Served++;
+        (_idle, HasLain) = (true, true);
         if (ReuseUntil < long.MaxValue / 8) Worker.Timers.Set(Timer, ReuseUntil, Worker.Now);
     }
 
@@ -214,9 +225,12 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
 
     int IHttp2Owner.AssumedStreams { get => _pool.Http2.AssumedStreams; set => _pool.Http2.AssumedStreams = value; }
 
-    void IHttp2Owner.OnRoom() => _pool.Http2.Wake();
+    void IHttp2Owner.OnRoom() => _pool.Wake();
 
-    void IHttp2Owner.OnEnding(Http2ClientSession session) => _pool.Http2.Forget(session);
+    void IHttp2Owner.OnEnding(Http2ClientSession session)
+    {
+        if (_pool.Http2.Forget(session)) _pool.Wake();
+    }
 
     private void CountDestroyed()
     {
@@ -262,6 +276,6 @@ internal sealed class UpstreamConnection : SecureSocket, IHttp2Owner
         base.Close();
         _permit.Dispose();
         CountDestroyed();
-        _pool.Closed();
+        _pool.Closed(this);
     }
 }

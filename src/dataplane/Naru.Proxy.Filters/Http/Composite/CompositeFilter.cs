@@ -1,6 +1,6 @@
 // Runs the filter that the matcher chose with the request's head, for a share of the requests where one is given; none where nothing
-// matched. Where a condition cannot be told that may lead to a filter that guards, that one is run; of several of them nobody could say
-// which, and the request is refused.
+// matched. Where a condition cannot be told that may lead to a filter, the request is refused: a client that can make it fail would choose
+// whether a limit holds or a header is taken away. Only where there is but one filter, and it says who may come in, that one is asked.
 using Naru.Proxy.Config;
 using Naru.Proxy.Routing;
 using Naru.Telemetry;
@@ -14,14 +14,19 @@ internal sealed class CompositeFilter : DelegatingFilter
     // A filter that cannot be made is refused before there is a chain.
     private static readonly int s_success = s_schema.Counter("filter_delegation_success"),
         s_error = s_schema.Counter("filter_delegation_error");
-    private static readonly Func<Part, bool> s_guards = static part => part.Filter.Guards;
+    private static readonly Func<Part, bool> s_any = static _ => true;
     private readonly MatcherTree<Part> _matcher;
     private readonly StatBlock _stats;
+    private readonly bool _isOneGuard;
 
     private sealed record Part(HttpFilter Filter, int PerMillion, RuntimeSlot? Share);
 
     private CompositeFilter(MatcherTree<Part> matcher, Dictionary<ExecutedFilter, Part> parts, StatBlock stats)
-        : base([.. parts.Select(p => (p.Value.Filter, p.Key.Extension))]) => (_matcher, _stats) = (matcher, stats);
+        : base([.. parts.Select(p => (p.Value.Filter, p.Key.Extension))])
+    {
+        (_matcher, _stats) = (matcher, stats);
+        _isOneGuard = parts.Count == 1 && parts.Values.Single().Filter.Guards;
+    }
 
     public static CompositeFilter Of(MatcherConfig<ExecutedFilter> config, FilterContext context)
     {
@@ -36,17 +41,14 @@ internal sealed class CompositeFilter : DelegatingFilter
     protected override HttpFilter? Choose(FilterCall call)
     {
         var subject = new MatchSubject(call.Request, call.Exchange.Connection, call.Exchange);
-        if (_matcher.Find(subject, s_guards, out bool isInDoubt) is not { } part) return null;
-        if (isInDoubt && part.Filter.Guards && MayBeAnother(subject, part)) return UndecidedFilter.Instance;
+        if (_matcher.Find(subject, s_any, out bool isInDoubt) is not { } part) return null;
+        if (isInDoubt && !_isOneGuard) return UndecidedFilter.Instance;
         if (!NodeState.Chance(call.Worker, part.Share?.PerMillion(part.PerMillion) ?? part.PerMillion)) return null;
         _stats.Shard(call.Worker.Index)[s_success]++;
         return part.Filter;
     }
 
-    private bool MayBeAnother(in MatchSubject subject, Part than) =>
-        _matcher.Find(subject, part => part.Filter.Guards && part != than, out _) is { Filter.Guards: true } other && other != than;
-
-    // Stands for one of several.
+    // Stands for one that nobody can say whether it is to run.
     private sealed class UndecidedFilter : HttpFilter
     {
         public static readonly UndecidedFilter Instance = new();

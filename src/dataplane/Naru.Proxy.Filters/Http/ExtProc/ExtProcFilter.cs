@@ -237,9 +237,11 @@ internal sealed class ExtProcFilter : HttpFilter
     {
         if (!Config.AllowsModes || answer.ModeOverride is not { } given) return;
         ModeConfig mode = ExtProcExtension.Mode(given, p.Mode);
-        bool isKnown = mode.Request.Body <= Body.BufferedPartial && mode.Response.Body <= Body.BufferedPartial;
-        if (isKnown && (Config.AllowedModes.IsEmpty || Config.AllowedModes.Any(a => Same(a, mode)))) p.Mode = mode;
+        if (!IsKnown(mode.Request.Body) || !IsKnown(mode.Response.Body)) return;
+        if (Config.AllowedModes.IsEmpty || Config.AllowedModes.Any(a => Same(a, mode))) p.Mode = mode;
     }
+
+    private static bool IsKnown(Body mode) => mode is >= Body.None and <= Body.BufferedPartial;
 
     private static bool Same(ModeConfig a, ModeConfig b) =>
         a.Response == b.Response && a.Request with { Headers = false } == b.Request with { Headers = false };
@@ -273,12 +275,17 @@ internal sealed class ExtProcFilter : HttpFilter
     // Null where it is no good: the failure is the exchange's answer then.
     private (Reason Reason, string Lines, string Type, byte[] Body)? Own(FilterCall call, Processing p, ImmediateResponse said)
     {
-        int status = said.Status is { } given && (int)given.Code is >= 200 and <= 599 ? (int)given.Code : 200;
+        // Whoever says none means none to pass: what is no status must not become a good one.
+        int status = said.Status is not { } given ? 200 : (int)given.Code is >= 200 and <= 599 ? (int)given.Code : 500;
         if (_heads.Own(p, said.Headers) is not { } head)
         {
             p.Finish();
             p.Count(ProcessorStats.Immediate);
-            Reason invalid = FilterReasons.ProcessorFailed with { Details = "ext_proc_error_Invalid_immediate_response" };
+            Reason invalid = FilterReasons.ProcessorFailed with
+            {
+                Details = "ext_proc_error_Invalid_immediate_response",
+                Of = p.Route.Method.Cluster,
+            };
             call.Exchange.FilterAnswer = new FilterAnswer(invalid);
             return null;
         }

@@ -96,7 +96,7 @@ internal sealed class Processing : IDisposable
     private readonly Exchange _x;
     private readonly long[] _stats;
     private GrpcStream? _stream;
-    private bool _isClosed, _isFirst = true;
+    private bool _isClosed, _hasFailed, _isFirst = true;
     private Reason? _broken;
 
     public Processing(ExtProcFilter filter, Exchange x, ProcessorRoute route)
@@ -168,10 +168,11 @@ internal sealed class Processing : IDisposable
             Finish();
             return Told.Over;
         }
-        if (_stream is { IsOver: true, Status: not 0 }) _isClosed = true;
+        // Each stream that began ends once in the counts.
+        if (_hasFailed) _isClosed = true;
         Finish();
         _stats[ProcessorStats.Immediate]++;
-        Failure = why;
+        Failure = why with { Of = Route.Method.Cluster };
         return Told.Failed;
     }
 
@@ -213,6 +214,7 @@ internal sealed class Processing : IDisposable
         else
         {
             _stats[ProcessorStats.StreamsFailed]++;
+            _hasFailed = true;
             _broken = FilterReasons.ProcessorFailed with
             {
                 Status = _filter.Config.StatusOnError ?? FilterReasons.ProcessorFailed.Status,
