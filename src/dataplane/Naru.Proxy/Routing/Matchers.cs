@@ -115,7 +115,7 @@ internal sealed class QueryMatcher(QueryParameterMatcherConfig config)
         }
     }
 
-    // With room for a decoded name or value; none is needed where nothing is escaped.
+    // With room for a decoded name or value; without, all are taken as they are written.
     private bool Matches(ReadOnlySpan<byte> query, byte[]? decoded)
     {
         foreach (Range range in query.Split((byte)'&'))
@@ -123,9 +123,10 @@ internal sealed class QueryMatcher(QueryParameterMatcherConfig config)
             ReadOnlySpan<byte> parameter = query[range];
             int equals = parameter.IndexOf((byte)'=');
             ReadOnlySpan<byte> name = equals < 0 ? parameter : parameter[..equals];
-            if (!QueryText.Decode(name, decoded).SequenceEqual(_name)) continue;
+            if (!(decoded is null ? name : QueryText.Decode(name, decoded)).SequenceEqual(_name)) continue;
             if (Config.Present is { } wanted) return wanted;
-            return _value is null || _value.Matches(equals < 0 ? default : QueryText.Decode(parameter[(equals + 1)..], decoded));
+            ReadOnlySpan<byte> value = equals < 0 ? default : parameter[(equals + 1)..];
+            return _value is null || _value.Matches(decoded is null ? value : QueryText.Decode(value, decoded));
         }
         return Config.Present == false;
     }

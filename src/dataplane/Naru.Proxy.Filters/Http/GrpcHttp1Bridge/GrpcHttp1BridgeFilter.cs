@@ -99,10 +99,12 @@ internal sealed class GrpcHttp1BridgeFilter(BridgeSettings settings) : HttpFilte
     private static async ValueTask<bool> WholeAsync(FilterCall call)
     {
         Exchange x = call.Exchange;
-        switch (await x.ResponseBody.BufferAsync(x, BodyPipe.MostHeld))
+        switch (await call.BufferResponseAsync(BodyPipe.MostHeld))
         {
             case BufferResult.Whole:
                 break;
+            case BufferResult.Answered:
+                return false;
             case BufferResult.TooLarge:
                 return call.AnswerInstead(new FilterAnswer(FilterReasons.ResponseTooLarge));
             case BufferResult.Refused:
