@@ -141,3 +141,20 @@ public sealed class RawClient : IDisposable
 
     private ValueTask<int> ReadAsync(Memory<byte> memory) => _socket.ReceiveAsync(memory, SocketFlags.None, CancellationToken.None);
 }
+
+/// <summary>Several of them, closed together.</summary>
+public sealed class RawClients : IDisposable
+{
+    /// <summary>In the order in which they came.</summary>
+    public List<RawClient> All { get; } = [];
+
+    /// <summary>One more.</summary>
+    public RawClient Add(RawClient client)
+    {
+        All.Add(client);
+        return client;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => All.ForEach(c => c.Dispose());
+}

@@ -32,7 +32,7 @@ public sealed class DepartureTests
         using RawClient first = await proxy.ConnectAsync();
         await first.SendAsync("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         await Waiting.UntilAsync(() => left.Requests.Count == 1, "the only connection");
-        using var others = new Many();
+        using var others = new RawClients();
         for (int i = 0; i < 4; i++)
         {
             RawClient client = others.Add(await proxy.ConnectAsync());
@@ -103,17 +103,4 @@ public sealed class DepartureTests
           cluster_name: moving
           endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: {{port}} } } } }] }]
         """;
-
-    private sealed class Many : IDisposable
-    {
-        public List<RawClient> All { get; } = [];
-
-        public RawClient Add(RawClient client)
-        {
-            All.Add(client);
-            return client;
-        }
-
-        public void Dispose() => All.ForEach(c => c.Dispose());
-    }
 }

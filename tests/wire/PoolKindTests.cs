@@ -60,7 +60,7 @@ public sealed class PoolKindTests
         await using var backends = new Both();
         await using var front = new Front(backends) { Gate = new SemaphoreSlim(0), Tls = s_certificate.Certificate, Alpn = SslApplicationProtocol.Http2 };
         await using ProxyProcess proxy = await StartAsync(front, Options("auto_config: { http2_protocol_options: {} }") + "\n" + Trusting);
-        using var clients = new Clients();
+        using var clients = new RawClients();
         for (int i = 0; i < 5; i++) await clients.Add(await proxy.ConnectAsync()).SendAsync("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         await Waiting.UntilAsync(async () => await proxy.StatAsync("cluster.backend.upstream_rq_pending_active") == 5, "five that wait");
         front.Gate.Release(10);
@@ -148,19 +148,6 @@ public sealed class PoolKindTests
           route: { cluster: backend, timeout: {{timeout}} }
         """, [new TestCluster("backend", [front.Port], $"{(cluster.Contains("preconnect", StringComparison.Ordinal) ? "" : OneConnection + "\n")}{cluster}")]),
         new ProxyOptions { Concurrency = 1 });
-
-    private sealed class Clients : IDisposable
-    {
-        public List<RawClient> All { get; } = [];
-
-        public RawClient Add(RawClient client)
-        {
-            All.Add(client);
-            return client;
-        }
-
-        public void Dispose() => All.ForEach(c => c.Dispose());
-    }
 
     private sealed class Both : IAsyncDisposable
     {

@@ -272,13 +272,12 @@ public sealed partial class ProxyEngine
             if (_clusters.Find(name) is not { Current: null, Stats: { } block } slot || used.Contains(block.Prefix)) continue;
             gone.Add(block.Prefix);
             gone.Add(HealthChecks.StatPrefix(slot));
-            gone.AddRange(Breakers.PrefixesOf(slot));
             slot.Answers!.Forget();
             foreach (StatBlock? zone in slot.Zones.Values) if (zone is not null) gone.Add(zone.Prefix);
             slot.Zones.Clear();
-            foreach (string part in (string[])["outlier_detection", "http1", "ring_hash_lb", "maglev_lb"]) gone.Add($"{block.Prefix}.{part}");
+            foreach (string part in (string[])["http1", "ring_hash_lb", "maglev_lb"]) gone.Add($"{block.Prefix}.{part}");
         }
-        // All at once: a control plane may take thousands away.
+        // All at once, and their parts with them: a control plane may take thousands away.
         _options.Stats.Remove(gone);
     }
 }

@@ -80,18 +80,19 @@ internal static class ClusterProtocols
     {
         if (cluster.UpstreamHttpProtocolOptions is not null || cluster.TypedExtensionProtocolOptions.ContainsKey(HttpOptionsKey)) return config;
         if (config.AllTls.All(t => t is null)) return config;
-        bool validates = !lenient || config.AllTls.All(t => t is not { Common: { Validation: null, ValidationSecret: null } });
-        return FromRequest(scope, new UpstreamHttpProtocolOptions { AutoSni = true, AutoSanValidation = validates }, config);
+        return FromRequest(scope, new UpstreamHttpProtocolOptions { AutoSni = true, AutoSanValidation = !lenient || !LacksValidation(config) }, config);
     }
 
     private static ClusterConfig FromRequest(Scope scope, UpstreamHttpProtocolOptions options, ClusterConfig config)
     {
-        if (options.AutoSanValidation && config.AllTls.Any(t => t is { Common: { Validation: null, ValidationSecret: null } }))
+        if (options.AutoSanValidation && LacksValidation(config))
         {
             scope.Error("auto_san_validation", "NARU-C113", "\"auto_san_validation\" needs a validation context in the TLS context", "add validation_context with trusted_ca");
         }
         return config with { AutoSni = options.AutoSni, AutoSanValidation = options.AutoSanValidation };
     }
+
+    private static bool LacksValidation(ClusterConfig config) => config.AllTls.Any(t => t is { Common: { Validation: null, ValidationSecret: null } });
 
     private static ClusterConfig Common(Scope scope, HttpProtocolOptions options, ClusterConfig config)
     {

@@ -61,9 +61,5 @@ internal sealed class NameStats(StatRegistry registry, string prefix)
     /// <summary>Of its circuit breaker.</summary>
     public StatBlock Breaker { get; } = registry.Block(prefix, "circuit_breakers", s_breaker);
 
-    public static void Forget(StatRegistry registry, string prefix)
-    {
-        registry.Remove(prefix);
-        registry.Remove($"{prefix}.circuit_breakers");
-    }
+    public static void Forget(StatRegistry registry, string prefix) => registry.Remove(prefix);
 }

@@ -270,6 +270,16 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
         return x.ResponseBody.BufferAsync(x, limit);
     }
 
+    /// <summary>Answers in place of an answer whose body did not come whole. To be returned from <see cref="HttpFilter.OnResponseAsync"/>.</summary>
+    /// <param name="result">What <see cref="BufferResponseAsync"/> said.</param>
+    public bool AnswerInstead(BufferResult result) => result switch
+    {
+        BufferResult.Answered => false,
+        BufferResult.TooLarge => AnswerInstead(new FilterAnswer(FilterReasons.ResponseTooLarge)),
+        BufferResult.Refused => AnswerInstead(new FilterAnswer(Reasons.UpstreamProtocol)),
+        _ => x.Abort == AbortReason.None && AnswerInstead(new FilterAnswer(Reasons.UpstreamReset)),
+    };
+
     /// <summary>What was taken in; given back when it was read.</summary>
     public PeekedBody BufferedResponse() => new(x.ResponseBody, x.Worker.Buffers);
 

@@ -39,7 +39,6 @@ internal sealed class AcceptedConnection : ListenerConnection
     /// <summary>Whether it came from another listener, so that it does not go on to a third.</summary>
     private bool HandedOn { get; }
 
-
     public override void Start()
     {
         ListenerShard[ListenerStats.PreCxActive]++;

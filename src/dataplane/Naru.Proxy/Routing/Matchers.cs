@@ -130,5 +130,4 @@ internal sealed class QueryMatcher(QueryParameterMatcherConfig config)
         }
         return Config.Present == false;
     }
-
 }

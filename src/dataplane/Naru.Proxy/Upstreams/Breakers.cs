@@ -84,10 +84,6 @@ internal static class Breakers
         }
     }
 
-    /// <summary>Under which names they are counted.</summary>
-    public static string[] PrefixesOf(ClusterSlot slot) =>
-        [$"{slot.Stats!.Prefix}.{Scope(RequestPriority.Default)}", $"{slot.Stats.Prefix}.{Scope(RequestPriority.High)}"];
-
     // One a worker and endpoint that has connections; whatever priority they are for.
     private static int Pools(Cluster cluster)
     {

@@ -71,11 +71,10 @@ internal static class Connect
                     continue;
                 }
                 if (full) pool.Http2.EndIdle();
-                // The first connection of an endpoint is made all the same, and counted, and the first of a kind, which none of another kind
-                // can stand for (in Envoy each has a pool of its own).
+                // The first connection of an endpoint is made all the same, and counted.
                 bool over = full || (pool.Connections == 0 && !Breakers.HasRoom(cluster, Resource.Connections, x.Priority));
                 if (over && !waited) stats[ClusterStats.CxOverflow]++;
-                if ((!full || !pool.Has(peer, Offer(cluster, wanted))) && !(wanted == Wanted.Http2 && pool.IsMaking(peer)))
+                if (MayOpen(cluster, pool, peer, wanted, full))
                 {
                     // The request's own comes first: what is left of the limits is for others.
                     ValueTask<AttemptEnd?> own = OpenAsync(attempt, peer, wanted, stats);
@@ -109,17 +108,16 @@ internal static class Connect
     {
         Cluster cluster = wish.Cluster.Slot.Current ?? wish.Cluster;
         Wanted wanted = Settled(cluster, pool, wish.Wanted);
-        if (wanted == Wanted.Http2)
-        {
-            if (pool.Http2.Find(wish.Peer) is not null) return true;
-            if (pool.IsMaking(wish.Peer)) return false;
-        }
-        else if (wanted == Wanted.Http1 && !wish.Fresh && pool.HasIdle(wish.Peer))
-        {
-            return true;
-        }
-        return pool.IdleCount > 0 || pool.Http2.HasIdle || Breakers.MayConnect(cluster, pool, wish.Peer.Priority) || !pool.Has(wish.Peer, Offer(cluster, wanted));
+        if (wanted == Wanted.Http2 ? pool.Http2.Find(wish.Peer) is not null : wanted == Wanted.Http1 && !wish.Fresh && pool.HasIdle(wish.Peer)) return true;
+        // Idle ones of other kinds would make room.
+        bool full = !Breakers.MayConnect(cluster, pool, wish.Peer.Priority) && pool.IdleCount == 0 && !pool.Http2.HasIdle;
+        return MayOpen(cluster, pool, wish.Peer, wanted, full);
     }
+
+    // Where limits are reached the first of a kind may be made, which none of another kind can stand for (in Envoy each has a pool of its own).
+    // One of HTTP/2 is made for all who want to share it.
+    private static bool MayOpen(Cluster cluster, HostPool pool, in UpstreamPeer peer, Wanted wanted, bool full) =>
+        (!full || !pool.Has(peer, Offer(cluster, wanted))) && !(wanted == Wanted.Http2 && pool.IsMaking(peer));
 
     // What ALPN settles on is known once somebody has connected.
     private static Wanted Settled(Cluster cluster, HostPool pool, Wanted wanted) =>

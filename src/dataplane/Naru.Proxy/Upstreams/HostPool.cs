@@ -1,5 +1,6 @@
 // A worker's connections to one endpoint: the idle ones, newest on top, and those who wait for one.
 // A connection is reused only while it is younger than what the endpoint promised; that is what keeps "503 UC" away.
+using System.Runtime.InteropServices;
 using Naru.Proxy.Clusters;
 using Naru.Proxy.Config;
 using Naru.Proxy.Http2;
@@ -163,17 +164,18 @@ internal sealed class HostPool(HostState host, Worker worker)
     public void Opened(UpstreamConnection? connection = null)
     {
         Connections++;
-        if (connection is null) return;
-        System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrAddDefault(_kinds, (connection.Peer, connection.Offered), out _)++;
+        if (connection is not null) CollectionsMarshal.GetValueRefOrAddDefault(_kinds, (connection.Peer, connection.Offered), out _)++;
     }
 
     /// <inheritdoc cref="Opened"/>
     public void Closed(UpstreamConnection? connection = null)
     {
         Connections--;
-        if (connection is null) return;
-        (UpstreamPeer, UpstreamProtocol?) kind = (connection.Peer, connection.Offered);
-        if (--System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrNullRef(_kinds, kind) == 0) _kinds.Remove(kind);
+        if (connection is not null)
+        {
+            (UpstreamPeer, UpstreamProtocol?) kind = (connection.Peer, connection.Offered);
+            if (--CollectionsMarshal.GetValueRefOrNullRef(_kinds, kind) == 0) _kinds.Remove(kind);
+        }
         Wake();
     }
 

@@ -391,19 +391,11 @@ internal sealed class ExtProcFilter : HttpFilter
         }
         else
         {
-            switch (await call.BufferResponseAsync(BodyPipe.MostHeld))
+            BufferResult result = await call.BufferResponseAsync(BodyPipe.MostHeld);
+            if (result != BufferResult.Whole)
             {
-                case BufferResult.Whole: break;
-                case BufferResult.TooLarge:
-                    p.Finish();
-                    return Instead(call, FilterReasons.ResponseTooLarge);
-                case BufferResult.Refused:
-                    p.Finish();
-                    return Instead(call, Reasons.UpstreamProtocol);
-                case BufferResult.Answered: return false;
-                default:
-                    p.Finish();
-                    return x.Abort == AbortReason.None && Instead(call, Reasons.UpstreamReset);
+                if (result != BufferResult.Answered) p.Finish();
+                return call.AnswerInstead(result);
             }
             bytes = Buffered(call);
             trailers = call.ResponseTrailers.Next() >= 0;

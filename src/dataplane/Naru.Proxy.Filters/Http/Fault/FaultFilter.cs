@@ -99,7 +99,6 @@ internal sealed class FaultLevel(FaultConfig config, Runtime runtime)
     private readonly HeaderMatcher[] _headers = [.. config.Headers.Select(h => new HeaderMatcher(h))];
     private readonly byte[][] _nodes = [.. config.DownstreamNodes.Select(Encoding.ASCII.GetBytes)];
 
-
     /// <summary>Faults at once.</summary>
     public long MaxActive => (long)(_maxActive?.Integer((ulong)config.MaxActive) ?? (ulong)config.MaxActive);
 

@@ -98,22 +98,10 @@ internal sealed class GrpcHttp1BridgeFilter(BridgeSettings settings) : HttpFilte
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private static async ValueTask<bool> WholeAsync(FilterCall call)
     {
-        Exchange x = call.Exchange;
-        switch (await call.BufferResponseAsync(BodyPipe.MostHeld))
-        {
-            case BufferResult.Whole:
-                break;
-            case BufferResult.Answered:
-                return false;
-            case BufferResult.TooLarge:
-                return call.AnswerInstead(new FilterAnswer(FilterReasons.ResponseTooLarge));
-            case BufferResult.Refused:
-                return call.AnswerInstead(new FilterAnswer(Reasons.UpstreamProtocol));
-            default:
-                return x.Abort == AbortReason.None && call.AnswerInstead(new FilterAnswer(Reasons.UpstreamReset));
-        }
+        BufferResult result = await call.BufferResponseAsync(BodyPipe.MostHeld);
+        if (result != BufferResult.Whole) return call.AnswerInstead(result);
         Trailers(call);
-        long length = x.ResponseBody.Bytes;
+        long length = call.Exchange.ResponseBody.Bytes;
         if ((call.State.Number & Framed) != 0) Unframe(call, Math.Max(0, length - ProtoBody.Prefix));
         else call.ChangesResponseLength(length);
         return true;
