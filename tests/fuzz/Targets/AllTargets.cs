@@ -30,6 +30,7 @@ internal static class AllTargets
         new ProtoBodyTarget(),
         new ExpressionTextTarget(),
         new ExpressionTreeTarget(),
+        new ScriptTarget(),
         new YamlTarget(),
         new BootstrapTarget(),
         new Http1ConnectionTarget(),
