@@ -56,6 +56,7 @@ internal static class Composition
             OnHealth = (good, sentence) => log.Write("health", good ? LogLevel.Info : LogLevel.Warning, sentence),
             OnDiagnostic = d => log.Write("tls", d.Severity switch { Severity.Error => LogLevel.Error, Severity.Warning => LogLevel.Warning, _ => LogLevel.Info }, d.ToString()),
             ConnectionLog = new ConnectionLog(() => log.IsOn("listener", LogLevel.Debug), text => log.Write("listener", LogLevel.Debug, text)),
+            FilterLog = log.For("lua"),
             OnFault = (where, e) => log.Error("http", $"{where}: an internal fault was contained: {e}"),
         });
         await using var xds = new XdsManager(new XdsManagerOptions

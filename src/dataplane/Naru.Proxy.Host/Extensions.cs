@@ -26,6 +26,7 @@ using Naru.Proxy.Filters.Http.HealthCheck;
 using Naru.Proxy.Filters.Http.JsonToMetadata;
 using Naru.Proxy.Filters.Http.JwtAuthn;
 using Naru.Proxy.Filters.Http.LocalRateLimit;
+using Naru.Proxy.Filters.Http.Lua;
 using Naru.Proxy.Filters.Http.MatchDelegate;
 using Naru.Proxy.Filters.Http.OnDemand;
 using Naru.Proxy.Filters.Http.RateLimit;
@@ -69,6 +70,7 @@ internal static class Extensions
         new JsonToMetadataExtension(),
         new JwtAuthnExtension(),
         new LocalRateLimitExtension(),
+        new LuaExtension(),
         new MatchDelegateExtension(),
         new OnDemandExtension(),
         new RateLimitExtension(),

@@ -21,7 +21,7 @@ internal sealed class ProxyLog
     public ProxyLog(LogLevel level, Stream output)
     {
         _output = output;
-        foreach (string name in new[] { "main", "config", "admin", "upstream", "listener", "http" }) _components[name] = level;
+        foreach (string name in new[] { "main", "config", "admin", "upstream", "listener", "http", "lua" }) _components[name] = level;
     }
 
     /// <summary>Names of levels, from chatty to silent.</summary>

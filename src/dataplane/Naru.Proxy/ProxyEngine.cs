@@ -58,7 +58,14 @@ public sealed partial class ProxyEngine : IDataPlane
         _options = options;
         _ownZone = ZoneOf(options.Locality);
         _tls = new TlsContextStore(options.OnDiagnostic, options.Stats);
-        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId), Runtime = options.Runtime, Time = options.Time };
+        _node = new NodeState
+        {
+            Cluster = Encoding.UTF8.GetBytes(options.NodeCluster),
+            Id = Encoding.UTF8.GetBytes(options.NodeId),
+            Runtime = options.Runtime,
+            Time = options.Time,
+            Log = options.FilterLog,
+        };
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup, options.Stats);
         _compiler = new ChainCompiler(options, _clusters, _tls, _node, _discovered, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];

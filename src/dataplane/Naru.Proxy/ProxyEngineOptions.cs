@@ -82,6 +82,9 @@ public sealed record ProxyEngineOptions
     /// <summary>Told why connections ended, where it listens.</summary>
     public ConnectionLog ConnectionLog { get; init; } = ConnectionLog.None;
 
+    /// <summary>Told what filters' scripts say.</summary>
+    public Action<Core.LogLevel, string> FilterLog { get; init; } = static (_, _) => { };
+
     /// <summary>Told about bugs: exceptions that reached a worker's loop.</summary>
     public Action<string, Exception> OnFault { get; init; } = static (_, _) => { };
 }

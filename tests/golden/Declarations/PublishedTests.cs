@@ -82,6 +82,8 @@ public sealed class PublishedTests
         "envoy.service.ext_proc.v3.ProcessingRequest.protocol_config",
         "envoy.service.ext_proc.v3.ProtocolConfiguration",
         "envoy.extensions.filters.http.header_mutation.v3.Mutations.query_parameter_mutations",
+        "envoy.extensions.filters.http.lua.v3.Lua.clear_route_cache",
+        "envoy.extensions.filters.http.lua.v3.LuaPerRoute.filter_context",
         // Published since as the limits of routes; on the wire they were the same.
         "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute.rate_limits",
         "envoy.extensions.filters.http.header_mutation.v3.Mutations.response_trailers_mutations",

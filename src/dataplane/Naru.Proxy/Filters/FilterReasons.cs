@@ -249,4 +249,10 @@ internal static class FilterReasons
         When = "The service that `envoy.filters.http.ext_proc` tells of the request answers it itself; status, headers, body and details are the service's.",
         Remedy = "Ask the service why; the answer may say it.",
     };
+
+    public static readonly Reason ScriptAnswered = new(200, "NARU-X204", "a script answered the request", ResponseFlags.None, "lua_response")
+    {
+        When = "The script of `envoy.filters.http.lua` called `respond()`; status, headers and body are the script's.",
+        Remedy = "Read the script of the filter, or of the route; `logInfo` in it says more in the log.",
+    };
 }

@@ -221,6 +221,14 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
         return false;
     }
 
+    /// <summary>The same with a reason of the proxy's own. Of one of those another takes the place as content alone.</summary>
+    public bool AnswerInstead(Reason reason)
+    {
+        if (!x.ResponseHeaders.IsLocal) return AnswerInstead(new FilterAnswer(reason));
+        LocalReply.Because(x, reason);
+        return AnswerInstead(new FilterAnswer(reason) { Content = ([], "text/plain") });
+    }
+
     /// <summary>Takes the request's whole body in, as it comes out of the filters before, while its head waits.</summary>
     /// <param name="limit">Most bytes of it.</param>
     public ValueTask<BufferResult> BufferAsync(long limit) => x.BufferAsync(limit);
@@ -287,6 +295,10 @@ internal sealed record FilterAnswer(Reason Reason, string? Body = null, string L
 {
     /// <summary>In the place of <see cref="Body"/>, where that is not ASCII.</summary>
     public byte[]? Bytes { get; init; }
+
+    /// <summary>It is a whole answer, whose head says all there is to say: it gets no type, no form of a client's protocol and no format of the
+    /// listener's.</summary>
+    public bool IsWhole { get; init; }
 
     /// <summary>It takes the place of an answer whose head was looked at.</summary>
     public bool Instead { get; init; }

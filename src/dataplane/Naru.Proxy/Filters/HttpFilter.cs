@@ -115,6 +115,9 @@ internal sealed record FilterContext(StatRegistry Stats, string StatPrefix, Clus
     /// <summary>The chain is a cluster's. Routes say how its filters do what they do, and not whether, as in Envoy.</summary>
     public bool IsUpstream { get; init; }
 
+    /// <summary>The filter's name in the chain; empty where it is none of a chain's own.</summary>
+    public string Name { get; init; } = "";
+
     /// <summary>A block below the chain's prefix.</summary>
     public StatBlock Block(string name, StatSchema schema) => Stats.Block(StatPrefix, name, schema);
 }
@@ -141,6 +144,9 @@ internal sealed class NodeState
 
     /// <summary>What day it is.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>The proxy's log, of what filters say.</summary>
+    public Action<Naru.Core.LogLevel, string> Log { get; init; } = static (_, _) => { };
 
     /// <summary>Has a worker do something for which no request came; later, and not at all where none runs.</summary>
     public Action<Action<Worker>> Later { get; set; } = static _ => { };

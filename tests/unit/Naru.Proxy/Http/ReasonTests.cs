@@ -36,6 +36,7 @@ public sealed class ReasonTests
         "csrf_origin_mismatch", "invalid_cdn_loop_header", "cdn_loop_detected",
         "jwt_authn_access_denied", "ext_authz_denied", "ext_authz_error", "ext_authz_invalid", "request_rate_limited", "rate_limiter_error",
         "dns_resolution_failure", "dns_cache_overflow", "dynamic_forward_proxy_pending_request_overflow",
+        "lua_response",
     ];
 
     // Ends that Envoy does not have.
