@@ -277,7 +277,11 @@ public sealed record ClusterConfig
     public IEnumerable<UpstreamTlsConfig?> AllTls => TransportMatches.Select(m => m.Tls).Prepend(Tls);
 
     /// <summary>Every secret that it names.</summary>
-    public IEnumerable<SecretReferenceConfig> SecretReferences => AllTls.SelectMany(t => t?.Common.SecretReferences ?? []);
+    public IEnumerable<SecretReferenceConfig> SecretReferences =>
+        AllTls.SelectMany(t => t?.Common.SecretReferences ?? []).Concat(FilterSecrets);
+
+    /// <summary>Those that filters read.</summary>
+    public IEnumerable<SecretReferenceConfig> FilterSecrets => IHasSecrets.Of(HttpFilters.Select(f => f.Settings));
 }
 
 /// <summary><c>envoy.config.cluster.v3.Cluster.TransportSocketMatch</c>.</summary>

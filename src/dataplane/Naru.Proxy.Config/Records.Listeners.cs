@@ -97,8 +97,14 @@ public sealed record ListenerConfig
     /// <summary>Every chain, the default one last.</summary>
     public IEnumerable<FilterChainConfig> AllChains => DefaultFilterChain is { } last ? FilterChains.Append(last) : FilterChains;
 
-    /// <summary>Every secret that its chains name.</summary>
-    public IEnumerable<SecretReferenceConfig> SecretReferences => AllChains.SelectMany(c => c.Tls?.SecretReferences ?? []);
+    /// <summary>Every secret that its chains name, those of HTTP filters and of inline routes too.</summary>
+    public IEnumerable<SecretReferenceConfig> SecretReferences =>
+        AllChains.SelectMany(c => c.Tls?.SecretReferences ?? []).Concat(FilterSecrets);
+
+    /// <summary>Those that filters read.</summary>
+    public IEnumerable<SecretReferenceConfig> FilterSecrets =>
+        IHasSecrets.Of(HttpManagers.SelectMany(m => m.HttpFilters).Select(f => f.Settings))
+            .Concat(HttpManagers.SelectMany(m => m.InlineRoutes).SelectMany(r => r.SecretReferences));
 
     /// <summary>Every HTTP filter in its chains whose configuration is discovered.</summary>
     public IEnumerable<HttpFilterConfig> DiscoveredFilters =>

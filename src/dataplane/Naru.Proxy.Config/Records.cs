@@ -37,6 +37,10 @@ public sealed record RouteConfigurationConfig
     /// <summary>Digest of the message: inline routes whose digest stays the same go on when their listener changes. Empty: fields are
     /// compared.</summary>
     public string Digest { get; init; } = "";
+
+    /// <summary>Every secret that it names for filters.</summary>
+    public IEnumerable<SecretReferenceConfig> SecretReferences =>
+        IHasSecrets.Of(Filters.Concat(VirtualHosts.SelectMany(h => h.AllFilters)).Select(f => f.Settings));
 }
 
 /// <summary><c>envoy.config.route.v3.VirtualHost</c>.</summary>
@@ -54,6 +58,9 @@ public sealed record VirtualHostConfig
     public MatcherConfig<MatchedRoutesConfig>? Matcher { get; init; }
     /// <summary>All its routes, wherever they stand.</summary>
     public IEnumerable<RouteConfig> AllRoutes => Matcher is null ? Routes : Matcher.Actions.SelectMany(a => a.Routes);
+    /// <summary>What it and its routes say about HTTP filters.</summary>
+    public IEnumerable<RouteFilterConfig> AllFilters => Filters.Concat(AllRoutes.SelectMany(r =>
+        r.Action is ForwardActionConfig forward ? r.Filters.Concat(forward.Clusters.SelectMany(c => c.Filters)) : r.Filters));
     /// <summary>Header changes.</summary>
     public HeaderMutationsConfig Headers { get; init; } = HeaderMutationsConfig.None;
     /// <summary>For routes that have none.</summary>

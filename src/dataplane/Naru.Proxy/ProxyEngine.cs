@@ -119,7 +119,7 @@ public sealed partial class ProxyEngine : IDataPlane
         var refused = new List<Refusal>();
         lock (_gate)
         {
-            foreach (SecretConfig secret in change.Secrets) Try(ConfigKind.Secret, secret.Name, refused, d => _tls.SetSecret(secret, d));
+            foreach (SecretConfig secret in change.Secrets) Try(ConfigKind.Secret, secret.Name, refused, d => SetSecret(secret, d));
             foreach (DiscoveredFilterConfig filter in change.Filters) Try(ConfigKind.Filter, filter.Name, refused, d => SetFilter(filter, d));
             if (!change.RemovedFilters.IsEmpty) _discovered.All = _discovered.With([], change.RemovedFilters);
             HashSet<string> unsure = KeysOf(change);
@@ -142,7 +142,11 @@ public sealed partial class ProxyEngine : IDataPlane
             if (!change.RemovedClusters.IsEmpty) ForgetStats(change.RemovedClusters);
             ForgetEndpoints(unsure);
             SettleClusters();
-            foreach (string name in change.RemovedSecrets) _tls.RemoveSecret(name);
+            foreach (string name in change.RemovedSecrets)
+            {
+                _tls.RemoveSecret(name);
+                _node.Secrets.Remove(name);
+            }
         }
         foreach ((string table, string host) in change.AnsweredHosts) _node.Hosts.Answer(table, host);
         return refused;
@@ -164,6 +168,12 @@ public sealed partial class ProxyEngine : IDataPlane
                 remedy: "this is a fault of the proxy; its log says more");
         }
         foreach (Diagnostic complaint in found.Items) refused.Add(new Refusal(kind, name, complaint));
+    }
+
+    private void SetSecret(SecretConfig secret, Diagnostics diagnostics)
+    {
+        _tls.SetSecret(secret, diagnostics);
+        if (!diagnostics.HasErrors) _node.Secrets.Set(secret);
     }
 
     // Every chain that has it is made before any request sees it.

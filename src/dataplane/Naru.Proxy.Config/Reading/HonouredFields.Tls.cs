@@ -51,8 +51,9 @@ envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys
 envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig
   + name sds_config
 envoy.extensions.transport_sockets.tls.v3.Secret
-  + name tls_certificate session_ticket_keys validation_context
-  - generic_secret: nothing reads it
+  + name tls_certificate session_ticket_keys validation_context generic_secret
+envoy.extensions.transport_sockets.tls.v3.GenericSecret
+  + secret
 envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig
   + trust_domains
 envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain

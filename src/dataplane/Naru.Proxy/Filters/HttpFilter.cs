@@ -139,6 +139,9 @@ internal sealed class NodeState
     /// <summary>Virtual hosts that requests wait for.</summary>
     public Routing.HostsOnDemand Hosts { get; } = new();
 
+    /// <summary>Secrets that filters read.</summary>
+    public FilterSecrets Secrets { get; } = new();
+
     /// <summary>What day it is.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
