@@ -9,6 +9,7 @@ using Naru.Proxy.Filters.Http.CdnLoop;
 using Naru.Proxy.Filters.Http.Composite;
 using Naru.Proxy.Filters.Http.Compressor;
 using Naru.Proxy.Filters.Http.Cors;
+using Naru.Proxy.Filters.Http.CredentialInjector;
 using Naru.Proxy.Filters.Http.Csrf;
 using Naru.Proxy.Filters.Http.CustomResponse;
 using Naru.Proxy.Filters.Http.Decompressor;
@@ -27,6 +28,7 @@ using Naru.Proxy.Filters.Http.JsonToMetadata;
 using Naru.Proxy.Filters.Http.JwtAuthn;
 using Naru.Proxy.Filters.Http.LocalRateLimit;
 using Naru.Proxy.Filters.Http.MatchDelegate;
+using Naru.Proxy.Filters.Http.OAuth2;
 using Naru.Proxy.Filters.Http.OnDemand;
 using Naru.Proxy.Filters.Http.RateLimit;
 using Naru.Proxy.Filters.Http.Rbac;
@@ -52,6 +54,7 @@ internal static class Extensions
         new CompositeExtension(),
         new CompressorExtension(),
         new CorsExtension(),
+        new CredentialInjectorExtension(),
         new CsrfExtension(),
         new CustomResponseExtension(),
         new DecompressorExtension(),
@@ -70,6 +73,7 @@ internal static class Extensions
         new JwtAuthnExtension(),
         new LocalRateLimitExtension(),
         new MatchDelegateExtension(),
+        new OAuth2Extension(),
         new OnDemandExtension(),
         new RateLimitExtension(),
         new RbacExtension(),

@@ -146,7 +146,7 @@ public sealed class FieldTests
     [InlineData("strip_any_host_port: true, strip_matching_host_port: true", "NARU-C113 strip_any_host_port")]
     [InlineData("http_protocol_options: { default_host_for_http_10: a/b }", "NARU-C102 default_host_for_http_10")]
     [InlineData("internal_address_config: { cidr_ranges: [{ address_prefix: x }] }", "NARU-C107 address_prefix")]
-    [InlineData("http_filters: [{ name: envoy.filters.http.oauth2 }, { name: envoy.filters.http.router }]", "NARU-C112 name")]
+    [InlineData("http_filters: [{ name: envoy.filters.http.aws_lambda }, { name: envoy.filters.http.router }]", "NARU-C112 name")]
     public void A_connection_manager_that_cannot_be_is_refused(string fields, string expected) => Assert.Equal(expected, Read.Bad(Read.InListener(InHttp(fields))));
 
     [Theory]
@@ -179,7 +179,7 @@ public sealed class FieldTests
     {
         Assert.Equal("NARU-C103 name", Read.Bad("static_resources: { secrets: [{ name: a, validation_context: {} }, { name: a, validation_context: {} }] }"));
         Assert.Equal("NARU-C101 secrets[0]", Read.Bad("static_resources: { secrets: [{ name: a }] }"));
-        Assert.Equal("NARU-C110 generic_secret", Read.Bad("static_resources: { secrets: [{ name: a, generic_secret: {} }] }"));
+        Assert.Equal("NARU-C101 secret", Read.Bad("static_resources: { secrets: [{ name: a, generic_secret: {} }] }"));
         Assert.Equal("a", Assert.Single(Read.Good("static_resources: { secrets: [{ name: a, validation_context: {} }] }").Secrets).Name);
     }
 }

@@ -57,6 +57,8 @@ public static class EnvoyTypes
         Envoy.Extensions.Compression.Brotli.Compressor.V3.BrotliReflection.Descriptor,
         Envoy.Extensions.Compression.Brotli.Decompressor.V3.BrotliReflection.Descriptor,
         Envoy.Extensions.Http.CustomResponse.LocalResponsePolicy.V3.LocalResponsePolicyReflection.Descriptor,
+        Envoy.Extensions.Http.InjectedCredentials.Generic.V3.GenericReflection.Descriptor,
+        Envoy.Extensions.Http.InjectedCredentials.Oauth2.V3.Oauth2Reflection.Descriptor,
         Envoy.Type.Matcher.V3.StatusCodeInputReflection.Descriptor,
         RawBufferReflection.Descriptor,
         TlsReflection.Descriptor,

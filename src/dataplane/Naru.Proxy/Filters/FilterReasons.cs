@@ -249,4 +249,39 @@ internal static class FilterReasons
         When = "The service that `envoy.filters.http.ext_proc` tells of the request answers it itself; status, headers, body and details are the service's.",
         Remedy = "Ask the service why; the answer may say it.",
     };
+
+    public static readonly Reason SignInFailed = new(401, "NARU-X221", "signing in failed", ResponseFlags.None, "oauth_failed")
+    {
+        Body = "OAuth flow failed.",
+        When = "`envoy.filters.http.oauth2` got a callback that is no answer to what this browser asked, no tokens from the token endpoint, "
+            + "or a request that may not be sent to sign in; the details of the access log say which.",
+        Remedy = "Look at the details: at the cookies of the browser, or at the authorization server.",
+    };
+
+    public static readonly Reason SecretMissing = new(
+        503, "NARU-X222", "a secret that a filter needs has not arrived", ResponseFlags.None, "filter_secret_not_found")
+    {
+        Body = "Service Unavailable",
+        When = "`envoy.filters.http.oauth2` has no `token_secret` or `hmac_secret` yet, or what came under that name is no "
+            + "`generic_secret`.",
+        Remedy = "Look at `/config_dump` and at the source of secrets: is a generic secret of that name there?",
+    };
+
+    public static readonly Reason CredentialMissing = new(
+        401, "NARU-X223", "there is no credential for the request", ResponseFlags.None, "failed_to_inject_credential")
+    {
+        Body = "Failed to inject credential.",
+        When = "`envoy.filters.http.credential_injector` has no secret or token yet, or one that may not stand in a header.",
+        Remedy = "Look at the source of the secret or at the token endpoint; `allow_request_without_credential` lets requests go on "
+            + "without.",
+    };
+
+    public static readonly Reason SignOutByOthers = new(
+        403, "NARU-X224", "another site asked to sign out", ResponseFlags.None, "oauth_sign_out_by_others")
+    {
+        Body = "Forbidden",
+        When = "A browser says (`sec-fetch-site: cross-site`) that a page of another site loads `signout_path` of "
+            + "`envoy.filters.http.oauth2` in the background.",
+        Remedy = "Lead people to the path by a link.",
+    };
 }
