@@ -123,7 +123,7 @@ internal sealed class FilterRun
         _slots[step.Slot].Wants |= stages;
         WantsResponseBody |= (stages & (FilterStages.ResponseBody | FilterStages.ResponseTrailers)) != 0;
         if ((stages & (FilterStages.RequestBody | FilterStages.RequestTrailers)) == 0) return;
-        if (x.Framing.Body == BodyKind.None || x.IsUpgrade) return;
+        if (!x.SendsBody || x.IsUpgrade) return;
         BodyPipe pipe = Of is { } attempt ? attempt.FilterBody() : x.FilterRequest();
         pipe.Add(this, step, (stages & FilterStages.RequestBody) != 0, (stages & FilterStages.RequestTrailers) != 0);
     }
@@ -190,7 +190,7 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
     /// told of one: what came next on the connection would be taken for it.</summary>
     public void ChangesRequestLength()
     {
-        if (x.Framing.Body != BodyKind.None) x.RequestLength = Exchange.UnknownLength;
+        if (x.SendsBody) x.RequestLength = Exchange.UnknownLength;
     }
 
     /// <summary>The length of the answer's body will not be what was told; said before its head went on.</summary>
@@ -267,6 +267,17 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
         x.UpstreamFilters?.AddResponseBefore(x, -1);
         run.AddResponseBefore(x, step.Slot);
         return x.ResponseBody.BufferAsync(x, limit);
+    }
+
+    /// <summary>The same of its beginning, which goes on afterwards.</summary>
+    /// <param name="most">Bytes at most; of a gRPC message its prefix counts.</param>
+    /// <param name="until">What is wanted.</param>
+    public ValueTask<PeekResult> PeekResponseAsync(int most, PeekUntil until)
+    {
+        if (x.Try.Answer.Stream is null) x.ResponseHeaders.Hold();
+        x.UpstreamFilters?.AddResponseBefore(x, -1);
+        run.AddResponseBefore(x, step.Slot);
+        return x.ResponseBody.PeekAsync(x, most, until);
     }
 
     /// <summary>What was taken in; given back when it was read.</summary>

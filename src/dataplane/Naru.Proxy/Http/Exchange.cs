@@ -135,6 +135,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public ref FilterAnswer? FilterAnswer => ref _filtering.Answer;
     public ref bool HasFilterFailed => ref _filtering.HasFailed;
     public ref long RequestLength => ref _filtering.RequestLength;
+    public ref bool GivesRequestBody => ref _filtering.GivesRequestBody;
     public ref bool ChangesResponseLength => ref _filtering.ChangesResponseLength;
     public ref long ResponseLength => ref _filtering.ResponseLength;
     public ref bool GivesResponseBody => ref _filtering.GivesResponseBody;
@@ -286,6 +287,20 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     {
         ReadRequestBody();
         return RequestBody.Filter(this, isRequest: true);
+    }
+
+    /// <summary>Something is sent behind the request's head: what came, or what filters make of nothing.</summary>
+    public bool SendsBody => Framing.Body != BodyKind.None || GivesRequestBody;
+
+    /// <summary>A request that came without a body has one: its end passes the filters, who may put something before it.</summary>
+    public void GiveRequestBody()
+    {
+        if (SendsBody || IsUpgrade) return;
+        GivesRequestBody = true;
+        RequestBodyBuffered = false;
+        RequestLength = UnknownLength;
+        RequestBody.Filter(this, isRequest: true);
+        RequestBody.Reopen();
     }
 
     /// <summary>The request's body is read piece by piece, also where all of it came with its head.</summary>

@@ -146,6 +146,9 @@ internal struct FilterState()
     /// <summary>Bytes of the request's body as it goes on, where that is not what came.</summary>
     public long RequestLength = Exchange.SameLength;
 
+    /// <summary>The request has a body that filters make of nothing.</summary>
+    public bool GivesRequestBody;
+
     /// <summary>The answer's body will not have the length that was told.</summary>
     public bool ChangesResponseLength;
 

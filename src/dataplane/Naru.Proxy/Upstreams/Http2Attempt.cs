@@ -40,7 +40,7 @@ internal static class Http2Attempt
 
         // The request: its head and what of its body is here at once, the rest by a pump beside the answer.
         IoBuffer o = attempt.State.Out = RequestWriter.Write(x, attempt);
-        bool bodyless = x.Framing.Body == BodyKind.None && !x.IsUpgrade;
+        bool bodyless = !x.SendsBody && !x.IsUpgrade;
         var form = new HeadForm(SectionKind.Request, IsHttps: x.IsHttps, IsTunnel: x.IsUpgrade && !x.IsConnect, Marks: x.Head)
         {
             PostPath = x.IsConnect ? x.Manager.PostPath : null,
