@@ -28,6 +28,8 @@ internal static class AllTargets
         new XmlBodyTarget(),
         new FormBodyTarget(),
         new ProtoBodyTarget(),
+        new JsonToProtoTarget(),
+        new ProtoToJsonTarget(),
         new ExpressionTextTarget(),
         new ExpressionTreeTarget(),
         new YamlTarget(),
