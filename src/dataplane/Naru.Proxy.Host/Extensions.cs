@@ -18,6 +18,7 @@ using Naru.Proxy.Filters.Http.ExtProc;
 using Naru.Proxy.Filters.Http.Fault;
 using Naru.Proxy.Filters.Http.GrpcHttp1Bridge;
 using Naru.Proxy.Filters.Http.GrpcHttp1ReverseBridge;
+using Naru.Proxy.Filters.Http.GrpcJsonTranscoder;
 using Naru.Proxy.Filters.Http.GrpcStats;
 using Naru.Proxy.Filters.Http.GrpcWeb;
 using Naru.Proxy.Filters.Http.HeaderMutation;
@@ -61,6 +62,7 @@ internal static class Extensions
         new FaultExtension(),
         new GrpcHttp1BridgeExtension(),
         new GrpcHttp1ReverseBridgeExtension(),
+        new GrpcJsonTranscoderExtension(),
         new GrpcStatsExtension(),
         new GrpcWebExtension(),
         new HeaderMutationExtension(),

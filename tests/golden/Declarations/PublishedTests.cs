@@ -79,6 +79,7 @@ public sealed class PublishedTests
         "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor.status_on_error",
         "envoy.extensions.filters.http.ext_proc.v3.ProcessingMode.BodySendMode.FULL_DUPLEX_STREAMED",
         "envoy.extensions.filters.http.ext_proc.v3.ProcessingMode.BodySendMode.GRPC",
+        "envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder.PrintOptions.stream_sse_style_delimited",
         "envoy.service.ext_proc.v3.ProcessingRequest.protocol_config",
         "envoy.service.ext_proc.v3.ProtocolConfiguration",
         "envoy.extensions.filters.http.header_mutation.v3.Mutations.query_parameter_mutations",

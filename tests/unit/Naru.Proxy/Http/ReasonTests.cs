@@ -36,6 +36,9 @@ public sealed class ReasonTests
         "csrf_origin_mismatch", "invalid_cdn_loop_header", "cdn_loop_detected",
         "jwt_authn_access_denied", "ext_authz_denied", "ext_authz_error", "ext_authz_invalid", "request_rate_limited", "rate_limiter_error",
         "dns_resolution_failure", "dns_cache_overflow", "dynamic_forward_proxy_pending_request_overflow",
+        "grpc_json_transcode_failure", "early_grpc_json_transcode_failure{NOT_FOUND}", "early_grpc_json_transcode_failure{INVALID_ARGUMENT}",
+        "grpc_json_transcode_failure{request_buffer_size_limit_reached}", "grpc_json_transcode_failure{response_buffer_size_limit_reached}",
+        "grpc_json_transcode_failure{INVALID_ARGUMENT}",
     ];
 
     // Ends that Envoy does not have.
