@@ -89,6 +89,8 @@ public sealed partial class ProtoToJson
             at = start + length;
             FieldShape? field = shape.Find((int)(tag >> 3));
             if (field is null || !(wireType == field.WireType || (wireType == 2 && field.IsPackable))) continue;
+            // A piece with no values in it.
+            if (length == 0 && field.IsPackable) continue;
             int part = _parts.Count;
             _parts.Add(new Part { Start = start, Length = length, Next = -1, WireType = wireType });
             ref Chain chain = ref chains[field.Index];
