@@ -31,6 +31,9 @@ public sealed record AddressConfig(string Host, int Port)
     /// <summary>Whether an IPv6 wildcard takes IPv4 too (<c>ipv4_compat</c>).</summary>
     public bool Ipv4Compat { get; init; }
 
+    /// <summary>File of the network namespace that a listener's socket is opened in; empty is this process's own.</summary>
+    public string NetworkNamespace { get; init; } = "";
+
     /// <summary>The parsed literal, or null where <see cref="Host"/> is a DNS name or no socket address.</summary>
     public IPAddress? Ip { get; } = IPAddress.TryParse(Host, out IPAddress? ip) ? ip : null;
 
@@ -62,6 +65,9 @@ public sealed record ListenerConfig
     public ImmutableArray<FilterChainConfig> FilterChains { get; init; } = [];
     /// <summary>Taken when none of <see cref="FilterChains"/> matches.</summary>
     public FilterChainConfig? DefaultFilterChain { get; init; }
+    /// <summary>Says by name which of <see cref="FilterChains"/> is for a connection (<c>filter_chain_matcher</c>), in place of what the
+    /// chains say of themselves; null has none.</summary>
+    public MatcherConfig<ChainNameConfig>? ChainMatcher { get; init; }
     /// <summary>Run in order on a new connection, before a chain is picked.</summary>
     public ImmutableArray<ListenerFilterConfig> ListenerFilters { get; init; } = [];
     /// <summary>How long listener filters may take (default 15 s); null is for ever.</summary>

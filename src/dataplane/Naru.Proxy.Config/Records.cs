@@ -364,6 +364,9 @@ public sealed record RetryPolicyConfig
     public bool AvoidPreviousHosts { get; init; }
     /// <summary><c>envoy.retry_host_predicates.omit_canary_hosts</c>.</summary>
     public bool OmitCanaryHosts { get; init; }
+    /// <summary><c>envoy.retry_host_predicates.omit_host_metadata</c>: endpoints that have all of these under <c>envoy.lb</c> are left out;
+    /// empty is nobody.</summary>
+    public ImmutableArray<LabelConfig> OmittedLabels { get; init; } = [];
     /// <summary><c>envoy.retry_priorities.previous_priorities</c>: retries leave the priorities that were tried, looked at anew after so
     /// many tries (<c>update_frequency</c>); 0 is off.</summary>
     public int PreviousPriorities { get; init; }
@@ -496,6 +499,10 @@ public sealed record BootstrapConfig
     public string NodeCluster { get; init; } = "";
     /// <summary>Admin address; null has none.</summary>
     public AddressConfig? Admin { get; init; }
+    /// <summary>Paths that the admin endpoint answers (<c>admin.allow_paths</c>); empty is all.</summary>
+    public ImmutableArray<StringMatcherConfig> AdminPaths { get; init; } = [];
+    /// <summary>How lines of the proxy's own log look (<c>application_log_config</c>); null is as ever.</summary>
+    public LogPattern? ApplicationLog { get; init; }
     /// <summary><c>layered_runtime</c>, the first layer below.</summary>
     public ImmutableArray<RuntimeLayerConfig> Runtime { get; init; } = [];
     /// <summary><c>overload_manager</c>; null has none.</summary>

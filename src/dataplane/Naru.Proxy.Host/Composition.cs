@@ -1,5 +1,6 @@
 // Puts the parts of a proxy together, runs them until somebody ends it, and takes them apart in the reverse order.
 // The only place that knows all of them. Start: engine, admin, configuration. End: drain, then configuration, admin, logs.
+using System.Collections.Immutable;
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
@@ -89,7 +90,8 @@ internal static class Composition
         try
         {
             old?.TakeAdmin();
-            if (config.Admin is { } address && (admin = await StartAdminAsync(address, options, proxy, log).ConfigureAwait(false)) is null) return 1;
+            if (config.Admin is { } address &&
+                (admin = await StartAdminAsync(address, config.AdminPaths, options, proxy, log).ConfigureAwait(false)) is null) return 1;
             if (admin is not null) engine.KeepFrom(admin.Address);
             await xds.StartAsync(quit.Token).ConfigureAwait(false);
             if (await AnyStaticFailedAsync(xds, log).ConfigureAwait(false)) return 1;
@@ -166,7 +168,8 @@ internal static class Composition
         await small.ConfigureAwait(false);
     }
 
-    private static async Task<AdminServer?> StartAdminAsync(AddressConfig address, CommandLine options, RunningProxy proxy, ProxyLog log)
+    private static async Task<AdminServer?> StartAdminAsync(
+        AddressConfig address, ImmutableArray<StringMatcherConfig> paths, CommandLine options, RunningProxy proxy, ProxyLog log)
     {
         try
         {
@@ -175,7 +178,7 @@ internal static class Composition
                 log.Error("admin", $"error[NARU-A101]: the admin address {address.Host} is not an IP address; help: give one, for example 127.0.0.1");
                 return null;
             }
-            var admin = new AdminServer(new IPEndPoint(ip, address.Port), address.Host, new AdminPages(proxy).AnswerAsync, log);
+            var admin = new AdminServer(new IPEndPoint(ip, address.Port), address.Host, new AdminPages(proxy, paths).AnswerAsync, log);
             if (!IPAddress.IsLoopback(ip)) log.Warning("admin", $"the admin listens on {admin.Address}, beyond loopback: whoever reaches it can stop this proxy");
             if (options.AdminAddressPath is { } path) await WriteWholeAsync(path, admin.Address.ToString()).ConfigureAwait(false);
             log.Info("admin", $"admin on {admin.Address}");

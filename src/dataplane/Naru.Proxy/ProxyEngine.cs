@@ -289,7 +289,7 @@ public sealed partial class ProxyEngine : IDataPlane
         if (errno != 0)
         {
             diagnostics.Error(
-                "NARU-P102", $"listener {config.Name} cannot bind {address}: {Sys.Describe(errno)}", subject: config.Name,
+                "NARU-P102", $"listener {config.Name} cannot bind {address}{InNetwork(address)}: {Sys.Describe(errno)}", subject: config.Name,
                 remedy: errno == Sys.EADDRINUSE ? "free the port or give the listener another one" : null);
             return;
         }
@@ -297,6 +297,9 @@ public sealed partial class ProxyEngine : IDataPlane
         if (current is not null) Leave(current);
         _listeners[config.Name] = listener;
     }
+
+    private static string InNetwork(AddressConfig? address) =>
+        address is { NetworkNamespace: { Length: > 0 } network } ? $" in the network namespace {network}" : "";
 
     private static bool SameSockets(ListenerConfig a, ListenerConfig b) =>
         a.AllAddresses.SequenceEqual(b.AllAddresses) && a.BindToPort == b.BindToPort && a.Udp is null == b.Udp is null && a.Transparent == b.Transparent && a.Freebind == b.Freebind

@@ -10,7 +10,8 @@ namespace Naru.Proxy.Config.Reading;
 /// <summary>Reads protocols of clusters.</summary>
 internal static class ClusterProtocols
 {
-    private const string HttpOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    /// <summary>Key and name of the typed options.</summary>
+    public const string HttpOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
     /// <summary>The record with what the cluster says about protocols. TLS has been read.</summary>
     public static ClusterConfig Read(Scope scope, Cluster cluster, ClusterConfig config)

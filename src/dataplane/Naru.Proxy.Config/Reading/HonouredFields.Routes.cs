@@ -113,7 +113,7 @@ envoy.config.route.v3.RateLimit.Override.DynamicMetadata
 envoy.config.route.v3.RateLimit.Action
   + source_cluster destination_cluster request_headers remote_address generic_key header_value_match masked_remote_address query_parameter_value_match
   + dynamic_metadata metadata query_parameters
-  - extension: descriptors have no extensions yet
+  + extension
 envoy.config.route.v3.RateLimit.Action.SourceCluster
 envoy.config.route.v3.RateLimit.Action.DestinationCluster
 envoy.config.route.v3.RateLimit.Action.RemoteAddress
@@ -152,6 +152,8 @@ envoy.config.route.v3.RetryPolicy.RetryPriority
   + name typed_config
 envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
 envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate
+envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig
+  + metadata_match
 envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig
   + update_frequency
 envoy.config.route.v3.RedirectAction

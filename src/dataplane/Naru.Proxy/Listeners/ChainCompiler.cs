@@ -37,7 +37,9 @@ internal sealed class ChainCompiler(
             FilterChain? last = null;
             if (config.DefaultFilterChain is { } fallback && (last = Chain(config, fallback, prefix, free, changes, diagnostics)) is null) return null;
             UdpProxy? udp = config.Udp is { } datagrams ? new UdpProxy(datagrams, options.Stats, clusters, Logs(datagrams.AccessLogs)) : null;
-            return new CompiledChains(new ChainSet([.. chains], last, Filters(config, current)), changes, free, udp, Logs(config.AccessLogs));
+            MatcherTree<FilterChain>? matcher = config.ChainMatcher is { } leads
+                ? MatcherTree<FilterChain>.Of(leads, n => chains.First(c => c.Config.Name == n.Name)) : null;
+            return new CompiledChains(new ChainSet([.. chains], last, Filters(config, current), matcher), changes, free, udp, Logs(config.AccessLogs));
         }
         catch (IOException e)
         {
