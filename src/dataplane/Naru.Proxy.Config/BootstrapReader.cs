@@ -174,6 +174,9 @@ public static class BootstrapReader
             Runtime = message.LayeredRuntime is { } runtime ? RuntimeReader.Read(scope.In("layered_runtime", runtime), runtime, message.Node?.Cluster ?? "") : [],
             LoadReports = message.ClusterManager is { LoadStatsConfig: { } loads } manager ? LoadReports(scope.In("cluster_manager", manager), loads) : null,
             Stats = message.StatsConfig is { } stats ? StatsReader.Read(scope.In("stats_config", stats), stats) : null,
+            Sinks = StatsSinks.All(scope, message.StatsSinks),
+            StatsFlush = StatsSinks.Interval(scope, message),
+            StatsFlushOnAdmin = message.StatsFlushOnAdmin,
             Overload = message.OverloadManager is { } overload ? OverloadReader.Read(scope.In("overload_manager", overload), overload) : null,
         };
         if (message.DynamicResources is { } dynamic)

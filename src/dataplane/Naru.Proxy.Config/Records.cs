@@ -110,6 +110,8 @@ public sealed record RouteConfig
     public string Operation { get; init; } = "";
     /// <summary>Whether the operation is told (default true).</summary>
     public bool PropagatesOperation { get; init; } = true;
+    /// <summary>What it says of traces; null for nothing.</summary>
+    public RouteTracingConfig? Tracing { get; init; }
 }
 
 /// <summary>How a path is compared.</summary>
@@ -307,6 +309,8 @@ public sealed record MirrorPolicyConfig(string Cluster, string? ClusterHeader, i
 {
     /// <summary>The key of the runtime whose value is the share instead, where it has one; empty for none.</summary>
     public string RuntimeKey { get; init; } = "";
+    /// <summary>Whether a copy's span is recorded; null is as that of the request.</summary>
+    public bool? IsTraced { get; init; }
 }
 
 /// <summary><c>envoy.config.route.v3.RouteAction.MaxStreamDuration</c>.</summary>
@@ -488,6 +492,12 @@ public sealed record HeaderMutationsConfig(
 /// <summary><c>envoy.config.bootstrap.v3.Bootstrap</c>.</summary>
 public sealed record BootstrapConfig
 {
+    /// <summary>Who is told of statistics.</summary>
+    public ImmutableArray<StatsSinkConfig> Sinks { get; init; } = [];
+    /// <summary>How often.</summary>
+    public TimeSpan StatsFlush { get; init; } = TimeSpan.FromSeconds(5);
+    /// <summary>Not by time, but when somebody looks at the admin endpoint.</summary>
+    public bool StatsFlushOnAdmin { get; init; }
     /// <summary>Who this proxy is; the protobuf <c>envoy.config.core.v3.Node</c>, serialized, so that the wire keeps what we do not read.</summary>
     public byte[] Node { get; init; } = [];
     /// <summary><c>node.id</c>.</summary>

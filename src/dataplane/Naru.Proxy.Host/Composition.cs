@@ -41,6 +41,7 @@ internal static class Composition
             Concurrency = options.Concurrency,
             NodeCluster = config.NodeCluster,
             NodeId = config.NodeId,
+            Node = [.. config.Node],
             Stats = stats,
             Runtime = runtime,
             AccessLog = accessLogs,
@@ -84,6 +85,8 @@ internal static class Composition
         });
 
         engine.Start();
+        using Reports.StatsFlusher sinks = engine.FlushTo(config.Sinks, config.StatsFlushOnAdmin ? null : config.StatsFlush);
+        if (config.StatsFlushOnAdmin) proxy.Looked = sinks.Flush;
         AdminServer? admin = null;
         RestartServer? next = null;
         try

@@ -58,11 +58,12 @@ public sealed partial class ProxyEngine : IDataPlane
         _options = options;
         _ownZone = ZoneOf(options.Locality);
         _tls = new TlsContextStore(options.OnDiagnostic, options.Stats);
-        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId), Runtime = options.Runtime, Time = options.Time };
+        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId), Runtime = options.Runtime, Time = options.Time, Zone = _ownZone, Message = options.Node };
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup, options.Stats);
         _compiler = new ChainCompiler(options, _clusters, _tls, _node, _discovered, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
         _node.Later = action => _workers[0].Post(action);
+        _node.Workers = _workers;
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
         _refresh = new ClusterRefresh(_gate, Recompile);
@@ -104,6 +105,12 @@ public sealed partial class ProxyEngine : IDataPlane
         (Explain.Explanation? found, string fault) = await _explainer.AskAsync(request).ConfigureAwait(false);
         return (found?.Json(), found?.Lines(), fault);
     }
+
+    /// <summary>Has sinks told of statistics from now on; disposed of by whoever asked for it.</summary>
+    /// <param name="sinks">Who.</param>
+    /// <param name="interval">How often; null is when told to.</param>
+    public Reports.StatsFlusher FlushTo(ImmutableArray<StatsSinkConfig> sinks, TimeSpan? interval) =>
+        new(this, _options.Stats, sinks, interval, new FilterContext(_options.Stats, "", _clusters, _node), _options.OnFault);
 
     /// <summary>Starts the workers.</summary>
     public void Start()
@@ -411,6 +418,7 @@ public sealed partial class ProxyEngine : IDataPlane
         {
             await Task.Delay(10, CancellationToken.None).ConfigureAwait(false);
         }
+        _node.Exporters.Flush(_workers);
         _overload?.Stop();
         lock (_gate)
             foreach (ClusterSlot slot in _clusters.All) slot.Outliers?.Dispose();

@@ -22,6 +22,9 @@ public sealed record ProxyEngineOptions
     /// <summary>The name of this node (<c>node.id</c>); empty for none.</summary>
     public string NodeId { get; init; } = "";
 
+    /// <summary>Who it is, as services are told (<c>envoy.config.core.v3.Node</c>).</summary>
+    public byte[] Node { get; init; } = [];
+
     /// <summary>Values that change while it runs.</summary>
     public Runtime Runtime { get; init; } = new([]);
 

@@ -7,13 +7,11 @@ public static partial class HonouredFields
     private const string Bootstrap = """
 envoy.config.bootstrap.v3.Bootstrap
   + node static_resources dynamic_resources admin layered_runtime cluster_manager
-  + overload_manager stats_config bootstrap_extensions
-  ~ stats_flush_interval stats_flush_on_admin: statistics are read at the admin endpoint, nothing is flushed
+  + overload_manager stats_config bootstrap_extensions stats_sinks stats_flush_interval stats_flush_on_admin
   ~ stats_server_version_override enable_dispatcher_stats: there is no such statistic
   ~ watchdog watchdogs: workers are not watched by a timer
   ~ inline_headers perf_tracing_file_path memory_allocator_manager deferred_stat_options default_socket_interface: there is nothing to tune here
-  - stats_sinks: statistics are read at the admin endpoint; scrape /stats/prometheus
-  - tracing: spans are not exported yet
+  - tracing: say it in each HTTP connection manager
 envoy.extensions.bootstrap.internal_listener.v3.InternalListener
   ~ buffer_size_kb: the system's buffers of local sockets are used
 envoy.config.metrics.v3.StatsConfig

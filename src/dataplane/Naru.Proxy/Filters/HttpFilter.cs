@@ -130,6 +130,18 @@ internal sealed class NodeState
     /// <summary>The name of this node; empty for none.</summary>
     public byte[] Id { get; init; } = [];
 
+    /// <summary>The zone that it is in; empty for none.</summary>
+    public string Zone { get; init; } = "";
+
+    /// <summary>Who it is, as services are told in a first message (<c>envoy.config.core.v3.Node</c>).</summary>
+    public byte[] Message { get; init; } = [];
+
+    /// <summary>Those that do its work. Known before any configuration is compiled.</summary>
+    public Worker[] Workers { get; set; } = [];
+
+    /// <summary>Services that are told things.</summary>
+    public Reports.ExporterTable Exporters { get; } = new();
+
     /// <summary>Values that change while it runs.</summary>
     public Runtime Runtime { get; init; } = new([]);
 

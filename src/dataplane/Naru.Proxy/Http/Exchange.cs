@@ -78,6 +78,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     private RequestFacts _facts;
     private RouteChoice _choice;
     private RequestWay _way;
+    private Reports.TraceState _trace;
     private FilterState _filtering;
     private BodyProgress _body;
     private Outcome _outcome;
@@ -85,7 +86,10 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
 
     public long StartTicks => _facts.StartTicks;
     public ref DateTime Started => ref _facts.Started;
-    public bool WantAccessLog => _facts.WantAccessLog;
+    /// <summary>What a log may ask for is kept; a span asks for the same.</summary>
+    public bool WantAccessLog => _facts.WantAccessLog || _trace.Span is not null;
+
+    public ref Reports.TraceState Trace => ref _trace;
     public ref bool NamesOperation => ref _facts.NamesOperation;
     public ref bool IsHealthCheck => ref _facts.IsHealthCheck;
     public ref bool IsHttps => ref _facts.IsHttps;
@@ -254,6 +258,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
         _facts = new RequestFacts(connection, headOffset, startTicks, manager.Logs.Length + manager.UpstreamLogs.Length > 0);
         _choice = default;
         _way = default;
+        _trace = default;
         _notes = default;
         _filtering = new FilterState();
         _body = default;
@@ -491,6 +496,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
         }
         Manager.Stats.HistogramOf(Worker.Index, HttpStats.RqTime).Record(Worker.Milliseconds(StartTicks, ResponseEndTicks));
         foreach (AccessLog log in Manager.Logs) log.Write(this, this, Scratch, Worker.Index);
+        if (_trace.Span is not null) Manager.Tracing!.End(this);
     }
 
     /// <summary>Writes its log lines before its end.</summary>

@@ -186,6 +186,7 @@ internal sealed class ChainCompiler(
         return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs), Logs(http.UpstreamLogs), node.Runtime)
         {
             Scopes = scopes,
+            Tracing = http.Tracing is null ? null : new Reports.RequestTracing(http, context, node.Exporters),
             Explains = options.Explain,
             FilterSet = HttpFilterSet.Make(http.HttpFilters, context, discovered, before?.FilterSet),
             ProxyStatus = http.ProxyStatus is { } status ? new ProxyStatus(status, http.ServerName, options.NodeId) : null,
@@ -204,9 +205,15 @@ internal sealed class ChainCompiler(
         var logs = new List<AccessLog>();
         foreach (AccessLogConfig log in options.AccessLog is null ? [] : configured)
         {
+            LogFilter? passes = log.Filter is { } given ? LogFilters.Compile(given, node.Runtime) : null;
+            if (log.Service is { } service)
+            {
+                logs.Add(new AccessLog(null, null, passes) { Service = Reports.ServiceLog.Of(service, new FilterContext(options.Stats, "", clusters, node)) });
+                continue;
+            }
             // Formats were compiled once already when the configuration was validated.
             AccessLogFormat? format = log.Format is { } source ? AccessLogFormat.Compile(source, new Diagnostics()) : AccessLogFormat.Default;
-            if (format is not null) logs.Add(new AccessLog(format, options.AccessLog!.Open(log.Path), log.Filter is { } filter ? LogFilters.Compile(filter, node.Runtime) : null));
+            if (format is not null) logs.Add(new AccessLog(format, options.AccessLog!.Open(log.Path), passes));
         }
         return [.. logs];
     }

@@ -238,6 +238,7 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
         State.IsFinished = true;
         if (x.Manager.UpstreamLogs.Length > 0 && (State.Ridden is not null || State.Kind != AttemptKind.Answered))
             (_record ??= new TryRecord(this)).Write(x.Manager.UpstreamLogs, use);
+        if (State.Span is not null) x.Manager.Tracing!.EndTry(x, this, (_record ??= new TryRecord(this)).Ended(use));
         State.Request.Dispose();
         State.Cluster!.Tracked?.OnTryEnded(x, this);
         if (_life is { } life) x.Worker.Timers.Remove(life);

@@ -34,6 +34,9 @@ internal struct AttemptState
     /// <summary>TLS of the connection.</summary>
     public TlsSession? Tls;
 
+    /// <summary>Its span, where tries have some.</summary>
+    public Telemetry.SpanRecord? Span;
+
     /// <summary>The cluster's filters, which see this try and no other; null for none.</summary>
     public FilterRun? Filters;
 
@@ -98,6 +101,9 @@ internal struct AttemptState
 
     /// <summary>Bytes of the answer's head, and of the request's as it was sent.</summary>
     public long HeadBytes, HeadSent;
+
+    /// <summary>Bytes of the latter that are no fields: the first line, and the empty one at the end.</summary>
+    public int LineSent;
 }
 
 /// <summary>Why a connection was not made.</summary>
