@@ -182,7 +182,31 @@ public enum SourceType
 }
 
 /// <summary>A listener filter.</summary>
-public abstract record ListenerFilterConfig;
+public abstract record ListenerFilterConfig
+{
+    /// <summary>Connections for these ports (their original destination's) pass it by (<c>filter_disabled</c>); null for none.</summary>
+    public PortRanges? Except { get; init; }
+}
+
+/// <summary>Ranges of ports, each from its start to before its end. Equal ranges are equal.</summary>
+public sealed record PortRanges(ImmutableArray<(int Start, int End)> Ranges)
+{
+    /// <summary>Whether it is one of them.</summary>
+    public bool Has(int port)
+    {
+        foreach ((int start, int end) in Ranges)
+        {
+            if (port >= start && port < end) return true;
+        }
+        return false;
+    }
+
+    /// <inheritdoc/>
+    public bool Equals(PortRanges? other) => other is not null && Ranges.AsSpan().SequenceEqual(other.Ranges.AsSpan());
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => Ranges.Length == 0 ? 0 : HashCode.Combine(Ranges.Length, Ranges[0]);
+}
 
 /// <summary><c>envoy.filters.listener.tls_inspector</c>: SNI and ALPN from the ClientHello.</summary>
 public sealed record TlsInspectorConfig : ListenerFilterConfig;

@@ -74,6 +74,7 @@ envoy.config.listener.v3.UdpListenerConfig
 envoy.config.listener.v3.ListenerFilterChainMatchPredicate
   + any_match or_match and_match not_match destination_port_range
 envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet
+  + rules
 envoy.type.v3.Int32Range
   + start end
 envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector
