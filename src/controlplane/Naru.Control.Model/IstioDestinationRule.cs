@@ -37,7 +37,7 @@ internal static partial class IstioReader
     private static Model.TrafficPolicy Policy(Wire.TrafficPolicy? policy, string path, Reading r)
     {
         if (policy is null) return Model.TrafficPolicy.None;
-        Model.TrafficPolicy made = Policy(policy.LoadBalancer, policy.ConnectionPool, policy.OutlierDetection, path, r);
+        Model.TrafficPolicy made = Policy(policy.LoadBalancer, policy.ConnectionPool, policy.OutlierDetection, policy.Tls, path, r);
         var ports = ImmutableSortedDictionary.CreateBuilder<int, Model.TrafficPolicy>();
         for (int i = 0; i < policy.PortLevelSettings.Count; i++)
         {
@@ -46,20 +46,21 @@ internal static partial class IstioReader
             if (port.Port is null || !IsPort(port.Port.Number)) r.Error("NARU-C204", $"{at}.port.number must be between 1 and 65535",
                 r.At(port));
             else if (!ports.TryAdd((int)port.Port.Number,
-                Policy(port.LoadBalancer, port.ConnectionPool, port.OutlierDetection, at, r))) r.Error("NARU-C206",
+                Policy(port.LoadBalancer, port.ConnectionPool, port.OutlierDetection, port.Tls, at, r))) r.Error("NARU-C206",
                 $"port {port.Port.Number} is there twice", r.At(port));
         }
         return made with { Ports = ports.ToImmutable() };
     }
 
     private static Model.TrafficPolicy Policy(LoadBalancerSettings? lb, ConnectionPoolSettings? pool, OutlierDetection? outliers,
-        string path, Reading r)
+        ClientTLSSettings? tls, string path, Reading r)
     {
         return new Model.TrafficPolicy
         {
             LoadBalancer = Balancing(lb, path + ".loadBalancer", r),
             Pool = Pool(pool, path + ".connectionPool", r),
             Outliers = Outliers(outliers, path + ".outlierDetection", r),
+            Tls = Tls(tls, path + ".tls", r),
         };
     }
 

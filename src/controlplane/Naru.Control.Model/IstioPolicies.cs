@@ -6,7 +6,11 @@ namespace Naru.Control.Model;
 
 /// <summary>DestinationRule.</summary>
 public sealed record DestinationRuleSpec(Located<string> Host, TrafficPolicy Policy, ImmutableArray<Subset> Subsets,
-    ImmutableArray<string> ExportTo) : Spec;
+    ImmutableArray<string> ExportTo) : Spec
+{
+    /// <summary>Whether some part of it is about TLS.</summary>
+    public bool SaysTls { get; } = Policy.SaysTls || Subsets.Any(s => s.Policy.SaysTls);
+}
 
 /// <summary>A named part of a service: endpoints with all these labels.</summary>
 public sealed record Subset(string Name, ImmutableSortedDictionary<string, string> Labels, TrafficPolicy Policy, Place Place);
@@ -23,6 +27,10 @@ public sealed record TrafficPolicy
     public ConnectionPool? Pool { get; init; }
     /// <summary>Endpoints that answer badly.</summary>
     public OutlierRule? Outliers { get; init; }
+    /// <summary>Security of connections.</summary>
+    public ClientTls? Tls { get; init; }
+    /// <summary>Whether it or one of its ports is about TLS.</summary>
+    public bool SaysTls => Tls is not null || Ports.Values.Any(p => p.Tls is not null);
     /// <summary>By port of the service; each replaces the whole policy for its port, as Istio has it.</summary>
     public ImmutableSortedDictionary<int, TrafficPolicy> Ports { get; init; } = ImmutableSortedDictionary<int, TrafficPolicy>.Empty;
 }

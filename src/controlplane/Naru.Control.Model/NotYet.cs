@@ -15,15 +15,18 @@ public static class NotYet
         ["Abort"] = ["http2_error"],
         ["HTTPRetry"] = ["retry_remote_localities"],
         ["DestinationRule"] = ["workload_selector"],
-        ["TrafficPolicy"] = ["tls", "tunnel", "proxy_protocol", "retry_budget"],
-        ["PortTrafficPolicy"] = ["tls"],
+        ["TrafficPolicy"] = ["tunnel", "proxy_protocol", "retry_budget"],
         ["OutlierDetection"] = ["outlier_detection_http_error_codes"],
         ["LoadBalancerSettings"] = ["locality_lb_setting", "zone_aware_lb_setting"],
         ["TCPSettings"] = ["max_connection_duration"],
-        ["Server"] = ["tls", "default_endpoint"],
+        ["Server"] = ["default_endpoint"],
+        ["ServerTLSSettings"] = ["credential_names", "ca_crl", "ca_cert_credential_name"],
         ["Port"] = ["target_port"],
         ["ServiceEntry"] = ["subject_alt_names"],
         ["WorkloadEntry"] = ["network"],
+        ["AuthorizationPolicy"] = ["target_ref", "target_refs"],
+        ["RequestAuthentication"] = ["target_ref", "target_refs"],
+        ["JWTRule"] = ["space_delimited_claims"],
     }.ToFrozenDictionary();
 
     private static readonly FrozenDictionary<string, string> Remedies = new Dictionary<string, string>

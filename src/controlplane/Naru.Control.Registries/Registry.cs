@@ -19,7 +19,7 @@ public static class Registry
         MeshLayout layout = SameObjects(config, before.Config, IsLayout) ? before.Layout : Layout(config);
         Announced(config, remarks);
         ImmutableDictionary<(string, int), ImmutableArray<MeshEndpoint>> endpoints =
-            SameObjects(config, before.Config, k => k is Kinds.Pod or Kinds.Service or Kinds.ServiceEntry) ? before.Endpoints : Endpoints(config, layout, before.Endpoints);
+            SameObjects(config, before.Config, k => k is Kinds.Pod or Kinds.Service or Kinds.ServiceEntry or Kinds.EndpointSlice or Kinds.Node) ? before.Endpoints : Endpoints(config, layout, before.Endpoints);
         Analysis.Check(config, layout, remarks);
         return new Snapshot
         {
@@ -31,7 +31,8 @@ public static class Registry
         };
     }
 
-    private static bool IsLayout(string kind) => kind is Kinds.Service or Kinds.ServiceEntry or Kinds.Gateway or Kinds.VirtualService or Kinds.DestinationRule;
+    private static bool IsLayout(string kind) => kind is Kinds.Service or Kinds.ServiceEntry or Kinds.Gateway or Kinds.VirtualService or Kinds.DestinationRule
+        or Kinds.AuthorizationPolicy or Kinds.RequestAuthentication or Kinds.PeerAuthentication or Kinds.MeshConfig;
 
     private static bool SameObjects(ConfigState a, ConfigState b, Func<string, bool> kinds)
     {
@@ -53,11 +54,20 @@ public static class Registry
         var gateways = ImmutableArray.CreateBuilder<BoundGateway>();
         var virtuals = ImmutableArray.CreateBuilder<BoundVirtualService>();
         var rules = ImmutableArray.CreateBuilder<BoundDestinationRule>();
+        var security = ImmutableArray.CreateBuilder<ConfigObject>();
+        MeshConfigSpec mesh = MeshConfigSpec.None;
         Dictionary<(string, string), VirtualServiceSpec> delegates = Delegates.Among(config.Objects.Values);
-        foreach ((ObjectKey key, ConfigObject item) in config.Objects)
+        // Of two rules for the same the older counts; what says no age (files) goes by its key.
+        foreach ((ObjectKey key, ConfigObject item) in config.Objects.OrderBy(o => o.Value.Created ?? DateTimeOffset.MinValue))
         {
             switch (item.Spec)
             {
+                case AuthorizationSpec or RequestAuthenticationSpec or PeerAuthenticationSpec:
+                    security.Add(item);
+                    break;
+                case MeshConfigSpec said:
+                    mesh = said;
+                    break;
                 case GatewaySpec gateway:
                     gateways.Add(new BoundGateway(item, gateway));
                     break;
@@ -74,7 +84,14 @@ public static class Registry
                     break;
             }
         }
-        return layout with { Gateways = gateways.ToImmutable(), VirtualServices = virtuals.ToImmutable(), DestinationRules = rules.ToImmutable() };
+        return layout with
+        {
+            Gateways = gateways.ToImmutable(),
+            VirtualServices = virtuals.ToImmutable(),
+            DestinationRules = rules.ToImmutable(),
+            Security = security.ToImmutable(),
+            Mesh = mesh,
+        };
     }
 
     private static ImmutableSortedDictionary<string, MeshService> Announced(ConfigState config, Diagnostics remarks)
@@ -120,6 +137,8 @@ public static class Registry
             Resolution = spec.ExternalName.Length > 0 ? ServiceResolution.StrictDns : ServiceResolution.Known,
             ExportTo = item.Annotations.TryGetValue("networking.istio.io/exportTo", out string? to) && !to.Split(',').Contains("*") ? [.. to.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)] : [],
             Selector = spec.Selector,
+            Headless = spec.ClusterIp == "None",
+            Created = item.Created,
             Source = item.Key,
             Place = item.Place,
         };
@@ -134,6 +153,8 @@ public static class Registry
             new MeshPort(p.Number, p.Name, Protocol(p.Protocol, p.Name), p.TargetPort, "") { SaysHttp = SaysHttp(p.Protocol, p.Name) })],
         Resolution = entry.LogicalDns ? ServiceResolution.LogicalDns : entry.Dns ? ServiceResolution.StrictDns : ServiceResolution.Known,
         ExportTo = entry.ExportTo,
+        External = !entry.Internal,
+        Created = item.Created,
         Source = item.Key,
         Place = host.Place,
     };
@@ -159,6 +180,7 @@ public static class Registry
         ConfigState config, MeshLayout layout, ImmutableDictionary<(string, int), ImmutableArray<MeshEndpoint>> before)
     {
         var pods = new PodIndex(config);
+        var slices = new SliceIndex(config);
         var made = ImmutableDictionary.CreateBuilder<(string, int), ImmutableArray<MeshEndpoint>>();
         foreach (MeshService service in layout.Services.Values)
         {
@@ -168,6 +190,7 @@ public static class Registry
                 ImmutableArray<MeshEndpoint> found = spec switch
                 {
                     ServiceSpec { ExternalName: { Length: > 0 } name } => [new MeshEndpoint(name, port.TargetPort == 0 ? port.Number : port.TargetPort, PodIndex.NoLabels, "", "", 1)],
+                    ServiceSpec when slices.Of(service) is { } known => known.Select(port),
                     ServiceSpec kubernetes => OfPods(pods.Select(service.Namespace, kubernetes.Selector), port, kubernetes.PublishNotReadyAddresses),
                     ServiceEntrySpec { WorkloadSelector.Count: > 0 } entry => OfPods(pods.Select(service.Namespace, entry.WorkloadSelector), port, false),
                     ServiceEntrySpec entry => OfEntry(entry, service, port),
@@ -191,7 +214,7 @@ public static class Registry
             int number = port.TargetName.Length > 0
                 ? pod.Ports.FirstOrDefault(p => p.Name == port.TargetName)?.Port ?? 0
                 : port.TargetPort == 0 ? port.Number : port.TargetPort;
-            if (number != 0) made.Add(new MeshEndpoint(pod.PodIp, number, item.Labels, $"{item.Key.Name}.{item.Key.Namespace}", "", 1));
+            if (number != 0) made.Add(SliceIndex.OfPod(item, pod.PodIp, number, ""));
         }
         return made.ToImmutable();
     }
@@ -200,7 +223,11 @@ public static class Registry
     {
         int target = port.TargetPort == 0 ? port.Number : port.TargetPort;
         if (entry.Endpoints.IsEmpty) return entry.Dns ? [new MeshEndpoint(service.Hostname, target, PodIndex.NoLabels, "", "", 1)] : [];
-        return [.. entry.Endpoints.Select(e => new MeshEndpoint(e.Address, e.Ports.TryGetValue(port.Name, out int own) ? own : target, e.Labels, "", e.Locality, e.Weight))];
+        return [.. entry.Endpoints.Select(e =>
+            new MeshEndpoint(e.Address, e.Ports.TryGetValue(port.Name, out int own) ? own : target, e.Labels, "", e.Locality, e.Weight)
+            {
+                Account = e.ServiceAccount.Length > 0 ? $"{service.Namespace}/{e.ServiceAccount}" : "",
+            })];
     }
 }
 

@@ -22,20 +22,23 @@ internal static class Clusters
 {
     public const string BlackHole = "BlackHoleCluster";
     public const string Passthrough = "PassthroughCluster";
-    private const string HttpOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    public const string HttpOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
     public static string OutboundName(int port, string subset, string host) => $"outbound|{port}|{subset}|{host}";
 
     public static string InboundName(int port) => $"inbound|{port}||";
 
     /// <summary>A target that a proxy may be sent to.</summary>
-    private readonly record struct Target(MeshService Service, MeshPort Port, string Subset, ImmutableSortedDictionary<string, string> Labels, TrafficPolicy Policy)
+    internal readonly record struct Target(MeshService Service, MeshPort Port, string Subset, ImmutableSortedDictionary<string, string> Labels, TrafficPolicy Policy)
     {
         public string Name => OutboundName(Port.Number, Subset, Service.Hostname);
     }
 
     /// <summary>Everything that somebody of <paramref name="ns"/> may call.</summary>
-    private static IEnumerable<Target> Targets(MeshLayout layout, string ns)
+    /// <param name="layout">Services and rules.</param>
+    /// <param name="ns">Namespace of the caller.</param>
+    /// <param name="tcp">Whether ports without HTTP count.</param>
+    public static IEnumerable<Target> Targets(MeshLayout layout, string ns, bool tcp = false)
     {
         foreach (MeshService service in layout.Services.Values)
         {
@@ -43,7 +46,7 @@ internal static class Clusters
             BoundDestinationRule? rule = layout.RuleFor(service, ns);
             foreach (MeshPort port in service.Ports)
             {
-                if (port.Protocol == PortProtocol.Tcp) continue;
+                if (port.Protocol == PortProtocol.Tcp && !tcp) continue;
                 TrafficPolicy wide = Effective(TrafficPolicy.None, rule?.Spec.Policy ?? TrafficPolicy.None, port.Number);
                 yield return new Target(service, port, "", ImmutableSortedDictionary<string, string>.Empty, wide);
                 foreach (Subset subset in rule?.Spec.Subsets ?? [])
@@ -61,6 +64,7 @@ internal static class Clusters
             LoadBalancer = narrow.LoadBalancer ?? wide.LoadBalancer,
             Pool = narrow.Pool ?? wide.Pool,
             Outliers = narrow.Outliers ?? wide.Outliers,
+            Tls = narrow.Tls ?? wide.Tls,
         };
     }
 
@@ -105,7 +109,7 @@ internal static class Clusters
         return cluster;
     }
 
-    private static void Keepalive(Cluster cluster, ConnectionPool pool)
+    public static void Keepalive(Cluster cluster, ConnectionPool pool)
     {
         if (pool.Keepalive is not { } keepalive) return;
         var made = new TcpKeepalive
@@ -135,7 +139,7 @@ internal static class Clusters
         return policy.LoadBalancer?.Hash;
     }
 
-    private static void Limits(Cluster cluster, ConnectionPool policy)
+    public static void Limits(Cluster cluster, ConnectionPool policy)
     {
         // Istio lifts Envoy's small defaults; what the rule says is kept.
         cluster.CircuitBreakers = new CircuitBreakers();
@@ -148,10 +152,12 @@ internal static class Clusters
         });
     }
 
+    /// <summary>Whether a port is spoken to in HTTP/2: only what says that it speaks HTTP/1 is made to.</summary>
+    public static bool IsHttp2(MeshPort port, ConnectionPool pool) => port.Protocol == PortProtocol.Http2 || (pool.Http2Upgrade && port.SaysHttp);
+
     private static void Protocol(Cluster cluster, MeshPort port, ConnectionPool pool)
     {
-        // Only what says that it speaks HTTP/1 is spoken to in HTTP/2 instead.
-        bool http2 = port.Protocol == PortProtocol.Http2 || (pool.Http2Upgrade && port.SaysHttp);
+        bool http2 = IsHttp2(port, pool);
         TimeSpan? idle = pool.IdleTimeout ?? pool.TcpIdleTimeout;
         bool common = idle is not null || pool.MaxRequestsPerConnection is not null;
         if (!http2 && !common && !pool.UseClientProtocol) return;
@@ -179,7 +185,7 @@ internal static class Clusters
         cluster.TypedExtensionProtocolOptions.Add(HttpOptionsKey, Any.Pack(options));
     }
 
-    private static Http2ProtocolOptions Http2(ConnectionPool pool)
+    public static Http2ProtocolOptions Http2(ConnectionPool pool)
     {
         var made = new Http2ProtocolOptions { MaxConcurrentStreams = (uint?)pool.MaxConcurrentStreams };
         if (pool.Http2Keepalive is { } pings)
@@ -194,7 +200,7 @@ internal static class Clusters
     }
 
     // As istiod: success rates never eject, a number given is enforced, and a pool is never in panic unless the rule says when.
-    private static void Outliers(Cluster cluster, OutlierRule? rule)
+    public static void Outliers(Cluster cluster, OutlierRule? rule)
     {
         var panic = new Envoy.Type.V3.Percent { Value = rule?.MinHealthPercent ?? 0 };
         cluster.CommonLbConfig = new Cluster.Types.CommonLbConfig { HealthyPanicThreshold = panic };
@@ -252,15 +258,6 @@ internal static class Clusters
         LoadAssignment = new ClusterLoadAssignment { ClusterName = BlackHole },
     });
 
-    /// <summary>To where the workload itself connected (transparent interception only).</summary>
-    public static Resource OriginalDestination() => new(Passthrough, new Cluster
-    {
-        Name = Passthrough,
-        Type = Cluster.Types.DiscoveryType.OriginalDst,
-        LbPolicy = Cluster.Types.LbPolicy.ClusterProvided,
-        ConnectTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(10)),
-    });
-
     /// <summary>Whatever host a proxied request names, asked of DNS as it comes (Istio's ALLOW_ANY for a proxy that nobody intercepts for).</summary>
     public static Resource AnyHost()
     {
@@ -281,7 +278,7 @@ internal static class Clusters
     // ---- endpoints ----
 
     // Assignments live as long as the endpoints they were made of: an endpoint that changes elsewhere costs nothing here.
-    private static readonly ConditionalWeakTable<MeshEndpoint[], ConcurrentDictionary<string, Resource>> Made = [];
+    public static readonly ConditionalWeakTable<MeshEndpoint[], ConcurrentDictionary<string, Resource>> Made = [];
     private static readonly ConcurrentDictionary<string, Resource> Empty = new();
 
     public static IEnumerable<Resource> Endpoints(Snapshot snapshot, string ns, bool grpc)

@@ -36,6 +36,13 @@ internal static class Managers
         return manager;
     }
 
+    /// <summary>Has policies asked before anything else.</summary>
+    public static void Guard(HttpConnectionManager manager, IEnumerable<HttpFilter> policies)
+    {
+        int at = 0;
+        foreach (HttpFilter policy in policies) manager.HttpFilters.Insert(at++, policy);
+    }
+
     private static HttpConnectionManager Make(string statPrefix, HttpConnectionManager manager)
     {
         manager.StatPrefix = statPrefix;

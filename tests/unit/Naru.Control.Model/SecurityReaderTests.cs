@@ -1,0 +1,93 @@
+// Security objects: what nobody would enforce is refused by name, what can be enforced is taken, and every fault names its field.
+using Naru.Control.Model;
+using Naru.Core;
+using Xunit;
+
+namespace Naru.UnitTests.Control;
+
+public sealed class SecurityReaderTests
+{
+    private const string Head = "apiVersion: security.istio.io/v1\nmetadata: {name: x}\nkind: ";
+    private const string Policy = Head + "AuthorizationPolicy\nspec: ";
+    private const string Tokens = Head + "RequestAuthentication\nspec: ";
+    private const string Peers = Head + "PeerAuthentication\nspec: ";
+    private const string Keys = "jwks: '{\"keys\":[]}'";
+    private const string Rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: x}\nspec: ";
+    private const string Gateway = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: x}\nspec: ";
+
+    [Theory]
+    [InlineData(Policy + "{}")]
+    [InlineData(Head + "AuthorizationPolicy")]
+    [InlineData(Policy + "{ action: DENY, rules: [ { to: [ { operation: { paths: [ /a, '/b/{*}/c', '/d/{**}' ], ports: [ '80' ] } } ] } ] }")]
+    [InlineData(Policy + "{ rules: [ { from: [ { source: { ipBlocks: [ 10.0.0.0/8, '::1' ], requestPrincipals: [ '*' ] } } ] } ] }")]
+    [InlineData(Policy + "{ rules: [ { when: [ { key: 'request.auth.claims[a][b]', values: [ c ] }, { key: source.ip, notValues: [ 10.0.0.1 ] } ] } ] }")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + " } ] }")]
+    [InlineData(Tokens + "{}")]
+    public void What_a_proxy_without_certificates_enforces_is_taken(string yaml) => Assert.Empty(Errors(yaml));
+
+    [Theory]
+    [InlineData(Policy + "{ rules: [ { from: [ { source: { principals: [ a ] } } ] } ] }", "principals")]
+    [InlineData(Policy + "{ rules: [ { from: [ { source: { notPrincipals: [ a ] } } ] } ] }", "principals")]
+    [InlineData(Policy + "{ rules: [ { from: [ { source: { namespaces: [ a ] } } ] } ] }", "namespaces")]
+    [InlineData(Policy + "{ rules: [ { from: [ { source: { notNamespaces: [ a ], ipBlocks: [ 10.0.0.1 ] } } ] } ] }", "namespaces")]
+    [InlineData(Policy + "{ rules: [ { from: [ { source: { serviceAccounts: [ a ] } } ] } ] }", "serviceAccounts")]
+    [InlineData(Policy + "{ rules: [ { when: [ { key: source.principal, values: [ a ] } ] } ] }", "source.principal")]
+    [InlineData(Policy + "{ rules: [ { when: [ { key: source.namespace, notValues: [ a ] } ] } ] }", "source.namespace")]
+    [InlineData(Policy + "{ rules: [ { when: [ { key: connection.sni, values: [ a ] } ] } ] }", "connection.sni")]
+    [InlineData(Peers + "{ mtls: { mode: STRICT } }", "PeerAuthentication")]
+    [InlineData(Peers + "{}", "PeerAuthentication")]
+    [InlineData(Rule + "{ host: a, trafficPolicy: { tls: { mode: ISTIO_MUTUAL } } }", "trafficPolicy.tls")]
+    [InlineData(Rule + "{ host: a, trafficPolicy: { portLevelSettings: [ { port: { number: 80 }, tls: { mode: SIMPLE } } ] } }", "portLevelSettings[0].tls")]
+    [InlineData(Rule + "{ host: a, subsets: [ { name: s, trafficPolicy: { tls: { mode: DISABLE } } } ] }", "subsets[0].trafficPolicy.tls")]
+    [InlineData(Gateway + "{ servers: [ { port: { number: 443, name: a, protocol: HTTPS }, hosts: [ a ], tls: { mode: SIMPLE, credentialName: c } } ] }", "servers[0].tls")]
+    [InlineData(Gateway + "{ servers: [ { port: { number: 80, name: a, protocol: HTTP }, hosts: [ a ], tls: { httpsRedirect: true } } ] }", "servers[0].tls")]
+    public void What_needs_certificates_is_refused_by_name_unless_it_is_allowed(string yaml, string field)
+    {
+        Diagnostic error = Assert.Single(Errors(yaml));
+        Assert.Equal("NARU-C520", error.Code);
+        Assert.Contains(field, error.Message, StringComparison.Ordinal);
+        ManifestItem item = Assert.Single(ManifestReader.Read(yaml, "f.yaml", unenforced: true).Items);
+        Assert.NotNull(item.Object);
+        Assert.Contains(item.Diagnostics, d => d is { Code: "NARU-C520", Severity: Severity.Warning });
+    }
+
+    [Theory]
+    [InlineData(Policy + "{ action: CUSTOM, rules: [ {} ] }", "NARU-C204")]
+    [InlineData(Policy + "{ action: CUSTOM, provider: { name: a } }", "NARU-C204")]
+    [InlineData(Policy + "{ action: ALOW }", "NARU-C012")]
+    [InlineData(Policy + "{ rules: [ { form: [] } ] }", "NARU-C010")]
+    [InlineData(Policy + "{ targetRefs: [] }", "NARU-C201")]
+    [InlineData(Policy + "{ rules: [ { from: [ { source: {} } ] } ] }", "NARU-C204")]
+    [InlineData(Policy + "{ rules: [ { to: [ { operation: {} } ] } ] }", "NARU-C204")]
+    [InlineData(Policy + "{ rules: [ { from: [ { source: { ipBlocks: [ 10.0.0.0/33 ] } } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { from: [ { source: { remoteIpBlocks: [ here ] } } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { to: [ { operation: { ports: [ '0' ] } } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { to: [ { operation: { paths: [ '' ] } } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { to: [ { operation: { paths: [ '/a{*}' ] } } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { to: [ { operation: { paths: [ '/{**}/{**}' ] } } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { when: [ { key: source.ip } ] } ] }", "NARU-C204")]
+    [InlineData(Policy + "{ rules: [ { when: [ { key: source.pi, values: [ a ] } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { when: [ { key: 'request.headers[a', values: [ a ] } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { when: [ { key: destination.port, values: [ http ] } ] } ] }", "NARU-C205")]
+    [InlineData(Tokens + "{ jwtRules: [ { " + Keys + " } ] }", "NARU-C204")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i } ] }", "NARU-C204")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, jwks: '[]' } ] }", "NARU-C205")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, jwksUri: 'https://a/keys' } ] }", "NARU-C201")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + ", fromHeaders: [ { prefix: a } ] } ] }", "NARU-C204")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + ", spaceDelimitedClaims: [ a ] } ] }", "NARU-C201")]
+    [InlineData("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: { mesh: 'enableTracing: true' }", "NARU-C201")]
+    [InlineData("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: { mesh: 'accessLogFile: /dev/stdout' }", "NARU-C201")]
+    [InlineData("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: { mesh: 'connectTimeout: soon' }", "NARU-C205")]
+    public void A_fault_is_refused_by_its_code(string yaml, string code) => Assert.Contains(Errors(yaml), d => d.Code == code);
+
+    [Fact]
+    public void A_policy_that_is_only_tried_says_so_by_its_annotation()
+    {
+        const string Tried = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: x, annotations: {istio.io/dry-run: \"true\"}}\nspec: {action: DENY, rules: [{}]}";
+        Assert.True(((AuthorizationSpec)Assert.Single(ManifestReader.Read(Tried, null).Items).Object!.Spec).DryRun);
+        Assert.Contains(Errors(Tried.Replace("\"true\"", "\"yes\"", StringComparison.Ordinal)), d => d.Code == "NARU-C205");
+        Assert.Contains(Errors(Tried.Replace("DENY", "AUDIT", StringComparison.Ordinal)), d => d.Code == "NARU-C206");
+    }
+
+    private static Diagnostic[] Errors(string yaml) => [.. ManifestReader.Read(yaml, "f.yaml").AllDiagnostics.Where(d => d.Severity == Severity.Error)];
+}
