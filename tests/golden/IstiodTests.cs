@@ -18,13 +18,16 @@ namespace Naru.GoldenTests;
 public sealed class IstiodTests
 {
     private static readonly string s_folder = Path.GetFullPath(Path.Combine(
-        typeof(IstiodTests).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().First(a => a.Key == "CasesFolder").Value!, "../../recorded/istiod"));
+        typeof(IstiodTests).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().First(a => a.Key == "CasesFolder").Value!,
+            "../../recorded/istiod"));
 
-    private static readonly JsonFormatter s_json = new(JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true).WithTypeRegistry(Translator.Types));
+    private static readonly JsonFormatter s_json = new(JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true)
+        .WithTypeRegistry(Translator.Types));
 
     private static readonly (string Part, string Type)[] s_parts =
     [
-        ("listeners", TypeUrls.Listener), ("routes", TypeUrls.RouteConfiguration), ("clusters", TypeUrls.Cluster), ("endpoints", TypeUrls.ClusterLoadAssignment),
+        ("listeners", TypeUrls.Listener), ("routes", TypeUrls.RouteConfiguration), ("clusters", TypeUrls.Cluster),
+            ("endpoints", TypeUrls.ClusterLoadAssignment),
     ];
 
     [Fact]
@@ -38,7 +41,8 @@ public sealed class IstiodTests
             Dictionary<string, string> listed = Listed();
             string[] news = [.. different.Keys.Where(p => !listed.ContainsKey(p)).Select(p => $"{p} differs: {different[p]}")];
             string[] old = [.. equal.Where(listed.ContainsKey).Select(p => $"{p} is equal now: it leaves differences.yaml")];
-            string[] gone = [.. listed.Keys.Where(p => !equal.Contains(p) && !different.ContainsKey(p)).Select(p => $"{p} is in differences.yaml and nowhere else")];
+            string[] gone = [.. listed.Keys.Where(p => !equal.Contains(p) && !different.ContainsKey(p))
+                .Select(p => $"{p} is in differences.yaml and nowhere else")];
             TestContext.Current.TestOutputHelper?.WriteLine($"{equal.Count} of {equal.Count + different.Count} pairs are equal");
             Assert.True(equal.Count + different.Count > 100, "the recordings are not there");
             Assert.True(news.Length + old.Length + gone.Length == 0, string.Join("\n", [.. news, .. old, .. gone]));
@@ -66,7 +70,8 @@ public sealed class IstiodTests
     }
 
     private static IEnumerable<string> Cases() => Directory.EnumerateDirectories(s_folder).Where(t => Path.GetFileName(t) != "base")
-        .SelectMany(t => Directory.EnumerateFiles(t, "*.yaml").Any() ? [t] : Directory.EnumerateDirectories(t)).Order(StringComparer.Ordinal);
+        .SelectMany(t => Directory.EnumerateFiles(t, "*.yaml").Any() ? [t] : Directory.EnumerateDirectories(t))
+            .Order(StringComparer.Ordinal);
 
     private static void Translate(string @case, string made)
     {
@@ -83,8 +88,11 @@ public sealed class IstiodTests
             foreach ((string part, string type) in s_parts)
             {
                 if (text.Length > 1) text.Append(",\n");
-                IEnumerable<Resource> asked = type == TypeUrls.RouteConfiguration ? all.Of(type).InOrder.Where(Asked(all)) : all.Of(type).InOrder;
-                text.Append($"\"{part}\":{{").AppendJoin(",\n", asked.Select(r => $"{JsonFormatter.ToDiagnosticString(new StringValue { Value = r.Name })}:{s_json.Format(r.Message)}"))
+                IEnumerable<Resource> asked = type == TypeUrls.RouteConfiguration ? all.Of(type).InOrder.Where(Asked(all))
+                    : all.Of(type).InOrder;
+                text.Append($"\"{part}\":{{")
+                    .AppendJoin(",\n", asked.Select(r =>
+                    $"{JsonFormatter.ToDiagnosticString(new StringValue { Value = r.Name })}:{s_json.Format(r.Message)}"))
                     .Append('}');
             }
             File.WriteAllText(Path.Combine(to, $"{said.GetText("name")}.json"), text.Append('}').ToString());
@@ -108,13 +116,15 @@ public sealed class IstiodTests
         IEnumerable<(string Text, string File)> texts = Directory.EnumerateFiles(@case, "*.yaml").Order(StringComparer.Ordinal)
             .Where(f => Path.GetFileName(f) is not ("mesh.yaml" or "nodes.yaml")).Select(f => (File.ReadAllText(f), f))
             .Prepend((File.ReadAllText(Path.Combine(s_folder, "base/mesh-of-four.yaml")), "base"))
-            .Prepend(($"apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: istio, namespace: istio-system }}\ndata:\n  mesh: |\n{mesh}", "mesh.yaml"));
+            .Prepend(($"apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: istio, namespace: istio-system }}\ndata:\n  mesh: |\n{mesh}",
+                "mesh.yaml"));
         int age = 0;
         foreach ((string text, string file) in texts)
         {
             foreach (ManifestItem item in ManifestReader.Read(text, file, unenforced: true).Items)
             {
-                if (item.IsBroken) refused.AddRange(item.Diagnostics.Where(d => d.Severity == Naru.Core.Severity.Error).Select(d => d.ToString()));
+                if (item.IsBroken) refused.AddRange(item.Diagnostics.Where(d => d.Severity == Naru.Core.Severity.Error)
+                    .Select(d => d.ToString()));
                 if (item.Object is not { } made) continue;
                 yield return made.Spec is ServiceSpec ? made : made with { Created = DateTimeOffset.UnixEpoch.AddSeconds(++age) };
             }
@@ -136,11 +146,13 @@ public sealed class IstiodTests
         {
             Fields =
             {
-                ["NAMESPACE"] = Value.ForString(ns), ["INSTANCE_IPS"] = Value.ForString(ip), ["SERVICE_ACCOUNT"] = Value.ForString(said.GetText("service_account")!),
+                ["NAMESPACE"] = Value.ForString(ns), ["INSTANCE_IPS"] = Value.ForString(ip),
+                    ["SERVICE_ACCOUNT"] = Value.ForString(said.GetText("service_account")!),
             },
         };
         var labels = new Struct();
-        foreach (YamlEntry label in ((YamlMapping)said.Get("labels")!).Entries) labels.Fields[label.Key] = Value.ForString(((YamlScalar)label.Value).Value);
+        foreach (YamlEntry label in ((YamlMapping)said.Get("labels")!).Entries)
+            labels.Fields[label.Key] = Value.ForString(((YamlScalar)label.Value).Value);
         metadata.Fields["LABELS"] = Value.ForStruct(labels);
         foreach (YamlEntry more in (said.Get("metadata") as YamlMapping)?.Entries ?? [])
             if (more.Value is YamlScalar { IsNull: false } scalar) metadata.Fields[more.Key] = Value.ForString(scalar.Value);
@@ -150,7 +162,8 @@ public sealed class IstiodTests
 
     private static (List<string> Equal, Dictionary<string, string> Different) Compare(string made)
     {
-        var start = new ProcessStartInfo("python3", [Path.Combine(s_folder, "compare"), made]) { RedirectStandardOutput = true, Environment = { ["ROWS"] = "1" } };
+        var start = new ProcessStartInfo("python3", [Path.Combine(s_folder, "compare"), made]) { RedirectStandardOutput = true,
+            Environment = { ["ROWS"] = "1" } };
         using Process process = Process.Start(start)!;
         string output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
@@ -175,7 +188,8 @@ public sealed class IstiodTests
         foreach (YamlNode document in YamlReader.ReadAll(File.ReadAllText(file), file, faults))
         {
             foreach (YamlEntry @case in (document as YamlMapping)?.Entries ?? [])
-                foreach (YamlEntry node in ((YamlMapping)@case.Value).Entries) made.Add($"{@case.Key}/{node.Key}", ((YamlScalar)node.Value).Value);
+                foreach (YamlEntry node in ((YamlMapping)@case.Value).Entries)
+                    made.Add($"{@case.Key}/{node.Key}", ((YamlScalar)node.Value).Value);
         }
         Assert.Empty(faults.Items);
         return made;
@@ -184,7 +198,8 @@ public sealed class IstiodTests
 
 file static class Sorting
 {
-    public static System.Collections.Immutable.ImmutableSortedDictionary<ObjectKey, ConfigObject> ToSortedObjects(this IEnumerable<ConfigObject> objects)
+    public static System.Collections.Immutable.ImmutableSortedDictionary<ObjectKey,
+        ConfigObject> ToSortedObjects(this IEnumerable<ConfigObject> objects)
     {
         var made = System.Collections.Immutable.ImmutableSortedDictionary.CreateBuilder<ObjectKey, ConfigObject>();
         foreach (ConfigObject item in objects) made[item.Key] = item;

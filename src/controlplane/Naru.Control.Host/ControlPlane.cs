@@ -100,7 +100,13 @@ public static class ControlPlane
         {
             throw new ControlOptionsException($"--store {options.Store}: {Core.Causes.Of(e)}", e);
         }
-        return new ControlState(new FileSource(options.Config, new FileSourceOptions { Time = options.Time, AllowUnenforced = options.AllowUnenforced, LastGoodFolder = options.Store is null ? null : Path.Combine(options.Store, "last-good") }), store, options.Time, options.AllowUnenforced);
+        var files = new FileSourceOptions
+        {
+            Time = options.Time,
+            AllowUnenforced = options.AllowUnenforced,
+            LastGoodFolder = options.Store is null ? null : Path.Combine(options.Store, "last-good"),
+        };
+        return new ControlState(new FileSource(options.Config, files), store, options.Time, options.AllowUnenforced);
     }
 
     private static WebApplication Build(ControlOptions options, MeshWorlds worlds)

@@ -73,7 +73,8 @@ internal static partial class IstioReader
                 if (hostNs.Length == 0 || !IsHost(dns, wildcards: true)) r.Error("NARU-C205", $"{path}.hosts: \"{Short(host)}\" is no host", at, "write a DNS name, *.name, *, or namespace/name");
                 else hosts.Add(new GatewayHost(hostNs, dns, at));
             }
-            servers.Add(new GatewayServer((int)server.Port.Number, protocol, server.Port.Name, hosts.ToImmutable(), server.Bind, server.Name, place)
+            servers.Add(new GatewayServer((int)server.Port.Number, protocol, server.Port.Name, hosts.ToImmutable(), server.Bind,
+                server.Name, place)
             {
                 Tls = ServerTlsOf(server, protocol, path, r),
             });

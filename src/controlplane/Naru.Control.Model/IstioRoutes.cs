@@ -5,7 +5,8 @@ using Naru.Core;
 
 namespace Naru.Control.Model;
 
-/// <summary>Claims of a request's token in the place of headers: <c>@request.auth.claims.name</c> or <c>@request.auth.claims[name][inner]</c>.</summary>
+/// <summary>Claims of a request's token in the place of headers: <c>@request.auth.claims.name</c> or
+/// <c>@request.auth.claims[name][inner]</c>.</summary>
 public static class RequestClaims
 {
     private const string Prefix = "@request.auth.claims";

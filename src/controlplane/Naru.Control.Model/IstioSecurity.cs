@@ -20,36 +20,43 @@ internal static partial class IstioReader
 
     // Attributes that a connection without mutual TLS has no value for.
     private static readonly string[] s_peerKeys = ["source.principal", "source.namespace", "source.serviceAccount", "connection.sni"];
-    private static readonly string[] s_plainKeys = ["source.ip", "remote.ip", "destination.ip", "destination.port", "request.auth.principal",
+    private static readonly string[] s_plainKeys = ["source.ip", "remote.ip", "destination.ip", "destination.port",
+        "request.auth.principal",
         "request.auth.audiences", "request.auth.presenter"];
     private static readonly string[] s_mapKeys = ["request.headers", "request.auth.claims"];
 
     public static AuthorizationSpec? Authorization(YamlMapping map, string subject, Diagnostics d)
     {
-        if (map.Get("spec") is null or YamlScalar { IsNull: true }) return new AuthorizationSpec(Sorted(null), [], PolicyAction.Allow, "", false);
+        if (map.Get("spec") is null or YamlScalar { IsNull: true })
+            return new AuthorizationSpec(Sorted(null), [], PolicyAction.Allow, "", false);
         if (Bind<AuthorizationPolicy>(map, subject, d, out Reading? r) is not { } policy || r is null) return null;
         if (policy.Action == AuthorizationPolicy.Types.Action.Custom && policy.Provider is not { Name.Length: > 0 })
             r.Error("NARU-C204", "spec.provider.name is missing", r.Spec.Place, "name an extensionProvider of the mesh configuration");
         if (policy.Action == AuthorizationPolicy.Types.Action.Custom && policy.Rules.Count == 0)
             r.Error("NARU-C204", "a policy of action CUSTOM must have rules", r.Spec.Place);
         if (policy.Action == AuthorizationPolicy.Types.Action.Deny && policy.Rules.Count == 0 && r.Spec.Get("rules") is null)
-            d.Warning("NARU-C521", "a policy of action DENY without rules denies nobody", r.Spec.Place, subject, "add rules, or use ALLOW without rules");
+            d.Warning("NARU-C521", "a policy of action DENY without rules denies nobody", r.Spec.Place, subject,
+                "add rules, or use ALLOW without rules");
         YamlNode? said = (map.Get("metadata") as YamlMapping)?.Get("annotations");
         string dry = Text(said as YamlMapping, DryRunAnnotation) ?? "";
         if (dry.Length > 0 && dry is not ("true" or "false"))
             r.Error("NARU-C205", $"annotation {DryRunAnnotation} \"{Short(dry)}\" is neither true nor false", said!.Place);
         if (dry == "true" && policy.Action == AuthorizationPolicy.Types.Action.Audit)
             r.Error("NARU-C206", "a policy of action AUDIT cannot be tried only", said!.Place, $"remove the annotation {DryRunAnnotation}");
-        return new AuthorizationSpec(SelectorOf(policy.Selector), [.. policy.Rules.Select((rule, i) => Access(rule, $"spec.rules[{i}]", r))],
+        return new AuthorizationSpec(SelectorOf(policy.Selector),
+            [.. policy.Rules.Select((rule, i) => Access(rule, $"spec.rules[{i}]", r))],
             (PolicyAction)(int)policy.Action, policy.Provider?.Name ?? "", dry == "true");
     }
 
-    private static ImmutableSortedDictionary<string, string> SelectorOf(Istio.Security.V1Beta1.WorkloadSelector? selector) => Sorted(selector?.MatchLabels);
+    private static ImmutableSortedDictionary<string, string> SelectorOf(Istio.Security.V1Beta1.WorkloadSelector? selector) =>
+        Sorted(selector?.MatchLabels);
 
     private static AccessRule Access(Rule rule, string path, Reading r)
     {
-        ImmutableArray<AccessSource> from = [.. rule.From.Select((f, i) => Source(f.Source ?? new Source(), $"{path}.from[{i}].source", r))];
-        ImmutableArray<AccessOperation> to = [.. rule.To.Select((t, i) => Operation(t.Operation ?? new Operation(), $"{path}.to[{i}].operation", r))];
+        ImmutableArray<AccessSource> from =
+            [.. rule.From.Select((f, i) => Source(f.Source ?? new Source(), $"{path}.from[{i}].source", r))];
+        ImmutableArray<AccessOperation> to =
+            [.. rule.To.Select((t, i) => Operation(t.Operation ?? new Operation(), $"{path}.to[{i}].operation", r))];
         return new AccessRule(from, to, [.. rule.When.Select((w, i) => When(w, $"{path}.when[{i}]", r))]);
     }
 
@@ -63,7 +70,8 @@ internal static partial class IstioReader
         if (!made.Namespaces.IsEmpty) Identity(path + ".namespaces", place, r);
         if (!made.ServiceAccounts.IsEmpty) Identity(path + ".serviceAccounts", place, r);
         if (made.Principals.IsEmpty && made.RequestPrincipals.IsEmpty && made.Namespaces.IsEmpty && made.ServiceAccounts.IsEmpty
-            && made.IpBlocks.IsEmpty && made.RemoteIpBlocks.IsEmpty) r.Error("NARU-C204", $"{path} says nothing", place, "say who, or leave from out");
+            && made.IpBlocks.IsEmpty && made.RemoteIpBlocks.IsEmpty) r.Error("NARU-C204", $"{path} says nothing", place,
+                "say who, or leave from out");
         Blocks(made.IpBlocks, path + ".ipBlocks", place, r);
         Blocks(made.RemoteIpBlocks, path + ".remoteIpBlocks", place, r);
         foreach (string account in made.ServiceAccounts.Values.Concat(made.ServiceAccounts.NotValues))
@@ -101,7 +109,8 @@ internal static partial class IstioReader
     }
 
     // Istio: {*} is one segment, {**} any number; beside them no other star, and no second {**} (AuthorizationPolicy, paths).
-    private static bool IsTemplate(string path) => path.Split('/').All(s => s is "{*}" or "{**}" || (!s.Contains('{') && !s.Contains('}') && !s.Contains('*')))
+    private static bool IsTemplate(string path) =>
+        path.Split('/').All(s => s is "{*}" or "{**}" || (!s.Contains('{') && !s.Contains('}') && !s.Contains('*')))
         && path.Split('/').Count(s => s == "{**}") <= 1;
 
     private static AccessCondition When(Condition condition, string path, Reading r)
@@ -119,7 +128,8 @@ internal static partial class IstioReader
         }
         if (values.IsEmpty) r.Error("NARU-C204", $"{path} has neither values nor notValues", place);
         if (condition.Key is "source.ip" or "remote.ip" or "destination.ip") Blocks(values, path, place, r);
-        if (condition.Key == "destination.port" && values.Values.Concat(values.NotValues).Any(v => !(uint.TryParse(v, out uint n) && IsPort(n))))
+        if (condition.Key == "destination.port" && values.Values.Concat(values.NotValues)
+            .Any(v => !(uint.TryParse(v, out uint n) && IsPort(n))))
             r.Error("NARU-C205", $"{path}: destination.port wants ports", place);
         Filled([values], path, place, r);
         return new AccessCondition(condition.Key, values);
@@ -133,7 +143,8 @@ internal static partial class IstioReader
             bool good = IPAddress.TryParse(slash < 0 ? block : block[..slash], out IPAddress? address)
                 && (slash < 0 || (int.TryParse(block[(slash + 1)..], out int length) && length >= 0
                     && length <= (address.AddressFamily == System.Net.Sockets.AddressFamily.InterNetwork ? 32 : 128)));
-            if (!good) r.Error("NARU-C205", $"{path}: \"{Short(block)}\" is no range of addresses", place, "write 10.0.0.0/8 or an address");
+            if (!good) r.Error("NARU-C205", $"{path}: \"{Short(block)}\" is no range of addresses", place,
+                "write 10.0.0.0/8 or an address");
         }
     }
 
@@ -150,7 +161,8 @@ internal static partial class IstioReader
     public static PeerAuthenticationSpec? Peers(YamlMapping map, string subject, Diagnostics d)
     {
         if (Bind<PeerAuthentication>(map, subject, d, out Reading? r) is not { } peers || r is null) return null;
-        r.Error(NeedsIdentity, "PeerAuthentication says how peers show who they are, and proxies of this mesh have no certificates yet", r.Spec.Place,
+        r.Error(NeedsIdentity, "PeerAuthentication says how peers show who they are, and proxies of this mesh have no certificates yet",
+            r.Spec.Place,
             "leave this object out, or allow it for proxies that have certificates with --allow-unenforced");
         if (peers.PortLevelMtls.Count > 0 && (peers.Selector?.MatchLabels.Count ?? 0) == 0)
             r.Error("NARU-C206", "spec.portLevelMtls needs spec.selector", r.At(peers, "port_level_mtls"), "say whose ports they are");
@@ -165,7 +177,8 @@ internal static partial class IstioReader
     public static RequestAuthenticationSpec? Requests(YamlMapping map, string subject, Diagnostics d)
     {
         if (Bind<RequestAuthentication>(map, subject, d, out Reading? r) is not { } requests || r is null) return null;
-        return new RequestAuthenticationSpec(SelectorOf(requests.Selector), [.. requests.JwtRules.Select((rule, i) => Token(rule, $"spec.jwtRules[{i}]", r))]);
+        return new RequestAuthenticationSpec(SelectorOf(requests.Selector),
+            [.. requests.JwtRules.Select((rule, i) => Token(rule, $"spec.jwtRules[{i}]", r))]);
     }
 
     private static TokenRule Token(JWTRule rule, string path, Reading r)
@@ -176,11 +189,13 @@ internal static partial class IstioReader
         else if (rule.JwksUri.Length > 0)
             r.Error("NARU-C201", $"{path}.jwksUri is not supported yet", r.At(rule, "jwks_uri"), "put the keys into jwks");
         else if (rule.Jwks.Length == 0) r.Error("NARU-C204", $"{path}.jwks is missing", place, "add the keys of the issuer");
-        else if (!IsKeySet(rule.Jwks)) r.Error("NARU-C205", $"{path}.jwks is no set of keys", r.At(rule, "jwks"), "write {\"keys\": [...]}");
+        else if (!IsKeySet(rule.Jwks))
+            r.Error("NARU-C205", $"{path}.jwks is no set of keys", r.At(rule, "jwks"), "write {\"keys\": [...]}");
         foreach (JWTHeader header in rule.FromHeaders)
             if (header.Name.Length == 0) r.Error("NARU-C204", $"{path}.fromHeaders: a name is missing", r.At(header));
         foreach (ClaimToHeader claim in rule.OutputClaimToHeaders)
-            if (claim.Header.Length == 0 || claim.Claim.Length == 0) r.Error("NARU-C204", $"{path}.outputClaimToHeaders needs header and claim", r.At(claim));
+            if (claim.Header.Length == 0 || claim.Claim.Length == 0)
+                r.Error("NARU-C204", $"{path}.outputClaimToHeaders needs header and claim", r.At(claim));
         return new TokenRule
         {
             Issuer = rule.Issuer,
@@ -203,7 +218,8 @@ internal static partial class IstioReader
         {
             using var json = System.Text.Json.JsonDocument.Parse(text);
             return json.RootElement.ValueKind == System.Text.Json.JsonValueKind.Object
-                && json.RootElement.TryGetProperty("keys", out System.Text.Json.JsonElement keys) && keys.ValueKind == System.Text.Json.JsonValueKind.Array;
+                && json.RootElement.TryGetProperty("keys", out System.Text.Json.JsonElement keys)
+                    && keys.ValueKind == System.Text.Json.JsonValueKind.Array;
         }
         catch (System.Text.Json.JsonException)
         {
@@ -215,7 +231,8 @@ internal static partial class IstioReader
     {
         if (server.Tls is not { } tls)
         {
-            if (protocol == "HTTPS") r.Error("NARU-C204", $"{path}.tls is missing for a port of HTTPS", r.At(server), "add tls with mode SIMPLE and a certificate");
+            if (protocol == "HTTPS") r.Error("NARU-C204", $"{path}.tls is missing for a port of HTTPS", r.At(server),
+                "add tls with mode SIMPLE and a certificate");
             return null;
         }
         r.Error(NeedsIdentity, $"{path}.tls needs certificates, and proxies of this mesh have none yet", r.At(tls),
@@ -228,7 +245,8 @@ internal static partial class IstioReader
             _ => null,
         };
         if (protocol == "HTTPS" && clients is null)
-            r.Error("NARU-C201", $"{path}.tls.mode {tls.Mode} is not supported yet", r.At(tls, "mode"), "use SIMPLE, MUTUAL or OPTIONAL_MUTUAL");
+            r.Error("NARU-C201", $"{path}.tls.mode {tls.Mode} is not supported yet", r.At(tls, "mode"),
+                "use SIMPLE, MUTUAL or OPTIONAL_MUTUAL");
         if (protocol == "HTTPS" && tls.CredentialName.Length == 0 && (tls.ServerCertificate.Length == 0 || tls.PrivateKey.Length == 0))
             r.Error("NARU-C204", $"{path}.tls needs credentialName, or serverCertificate and privateKey", r.At(tls));
         return new ServerTls
@@ -253,7 +271,8 @@ internal static partial class IstioReader
         if (tls is null) return null;
         r.Error(NeedsIdentity, $"{path} needs certificates, and proxies of this mesh have none yet", r.At(tls),
             "remove the field, or allow it for proxies that have certificates with --allow-unenforced");
-        if (tls.Mode == ClientTLSSettings.Types.TLSmode.Mutual && tls.CredentialName.Length == 0 && (tls.ClientCertificate.Length == 0 || tls.PrivateKey.Length == 0))
+        if (tls.Mode == ClientTLSSettings.Types.TLSmode.Mutual && tls.CredentialName.Length == 0
+            && (tls.ClientCertificate.Length == 0 || tls.PrivateKey.Length == 0))
             r.Error("NARU-C204", $"{path}: MUTUAL needs clientCertificate and privateKey, or credentialName", r.At(tls));
         return new ClientTls
         {

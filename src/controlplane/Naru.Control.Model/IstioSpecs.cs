@@ -16,7 +16,8 @@ public sealed record GatewaySpec(ImmutableSortedDictionary<string, string> Selec
 /// <param name="Bind">Address to bind instead of the proxy's own; empty for none.</param>
 /// <param name="Name">Name of the server, or empty.</param>
 /// <param name="Place">Where it was written.</param>
-public sealed record GatewayServer(int Port, string Protocol, string PortName, ImmutableArray<GatewayHost> Hosts, string Bind, string Name, Place Place)
+public sealed record GatewayServer(int Port, string Protocol, string PortName, ImmutableArray<GatewayHost> Hosts, string Bind, string Name,
+    Place Place)
 {
     /// <summary>How it ends TLS; null for plain connections.</summary>
     public ServerTls? Tls { get; init; }

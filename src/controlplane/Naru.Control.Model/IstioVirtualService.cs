@@ -180,7 +180,8 @@ internal static partial class IstioReader
             // Names of claims know their case.
             if (claim) name = key;
             if (claim && RequestClaims.Keys(key).Any(k => k.Length == 0))
-                r.Error("NARU-C205", $"{path}: \"{Short(key)}\" is no claim", r.At(owner, field), "write @request.auth.claims.name, or [name][inner]");
+                r.Error("NARU-C205", $"{path}: \"{Short(key)}\" is no claim", r.At(owner, field),
+                    "write @request.auth.claims.name, or [name][inner]");
             else if (!claim && (name.Length == 0 || (header && !IsHeaderName(name))))
                 r.Error("NARU-C205", $"{path}: \"{Short(key)}\" is no header name", r.At(owner, field));
             else made.Add(KeyValuePair.Create(name, Compare(match, $"{path}.{key}", owner, field, r) ?? new Model.StringMatch(StringMatchKind.Present, "")));

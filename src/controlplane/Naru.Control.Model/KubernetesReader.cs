@@ -115,16 +115,19 @@ internal static class KubernetesReader
         foreach (YamlMapping endpoint in List(map, "endpoints", "endpoints", subject, d)?.Items.OfType<YamlMapping>() ?? [])
         {
             var conditions = endpoint.Get("conditions") as YamlMapping;
-            ImmutableArray<string> addresses = [.. (endpoint.Get("addresses") as YamlSequence)?.Items.OfType<YamlScalar>().Select(a => a.Value) ?? []];
+            ImmutableArray<string> addresses = [.. (endpoint.Get("addresses") as YamlSequence)?.Items.OfType<YamlScalar>()
+                .Select(a => a.Value) ?? []];
             foreach (string address in addresses)
-                if (!IPAddress.TryParse(address, out _)) d.Error("NARU-C205", $"endpoints: \"{Short(address)}\" is no IP address", endpoint.Place, subject);
+                if (!IPAddress.TryParse(address, out _))
+                    d.Error("NARU-C205", $"endpoints: \"{Short(address)}\" is no IP address", endpoint.Place, subject);
             // discovery/v1: what says nothing about readiness is ready.
             bool ready = Text(conditions, "ready") is not "false";
             var target = endpoint.Get("targetRef") as YamlMapping;
             string pod = Text(target, "kind") == Kinds.Pod ? Text(target, "name") ?? "" : "";
             endpoints.Add(new SliceEndpoint(addresses, ready, pod, Text(endpoint, "nodeName") ?? "", Text(endpoint, "zone") ?? ""));
         }
-        return new EndpointSliceSpec(labels.GetValueOrDefault("kubernetes.io/service-name", ""), ports.ToImmutable(), endpoints.ToImmutable());
+        return new EndpointSliceSpec(labels.GetValueOrDefault("kubernetes.io/service-name", ""), ports.ToImmutable(),
+            endpoints.ToImmutable());
     }
 
     public static DeploymentSpec? Deployment(YamlMapping map, string subject, Diagnostics d)

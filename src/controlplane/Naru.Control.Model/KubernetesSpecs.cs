@@ -42,7 +42,8 @@ public sealed record NodeSpec : Spec;
 /// <param name="Service">Name of its Service (label <c>kubernetes.io/service-name</c>).</param>
 /// <param name="Ports">Names and numbers.</param>
 /// <param name="Endpoints">Endpoints.</param>
-public sealed record EndpointSliceSpec(string Service, ImmutableArray<(string Name, int Port)> Ports, ImmutableArray<SliceEndpoint> Endpoints) : Spec;
+public sealed record EndpointSliceSpec(string Service, ImmutableArray<(string Name, int Port)> Ports,
+    ImmutableArray<SliceEndpoint> Endpoints) : Spec;
 
 /// <summary>One endpoint of a slice.</summary>
 /// <param name="Addresses">IP addresses.</param>

@@ -62,7 +62,8 @@ public static partial class ManifestReader
         "CustomResourceDefinition", "ReplicaSet", "ControllerRevision", "Event", "Lease", "Endpoints"]);
 
     private static readonly FrozenSet<string> IstioLater = FrozenSet.ToFrozenSet([
-        "Sidecar", "WorkloadEntry", "WorkloadGroup", "EnvoyFilter", "ProxyConfig", "Telemetry", "WasmPlugin", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "GatewayClass", "Ingress",
+        "Sidecar", "WorkloadEntry", "WorkloadGroup", "EnvoyFilter", "ProxyConfig", "Telemetry", "WasmPlugin", "HTTPRoute", "GRPCRoute",
+        "TLSRoute", "TCPRoute", "GatewayClass", "Ingress",
         "ServiceRole", "ServiceRoleBinding", "RbacConfig", "ClusterRbacConfig", "Policy", "MeshPolicy", "StatefulSet", "DaemonSet", "Job", "CronJob"]);
 
     private static readonly string[] TopLevel = ["apiVersion", "kind", "metadata", "spec", "status"];
@@ -78,7 +79,8 @@ public static partial class ManifestReader
     /// <param name="file">Name for places; null where there is none.</param>
     /// <param name="defaultNamespace">For objects that name none.</param>
     /// <param name="only">Kinds to look at, for who needs a few of them; null for all. Objects of others are no items then.</param>
-    /// <param name="unenforced">Whether what needs certificates is taken for proxies that have them, with a warning, and not refused.</param>
+    /// <param name="unenforced">Whether what needs certificates is taken for proxies that have them, with a warning, and not
+    /// refused.</param>
     public static Manifest Read(string text, string? file, string defaultNamespace = DefaultNamespace, IReadOnlySet<string>? only = null,
         bool unenforced = false)
     {
@@ -129,13 +131,15 @@ public static partial class ManifestReader
 
         var meta = map.Get("metadata") as YamlMapping;
         string name = Text(meta, "name") ?? "";
-        bool clusterWide = kind is Kinds.Namespace or Kinds.Node || (kind.StartsWith("Cluster", StringComparison.Ordinal) && NotUsedHere.Contains(kind));
+        bool clusterWide = kind is Kinds.Namespace or Kinds.Node
+            || (kind.StartsWith("Cluster", StringComparison.Ordinal) && NotUsedHere.Contains(kind));
         string ns = clusterWide ? "" : Text(meta, "namespace") is { Length: > 0 } given ? given : defaultNamespace;
         ObjectKey? key = name.Length > 0 ? new ObjectKey(kind, ns, name) : null;
         string subject = key?.ToString() ?? kind;
 
         // Of ConfigMaps one is ours.
-        if (!Groups.TryGetValue(kind, out string[]? versions) || (kind == Kinds.MeshConfig && (ns, name) != (MeshConfigReader.Namespace, MeshConfigReader.Name)))
+        if (!Groups.TryGetValue(kind, out string[]? versions)
+            || (kind == Kinds.MeshConfig && (ns, name) != (MeshConfigReader.Namespace, MeshConfigReader.Name)))
         {
             return NotUsedHere.Contains(kind) || kind == Kinds.MeshConfig
                 ? new ManifestItem(key, null, [new Diagnostic("NARU-C209", Severity.Info, $"kind {kind} is not used here", place, subject)], place)
@@ -229,7 +233,8 @@ public static partial class ManifestReader
     {
         var made = new Diagnostics();
         foreach (Diagnostic item in all.Items)
-            made.Add(item.Code == IstioReader.NeedsIdentity ? item with { Severity = Severity.Warning, Remedy = "be sure that its proxies have certificates" } : item);
+            made.Add(item.Code == IstioReader.NeedsIdentity
+                ? item with { Severity = Severity.Warning, Remedy = "be sure that its proxies have certificates" } : item);
         return made;
     }
 

@@ -1,5 +1,5 @@
-// Reads the mesh configuration as Istio keeps it: ConfigMap istio-system/istio, YAML in its key "mesh". What it says and Naru does not
-// honour is refused by name.
+// Reads the mesh configuration as Istio keeps it: ConfigMap istio-system/istio, YAML in its key "mesh". Teams bring the whole of theirs, so
+// a field that is not read is named by a warning and the others are honoured; one that decides who may do what is refused by name.
 using System.Collections.Immutable;
 using System.Globalization;
 using Naru.Core;
@@ -12,14 +12,19 @@ internal static class MeshConfigReader
 {
     public const string Namespace = "istio-system", Name = "istio";
 
-    private static readonly string[] s_fields = ["enableAutoMtls", "enableTracing", "outboundTrafficPolicy", "trustDomain", "trustDomainAliases",
-        "extensionProviders", "connectTimeout", "rootNamespace"];
+    private static readonly string[] s_fields = ["enableAutoMtls", "enableTracing", "outboundTrafficPolicy", "trustDomain",
+        "trustDomainAliases", "extensionProviders", "connectTimeout", "rootNamespace", "pathNormalization", "defaultConfig"];
+
+    // Which certificates count and by which TLS.
+    private static readonly string[] s_access = ["meshMTLS", "tlsDefaults", "caCertificates", "certificates", "ca",
+        "verifyCertificateAtClient"];
 
     private static readonly string[] s_http = ["service", "port", "timeout", "failOpen", "statusOnError", "pathPrefix", "clearRouteCache",
         "includeRequestHeadersInCheck", "includeHeadersInCheck", "includeAdditionalHeadersInCheck", "includeRequestBodyInCheck",
         "headersToUpstreamOnAllow", "headersToDownstreamOnDeny", "headersToDownstreamOnAllow"];
 
-    private static readonly string[] s_grpc = ["service", "port", "timeout", "failOpen", "statusOnError", "clearRouteCache", "includeRequestBodyInCheck"];
+    private static readonly string[] s_grpc = ["service", "port", "timeout", "failOpen", "statusOnError", "clearRouteCache",
+        "includeRequestBodyInCheck"];
 
     public static MeshConfigSpec? Read(YamlMapping map, string subject, Diagnostics d)
     {
@@ -38,12 +43,28 @@ internal static class MeshConfigReader
             return null;
         }
         var at = new Reader(subject, text.Place, d);
-        at.Known(mesh, s_fields, "");
-        if (Text(mesh, "enableTracing") is "true") at.Later("enableTracing: true", "write false");
-        if (Text(mesh, "rootNamespace") is { } root && root != Namespace) at.Later($"rootNamespace {root}", $"use {Namespace}");
+        foreach (YamlEntry entry in mesh.Entries.Where(e => !s_fields.Contains(e.Key)))
+        {
+            if (s_access.Contains(entry.Key)) at.Later($"{Short(entry.Key)}, which decides about access,", "remove the field");
+            else if (Nearest.Suggestion(entry.Key, s_fields) is { } meant) at.Unknown(Short(entry.Key), meant);
+            else at.Unread(Short(entry.Key));
+        }
+        if (Text(mesh, "enableTracing") is "true") at.Unread("enableTracing: true");
+        if (Text(mesh, "rootNamespace") is { } root && root != Namespace) at.Later($"rootNamespace {Short(root)}", $"use {Namespace}");
+        if (mesh.Get("pathNormalization") is YamlMapping paths && Text(paths, "normalization") is { } way and not ("BASE" or "DEFAULT"))
+            at.Later($"pathNormalization {Short(way)}, which decides about access,", "use BASE");
+        foreach (YamlEntry entry in (mesh.Get("defaultConfig") as YamlMapping)?.Entries ?? [])
+        {
+            // Whose address and certificate a client's are.
+            if (entry.Key == "gatewayTopology") at.Later("defaultConfig.gatewayTopology, which decides about access,", "remove the field");
+            else at.Unread($"defaultConfig.{Short(entry.Key)}");
+        }
         var outbound = mesh.Get("outboundTrafficPolicy") as YamlMapping;
         string mode = Text(outbound, "mode") ?? "ALLOW_ANY";
-        if (mode is not ("ALLOW_ANY" or "REGISTRY_ONLY")) at.Wrong($"outboundTrafficPolicy.mode {Short(mode)}", "use ALLOW_ANY or REGISTRY_ONLY");
+        if (mode is not ("ALLOW_ANY" or "REGISTRY_ONLY"))
+            at.Wrong($"outboundTrafficPolicy.mode {Short(mode)}", "use ALLOW_ANY or REGISTRY_ONLY");
+        foreach (YamlEntry entry in outbound?.Entries.Where(e => e.Key != "mode") ?? [])
+            at.Unread($"outboundTrafficPolicy.{Short(entry.Key)}");
         return new MeshConfigSpec
         {
             AutoMtls = Text(mesh, "enableAutoMtls") is not "false",
@@ -64,7 +85,9 @@ internal static class MeshConfigReader
             bool grpc = provider.Get("envoyExtAuthzGrpc") is not null;
             if (provider.Get(grpc ? "envoyExtAuthzGrpc" : "envoyExtAuthzHttp") is not YamlMapping said)
             {
-                foreach (YamlEntry entry in provider.Entries.Where(e => e.Key != "name")) at.Later($"extensionProviders {Short(name)}: {Short(entry.Key)}", "leave it out");
+                // One that is told something; a policy that asks it is refused where it names it.
+                foreach (YamlEntry entry in provider.Entries.Where(e => e.Key != "name"))
+                    at.Unread($"extensionProviders {Short(name)}: {Short(entry.Key)}");
                 continue;
             }
             at.Known(said, grpc ? s_grpc : s_http, $"extensionProviders {Short(name)}: ");
@@ -108,12 +131,19 @@ internal static class MeshConfigReader
         {
             foreach (YamlEntry entry in map.Entries)
             {
-                if (fields.Contains(entry.Key)) continue;
-                D.Error("NARU-C201", $"data.mesh: {path}{Short(entry.Key)} is not supported", Place, Subject, Nearest.Suggestion(entry.Key, fields) ?? "remove the field");
+                if (!fields.Contains(entry.Key))
+                    Unknown(path + Short(entry.Key), Nearest.Suggestion(entry.Key, fields) ?? "remove the field");
             }
         }
 
-        public void Later(string what, string remedy) => D.Error("NARU-C201", $"data.mesh: {what} is not supported yet", Place, Subject, remedy);
+        public void Unknown(string what, string remedy) => D.Error("NARU-C201", $"data.mesh: {what} is not supported", Place, Subject,
+            remedy);
+
+        public void Unread(string what) => D.Warning("NARU-C201", $"data.mesh: {what} is not read yet; all else is honoured", Place,
+            Subject);
+
+        public void Later(string what, string remedy) => D.Error("NARU-C201", $"data.mesh: {what} is not supported yet", Place, Subject,
+            remedy);
 
         public void Wrong(string what, string remedy) => D.Error("NARU-C205", $"data.mesh: {what}", Place, Subject, remedy);
 
@@ -121,7 +151,8 @@ internal static class MeshConfigReader
         {
             if (Text(map, key) is not { } text) return null;
             (string number, double unit) = text.EndsWith("ms", StringComparison.Ordinal) ? (text[..^2], 0.001) : (text.TrimEnd('s'), 1);
-            if (text.EndsWith('s') && double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds)
+            if (text.EndsWith('s') && double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture,
+                out double seconds)
                 && seconds * unit is >= 0.001 and <= 9_200_000_000) return TimeSpan.FromSeconds(seconds * unit);
             Wrong($"{key} {Short(text)} is no time", "write 2s");
             return null;

@@ -27,7 +27,8 @@ public sealed record AuthorizationSpec(ImmutableSortedDictionary<string, string>
     PolicyAction Action, string Provider, bool DryRun) : Spec;
 
 /// <summary>A rule: one of <see cref="From"/>, one of <see cref="To"/>, all of <see cref="When"/>.</summary>
-public sealed record AccessRule(ImmutableArray<AccessSource> From, ImmutableArray<AccessOperation> To, ImmutableArray<AccessCondition> When);
+public sealed record AccessRule(ImmutableArray<AccessSource> From, ImmutableArray<AccessOperation> To,
+    ImmutableArray<AccessCondition> When);
 
 /// <summary>Values that are wanted, and such that are not.</summary>
 public readonly record struct Wanted(ImmutableArray<string> Values, ImmutableArray<string> NotValues)

@@ -19,7 +19,8 @@ public static class Registry
         MeshLayout layout = SameObjects(config, before.Config, IsLayout) ? before.Layout : Layout(config);
         Announced(config, remarks);
         ImmutableDictionary<(string, int), ImmutableArray<MeshEndpoint>> endpoints =
-            SameObjects(config, before.Config, k => k is Kinds.Pod or Kinds.Service or Kinds.ServiceEntry or Kinds.EndpointSlice or Kinds.Node) ? before.Endpoints : Endpoints(config, layout, before.Endpoints);
+            SameObjects(config, before.Config, k => k is Kinds.Pod or Kinds.Service or Kinds.ServiceEntry or Kinds.EndpointSlice
+                or Kinds.Node) ? before.Endpoints : Endpoints(config, layout, before.Endpoints);
         Analysis.Check(config, layout, remarks);
         return new Snapshot
         {
@@ -31,8 +32,8 @@ public static class Registry
         };
     }
 
-    private static bool IsLayout(string kind) => kind is Kinds.Service or Kinds.ServiceEntry or Kinds.Gateway or Kinds.VirtualService or Kinds.DestinationRule
-        or Kinds.AuthorizationPolicy or Kinds.RequestAuthentication or Kinds.PeerAuthentication or Kinds.MeshConfig;
+    private static bool IsLayout(string kind) => kind is Kinds.Service or Kinds.ServiceEntry or Kinds.Gateway or Kinds.VirtualService
+        or Kinds.DestinationRule or Kinds.AuthorizationPolicy or Kinds.RequestAuthentication or Kinds.PeerAuthentication or Kinds.MeshConfig;
 
     private static bool SameObjects(ConfigState a, ConfigState b, Func<string, bool> kinds)
     {

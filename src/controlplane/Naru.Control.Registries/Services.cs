@@ -79,7 +79,8 @@ public sealed record MeshPort(int Number, string Name, PortProtocol Protocol, in
 /// <param name="Workload">Pod <c>name.namespace</c>, or empty.</param>
 /// <param name="Locality"><c>region/zone/subzone</c>, as far as known.</param>
 /// <param name="Weight">Relative, at least 1.</param>
-public sealed record MeshEndpoint(string Address, int Port, ImmutableSortedDictionary<string, string> Labels, string Workload, string Locality, int Weight)
+public sealed record MeshEndpoint(string Address, int Port, ImmutableSortedDictionary<string, string> Labels, string Workload,
+    string Locality, int Weight)
 {
     /// <summary>Service account of its pod, as <c>namespace/name</c>; empty where it is not known.</summary>
     public string Account { get; init; } = "";

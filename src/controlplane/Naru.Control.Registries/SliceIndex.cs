@@ -8,7 +8,8 @@ namespace Naru.Control.Registries;
 
 internal sealed class SliceIndex
 {
-    private const string Region = "topology.kubernetes.io/region", Zone = "topology.kubernetes.io/zone", SubZone = "topology.istio.io/subzone";
+    private const string Region = "topology.kubernetes.io/region", Zone = "topology.kubernetes.io/zone",
+        SubZone = "topology.istio.io/subzone";
 
     private readonly ILookup<(string Namespace, string Service), EndpointSliceSpec> _slices;
     private readonly ConfigState _config;
@@ -61,7 +62,8 @@ internal sealed class SliceIndex
     private string PlaceOf(string node)
     {
         if (node.Length == 0 || !_config.Objects.TryGetValue(new ObjectKey(Kinds.Node, "", node), out ConfigObject? item)) return "";
-        string[] parts = [item.Labels.GetValueOrDefault(Region, ""), item.Labels.GetValueOrDefault(Zone, ""), item.Labels.GetValueOrDefault(SubZone, "")];
+        string[] parts = [item.Labels.GetValueOrDefault(Region, ""), item.Labels.GetValueOrDefault(Zone, ""),
+            item.Labels.GetValueOrDefault(SubZone, "")];
         return string.Join('/', parts).TrimEnd('/');
     }
 }

@@ -58,7 +58,8 @@ public sealed record MeshLayout
         DestinationRules.GroupBy(r => (r.Object.Key.Namespace, r.Host)).ToDictionary(g => g.Key, Joined);
     private Dictionary<(string, string), BoundDestinationRule>? _rules;
 
-    // Several rules of a namespace for one host, the oldest first: their subsets join, of equal names the older's stays; the top policy is the first
+    // Several rules of a namespace for one host, the oldest first: their subsets join, of equal names the older's stays; the top policy
+    // is the first
     // that says anything. They join only if they are exported alike.
     private static BoundDestinationRule Joined(IEnumerable<BoundDestinationRule> rules)
     {

@@ -29,7 +29,8 @@ internal static class Clusters
     public static string InboundName(int port) => $"inbound|{port}||";
 
     /// <summary>A target that a proxy may be sent to.</summary>
-    internal readonly record struct Target(MeshService Service, MeshPort Port, string Subset, ImmutableSortedDictionary<string, string> Labels, TrafficPolicy Policy)
+    internal readonly record struct Target(MeshService Service, MeshPort Port, string Subset,
+        ImmutableSortedDictionary<string, string> Labels, TrafficPolicy Policy)
     {
         public string Name => OutboundName(Port.Number, Subset, Service.Hostname);
     }
@@ -153,7 +154,8 @@ internal static class Clusters
     }
 
     /// <summary>Whether a port is spoken to in HTTP/2: only what says that it speaks HTTP/1 is made to.</summary>
-    public static bool IsHttp2(MeshPort port, ConnectionPool pool) => port.Protocol == PortProtocol.Http2 || (pool.Http2Upgrade && port.SaysHttp);
+    public static bool IsHttp2(MeshPort port, ConnectionPool pool) => port.Protocol == PortProtocol.Http2
+        || (pool.Http2Upgrade && port.SaysHttp);
 
     private static void Protocol(Cluster cluster, MeshPort port, ConnectionPool pool)
     {

@@ -142,7 +142,8 @@ internal static class GatewayProxies
         {
             if (!HostNames.Matches(gateway.Spec.Selector, node.Labels)) continue;
             // A gateway without certificates opens no port of HTTPS.
-            foreach (GatewayServer server in gateway.Spec.Servers.Where(s => node.IsCaptured || s.Tls is null)) yield return new Opened(gateway, server, TargetPort(server.Port, layout, node));
+            foreach (GatewayServer server in gateway.Spec.Servers.Where(s => node.IsCaptured || s.Tls is null))
+                yield return new Opened(gateway, server, TargetPort(server.Port, layout, node));
         }
     }
 
@@ -161,7 +162,8 @@ internal static class GatewayProxies
     }
 
     private static bool TakesAll(Route route) =>
-        route.Match is { PathSpecifierCase: RouteMatch.PathSpecifierOneofCase.Prefix, Prefix: "/", Headers.Count: 0, QueryParameters.Count: 0, DynamicMetadata.Count: 0 };
+        route.Match is { PathSpecifierCase: RouteMatch.PathSpecifierOneofCase.Prefix, Prefix: "/", Headers.Count: 0,
+            QueryParameters.Count: 0, DynamicMetadata.Count: 0 };
 
     private static string RouteName(int port) => $"http.{port}";
 }

@@ -40,7 +40,8 @@ public sealed record NodeInfo
     public bool IsGrpc { get; init; }
     /// <summary>INTERCEPTION_MODE is NONE: nothing redirects the workload's traffic, so listeners have addresses of their own.</summary>
     public bool NoInterception { get; init; }
-    /// <summary>Whether it is a proxy of a cluster: a sidecar that traffic is redirected to, or a gateway; Istio's own, as far as resources go.</summary>
+    /// <summary>Whether it is a proxy of a cluster: a sidecar that traffic is redirected to, or a gateway; Istio's own, as far as
+    /// resources go.</summary>
     public bool IsCaptured => !IsGrpc && !NoInterception;
     /// <summary>UNPRIVILEGED_POD: ports below 1024 cannot be bound and are left out; such services are reached through the HTTP proxy.</summary>
     public bool Unprivileged { get; init; }

@@ -22,7 +22,8 @@ namespace Naru.Control.Translation;
 /// <param name="Node">The proxy.</param>
 internal sealed record Audience(string Gateway, int Port, NodeInfo Node)
 {
-    /// <summary>Services of this port; null where it does not matter. One that is not among them is called at the port of the caller.</summary>
+    /// <summary>Services of this port; null where it does not matter. One that is not among them is called at the port of the
+    /// caller.</summary>
     public IReadOnlySet<string>? Here { get; init; }
 }
 
@@ -163,7 +164,8 @@ internal static class Routes
     private static MetadataMatcher Claim(string name, StringMatch match, bool invert)
     {
         // A match without a pattern, as istiod sends it for presence, is refused by every proxy.
-        StringMatcher One() => match.Kind == StringMatchKind.Present ? new StringMatcher { SafeRegex = new RegexMatcher { Regex = ".*" } } : Matcher(match);
+        StringMatcher One() => match.Kind == StringMatchKind.Present ? new StringMatcher { SafeRegex = new RegexMatcher { Regex = ".*" } }
+            : Matcher(match);
         var made = new MetadataMatcher { Filter = "envoy.filters.http.jwt_authn", Invert = invert };
         made.Path.Add(new MetadataMatcher.Types.PathSegment { Key = "payload" });
         made.Path.AddRange(RequestClaims.Keys(name).Select(k => new MetadataMatcher.Types.PathSegment { Key = k }));

@@ -135,7 +135,8 @@ internal static class Sidecars
             {
                 HttpConnectionManager manager = InboundManager(address, port);
                 Managers.Guard(manager, policies);
-                yield return Managers.Listener($"{address}_{port}", address, port, TrafficDirection.Inbound, Managers.Logged(manager, node));
+                yield return Managers.Listener($"{address}_{port}", address, port, TrafficDirection.Inbound,
+                    Managers.Logged(manager, node));
             }
         }
     }

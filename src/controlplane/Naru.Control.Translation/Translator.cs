@@ -56,8 +56,10 @@ public static class Translator
     public static TypeRegistry Types { get; } = TypeRegistry.FromMessages(
         HttpConnectionManager.Descriptor, FileAccessLog.Descriptor, HTTPFault.Descriptor, Cors.Descriptor, Router.Descriptor,
         PreviousHostsPredicate.Descriptor, OriginalDst.Descriptor, HttpProtocolOptions.Descriptor,
-        TlsInspector.Descriptor, HttpInspector.Descriptor, TcpProxy.Descriptor, DownstreamTlsContext.Descriptor, UpstreamTlsContext.Descriptor,
-        RawBuffer.Descriptor, Envoy.Extensions.Filters.Http.Rbac.V3.RBAC.Descriptor, Envoy.Extensions.Filters.Network.Rbac.V3.RBAC.Descriptor,
+        TlsInspector.Descriptor, HttpInspector.Descriptor, TcpProxy.Descriptor, DownstreamTlsContext.Descriptor,
+            UpstreamTlsContext.Descriptor,
+        RawBuffer.Descriptor, Envoy.Extensions.Filters.Http.Rbac.V3.RBAC.Descriptor,
+            Envoy.Extensions.Filters.Network.Rbac.V3.RBAC.Descriptor,
         JwtAuthentication.Descriptor, ExtAuthz.Descriptor, UriTemplateMatchConfig.Descriptor,
         Envoy.Extensions.Clusters.DynamicForwardProxy.V3.ClusterReflection.Descriptor.MessageTypes[0]);
 
@@ -100,7 +102,8 @@ public static class Translator
     // Names of identities come from endpoints: what the accounts of services are is part of the key.
     private static ResourceGroup CapturedClustersOf(Snapshot snapshot, NodeInfo node, Made made)
     {
-        string accounts = snapshot.Layout.Mesh.AutoMtls || snapshot.Layout.Security.Length > 0 || snapshot.Layout.DestinationRules.Any(r => r.Spec.SaysTls)
+        string accounts = snapshot.Layout.Mesh.AutoMtls || snapshot.Layout.Security.Length > 0
+            || snapshot.Layout.DestinationRules.Any(r => r.Spec.SaysTls)
             ? AccountsOf(snapshot) : "";
         ResourceGroup shared = made.Groups.GetOrAdd($"cds|captured|{node.Namespace}|{node.Type}|{accounts}",
             () => new ResourceGroup(CapturedClusters.Outbound(snapshot, node)));
@@ -112,9 +115,11 @@ public static class Translator
 
     private static readonly ConditionalWeakTable<object, string> Accounts = [];
 
-    private static string AccountsOf(Snapshot snapshot) => Accounts.GetValue(snapshot.Endpoints, _ => Resource.Hash(System.Text.Encoding.UTF8.GetBytes(string.Join('\n',
+    private static string AccountsOf(Snapshot snapshot) =>
+        Accounts.GetValue(snapshot.Endpoints, _ => Resource.Hash(System.Text.Encoding.UTF8.GetBytes(string.Join('\n',
         snapshot.Endpoints.OrderBy(e => e.Key.Host, StringComparer.Ordinal).ThenBy(e => e.Key.Port)
-            .Select(e => $"{e.Key.Host}|{string.Join(',', e.Value.Select(v => v.Account).Distinct().Order(StringComparer.Ordinal))}").Distinct()))));
+            .Select(e => $"{e.Key.Host}|{string.Join(',', e.Value.Select(v => v.Account).Distinct().Order(StringComparer.Ordinal))}")
+                .Distinct()))));
 
     private static string CapturedOwn(Snapshot snapshot, NodeInfo node) =>
         $"{node.Fingerprint}|{string.Join(',', CapturedInbound.Ports(snapshot, node).Select(p => $"{p.Target}={p.Service.Hostname}:{p.Port.Number}"))}";
@@ -139,8 +144,10 @@ public static class Translator
         {
             // Services without an address are called at those of their workloads.
             string bare = layout.Services.Values.Any(s => s.Headless) ? snapshot.Version.ToString() : "";
-            ResourceGroup outbound = made.Groups.GetOrAdd($"lds|captured|{node.Namespace}|{bare}", () => new ResourceGroup(CapturedListeners.Of(snapshot, node)));
-            return made.Groups.GetOrAdd($"lds|captured|{CapturedOwn(snapshot, node)}|{bare}", () => new ResourceGroup([CapturedInbound.Listener(snapshot, node)], outbound));
+            ResourceGroup outbound = made.Groups.GetOrAdd($"lds|captured|{node.Namespace}|{bare}", () =>
+                new ResourceGroup(CapturedListeners.Of(snapshot, node)));
+            return made.Groups.GetOrAdd($"lds|captured|{CapturedOwn(snapshot, node)}|{bare}", () =>
+                new ResourceGroup([CapturedInbound.Listener(snapshot, node)], outbound));
         }
         string proxy = node is { NoInterception: true, HttpProxyPort: { } port } ? $"{node.Addresses.FirstOrDefault()}:{port}" : "";
         ResourceGroup shared = made.Groups.GetOrAdd($"lds|{node.Namespace}|{node.NoInterception}|{node.VipOctet}|{node.Unprivileged}|{proxy}", () => new ResourceGroup(Sidecars.OutboundListeners(layout, node)));
@@ -156,7 +163,8 @@ public static class Translator
         if (node.Type == NodeType.Router && !node.IsGrpc) return made.Groups.GetOrAdd($"rds|{node.Fingerprint}", () => new ResourceGroup(GatewayProxies.RouteConfigurations(layout, node)));
         string labels = made.AsksForSource(layout) ? string.Join(',', node.Labels.Select(l => l.Key + "=" + l.Value)) : "";
         if (node.IsGrpc) return made.Groups.GetOrAdd($"rds|grpc|{node.Namespace}|{labels}", () => new ResourceGroup(GrpcClients.RouteConfigurations(layout, node)));
-        if (node.IsCaptured) return made.Groups.GetOrAdd($"rds|captured|{node.Namespace}|{labels}", () => new ResourceGroup(CapturedRoutes.Of(layout, node)));
+        if (node.IsCaptured) return made.Groups.GetOrAdd($"rds|captured|{node.Namespace}|{labels}", () =>
+            new ResourceGroup(CapturedRoutes.Of(layout, node)));
         return made.Groups.GetOrAdd($"rds|{node.Namespace}|{node.NoInterception}|{node.VipOctet}|{node.HttpProxyPort}|{labels}", () => new ResourceGroup(Sidecars.OutboundRoutes(layout, node)));
     }
 }

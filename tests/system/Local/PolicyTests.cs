@@ -40,9 +40,11 @@ public sealed class PolicyTests(TrafficMesh fixture) : IClassFixture<TrafficMesh
         Assert.Equal(HttpStatusCode.OK, await StatusAsync(Url, ("x-guest", "1")));
         ProcessResult applied = await fixture.Mesh.NaruAsync("apply", "-f", file);
         Assert.True(applied.ExitCode == 0, applied.All);
-        await Waiting.UntilAsync(async () => await StatusAsync(Url, ("x-guest", "1")) == HttpStatusCode.Forbidden, "the policy is enforced");
+        await Waiting.UntilAsync(async () => await StatusAsync(Url, ("x-guest", "1")) == HttpStatusCode.Forbidden,
+            "the policy is enforced");
         Assert.Equal(HttpStatusCode.OK, await StatusAsync(Url));
-        await Waiting.UntilAsync(async () => await StatusAsync(Url, ("authorization", "Bearer e30.e30.e30")) == HttpStatusCode.Unauthorized, "a bad token is refused");
+        await Waiting.UntilAsync(async () =>
+            await StatusAsync(Url, ("authorization", "Bearer e30.e30.e30")) == HttpStatusCode.Unauthorized, "a bad token is refused");
         ProcessResult gone = await fixture.Mesh.NaruAsync("delete", "-f", file);
         Assert.True(gone.ExitCode == 0, gone.All);
         await Waiting.UntilAsync(async () => await StatusAsync(Url, ("x-guest", "1")) == HttpStatusCode.OK, "the policy is gone");
@@ -52,7 +54,8 @@ public sealed class PolicyTests(TrafficMesh fixture) : IClassFixture<TrafficMesh
     public async Task A_policy_that_only_certificates_could_enforce_is_refused()
     {
         using var folder = new TempFolder("naru-policy-");
-        string file = folder.Write("policy.yaml", Head + "metadata: { name: who }\nspec: { rules: [ { from: [ { source: { namespaces: [ default ] } } ] } ] }\n");
+        string file = folder.Write("policy.yaml",
+            Head + "metadata: { name: who }\nspec: { rules: [ { from: [ { source: { namespaces: [ default ] } } ] } ] }\n");
         ProcessResult applied = await fixture.Mesh.NaruAsync("apply", "-f", file);
         Assert.NotEqual(0, applied.ExitCode);
         Assert.Contains("NARU-C520", applied.All, StringComparison.Ordinal);

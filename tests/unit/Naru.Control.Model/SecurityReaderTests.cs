@@ -12,6 +12,7 @@ public sealed class SecurityReaderTests
     private const string Tokens = Head + "RequestAuthentication\nspec: ";
     private const string Peers = Head + "PeerAuthentication\nspec: ";
     private const string Keys = "jwks: '{\"keys\":[]}'";
+    private const string Mesh = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: { mesh: ";
     private const string Rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: x}\nspec: ";
     private const string Gateway = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: x}\nspec: ";
 
@@ -37,10 +38,12 @@ public sealed class SecurityReaderTests
     [InlineData(Peers + "{ mtls: { mode: STRICT } }", "PeerAuthentication")]
     [InlineData(Peers + "{}", "PeerAuthentication")]
     [InlineData(Rule + "{ host: a, trafficPolicy: { tls: { mode: ISTIO_MUTUAL } } }", "trafficPolicy.tls")]
-    [InlineData(Rule + "{ host: a, trafficPolicy: { portLevelSettings: [ { port: { number: 80 }, tls: { mode: SIMPLE } } ] } }", "portLevelSettings[0].tls")]
+    [InlineData(Rule + "{ host: a, trafficPolicy: { portLevelSettings: [ { port: { number: 80 }, tls: { mode: SIMPLE } } ] } }",
+        "portLevelSettings[0].tls")]
     [InlineData(Rule + "{ host: a, subsets: [ { name: s, trafficPolicy: { tls: { mode: DISABLE } } } ] }", "subsets[0].trafficPolicy.tls")]
     [InlineData(Gateway + "{ servers: [ { port: { number: 443, name: a, protocol: HTTPS }, hosts: [ a ], tls: { mode: SIMPLE, credentialName: c } } ] }", "servers[0].tls")]
-    [InlineData(Gateway + "{ servers: [ { port: { number: 80, name: a, protocol: HTTP }, hosts: [ a ], tls: { httpsRedirect: true } } ] }", "servers[0].tls")]
+    [InlineData(Gateway + "{ servers: [ { port: { number: 80, name: a, protocol: HTTP }, hosts: [ a ], tls: { httpsRedirect: true } } ] }",
+        "servers[0].tls")]
     public void What_needs_certificates_is_refused_by_name_unless_it_is_allowed(string yaml, string field)
     {
         Diagnostic error = Assert.Single(Errors(yaml));
@@ -75,10 +78,30 @@ public sealed class SecurityReaderTests
     [InlineData(Tokens + "{ jwtRules: [ { issuer: i, jwksUri: 'https://a/keys' } ] }", "NARU-C201")]
     [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + ", fromHeaders: [ { prefix: a } ] } ] }", "NARU-C204")]
     [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + ", spaceDelimitedClaims: [ a ] } ] }", "NARU-C201")]
-    [InlineData("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: { mesh: 'enableTracing: true' }", "NARU-C201")]
-    [InlineData("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: { mesh: 'accessLogFile: /dev/stdout' }", "NARU-C201")]
-    [InlineData("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: { mesh: 'connectTimeout: soon' }", "NARU-C205")]
+    [InlineData(Mesh + "'connectTimeout: soon' }", "NARU-C205")]
+    [InlineData(Mesh + "'outboundTrafficPolicy: { mode: REGISTRY }' }", "NARU-C205")]
+    [InlineData(Mesh + "'trustDomian: a' }", "NARU-C201")]
+    [InlineData(Mesh + "'rootNamespace: other' }", "NARU-C201")]
+    [InlineData(Mesh + "'meshMTLS: { minProtocolVersion: TLSV1_3 }' }", "NARU-C201")]
+    [InlineData(Mesh + "'pathNormalization: { normalization: MERGE_SLASHES }' }", "NARU-C201")]
+    [InlineData(Mesh + "'defaultConfig: { gatewayTopology: { numTrustedProxies: 2 } }' }", "NARU-C201")]
+    [InlineData(Mesh + "'extensionProviders: [ { name: a, envoyExtAuthzGrpc: { service: b, port: 1, failOpn: true } } ]' }", "NARU-C201")]
     public void A_fault_is_refused_by_its_code(string yaml, string code) => Assert.Contains(Errors(yaml), d => d.Code == code);
+
+    [Theory]
+    [InlineData("enableTracing: true", "enableTracing")]
+    [InlineData("accessLogFile: /dev/stdout", "accessLogFile")]
+    [InlineData("defaultConfig: { discoveryAddress: a }", "defaultConfig.discoveryAddress")]
+    [InlineData("extensionProviders: [ { name: a, zipkin: { service: b, port: 1 } } ]", "extensionProviders a: zipkin")]
+    [InlineData("outboundTrafficPolicy: { egressProxy: {} }", "outboundTrafficPolicy.egressProxy")]
+    public void A_field_of_the_mesh_configuration_that_is_not_read_is_named_and_the_others_are_honoured(string field, string name)
+    {
+        ManifestItem item = Assert.Single(ManifestReader.Read($"{Mesh}'{{ trustDomain: td, {field} }}' }}", null).Items);
+        Assert.Equal("td", ((MeshConfigSpec)item.Object!.Spec).TrustDomain);
+        Diagnostic said = Assert.Single(item.Diagnostics);
+        Assert.Equal(("NARU-C201", Severity.Warning), (said.Code, said.Severity));
+        Assert.Contains(name, said.Message, StringComparison.Ordinal);
+    }
 
     [Fact]
     public void A_policy_that_is_only_tried_says_so_by_its_annotation()
@@ -89,5 +112,6 @@ public sealed class SecurityReaderTests
         Assert.Contains(Errors(Tried.Replace("DENY", "AUDIT", StringComparison.Ordinal)), d => d.Code == "NARU-C206");
     }
 
-    private static Diagnostic[] Errors(string yaml) => [.. ManifestReader.Read(yaml, "f.yaml").AllDiagnostics.Where(d => d.Severity == Severity.Error)];
+    private static Diagnostic[] Errors(string yaml) =>
+        [.. ManifestReader.Read(yaml, "f.yaml").AllDiagnostics.Where(d => d.Severity == Severity.Error)];
 }

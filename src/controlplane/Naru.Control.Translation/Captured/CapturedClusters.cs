@@ -78,7 +78,8 @@ internal static class CapturedClusters
         return true;
     }
 
-    private static void Protocol(Cluster cluster, NodeInfo node, MeshPort port, ConnectionPool pool, bool http2, (bool Sni, bool Names) fromRequest)
+    private static void Protocol(Cluster cluster, NodeInfo node, MeshPort port, ConnectionPool pool, bool http2,
+        (bool Sni, bool Names) fromRequest)
     {
         TimeSpan? idle = pool.IdleTimeout ?? pool.TcpIdleTimeout;
         bool common = idle is not null || pool.MaxRequestsPerConnection is not null;
@@ -102,7 +103,8 @@ internal static class CapturedClusters
         }
         if (common)
         {
-            options.CommonHttpProtocolOptions = new Envoy.Config.Core.V3.HttpProtocolOptions { MaxRequestsPerConnection = (uint?)pool.MaxRequestsPerConnection };
+            options.CommonHttpProtocolOptions = new Envoy.Config.Core.V3.HttpProtocolOptions { MaxRequestsPerConnection =
+                (uint?)pool.MaxRequestsPerConnection };
             if (idle is { } time) options.CommonHttpProtocolOptions.IdleTimeout = Duration.FromTimeSpan(time);
         }
         if (fromRequest.Sni)
@@ -128,7 +130,8 @@ internal static class CapturedClusters
                 HttpProtocolOptions = new Http1ProtocolOptions(),
                 Http2ProtocolOptions = new Http2ProtocolOptions(),
             },
-            CommonHttpProtocolOptions = new Envoy.Config.Core.V3.HttpProtocolOptions { IdleTimeout = Duration.FromTimeSpan(TimeSpan.FromMinutes(5)) },
+            CommonHttpProtocolOptions = new Envoy.Config.Core.V3.HttpProtocolOptions { IdleTimeout =
+                Duration.FromTimeSpan(TimeSpan.FromMinutes(5)) },
         };
         cluster.TypedExtensionProtocolOptions.Add(Clusters.HttpOptionsKey, Any.Pack(options));
         if (source is not null) cluster.UpstreamBindConfig = From(source);
@@ -165,10 +168,12 @@ internal static class CapturedClusters
         foreach (Clusters.Target target in Clusters.Targets(snapshot.Layout, ns, tcp: true))
         {
             if (target.Service.Resolution != ServiceResolution.Known) continue;
-            if (!snapshot.Endpoints.TryGetValue((target.Service.Hostname, target.Port.Number), out ImmutableArray<MeshEndpoint> all)) all = s_none;
+            if (!snapshot.Endpoints.TryGetValue((target.Service.Hostname, target.Port.Number), out ImmutableArray<MeshEndpoint> all))
+                all = s_none;
             // A rule that says otherwise leaves no endpoint to be called by mutual TLS.
             bool mutual = target.Policy.Tls is null or { Mode: ClientTlsMode.IstioMutual };
-            Resource Make() => new(target.Name, Assignment(snapshot, target.Name, all.Where(e => HostNames.Matches(target.Labels, e.Labels)), mutual));
+            Resource Make() => new(target.Name,
+                Assignment(snapshot, target.Name, all.Where(e => HostNames.Matches(target.Labels, e.Labels)), mutual));
             // As long as no policy says who may not be called by TLS, they are made of the endpoints alone and live as long as those.
             string key = $"{target.Name}\0captured\0{mutual}\0{string.Join('\0', target.Labels.Select(l => l.Key + "=" + l.Value))}";
             yield return snapshot.Layout.Security.Any(s => s.Spec is PeerAuthenticationSpec) ? Make()
@@ -186,7 +191,8 @@ internal static class CapturedClusters
             string[] place = group.Key.Split('/');
             var locality = new LocalityLbEndpoints
             {
-                Locality = new Locality { Region = place[0], Zone = place.ElementAtOrDefault(1) ?? "", SubZone = place.ElementAtOrDefault(2) ?? "" },
+                Locality = new Locality { Region = place[0], Zone = place.ElementAtOrDefault(1) ?? "",
+                    SubZone = place.ElementAtOrDefault(2) ?? "" },
                 LoadBalancingWeight = (uint)Math.Min(group.Sum(e => (long)e.Weight), uint.MaxValue),
             };
             foreach (MeshEndpoint endpoint in group)
@@ -200,7 +206,8 @@ internal static class CapturedClusters
                 {
                     one.Metadata = new Metadata
                     {
-                        FilterMetadata = { ["envoy.transport_socket_match"] = new Struct { Fields = { ["tlsMode"] = Value.ForString("istio") } } },
+                        FilterMetadata = { ["envoy.transport_socket_match"] =
+                            new Struct { Fields = { ["tlsMode"] = Value.ForString("istio") } } },
                     };
                 }
                 locality.LbEndpoints.Add(one);

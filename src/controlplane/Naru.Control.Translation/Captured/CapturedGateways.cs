@@ -15,7 +15,8 @@ internal static class CapturedGateways
         $"https.{secure.Server.Port}.{secure.Server.PortName}.{secure.Gateway.Object.Key.Name}.{secure.Gateway.Object.Key.Namespace}";
 
     /// <summary>A port: one chain for all its servers of HTTP, and one for each of HTTPS, found by the name asked for.</summary>
-    public static Resource Listener(MeshLayout layout, NodeInfo node, string address, int port, IReadOnlyList<GatewayProxies.Opened> servers)
+    public static Resource Listener(MeshLayout layout, NodeInfo node, string address, int port,
+        IReadOnlyList<GatewayProxies.Opened> servers)
     {
         string name = $"{address}_{port}";
         var listener = new Listener
@@ -31,7 +32,8 @@ internal static class CapturedGateways
             FilterChain chain = Chain(name, RouteName(secure), policies);
             chain.TransportSocket = MutualTls.Gateway(secure.Server.Tls!);
             List<string> names = [.. secure.Server.Hosts.Select(h => h.Dns).Distinct()];
-            if (!names.Contains("*")) chain.FilterChainMatch = new FilterChainMatch { ServerNames = { names.Order(StringComparer.Ordinal) } };
+            if (!names.Contains("*"))
+                chain.FilterChainMatch = new FilterChainMatch { ServerNames = { names.Order(StringComparer.Ordinal) } };
             listener.FilterChains.Add(chain);
         }
         if (listener.FilterChains.Count > 0)

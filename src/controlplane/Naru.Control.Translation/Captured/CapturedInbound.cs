@@ -18,7 +18,8 @@ namespace Naru.Control.Translation;
 internal static class CapturedInbound
 {
     private const int Port = 15006;
-    private static readonly string[] s_meshHttp = ["istio-http/1.0", "istio-http/1.1", "istio-h2"], s_meshTcp = ["istio-peer-exchange", "istio"];
+    private static readonly string[] s_meshHttp = ["istio-http/1.0", "istio-http/1.1", "istio-h2"],
+        s_meshTcp = ["istio-peer-exchange", "istio"];
     private static readonly string[] s_plainHttp = ["http/1.1", "h2c"];
 
     /// <summary>A port of the workload, and for which service.</summary>
@@ -63,11 +64,13 @@ internal static class CapturedInbound
             FilterChainMatch = new FilterChainMatch { DestinationPort = Port },
             Filters = { CapturedListeners.Tcp(Clusters.BlackHole, Clusters.BlackHole) },
         });
-        var chains = new Chains(layout, [.. Tokens.Http(layout, node), .. AccessPolicies.Http(layout, node)], [.. AccessPolicies.Network(layout, node)]);
+        var chains = new Chains(layout, [.. Tokens.Http(layout, node), .. AccessPolicies.Http(layout, node)],
+            [.. AccessPolicies.Network(layout, node)]);
         PeerMode Mode(int port) => MutualTls.ModeOf(layout, node.Namespace, node.Labels, port);
         listener.FilterChains.AddRange(chains.Of(0, null, Mode(0)));
         // A port that only PeerAuthentication names is one of no service: its protocol is not known.
-        IEnumerable<int> named = layout.Security.Where(s => s.Key.Namespace == node.Namespace && s.Spec is PeerAuthenticationSpec { Selector.Count: > 0 } p
+        IEnumerable<int> named = layout.Security.Where(s => s.Key.Namespace == node.Namespace
+            && s.Spec is PeerAuthenticationSpec { Selector.Count: > 0 } p
             && HostNames.Matches(p.Selector, node.Labels)).Take(1).SelectMany(s => ((PeerAuthenticationSpec)s.Spec).Ports.Keys);
         SortedDictionary<int, Served?> all = new(ports.ToDictionary(p => p.Target, p => (Served?)p));
         foreach (int port in named) all.TryAdd(port, null);
@@ -124,7 +127,8 @@ internal static class CapturedInbound
         {
             var chain = new FilterChain { Filters = { Connections } };
             chain.Filters.Add(CapturedListeners.Tcp(Cluster(port), Cluster(port)));
-            return Matched(chain, port == 0 ? "virtualInbound" : $"{CapturedListeners.AnyAddress}_{port}", port, protocols, transport, secure, tcp: true);
+            return Matched(chain, port == 0 ? "virtualInbound" : $"{CapturedListeners.AnyAddress}_{port}", port, protocols, transport,
+                secure, tcp: true);
         }
 
         private static string Cluster(int port) => port == 0 ? CapturedClusters.InboundPassthrough : Clusters.InboundName(port);
@@ -132,7 +136,8 @@ internal static class CapturedInbound
         private FilterChain Matched(FilterChain chain, string name, int port, string[] protocols, string transport, bool secure, bool tcp)
         {
             chain.Name = name;
-            chain.FilterChainMatch = new FilterChainMatch { TransportProtocol = transport, DestinationPort = port == 0 ? null : (uint)port };
+            chain.FilterChainMatch = new FilterChainMatch { TransportProtocol = transport, DestinationPort = port == 0 ? null
+                : (uint)port };
             chain.FilterChainMatch.ApplicationProtocols.AddRange(protocols);
             if (secure) chain.TransportSocket = MutualTls.Server(Layout.Mesh, tcp);
             return chain;
@@ -145,18 +150,21 @@ internal static class CapturedInbound
         {
             Cluster = cluster,
             Timeout = new Duration(),
-            MaxStreamDuration = new RouteAction.Types.MaxStreamDuration { MaxStreamDuration_ = new Duration(), GrpcTimeoutHeaderMax = new Duration() },
+            MaxStreamDuration = new RouteAction.Types.MaxStreamDuration { MaxStreamDuration_ = new Duration(),
+                GrpcTimeoutHeaderMax = new Duration() },
         };
         // A connection to the workload that died unused; streams of HTTP/2 cannot tell.
         if (!http2) action.RetryPolicy = new Envoy.Config.Route.V3.RetryPolicy { RetryOn = "reset-before-request", NumRetries = 2 };
-        return new Route { Name = "default", Match = new RouteMatch { Prefix = "/" }, Route_ = action, Decorator = new Decorator { Operation = operation } };
+        return new Route { Name = "default", Match = new RouteMatch { Prefix = "/" }, Route_ = action,
+            Decorator = new Decorator { Operation = operation } };
     }
 
     // ---- who looks at the first bytes ----
 
     private static void Inspect(Listener listener, SortedDictionary<int, Served?> ports, Func<int, PeerMode> mode)
     {
-        listener.ListenerFilters.Add(new ListenerFilter { Name = "envoy.filters.listener.original_dst", TypedConfig = Any.Pack(new OriginalDst()) });
+        listener.ListenerFilters.Add(new ListenerFilter { Name = "envoy.filters.listener.original_dst",
+            TypedConfig = Any.Pack(new OriginalDst()) });
         var all = new SortedDictionary<int, Served?>(ports) { [0] = null };
         bool Secure(int port) => mode(port) != PeerMode.Disable;
         bool Sniffs(int port, Served? served) => served is not { Port.Sniffed: false } && mode(port) != PeerMode.Strict;

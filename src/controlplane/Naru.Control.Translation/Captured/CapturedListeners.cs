@@ -25,7 +25,8 @@ internal static class CapturedListeners
         {
             if (port.Protocol == PortProtocol.Tcp || port.Sniffed) continue;
             string name = $"{AnyAddress}_{port.Number}";
-            if (taken.Add(name)) yield return new Resource(name, Http(name, AnyAddress, port.Number, port.Number.ToString(), Catching(rest)));
+            if (taken.Add(name)) yield return new Resource(name,
+                Http(name, AnyAddress, port.Number, port.Number.ToString(), Catching(rest)));
         }
         foreach ((MeshService service, MeshPort port) in CapturedRoutes.Visible(layout, node))
         {
@@ -63,7 +64,8 @@ internal static class CapturedListeners
     };
 
     // What is no HTTP after all goes where it was sent to.
-    private static FilterChain Catching(string cluster) => new() { Name = "PassthroughFilterChain", FilterChainMatch = new FilterChainMatch(), Filters = { Tcp(cluster, cluster) } };
+    private static FilterChain Catching(string cluster) =>
+        new() { Name = "PassthroughFilterChain", FilterChainMatch = new FilterChainMatch(), Filters = { Tcp(cluster, cluster) } };
 
     private static FilterChain Timed(FilterChain chain)
     {
@@ -84,7 +86,8 @@ internal static class CapturedListeners
     private static Listener Http(string name, string address, int port, string routes, FilterChain otherwise)
     {
         Listener listener = Bare(name, address, port);
-        listener.ListenerFilters.Add(new ListenerFilter { Name = "envoy.filters.listener.http_inspector", TypedConfig = Any.Pack(new HttpInspector()) });
+        listener.ListenerFilters.Add(new ListenerFilter { Name = "envoy.filters.listener.http_inspector",
+            TypedConfig = Any.Pack(new HttpInspector()) });
         FilterChain chain = Timed(Managers.Chain(CapturedManagers.Outbound($"outbound_{address}_{port}", routes)));
         chain.FilterChainMatch = new FilterChainMatch { TransportProtocol = "raw_buffer", ApplicationProtocols = { "http/1.1", "h2c" } };
         listener.FilterChains.Add(chain);

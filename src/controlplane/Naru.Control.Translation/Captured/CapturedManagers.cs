@@ -24,7 +24,8 @@ internal static class CapturedManagers
         made.Proxy100Continue = true;
         made.ServerName = ServerName;
         made.ForwardClientCertDetails = HttpConnectionManager.Types.ForwardClientCertDetails.AppendForward;
-        made.SetCurrentClientCertDetails = new HttpConnectionManager.Types.SetCurrentClientCertDetails { Subject = true, Dns = true, Uri = true };
+        made.SetCurrentClientCertDetails = new HttpConnectionManager.Types.SetCurrentClientCertDetails { Subject = true, Dns = true,
+            Uri = true };
         Managers.Guard(made, policies);
         return made;
     }
@@ -37,7 +38,8 @@ internal static class CapturedManagers
         made.UseRemoteAddress = true;
         made.HttpProtocolOptions = new Http1ProtocolOptions();
         made.ForwardClientCertDetails = HttpConnectionManager.Types.ForwardClientCertDetails.SanitizeSet;
-        made.SetCurrentClientCertDetails = new HttpConnectionManager.Types.SetCurrentClientCertDetails { Subject = true, Cert = true, Dns = true, Uri = true };
+        made.SetCurrentClientCertDetails = new HttpConnectionManager.Types.SetCurrentClientCertDetails { Subject = true, Cert = true,
+            Dns = true, Uri = true };
         Managers.Guard(made, policies);
         return made;
     }

@@ -11,7 +11,8 @@ namespace Naru.Control.Translation;
 internal static class CapturedRoutes
 {
     /// <summary>Services as they count: the older first, then by name.</summary>
-    public static IEnumerable<MeshService> ByAge(MeshLayout layout) => layout.Services.Values.OrderBy(s => s.Created ?? DateTimeOffset.MinValue);
+    public static IEnumerable<MeshService> ByAge(MeshLayout layout) =>
+        layout.Services.Values.OrderBy(s => s.Created ?? DateTimeOffset.MinValue);
 
     /// <summary>Services and ports that the node's namespace sees, of any protocol.</summary>
     public static IEnumerable<(MeshService Service, MeshPort Port)> Visible(MeshLayout layout, NodeInfo node) =>
@@ -63,8 +64,10 @@ internal static class CapturedRoutes
         return made;
     }
 
-    // A host of a rule that has no service at this port is there as it is written: at port 80, and wherever another host of its object has one.
-    private static IEnumerable<VirtualHost> Others(int port, MeshLayout layout, Dictionary<string, BoundVirtualService> rules, NodeInfo node,
+    // A host of a rule that has no service at this port is there as it is written: at port 80, and wherever another host of its object
+    // has one.
+    private static IEnumerable<VirtualHost> Others(int port, MeshLayout layout, Dictionary<string, BoundVirtualService> rules,
+        NodeInfo node,
         DomainSet taken, HashSet<string> here)
     {
         HashSet<BoundVirtualService> present = [.. here.Select(h => VirtualHosts.RuleFor(h, rules)).OfType<BoundVirtualService>()];
@@ -98,7 +101,8 @@ internal static class CapturedRoutes
         {
             var block = new VirtualHost { Name = "block_all", IncludeRequestAttemptCount = true };
             block.Domains.Add("*");
-            block.Routes.Add(new Route { Name = "block_all", Match = new RouteMatch { Prefix = "/" }, DirectResponse = new DirectResponseAction { Status = 502 } });
+            block.Routes.Add(new Route { Name = "block_all", Match = new RouteMatch { Prefix = "/" },
+                DirectResponse = new DirectResponseAction { Status = 502 } });
             return block;
         }
         var any = new VirtualHost { Name = "allow_any", IncludeRequestAttemptCount = true };
@@ -125,7 +129,8 @@ internal static class CapturedRoutes
             RouteMatch.PathSpecifierOneofCase.Prefix => route.Match.Prefix + "*",
             _ => "/*",
         };
-        string[] cluster = route.Route_ is { ClusterSpecifierCase: RouteAction.ClusterSpecifierOneofCase.Cluster } single ? single.Cluster.Split('|') : [];
+        string[] cluster = route.Route_ is { ClusterSpecifierCase: RouteAction.ClusterSpecifierOneofCase.Cluster } single
+            ? single.Cluster.Split('|') : [];
         route.Decorator = new Decorator { Operation = cluster.Length == 4 ? $"{cluster[3]}:{cluster[1]}{path}" : $"{name}:{port}{path}" };
         if (route.Route_ is not { } action) return;
         action.MaxGrpcTimeout = action.Timeout.Clone();
@@ -134,7 +139,8 @@ internal static class CapturedRoutes
     }
 
     /// <summary>Whether nothing behind it can be reached.</summary>
-    public static bool TakesAll(Route route) => route.Match is { Headers.Count: 0, QueryParameters.Count: 0, DynamicMetadata.Count: 0 } match
+    public static bool TakesAll(Route route) => route.Match is { Headers.Count: 0, QueryParameters.Count: 0,
+        DynamicMetadata.Count: 0 } match
         && (match.PathSpecifierCase == RouteMatch.PathSpecifierOneofCase.Prefix ? match.Prefix == "/"
             : match.PathSpecifierCase == RouteMatch.PathSpecifierOneofCase.SafeRegex && match.SafeRegex.Regex is ".*");
 }

@@ -24,8 +24,10 @@ internal static class AccessPolicies
         public string Name(int rule) => $"ns[{Object.Key.Namespace}]-policy[{Object.Key.Name}]-rule[{rule}]";
     }
 
-    /// <summary>Objects of a kind that are for a workload: those of the root namespace, then its own; without a selector or with one that fits.</summary>
-    public static IEnumerable<(ConfigObject Object, T Spec)> For<T>(MeshLayout layout, NodeInfo node, Func<T, ImmutableSortedDictionary<string, string>> selector)
+    /// <summary>Objects of a kind that are for a workload: those of the root namespace, then its own; without a selector or with one that
+    /// fits.</summary>
+    public static IEnumerable<(ConfigObject Object, T Spec)> For<T>(MeshLayout layout, NodeInfo node, Func<T,
+        ImmutableSortedDictionary<string, string>> selector)
         where T : Spec
     {
         string[] namespaces = node.Namespace == RootNamespace ? [RootNamespace] : [RootNamespace, node.Namespace];
@@ -33,7 +35,8 @@ internal static class AccessPolicies
         {
             foreach (ConfigObject item in layout.Security)
             {
-                if (item.Key.Namespace == ns && item.Spec is T spec && HostNames.Matches(selector(spec), node.Labels)) yield return (item, spec);
+                if (item.Key.Namespace == ns && item.Spec is T spec && HostNames.Matches(selector(spec), node.Labels))
+                    yield return (item, spec);
             }
         }
     }
@@ -47,8 +50,10 @@ internal static class AccessPolicies
         {
             AuthorizerSpec? asked = Authorizer(layout, custom);
             HttpRbac gate = asked is null
-                ? new HttpRbac { Rules = Rules(custom, RBAC.Types.Action.Deny, layout, false, p => p + "-deny-due-to-bad-CUSTOM-action"), ShadowRulesStatPrefix = TriedAllow }
-                : new HttpRbac { ShadowRules = Rules(custom, RBAC.Types.Action.Deny, layout, false, p => $"istio-ext-authz-{asked.Name}-{p}"), ShadowRulesStatPrefix = Asked };
+                ? new HttpRbac { Rules = Rules(custom, RBAC.Types.Action.Deny, layout, false, p => p + "-deny-due-to-bad-CUSTOM-action"),
+                    ShadowRulesStatPrefix = TriedAllow }
+                : new HttpRbac { ShadowRules = Rules(custom, RBAC.Types.Action.Deny, layout, false, p =>
+                    $"istio-ext-authz-{asked.Name}-{p}"), ShadowRulesStatPrefix = Asked };
             yield return new HttpFilter { Name = HttpName, TypedConfig = Any.Pack(gate) };
             if (asked is not null) yield return Authorizers.Http(asked);
         }
@@ -94,13 +99,15 @@ internal static class AccessPolicies
     private static IEnumerable<(RBAC? Rules, RBAC? Shadow, string Prefix)> Plain(List<Applied> policies, MeshLayout layout, bool tcp)
     {
         foreach ((PolicyAction action, RBAC.Types.Action wire) in ((PolicyAction, RBAC.Types.Action)[])
-            [(PolicyAction.Audit, RBAC.Types.Action.Log), (PolicyAction.Deny, RBAC.Types.Action.Deny), (PolicyAction.Allow, RBAC.Types.Action.Allow)])
+            [(PolicyAction.Audit, RBAC.Types.Action.Log), (PolicyAction.Deny, RBAC.Types.Action.Deny),
+                (PolicyAction.Allow, RBAC.Types.Action.Allow)])
         {
             List<Applied> inForce = [.. policies.Where(p => p.Spec.Action == action && !p.Spec.DryRun)];
             List<Applied> tried = [.. policies.Where(p => p.Spec.Action == action && p.Spec.DryRun)];
             if (inForce.Count == 0 && tried.Count == 0) continue;
             yield return (inForce.Count == 0 ? null : Rules(inForce, wire, layout, tcp, p => p),
-                tried.Count == 0 ? null : Rules(tried, wire, layout, tcp, p => p), tried.Count > 0 && action == PolicyAction.Deny ? TriedDeny : TriedAllow);
+                tried.Count == 0 ? null : Rules(tried, wire, layout, tcp, p => p), tried.Count > 0 && action == PolicyAction.Deny
+                    ? TriedDeny : TriedAllow);
         }
     }
 
@@ -116,7 +123,8 @@ internal static class AccessPolicies
             }
             for (int i = 0; i < policy.Spec.Rules.Length; i++)
             {
-                if (AccessRules.Policy(policy.Spec.Rules[i], policy.Object.Key.Namespace, layout.Mesh, tcp, loses: action != RBAC.Types.Action.Allow) is { } rule)
+                if (AccessRules.Policy(policy.Spec.Rules[i], policy.Object.Key.Namespace, layout.Mesh, tcp,
+                    loses: action != RBAC.Types.Action.Allow) is { } rule)
                     made.Policies[name(policy.Name(i))] = rule;
             }
         }

@@ -41,9 +41,12 @@ internal static class AccessRules
             {
                 switch (when.Key)
                 {
-                    case "destination.ip": Add(all, when.Values, tcp, ofRequests: false, v => new Permission { DestinationIp = Block(v) }); break;
-                    case "destination.port": Add(all, when.Values, tcp, ofRequests: false, v => new Permission { DestinationPort = uint.Parse(v) }); break;
-                    case "connection.sni": Add(all, when.Values, tcp, ofRequests: false, v => new Permission { RequestedServerName = Text(v) }); break;
+                    case "destination.ip": Add(all, when.Values, tcp, ofRequests: false, v => new Permission { DestinationIp = Block(v) });
+                        break;
+                    case "destination.port": Add(all, when.Values, tcp, ofRequests: false, v =>
+                        new Permission { DestinationPort = uint.Parse(v) }); break;
+                    case "connection.sni": Add(all, when.Values, tcp, ofRequests: false, v =>
+                        new Permission { RequestedServerName = Text(v) }); break;
                 }
             }
             if (all.Rules.Count == 0) all.Rules.Add(new Permission { Any = true });
@@ -131,7 +134,8 @@ internal static class AccessRules
     private static Permission Path(string path)
     {
         if (!path.Contains('{')) return new Permission { UrlPath = new PathMatcher { Path = Text(path) } };
-        var template = new UriTemplateMatchConfig { PathTemplate = path.Replace("{**}", "**", StringComparison.Ordinal).Replace("{*}", "*", StringComparison.Ordinal) };
+        var template = new UriTemplateMatchConfig { PathTemplate = path.Replace("{**}", "**", StringComparison.Ordinal)
+            .Replace("{*}", "*", StringComparison.Ordinal) };
         return new Permission { UriTemplate = new TypedExtensionConfig { Name = "uri-template", TypedConfig = Any.Pack(template) } };
     }
 
@@ -146,11 +150,13 @@ internal static class AccessRules
 
     // ---- who ----
 
-    private static Principal Named(StringMatcher name) => new() { Authenticated = new Principal.Types.Authenticated { PrincipalName = name } };
+    private static Principal Named(StringMatcher name) =>
+        new() { Authenticated = new Principal.Types.Authenticated { PrincipalName = name } };
 
     private static Principal Named(string regex) => Named(new StringMatcher { SafeRegex = new RegexMatcher { Regex = regex } });
 
-    private static string NamespaceOf(string ns) => $".*/ns/{Regex.Escape(ns).Replace(@"\*", ".*", StringComparison.Ordinal).Replace(@"\-", "-", StringComparison.Ordinal)}/.*";
+    private static string NamespaceOf(string ns) =>
+        $".*/ns/{Regex.Escape(ns).Replace(@"\*", ".*", StringComparison.Ordinal).Replace(@"\-", "-", StringComparison.Ordinal)}/.*";
 
     private static string AccountOf(string account, string ns)
     {
@@ -188,7 +194,8 @@ internal static class AccessRules
             {
                 AndIds = new Principal.Types.Set
                 {
-                    Ids = { Payload(["iss"], new ValueMatcher { StringMatch = Text(issuer) }), Payload(["sub"], new ValueMatcher { StringMatch = Text(subject) }) },
+                    Ids = { Payload(["iss"], new ValueMatcher { StringMatch = Text(issuer) }),
+                        Payload(["sub"], new ValueMatcher { StringMatch = Text(subject) }) },
                 },
             });
         }
@@ -199,7 +206,8 @@ internal static class AccessRules
     private static Principal Claim(string[] keys, ImmutableArray<string> values)
     {
         ValueMatcher One() => values.Length == 1 ? new ValueMatcher { StringMatch = Text(values[0]) }
-            : new ValueMatcher { OrMatch = new OrMatcher { ValueMatchers = { values.Select(v => new ValueMatcher { StringMatch = Text(v) }) } } };
+            : new ValueMatcher { OrMatch =
+                new OrMatcher { ValueMatchers = { values.Select(v => new ValueMatcher { StringMatch = Text(v) }) } } };
         return Payload(keys, new ValueMatcher
         {
             OrMatch = new OrMatcher { ValueMatchers = { new ValueMatcher { ListMatch = new ListMatcher { OneOf = One() } }, One() } },

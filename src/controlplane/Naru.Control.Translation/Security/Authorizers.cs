@@ -31,7 +31,8 @@ internal static class Authorizers
         };
         if (spec.StatusOnError > 0) made.StatusOnError = new HttpStatus { Code = (StatusCode)spec.StatusOnError };
         if (spec.MaxBody > 0)
-            made.WithRequestBody = new BufferSettings { MaxRequestBytes = spec.MaxBody, AllowPartialMessage = spec.PartialBody, PackAsBytes = spec.PackAsBytes };
+            made.WithRequestBody = new BufferSettings { MaxRequestBytes = spec.MaxBody, AllowPartialMessage = spec.PartialBody,
+                PackAsBytes = spec.PackAsBytes };
         if (spec.Grpc)
         {
             made.GrpcService = new GrpcService

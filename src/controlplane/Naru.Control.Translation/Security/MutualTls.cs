@@ -16,7 +16,8 @@ internal static class MutualTls
 {
     private const string TlsName = "envoy.transport_sockets.tls", RawName = "envoy.transport_sockets.raw_buffer", Agent = "sds-grpc";
 
-    private static readonly string[] s_ciphers = ["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256",
+    private static readonly string[] s_ciphers = ["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
         "ECDHE-RSA-AES128-GCM-SHA256", "AES256-GCM-SHA384", "AES128-GCM-SHA256"];
 
     private static TlsParameters Versions() => new()
@@ -28,12 +29,14 @@ internal static class MutualTls
     /// <summary>A secret of the agent beside the proxy.</summary>
     private static SdsSecretConfig OfAgent(string name, bool waits = true)
     {
-        var source = new ApiConfigSource { ApiType = ApiConfigSource.Types.ApiType.Grpc, TransportApiVersion = ApiVersion.V3, SetNodeOnFirstMessageOnly = true };
+        var source = new ApiConfigSource { ApiType = ApiConfigSource.Types.ApiType.Grpc, TransportApiVersion = ApiVersion.V3,
+            SetNodeOnFirstMessageOnly = true };
         source.GrpcServices.Add(new GrpcService { EnvoyGrpc = new GrpcService.Types.EnvoyGrpc { ClusterName = Agent } });
         return new SdsSecretConfig
         {
             Name = name,
-            SdsConfig = new ConfigSource { ApiConfigSource = source, ResourceApiVersion = ApiVersion.V3, InitialFetchTimeout = waits ? new Duration() : null },
+            SdsConfig = new ConfigSource { ApiConfigSource = source, ResourceApiVersion = ApiVersion.V3, InitialFetchTimeout = waits
+                ? new Duration() : null },
         };
     }
 
@@ -45,13 +48,15 @@ internal static class MutualTls
 
     private static TransportSocket Tls(Google.Protobuf.IMessage context) => new() { Name = TlsName, TypedConfig = Any.Pack(context) };
 
-    private static CommonTlsContext.Types.CombinedCertificateValidationContext Validation(SdsSecretConfig root, IEnumerable<StringMatcher> names)
+    private static CommonTlsContext.Types.CombinedCertificateValidationContext Validation(SdsSecretConfig root,
+        IEnumerable<StringMatcher> names)
     {
         var inline = new CertificateValidationContext();
 #pragma warning disable CS0612 // the older field is what every proxy reads
         inline.MatchSubjectAltNames.AddRange(names);
 #pragma warning restore CS0612
-        return new CommonTlsContext.Types.CombinedCertificateValidationContext { DefaultValidationContext = inline, ValidationContextSdsSecretConfig = root };
+        return new CommonTlsContext.Types.CombinedCertificateValidationContext { DefaultValidationContext = inline,
+            ValidationContextSdsSecretConfig = root };
     }
 
     // ---- servers ----
@@ -78,7 +83,8 @@ internal static class MutualTls
     {
         bool kubernetes = tls.Credential.Length > 0;
         var common = new CommonTlsContext { AlpnProtocols = { "h2", "http/1.1" } };
-        common.TlsCertificateSdsSecretConfigs.Add(kubernetes ? OfKubernetes(tls.Credential) : OfAgent($"file-cert:{tls.Certificate}~{tls.Key}", waits: false));
+        common.TlsCertificateSdsSecretConfigs.Add(kubernetes ? OfKubernetes(tls.Credential)
+            : OfAgent($"file-cert:{tls.Certificate}~{tls.Key}", waits: false));
         if (tls.MinVersion > 0 || tls.MaxVersion > 0 || !tls.Ciphers.IsEmpty)
         {
             common.TlsParams = new TlsParameters
@@ -90,15 +96,18 @@ internal static class MutualTls
         }
         if (tls.Clients != ClientCertificate.None)
         {
-            common.CombinedValidationContext = Validation(kubernetes ? OfKubernetes(tls.Credential + "-cacert") : OfAgent("file-root:" + tls.Ca, waits: false),
+            common.CombinedValidationContext = Validation(kubernetes ? OfKubernetes(tls.Credential + "-cacert")
+                : OfAgent("file-root:" + tls.Ca, waits: false),
                 tls.Names.Select(n => new StringMatcher { Exact = n }));
             common.CombinedValidationContext.DefaultValidationContext.VerifyCertificateSpki.AddRange(tls.Spki);
             common.CombinedValidationContext.DefaultValidationContext.VerifyCertificateHash.AddRange(tls.Hashes);
         }
-        return Tls(new DownstreamTlsContext { CommonTlsContext = common, RequireClientCertificate = tls.Clients == ClientCertificate.Required });
+        return Tls(new DownstreamTlsContext { CommonTlsContext = common,
+            RequireClientCertificate = tls.Clients == ClientCertificate.Required });
     }
 
-    /// <summary>Mode of a workload's port: that of the workload's own object, else of its namespace, else of the mesh; port 0 is any other.</summary>
+    /// <summary>Mode of a workload's port: that of the workload's own object, else of its namespace, else of the mesh; port 0 is any
+    /// other.</summary>
     public static PeerMode ModeOf(MeshLayout layout, string ns, ImmutableSortedDictionary<string, string> labels, int port)
     {
         PeerAuthenticationSpec? workload = null, space = null, mesh = null;
@@ -142,7 +151,8 @@ internal static class MutualTls
     /// <param name="rule">Of its rule; null where that says nothing.</param>
     /// <param name="names">Identities of its workloads.</param>
     /// <param name="http2">Whether it is spoken to in HTTP/2.</param>
-    public static void Client(Cluster cluster, Snapshot snapshot, NodeInfo node, MeshService service, int port, string subset, ClientTls? rule,
+    public static void Client(Cluster cluster, Snapshot snapshot, NodeInfo node, MeshService service, int port, string subset,
+        ClientTls? rule,
         Func<string[]> names, bool http2)
     {
         string sni = $"outbound_.{port}_.{subset}_.{service.Hostname}";
@@ -203,7 +213,8 @@ internal static class MutualTls
         var common = new CommonTlsContext { TlsParams = Versions() };
         bool kubernetes = rule.Credential.Length > 0;
         if (rule.Mode == ClientTlsMode.Mutual)
-            common.TlsCertificateSdsSecretConfigs.Add(kubernetes ? OfKubernetes(rule.Credential) : OfAgent($"file-cert:{rule.Certificate}~{rule.Key}", waits: false));
+            common.TlsCertificateSdsSecretConfigs.Add(kubernetes ? OfKubernetes(rule.Credential)
+                : OfAgent($"file-cert:{rule.Certificate}~{rule.Key}", waits: false));
         if (rule.Insecure == true) common.ValidationContext = new CertificateValidationContext();
         else
         {

@@ -14,7 +14,8 @@ internal static class Tokens
     /// <summary>The filter of a workload; none where nobody asks for tokens there.</summary>
     public static IEnumerable<HttpFilter> Http(MeshLayout layout, NodeInfo node)
     {
-        List<TokenRule> rules = [.. AccessPolicies.For<RequestAuthenticationSpec>(layout, node, r => r.Selector).SelectMany(r => r.Spec.Rules)];
+        List<TokenRule> rules = [.. AccessPolicies.For<RequestAuthenticationSpec>(layout, node, r => r.Selector)
+            .SelectMany(r => r.Spec.Rules)];
         if (rules.Count == 0) yield break;
         var made = new JwtAuthentication { BypassCorsPreflight = true };
         for (int i = 0; i < rules.Count; i++) made.Providers[$"origins-{i}"] = Provider(rules[i], node.Type == NodeType.Router);

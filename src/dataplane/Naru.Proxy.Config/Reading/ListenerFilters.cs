@@ -33,7 +33,8 @@ internal static class ListenerFilters
                 if (disabled.RuleCase == ListenerFilterChainMatchPredicate.RuleOneofCase.AnyMatch) continue;
                 except = Except(at, disabled);
             }
-            if (filter.ConfigTypeCase != ListenerFilter.ConfigTypeOneofCase.ConfigDiscovery && One(at, filter) is { } config) filters.Add(config with { Except = except });
+            if (filter.ConfigTypeCase != ListenerFilter.ConfigTypeOneofCase.ConfigDiscovery && One(at, filter) is { } config)
+                filters.Add(config with { Except = except });
         }
         if ((listener.UseOriginalDst ?? false) && !filters.OfType<OriginalDstFilterConfig>().Any()) filters.Insert(0, new OriginalDstFilterConfig());
         if (listener.FilterChains.Any(c => c.UseProxyProto ?? false) && !filters.OfType<ProxyProtocolFilterConfig>().Any()) filters.Insert(0, new ProxyProtocolFilterConfig(false));
@@ -57,12 +58,14 @@ internal static class ListenerFilters
         {
             if (one.DestinationPortRange is not { } range)
             {
-                scope.Error("filter_disabled", "NARU-C113", "a filter is on for every connection, for none, or for all but those of some ports",
+                scope.Error("filter_disabled", "NARU-C113",
+                    "a filter is on for every connection, for none, or for all but those of some ports",
                     "write any_match: true, destination_port_range, or or_match of such ranges");
                 return null;
             }
             if (range.Start < 0 || range.End > 65536 || range.Start >= range.End)
-                scope.Error("filter_disabled", "NARU-C102", $"\"destination_port_range\" cannot be {range.Start} to {range.End}", "end is behind start, and is no port of the range");
+                scope.Error("filter_disabled", "NARU-C102", $"\"destination_port_range\" cannot be {range.Start} to {range.End}",
+                    "end is behind start, and is no port of the range");
             ranges.Add((range.Start, range.End));
         }
         return new PortRanges(ranges.ToImmutable());
