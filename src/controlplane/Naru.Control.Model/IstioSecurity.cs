@@ -190,7 +190,8 @@ internal static partial class IstioReader
             r.Error("NARU-C201", $"{path}.jwksUri is not supported yet", r.At(rule, "jwks_uri"), "put the keys into jwks");
         else if (rule.Jwks.Length == 0) r.Error("NARU-C204", $"{path}.jwks is missing", place, "add the keys of the issuer");
         else if (!IsKeySet(rule.Jwks))
-            r.Error("NARU-C205", $"{path}.jwks is no set of keys", r.At(rule, "jwks"), "write {\"keys\": [...]}");
+            r.Error("NARU-C205", $"{path}.jwks is no set of public keys", r.At(rule, "jwks"),
+                "write {\"keys\": [...]} with keys of RSA, an elliptic curve or Ed25519");
         foreach (JWTHeader header in rule.FromHeaders)
             if (header.Name.Length == 0) r.Error("NARU-C204", $"{path}.fromHeaders: a name is missing", r.At(header));
         foreach (ClaimToHeader claim in rule.OutputClaimToHeaders)
@@ -212,6 +213,8 @@ internal static partial class IstioReader
         };
     }
 
+    // A proxy refuses the whole listener for a key that it does not check tokens by (a shared secret),
+    // and with it the policies behind.
     private static bool IsKeySet(string text)
     {
         try
@@ -219,7 +222,10 @@ internal static partial class IstioReader
             using var json = System.Text.Json.JsonDocument.Parse(text);
             return json.RootElement.ValueKind == System.Text.Json.JsonValueKind.Object
                 && json.RootElement.TryGetProperty("keys", out System.Text.Json.JsonElement keys)
-                    && keys.ValueKind == System.Text.Json.JsonValueKind.Array;
+                && keys.ValueKind == System.Text.Json.JsonValueKind.Array
+                && keys.EnumerateArray().All(k => k.ValueKind == System.Text.Json.JsonValueKind.Object
+                    && k.TryGetProperty("kty", out System.Text.Json.JsonElement kind)
+                    && kind.ValueKind == System.Text.Json.JsonValueKind.String && kind.GetString() is "RSA" or "EC" or "OKP");
         }
         catch (System.Text.Json.JsonException)
         {

@@ -35,7 +35,7 @@ public sealed class PolicyTests(TrafficMesh fixture) : IClassFixture<TrafficMesh
             metadata: { name: tokens }
             spec:
               selector: { matchLabels: { app: ratings } }
-              jwtRules: [ { issuer: https://login.example.com, jwks: '{"keys":[{"kty":"oct","kid":"k","k":"c2VjcmV0LW9mLXRoZS1zaG9w"}]}' } ]
+              jwtRules: [ { issuer: https://login.example.com, jwks: '{"keys":[{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}' } ]
             """);
         Assert.Equal(HttpStatusCode.OK, await StatusAsync(Url, ("x-guest", "1")));
         ProcessResult applied = await fixture.Mesh.NaruAsync("apply", "-f", file);

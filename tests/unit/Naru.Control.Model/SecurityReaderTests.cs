@@ -75,6 +75,7 @@ public sealed class SecurityReaderTests
     [InlineData(Tokens + "{ jwtRules: [ { " + Keys + " } ] }", "NARU-C204")]
     [InlineData(Tokens + "{ jwtRules: [ { issuer: i } ] }", "NARU-C204")]
     [InlineData(Tokens + "{ jwtRules: [ { issuer: i, jwks: '[]' } ] }", "NARU-C205")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, jwks: '{\"keys\":[{\"kty\":\"oct\",\"k\":\"YQ\"}]}' } ] }", "NARU-C205")]
     [InlineData(Tokens + "{ jwtRules: [ { issuer: i, jwksUri: 'https://a/keys' } ] }", "NARU-C201")]
     [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + ", fromHeaders: [ { prefix: a } ] } ] }", "NARU-C204")]
     [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + ", spaceDelimitedClaims: [ a ] } ] }", "NARU-C201")]
