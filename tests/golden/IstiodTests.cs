@@ -59,6 +59,33 @@ public sealed class IstiodTests
         }
     }
 
+    [Fact]
+    public void A_proxy_of_ours_takes_all_that_it_is_sent_and_waits_for_no_secret()
+    {
+        var faults = new List<string>();
+        int sent = 0;
+        foreach (string @case in Cases())
+        {
+            Snapshot snapshot = Registry.Build(new ConfigState { Objects = Objects(@case, []).ToSortedObjects() }, Snapshot.Empty);
+            foreach (YamlMapping said in Sequence(Either(@case, "nodes.yaml")))
+            {
+                NodeInfo node = Node(said) with { IsOurs = true };
+                ResourceSet made = Translator.Translate(snapshot, node);
+                string name = $"{Path.GetRelativePath(s_folder, @case)} {node.Name}";
+                faults.AddRange(AgreementTests.Refused(made, name));
+                foreach (Resource resource in s_parts.SelectMany(p => made.Of(p.Type).InOrder))
+                {
+                    sent++;
+                    string text = s_json.Format(resource.Message);
+                    if (text.Contains("sds_secret_config",
+                        StringComparison.Ordinal)) faults.Add($"{name}: {resource.Name} waits for a secret");
+                }
+            }
+        }
+        Assert.True(sent > 1000, "the recordings are not there");
+        Assert.True(faults.Count == 0, string.Join("\n", faults.Distinct().Take(50)));
+    }
+
     private static void Copy(string from, string to)
     {
         foreach (string file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories))
@@ -156,6 +183,8 @@ public sealed class IstiodTests
         metadata.Fields["LABELS"] = Value.ForStruct(labels);
         foreach (YamlEntry more in (said.Get("metadata") as YamlMapping)?.Entries ?? [])
             if (more.Value is YamlScalar { IsNull: false } scalar) metadata.Fields[more.Key] = Value.ForString(scalar.Value);
+        // An ordinary proxy brings its configuration itself, unless it is said that it does not.
+        if ((said.Get("metadata") as YamlMapping)?.Get("PROXY_CONFIG") is null) metadata.Fields["PROXY_CONFIG"] = Value.ForStruct(new Struct());
         string id = $"{said.GetText("type")}~{ip}~{said.GetText("name")}.{ns}~{ns}.svc.cluster.local";
         return NodeInfo.TryParse(id, "test", metadata, out string? error) ?? throw new InvalidOperationException(error);
     }

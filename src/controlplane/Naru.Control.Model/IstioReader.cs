@@ -181,7 +181,8 @@ internal static partial class IstioReader
             if (value is not ("." or "*") && !IsHost(value, wildcards: false))
                 r.Error("NARU-C205", $"spec.exportTo: \"{Short(value)}\" is no namespace", r.Spec.Get("exportTo")?.Place ?? r.Spec.Place, "use \".\", \"*\" or a namespace");
         }
-        return made.Contains("*") ? [] : made;
+        // To everybody is something else than nothing: of that the mesh configuration says what it means.
+        return made.Contains("*") ? ["*"] : made;
     }
 
     private static int? Count(int? value, IMessage? owner, string field, string path, Reading r)

@@ -152,7 +152,7 @@ public sealed record HttpRewrite(string Uri, string Authority, (string Match, st
 
 /// <summary>Retries. <paramref name="Attempts"/> 0 switches them off; null fields take the mesh's default.</summary>
 public sealed record HttpRetry(int Attempts, TimeSpan? PerTryTimeout, string RetryOn, ImmutableArray<int> StatusCodes,
-    bool? IgnorePreviousHosts, TimeSpan? Backoff);
+    bool? IgnorePreviousHosts, TimeSpan? Backoff, bool RemoteLocalities = false);
 
 /// <summary>Faults on purpose; at least one of both is there.</summary>
 public sealed record HttpFault(FaultDelay? Delay, FaultAbort? Abort, Place Place);

@@ -16,7 +16,10 @@ internal static partial class IstioReader
 {
     /// <summary>Code of what needs identities of peers.</summary>
     public const string NeedsIdentity = "NARU-C520";
+    /// <summary>Code of what proxies of Naru refuse and others take.</summary>
+    public const string OfOthers = "NARU-C522";
     private const string DryRunAnnotation = "istio.io/dry-run";
+    private const int LongestValue = 512;
 
     // Attributes that a connection without mutual TLS has no value for.
     private static readonly string[] s_peerKeys = ["source.principal", "source.namespace", "source.serviceAccount", "connection.sni"];
@@ -74,9 +77,15 @@ internal static partial class IstioReader
                 "say who, or leave from out");
         Blocks(made.IpBlocks, path + ".ipBlocks", place, r);
         Blocks(made.RemoteIpBlocks, path + ".remoteIpBlocks", place, r);
+        foreach (string ns in made.Namespaces.Values.Concat(made.Namespaces.NotValues))
+        {
+            if (!ns.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '*'))
+                r.Error("NARU-C205", $"{path}.namespaces: \"{Short(ns)}\" is no namespace",
+                    place, "write a name, or one with a * at an end");
+        }
         foreach (string account in made.ServiceAccounts.Values.Concat(made.ServiceAccounts.NotValues))
         {
-            if (account.Count(c => c == '/') > 1 || account.Contains('*'))
+            if (account.Count(c => c == '/') > 1 || !account.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.' or '/'))
                 r.Error("NARU-C205", $"{path}.serviceAccounts: \"{Short(account)}\" is no account", place, "write name or namespace/name");
         }
         Filled([made.Principals, made.RequestPrincipals, made.Namespaces, made.ServiceAccounts], path, place, r);
@@ -102,16 +111,35 @@ internal static partial class IstioReader
         foreach (string text in made.Paths.Values.Concat(made.Paths.NotValues))
         {
             if (text.Contains('{') && !IsTemplate(text))
-                r.Error("NARU-C205", $"{path}.paths: \"{Short(text)}\" is no template", place, "a whole segment may be {*} or, once, {**}");
+                r.Error("NARU-C205", $"{path}.paths: \"{Short(text)}\" is no template",
+                    place, "a whole segment may be {*} or, behind the others, {**}; the rest is what a path may hold");
         }
         Filled([made.Hosts, made.Methods, made.Paths], path, place, r);
         return made;
     }
 
-    // Istio: {*} is one segment, {**} any number; beside them no other star, and no second {**} (AuthorizationPolicy, paths).
-    private static bool IsTemplate(string path) =>
-        path.Split('/').All(s => s is "{*}" or "{**}" || (!s.Contains('{') && !s.Contains('}') && !s.Contains('*')))
-        && path.Split('/').Count(s => s == "{**}") <= 1;
+    private const string OwnHeaderRemedy = "give the header a name that says nothing else";
+
+    // RFC 9110 5.1.
+    internal static bool IsToken(string name) =>
+        name.Length is > 0 and < 16384 && name.All(c => char.IsAsciiLetterOrDigit(c) || "!#$%&'*+-.^_`|~".Contains(c,
+            StringComparison.Ordinal));
+
+    // One that the proxy writes for the service to read: neither the host nor what says how a message is framed.
+    private static bool IsOwnHeader(string name) => IsToken(name) && name.ToLowerInvariant() is not ("host" or "content-length"
+        or "transfer-encoding" or "connection" or "keep-alive" or "proxy-connection" or "upgrade");
+
+    // Istio: {*} is one segment, {**} any number of them and the last that is open; beside them stands what a path may hold
+    // (AuthorizationPolicy, paths; Envoy: UriTemplateMatchConfig).
+    private static bool IsTemplate(string path)
+    {
+        if (path[0] != '/' || path.Contains("//", StringComparison.Ordinal)) return false;
+        string[] segments = path[1..].Split('/');
+        int deep = Array.IndexOf(segments, "{**}"), open = Array.FindLastIndex(segments, s => s is "{*}" or "{**}");
+        return (deep < 0 || deep == open) && path.Length - segments.Count(s => s is "{*}" or "{**}") * 2 <= 256
+            && segments.All(s => s is "{*}" or "{**}" || s.All(c => char.IsAsciiLetterOrDigit(c) || "-._~%!$&'()+,;:@=".Contains(c,
+                StringComparison.Ordinal)));
+    }
 
     private static AccessCondition When(Condition condition, string path, Reading r)
     {
@@ -119,12 +147,20 @@ internal static partial class IstioReader
         Place place = r.At(condition);
         int bracket = condition.Key.IndexOf('[');
         string head = bracket < 0 ? condition.Key : condition.Key[..bracket];
+        string[] keys = bracket > 0 && condition.Key.EndsWith(']') ? condition.Key[(bracket + 1)..^1].Split("][") : [];
+        bool good = head switch
+        {
+            "request.headers" => keys is [var name] && IsToken(name),
+            "request.auth.claims" => keys.Length is > 0 and <= 8 && keys.All(k => k.Length > 0 && !k.Contains('[') && !k.Contains(']')),
+            _ => false,
+        };
         if (s_peerKeys.Contains(condition.Key)) Identity($"{path}.key {condition.Key}", r.At(condition, "key"), r);
-        else if (!s_plainKeys.Contains(condition.Key) && !(s_mapKeys.Contains(head) && bracket > 0 && condition.Key.EndsWith(']')))
+        else if (!s_plainKeys.Contains(condition.Key) && !good)
         {
             r.Error(head.StartsWith("experimental.", StringComparison.Ordinal) ? "NARU-C201" : "NARU-C205",
                 $"{path}.key \"{Short(condition.Key)}\" is no attribute that can be asked", r.At(condition, "key"),
-                Nearest.Suggestion(head, s_plainKeys.Concat(s_peerKeys).Concat(s_mapKeys)));
+                s_mapKeys.Contains(head) ? $"write {head}[NAME]" : Nearest.Suggestion(head,
+                    s_plainKeys.Concat(s_peerKeys).Concat(s_mapKeys)));
         }
         if (values.IsEmpty) r.Error("NARU-C204", $"{path} has neither values nor notValues", place);
         if (condition.Key is "source.ip" or "remote.ip" or "destination.ip") Blocks(values, path, place, r);
@@ -140,19 +176,27 @@ internal static partial class IstioReader
         foreach (string block in blocks.Values.Concat(blocks.NotValues))
         {
             int slash = block.IndexOf('/');
-            bool good = IPAddress.TryParse(slash < 0 ? block : block[..slash], out IPAddress? address)
-                && (slash < 0 || (int.TryParse(block[(slash + 1)..], out int length) && length >= 0
+            bool good = AddressOf(slash < 0 ? block : block[..slash]) is { } address && (slash < 0
+                || (int.TryParse(block[(slash + 1)..], System.Globalization.NumberStyles.None,
+                    System.Globalization.CultureInfo.InvariantCulture, out int length)
                     && length <= (address.AddressFamily == System.Net.Sockets.AddressFamily.InterNetwork ? 32 : 128)));
             if (!good) r.Error("NARU-C205", $"{path}: \"{Short(block)}\" is no range of addresses", place,
                 "write 10.0.0.0/8 or an address");
         }
     }
 
+    // As proxies read them: no short forms of IPv4, no brackets, no scope.
+    private static IPAddress? AddressOf(string text) => IPAddress.TryParse(text, out IPAddress? address)
+        && (text.Contains(':') ? !text.Contains('[') && !text.Contains('%') : address.ToString() == text) ? address : null;
+
     private static void Filled(ReadOnlySpan<Wanted> all, string path, Place place, Reading r)
     {
         foreach (Wanted wanted in all)
         {
             if (wanted.Values.Concat(wanted.NotValues).Any(v => v.Length == 0)) r.Error("NARU-C205", $"{path}: a value is empty", place);
+            // Some become patterns, which proxies bound.
+            if (wanted.Values.Concat(wanted.NotValues).Any(v => v.Length > LongestValue))
+                r.Error("NARU-C205", $"{path}: a value has more than {LongestValue} characters", place, "write several shorter ones");
         }
     }
 
@@ -189,19 +233,39 @@ internal static partial class IstioReader
         else if (rule.JwksUri.Length > 0)
             r.Error("NARU-C201", $"{path}.jwksUri is not supported yet", r.At(rule, "jwks_uri"), "put the keys into jwks");
         else if (rule.Jwks.Length == 0) r.Error("NARU-C204", $"{path}.jwks is missing", place, "add the keys of the issuer");
-        else if (!IsKeySet(rule.Jwks))
-            r.Error("NARU-C205", $"{path}.jwks is no set of public keys", r.At(rule, "jwks"),
-                "write {\"keys\": [...]} with keys of RSA, an elliptic curve or Ed25519");
+        string? fault = rule.Jwks.Length > 0 ? TokenKeys.Fault(rule.Jwks) : null;
+        if (fault is not null)
+            r.Error(OfOthers, $"{path}.jwks {fault}; a proxy would refuse its whole listener for it", r.At(rule, "jwks"),
+                "write {\"keys\": [...]} with public keys of RSA (2048 to 8192 bits), P-256, P-384, P-521 or Ed25519");
         foreach (JWTHeader header in rule.FromHeaders)
+        {
             if (header.Name.Length == 0) r.Error("NARU-C204", $"{path}.fromHeaders: a name is missing", r.At(header));
+            else if (!IsToken(header.Name)) r.Error("NARU-C205", $"{path}.fromHeaders: \"{Short(header.Name)}\" is no header's name",
+                r.At(header, "name"));
+        }
+        if (rule.FromParams.Any(p => p.Length == 0)) r.Error("NARU-C205", $"{path}.fromParams: a value is empty",
+            r.At(rule, "from_params"));
+        foreach (string cookie in rule.FromCookies.Where(c => c.Length == 0 || c.Trim(' ') != c || c.Any(x =>
+            x is < ' ' or (char)127 or ';' or '=')))
+            r.Error("NARU-C205", $"{path}.fromCookies: no cookie has the name \"{Short(cookie)}\"", r.At(rule, "from_cookies"),
+                "write it without semicolons, equals signs and blanks around it");
+        if (rule.OutputPayloadToHeader.Length > 0 && !IsOwnHeader(rule.OutputPayloadToHeader))
+            r.Error("NARU-C205", $"{path}.outputPayloadToHeader \"{Short(rule.OutputPayloadToHeader)}\" is no header of its own",
+                r.At(rule, "output_payload_to_header"), OwnHeaderRemedy);
         foreach (ClaimToHeader claim in rule.OutputClaimToHeaders)
+        {
             if (claim.Header.Length == 0 || claim.Claim.Length == 0)
                 r.Error("NARU-C204", $"{path}.outputClaimToHeaders needs header and claim", r.At(claim));
+            else if (!IsOwnHeader(claim.Header))
+                r.Error("NARU-C205", $"{path}.outputClaimToHeaders: \"{Short(claim.Header)}\" is no header of its own",
+                    r.At(claim, "header"), OwnHeaderRemedy);
+        }
         return new TokenRule
         {
             Issuer = rule.Issuer,
             Audiences = [.. rule.Audiences],
             Keys = rule.Jwks,
+            IsChecked = fault is null,
             KeysUri = rule.JwksUri,
             Headers = [.. rule.FromHeaders.Select(h => (h.Name, h.Prefix))],
             Parameters = [.. rule.FromParams],
@@ -211,26 +275,6 @@ internal static partial class IstioReader
             ClaimHeaders = [.. rule.OutputClaimToHeaders.Select(c => (c.Header, c.Claim))],
             Timeout = Positive(rule.Timeout, rule, "timeout", path + ".timeout", r),
         };
-    }
-
-    // A proxy refuses the whole listener for a key that it does not check tokens by (a shared secret),
-    // and with it the policies behind.
-    private static bool IsKeySet(string text)
-    {
-        try
-        {
-            using var json = System.Text.Json.JsonDocument.Parse(text);
-            return json.RootElement.ValueKind == System.Text.Json.JsonValueKind.Object
-                && json.RootElement.TryGetProperty("keys", out System.Text.Json.JsonElement keys)
-                && keys.ValueKind == System.Text.Json.JsonValueKind.Array
-                && keys.EnumerateArray().All(k => k.ValueKind == System.Text.Json.JsonValueKind.Object
-                    && k.TryGetProperty("kty", out System.Text.Json.JsonElement kind)
-                    && kind.ValueKind == System.Text.Json.JsonValueKind.String && kind.GetString() is "RSA" or "EC" or "OKP");
-        }
-        catch (System.Text.Json.JsonException)
-        {
-            return false;
-        }
     }
 
     private static ServerTls? ServerTlsOf(Server server, string protocol, string path, Reading r)
@@ -247,17 +291,21 @@ internal static partial class IstioReader
         {
             ServerTLSSettings.Types.TLSmode.Simple => ClientCertificate.None,
             ServerTLSSettings.Types.TLSmode.Mutual => ClientCertificate.Required,
+            ServerTLSSettings.Types.TLSmode.IstioMutual => ClientCertificate.Required,
             ServerTLSSettings.Types.TLSmode.OptionalMutual => ClientCertificate.Optional,
             _ => null,
         };
         if (protocol == "HTTPS" && clients is null)
             r.Error("NARU-C201", $"{path}.tls.mode {tls.Mode} is not supported yet", r.At(tls, "mode"),
-                "use SIMPLE, MUTUAL or OPTIONAL_MUTUAL");
-        if (protocol == "HTTPS" && tls.CredentialName.Length == 0 && (tls.ServerCertificate.Length == 0 || tls.PrivateKey.Length == 0))
+                "use SIMPLE, MUTUAL, OPTIONAL_MUTUAL or ISTIO_MUTUAL");
+        bool mesh = tls.Mode == ServerTLSSettings.Types.TLSmode.IstioMutual;
+        if (protocol == "HTTPS" && !mesh && tls.CredentialName.Length == 0 && (tls.ServerCertificate.Length == 0
+            || tls.PrivateKey.Length == 0))
             r.Error("NARU-C204", $"{path}.tls needs credentialName, or serverCertificate and privateKey", r.At(tls));
         return new ServerTls
         {
             Redirect = tls.HttpsRedirect,
+            Mesh = mesh,
             Clients = clients ?? ClientCertificate.None,
             Certificate = tls.ServerCertificate,
             Key = tls.PrivateKey,

@@ -30,6 +30,8 @@ public sealed record ServerTls
     public bool Redirect { get; init; }
     /// <summary>Whether clients show a certificate: never, always, or as they like.</summary>
     public ClientCertificate Clients { get; init; }
+    /// <summary>Whether both sides show certificates of the mesh (<c>ISTIO_MUTUAL</c>).</summary>
+    public bool Mesh { get; init; }
     /// <summary>File of the certificate.</summary>
     public string Certificate { get; init; } = "";
     /// <summary>File of its key.</summary>

@@ -295,7 +295,16 @@ internal static partial class IstioReader
         }
         if (codes.Count > 0 && !tokens.Contains("retriable-status-codes")) tokens.Add("retriable-status-codes");
         return new HttpRetry(retry.Attempts, Positive(retry.PerTryTimeout, retry, "per_try_timeout", path + ".perTryTimeout", r), string.Join(',', tokens),
-            codes.ToImmutable(), retry.RetryIgnorePreviousHosts, Positive(retry.Backoff, retry, "backoff", path + ".backoff", r));
+            codes.ToImmutable(), retry.RetryIgnorePreviousHosts, Positive(retry.Backoff, retry, "backoff", path + ".backoff", r),
+            retry.RetryRemoteLocalities ?? false);
+    }
+
+    /// <summary>The mesh's own retries, where they stand as in a route.</summary>
+    internal static HttpRetry MeshRetry(YamlMapping map, string subject, Diagnostics d)
+    {
+        var places = new ProtoPlaces();
+        HTTPRetry retry = ProtoBinder.Bind<HTTPRetry>(map, d, subject, places, Binding);
+        return Retry(retry, "defaultHttpRetryPolicy", new Reading(map, subject, d, places));
     }
 
     private static HeaderChanges HeaderChangesOf(Headers? headers, string path, Reading r) => headers is null

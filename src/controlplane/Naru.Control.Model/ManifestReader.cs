@@ -233,8 +233,9 @@ public static partial class ManifestReader
     {
         var made = new Diagnostics();
         foreach (Diagnostic item in all.Items)
-            made.Add(item.Code == IstioReader.NeedsIdentity
-                ? item with { Severity = Severity.Warning, Remedy = "be sure that its proxies have certificates" } : item);
+            made.Add(item.Code is IstioReader.NeedsIdentity or IstioReader.OfOthers
+                ? item with { Severity = Severity.Warning, Message = $"{item.Message}; at proxies of Naru it is open",
+                    Remedy = "be sure that its proxies are others, which enforce it" } : item);
         return made;
     }
 

@@ -13,12 +13,10 @@ public static class NotYet
         ["VirtualService"] = ["tls", "tcp"],
         ["Delay"] = ["exponential_delay"],
         ["Abort"] = ["http2_error"],
-        ["HTTPRetry"] = ["retry_remote_localities"],
         ["DestinationRule"] = ["workload_selector"],
-        ["TrafficPolicy"] = ["tunnel", "proxy_protocol", "retry_budget"],
         ["OutlierDetection"] = ["outlier_detection_http_error_codes"],
-        ["LoadBalancerSettings"] = ["locality_lb_setting", "zone_aware_lb_setting"],
-        ["TCPSettings"] = ["max_connection_duration"],
+        ["LoadBalancerSettings"] = ["zone_aware_lb_setting"],
+        ["LocalityLoadBalancerSetting"] = ["failover_priority"],
         ["Server"] = ["default_endpoint"],
         ["ServerTLSSettings"] = ["credential_names", "ca_crl", "ca_cert_credential_name"],
         ["Port"] = ["target_port"],
@@ -33,7 +31,6 @@ public static class NotYet
     {
         ["exponential_delay"] = "use fixedDelay",
         ["http2_error"] = "use httpStatus or grpcStatus",
-        ["max_connection_duration"] = "use maxRequestsPerConnection or idleTimeout",
     }.ToFrozenDictionary();
 
     /// <summary>Whether the message (short proto name) has this field in Istio but not yet here; names in snake_case or lowerCamelCase.</summary>

@@ -1,4 +1,4 @@
-// What Istio's security objects and its mesh configuration say, validated: a record that exists may be translated.
+// What Istio's security objects say, validated: a record that exists may be translated.
 using System.Collections.Immutable;
 using Naru.Core;
 
@@ -79,6 +79,8 @@ public sealed record TokenRule
     public ImmutableArray<string> Audiences { get; init; } = [];
     /// <summary>Keys as they are; empty where <see cref="KeysUri"/> says where they are.</summary>
     public string Keys { get; init; } = "";
+    /// <summary>Whether proxies of Naru check tokens by these keys; others may know more kinds.</summary>
+    public bool IsChecked { get; init; } = true;
     /// <summary>Where its keys are; empty for <see cref="Keys"/>.</summary>
     public string KeysUri { get; init; } = "";
     /// <summary>Headers that bring it, with what stands before it there.</summary>
@@ -131,26 +133,6 @@ public sealed record ClientTls
     public string Sni { get; init; } = "";
     /// <summary>Whether any certificate will do.</summary>
     public bool? Insecure { get; init; }
-}
-
-/// <summary>The mesh's own configuration (ConfigMap <c>istio-system/istio</c>, key <c>mesh</c>), as far as it is honoured.</summary>
-public sealed record MeshConfigSpec : Spec
-{
-    /// <summary>Where nobody configured anything: no mutual TLS, since nobody gives out certificates.</summary>
-    public static MeshConfigSpec None { get; } = new() { AutoMtls = false };
-
-    /// <summary>Whether clients use mutual TLS towards whoever can.</summary>
-    public bool AutoMtls { get; init; } = true;
-    /// <summary>Whether only hosts of the mesh may be called.</summary>
-    public bool RegistryOnly { get; init; }
-    /// <summary>First part of identities.</summary>
-    public string TrustDomain { get; init; } = "cluster.local";
-    /// <summary>Other names of it.</summary>
-    public ImmutableArray<string> TrustDomainAliases { get; init; } = [];
-    /// <summary>Whom CUSTOM policies may ask.</summary>
-    public ImmutableArray<AuthorizerSpec> Authorizers { get; init; } = [];
-    /// <summary>Time to connect.</summary>
-    public TimeSpan? ConnectTimeout { get; init; }
 }
 
 /// <summary>A service that is asked about requests (<c>extensionProviders</c>).</summary>

@@ -48,6 +48,8 @@ public sealed record MeshService
     public ImmutableSortedDictionary<string, string> Selector { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
     /// <summary>Whether it has no address of its own on purpose.</summary>
     public bool Headless { get; init; }
+    /// <summary>Name that it stands for (Kubernetes' ExternalName); empty for none.</summary>
+    public string ExternalName { get; init; } = "";
     /// <summary>Whether it is outside of the mesh (a ServiceEntry of location MESH_EXTERNAL).</summary>
     public bool External { get; init; }
     /// <summary>When it was made; null is before everything.</summary>
@@ -68,6 +70,10 @@ public sealed record MeshPort(int Number, string Name, PortProtocol Protocol, in
 {
     /// <summary>Whether its author said that it speaks HTTP/1; else that is only supposed.</summary>
     public bool SaysHttp { get; init; }
+    /// <summary>Whether it speaks TLS itself, so that clients say whom they want.</summary>
+    public bool IsTls { get; init; }
+    /// <summary>Whether browsers speak gRPC to it.</summary>
+    public bool IsGrpcWeb { get; init; }
     /// <summary>Whether nothing is known of what it speaks.</summary>
     public bool Sniffed => Protocol == PortProtocol.Http && !SaysHttp;
 }

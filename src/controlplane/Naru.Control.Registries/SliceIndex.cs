@@ -59,7 +59,8 @@ internal sealed class SliceIndex
         }
     }
 
-    private string PlaceOf(string node)
+    /// <summary>Where a node is; empty where that is not known.</summary>
+    public string PlaceOf(string node)
     {
         if (node.Length == 0 || !_config.Objects.TryGetValue(new ObjectKey(Kinds.Node, "", node), out ConfigObject? item)) return "";
         string[] parts = [item.Labels.GetValueOrDefault(Region, ""), item.Labels.GetValueOrDefault(Zone, ""),

@@ -47,6 +47,34 @@ public sealed record MeshLayout
     /// <summary>AuthorizationPolicies, RequestAuthentications and PeerAuthentications, the oldest first.</summary>
     public ImmutableArray<ConfigObject> Security { get; init; } = [];
 
+    private bool? _placesMatter;
+
+    /// <summary>Whether it matters to anybody where endpoints are.</summary>
+    public bool PlacesMatter => _placesMatter ??= Mesh.Locality is not null || DestinationRules.Any(r =>
+        r.Spec.Subsets.Select(s => s.Policy).Prepend(r.Spec.Policy).SelectMany(p => p.Ports.Values.Prepend(p)).Any(p =>
+            p.Outliers is not null || p.LoadBalancer?.Locality is not null));
+
+    private Dictionary<string, MeshService[]>? _aliases;
+
+    /// <summary>Services that only stand for this one, through others too.</summary>
+    public IEnumerable<MeshService> AliasesOf(MeshService service)
+    {
+        _aliases ??= Services.Values.Where(s => s.ExternalName.Length > 0).GroupBy(s => s.ExternalName, StringComparer.Ordinal)
+            .ToDictionary(g => g.Key, g => g.ToArray(), StringComparer.Ordinal);
+        if (_aliases.Count == 0) yield break;
+        var seen = new HashSet<string>(StringComparer.Ordinal) { service.Hostname };
+        var next = new Queue<string>([service.Hostname]);
+        while (next.TryDequeue(out string? host))
+        {
+            foreach (MeshService alias in _aliases.GetValueOrDefault(host, []))
+            {
+                if (!seen.Add(alias.Hostname)) continue;
+                next.Enqueue(alias.Hostname);
+                yield return alias;
+            }
+        }
+    }
+
     /// <summary>The service that <paramref name="host"/> means to somebody in <paramref name="ns"/>; null where there is none.</summary>
     public MeshService? Find(string host, string ns) => Services.GetValueOrDefault(Resolve(host, ns));
 

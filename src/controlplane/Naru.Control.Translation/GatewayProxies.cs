@@ -28,7 +28,7 @@ internal static class GatewayProxies
                     yield return CapturedGateways.Listener(layout, node, address, bind, [.. servers]);
                     continue;
                 }
-                var manager = Managers.ByName($"outbound_{address}_{bind}", RouteName(port, address, node));
+                var manager = Managers.ByName(layout.Mesh, $"outbound_{address}_{bind}", RouteName(port, address, node));
                 manager.UseRemoteAddress = true;
                 Managers.Guard(manager, [.. Tokens.Http(layout, node), .. AccessPolicies.Http(layout, node)]);
                 Metadata? page = LocalGateway.Answers(node, port, address) ? LocalGateway.FailurePage(node) : null;
@@ -92,6 +92,8 @@ internal static class GatewayProxies
         }
         if (name == LocalGateway.RouteName) LocalGateway.Complete(hosts, layout, node);
         routes.VirtualHosts.AddRange(hosts.Values.Where(h => !node.IsCaptured || h.Routes.Count > 0));
+        if (node.IsCaptured && CapturedProxy.Headers(layout.Mesh, node).HidesAttempts)
+            foreach (VirtualHost host in routes.VirtualHosts) host.IncludeRequestAttemptCount = false;
         if (hosts.Count == 0)
         {
             var hole = new VirtualHost { Name = $"blackhole:{port}" };
@@ -142,7 +144,8 @@ internal static class GatewayProxies
         {
             if (!HostNames.Matches(gateway.Spec.Selector, node.Labels)) continue;
             // A gateway without certificates opens no port of HTTPS.
-            foreach (GatewayServer server in gateway.Spec.Servers.Where(s => node.IsCaptured || s.Tls is null))
+            foreach (GatewayServer server in gateway.Spec.Servers.Where(s => s.Tls is null || (node.IsCaptured && (!node.IsOurs
+                || s.Protocol != "HTTPS"))))
                 yield return new Opened(gateway, server, TargetPort(server.Port, layout, node));
         }
     }

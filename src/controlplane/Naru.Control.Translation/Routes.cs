@@ -5,6 +5,7 @@ using System.Text;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Route.V3;
 using Envoy.Extensions.Retry.Host.PreviousHosts.V3;
+using Envoy.Extensions.Retry.Priority.PreviousPriorities.V3;
 using Envoy.Type.Matcher.V3;
 using Google.Protobuf;
 using Google.Protobuf.Collections;
@@ -66,10 +67,10 @@ internal static class Routes
 
     /// <summary>Everything to one cluster, with the mesh's defaults.</summary>
     /// <param name="hash">What tells requests apart; null for nothing.</param>
-    public static Route Plain(string cluster, string name, HashRule? hash, bool grpc)
+    public static Route Plain(string cluster, string name, HashRule? hash, bool grpc, MeshConfigSpec mesh)
     {
         var route = new Route { Name = name, Match = new RouteMatch { Prefix = "/" }, Route_ = new RouteAction { Cluster = cluster, Timeout = new Duration() } };
-        route.Route_.RetryPolicy = Retry(null, grpc);
+        route.Route_.RetryPolicy = Retry(mesh.Retries, grpc);
         if (hash is not null && !grpc) route.Route_.HashPolicy.Add(Balancing.HashPolicy(hash));
         return route;
     }
@@ -225,7 +226,7 @@ internal static class Routes
             if (rewrite.Regex is { } regex)
                 action.RegexRewrite = new RegexMatchAndSubstitute { Pattern = new RegexMatcher { Regex = regex.Match }, Substitution = regex.Rewrite };
         }
-        if (Retry(rule.Retries, audience.Node.IsGrpc) is { } retry) action.RetryPolicy = retry;
+        if (Retry(rule.Retries ?? layout.Mesh.Retries, audience.Node.IsGrpc) is { } retry) action.RetryPolicy = retry;
         foreach (HttpMirror mirror in rule.Mirrors)
         {
             if (mirror.Share.Percent > 0 && !audience.Node.IsGrpc)
@@ -278,10 +279,17 @@ internal static class Routes
         if (retry?.PerTryTimeout is { } perTry) policy.PerTryTimeout = Duration.FromTimeSpan(perTry);
         if (retry?.Backoff is { } backoff)
             policy.RetryBackOff = new RetryPolicy.Types.RetryBackOff { BaseInterval = Duration.FromTimeSpan(backoff) };
-        if (!grpc && retry?.IgnorePreviousHosts != false)
+        if (grpc) return policy;
+        policy.HostSelectionRetryMaxAttempts = 5;
+        if (retry is { RemoteLocalities: true })
+        {
+            var elsewhere = new PreviousPrioritiesConfig { UpdateFrequency = 2 };
+            policy.RetryPriority = new RetryPolicy.Types.RetryPriority { Name = "envoy.retry_priorities.previous_priorities",
+                TypedConfig = Any.Pack(elsewhere) };
+        }
+        if (retry?.IgnorePreviousHosts != false)
         {
             policy.RetryHostPredicate.Add(new RetryPolicy.Types.RetryHostPredicate { Name = "envoy.retry_host_predicates.previous_hosts", TypedConfig = Any.Pack(new PreviousHostsPredicate()) });
-            policy.HostSelectionRetryMaxAttempts = 5;
         }
         return policy;
     }

@@ -29,14 +29,14 @@ internal static class Sidecars
                 string vip = VirtualHosts.Vip(address, node), name = $"{vip}_{port.Number}";
                 // Addresses that are not this machine's cannot be bound; such services are reached through the HTTP proxy.
                 if (!IsLoopback(vip) || (node.Unprivileged && port.Number < 1024) || !bound.Add(name)) continue;
-                HttpConnectionManager manager = Managers.ByName($"outbound_{vip}_{port.Number}", port.Number.ToString());
+                HttpConnectionManager manager = Managers.ByName(layout.Mesh, $"outbound_{vip}_{port.Number}", port.Number.ToString());
                 yield return Managers.Listener(name, vip, port.Number, TrafficDirection.Outbound, Managers.FailuresLogged(manager, node));
             }
         }
         if (node.HttpProxyPort is { } proxy)
         {
             string address = node.Addresses.FirstOrDefault() ?? "127.0.0.1";
-            HttpConnectionManager manager = Managers.ByName("http_proxy", "http_proxy");
+            HttpConnectionManager manager = Managers.ByName(layout.Mesh, "http_proxy", "http_proxy");
             manager.UpgradeConfigs.Add(new HttpConnectionManager.Types.UpgradeConfig { UpgradeType = Connect });
             yield return Managers.Listener("http_proxy", address, proxy, TrafficDirection.Outbound, Managers.FailuresLogged(manager, node));
         }
@@ -133,7 +133,7 @@ internal static class Sidecars
         {
             foreach (string address in node.Addresses)
             {
-                HttpConnectionManager manager = InboundManager(address, port);
+                HttpConnectionManager manager = InboundManager(snapshot.Layout.Mesh, address, port);
                 Managers.Guard(manager, policies);
                 yield return Managers.Listener($"{address}_{port}", address, port, TrafficDirection.Inbound,
                     Managers.Logged(manager, node));
@@ -151,11 +151,12 @@ internal static class Sidecars
             // Of a rule for the service only its pool means something here (Istio has it so); of several services the first one's.
             ConnectionPool? pool = served.Select(s => Clusters.PoolOf(snapshot.Layout, s.Service, s.Port, node.Namespace))
                 .FirstOrDefault(p => p is not null);
-            yield return Clusters.Inbound(port, process, http2, node.AppAddresses.GetValueOrDefault($"{port}", "127.0.0.1"), pool);
+            yield return Clusters.Inbound(port, process, http2, node.AppAddresses.GetValueOrDefault($"{port}", "127.0.0.1"), pool,
+                snapshot.Layout.Mesh);
         }
     }
 
-    private static HttpConnectionManager InboundManager(string address, int port)
+    private static HttpConnectionManager InboundManager(MeshConfigSpec mesh, string address, int port)
     {
         string cluster = Clusters.InboundName(port);
         var host = new VirtualHost { Name = $"inbound|http|{port}" };
@@ -163,7 +164,7 @@ internal static class Sidecars
         host.Routes.Add(Routes.Inbound(cluster));
         var routes = new RouteConfiguration { Name = cluster };
         routes.VirtualHosts.Add(host);
-        return Managers.Inline($"inbound_{address}_{port}", routes);
+        return Managers.Inline(mesh, $"inbound_{address}_{port}", routes);
     }
 
     private static VirtualHost AllowAny()

@@ -55,12 +55,16 @@ public static class Translator
     /// <summary>What resources hold packed (<c>Any</c>), so that they can be printed.</summary>
     public static TypeRegistry Types { get; } = TypeRegistry.FromMessages(
         HttpConnectionManager.Descriptor, FileAccessLog.Descriptor, HTTPFault.Descriptor, Cors.Descriptor, Router.Descriptor,
-        PreviousHostsPredicate.Descriptor, OriginalDst.Descriptor, HttpProtocolOptions.Descriptor,
-        TlsInspector.Descriptor, HttpInspector.Descriptor, TcpProxy.Descriptor, DownstreamTlsContext.Descriptor,
+        PreviousHostsPredicate.Descriptor, Envoy.Extensions.Retry.Priority.PreviousPriorities.V3.PreviousPrioritiesConfig.Descriptor,
+            OriginalDst.Descriptor, HttpProtocolOptions.Descriptor,
+        Envoy.Extensions.Filters.Listener.OriginalSrc.V3.OriginalSrc.Descriptor, TlsInspector.Descriptor, HttpInspector.Descriptor,
+            TcpProxy.Descriptor, DownstreamTlsContext.Descriptor,
             UpstreamTlsContext.Descriptor,
-        RawBuffer.Descriptor, Envoy.Extensions.Filters.Http.Rbac.V3.RBAC.Descriptor,
+        Envoy.Extensions.TransportSockets.ProxyProtocol.V3.ProxyProtocolUpstreamTransport.Descriptor, RawBuffer.Descriptor,
+            Envoy.Extensions.Filters.Http.Rbac.V3.RBAC.Descriptor,
             Envoy.Extensions.Filters.Network.Rbac.V3.RBAC.Descriptor,
-        JwtAuthentication.Descriptor, ExtAuthz.Descriptor, UriTemplateMatchConfig.Descriptor,
+        Envoy.Extensions.Filters.Http.GrpcWeb.V3.GrpcWeb.Descriptor, JwtAuthentication.Descriptor, ExtAuthz.Descriptor,
+            Envoy.Extensions.Filters.Network.ExtAuthz.V3.ExtAuthz.Descriptor, UriTemplateMatchConfig.Descriptor,
         Envoy.Extensions.Clusters.DynamicForwardProxy.V3.ClusterReflection.Descriptor.MessageTypes[0]);
 
     private static readonly ConditionalWeakTable<MeshLayout, Made> ByLayout = [];
@@ -105,7 +109,7 @@ public static class Translator
         string accounts = snapshot.Layout.Mesh.AutoMtls || snapshot.Layout.Security.Length > 0
             || snapshot.Layout.DestinationRules.Any(r => r.Spec.SaysTls)
             ? AccountsOf(snapshot) : "";
-        ResourceGroup shared = made.Groups.GetOrAdd($"cds|captured|{node.Namespace}|{node.Type}|{accounts}",
+        ResourceGroup shared = made.Groups.GetOrAdd($"cds|captured|{node.Namespace}|{node.Type}|{node.IsOurs}|{accounts}",
             () => new ResourceGroup(CapturedClusters.Outbound(snapshot, node)));
         if (node.Type == NodeType.Router) return shared;
         List<CapturedInbound.Served> ports = CapturedInbound.Ports(snapshot, node);
@@ -124,13 +128,18 @@ public static class Translator
     private static string CapturedOwn(Snapshot snapshot, NodeInfo node) =>
         $"{node.Fingerprint}|{string.Join(',', CapturedInbound.Ports(snapshot, node).Select(p => $"{p.Target}={p.Service.Hostname}:{p.Port.Number}"))}";
 
+    private const int MostEndpointGroups = 10_000;
+
     private static ResourceGroup EndpointsOf(Snapshot snapshot, NodeInfo node)
     {
         (string ns, bool grpc) = (node.Namespace, node.IsGrpc);
-        string key = grpc ? ns + "|grpc" : node.IsCaptured ? ns + "|captured" : ns;
+        string key = grpc ? ns + "|grpc" : node.IsCaptured ? $"{ns}|captured|{node.Type}|{Localities.PlaceOf(snapshot, node)}" : ns;
         ConcurrentDictionary<string, (MeshLayout Layout, ResourceGroup Group)> groups = ByEndpoints.GetOrCreateValue(snapshot.Endpoints);
         if (groups.TryGetValue(key, out (MeshLayout Layout, ResourceGroup Group) found) && ReferenceEquals(found.Layout, snapshot.Layout)) return found.Group;
-        var group = new ResourceGroup(node.IsCaptured ? CapturedClusters.Endpoints(snapshot, ns) : Clusters.Endpoints(snapshot, ns, grpc));
+        var group = new ResourceGroup(node.IsCaptured ? CapturedClusters.Endpoints(snapshot, node) : Clusters.Endpoints(snapshot, ns,
+            grpc));
+        // Places are what proxies say they are.
+        if (groups.Count > MostEndpointGroups) groups.Clear();
         groups[key] = (snapshot.Layout, group);
         return group;
     }
@@ -143,8 +152,8 @@ public static class Translator
         if (node.IsCaptured)
         {
             // Services without an address are called at those of their workloads.
-            string bare = layout.Services.Values.Any(s => s.Headless) ? snapshot.Version.ToString() : "";
-            ResourceGroup outbound = made.Groups.GetOrAdd($"lds|captured|{node.Namespace}|{bare}", () =>
+            string bare = layout.Services.Values.Any(s => s.Headless) ? $"{snapshot.Version}|{string.Join(',', node.Addresses)}" : "";
+            ResourceGroup outbound = made.Groups.GetOrAdd($"lds|captured|{node.Namespace}|{node.Habits}|{bare}", () =>
                 new ResourceGroup(CapturedListeners.Of(snapshot, node)));
             return made.Groups.GetOrAdd($"lds|captured|{CapturedOwn(snapshot, node)}|{bare}", () =>
                 new ResourceGroup([CapturedInbound.Listener(snapshot, node)], outbound));
@@ -163,7 +172,7 @@ public static class Translator
         if (node.Type == NodeType.Router && !node.IsGrpc) return made.Groups.GetOrAdd($"rds|{node.Fingerprint}", () => new ResourceGroup(GatewayProxies.RouteConfigurations(layout, node)));
         string labels = made.AsksForSource(layout) ? string.Join(',', node.Labels.Select(l => l.Key + "=" + l.Value)) : "";
         if (node.IsGrpc) return made.Groups.GetOrAdd($"rds|grpc|{node.Namespace}|{labels}", () => new ResourceGroup(GrpcClients.RouteConfigurations(layout, node)));
-        if (node.IsCaptured) return made.Groups.GetOrAdd($"rds|captured|{node.Namespace}|{labels}", () =>
+        if (node.IsCaptured) return made.Groups.GetOrAdd($"rds|captured|{node.Namespace}|{node.Habits}|{labels}", () =>
             new ResourceGroup(CapturedRoutes.Of(layout, node)));
         return made.Groups.GetOrAdd($"rds|{node.Namespace}|{node.NoInterception}|{node.VipOctet}|{node.HttpProxyPort}|{labels}", () => new ResourceGroup(Sidecars.OutboundRoutes(layout, node)));
     }

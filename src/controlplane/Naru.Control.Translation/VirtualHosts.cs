@@ -70,7 +70,8 @@ internal static class VirtualHosts
         // Rules of which none concerns the caller leave the service as it is.
         string cluster = Clusters.OutboundName(port.Number, "", service.Hostname);
         if (host.Routes.Count == 0)
-            host.Routes.Add(Routes.Plain(cluster, "default", Clusters.HashOf(layout, service, port.Number, "", node.Namespace), node.IsGrpc));
+            host.Routes.Add(Routes.Plain(cluster, "default", Clusters.HashOf(layout, service, port.Number, "", node.Namespace),
+                node.IsGrpc, layout.Mesh));
         return host;
     }
 

@@ -60,4 +60,21 @@ public sealed class PolicyTests(TrafficMesh fixture) : IClassFixture<TrafficMesh
         Assert.NotEqual(0, applied.ExitCode);
         Assert.Contains("NARU-C520", applied.All, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public async Task A_rule_that_a_proxy_would_refuse_with_its_listener_is_refused_before()
+    {
+        using var folder = new TempFolder("naru-policy-");
+        string file = folder.Write("tokens.yaml", """
+            apiVersion: security.istio.io/v1
+            kind: RequestAuthentication
+            metadata: { name: tokens }
+            spec:
+              jwtRules: [ { issuer: https://login.example.com, jwks: '{"keys":[{"kty":"oct","k":"YQ"}]}' } ]
+            """);
+        ProcessResult applied = await fixture.Mesh.NaruAsync("apply", "-f", file);
+        Assert.NotEqual(0, applied.ExitCode);
+        Assert.Contains("NARU-C522", applied.All, StringComparison.Ordinal);
+        Assert.Contains("spec.jwtRules[0].jwks", applied.All, StringComparison.Ordinal);
+    }
 }

@@ -63,7 +63,7 @@ public sealed class ManifestReaderTests
     [InlineData(Rule + "  subsets: []", "NARU-C204", 5)]
     [InlineData(Rule + "  host: a\n  trafficPolicy: {tls: {mode: DISABLE}}", "NARU-C520", 6)]
     [InlineData(Rule + "  host: a\n  trafficPolicy: {loadBalancer: {simple: FASTEST}}", "NARU-C012", 6)]
-    [InlineData(Rule + "  host: a\n  trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}", "NARU-C201", 6)]
+    [InlineData(Rule + "  host: a\n  trafficPolicy: {loadBalancer: {localityLbSetting: {failoverPriority: [a]}}}", "NARU-C201", 6)]
     [InlineData(Rule + "  host: a\n  subsets: [{name: v1}, {name: v1}]", "NARU-C206", 6)]
     [InlineData(Rule + "  host: a\n  trafficPolicy: {connectionPool: {tcp: {connectTimeout: 0s}}}", "NARU-C205", 6)]
     [InlineData(Gateway + "  servers: []", "NARU-C204", 5)]
@@ -107,7 +107,7 @@ public sealed class ManifestReaderTests
         Manifest manifest = ManifestReader.Read(VirtualService + """
               hosts: ["a b"]
               http:
-              - retries: {retryRemoteLocalities: true}
+              - fault: {delay: {fixedDelay: 1s, exponentialDelay: 1s}}
                 match: [{uri: {regex: "("}}]
                 route: [{destination: {host: a}, weight: -1}]
             """, "f.yaml");

@@ -11,7 +11,7 @@ public sealed class SecurityReaderTests
     private const string Policy = Head + "AuthorizationPolicy\nspec: ";
     private const string Tokens = Head + "RequestAuthentication\nspec: ";
     private const string Peers = Head + "PeerAuthentication\nspec: ";
-    private const string Keys = "jwks: '{\"keys\":[]}'";
+    private const string Keys = "jwks: '{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}'";
     private const string Mesh = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: { mesh: ";
     private const string Rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: x}\nspec: ";
     private const string Gateway = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: x}\nspec: ";
@@ -74,8 +74,28 @@ public sealed class SecurityReaderTests
     [InlineData(Policy + "{ rules: [ { when: [ { key: destination.port, values: [ http ] } ] } ] }", "NARU-C205")]
     [InlineData(Tokens + "{ jwtRules: [ { " + Keys + " } ] }", "NARU-C204")]
     [InlineData(Tokens + "{ jwtRules: [ { issuer: i } ] }", "NARU-C204")]
-    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, jwks: '[]' } ] }", "NARU-C205")]
-    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, jwks: '{\"keys\":[{\"kty\":\"oct\",\"k\":\"YQ\"}]}' } ] }", "NARU-C205")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, jwks: '[]' } ] }", "NARU-C522")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, jwks: '{\"keys\":[]}' } ] }", "NARU-C522")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, jwks: '{\"keys\":[{\"kty\":\"oct\",\"k\":\"YQ\"}]}' } ] }", "NARU-C522")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + ", fromHeaders: [ { name: 'a b' } ] } ] }", "NARU-C205")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + ", fromParams: [ '' ] } ] }", "NARU-C205")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + ", fromCookies: [ 'a=b' ] } ] }", "NARU-C205")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + ", outputPayloadToHeader: host } ] }", "NARU-C205")]
+    [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + ", outputClaimToHeaders: [ { header: ':path', claim: sub } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { to: [ { operation: { paths: [ '/{**}/{*}' ] } } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { to: [ { operation: { paths: [ 'a/{*}' ] } } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { to: [ { operation: { paths: [ '/a b/{*}' ] } } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { from: [ { source: { ipBlocks: [ '1.2' ] } } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { from: [ { source: { ipBlocks: [ 'fe80::1%1' ] } } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { from: [ { source: { ipBlocks: [ '10.0.0.0/+8' ] } } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { when: [ { key: 'request.headers[a b]', values: [ a ] } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { when: [ { key: 'request.auth.claims[]', values: [ a ] } ] } ] }", "NARU-C205")]
+    [InlineData(Policy + "{ rules: [ { from: [ { source: { serviceAccounts: [ 'a(' ] } } ] } ] }", "NARU-C205")]
+    [InlineData(Mesh + "'extensionProviders: [ { name: a, envoyExtAuthzGrpc: { service: b, port: 1, failOpen: yes } } ]' }", "NARU-C205")]
+    [InlineData(Mesh + "'extensionProviders: [ { name: a, envoyExtAuthzGrpc: { service: b, port: 1, statusOnError: 99 } } ]' }", "NARU-C205")]
+    [InlineData(Mesh + "'extensionProviders: [ { name: a, envoyExtAuthzHttp: { service: b, port: 1, pathPrefix: check } } ]' }", "NARU-C205")]
+    [InlineData(Mesh + "'extensionProviders: [ { name: a, envoyExtAuthzHttp: { service: b, port: 1, includeAdditionalHeadersInCheck: { host: c } } } ]' }", "NARU-C205")]
+    [InlineData(Mesh + "'extensionProviders: [ { name: a, envoyExtAuthzHttp: { service: b, port: 1, includeRequestBodyInCheck: { maxRequestBytes: 0 } } } ]' }", "NARU-C205")]
     [InlineData(Tokens + "{ jwtRules: [ { issuer: i, jwksUri: 'https://a/keys' } ] }", "NARU-C201")]
     [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + ", fromHeaders: [ { prefix: a } ] } ] }", "NARU-C204")]
     [InlineData(Tokens + "{ jwtRules: [ { issuer: i, " + Keys + ", spaceDelimitedClaims: [ a ] } ] }", "NARU-C201")]
@@ -83,15 +103,32 @@ public sealed class SecurityReaderTests
     [InlineData(Mesh + "'outboundTrafficPolicy: { mode: REGISTRY }' }", "NARU-C205")]
     [InlineData(Mesh + "'trustDomian: a' }", "NARU-C201")]
     [InlineData(Mesh + "'rootNamespace: other' }", "NARU-C201")]
-    [InlineData(Mesh + "'meshMTLS: { minProtocolVersion: TLSV1_3 }' }", "NARU-C201")]
-    [InlineData(Mesh + "'pathNormalization: { normalization: MERGE_SLASHES }' }", "NARU-C201")]
+    [InlineData(Mesh + "'meshMTLS: { minProtocolVersion: TLSV1_3 }' }", "NARU-C520")]
+    [InlineData(Mesh + "'tlsDefaults: { minProtocolVersion: SSLV3 }' }", "NARU-C205")]
+    [InlineData(Mesh + "'tlsDefaults: { ecdhCurves: [ P-1 ] }' }", "NARU-C205")]
+    [InlineData(Mesh + "'tlsDefaults: { cipherSuites: [ \"a b\" ] }' }", "NARU-C205")]
+    [InlineData(Mesh + "'pathNormalization: { normalization: SOME }' }", "NARU-C205")]
+    [InlineData(Mesh + "'protocolDetectionTimeout: soon' }", "NARU-C205")]
+    [InlineData(Mesh + "'tcpKeepalive: { probes: 1000 }' }", "NARU-C205")]
+    [InlineData(Mesh + "'tcpKeepalive: { every: 1s }' }", "NARU-C201")]
+    [InlineData(Mesh + "'h2UpgradePolicy: YES' }", "NARU-C205")]
+    [InlineData(Mesh + "'defaultHttpRetryPolicy: { retryOn: sometimes }' }", "NARU-C205")]
+    [InlineData(Mesh + "'defaultHttpRetryPolicy: { attempt: 2 }' }", "NARU-C205")]
+    [InlineData(Mesh + "'defaultServiceExportTo: [ \"a b\" ]' }", "NARU-C205")]
+    [InlineData(Mesh + "'inboundTrafficPolicy: { mode: SOMEWHERE }' }", "NARU-C205")]
+    [InlineData(Mesh + "'proxyListenPort: 70000' }", "NARU-C205")]
+    [InlineData(Mesh + "'{ accessLogFile: log.txt }' }", "NARU-C205")]
+    [InlineData(Mesh + "'{ accessLogFile: /dev/stdout, accessLogFormat: \"%NOTHING%\" }' }", "NARU-C205")]
+    [InlineData(Mesh + "'{ accessLogFile: /dev/stdout, accessLogEncoding: JSON, accessLogFormat: \"[\" }' }", "NARU-C205")]
+    [InlineData(Mesh + "'defaultConfig: { proxyHeaders: { forwardedClientCert: SOMETIMES } }' }", "NARU-C205")]
+    [InlineData(Mesh + "'defaultConfig: { proxyHeaders: { server: { disabled: maybe } } }' }", "NARU-C205")]
     [InlineData(Mesh + "'defaultConfig: { gatewayTopology: { numTrustedProxies: 2 } }' }", "NARU-C201")]
     [InlineData(Mesh + "'extensionProviders: [ { name: a, envoyExtAuthzGrpc: { service: b, port: 1, failOpn: true } } ]' }", "NARU-C201")]
     public void A_fault_is_refused_by_its_code(string yaml, string code) => Assert.Contains(Errors(yaml), d => d.Code == code);
 
     [Theory]
     [InlineData("enableTracing: true", "enableTracing")]
-    [InlineData("accessLogFile: /dev/stdout", "accessLogFile")]
+    [InlineData("defaultConfig: { proxyHeaders: { preserveHttp1HeaderCase: true } }", "preserveHttp1HeaderCase")]
     [InlineData("defaultConfig: { discoveryAddress: a }", "defaultConfig.discoveryAddress")]
     [InlineData("extensionProviders: [ { name: a, zipkin: { service: b, port: 1 } } ]", "extensionProviders a: zipkin")]
     [InlineData("outboundTrafficPolicy: { egressProxy: {} }", "outboundTrafficPolicy.egressProxy")]
@@ -102,6 +139,16 @@ public sealed class SecurityReaderTests
         Diagnostic said = Assert.Single(item.Diagnostics);
         Assert.Equal(("NARU-C201", Severity.Warning), (said.Code, said.Severity));
         Assert.Contains(name, said.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Keys_that_only_other_proxies_take_are_for_those_alone()
+    {
+        ManifestItem item = Assert.Single(ManifestReader.Read(
+            Tokens + "{ jwtRules: [ { issuer: i, jwks: '{\"keys\":[{\"kty\":\"oct\",\"k\":\"YQ\"}]}' }, { issuer: j, " + Keys + " } ] }",
+                null, unenforced: true).Items);
+        Assert.Equal([false, true], ((RequestAuthenticationSpec)item.Object!.Spec).Rules.Select(r => r.IsChecked));
+        Assert.Contains(item.Diagnostics, d => d is { Code: "NARU-C522", Severity: Severity.Warning });
     }
 
     [Fact]

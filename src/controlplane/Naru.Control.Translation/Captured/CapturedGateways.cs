@@ -26,11 +26,12 @@ internal static class CapturedGateways
             TrafficDirection = TrafficDirection.Outbound,
             MaxConnectionsToAcceptPerSocketEvent = 1,
         };
+        var proxy = new CapturedProxy(layout.Mesh, node);
         HttpFilter[] policies = [.. Tokens.Http(layout, node), .. AccessPolicies.Http(layout, node)];
         foreach (GatewayProxies.Opened secure in servers.Where(s => s.Server.Protocol == "HTTPS"))
         {
-            FilterChain chain = Chain(name, RouteName(secure), policies);
-            chain.TransportSocket = MutualTls.Gateway(secure.Server.Tls!);
+            FilterChain chain = Chain(proxy, name, RouteName(secure), policies);
+            chain.TransportSocket = MutualTls.Gateway(secure.Server.Tls!, layout.Mesh);
             List<string> names = [.. secure.Server.Hosts.Select(h => h.Dns).Distinct()];
             if (!names.Contains("*"))
                 chain.FilterChainMatch = new FilterChainMatch { ServerNames = { names.Order(StringComparer.Ordinal) } };
@@ -44,13 +45,15 @@ internal static class CapturedGateways
                 TypedConfig = Any.Pack(new TlsInspector { InitialReadBufferSize = 512 }),
             });
         }
-        if (servers.Any(s => s.Server.Protocol != "HTTPS")) listener.FilterChains.Add(Chain(name, $"http.{servers[0].Target}", policies));
+        if (servers.Any(s => s.Server.Protocol != "HTTPS")) listener.FilterChains.Add(Chain(proxy, name, $"http.{servers[0].Target}",
+            policies));
+        proxy.TellUnmatched(listener);
         return new Resource(name, listener);
     }
 
-    private static FilterChain Chain(string name, string routes, HttpFilter[] policies)
+    private static FilterChain Chain(CapturedProxy proxy, string name, string routes, HttpFilter[] policies)
     {
-        FilterChain chain = Managers.Chain(CapturedManagers.Gateway($"outbound_{name}", routes, policies));
+        FilterChain chain = Managers.Chain(proxy.Gateway($"outbound_{name}", routes, policies));
         chain.TransportSocketConnectTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(15));
         return chain;
     }

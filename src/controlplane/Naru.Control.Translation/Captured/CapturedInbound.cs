@@ -6,6 +6,7 @@ using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
 using Envoy.Extensions.Filters.Listener.HttpInspector.V3;
 using Envoy.Extensions.Filters.Listener.OriginalDst.V3;
+using Envoy.Extensions.Filters.Listener.OriginalSrc.V3;
 using Envoy.Extensions.Filters.Listener.TlsInspector.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
 using Envoy.Type.V3;
@@ -17,7 +18,6 @@ namespace Naru.Control.Translation;
 
 internal static class CapturedInbound
 {
-    private const int Port = 15006;
     private static readonly string[] s_meshHttp = ["istio-http/1.0", "istio-http/1.1", "istio-h2"],
         s_meshTcp = ["istio-peer-exchange", "istio"];
     private static readonly string[] s_plainHttp = ["http/1.1", "h2c"];
@@ -49,24 +49,26 @@ internal static class CapturedInbound
     {
         MeshLayout layout = snapshot.Layout;
         List<Served> ports = Ports(snapshot, node);
+        int own = layout.Mesh.InboundPort;
+        var proxy = new CapturedProxy(layout.Mesh, node);
         var listener = new Listener
         {
             Name = "virtualInbound",
-            Address = Sources.Address(CapturedListeners.AnyAddress, Port),
+            Address = Sources.Address(CapturedListeners.AnyAddress, own),
             TrafficDirection = TrafficDirection.Inbound,
             ContinueOnListenerFiltersTimeout = true,
-            ListenerFiltersTimeout = new Duration(),
+            ListenerFiltersTimeout = Duration.FromTimeSpan(layout.Mesh.DetectionTimeout),
             MaxConnectionsToAcceptPerSocketEvent = 1,
         };
         listener.FilterChains.Add(new FilterChain
         {
             Name = "virtualInbound-blackhole",
-            FilterChainMatch = new FilterChainMatch { DestinationPort = Port },
-            Filters = { CapturedListeners.Tcp(Clusters.BlackHole, Clusters.BlackHole) },
+            FilterChainMatch = new FilterChainMatch { DestinationPort = (uint)own },
+            Filters = { CapturedProxy.Hole() },
         });
-        var chains = new Chains(layout, [.. Tokens.Http(layout, node), .. AccessPolicies.Http(layout, node)],
+        var chains = new Chains(layout, proxy, [.. Tokens.Http(layout, node), .. AccessPolicies.Http(layout, node)],
             [.. AccessPolicies.Network(layout, node)]);
-        PeerMode Mode(int port) => MutualTls.ModeOf(layout, node.Namespace, node.Labels, port);
+        PeerMode Mode(int port) => node.IsOurs ? PeerMode.Disable : MutualTls.ModeOf(layout, node.Namespace, node.Labels, port);
         listener.FilterChains.AddRange(chains.Of(0, null, Mode(0)));
         // A port that only PeerAuthentication names is one of no service: its protocol is not known.
         IEnumerable<int> named = layout.Security.Where(s => s.Key.Namespace == node.Namespace
@@ -75,12 +77,14 @@ internal static class CapturedInbound
         SortedDictionary<int, Served?> all = new(ports.ToDictionary(p => p.Target, p => (Served?)p));
         foreach (int port in named) all.TryAdd(port, null);
         foreach ((int port, Served? served) in all) listener.FilterChains.AddRange(chains.Of(port, served, Mode(port)));
-        Inspect(listener, all, Mode);
+        Inspect(listener, all, Mode, node, own);
+        listener.Transparent = node.IsTransparent ? true : null;
+        proxy.TellUnmatched(listener);
         return new Resource(listener.Name, listener);
     }
 
     /// <summary>Makes chains.</summary>
-    private sealed record Chains(MeshLayout Layout, HttpFilter[] Requests, Filter[] Connections)
+    private sealed record Chains(MeshLayout Layout, CapturedProxy Proxy, HttpFilter[] Requests, Filter[] Connections)
     {
         /// <summary>Those of a port; port 0 is any other.</summary>
         public IEnumerable<FilterChain> Of(int port, Served? served, PeerMode mode)
@@ -111,14 +115,14 @@ internal static class CapturedInbound
         private FilterChain Http(int port, Served? served, string[] protocols, bool secure)
         {
             string cluster = Cluster(port);
-            bool http2 = served is { Port.Protocol: PortProtocol.Http2 };
+            bool http2 = served is { Port.Protocol: PortProtocol.Http2 } or { Port.IsGrpcWeb: true };
             var host = new VirtualHost { Name = $"inbound|http|{served?.Port.Number ?? port}" };
             host.Domains.Add("*");
             host.Routes.Add(Route(cluster, served is { } s ? $"{s.Service.Hostname}:{s.Port.Number}/*" : $":{port}/*", http2));
             var routes = new RouteConfiguration { Name = cluster };
             routes.VirtualHosts.Add(host);
             string stat = port == 0 ? CapturedClusters.InboundPassthrough : $"inbound_{CapturedListeners.AnyAddress}_{port}";
-            FilterChain chain = Managers.Chain(CapturedManagers.Inbound(stat, routes, http2, Requests));
+            FilterChain chain = Managers.Chain(Proxy.Inbound(stat, routes, http2, Requests, served is { Port.IsGrpcWeb: true }));
             return Matched(chain, port == 0 ? "virtualInbound-catchall-http" : $"{CapturedListeners.AnyAddress}_{port}", port, protocols,
                 secure ? "tls" : "raw_buffer", secure, tcp: false);
         }
@@ -126,7 +130,7 @@ internal static class CapturedInbound
         private FilterChain Tcp(int port, string[] protocols, string transport, bool secure)
         {
             var chain = new FilterChain { Filters = { Connections } };
-            chain.Filters.Add(CapturedListeners.Tcp(Cluster(port), Cluster(port)));
+            chain.Filters.Add(Proxy.Tcp(Cluster(port)));
             return Matched(chain, port == 0 ? "virtualInbound" : $"{CapturedListeners.AnyAddress}_{port}", port, protocols, transport,
                 secure, tcp: true);
         }
@@ -161,10 +165,14 @@ internal static class CapturedInbound
 
     // ---- who looks at the first bytes ----
 
-    private static void Inspect(Listener listener, SortedDictionary<int, Served?> ports, Func<int, PeerMode> mode)
+    private static void Inspect(Listener listener, SortedDictionary<int, Served?> ports, Func<int, PeerMode> mode, NodeInfo node, int own)
     {
         listener.ListenerFilters.Add(new ListenerFilter { Name = "envoy.filters.listener.original_dst",
             TypedConfig = Any.Pack(new OriginalDst()) });
+        // The mark tells the kernel's rules which packets are the proxy's own.
+        if (node.IsTransparent)
+            listener.ListenerFilters.Add(new ListenerFilter { Name = "envoy.filters.listener.original_src",
+                TypedConfig = Any.Pack(new OriginalSrc { Mark = 1337 }) });
         var all = new SortedDictionary<int, Served?>(ports) { [0] = null };
         bool Secure(int port) => mode(port) != PeerMode.Disable;
         bool Sniffs(int port, Served? served) => served is not { Port.Sniffed: false } && mode(port) != PeerMode.Strict;
@@ -174,7 +182,7 @@ internal static class CapturedInbound
             {
                 Name = "envoy.filters.listener.tls_inspector",
                 TypedConfig = Any.Pack(new TlsInspector { InitialReadBufferSize = 512 }),
-                FilterDisabled = Except(all.Keys.Where(p => !Secure(p))),
+                FilterDisabled = Except(all.Keys.Where(p => !Secure(p)), own),
             });
         }
         if (all.Any(p => Sniffs(p.Key, p.Value)))
@@ -183,14 +191,14 @@ internal static class CapturedInbound
             {
                 Name = "envoy.filters.listener.http_inspector",
                 TypedConfig = Any.Pack(new HttpInspector()),
-                FilterDisabled = Except(all.Where(p => !Sniffs(p.Key, p.Value)).Select(p => p.Key)),
+                FilterDisabled = Except(all.Where(p => !Sniffs(p.Key, p.Value)).Select(p => p.Key), own),
             });
         }
     }
 
-    private static ListenerFilterChainMatchPredicate Except(IEnumerable<int> ports)
+    private static ListenerFilterChainMatchPredicate Except(IEnumerable<int> ports, int own)
     {
-        List<ListenerFilterChainMatchPredicate> all = [.. ports.Append(Port).Distinct().Order()
+        List<ListenerFilterChainMatchPredicate> all = [.. ports.Append(own).Distinct().Order()
             .Select(p => new ListenerFilterChainMatchPredicate { DestinationPortRange = new Int32Range { Start = p, End = p + 1 } })];
         if (all is [var only]) return only;
         return new ListenerFilterChainMatchPredicate { OrMatch = new ListenerFilterChainMatchPredicate.Types.MatchSet { Rules = { all } } };

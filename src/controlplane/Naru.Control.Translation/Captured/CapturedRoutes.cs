@@ -16,9 +16,23 @@ internal static class CapturedRoutes
 
     /// <summary>Services and ports that the node's namespace sees, of any protocol.</summary>
     public static IEnumerable<(MeshService Service, MeshPort Port)> Visible(MeshLayout layout, NodeInfo node) =>
-        ByAge(layout).Where(s => HostNames.Visible(s.ExportTo, s.Namespace, node.Namespace)).SelectMany(s => s.Ports.Select(p => (s, p)));
+        ByAge(layout).Where(s => s.ExternalName.Length == 0 && HostNames.Visible(s.ExportTo, s.Namespace,
+            node.Namespace)).SelectMany(s => s.Ports.Select(p => (s, p)));
+
+    /// <summary>Name of the routes of whoever asks a proxy by name.</summary>
+    public const string HttpProxy = "http_proxy";
 
     public static IEnumerable<Resource> Of(MeshLayout layout, NodeInfo node)
+    {
+        bool hides = CapturedProxy.Headers(layout.Mesh, node).HidesAttempts;
+        foreach (Resource made in All(layout, node))
+        {
+            if (hides) foreach (VirtualHost host in ((RouteConfiguration)made.Message).VirtualHosts) host.IncludeRequestAttemptCount = false;
+            yield return made;
+        }
+    }
+
+    private static IEnumerable<Resource> All(MeshLayout layout, NodeInfo node)
     {
         Dictionary<string, BoundVirtualService> rules = VirtualHosts.MeshRules(layout, node);
         List<(MeshService Service, MeshPort Port)> all = [.. Visible(layout, node).Where(v => v.Port.Protocol != PortProtocol.Tcp)];
@@ -29,7 +43,7 @@ internal static class CapturedRoutes
             HashSet<string> here = [.. group.Select(g => g.Service.Hostname)];
             foreach ((MeshService service, MeshPort port) in group)
             {
-                List<string> domains = taken.Claim(Domains(service, node));
+                List<string> domains = taken.Claim(Domains(layout, service, node));
                 if (domains.Count > 0) routes.VirtualHosts.Add(Host(service, port, domains, layout, rules, node, here));
             }
             routes.VirtualHosts.AddRange(Others(group.Key, layout, rules, node, taken, here));
@@ -42,6 +56,25 @@ internal static class CapturedRoutes
             routes.VirtualHosts.Add(Host(service, port, ["*"], layout, rules, node, new HashSet<string> { service.Hostname }));
             yield return new Resource(routes.Name, routes);
         }
+        if (CapturedListeners.HttpProxyPort(layout, node) > 0) yield return ByName(all, layout, rules, node);
+    }
+
+    // Whoever asks by name says the port, too, but for 80.
+    private static Resource ByName(List<(MeshService Service, MeshPort Port)> all, MeshLayout layout, Dictionary<string,
+        BoundVirtualService> rules, NodeInfo node)
+    {
+        RouteConfiguration routes = Empty(HttpProxy);
+        var taken = new DomainSet();
+        foreach ((MeshService service, MeshPort port) in all)
+        {
+            IEnumerable<string> names = Domains(layout, service, node).SelectMany(d => port.Number == 80 ? (string[])[d, $"{d}:80"]
+                : [$"{d}:{port.Number}"]);
+            List<string> domains = taken.Claim(names);
+            HashSet<string> here = [.. all.Where(a => a.Port.Number == port.Number).Select(a => a.Service.Hostname)];
+            if (domains.Count > 0) routes.VirtualHosts.Add(Host(service, port, domains, layout, rules, node, here));
+        }
+        routes.VirtualHosts.Add(Rest(layout));
+        return new Resource(routes.Name, routes);
     }
 
     private static RouteConfiguration Empty(string name)
@@ -79,6 +112,19 @@ internal static class CapturedRoutes
             made.Domains.AddRange(taken.Claim([host]));
             made.Routes.AddRange(Routes.Of(rule, layout, new Audience("mesh", port, node) { Here = here }));
             if (made.Domains.Count > 0 && made.Routes.Count > 0) yield return made;
+        }
+    }
+
+    // A service without an address has its workloads' names below its own; another's name may stand for it (ExternalName).
+    private static IEnumerable<string> Domains(MeshLayout layout, MeshService service, NodeInfo node)
+    {
+        foreach (MeshService named in layout.AliasesOf(service).Prepend(service))
+        {
+            foreach (string domain in Domains(named, node))
+            {
+                yield return domain;
+                if (service.Headless && !System.Net.IPAddress.TryParse(domain, out _)) yield return $"*.{domain}";
+            }
         }
     }
 

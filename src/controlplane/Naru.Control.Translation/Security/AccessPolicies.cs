@@ -69,15 +69,22 @@ internal static class AccessPolicies
     {
         List<Applied> policies = Of(layout, node);
         List<Applied> custom = [.. policies.Where(p => p.Spec.Action == PolicyAction.Custom)];
-        if (custom.Count > 0 && Authorizer(layout, custom) is null)
+        if (custom.Count > 0)
         {
-            var refused = new NetworkRbac
-            {
-                Rules = Rules(custom, RBAC.Types.Action.Deny, layout, true, p => p + "-deny-due-to-bad-CUSTOM-action"),
-                StatPrefix = "tcp.",
-                ShadowRulesStatPrefix = TriedAllow,
-            };
-            yield return new Filter { Name = NetworkName, TypedConfig = Any.Pack(refused) };
+            AuthorizerSpec? asked = Authorizer(layout, custom);
+            bool asks = asked is { Grpc: true } && !node.IsOurs;
+            // Of a service that is asked by HTTP nothing can be asked about a connection, and proxies of ours do not say of a connection
+            // which
+            // rule took it: what was to be asked about is not let in.
+            RBAC refused = asks
+                ? Rules(custom, RBAC.Types.Action.Deny, layout, true, p => $"istio-ext-authz-{asked!.Name}-{p}")
+                : Rules(custom, RBAC.Types.Action.Deny, layout, true, p => p + "-deny-due-to-bad-CUSTOM-action",
+                    ofConnections: asked is not null && !node.IsOurs);
+            NetworkRbac gate = asks
+                ? new NetworkRbac { ShadowRules = refused, ShadowRulesStatPrefix = Asked, StatPrefix = "tcp." }
+                : new NetworkRbac { Rules = refused, ShadowRulesStatPrefix = TriedAllow, StatPrefix = "tcp." };
+            if (refused.Policies.Count > 0) yield return new Filter { Name = NetworkName, TypedConfig = Any.Pack(gate) };
+            if (asks) yield return Authorizers.Network(asked!);
         }
         foreach ((RBAC? rules, RBAC? shadow, string prefix) in Plain(policies, layout, tcp: true))
         {
@@ -111,7 +118,9 @@ internal static class AccessPolicies
         }
     }
 
-    private static RBAC Rules(List<Applied> policies, RBAC.Types.Action action, MeshLayout layout, bool tcp, Func<string, string> name)
+    /// <param name="ofConnections">Only rules that ask nothing of requests.</param>
+    private static RBAC Rules(List<Applied> policies, RBAC.Types.Action action, MeshLayout layout, bool tcp, Func<string, string> name,
+        bool ofConnections = false)
     {
         var made = new RBAC { Action = action };
         foreach (Applied policy in policies)
@@ -124,7 +133,7 @@ internal static class AccessPolicies
             for (int i = 0; i < policy.Spec.Rules.Length; i++)
             {
                 if (AccessRules.Policy(policy.Spec.Rules[i], policy.Object.Key.Namespace, layout.Mesh, tcp,
-                    loses: action != RBAC.Types.Action.Allow) is { } rule)
+                    loses: action != RBAC.Types.Action.Allow && !ofConnections) is { } rule)
                     made.Policies[name(policy.Name(i))] = rule;
             }
         }

@@ -161,7 +161,8 @@ internal static class AccessRules
     private static string AccountOf(string account, string ns)
     {
         string[] parts = account.Split('/');
-        return $"{Spiffe}.+/ns/{(parts.Length == 2 ? parts[0] : ns)}/(.+/|)sa/{parts[^1]}(/.+)?";
+        // The dot of a name is no other letter's place.
+        return $"{Spiffe}.+/ns/{(parts.Length == 2 ? parts[0] : ns)}/(.+/|)sa/{parts[^1].Replace(".", @"\.", StringComparison.Ordinal)}(/.+)?";
     }
 
     // A principal of the mesh counts under all names of its trust domain.

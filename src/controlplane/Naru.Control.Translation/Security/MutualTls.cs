@@ -20,11 +20,19 @@ internal static class MutualTls
         "ECDHE-ECDSA-AES128-GCM-SHA256",
         "ECDHE-RSA-AES128-GCM-SHA256", "AES256-GCM-SHA384", "AES128-GCM-SHA256"];
 
-    private static TlsParameters Versions() => new()
+    private static TlsParameters Versions(TlsFloor? floor = null)
     {
-        TlsMinimumProtocolVersion = TlsParameters.Types.TlsProtocol.Tlsv12,
-        TlsMaximumProtocolVersion = TlsParameters.Types.TlsProtocol.Tlsv13,
-    };
+        var made = new TlsParameters
+        {
+            TlsMinimumProtocolVersion = floor is { MinVersion: > 0 } ? (TlsParameters.Types.TlsProtocol)floor.MinVersion
+                : TlsParameters.Types.TlsProtocol.Tlsv12,
+            TlsMaximumProtocolVersion = TlsParameters.Types.TlsProtocol.Tlsv13,
+        };
+        if (floor is null) return made;
+        made.CipherSuites.AddRange(floor.Ciphers);
+        made.EcdhCurves.AddRange(floor.Curves);
+        return made;
+    }
 
     /// <summary>A secret of the agent beside the proxy.</summary>
     private static SdsSecretConfig OfAgent(string name, bool waits = true)
@@ -64,8 +72,8 @@ internal static class MutualTls
     /// <summary>The TLS of a chain of a sidecar.</summary>
     public static TransportSocket Server(MeshConfigSpec mesh, bool tcp)
     {
-        TlsParameters parameters = Versions();
-        parameters.CipherSuites.AddRange(s_ciphers);
+        TlsParameters parameters = Versions(mesh.MeshTls);
+        if (parameters.CipherSuites.Count == 0) parameters.CipherSuites.AddRange(s_ciphers);
         var common = new CommonTlsContext
         {
             TlsParams = parameters,
@@ -79,21 +87,22 @@ internal static class MutualTls
     }
 
     /// <summary>The TLS of a gateway's server.</summary>
-    public static TransportSocket Gateway(ServerTls tls)
+    public static TransportSocket Gateway(ServerTls tls, MeshConfigSpec mesh)
     {
+        if (tls.Mesh)
+        {
+            // Whoever is of the mesh.
+            var own = new CommonTlsContext { AlpnProtocols = { "h2", "http/1.1" },
+                CombinedValidationContext = Validation(OfAgent("ROOTCA"), []) };
+            own.TlsCertificateSdsSecretConfigs.Add(OfAgent("default"));
+            own.TlsParams = Said(tls, null);
+            return Tls(new DownstreamTlsContext { CommonTlsContext = own, RequireClientCertificate = true });
+        }
         bool kubernetes = tls.Credential.Length > 0;
         var common = new CommonTlsContext { AlpnProtocols = { "h2", "http/1.1" } };
         common.TlsCertificateSdsSecretConfigs.Add(kubernetes ? OfKubernetes(tls.Credential)
             : OfAgent($"file-cert:{tls.Certificate}~{tls.Key}", waits: false));
-        if (tls.MinVersion > 0 || tls.MaxVersion > 0 || !tls.Ciphers.IsEmpty)
-        {
-            common.TlsParams = new TlsParameters
-            {
-                TlsMinimumProtocolVersion = (TlsParameters.Types.TlsProtocol)tls.MinVersion,
-                TlsMaximumProtocolVersion = (TlsParameters.Types.TlsProtocol)tls.MaxVersion,
-                CipherSuites = { tls.Ciphers },
-            };
-        }
+        common.TlsParams = Said(tls, mesh.OtherTls);
         if (tls.Clients != ClientCertificate.None)
         {
             common.CombinedValidationContext = Validation(kubernetes ? OfKubernetes(tls.Credential + "-cacert")
@@ -104,6 +113,22 @@ internal static class MutualTls
         }
         return Tls(new DownstreamTlsContext { CommonTlsContext = common,
             RequireClientCertificate = tls.Clients == ClientCertificate.Required });
+    }
+
+    // What a server says, else what the mesh has for all such; null where neither does.
+    private static TlsParameters? Said(ServerTls tls, TlsFloor? floor)
+    {
+        int least = tls.MinVersion > 0 ? tls.MinVersion : floor?.MinVersion ?? 0;
+        ImmutableArray<string> ciphers = tls.Ciphers.IsEmpty && floor is not null ? floor.Ciphers : tls.Ciphers;
+        if (least == 0 && tls.MaxVersion == 0 && ciphers.IsEmpty && floor is not { Curves.Length: > 0 }) return null;
+        var made = new TlsParameters
+        {
+            TlsMinimumProtocolVersion = (TlsParameters.Types.TlsProtocol)least,
+            TlsMaximumProtocolVersion = (TlsParameters.Types.TlsProtocol)tls.MaxVersion,
+            CipherSuites = { ciphers },
+        };
+        if (floor is not null) made.EcdhCurves.AddRange(floor.Curves);
+        return made;
     }
 
     /// <summary>Mode of a workload's port: that of the workload's own object, else of its namespace, else of the mesh; port 0 is any
@@ -155,6 +180,8 @@ internal static class MutualTls
         ClientTls? rule,
         Func<string[]> names, bool http2)
     {
+        // No certificate of the mesh, no secret: whoever allowed that was told that it is plain.
+        if (node.IsOurs) return;
         string sni = $"outbound_.{port}_.{subset}_.{service.Hostname}";
         if (rule is null)
         {
@@ -181,7 +208,7 @@ internal static class MutualTls
                 cluster.TransportSocket = Mesh(rule.Names.IsEmpty ? names() : [.. rule.Names], rule.Sni.Length > 0 ? rule.Sni : sni, http2);
                 return;
             default:
-                if (Given(rule, node, http2) is { } socket) cluster.TransportSocket = socket;
+                if (Given(rule, node, http2, snapshot.Layout.Mesh) is { } socket) cluster.TransportSocket = socket;
                 return;
         }
     }
@@ -201,16 +228,16 @@ internal static class MutualTls
 
     /// <summary>Whether a rule has the proxy take the name from the request and hold the certificate against it.</summary>
     public static (bool Sni, bool Names) FromRequest(ClientTls? rule, NodeInfo node) =>
-        rule is not { Mode: ClientTlsMode.Simple or ClientTlsMode.Mutual } || Ignored(rule, node) ? (false, false)
+        node.IsOurs || rule is not { Mode: ClientTlsMode.Simple or ClientTlsMode.Mutual } || Ignored(rule, node) ? (false, false)
         : (rule.Sni.Length == 0, rule.Sni.Length == 0 && rule.Names.IsEmpty && rule.Insecure != true);
 
     // A sidecar has no right to read secrets for a rule that is for everybody.
     private static bool Ignored(ClientTls rule, NodeInfo node) => rule.Credential.Length > 0 && node.Type == NodeType.Sidecar;
 
-    private static TransportSocket? Given(ClientTls rule, NodeInfo node, bool http2)
+    private static TransportSocket? Given(ClientTls rule, NodeInfo node, bool http2, MeshConfigSpec mesh)
     {
         if (Ignored(rule, node)) return null;
-        var common = new CommonTlsContext { TlsParams = Versions() };
+        var common = new CommonTlsContext { TlsParams = Versions(mesh.OtherTls) };
         bool kubernetes = rule.Credential.Length > 0;
         if (rule.Mode == ClientTlsMode.Mutual)
             common.TlsCertificateSdsSecretConfigs.Add(kubernetes ? OfKubernetes(rule.Credential)

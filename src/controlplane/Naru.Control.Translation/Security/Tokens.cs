@@ -15,7 +15,7 @@ internal static class Tokens
     public static IEnumerable<HttpFilter> Http(MeshLayout layout, NodeInfo node)
     {
         List<TokenRule> rules = [.. AccessPolicies.For<RequestAuthenticationSpec>(layout, node, r => r.Selector)
-            .SelectMany(r => r.Spec.Rules)];
+            .SelectMany(r => r.Spec.Rules).Where(r => r.IsChecked || !node.IsOurs)];
         if (rules.Count == 0) yield break;
         var made = new JwtAuthentication { BypassCorsPreflight = true };
         for (int i = 0; i < rules.Count; i++) made.Providers[$"origins-{i}"] = Provider(rules[i], node.Type == NodeType.Router);
