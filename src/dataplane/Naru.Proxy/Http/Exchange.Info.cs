@@ -194,7 +194,7 @@ internal sealed partial class Exchange
             // A request without a body has come with its head, also where nobody forwards it.
             TimePoint.DownstreamRxEnd => RequestEndTicks == 0 && Framing.Body == BodyKind.None && !IsUpgrade ? StartTicks : RequestEndTicks,
             TimePoint.UpstreamTxBegin or TimePoint.UpstreamPoolReady => UpstreamStartTicks,
-            TimePoint.UpstreamTxEnd => RequestEndTicks,
+            TimePoint.UpstreamTxEnd => RequestSentTicks,
             TimePoint.UpstreamRxBegin => ResponseStartTicks,
             TimePoint.UpstreamRxEnd => UpstreamEndTicks,
             TimePoint.DownstreamTxBegin => ResponseStartTicks,

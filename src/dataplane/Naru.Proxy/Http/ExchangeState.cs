@@ -226,6 +226,9 @@ internal struct Limits()
     /// <summary>Bytes of the body that are kept for a further try or a copy.</summary>
     public long BufferLimit;
 
+    /// <summary>Bytes of the request that are read before its endpoint takes them; 0 is none.</summary>
+    public long AheadLimit;
+
     /// <summary>-1 where grpc-timeout stays as it came.</summary>
     public long GrpcTimeoutMs = -1;
 

@@ -195,6 +195,12 @@ internal sealed partial class Http2Stream : IPooled
     public IoBuffer? Detach()
     {
         Release();
+        return TakeAhead();
+    }
+
+    /// <summary>The same while the piece taken last is still looked at.</summary>
+    public IoBuffer? TakeAhead()
+    {
         if (!_pieces.TryDequeue(out IoBuffer? piece)) return null;
         if (ReferenceEquals(piece, _last)) _last = null;
         Session.Consumed(this, piece.Count);

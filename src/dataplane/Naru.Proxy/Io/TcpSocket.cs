@@ -57,6 +57,9 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     /// <summary>Whether bytes (or the end) may be there to read.</summary>
     public bool MayRead => _readable;
 
+    /// <summary>Somebody waits to read.</summary>
+    public bool IsAwaited => _readContinuation is not null;
+
     protected TimerNode Timer { get; }
 
     /// <summary>Asked of each arrival before it is passed on; null for nobody. Ends with the socket.</summary>

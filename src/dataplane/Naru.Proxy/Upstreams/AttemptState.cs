@@ -66,6 +66,12 @@ internal struct AttemptState
     /// <summary>It waits for the client to take an interim answer of its.</summary>
     public bool TellsClient;
 
+    /// <summary>Its pump has begun to send the request's body.</summary>
+    public bool SendsBody;
+
+    /// <summary>Its own time runs, or ran.</summary>
+    public bool IsTimed;
+
     /// <summary>The whole request went out.</summary>
     public bool RequestComplete;
 
@@ -92,6 +98,9 @@ internal struct AttemptState
 
     /// <summary>Worker ticks: it had its connection; the answer's first byte came, its last.</summary>
     public long StartTicks, AnswerStartTicks, AnswerEndTicks;
+
+    /// <summary>Worker ticks: the request's last byte was handed on; 0 where that was so when the request ended.</summary>
+    public long SentTicks;
 
     /// <summary>Worker ticks at its beginning, where its cluster records how long tries take.</summary>
     public long BeganTicks;

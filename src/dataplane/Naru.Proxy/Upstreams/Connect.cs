@@ -77,10 +77,8 @@ internal static class Connect
                 var waiter = shared ? new PoolWaiter(pool.Http2.Wait) { Of = attempt, Peer = peer }
                     : new PoolWaiter(pool.Wait) { Of = attempt };
                 // Of a cluster that was removed the endpoints that left are all there is: who meets one gone already waits as for any other.
-                bool wasRetired = pool.Retired, isLent = x.Deadlines.LendRoute();
-                bool goesOn = await x.WaitAsync(waiter);
-                if (isLent) x.Deadlines.ReturnRoute();
-                if (!goesOn)
+                bool wasRetired = pool.Retired;
+                if (!await x.WaitAsync(waiter))
                 {
                     stats[ClusterStats.RqCancelled]++;
                     return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);

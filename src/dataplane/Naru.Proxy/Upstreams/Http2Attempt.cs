@@ -32,7 +32,7 @@ internal static class Http2Attempt
         Worker worker = x.Worker;
         Http2Stream stream = attempt.State.Stream = session.Open(x, attempt.Head, x.IsHead);
         attempt.State.IsHttp2 = true;
-        if (x.RequestBodyBuffered) Forwarder.StartTry(x);
+        if (x.RequestBodyBuffered) Forwarder.StartTry(x, attempt);
         long[] stats = attempt.Ride((UpstreamConnection)session.Socket);
         stream.IsTunnel = x.IsUpgrade;
         stream.WaitForHead(true);
@@ -45,7 +45,10 @@ internal static class Http2Attempt
         {
             PostPath = x.IsConnect ? x.Manager.PostPath : null,
         };
-        bool sent = await stream.SendHeadAsync(o, o.Count, form, end: bodyless);
+        ValueTask<bool> sending = stream.SendHeadAsync(o, o.Count, form, end: bodyless);
+        if (!sending.IsCompleted) x.AwaitEndpoint();
+        bool sent = await sending;
+        x.EndpointTakes();
         worker.Buffers.Return(o);
         attempt.State.Out = null;
         if (sent && !bodyless && !x.IsUpgrade)

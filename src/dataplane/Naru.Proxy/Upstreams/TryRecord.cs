@@ -121,7 +121,8 @@ internal sealed class TryRecord(Attempt attempt) : IRequestInfo
             TimePoint.UpstreamRxBegin or TimePoint.DownstreamTxBegin => attempt.State.AnswerStartTicks,
             TimePoint.UpstreamRxEnd => attempt.State.AnswerEndTicks,
             TimePoint.DownstreamTxEnd => _endTicks,
-            TimePoint.DownstreamRxEnd or TimePoint.UpstreamTxEnd => _x.RequestEndTicks,
+            TimePoint.DownstreamRxEnd => _x.RequestEndTicks,
+            TimePoint.UpstreamTxEnd => attempt.State.SentTicks > 0 ? attempt.State.SentTicks : _x.RequestEndTicks,
             _ => 0,
         };
         return ticks == 0 ? -1 : Math.Max(0, (long)System.Diagnostics.Stopwatch.GetElapsedTime(Zero, ticks).TotalNanoseconds);
