@@ -34,6 +34,8 @@ public sealed class TranslationTests
              "LABELS":{"app":"istio-ingressgateway","istio":"ingressgateway"}}
             """,
         ["intercepted"] = """{"NAMESPACE":"default","INSTANCE_IPS":"127.7.2.1","LABELS":{"app":"reviews","version":"v1"}}""",
+        ["ours"] = """{"NAMESPACE":"default","INSTANCE_IPS":"127.7.2.1","LABELS":{"app":"reviews","version":"v1"}}""",
+        ["edge"] = """{"NAMESPACE":"istio-system","INSTANCE_IPS":"127.0.0.1","LABELS":{"app":"istio-ingressgateway","istio":"ingressgateway"}}""",
         ["grpc"] = """{"GENERATOR":"grpc","NAMESPACE":"default"}""",
     };
 
@@ -41,12 +43,20 @@ public sealed class TranslationTests
     {
         string id = name switch
         {
-            "gateway" or "local" => "router~127.0.0.1~gateway-1.istio-system~istio-system.svc.cluster.local",
+            "gateway" or "local" or "edge" => "router~127.0.0.1~gateway-1.istio-system~istio-system.svc.cluster.local",
             "grpc" => "client-1",
-            "intercepted" => "sidecar~127.7.2.1~reviews-v1-1.default~default.svc.cluster.local",
+            "intercepted" or "ours" => "sidecar~127.7.2.1~reviews-v1-1.default~default.svc.cluster.local",
             _ => "sidecar~127.7.1.1~productpage-v1-1.default~default.svc.cluster.local",
         };
-        return NodeInfo.TryParse(id, "test", Struct.Parser.ParseJson(Nodes[name]), out string? error) ?? throw new InvalidOperationException(error);
+        NodeInfo node = NodeInfo.TryParse(new Envoy.Config.Core.V3.Node
+        {
+            Id = id,
+            Cluster = "test",
+            Metadata = Struct.Parser.ParseJson(Nodes[name]),
+            UserAgentName = name is "ours" or "edge" ? "naru-proxy" : ""
+        },
+                out string? error) ?? throw new InvalidOperationException(error);
+        return node;
     }
 
     public static Snapshot Read(string @case)
@@ -68,6 +78,7 @@ public sealed class TranslationTests
     [InlineData("local-gateway", "local", "lds,rds")]
     [InlineData("all-v1", "sidecar", "cds,eds,lds,rds")]
     [InlineData("all-v1", "intercepted", "lds,rds")]
+    [InlineData("all-v1", "ours", "lds")]
     [InlineData("all-v1", "grpc", "cds,eds,lds,rds")]
     [InlineData("split-50-50", "sidecar", "rds")]
     [InlineData("split-90-10", "sidecar", "rds")]

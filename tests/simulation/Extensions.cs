@@ -2,6 +2,7 @@
 using System.Runtime.CompilerServices;
 using Naru.Proxy.Config.Extensions;
 using Naru.Proxy.Filters.Http.Cors;
+using Naru.Proxy.Filters.Http.CredentialInjector;
 using Naru.Proxy.Filters.Http.HeaderMutation;
 
 namespace Naru.SimulationTests;
@@ -9,5 +10,5 @@ namespace Naru.SimulationTests;
 internal static class Extensions
 {
     [ModuleInitializer]
-    internal static void Use() => ExtensionTable.Use([new CorsExtension(), new HeaderMutationExtension()]);
+    internal static void Use() => ExtensionTable.Use([new CorsExtension(), new CredentialInjectorExtension(), new HeaderMutationExtension()]);
 }

@@ -36,6 +36,7 @@ public sealed partial class ReadmeTests
         ["every refused file names line and remedy; every own answer a code"] = "ReasonTests",
         ["restart without a lost connection"] = "HotRestartTests",
         ["access logs, Prometheus"] = "AccessLogTests",
+        ["tracing"] = "TracingTests",
         ["files of YARP, Ocelot, nginx and Envoy read in"] = "ComparedTests",
     };
 
@@ -44,8 +45,7 @@ public sealed partial class ReadmeTests
     {
         ["HTTP/3"] = "static_resources: { listeners: [ { name: a, address: { socket_address: { protocol: UDP, address: 127.0.0.1, port_value: 0 } }, udp_listener_config: { quic_options: {} } } ] }",
         ["mTLS between services by itself, certificates included"] = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: { name: a }\nspec: { mtls: { mode: STRICT } }",
-        ["who may call whom in the mesh, by Istio's policies"] = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: a }\nspec: {}",
-        ["tracing"] = "tracing: { http: { name: envoy.tracers.zipkin } }",
+        ["who may call whom in the mesh, by Istio's policies"] = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: a }\nspec: { rules: [ { from: [ { source: { principals: [ a ] } } ] } ] }",
         ["installed on Kubernetes, sidecars injected"] = "naru install",
         ["a web console"] = "naru dashboard",
     };

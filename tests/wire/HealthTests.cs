@@ -366,6 +366,24 @@ public sealed class HealthTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
+    public async Task Another_address_is_asked_at_its_own_port_or_at_one_that_is_named(bool named)
+    {
+        await using var a = new Endpoint("a");
+        await using var b = new Endpoint("b");
+        await using var asked = new Endpoint("asked") { Health = "HTTP/1.1 503 Ill\r\nContent-Length: 0\r\n\r\n" };
+        string there = $"{(named ? $"port_value: {asked.Port}, " : "")}address: {{ socket_address: {{ address: 127.0.0.1, port_value: {(named ? 1 : asked.Port)} }} }}";
+        string bootstrap = Pair($"{Quick}, alt_port: {b.Port}, http_health_check: {{ path: /health }}", a.Port, b.Port)
+            .Replace($"port_value: {a.Port} }} }} }}", $"port_value: {a.Port} }} }}, health_check_config: {{ {there} }} }}", StringComparison.Ordinal);
+        await using ProxyProcess proxy = await ProxyProcess.StartAsync(bootstrap);
+        Assert.Equal(["b"], await WhoAsync(proxy));
+        asked.Health = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        await UntilAsync(proxy, "a", "b");
+        Assert.Empty(a.Checks);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
     public async Task Who_leaves_the_discovery_but_answers_stays_unless_that_is_not_wanted(bool ignored)
     {
         using var folder = new TempFolder();

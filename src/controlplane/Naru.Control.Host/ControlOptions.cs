@@ -22,6 +22,9 @@ public sealed record ControlOptions
     /// Without it the API and the debug pages are closed.</summary>
     public string? TokenFile { get; init; }
 
+    /// <summary><c>--allow-unenforced</c>: takes rules that only proxies with certificates enforce, with a warning.</summary>
+    public bool AllowUnenforced { get; init; }
+
     /// <summary>Called once both addresses are bound and the configuration has been read.</summary>
     public Action<ControlAddresses>? Started { get; init; }
 

@@ -94,13 +94,19 @@ public static class ControlPlane
         StoreSource store;
         try
         {
-            store = new StoreSource(options.Store);
+            store = new StoreSource(options.Store, options.AllowUnenforced);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new ControlOptionsException($"--store {options.Store}: {Core.Causes.Of(e)}", e);
         }
-        return new ControlState(new FileSource(options.Config, new FileSourceOptions { Time = options.Time, LastGoodFolder = options.Store is null ? null : Path.Combine(options.Store, "last-good") }), store, options.Time);
+        var files = new FileSourceOptions
+        {
+            Time = options.Time,
+            AllowUnenforced = options.AllowUnenforced,
+            LastGoodFolder = options.Store is null ? null : Path.Combine(options.Store, "last-good"),
+        };
+        return new ControlState(new FileSource(options.Config, files), store, options.Time, options.AllowUnenforced);
     }
 
     private static WebApplication Build(ControlOptions options, MeshWorlds worlds)

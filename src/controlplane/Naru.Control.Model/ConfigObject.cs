@@ -28,6 +28,12 @@ public static class Kinds
     public const string VirtualService = "VirtualService";
     public const string DestinationRule = "DestinationRule";
     public const string ServiceEntry = "ServiceEntry";
+    public const string AuthorizationPolicy = "AuthorizationPolicy";
+    public const string PeerAuthentication = "PeerAuthentication";
+    public const string RequestAuthentication = "RequestAuthentication";
+    public const string EndpointSlice = "EndpointSlice";
+    public const string Node = "Node";
+    public const string MeshConfig = "ConfigMap";
     public const string Namespace = "Namespace";
     public const string ServiceAccount = "ServiceAccount";
     public const string Service = "Service";
@@ -57,6 +63,8 @@ public sealed record ConfigObject
     public required Spec Spec { get; init; }
     /// <summary>The line of its first key.</summary>
     public Place Place { get; init; }
+    /// <summary><c>metadata.creationTimestamp</c>; null where it has none, which counts as older than any.</summary>
+    public DateTimeOffset? Created { get; init; }
     /// <summary>The whole manifest as compact JSON, in the order of its author. Equal text is an equal object.</summary>
     public required string Json { get; init; }
     /// <summary>What there is to say about it although it can be used (warnings, infos), with places.</summary>

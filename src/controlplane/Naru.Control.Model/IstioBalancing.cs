@@ -1,5 +1,8 @@
 // Reads DestinationRules: the part of IstioReader about load balancers. Values are judged as Istio's webhook and, behind it, Envoy judge them.
+using System.Collections.Immutable;
 using Istio.Networking.V1Alpha3;
+using Naru.Core;
+using Naru.Yaml;
 using static Naru.Control.Model.ManifestReader;
 using HashLb = Istio.Networking.V1Alpha3.LoadBalancerSettings.Types.ConsistentHashLB;
 using SimpleLB = Istio.Networking.V1Alpha3.LoadBalancerSettings.Types.SimpleLB;
@@ -18,14 +21,57 @@ internal static partial class IstioReader
     {
         if (lb is null) return null;
         if (lb.LbPolicyCase == LoadBalancerSettings.LbPolicyOneofCase.Simple && lb.Simple == SimpleLB.Passthrough)
-            r.Error("NARU-C201", $"{path}.simple PASSTHROUGH is not supported yet", r.At(lb, "simple"), "use LEAST_REQUEST, ROUND_ROBIN or RANDOM");
+            r.D.Warning("NARU-C523", $"{path}.simple PASSTHROUGH is for redirected traffic: other proxies balance by LEAST_REQUEST",
+                r.At(lb, "simple"), r.Subject,
+                "use LEAST_REQUEST, ROUND_ROBIN or RANDOM where nothing is redirected");
         SimpleLb simple = lb.Simple switch
         {
             SimpleLB.RoundRobin => SimpleLb.RoundRobin,
             SimpleLB.Random => SimpleLb.Random,
+            SimpleLB.Passthrough => SimpleLb.Passthrough,
             _ => SimpleLb.LeastRequest,
         };
-        return new BalancingRule(simple, Hash(lb.ConsistentHash, path + ".consistentHash", r), WarmUp(lb, path, r));
+        return new BalancingRule(simple, Hash(lb.ConsistentHash, path + ".consistentHash", r), WarmUp(lb, path, r),
+            Locality(lb.LocalityLbSetting, path + ".localityLbSetting", r));
+    }
+
+    private static LocalityRule? Locality(LocalityLoadBalancerSetting? said, string path, Reading r)
+    {
+        if (said is null) return null;
+        r.D.Warning("NARU-C524",
+            $"{path} counts for redirected sidecars and gateways of a cluster: others take endpoints of all places alike", r.At(said),
+            r.Subject);
+        return Places(said, path, r);
+    }
+
+    private static LocalityRule Places(LocalityLoadBalancerSetting said, string path, Reading r)
+    {
+        if (said.Distribute.Count > 0 && said.Failover.Count > 0)
+            r.Error("NARU-C206", $"{path}.distribute and failover exclude each other", r.At(said, "failover"), "keep one of them");
+        foreach (LocalityLoadBalancerSetting.Types.Distribute share in said.Distribute)
+        {
+            if (share.From.Length == 0 || share.To.Count == 0 || share.To.Keys.Any(k => k.Length == 0))
+                r.Error("NARU-C204", $"{path}.distribute needs from and to", r.At(share), "write region/zone/* in both");
+            else if (share.To.Values.Sum(v => (long)v) != 100 || share.To.Values.Any(v => v is 0 or > 100))
+                r.Error("NARU-C205", $"{path}.distribute: the shares of {Short(share.From)} are not 100 together", r.At(share, "to"));
+        }
+        foreach (LocalityLoadBalancerSetting.Types.Failover next in said.Failover)
+        {
+            if (next.From.Length == 0 || next.To.Length == 0 || next.From == next.To || next.From.Contains('/') || next.To.Contains('/'))
+                r.Error("NARU-C205", $"{path}.failover needs two regions", r.At(next), "write names of regions alone");
+        }
+        return new LocalityRule(said.Enabled ?? true,
+            [.. said.Distribute.Select(d => new LocalityShare(d.From, d.To.ToImmutableSortedDictionary(t => t.Key, t =>
+                (int)Math.Min(t.Value, 100), StringComparer.Ordinal)))],
+            [.. said.Failover.Select(f => (f.From, f.To))]);
+    }
+
+    /// <summary>The mesh's own word about places, where it stands as in a rule.</summary>
+    internal static LocalityRule MeshLocality(YamlMapping map, string subject, Diagnostics d)
+    {
+        var places = new ProtoPlaces();
+        LocalityLoadBalancerSetting said = ProtoBinder.Bind<LocalityLoadBalancerSetting>(map, d, subject, places, Binding);
+        return Places(said, "localityLbSetting", new Reading(map, subject, d, places));
     }
 
     private static HashRule? Hash(HashLb? hash, string path, Reading r)

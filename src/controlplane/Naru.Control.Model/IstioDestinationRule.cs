@@ -37,7 +37,7 @@ internal static partial class IstioReader
     private static Model.TrafficPolicy Policy(Wire.TrafficPolicy? policy, string path, Reading r)
     {
         if (policy is null) return Model.TrafficPolicy.None;
-        Model.TrafficPolicy made = Policy(policy.LoadBalancer, policy.ConnectionPool, policy.OutlierDetection, path, r);
+        Model.TrafficPolicy made = Policy(policy.LoadBalancer, policy.ConnectionPool, policy.OutlierDetection, policy.Tls, path, r);
         var ports = ImmutableSortedDictionary.CreateBuilder<int, Model.TrafficPolicy>();
         for (int i = 0; i < policy.PortLevelSettings.Count; i++)
         {
@@ -46,20 +46,53 @@ internal static partial class IstioReader
             if (port.Port is null || !IsPort(port.Port.Number)) r.Error("NARU-C204", $"{at}.port.number must be between 1 and 65535",
                 r.At(port));
             else if (!ports.TryAdd((int)port.Port.Number,
-                Policy(port.LoadBalancer, port.ConnectionPool, port.OutlierDetection, at, r))) r.Error("NARU-C206",
+                Policy(port.LoadBalancer, port.ConnectionPool, port.OutlierDetection, port.Tls, at, r))) r.Error("NARU-C206",
                 $"port {port.Port.Number} is there twice", r.At(port));
         }
-        return made with { Ports = ports.ToImmutable() };
+        return made with
+        {
+            Ports = ports.ToImmutable(),
+            Budget = Budget(policy.RetryBudget, path + ".retryBudget", r),
+            ProxyProtocol = policy.ProxyProtocol is { } proxy ? (int)proxy.Version + 1 : 0,
+            Tunnel = Tunnel(policy.Tunnel, path + ".tunnel", r),
+        };
+    }
+
+    private static RetryBudget? Budget(Wire.TrafficPolicy.Types.RetryBudget? budget, string path, Reading r)
+    {
+        if (budget is null) return null;
+        double percent = budget.Percent ?? 20;
+        if (!(percent is >= 0 and <= 100)) r.Error("NARU-C205", $"{path}.percent {percent} is not between 0 and 100",
+            r.At(budget, "percent"));
+        if (budget.MinRetryConcurrency > int.MaxValue)
+            r.Error("NARU-C205", $"{path}.minRetryConcurrency {budget.MinRetryConcurrency} is more than {int.MaxValue}",
+                r.At(budget, "min_retry_concurrency"));
+        return new RetryBudget(percent, budget.MinRetryConcurrency == 0 ? 3 : (int)Math.Min(budget.MinRetryConcurrency, int.MaxValue));
+    }
+
+    private static Tunnel? Tunnel(Wire.TrafficPolicy.Types.TunnelSettings? tunnel, string path, Reading r)
+    {
+        if (tunnel is null) return null;
+        if (!IsHost(tunnel.TargetHost, wildcards: false)) r.Error("NARU-C205",
+            $"{path}.targetHost \"{Short(tunnel.TargetHost)}\" is no host", r.At(tunnel, "target_host"));
+        if (!IsPort(tunnel.TargetPort)) r.Error("NARU-C205", $"{path}.targetPort {tunnel.TargetPort} is no port",
+            r.At(tunnel, "target_port"));
+        string protocol = tunnel.Protocol.ToUpperInvariant();
+        if (protocol is not ("" or "CONNECT" or "POST")) r.Error("NARU-C205", $"{path}.protocol \"{Short(tunnel.Protocol)}\"",
+            r.At(tunnel, "protocol"), "use CONNECT or POST");
+        return new Tunnel($"{(tunnel.TargetHost.Contains(':') ? $"[{tunnel.TargetHost}]" : tunnel.TargetHost)}:{tunnel.TargetPort}",
+            protocol == "POST");
     }
 
     private static Model.TrafficPolicy Policy(LoadBalancerSettings? lb, ConnectionPoolSettings? pool, OutlierDetection? outliers,
-        string path, Reading r)
+        ClientTLSSettings? tls, string path, Reading r)
     {
         return new Model.TrafficPolicy
         {
             LoadBalancer = Balancing(lb, path + ".loadBalancer", r),
             Pool = Pool(pool, path + ".connectionPool", r),
             Outliers = Outliers(outliers, path + ".outlierDetection", r),
+            Tls = Tls(tls, path + ".tls", r),
         };
     }
 
@@ -68,8 +101,13 @@ internal static partial class IstioReader
         if (pool is null) return null;
         ConnectionPoolSettings.Types.TCPSettings? tcp = pool.Tcp;
         ConnectionPoolSettings.Types.HTTPSettings? http = pool.Http;
-        bool upgrade = http?.H2UpgradePolicy == ConnectionPoolSettings.Types.HTTPSettings.Types.H2UpgradePolicy.Upgrade;
-        if (upgrade && http!.UseClientProtocol)
+        bool? upgrade = http?.H2UpgradePolicy switch
+        {
+            ConnectionPoolSettings.Types.HTTPSettings.Types.H2UpgradePolicy.Upgrade => true,
+            ConnectionPoolSettings.Types.HTTPSettings.Types.H2UpgradePolicy.DoNotUpgrade => false,
+            _ => null,
+        };
+        if (upgrade == true && http!.UseClientProtocol)
             r.Error("NARU-C206", $"{path}.http.useClientProtocol and h2UpgradePolicy UPGRADE exclude each other",
                 r.At(http, "use_client_protocol"), "remove one of them");
         return new ConnectionPool
@@ -77,6 +115,8 @@ internal static partial class IstioReader
             MaxConnections = Count(tcp?.MaxConnections, tcp, "max_connections", path + ".tcp.maxConnections", r),
             ConnectTimeout = Positive(tcp?.ConnectTimeout, tcp, "connect_timeout", path + ".tcp.connectTimeout", r),
             Keepalive = Keepalive(tcp?.TcpKeepalive, path + ".tcp.tcpKeepalive", r),
+            MaxConnectionDuration = Positive(tcp?.MaxConnectionDuration, tcp, "max_connection_duration",
+                path + ".tcp.maxConnectionDuration", r),
             TcpIdleTimeout = Positive(tcp?.IdleTimeout, tcp, "idle_timeout", path + ".tcp.idleTimeout", r),
             MaxPendingRequests = Count(http?.Http1MaxPendingRequests, http, "http1_max_pending_requests",
                 path + ".http.http1MaxPendingRequests", r),

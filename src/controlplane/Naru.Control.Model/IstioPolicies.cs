@@ -6,7 +6,11 @@ namespace Naru.Control.Model;
 
 /// <summary>DestinationRule.</summary>
 public sealed record DestinationRuleSpec(Located<string> Host, TrafficPolicy Policy, ImmutableArray<Subset> Subsets,
-    ImmutableArray<string> ExportTo) : Spec;
+    ImmutableArray<string> ExportTo) : Spec
+{
+    /// <summary>Whether some part of it is about TLS.</summary>
+    public bool SaysTls { get; } = Policy.SaysTls || Subsets.Any(s => s.Policy.SaysTls);
+}
 
 /// <summary>A named part of a service: endpoints with all these labels.</summary>
 public sealed record Subset(string Name, ImmutableSortedDictionary<string, string> Labels, TrafficPolicy Policy, Place Place);
@@ -23,9 +27,29 @@ public sealed record TrafficPolicy
     public ConnectionPool? Pool { get; init; }
     /// <summary>Endpoints that answer badly.</summary>
     public OutlierRule? Outliers { get; init; }
+    /// <summary>Security of connections.</summary>
+    public ClientTls? Tls { get; init; }
+    /// <summary>Most retries, as a share of what is under way; null for none such.</summary>
+    public RetryBudget? Budget { get; init; }
+    /// <summary>Version of PROXY that connections begin with; 0 for none.</summary>
+    public int ProxyProtocol { get; init; }
+    /// <summary>Where bytes of TCP go through a tunnel; null for straight on.</summary>
+    public Tunnel? Tunnel { get; init; }
+    /// <summary>Whether it or one of its ports is about TLS.</summary>
+    public bool SaysTls => Tls is not null || Ports.Values.Any(p => p.Tls is not null);
     /// <summary>By port of the service; each replaces the whole policy for its port, as Istio has it.</summary>
     public ImmutableSortedDictionary<int, TrafficPolicy> Ports { get; init; } = ImmutableSortedDictionary<int, TrafficPolicy>.Empty;
 }
+
+/// <summary><c>retry_budget</c>.</summary>
+/// <param name="Percent">0 to 100.</param>
+/// <param name="Least">Retries that there may always be.</param>
+public sealed record RetryBudget(double Percent, int Least);
+
+/// <summary><c>tunnel</c>.</summary>
+/// <param name="Target">Host and port at its end.</param>
+/// <param name="ByPost">Whether it is asked for by POST, not by CONNECT.</param>
+public sealed record Tunnel(string Target, bool ByPost);
 
 /// <summary><c>connection_pool</c>. Null is the default.</summary>
 public sealed record ConnectionPool
@@ -38,6 +62,8 @@ public sealed record ConnectionPool
     public TcpKeepalive? Keepalive { get; init; }
     /// <summary>Idle connections close after this, where <see cref="IdleTimeout"/> says nothing.</summary>
     public TimeSpan? TcpIdleTimeout { get; init; }
+    /// <summary>Connections close after this, however busy.</summary>
+    public TimeSpan? MaxConnectionDuration { get; init; }
     /// <summary>Most requests that wait for a connection.</summary>
     public int? MaxPendingRequests { get; init; }
     /// <summary>Most requests at once.</summary>
@@ -48,8 +74,8 @@ public sealed record ConnectionPool
     public int? MaxRetries { get; init; }
     /// <summary>Idle pooled connections close after this.</summary>
     public TimeSpan? IdleTimeout { get; init; }
-    /// <summary>Whether a port of HTTP/1.1 is spoken to in HTTP/2.</summary>
-    public bool Http2Upgrade { get; init; }
+    /// <summary>Whether a port of HTTP/1.1 is spoken to in HTTP/2; null as the mesh has it.</summary>
+    public bool? Http2Upgrade { get; init; }
     /// <summary>Whether endpoints are spoken to as the client speaks.</summary>
     public bool UseClientProtocol { get; init; }
     /// <summary>Most streams of one connection (HTTP/2).</summary>
@@ -88,7 +114,18 @@ public sealed record OutlierRule
 /// <param name="Simple">The policy, where requests are not told apart.</param>
 /// <param name="Hash">By what they are told apart; null for nothing.</param>
 /// <param name="WarmUp">How new endpoints get their share; null for at once.</param>
-public sealed record BalancingRule(SimpleLb Simple, HashRule? Hash = null, WarmUp? WarmUp = null);
+/// <param name="Locality">What places mean; null as the mesh has it.</param>
+public sealed record BalancingRule(SimpleLb Simple, HashRule? Hash = null, WarmUp? WarmUp = null, LocalityRule? Locality = null);
+
+/// <summary><c>localityLbSetting</c>.</summary>
+/// <param name="Enabled">Whether places mean anything.</param>
+/// <param name="Distribute">Shares by place, for callers of a place; a star at the end of one is the rest.</param>
+/// <param name="Failover">Which region follows one.</param>
+public sealed record LocalityRule(bool Enabled, ImmutableArray<LocalityShare> Distribute, ImmutableArray<(string From,
+    string To)> Failover);
+
+/// <summary>Shares, together 100, for callers of a place.</summary>
+public readonly record struct LocalityShare(string From, ImmutableSortedDictionary<string, int> To);
 
 /// <summary><c>load_balancer.consistent_hash</c>. One of the keys is given.</summary>
 public sealed record HashRule
@@ -126,4 +163,6 @@ public enum SimpleLb
     RoundRobin,
     /// <summary>At random.</summary>
     Random,
+    /// <summary>To where the client wanted to go.</summary>
+    Passthrough,
 }

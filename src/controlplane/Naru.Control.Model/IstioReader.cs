@@ -13,13 +13,13 @@ namespace Naru.Control.Model;
 
 internal static partial class IstioReader
 {
-    private static readonly string[] GatewayProtocols = ["HTTP", "HTTP2", "GRPC", "GRPC-WEB"];
+    private static readonly string[] GatewayProtocols = ["HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS"];
     private static readonly BindOptions Binding = new()
     {
         SingleForRepeated = false,
         Unknown = (type, field) => NotYet.Has(type.Name, field, out string remedy) ? new UnknownField("NARU-C201", $"{field} is not supported yet", remedy) : null,
     };
-    private static readonly string[] LaterProtocols = ["HTTPS", "TLS", "TCP", "MONGO", "MYSQL", "REDIS", "UDP"];
+    private static readonly string[] LaterProtocols = ["TLS", "TCP", "MONGO", "MYSQL", "REDIS", "UDP"];
 
     /// <summary>What one object's reading needs at every step.</summary>
     private sealed record Reading(YamlMapping Spec, string Subject, Diagnostics D, ProtoPlaces Places)
@@ -73,7 +73,11 @@ internal static partial class IstioReader
                 if (hostNs.Length == 0 || !IsHost(dns, wildcards: true)) r.Error("NARU-C205", $"{path}.hosts: \"{Short(host)}\" is no host", at, "write a DNS name, *.name, *, or namespace/name");
                 else hosts.Add(new GatewayHost(hostNs, dns, at));
             }
-            servers.Add(new GatewayServer((int)server.Port.Number, protocol, server.Port.Name, hosts.ToImmutable(), server.Bind, server.Name, place));
+            servers.Add(new GatewayServer((int)server.Port.Number, protocol, server.Port.Name, hosts.ToImmutable(), server.Bind,
+                server.Name, place)
+            {
+                Tls = ServerTlsOf(server, protocol, path, r),
+            });
         }
         return new GatewaySpec(Sorted(gateway.Selector), servers.ToImmutable(), selectorPlace);
     }
@@ -177,7 +181,8 @@ internal static partial class IstioReader
             if (value is not ("." or "*") && !IsHost(value, wildcards: false))
                 r.Error("NARU-C205", $"spec.exportTo: \"{Short(value)}\" is no namespace", r.Spec.Get("exportTo")?.Place ?? r.Spec.Place, "use \".\", \"*\" or a namespace");
         }
-        return made.Contains("*") ? [] : made;
+        // To everybody is something else than nothing: of that the mesh configuration says what it means.
+        return made.Contains("*") ? ["*"] : made;
     }
 
     private static int? Count(int? value, IMessage? owner, string field, string path, Reading r)

@@ -5,6 +5,23 @@ using Naru.Core;
 
 namespace Naru.Control.Model;
 
+/// <summary>Claims of a request's token in the place of headers: <c>@request.auth.claims.name</c> or
+/// <c>@request.auth.claims[name][inner]</c>.</summary>
+public static class RequestClaims
+{
+    private const string Prefix = "@request.auth.claims";
+
+    /// <summary>Whether a name is one of a claim.</summary>
+    public static bool Is(string name) => name.StartsWith(Prefix, StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Its name, and those of the claims within.</summary>
+    public static string[] Keys(string name)
+    {
+        string rest = name[Prefix.Length..];
+        return rest.StartsWith('[') && rest.EndsWith(']') ? rest[1..^1].Split("][") : rest.StartsWith('.') ? rest[1..].Split('.') : [""];
+    }
+}
+
 /// <summary>One <c>http[]</c> entry: exactly one of destinations, redirect, direct response and delegate is there.</summary>
 public sealed record HttpRoute
 {
@@ -135,7 +152,7 @@ public sealed record HttpRewrite(string Uri, string Authority, (string Match, st
 
 /// <summary>Retries. <paramref name="Attempts"/> 0 switches them off; null fields take the mesh's default.</summary>
 public sealed record HttpRetry(int Attempts, TimeSpan? PerTryTimeout, string RetryOn, ImmutableArray<int> StatusCodes,
-    bool? IgnorePreviousHosts, TimeSpan? Backoff);
+    bool? IgnorePreviousHosts, TimeSpan? Backoff, bool RemoteLocalities = false);
 
 /// <summary>Faults on purpose; at least one of both is there.</summary>
 public sealed record HttpFault(FaultDelay? Delay, FaultAbort? Abort, Place Place);

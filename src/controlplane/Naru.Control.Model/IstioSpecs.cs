@@ -16,7 +16,54 @@ public sealed record GatewaySpec(ImmutableSortedDictionary<string, string> Selec
 /// <param name="Bind">Address to bind instead of the proxy's own; empty for none.</param>
 /// <param name="Name">Name of the server, or empty.</param>
 /// <param name="Place">Where it was written.</param>
-public sealed record GatewayServer(int Port, string Protocol, string PortName, ImmutableArray<GatewayHost> Hosts, string Bind, string Name, Place Place);
+public sealed record GatewayServer(int Port, string Protocol, string PortName, ImmutableArray<GatewayHost> Hosts, string Bind, string Name,
+    Place Place)
+{
+    /// <summary>How it ends TLS; null for plain connections.</summary>
+    public ServerTls? Tls { get; init; }
+}
+
+/// <summary><c>servers[].tls</c>.</summary>
+public sealed record ServerTls
+{
+    /// <summary>Whether plain requests are sent to HTTPS; nothing else counts then.</summary>
+    public bool Redirect { get; init; }
+    /// <summary>Whether clients show a certificate: never, always, or as they like.</summary>
+    public ClientCertificate Clients { get; init; }
+    /// <summary>Whether both sides show certificates of the mesh (<c>ISTIO_MUTUAL</c>).</summary>
+    public bool Mesh { get; init; }
+    /// <summary>File of the certificate.</summary>
+    public string Certificate { get; init; } = "";
+    /// <summary>File of its key.</summary>
+    public string Key { get; init; } = "";
+    /// <summary>File of whom clients' certificates must be from.</summary>
+    public string Ca { get; init; } = "";
+    /// <summary>A secret in place of the files.</summary>
+    public string Credential { get; init; } = "";
+    /// <summary>Names that a client's certificate must have one of.</summary>
+    public ImmutableArray<string> Names { get; init; } = [];
+    /// <summary>Hashes of keys (SPKI, base64) that clients may have.</summary>
+    public ImmutableArray<string> Spki { get; init; } = [];
+    /// <summary>Hashes of certificates that clients may have.</summary>
+    public ImmutableArray<string> Hashes { get; init; } = [];
+    /// <summary>Oldest version, as TLS counts them: 0 (not said), 1 for 1.0, to 4 for 1.3.</summary>
+    public int MinVersion { get; init; }
+    /// <summary>Newest version.</summary>
+    public int MaxVersion { get; init; }
+    /// <summary>Ciphers; empty for the proxy's own.</summary>
+    public ImmutableArray<string> Ciphers { get; init; } = [];
+}
+
+/// <summary>Whether clients show a certificate.</summary>
+public enum ClientCertificate
+{
+    /// <summary>They are not asked.</summary>
+    None,
+    /// <summary>They must.</summary>
+    Required,
+    /// <summary>They may.</summary>
+    Optional,
+}
 
 /// <summary>A host of a gateway's server, <c>[namespace/]dnsName</c>; <c>./x</c> is already resolved to the gateway's namespace.</summary>
 public readonly record struct GatewayHost(string Namespace, string Dns, Place Place);

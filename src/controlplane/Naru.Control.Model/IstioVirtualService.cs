@@ -176,9 +176,13 @@ internal static partial class IstioReader
         foreach ((string key, Wire.StringMatch match) in map)
         {
             string name = header ? key.ToLowerInvariant() : key;
-            if (header && name.StartsWith("@request.auth.claims", StringComparison.Ordinal))
-                r.Error("NARU-C201", $"{path}: matching claims ({Short(key)}) is not supported yet", r.At(owner, field));
-            else if (name.Length == 0 || (header && !IsHeaderName(name)))
+            bool claim = header && RequestClaims.Is(key);
+            // Names of claims know their case.
+            if (claim) name = key;
+            if (claim && RequestClaims.Keys(key).Any(k => k.Length == 0))
+                r.Error("NARU-C205", $"{path}: \"{Short(key)}\" is no claim", r.At(owner, field),
+                    "write @request.auth.claims.name, or [name][inner]");
+            else if (!claim && (name.Length == 0 || (header && !IsHeaderName(name))))
                 r.Error("NARU-C205", $"{path}: \"{Short(key)}\" is no header name", r.At(owner, field));
             else made.Add(KeyValuePair.Create(name, Compare(match, $"{path}.{key}", owner, field, r) ?? new Model.StringMatch(StringMatchKind.Present, "")));
         }
@@ -291,7 +295,16 @@ internal static partial class IstioReader
         }
         if (codes.Count > 0 && !tokens.Contains("retriable-status-codes")) tokens.Add("retriable-status-codes");
         return new HttpRetry(retry.Attempts, Positive(retry.PerTryTimeout, retry, "per_try_timeout", path + ".perTryTimeout", r), string.Join(',', tokens),
-            codes.ToImmutable(), retry.RetryIgnorePreviousHosts, Positive(retry.Backoff, retry, "backoff", path + ".backoff", r));
+            codes.ToImmutable(), retry.RetryIgnorePreviousHosts, Positive(retry.Backoff, retry, "backoff", path + ".backoff", r),
+            retry.RetryRemoteLocalities ?? false);
+    }
+
+    /// <summary>The mesh's own retries, where they stand as in a route.</summary>
+    internal static HttpRetry MeshRetry(YamlMapping map, string subject, Diagnostics d)
+    {
+        var places = new ProtoPlaces();
+        HTTPRetry retry = ProtoBinder.Bind<HTTPRetry>(map, d, subject, places, Binding);
+        return Retry(retry, "defaultHttpRetryPolicy", new Reading(map, subject, d, places));
     }
 
     private static HeaderChanges HeaderChangesOf(Headers? headers, string path, Reading r) => headers is null

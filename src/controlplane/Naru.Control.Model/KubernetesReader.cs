@@ -96,10 +96,38 @@ internal static class KubernetesReader
         {
             Ports = ContainerPorts(spec, "spec", subject, d),
             ServiceAccount = Text(spec, "serviceAccountName") is { Length: > 0 } account ? account : "default",
+            NodeName = Text(spec, "nodeName") ?? "",
             PodIp = podIp,
             Ready = ready && Text(status, "phase") is not ("Failed" or "Succeeded"),
             Terminating = Text(map.Get("metadata") as YamlMapping, "deletionTimestamp") is { Length: > 0 },
         };
+    }
+
+    public static EndpointSliceSpec? Slice(YamlMapping map, ImmutableSortedDictionary<string, string> labels, string subject, Diagnostics d)
+    {
+        var ports = ImmutableArray.CreateBuilder<(string, int)>();
+        foreach (YamlMapping port in List(map, "ports", "ports", subject, d)?.Items.OfType<YamlMapping>() ?? [])
+        {
+            if (Text(port, "protocol") is null or "TCP" && Port(port, "port", "ports[]", subject, d) is { } number)
+                ports.Add((Text(port, "name") ?? "", number));
+        }
+        var endpoints = ImmutableArray.CreateBuilder<SliceEndpoint>();
+        foreach (YamlMapping endpoint in List(map, "endpoints", "endpoints", subject, d)?.Items.OfType<YamlMapping>() ?? [])
+        {
+            var conditions = endpoint.Get("conditions") as YamlMapping;
+            ImmutableArray<string> addresses = [.. (endpoint.Get("addresses") as YamlSequence)?.Items.OfType<YamlScalar>()
+                .Select(a => a.Value) ?? []];
+            foreach (string address in addresses)
+                if (!IPAddress.TryParse(address, out _))
+                    d.Error("NARU-C205", $"endpoints: \"{Short(address)}\" is no IP address", endpoint.Place, subject);
+            // discovery/v1: what says nothing about readiness is ready.
+            bool ready = Text(conditions, "ready") is not "false";
+            var target = endpoint.Get("targetRef") as YamlMapping;
+            string pod = Text(target, "kind") == Kinds.Pod ? Text(target, "name") ?? "" : "";
+            endpoints.Add(new SliceEndpoint(addresses, ready, pod, Text(endpoint, "nodeName") ?? "", Text(endpoint, "zone") ?? ""));
+        }
+        return new EndpointSliceSpec(labels.GetValueOrDefault("kubernetes.io/service-name", ""), ports.ToImmutable(),
+            endpoints.ToImmutable());
     }
 
     public static DeploymentSpec? Deployment(YamlMapping map, string subject, Diagnostics d)

@@ -35,6 +35,24 @@ public sealed record ServiceSpec : Spec
 /// <param name="Place">Where it was written.</param>
 public sealed record ServicePort(string Name, int Port, string Protocol, string AppProtocol, int TargetPort, string TargetName, Place Place);
 
+/// <summary>Node: where its pods are, by its labels.</summary>
+public sealed record NodeSpec : Spec;
+
+/// <summary>EndpointSlice.</summary>
+/// <param name="Service">Name of its Service (label <c>kubernetes.io/service-name</c>).</param>
+/// <param name="Ports">Names and numbers.</param>
+/// <param name="Endpoints">Endpoints.</param>
+public sealed record EndpointSliceSpec(string Service, ImmutableArray<(string Name, int Port)> Ports,
+    ImmutableArray<SliceEndpoint> Endpoints) : Spec;
+
+/// <summary>One endpoint of a slice.</summary>
+/// <param name="Addresses">IP addresses.</param>
+/// <param name="Ready">Whether it takes requests.</param>
+/// <param name="Pod">Name of its pod, or empty.</param>
+/// <param name="Node">Name of its node, or empty.</param>
+/// <param name="Zone">Its zone, or empty.</param>
+public sealed record SliceEndpoint(ImmutableArray<string> Addresses, bool Ready, string Pod, string Node, string Zone);
+
 /// <summary>Pod.</summary>
 public sealed record PodSpec : Spec
 {
@@ -42,6 +60,8 @@ public sealed record PodSpec : Spec
     public ImmutableArray<ContainerPort> Ports { get; init; } = [];
     /// <summary><c>spec.serviceAccountName</c>, <c>default</c> where none.</summary>
     public string ServiceAccount { get; init; } = "default";
+    /// <summary><c>spec.nodeName</c>, or empty.</summary>
+    public string NodeName { get; init; } = "";
     /// <summary><c>status.podIP</c>, or empty.</summary>
     public string PodIp { get; init; } = "";
     /// <summary>Condition Ready is True and the phase is not an end.</summary>

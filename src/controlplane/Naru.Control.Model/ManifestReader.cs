@@ -42,6 +42,12 @@ public static partial class ManifestReader
         [Kinds.VirtualService] = ["networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"],
         [Kinds.DestinationRule] = ["networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"],
         [Kinds.ServiceEntry] = ["networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"],
+        [Kinds.AuthorizationPolicy] = ["security.istio.io/v1", "security.istio.io/v1beta1"],
+        [Kinds.PeerAuthentication] = ["security.istio.io/v1", "security.istio.io/v1beta1"],
+        [Kinds.RequestAuthentication] = ["security.istio.io/v1", "security.istio.io/v1beta1"],
+        [Kinds.EndpointSlice] = ["discovery.k8s.io/v1"],
+        [Kinds.Node] = ["v1"],
+        [Kinds.MeshConfig] = ["v1"],
         [Kinds.Namespace] = ["v1"],
         [Kinds.ServiceAccount] = ["v1"],
         [Kinds.Service] = ["v1"],
@@ -51,17 +57,19 @@ public static partial class ManifestReader
 
     /// <summary>Kinds that a cluster needs and a mesh control plane does not: valid, and without effect here.</summary>
     private static readonly FrozenSet<string> NotUsedHere = FrozenSet.ToFrozenSet([
-        "ConfigMap", "Secret", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "PersistentVolume", "PersistentVolumeClaim",
+        "Secret", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "PersistentVolume", "PersistentVolumeClaim",
         "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "ResourceQuota", "LimitRange", "PriorityClass", "StorageClass",
-        "CustomResourceDefinition", "ReplicaSet", "ControllerRevision", "Event", "Lease", "Endpoints", "EndpointSlice", "Node"]);
+        "CustomResourceDefinition", "ReplicaSet", "ControllerRevision", "Event", "Lease", "Endpoints"]);
 
     private static readonly FrozenSet<string> IstioLater = FrozenSet.ToFrozenSet([
-        "Sidecar", "WorkloadEntry", "WorkloadGroup", "EnvoyFilter", "ProxyConfig", "PeerAuthentication", "RequestAuthentication",
-        "AuthorizationPolicy", "Telemetry", "WasmPlugin", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "GatewayClass", "Ingress",
+        "Sidecar", "WorkloadEntry", "WorkloadGroup", "EnvoyFilter", "ProxyConfig", "Telemetry", "WasmPlugin", "HTTPRoute", "GRPCRoute",
+        "TLSRoute", "TCPRoute", "GatewayClass", "Ingress",
         "ServiceRole", "ServiceRoleBinding", "RbacConfig", "ClusterRbacConfig", "Policy", "MeshPolicy", "StatefulSet", "DaemonSet", "Job", "CronJob"]);
 
     private static readonly string[] TopLevel = ["apiVersion", "kind", "metadata", "spec", "status"];
     private static readonly string[] ServiceAccountTopLevel = [.. TopLevel, "secrets", "imagePullSecrets", "automountServiceAccountToken"];
+    private static readonly string[] SliceTopLevel = [.. TopLevel, "addressType", "ports", "endpoints"];
+    private static readonly string[] ConfigMapTopLevel = [.. TopLevel, "data", "binaryData", "immutable"];
     private static readonly string[] MetadataFields = ["name", "namespace", "labels", "annotations", "generateName", "uid", "resourceVersion",
         "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences", "finalizers", "managedFields",
         "selfLink", "clusterName"];
@@ -71,36 +79,39 @@ public static partial class ManifestReader
     /// <param name="file">Name for places; null where there is none.</param>
     /// <param name="defaultNamespace">For objects that name none.</param>
     /// <param name="only">Kinds to look at, for who needs a few of them; null for all. Objects of others are no items then.</param>
-    public static Manifest Read(string text, string? file, string defaultNamespace = DefaultNamespace, IReadOnlySet<string>? only = null)
+    /// <param name="unenforced">Whether what needs certificates is taken for proxies that have them, with a warning, and not
+    /// refused.</param>
+    public static Manifest Read(string text, string? file, string defaultNamespace = DefaultNamespace, IReadOnlySet<string>? only = null,
+        bool unenforced = false)
     {
         var faults = new Diagnostics();
         var items = ImmutableArray.CreateBuilder<ManifestItem>();
         foreach (YamlNode document in YamlReader.ReadAll(text, file, faults))
         {
             if (document is YamlScalar { IsNull: true } or YamlScalar { Value: "", IsQuoted: false }) continue; // an empty document, as after a last ---
-            ReadDocument(document, defaultNamespace, only, items, depth: 0);
+            ReadDocument(document, defaultNamespace, only, items, depth: 0, unenforced);
         }
         return new Manifest(items.ToImmutable(), [.. faults.Items]);
     }
 
     private static void ReadDocument(YamlNode document, string defaultNamespace, IReadOnlySet<string>? only,
-        ImmutableArray<ManifestItem>.Builder items, int depth)
+        ImmutableArray<ManifestItem>.Builder items, int depth, bool unenforced)
     {
         if (document is YamlMapping map && Text(map, "kind") is { } kind && (kind == "List" || kind.EndsWith("List", StringComparison.Ordinal) && map.Get("items") is not null) && depth == 0)
         {
             if (map.Get("items") is YamlSequence list)
             {
-                foreach (YamlNode item in list.Items) ReadDocument(item, defaultNamespace, only, items, depth + 1);
+                foreach (YamlNode item in list.Items) ReadDocument(item, defaultNamespace, only, items, depth + 1, unenforced);
                 return;
             }
             items.Add(Broken(null, new Diagnostic("NARU-C200", Severity.Error, $"a {kind} must have items, a list of objects", map.Place, "items"), map.Place));
             return;
         }
         if (only is not null && !(Text(document as YamlMapping, "kind") is { } said && only.Contains(said))) return;
-        items.Add(ReadObject(document, defaultNamespace) with { Node = document as YamlMapping });
+        items.Add(ReadObject(document, defaultNamespace, unenforced) with { Node = document as YamlMapping });
     }
 
-    private static ManifestItem ReadObject(YamlNode node, string defaultNamespace)
+    private static ManifestItem ReadObject(YamlNode node, string defaultNamespace, bool unenforced)
     {
         if (node is not YamlMapping map)
         {
@@ -120,14 +131,17 @@ public static partial class ManifestReader
 
         var meta = map.Get("metadata") as YamlMapping;
         string name = Text(meta, "name") ?? "";
-        bool clusterWide = kind is Kinds.Namespace || (kind.StartsWith("Cluster", StringComparison.Ordinal) && NotUsedHere.Contains(kind));
+        bool clusterWide = kind is Kinds.Namespace or Kinds.Node
+            || (kind.StartsWith("Cluster", StringComparison.Ordinal) && NotUsedHere.Contains(kind));
         string ns = clusterWide ? "" : Text(meta, "namespace") is { Length: > 0 } given ? given : defaultNamespace;
         ObjectKey? key = name.Length > 0 ? new ObjectKey(kind, ns, name) : null;
         string subject = key?.ToString() ?? kind;
 
-        if (!Groups.TryGetValue(kind, out string[]? versions))
+        // Of ConfigMaps one is ours.
+        if (!Groups.TryGetValue(kind, out string[]? versions)
+            || (kind == Kinds.MeshConfig && (ns, name) != (MeshConfigReader.Namespace, MeshConfigReader.Name)))
         {
-            return NotUsedHere.Contains(kind)
+            return NotUsedHere.Contains(kind) || kind == Kinds.MeshConfig
                 ? new ManifestItem(key, null, [new Diagnostic("NARU-C209", Severity.Info, $"kind {kind} is not used here", place, subject)], place)
                 : Broken(key, UnknownKind(kind, apiVersion, map, subject), place);
         }
@@ -142,7 +156,13 @@ public static partial class ManifestReader
                 Nearest.Suggestion(apiVersion, versions) ?? $"use {string.Join(" or ", versions)}"), place);
         }
 
-        CheckKeys(map, kind == Kinds.ServiceAccount ? ServiceAccountTopLevel : TopLevel, subject, "", d);
+        CheckKeys(map, kind switch
+        {
+            Kinds.ServiceAccount => ServiceAccountTopLevel,
+            Kinds.EndpointSlice => SliceTopLevel,
+            Kinds.MeshConfig => ConfigMapTopLevel,
+            _ => TopLevel,
+        }, subject, "", d);
         ReadMetadata(map, meta, kind, name, ns, subject, place, d);
         ImmutableSortedDictionary<string, string> labels = StringMap(meta?.Get("labels"), subject, "metadata.labels", d);
         ImmutableSortedDictionary<string, string> annotations = StringMap(meta?.Get("annotations"), subject, "metadata.annotations", d);
@@ -156,10 +176,17 @@ public static partial class ManifestReader
             Kinds.Service => KubernetesReader.Service(map, subject, d),
             Kinds.Pod => KubernetesReader.Pod(map, subject, d),
             Kinds.Deployment => KubernetesReader.Deployment(map, subject, d),
+            Kinds.AuthorizationPolicy => IstioReader.Authorization(map, subject, d),
+            Kinds.PeerAuthentication => IstioReader.Peers(map, subject, d),
+            Kinds.RequestAuthentication => IstioReader.Requests(map, subject, d),
+            Kinds.EndpointSlice => KubernetesReader.Slice(map, labels, subject, d),
+            Kinds.MeshConfig => MeshConfigReader.Read(map, subject, d),
+            Kinds.Node => new NodeSpec(),
             Kinds.Namespace => new NamespaceSpec(),
             _ => new ServiceAccountSpec(),
         };
 
+        if (unenforced) d = Allowed(d);
         if (d.HasErrors || spec is null || key is null) return new ManifestItem(key, null, [.. d.Items], place);
         var made = new ConfigObject
         {
@@ -169,6 +196,8 @@ public static partial class ManifestReader
             Annotations = annotations,
             Spec = spec,
             Place = place,
+            Created = DateTimeOffset.TryParse(Text(meta, "creationTimestamp"), System.Globalization.CultureInfo.InvariantCulture,
+                System.Globalization.DateTimeStyles.AssumeUniversal, out DateTimeOffset created) ? created : null,
             Json = YamlJson.Write(map),
             Remarks = [.. d.Items],
         };
@@ -198,6 +227,20 @@ public static partial class ManifestReader
             d.Error("NARU-C203", $"metadata.name \"{Short(name)}\" is not a name", meta.Get("name")!.Place, subject, "use at most 253 lower-case letters, digits, '-' and '.'");
         if (ns.Length > 0 && (ns.Length > 63 || !DnsLabel().IsMatch(ns)))
             d.Error("NARU-C203", $"metadata.namespace \"{Short(ns)}\" is not a name", meta.Get("namespace")?.Place ?? place, subject, "use at most 63 lower-case letters, digits and '-'");
+    }
+
+    private static Diagnostics Allowed(Diagnostics all)
+    {
+        var made = new Diagnostics();
+        foreach (Diagnostic item in all.Items)
+            made.Add(item.Code is IstioReader.NeedsIdentity or IstioReader.OfOthers
+                ? item with
+                {
+                    Severity = Severity.Warning,
+                    Message = $"{item.Message}; at proxies of Naru it is open",
+                    Remedy = "be sure that its proxies are others, which enforce it"
+                } : item);
+        return made;
     }
 
     private static ManifestItem Broken(ObjectKey? key, Diagnostic why, Place place) => new(key, null, [why], place);

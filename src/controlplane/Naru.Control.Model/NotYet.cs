@@ -13,24 +13,24 @@ public static class NotYet
         ["VirtualService"] = ["tls", "tcp"],
         ["Delay"] = ["exponential_delay"],
         ["Abort"] = ["http2_error"],
-        ["HTTPRetry"] = ["retry_remote_localities"],
         ["DestinationRule"] = ["workload_selector"],
-        ["TrafficPolicy"] = ["tls", "tunnel", "proxy_protocol", "retry_budget"],
-        ["PortTrafficPolicy"] = ["tls"],
         ["OutlierDetection"] = ["outlier_detection_http_error_codes"],
-        ["LoadBalancerSettings"] = ["locality_lb_setting", "zone_aware_lb_setting"],
-        ["TCPSettings"] = ["max_connection_duration"],
-        ["Server"] = ["tls", "default_endpoint"],
+        ["LoadBalancerSettings"] = ["zone_aware_lb_setting"],
+        ["LocalityLoadBalancerSetting"] = ["failover_priority"],
+        ["Server"] = ["default_endpoint"],
+        ["ServerTLSSettings"] = ["credential_names", "ca_crl", "ca_cert_credential_name"],
         ["Port"] = ["target_port"],
         ["ServiceEntry"] = ["subject_alt_names"],
         ["WorkloadEntry"] = ["network"],
+        ["AuthorizationPolicy"] = ["target_ref", "target_refs"],
+        ["RequestAuthentication"] = ["target_ref", "target_refs"],
+        ["JWTRule"] = ["space_delimited_claims"],
     }.ToFrozenDictionary();
 
     private static readonly FrozenDictionary<string, string> Remedies = new Dictionary<string, string>
     {
         ["exponential_delay"] = "use fixedDelay",
         ["http2_error"] = "use httpStatus or grpcStatus",
-        ["max_connection_duration"] = "use maxRequestsPerConnection or idleTimeout",
     }.ToFrozenDictionary();
 
     /// <summary>Whether the message (short proto name) has this field in Istio but not yet here; names in snake_case or lowerCamelCase.</summary>

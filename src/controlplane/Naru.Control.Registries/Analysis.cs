@@ -22,6 +22,18 @@ internal static class Analysis
         Delegation(config, d);
         DuplicateHosts(layout, d);
         Rules(layout, workloads, d);
+        Providers(layout, d);
+    }
+
+    private static void Providers(MeshLayout layout, Diagnostics d)
+    {
+        foreach (ConfigObject item in layout.Security)
+        {
+            if (item.Spec is not AuthorizationSpec { Action: PolicyAction.Custom } policy) continue;
+            if (layout.Mesh.Authorizers.Any(a => a.Name == policy.Provider)) continue;
+            d.Warning("NARU-C521", $"the mesh configuration has no provider {policy.Provider} that can be asked; what the rules take is refused",
+                item.Place, item.Key.ToString(), "add it to extensionProviders (envoyExtAuthzHttp or envoyExtAuthzGrpc)");
+        }
     }
 
     private static List<(string, ImmutableSortedDictionary<string, string>)> Workloads(ConfigState config)

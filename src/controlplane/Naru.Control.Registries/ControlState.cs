@@ -22,10 +22,12 @@ public sealed class ControlState : IAsyncDisposable
     private readonly TimeProvider _time;
     private volatile ImmutableDictionary<ObjectKey, DateTimeOffset> _since = ImmutableDictionary<ObjectKey, DateTimeOffset>.Empty;
     private volatile Snapshot _current;
+    private readonly bool _allowUnenforced;
 
     /// <summary>Takes both sources over and disposes them with itself.</summary>
-    public ControlState(IConfigSource files, StoreSource store, TimeProvider? time = null)
+    public ControlState(IConfigSource files, StoreSource store, TimeProvider? time = null, bool allowUnenforced = false)
     {
+        _allowUnenforced = allowUnenforced;
         _time = time ?? TimeProvider.System;
         _files = files;
         _store = store;
@@ -50,7 +52,7 @@ public sealed class ControlState : IAsyncDisposable
     /// <exception cref="IOException">The store could not be written.</exception>
     public ApplyOutcome Apply(string text, string? file = null, bool dryRun = false, bool createOnly = false, string ns = "default")
     {
-        Manifest manifest = ManifestReader.Read(text, file, ns);
+        Manifest manifest = ManifestReader.Read(text, file, ns, unenforced: _allowUnenforced);
         var diagnostics = new Diagnostics();
         diagnostics.AddRange(manifest.AllDiagnostics);
         var objects = ImmutableArray.CreateBuilder<(ObjectKey, ApplyAction)>();

@@ -40,7 +40,7 @@ public static class HostNames
 
     /// <summary>Whether something exported to <paramref name="exportTo"/> (empty for all) from <paramref name="ns"/> is seen in <paramref name="viewer"/>.</summary>
     public static bool Visible(ImmutableArray<string> exportTo, string ns, string viewer) =>
-        exportTo.IsEmpty || exportTo.Contains(viewer) || (exportTo.Contains(".") && ns == viewer);
+        exportTo.IsEmpty || exportTo.Contains("*") || exportTo.Contains(viewer) || (exportTo.Contains(".") && ns == viewer);
 
     /// <summary>Whether <paramref name="labels"/> has all of <paramref name="wanted"/>; an empty wish matches everything.</summary>
     public static bool Matches(ImmutableSortedDictionary<string, string> wanted, ImmutableSortedDictionary<string, string> labels)

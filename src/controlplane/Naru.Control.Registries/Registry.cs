@@ -19,7 +19,8 @@ public static class Registry
         MeshLayout layout = SameObjects(config, before.Config, IsLayout) ? before.Layout : Layout(config);
         Announced(config, remarks);
         ImmutableDictionary<(string, int), ImmutableArray<MeshEndpoint>> endpoints =
-            SameObjects(config, before.Config, k => k is Kinds.Pod or Kinds.Service or Kinds.ServiceEntry) ? before.Endpoints : Endpoints(config, layout, before.Endpoints);
+            SameObjects(config, before.Config, k => k is Kinds.Pod or Kinds.Service or Kinds.ServiceEntry or Kinds.EndpointSlice
+                or Kinds.Node) ? before.Endpoints : Endpoints(config, layout, before.Endpoints);
         Analysis.Check(config, layout, remarks);
         return new Snapshot
         {
@@ -31,7 +32,8 @@ public static class Registry
         };
     }
 
-    private static bool IsLayout(string kind) => kind is Kinds.Service or Kinds.ServiceEntry or Kinds.Gateway or Kinds.VirtualService or Kinds.DestinationRule;
+    private static bool IsLayout(string kind) => kind is Kinds.Service or Kinds.ServiceEntry or Kinds.Gateway or Kinds.VirtualService
+        or Kinds.DestinationRule or Kinds.AuthorizationPolicy or Kinds.RequestAuthentication or Kinds.PeerAuthentication or Kinds.MeshConfig;
 
     private static bool SameObjects(ConfigState a, ConfigState b, Func<string, bool> kinds)
     {
@@ -48,16 +50,24 @@ public static class Registry
 
     private static MeshLayout Layout(ConfigState config)
     {
-        ImmutableSortedDictionary<string, MeshService> services = Announced(config, new Diagnostics());
+        MeshConfigSpec mesh = config.Objects.Values.Select(o => o.Spec).OfType<MeshConfigSpec>().LastOrDefault() ?? MeshConfigSpec.None;
+        ImmutableSortedDictionary<string, MeshService> services = Announced(config, new Diagnostics())
+            .ToImmutableSortedDictionary(s => s.Key, s => Exported(s.Value, mesh), StringComparer.Ordinal);
         var layout = new MeshLayout { Services = services };
         var gateways = ImmutableArray.CreateBuilder<BoundGateway>();
         var virtuals = ImmutableArray.CreateBuilder<BoundVirtualService>();
         var rules = ImmutableArray.CreateBuilder<BoundDestinationRule>();
-        Dictionary<(string, string), VirtualServiceSpec> delegates = Delegates.Among(config.Objects.Values);
-        foreach ((ObjectKey key, ConfigObject item) in config.Objects)
+        var security = ImmutableArray.CreateBuilder<ConfigObject>();
+        Dictionary<(string, string), VirtualServiceSpec> delegates = Delegates.Among(config.Objects.Values)
+            .ToDictionary(d => d.Key, d => d.Value with { ExportTo = Exports(d.Value.ExportTo, mesh.VirtualServiceExports) });
+        // Of two rules for the same the older counts; what says no age (files) goes by its key.
+        foreach ((ObjectKey key, ConfigObject item) in config.Objects.OrderBy(o => o.Value.Created ?? DateTimeOffset.MinValue))
         {
             switch (item.Spec)
             {
+                case AuthorizationSpec or RequestAuthenticationSpec or PeerAuthenticationSpec:
+                    security.Add(item);
+                    break;
                 case GatewaySpec gateway:
                     gateways.Add(new BoundGateway(item, gateway));
                     break;
@@ -65,17 +75,43 @@ public static class Registry
                     break;
                 case VirtualServiceSpec spec:
                     virtuals.Add(new BoundVirtualService(item,
-                        spec with { Http = Delegates.Resolve(spec.Http, key.Namespace, delegates, layout) },
+                        spec with
+                        {
+                            ExportTo = Exports(spec.ExportTo, mesh.VirtualServiceExports),
+                            Http = Delegates.Resolve(spec.Http,
+                            key.Namespace, delegates, layout)
+                        },
                         [.. spec.Hosts.Select(h => h with { Value = layout.Resolve(h.Value, key.Namespace) })],
                         [.. spec.Gateways.Select(g => g with { Value = BoundVirtualService.GatewayName(g.Value, key.Namespace) })]));
                     break;
                 case DestinationRuleSpec rule:
-                    rules.Add(new BoundDestinationRule(item, rule, layout.Resolve(rule.Host.Value, key.Namespace)));
+                    rules.Add(new BoundDestinationRule(item, rule with
+                    {
+                        ExportTo = Exports(rule.ExportTo,
+                        mesh.DestinationRuleExports)
+                    }, layout.Resolve(rule.Host.Value, key.Namespace)));
                     break;
             }
         }
-        return layout with { Gateways = gateways.ToImmutable(), VirtualServices = virtuals.ToImmutable(), DestinationRules = rules.ToImmutable() };
+        return layout with
+        {
+            Gateways = gateways.ToImmutable(),
+            VirtualServices = virtuals.ToImmutable(),
+            DestinationRules = rules.ToImmutable(),
+            Security = security.ToImmutable(),
+            Mesh = mesh,
+        };
     }
+
+    private static MeshService Exported(MeshService service, MeshConfigSpec mesh)
+    {
+        ImmutableArray<string> to = Exports(service.ExportTo, mesh.ServiceExports);
+        return to == service.ExportTo ? service : service with { ExportTo = to };
+    }
+
+    // Who says nothing exports as the mesh has it; to everybody is an empty list.
+    private static ImmutableArray<string> Exports(ImmutableArray<string> said, ImmutableArray<string> otherwise) =>
+        said.Contains("*") ? [] : said.IsEmpty ? otherwise : said;
 
     private static ImmutableSortedDictionary<string, MeshService> Announced(ConfigState config, Diagnostics remarks)
     {
@@ -103,12 +139,16 @@ public static class Registry
         var ports = ImmutableArray.CreateBuilder<MeshPort>();
         foreach (ServicePort port in spec.Ports)
         {
-            PortProtocol? protocol = port.Protocol == "TCP" ? Protocol(port.AppProtocol, port.Name) : null;
+            PortProtocol? protocol = port.Protocol == "TCP" ? Protocol(port.AppProtocol, port.Name, port.Port) : null;
             if (protocol is null or PortProtocol.Tcp)
                 remarks.Add(new Diagnostic("NARU-C232", Severity.Info, $"port {port.Port} does not speak HTTP ({(protocol is null ? port.Protocol : port.AppProtocol.Length > 0 ? port.AppProtocol : port.Name)}); such ports are not carried yet", port.Place, item.Key.ToString()));
             if (protocol is not { } known) continue;
             bool says = SaysHttp(port.AppProtocol, port.Name);
-            ports.Add(new MeshPort(port.Port, port.Name, known, port.TargetPort, port.TargetName) { SaysHttp = says });
+            ports.Add(new MeshPort(port.Port, port.Name, known, port.TargetPort, port.TargetName)
+            {
+                SaysHttp = says,
+                IsGrpcWeb = Word(port.AppProtocol, port.Name) == "grpc-web"
+            });
         }
         return new MeshService
         {
@@ -118,8 +158,12 @@ public static class Registry
             Addresses = spec.ClusterIp is "" or "None" ? [] : [spec.ClusterIp],
             Ports = ports.ToImmutable(),
             Resolution = spec.ExternalName.Length > 0 ? ServiceResolution.StrictDns : ServiceResolution.Known,
-            ExportTo = item.Annotations.TryGetValue("networking.istio.io/exportTo", out string? to) && !to.Split(',').Contains("*") ? [.. to.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)] : [],
+            ExportTo = item.Annotations.TryGetValue("networking.istio.io/exportTo", out string? to)
+                ? [.. to.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)] : [],
             Selector = spec.Selector,
+            Headless = spec.ClusterIp == "None",
+            ExternalName = spec.ExternalName,
+            Created = item.Created,
             Source = item.Key,
             Place = item.Place,
         };
@@ -131,9 +175,16 @@ public static class Registry
         Namespace = item.Key.Namespace,
         Addresses = entry.Addresses,
         Ports = [.. entry.Ports.Select(p =>
-            new MeshPort(p.Number, p.Name, Protocol(p.Protocol, p.Name), p.TargetPort, "") { SaysHttp = SaysHttp(p.Protocol, p.Name) })],
+            new MeshPort(p.Number, p.Name, Protocol(p.Protocol, p.Name, p.Number), p.TargetPort, "")
+            {
+                SaysHttp = SaysHttp(p.Protocol, p.Name),
+                IsGrpcWeb = Word(p.Protocol, p.Name) == "grpc-web",
+                IsTls = Word(p.Protocol, p.Name) is "tls" or "https",
+            })],
         Resolution = entry.LogicalDns ? ServiceResolution.LogicalDns : entry.Dns ? ServiceResolution.StrictDns : ServiceResolution.Known,
         ExportTo = entry.ExportTo,
+        External = !entry.Internal,
+        Created = item.Created,
         Source = item.Key,
         Place = host.Place,
     };
@@ -145,13 +196,15 @@ public static class Registry
             : name.Split('-', 2)[0]).ToLowerInvariant();
 
     // Istio's rule: the declared protocol, else the part of the port's name before '-'; what says nothing is HTTP here.
-    private static PortProtocol Protocol(string declared, string name)
+    // Of what says nothing, some numbers are known for protocols in which the server speaks first.
+    private static PortProtocol Protocol(string declared, string name, int number)
     {
         return Word(declared, name) switch
         {
             "http2" or "grpc" or "kubernetes.io/h2c" => PortProtocol.Http2,
             "tcp" or "tls" or "https" or "mongo" or "mysql" or "redis" or "udp" or "kubernetes.io/wss" => PortProtocol.Tcp,
-            _ => PortProtocol.Http,
+            "http" or "grpc-web" or "kubernetes.io/ws" => PortProtocol.Http,
+            _ => number is 25 or 53 or 3306 or 27017 ? PortProtocol.Tcp : PortProtocol.Http,
         };
     }
 
@@ -159,6 +212,7 @@ public static class Registry
         ConfigState config, MeshLayout layout, ImmutableDictionary<(string, int), ImmutableArray<MeshEndpoint>> before)
     {
         var pods = new PodIndex(config);
+        var slices = new SliceIndex(config);
         var made = ImmutableDictionary.CreateBuilder<(string, int), ImmutableArray<MeshEndpoint>>();
         foreach (MeshService service in layout.Services.Values)
         {
@@ -168,8 +222,11 @@ public static class Registry
                 ImmutableArray<MeshEndpoint> found = spec switch
                 {
                     ServiceSpec { ExternalName: { Length: > 0 } name } => [new MeshEndpoint(name, port.TargetPort == 0 ? port.Number : port.TargetPort, PodIndex.NoLabels, "", "", 1)],
-                    ServiceSpec kubernetes => OfPods(pods.Select(service.Namespace, kubernetes.Selector), port, kubernetes.PublishNotReadyAddresses),
-                    ServiceEntrySpec { WorkloadSelector.Count: > 0 } entry => OfPods(pods.Select(service.Namespace, entry.WorkloadSelector), port, false),
+                    ServiceSpec when slices.Of(service) is { } known => known.Select(port),
+                    ServiceSpec kubernetes => OfPods(pods.Select(service.Namespace, kubernetes.Selector), port,
+                        kubernetes.PublishNotReadyAddresses, slices),
+                    ServiceEntrySpec { WorkloadSelector.Count: > 0 } entry => OfPods(pods.Select(service.Namespace,
+                        entry.WorkloadSelector), port, false, slices),
                     ServiceEntrySpec entry => OfEntry(entry, service, port),
                     _ => [],
                 };
@@ -181,7 +238,7 @@ public static class Registry
         return made.ToImmutable();
     }
 
-    private static ImmutableArray<MeshEndpoint> OfPods(IEnumerable<ConfigObject> pods, MeshPort port, bool notReadyToo)
+    private static ImmutableArray<MeshEndpoint> OfPods(IEnumerable<ConfigObject> pods, MeshPort port, bool notReadyToo, SliceIndex places)
     {
         var made = ImmutableArray.CreateBuilder<MeshEndpoint>();
         foreach (ConfigObject item in pods)
@@ -191,7 +248,7 @@ public static class Registry
             int number = port.TargetName.Length > 0
                 ? pod.Ports.FirstOrDefault(p => p.Name == port.TargetName)?.Port ?? 0
                 : port.TargetPort == 0 ? port.Number : port.TargetPort;
-            if (number != 0) made.Add(new MeshEndpoint(pod.PodIp, number, item.Labels, $"{item.Key.Name}.{item.Key.Namespace}", "", 1));
+            if (number != 0) made.Add(SliceIndex.OfPod(item, pod.PodIp, number, places.PlaceOf(pod.NodeName)));
         }
         return made.ToImmutable();
     }
@@ -200,7 +257,12 @@ public static class Registry
     {
         int target = port.TargetPort == 0 ? port.Number : port.TargetPort;
         if (entry.Endpoints.IsEmpty) return entry.Dns ? [new MeshEndpoint(service.Hostname, target, PodIndex.NoLabels, "", "", 1)] : [];
-        return [.. entry.Endpoints.Select(e => new MeshEndpoint(e.Address, e.Ports.TryGetValue(port.Name, out int own) ? own : target, e.Labels, "", e.Locality, e.Weight))];
+        return [.. entry.Endpoints.Select(e =>
+            new MeshEndpoint(e.Address, e.Ports.TryGetValue(port.Name, out int own) ? own : target, e.Labels, "",
+                e.Locality, e.Weight)
+            {
+                Account = e.ServiceAccount.Length > 0 ? $"{service.Namespace}/{e.ServiceAccount}" : "",
+            })];
     }
 }
 

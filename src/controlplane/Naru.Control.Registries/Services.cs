@@ -46,6 +46,14 @@ public sealed record MeshService
     public ImmutableArray<string> ExportTo { get; init; } = [];
     /// <summary>Labels of its pods (Kubernetes), for those who ask which pods a service means.</summary>
     public ImmutableSortedDictionary<string, string> Selector { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
+    /// <summary>Whether it has no address of its own on purpose.</summary>
+    public bool Headless { get; init; }
+    /// <summary>Name that it stands for (Kubernetes' ExternalName); empty for none.</summary>
+    public string ExternalName { get; init; } = "";
+    /// <summary>Whether it is outside of the mesh (a ServiceEntry of location MESH_EXTERNAL).</summary>
+    public bool External { get; init; }
+    /// <summary>When it was made; null is before everything.</summary>
+    public DateTimeOffset? Created { get; init; }
     /// <summary>Who announced it.</summary>
     public ObjectKey Source { get; init; }
     /// <summary>Where.</summary>
@@ -62,6 +70,12 @@ public sealed record MeshPort(int Number, string Name, PortProtocol Protocol, in
 {
     /// <summary>Whether its author said that it speaks HTTP/1; else that is only supposed.</summary>
     public bool SaysHttp { get; init; }
+    /// <summary>Whether it speaks TLS itself, so that clients say whom they want.</summary>
+    public bool IsTls { get; init; }
+    /// <summary>Whether browsers speak gRPC to it.</summary>
+    public bool IsGrpcWeb { get; init; }
+    /// <summary>Whether nothing is known of what it speaks.</summary>
+    public bool Sniffed => Protocol == PortProtocol.Http && !SaysHttp;
 }
 
 /// <summary>One endpoint of one port of a service.</summary>
@@ -71,4 +85,9 @@ public sealed record MeshPort(int Number, string Name, PortProtocol Protocol, in
 /// <param name="Workload">Pod <c>name.namespace</c>, or empty.</param>
 /// <param name="Locality"><c>region/zone/subzone</c>, as far as known.</param>
 /// <param name="Weight">Relative, at least 1.</param>
-public sealed record MeshEndpoint(string Address, int Port, ImmutableSortedDictionary<string, string> Labels, string Workload, string Locality, int Weight);
+public sealed record MeshEndpoint(string Address, int Port, ImmutableSortedDictionary<string, string> Labels, string Workload,
+    string Locality, int Weight)
+{
+    /// <summary>Service account of its pod, as <c>namespace/name</c>; empty where it is not known.</summary>
+    public string Account { get; init; } = "";
+}

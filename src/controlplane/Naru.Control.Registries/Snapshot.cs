@@ -42,6 +42,39 @@ public sealed record MeshLayout
     /// <summary>DestinationRules by key, host resolved.</summary>
     public ImmutableArray<BoundDestinationRule> DestinationRules { get; init; } = [];
 
+    /// <summary>The mesh's own configuration.</summary>
+    public MeshConfigSpec Mesh { get; init; } = MeshConfigSpec.None;
+    /// <summary>AuthorizationPolicies, RequestAuthentications and PeerAuthentications, the oldest first.</summary>
+    public ImmutableArray<ConfigObject> Security { get; init; } = [];
+
+    private bool? _placesMatter;
+
+    /// <summary>Whether it matters to anybody where endpoints are.</summary>
+    public bool PlacesMatter => _placesMatter ??= Mesh.Locality is not null || DestinationRules.Any(r =>
+        r.Spec.Subsets.Select(s => s.Policy).Prepend(r.Spec.Policy).SelectMany(p => p.Ports.Values.Prepend(p)).Any(p =>
+            p.Outliers is not null || p.LoadBalancer?.Locality is not null));
+
+    private Dictionary<string, MeshService[]>? _aliases;
+
+    /// <summary>Services that only stand for this one, through others too.</summary>
+    public IEnumerable<MeshService> AliasesOf(MeshService service)
+    {
+        _aliases ??= Services.Values.Where(s => s.ExternalName.Length > 0).GroupBy(s => s.ExternalName, StringComparer.Ordinal)
+            .ToDictionary(g => g.Key, g => g.ToArray(), StringComparer.Ordinal);
+        if (_aliases.Count == 0) yield break;
+        var seen = new HashSet<string>(StringComparer.Ordinal) { service.Hostname };
+        var next = new Queue<string>([service.Hostname]);
+        while (next.TryDequeue(out string? host))
+        {
+            foreach (MeshService alias in _aliases.GetValueOrDefault(host, []))
+            {
+                if (!seen.Add(alias.Hostname)) continue;
+                next.Enqueue(alias.Hostname);
+                yield return alias;
+            }
+        }
+    }
+
     /// <summary>The service that <paramref name="host"/> means to somebody in <paramref name="ns"/>; null where there is none.</summary>
     public MeshService? Find(string host, string ns) => Services.GetValueOrDefault(Resolve(host, ns));
 
@@ -50,14 +83,37 @@ public sealed record MeshLayout
     public string Resolve(string host, string ns) => HostNames.Resolve(host, ns, Services.ContainsKey);
 
     private Dictionary<(string Namespace, string Host), BoundDestinationRule> Rules => _rules ??=
-        DestinationRules.DistinctBy(r => (r.Object.Key.Namespace, r.Host)).ToDictionary(r => (r.Object.Key.Namespace, r.Host));
+        DestinationRules.GroupBy(r => (r.Object.Key.Namespace, r.Host)).ToDictionary(g => g.Key, Joined);
     private Dictionary<(string, string), BoundDestinationRule>? _rules;
+
+    // Several rules of a namespace for one host, the oldest first: their subsets join, of equal names the older's stays; the top policy
+    // is the first
+    // that says anything. They join only if they are exported alike.
+    private static BoundDestinationRule Joined(IEnumerable<BoundDestinationRule> rules)
+    {
+        BoundDestinationRule made = rules.First();
+        foreach (BoundDestinationRule rule in rules.Skip(1))
+        {
+            if (!rule.Spec.ExportTo.SequenceEqual(made.Spec.ExportTo)) continue;
+            made = made with
+            {
+                Spec = made.Spec with
+                {
+                    Policy = made.Spec.Policy == TrafficPolicy.None ? rule.Spec.Policy : made.Spec.Policy,
+                    Subsets = [.. made.Spec.Subsets, .. rule.Spec.Subsets.Where(s => made.Spec.Subsets.All(m => m.Name != s.Name))],
+                },
+            };
+        }
+        return made;
+    }
 
     /// <summary>The rule for a service as a client of <paramref name="clientNamespace"/> has it: the client's namespace first, then the
     /// service's, then <c>istio-system</c>; an exact host before a wildcard.</summary>
     public BoundDestinationRule? RuleFor(MeshService service, string clientNamespace)
     {
-        foreach (string ns in (ReadOnlySpan<string>)[clientNamespace, service.Namespace, "istio-system"])
+        // A caller in the root namespace has no first place: what the root says is for everybody, and comes last.
+        string first = clientNamespace == "istio-system" ? service.Namespace : clientNamespace;
+        foreach (string ns in (ReadOnlySpan<string>)[first, service.Namespace, "istio-system"])
         {
             // An exact host, then wildcards from the longest to the shortest.
             string host = service.Hostname;

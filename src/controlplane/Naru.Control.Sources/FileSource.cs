@@ -19,6 +19,8 @@ public sealed record FileSourceOptions
     public bool Watch { get; init; } = true;
     /// <summary>For objects that name no namespace.</summary>
     public string DefaultNamespace { get; init; } = "default";
+    /// <summary>Whether rules that only proxies with certificates enforce are taken, with a warning.</summary>
+    public bool AllowUnenforced { get; init; }
     /// <summary>Where last good versions of broken objects outlive a restart; null where they need not.</summary>
     public string? LastGoodFolder { get; init; }
     /// <summary>Larger files are refused (default 16 MiB).</summary>
@@ -136,7 +138,7 @@ public sealed class FileSource : IConfigSource
                 return;
             }
             string text = File.ReadAllText(path);
-            Manifest manifest = ManifestReader.Read(text, path, _options.DefaultNamespace);
+            Manifest manifest = ManifestReader.Read(text, path, _options.DefaultNamespace, unenforced: _options.AllowUnenforced);
             _files[path] = Accept(path, info, manifest, before);
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)

@@ -28,11 +28,13 @@ public sealed class StoreSource : IConfigSource
     private readonly Lock _writing = new();
     private volatile ConfigState _current = ConfigState.Empty;
     private volatile ImmutableHashSet<ObjectKey> _tombstones = [];
+    private readonly bool _allowUnenforced;
 
     /// <summary>Opens (and makes) the folder and reads it; null keeps everything in memory only.</summary>
     /// <exception cref="IOException">The folder cannot be made or listed.</exception>
-    public StoreSource(string? folder)
+    public StoreSource(string? folder, bool allowUnenforced = false)
     {
+        _allowUnenforced = allowUnenforced;
         _folder = folder is null ? null : Path.GetFullPath(folder);
         if (_folder is not null) Load(_folder);
     }
@@ -122,7 +124,7 @@ public sealed class StoreSource : IConfigSource
             }
             else if (path.EndsWith(".json", StringComparison.Ordinal))
             {
-                Manifest manifest = ManifestReader.Read(File.ReadAllText(path), path);
+                Manifest manifest = ManifestReader.Read(File.ReadAllText(path), path, unenforced: _allowUnenforced);
                 foreach (ConfigObject item in manifest.Items.Select(i => i.Object).OfType<ConfigObject>()) objects[item.Key] = item;
                 diagnostics.AddRange(manifest.AllDiagnostics);
             }

@@ -8,6 +8,8 @@ using Envoy.Config.Cluster.V3;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Endpoint.V3;
 using Envoy.Extensions.Common.DynamicForwardProxy.V3;
+using Envoy.Extensions.TransportSockets.ProxyProtocol.V3;
+using Envoy.Extensions.TransportSockets.RawBuffer.V3;
 using Envoy.Extensions.Upstreams.Http.V3;
 using Google.Protobuf.WellKnownTypes;
 using Naru.Control.Model;
@@ -22,20 +24,29 @@ internal static class Clusters
 {
     public const string BlackHole = "BlackHoleCluster";
     public const string Passthrough = "PassthroughCluster";
-    private const string HttpOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    public const string HttpOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
     public static string OutboundName(int port, string subset, string host) => $"outbound|{port}|{subset}|{host}";
 
     public static string InboundName(int port) => $"inbound|{port}||";
 
     /// <summary>A target that a proxy may be sent to.</summary>
-    private readonly record struct Target(MeshService Service, MeshPort Port, string Subset, ImmutableSortedDictionary<string, string> Labels, TrafficPolicy Policy)
+    internal readonly record struct Target(MeshService Service, MeshPort Port, string Subset,
+        ImmutableSortedDictionary<string, string> Labels, TrafficPolicy Policy)
     {
         public string Name => OutboundName(Port.Number, Subset, Service.Hostname);
+
+        /// <summary>Whether a redirected sidecar sends it to where the workload wanted to go.</summary>
+        public bool GoesOn(NodeInfo node) => node.Type == NodeType.Sidecar && !node.NoInterception
+            && (Policy.LoadBalancer is { Simple: SimpleLb.Passthrough, Hash: null } || (Service.Headless
+                && Service.Resolution == ServiceResolution.Known));
     }
 
     /// <summary>Everything that somebody of <paramref name="ns"/> may call.</summary>
-    private static IEnumerable<Target> Targets(MeshLayout layout, string ns)
+    /// <param name="layout">Services and rules.</param>
+    /// <param name="ns">Namespace of the caller.</param>
+    /// <param name="tcp">Whether ports without HTTP count.</param>
+    public static IEnumerable<Target> Targets(MeshLayout layout, string ns, bool tcp = false)
     {
         foreach (MeshService service in layout.Services.Values)
         {
@@ -43,7 +54,7 @@ internal static class Clusters
             BoundDestinationRule? rule = layout.RuleFor(service, ns);
             foreach (MeshPort port in service.Ports)
             {
-                if (port.Protocol == PortProtocol.Tcp) continue;
+                if (port.Protocol == PortProtocol.Tcp && !tcp) continue;
                 TrafficPolicy wide = Effective(TrafficPolicy.None, rule?.Spec.Policy ?? TrafficPolicy.None, port.Number);
                 yield return new Target(service, port, "", ImmutableSortedDictionary<string, string>.Empty, wide);
                 foreach (Subset subset in rule?.Spec.Subsets ?? [])
@@ -61,8 +72,15 @@ internal static class Clusters
             LoadBalancer = narrow.LoadBalancer ?? wide.LoadBalancer,
             Pool = narrow.Pool ?? wide.Pool,
             Outliers = narrow.Outliers ?? wide.Outliers,
+            Tls = narrow.Tls ?? wide.Tls,
+            Budget = narrow.Budget ?? wide.Budget,
+            ProxyProtocol = narrow.ProxyProtocol > 0 ? narrow.ProxyProtocol : wide.ProxyProtocol,
+            Tunnel = narrow.Tunnel ?? wide.Tunnel,
         };
     }
+
+    public static Duration ConnectTimeout(ConnectionPool? pool, MeshConfigSpec mesh) =>
+        Duration.FromTimeSpan(pool?.ConnectTimeout ?? mesh.ConnectTimeout ?? TimeSpan.FromSeconds(10));
 
     public static IEnumerable<Resource> Outbound(Snapshot snapshot, string ns, bool grpc)
     {
@@ -74,10 +92,11 @@ internal static class Clusters
 
     private static Cluster? Outbound(Snapshot snapshot, Target target, bool grpc)
     {
+        MeshConfigSpec mesh = snapshot.Layout.Mesh;
         var cluster = new Cluster
         {
             Name = target.Name,
-            ConnectTimeout = Duration.FromTimeSpan(target.Policy.Pool?.ConnectTimeout ?? TimeSpan.FromSeconds(10)),
+            ConnectTimeout = ConnectTimeout(target.Policy.Pool, mesh),
         };
         Balancing.Apply(cluster, grpc ? s_grpcBalancing : target.Policy.LoadBalancer);
         if (target.Service.Resolution == ServiceResolution.Known)
@@ -94,25 +113,45 @@ internal static class Clusters
             if (one && endpoints.IsEmpty) return null; // LOGICAL_DNS without a name is refused by everybody
             cluster.Type = one ? Cluster.Types.DiscoveryType.LogicalDns : Cluster.Types.DiscoveryType.StrictDns;
             cluster.DnsLookupFamily = Cluster.Types.DnsLookupFamily.V4Preferred;
+            if (mesh.DnsRefresh != MeshConfigSpec.None.DnsRefresh) cluster.DnsRefreshRate = Duration.FromTimeSpan(mesh.DnsRefresh);
             cluster.LoadAssignment = Assignment(target.Name, endpoints);
         }
         ConnectionPool pool = target.Policy.Pool ?? NoPool;
-        Limits(cluster, pool);
+        Limits(cluster, pool, grpc ? null : target.Policy.Budget);
         if (grpc) return cluster; // its clients speak HTTP/2 anyway, and know neither outliers by answers nor panic
-        Protocol(cluster, target.Port, pool);
+        Protocol(cluster, target.Port, pool, mesh);
         Outliers(cluster, target.Policy.Outliers);
-        Keepalive(cluster, pool);
+        Keepalive(cluster, pool, mesh);
+        TellClient(cluster, target.Policy.ProxyProtocol);
         return cluster;
     }
 
-    private static void Keepalive(Cluster cluster, ConnectionPool pool)
+    /// <summary>Has connections begin with a PROXY header.</summary>
+    public static void TellClient(Cluster cluster, int version)
     {
-        if (pool.Keepalive is not { } keepalive) return;
+        if (version == 0) return;
+        TransportSocket Wrapped(TransportSocket? inner) => new()
+        {
+            Name = "envoy.transport_sockets.upstream_proxy_protocol",
+            TypedConfig = Any.Pack(new ProxyProtocolUpstreamTransport
+            {
+                Config = new ProxyProtocolConfig { Version = (ProxyProtocolConfig.Types.Version)(version - 1) },
+                TransportSocket = inner ?? new TransportSocket { Name = "raw_buffer", TypedConfig = Any.Pack(new RawBuffer()) },
+            }),
+        };
+        foreach (Cluster.Types.TransportSocketMatch match in cluster.TransportSocketMatches) match.TransportSocket = Wrapped(match.TransportSocket);
+        if (cluster.TransportSocketMatches.Count == 0) cluster.TransportSocket = Wrapped(cluster.TransportSocket);
+    }
+
+    /// <summary>What a rule says of it, value by value, else the mesh.</summary>
+    public static void Keepalive(Cluster cluster, ConnectionPool pool, MeshConfigSpec mesh)
+    {
+        if (pool.Keepalive is null && mesh.Keepalive is null) return;
         var made = new TcpKeepalive
         {
-            KeepaliveProbes = (uint?)keepalive.Probes,
-            KeepaliveTime = (uint?)keepalive.Time,
-            KeepaliveInterval = (uint?)keepalive.Interval,
+            KeepaliveProbes = (uint?)(pool.Keepalive?.Probes ?? mesh.Keepalive?.Probes),
+            KeepaliveTime = (uint?)(pool.Keepalive?.Time ?? mesh.Keepalive?.Time),
+            KeepaliveInterval = (uint?)(pool.Keepalive?.Interval ?? mesh.Keepalive?.Interval),
         };
         cluster.UpstreamConnectionOptions = new UpstreamConnectionOptions { TcpKeepalive = made };
     }
@@ -120,6 +159,10 @@ internal static class Clusters
     /// <summary>The pool that the rule for a service says, as somebody of <paramref name="ns"/> has it; null where it says none.</summary>
     public static ConnectionPool? PoolOf(MeshLayout layout, MeshService service, MeshPort port, string ns) =>
         layout.RuleFor(service, ns) is { } rule ? Effective(TrafficPolicy.None, rule.Spec.Policy, port.Number).Pool : null;
+
+    /// <summary>The whole policy of a service's port, as somebody of <paramref name="ns"/> has it; null without a rule.</summary>
+    public static TrafficPolicy? PolicyOf(MeshLayout layout, MeshService service, int port, string ns) =>
+        layout.RuleFor(service, ns) is { } rule ? Effective(TrafficPolicy.None, rule.Spec.Policy, port) : null;
 
     private static readonly ConnectionPool NoPool = new();
 
@@ -135,7 +178,7 @@ internal static class Clusters
         return policy.LoadBalancer?.Hash;
     }
 
-    private static void Limits(Cluster cluster, ConnectionPool policy)
+    public static void Limits(Cluster cluster, ConnectionPool policy, RetryBudget? budget = null)
     {
         // Istio lifts Envoy's small defaults; what the rule says is kept.
         cluster.CircuitBreakers = new CircuitBreakers();
@@ -145,15 +188,23 @@ internal static class Clusters
             MaxPendingRequests = (uint?)policy.MaxPendingRequests ?? uint.MaxValue,
             MaxRequests = (uint?)policy.MaxRequests ?? uint.MaxValue,
             MaxRetries = (uint?)policy.MaxRetries ?? uint.MaxValue,
+            RetryBudget = budget is null ? null : new CircuitBreakers.Types.Thresholds.Types.RetryBudget
+            {
+                BudgetPercent = new Envoy.Type.V3.Percent { Value = budget.Percent },
+                MinRetryConcurrency = (uint)budget.Least,
+            },
         });
     }
 
-    private static void Protocol(Cluster cluster, MeshPort port, ConnectionPool pool)
+    /// <summary>Whether a port is spoken to in HTTP/2: only what says that it speaks HTTP/1 is made to.</summary>
+    public static bool IsHttp2(MeshPort port, ConnectionPool pool, MeshConfigSpec mesh) => port.Protocol == PortProtocol.Http2
+        || ((pool.Http2Upgrade ?? (mesh.Http2Upgrade && !pool.UseClientProtocol)) && port.SaysHttp);
+
+    private static void Protocol(Cluster cluster, MeshPort port, ConnectionPool pool, MeshConfigSpec mesh)
     {
-        // Only what says that it speaks HTTP/1 is spoken to in HTTP/2 instead.
-        bool http2 = port.Protocol == PortProtocol.Http2 || (pool.Http2Upgrade && port.SaysHttp);
+        bool http2 = IsHttp2(port, pool, mesh);
         TimeSpan? idle = pool.IdleTimeout ?? pool.TcpIdleTimeout;
-        bool common = idle is not null || pool.MaxRequestsPerConnection is not null;
+        bool common = idle is not null || pool.MaxRequestsPerConnection is not null || pool.MaxConnectionDuration is not null;
         if (!http2 && !common && !pool.UseClientProtocol) return;
         var options = new Options();
         if (pool.UseClientProtocol)
@@ -175,11 +226,12 @@ internal static class Clusters
             uint? requests = (uint?)pool.MaxRequestsPerConnection;
             options.CommonHttpProtocolOptions = new Envoy.Config.Core.V3.HttpProtocolOptions { MaxRequestsPerConnection = requests };
             if (idle is { } time) options.CommonHttpProtocolOptions.IdleTimeout = Duration.FromTimeSpan(time);
+            if (pool.MaxConnectionDuration is { } life) options.CommonHttpProtocolOptions.MaxConnectionDuration = Duration.FromTimeSpan(life);
         }
         cluster.TypedExtensionProtocolOptions.Add(HttpOptionsKey, Any.Pack(options));
     }
 
-    private static Http2ProtocolOptions Http2(ConnectionPool pool)
+    public static Http2ProtocolOptions Http2(ConnectionPool pool)
     {
         var made = new Http2ProtocolOptions { MaxConcurrentStreams = (uint?)pool.MaxConcurrentStreams };
         if (pool.Http2Keepalive is { } pings)
@@ -194,7 +246,7 @@ internal static class Clusters
     }
 
     // As istiod: success rates never eject, a number given is enforced, and a pool is never in panic unless the rule says when.
-    private static void Outliers(Cluster cluster, OutlierRule? rule)
+    public static void Outliers(Cluster cluster, OutlierRule? rule)
     {
         var panic = new Envoy.Type.V3.Percent { Value = rule?.MinHealthPercent ?? 0 };
         cluster.CommonLbConfig = new Cluster.Types.CommonLbConfig { HealthyPanicThreshold = panic };
@@ -224,22 +276,23 @@ internal static class Clusters
 
     /// <summary>The process behind a sidecar.</summary>
     /// <param name="pool">What the rule for its service says about connections; null for nothing.</param>
-    public static Resource Inbound(int port, int processPort, bool http2, string address, ConnectionPool? pool)
+    /// <param name="mesh">What the mesh says where the rule does not.</param>
+    public static Resource Inbound(int port, int processPort, bool http2, string address, ConnectionPool? pool, MeshConfigSpec mesh)
     {
         pool ??= NoPool;
         var cluster = new Cluster
         {
             Name = InboundName(port),
             Type = Cluster.Types.DiscoveryType.Static,
-            ConnectTimeout = Duration.FromTimeSpan(pool.ConnectTimeout ?? TimeSpan.FromSeconds(10)),
+            ConnectTimeout = ConnectTimeout(pool, mesh),
             LoadAssignment = Assignment(InboundName(port),
                 [new MeshEndpoint(address, processPort, ImmutableSortedDictionary<string, string>.Empty, "", "", 1)]),
         };
         Limits(cluster, pool);
-        Keepalive(cluster, pool);
+        Keepalive(cluster, pool, mesh);
         // How the process is spoken to is its port's word alone.
         Protocol(cluster, new MeshPort(port, "", http2 ? PortProtocol.Http2 : PortProtocol.Http, port, ""),
-            pool with { UseClientProtocol = false });
+            pool with { UseClientProtocol = false }, MeshConfigSpec.None);
         return new Resource(cluster.Name, cluster);
     }
 
@@ -250,15 +303,6 @@ internal static class Clusters
         Type = Cluster.Types.DiscoveryType.Static,
         ConnectTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(10)),
         LoadAssignment = new ClusterLoadAssignment { ClusterName = BlackHole },
-    });
-
-    /// <summary>To where the workload itself connected (transparent interception only).</summary>
-    public static Resource OriginalDestination() => new(Passthrough, new Cluster
-    {
-        Name = Passthrough,
-        Type = Cluster.Types.DiscoveryType.OriginalDst,
-        LbPolicy = Cluster.Types.LbPolicy.ClusterProvided,
-        ConnectTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(10)),
     });
 
     /// <summary>Whatever host a proxied request names, asked of DNS as it comes (Istio's ALLOW_ANY for a proxy that nobody intercepts for).</summary>
@@ -281,7 +325,7 @@ internal static class Clusters
     // ---- endpoints ----
 
     // Assignments live as long as the endpoints they were made of: an endpoint that changes elsewhere costs nothing here.
-    private static readonly ConditionalWeakTable<MeshEndpoint[], ConcurrentDictionary<string, Resource>> Made = [];
+    public static readonly ConditionalWeakTable<MeshEndpoint[], ConcurrentDictionary<string, Resource>> Made = [];
     private static readonly ConcurrentDictionary<string, Resource> Empty = new();
 
     public static IEnumerable<Resource> Endpoints(Snapshot snapshot, string ns, bool grpc)

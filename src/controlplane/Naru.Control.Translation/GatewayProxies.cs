@@ -14,7 +14,7 @@ internal static class GatewayProxies
     /// <param name="Gateway">Its gateway.</param>
     /// <param name="Server">As written.</param>
     /// <param name="Target">Port on the pod, before the runner's own mapping.</param>
-    private readonly record struct Opened(BoundGateway Gateway, GatewayServer Server, int Target);
+    internal readonly record struct Opened(BoundGateway Gateway, GatewayServer Server, int Target);
 
     public static IEnumerable<Resource> Listeners(MeshLayout layout, NodeInfo node)
     {
@@ -23,8 +23,14 @@ internal static class GatewayProxies
             int bind = node.PortMap.GetValueOrDefault(port, port);
             foreach (string address in Addresses(port, servers, node))
             {
-                var manager = Managers.ByName($"outbound_{address}_{bind}", RouteName(port, address, node));
+                if (node.IsCaptured)
+                {
+                    yield return CapturedGateways.Listener(layout, node, address, bind, [.. servers]);
+                    continue;
+                }
+                var manager = Managers.ByName(layout.Mesh, $"outbound_{address}_{bind}", RouteName(port, address, node));
                 manager.UseRemoteAddress = true;
+                Managers.Guard(manager, [.. Tokens.Http(layout, node), .. AccessPolicies.Http(layout, node)]);
                 Metadata? page = LocalGateway.Answers(node, port, address) ? LocalGateway.FailurePage(node) : null;
                 manager = Managers.Logged(manager, node);
                 yield return Managers.Listener($"{address}_{bind}", address, bind, TrafficDirection.Outbound, manager, page);
@@ -56,32 +62,45 @@ internal static class GatewayProxies
     {
         foreach ((int port, IEnumerable<Opened> servers) in Ports(layout, node))
         {
+            if (node.IsCaptured)
+            {
+                foreach (Opened secure in servers.Where(s => s.Server.Protocol == "HTTPS"))
+                    yield return Configuration(CapturedGateways.RouteName(secure), secure.Server.Port, [secure], layout, node);
+                if (servers.All(s => s.Server.Protocol == "HTTPS")) continue;
+            }
             foreach (string name in Addresses(port, servers, node).Select(a => RouteName(port, a, node)).Distinct()
                 .Order(StringComparer.Ordinal))
             {
-                // The port in a Host header is whichever the client came through; it says nothing about the host.
-                RouteConfiguration routes = Routes.Configuration(name);
-                routes.IgnorePortInHostMatching = true;
-                var hosts = new SortedDictionary<string, VirtualHost>(StringComparer.Ordinal);
-                foreach (Opened opened in servers) AddRules(opened, layout, node, hosts);
-                foreach (VirtualHost host in hosts.Values)
-                {
-                    // Several VirtualServices may share a host: what takes everything comes last, or the others would be dead.
-                    List<Route> ordered = [.. host.Routes.Where(r => !TakesAll(r)), .. host.Routes.Where(TakesAll)];
-                    host.Routes.Clear();
-                    host.Routes.AddRange(ordered);
-                }
-                if (name == LocalGateway.RouteName) LocalGateway.Complete(hosts, layout, node);
-                routes.VirtualHosts.AddRange(hosts.Values);
-                if (hosts.Count == 0)
-                {
-                    var hole = new VirtualHost { Name = $"blackhole:{port}" };
-                    hole.Domains.Add("*");
-                    routes.VirtualHosts.Add(hole);
-                }
-                yield return new Resource(routes.Name, routes);
+                yield return Configuration(name, port, servers.Where(s => s.Server.Protocol != "HTTPS"), layout, node);
             }
         }
+    }
+
+    private static Resource Configuration(string name, int port, IEnumerable<Opened> servers, MeshLayout layout, NodeInfo node)
+    {
+        // The port in a Host header is whichever the client came through; it says nothing about the host.
+        RouteConfiguration routes = Routes.Configuration(name);
+        routes.IgnorePortInHostMatching = true;
+        var hosts = new SortedDictionary<string, VirtualHost>(StringComparer.Ordinal);
+        foreach (Opened opened in servers) AddRules(opened, layout, node, hosts);
+        foreach (VirtualHost host in hosts.Values)
+        {
+            // Several VirtualServices may share a host: what takes everything comes last, or the others would be dead.
+            List<Route> ordered = [.. host.Routes.Where(r => !TakesAll(r)), .. host.Routes.Where(TakesAll)];
+            host.Routes.Clear();
+            host.Routes.AddRange(ordered);
+        }
+        if (name == LocalGateway.RouteName) LocalGateway.Complete(hosts, layout, node);
+        routes.VirtualHosts.AddRange(hosts.Values.Where(h => !node.IsCaptured || h.Routes.Count > 0));
+        if (node.IsCaptured && CapturedProxy.Headers(layout.Mesh, node).HidesAttempts)
+            foreach (VirtualHost host in routes.VirtualHosts) host.IncludeRequestAttemptCount = false;
+        if (hosts.Count == 0)
+        {
+            var hole = new VirtualHost { Name = $"blackhole:{port}" };
+            hole.Domains.Add("*");
+            routes.VirtualHosts.Add(hole);
+        }
+        return new Resource(routes.Name, routes);
     }
 
     private static void AddRules(Opened opened, MeshLayout layout, NodeInfo node, SortedDictionary<string, VirtualHost> hosts)
@@ -108,6 +127,7 @@ internal static class GatewayProxies
                 {
                     hosts[domain] = host = new VirtualHost { Name = $"{domain}:{opened.Server.Port}", IncludeRequestAttemptCount = true };
                     host.Domains.Add(domain);
+                    if (opened.Server.Tls is { Redirect: true }) host.RequireTls = VirtualHost.Types.TlsRequirementType.All;
                 }
                 // Two servers of the same port may bring the same rule; the same routes twice are one.
                 foreach (Route route in routes)
@@ -123,7 +143,10 @@ internal static class GatewayProxies
         foreach (BoundGateway gateway in layout.Gateways)
         {
             if (!HostNames.Matches(gateway.Spec.Selector, node.Labels)) continue;
-            foreach (GatewayServer server in gateway.Spec.Servers) yield return new Opened(gateway, server, TargetPort(server.Port, layout, node));
+            // A gateway without certificates opens no port of HTTPS.
+            foreach (GatewayServer server in gateway.Spec.Servers.Where(s => s.Tls is null || (node.IsCaptured && (!node.IsOurs
+                || s.Protocol != "HTTPS"))))
+                yield return new Opened(gateway, server, TargetPort(server.Port, layout, node));
         }
     }
 
@@ -142,7 +165,11 @@ internal static class GatewayProxies
     }
 
     private static bool TakesAll(Route route) =>
-        route.Match is { PathSpecifierCase: RouteMatch.PathSpecifierOneofCase.Prefix, Prefix: "/", Headers.Count: 0, QueryParameters.Count: 0 };
+        route.Match is
+        {
+            PathSpecifierCase: RouteMatch.PathSpecifierOneofCase.Prefix, Prefix: "/", Headers.Count: 0,
+            QueryParameters.Count: 0, DynamicMetadata.Count: 0
+        };
 
     private static string RouteName(int port) => $"http.{port}";
 }

@@ -9,6 +9,7 @@ using Envoy.Extensions.Filters.Http.Fault.V3;
 using Envoy.Extensions.Filters.Http.Router.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
 using Google.Protobuf.WellKnownTypes;
+using Naru.Control.Model;
 
 namespace Naru.Control.Translation;
 
@@ -20,12 +21,12 @@ internal static class Managers
     public const string ManagerName = "envoy.filters.network.http_connection_manager";
 
     /// <summary>Routes by name, over ADS.</summary>
-    public static HttpConnectionManager ByName(string statPrefix, string routes) =>
-        Make(statPrefix, new HttpConnectionManager { Rds = new Rds { ConfigSource = Sources.Ads(), RouteConfigName = routes } });
+    public static HttpConnectionManager ByName(MeshConfigSpec mesh, string statPrefix, string routes) =>
+        Make(mesh, statPrefix, new HttpConnectionManager { Rds = new Rds { ConfigSource = Sources.Ads(), RouteConfigName = routes } });
 
     /// <summary>Routes inside.</summary>
-    public static HttpConnectionManager Inline(string statPrefix, RouteConfiguration routes) =>
-        Make(statPrefix, new HttpConnectionManager { RouteConfig = routes });
+    public static HttpConnectionManager Inline(MeshConfigSpec mesh, string statPrefix, RouteConfiguration routes) =>
+        Make(mesh, statPrefix, new HttpConnectionManager { RouteConfig = routes });
 
     /// <summary>What a gRPC client understands: routes, faults and the router.</summary>
     public static HttpConnectionManager ForGrpc(string routes)
@@ -36,10 +37,20 @@ internal static class Managers
         return manager;
     }
 
-    private static HttpConnectionManager Make(string statPrefix, HttpConnectionManager manager)
+    /// <summary>Has policies asked before anything else.</summary>
+    public static void Guard(HttpConnectionManager manager, IEnumerable<HttpFilter> policies)
+    {
+        int at = 0;
+        foreach (HttpFilter policy in policies) manager.HttpFilters.Insert(at++, policy);
+    }
+
+    private static HttpConnectionManager Make(MeshConfigSpec mesh, string statPrefix, HttpConnectionManager manager)
     {
         manager.StatPrefix = statPrefix;
-        manager.NormalizePath = true;
+        manager.NormalizePath = mesh.Paths != PathNormalization.None;
+        manager.MergeSlashes = mesh.Paths is PathNormalization.MergeSlashes or PathNormalization.DecodeAndMergeSlashes;
+        if (mesh.Paths == PathNormalization.DecodeAndMergeSlashes)
+            manager.PathWithEscapedSlashesAction = HttpConnectionManager.Types.PathWithEscapedSlashesAction.UnescapeAndForward;
         manager.StreamIdleTimeout = new Duration(); // a stream that is silent for long is its owner's affair
         manager.UpgradeConfigs.Add(new HttpConnectionManager.Types.UpgradeConfig { UpgradeType = "websocket" });
         // They do nothing by themselves; routes say what.

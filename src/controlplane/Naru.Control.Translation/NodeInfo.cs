@@ -2,7 +2,9 @@
 // from gRPC clients, whose bootstraps name themselves as they like.
 using System.Collections.Immutable;
 using System.Net;
+using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
+using Naru.Control.Model;
 
 namespace Naru.Control.Translation;
 
@@ -18,6 +20,8 @@ public enum NodeType
 /// <summary>A proxy, as far as its configuration depends on it. Metadata keys are Istio's, those that begin with NARU_ ours.</summary>
 public sealed record NodeInfo
 {
+    private const string UserAgent = "naru-proxy", OwnMetadata = "NARU_";
+
     /// <summary>The whole id.</summary>
     public required string Id { get; init; }
     /// <summary><c>node.cluster</c>.</summary>
@@ -40,6 +44,22 @@ public sealed record NodeInfo
     public bool IsGrpc { get; init; }
     /// <summary>INTERCEPTION_MODE is NONE: nothing redirects the workload's traffic, so listeners have addresses of their own.</summary>
     public bool NoInterception { get; init; }
+    /// <summary>Whether it is a proxy of a cluster: a sidecar that traffic is redirected to, or a gateway; Istio's own, as far as
+    /// resources go.</summary>
+    public bool IsCaptured => !IsGrpc && !NoInterception;
+    /// <summary>A proxy of Naru (<c>user_agent_name</c>, or metadata of ours). It has no certificates of the mesh yet, so what needs them
+    /// is not sent: secrets that nobody brings would keep its listeners waiting.</summary>
+    public bool IsOurs { get; init; }
+    /// <summary>INTERCEPTION_MODE is TPROXY: connections keep the client's address.</summary>
+    public bool IsTransparent { get; init; }
+    /// <summary>HTTP10: whether HTTP/1.0 is answered.</summary>
+    public bool TakesHttp10 { get; init; }
+    /// <summary>IDLE_TIMEOUT of connections of clients; null for the proxy's own.</summary>
+    public TimeSpan? IdleTimeout { get; init; }
+    /// <summary>What PROXY_CONFIG says of headers; null where the proxy brings no such configuration.</summary>
+    public ProxyHeadersSpec? Headers { get; init; }
+    /// <summary>What of it is in every listener and route of its own.</summary>
+    public string Habits => $"{IsOurs}|{IsTransparent}|{TakesHttp10}|{IdleTimeout?.Ticks}|{HttpProxyPort}|{Headers}";
     /// <summary>UNPRIVILEGED_POD: ports below 1024 cannot be bound and are left out; such services are reached through the HTTP proxy.</summary>
     public bool Unprivileged { get; init; }
     /// <summary>HTTP_PROXY_PORT; null has no such listener.</summary>
@@ -71,6 +91,7 @@ public sealed record NodeInfo
     public static NodeInfo? TryParse(Envoy.Config.Core.V3.Node node, out string? error)
     {
         NodeInfo? read = TryParse(node.Id, node.Cluster, node.Metadata, out error);
+        if (read is not null && node.UserAgentName == UserAgent) read = read with { IsOurs = true };
         return read is null || node.Locality is null ? read
             : read with { Locality = string.Join('/', new[] { node.Locality.Region, node.Locality.Zone, node.Locality.SubZone }.TakeWhile(p => p.Length > 0)) };
     }
@@ -133,6 +154,11 @@ public sealed record NodeInfo
             WorkloadName = Text(metadata, "WORKLOAD_NAME"),
             IsGrpc = grpc,
             NoInterception = Text(metadata, "INTERCEPTION_MODE") == "NONE",
+            IsOurs = metadata?.Fields.Keys.Any(k => k.StartsWith(OwnMetadata, StringComparison.Ordinal)) ?? false,
+            IsTransparent = Text(metadata, "INTERCEPTION_MODE") == "TPROXY",
+            TakesHttp10 = Text(metadata, "HTTP10") is "1" or "true",
+            IdleTimeout = MeshConfigReader.TimeOf(Text(metadata, "IDLE_TIMEOUT")),
+            Headers = ProxyConfig(metadata),
             Unprivileged = Text(metadata, "UNPRIVILEGED_POD") == "true",
             HttpProxyPort = Number(metadata, "HTTP_PROXY_PORT"),
             AppPorts = Ports(metadata, "NARU_APP_PORTS"),
@@ -147,7 +173,7 @@ public sealed record NodeInfo
 
     /// <summary>Equal for nodes that get the same resources; cheap to compare.</summary>
     public string Fingerprint => string.Join('\u0001',
-        Type, IsGrpc, NoInterception, Unprivileged, Namespace, HttpProxyPort, VipOctet, string.Join(',', Addresses),
+        Type, IsGrpc, NoInterception, Habits, Unprivileged, Namespace, HttpProxyPort, VipOctet, string.Join(',', Addresses),
         string.Join(',', Labels.Select(l => l.Key + "=" + l.Value)),
         string.Join(',', AppPorts.Select(p => $"{p.Key}={p.Value}")), string.Join(',', AppAddresses.Select(p => $"{p.Key}={p.Value}")),
         string.Join(',', PortMap.Select(p => $"{p.Key}={p.Value}")), FrontPage, Mesh, AccessLog, Type == NodeType.Sidecar ? Name : "");
@@ -182,6 +208,17 @@ public sealed record NodeInfo
         };
         if (map is null) return ImmutableSortedDictionary<string, string>.Empty;
         return map.Fields.ToImmutableSortedDictionary(f => f.Key, f => Text(f.Value), StringComparer.Ordinal);
+    }
+
+    private static ProxyHeadersSpec? ProxyConfig(Struct? metadata)
+    {
+        if (metadata is null || !metadata.Fields.TryGetValue("PROXY_CONFIG", out Value? value)) return null;
+        return value.KindCase switch
+        {
+            Value.KindOneofCase.StructValue => MeshConfigReader.HeadersOf(JsonFormatter.Default.Format(value.StructValue)),
+            Value.KindOneofCase.StringValue => MeshConfigReader.HeadersOf(value.StringValue),
+            _ => null,
+        };
     }
 
     private static Struct? ParseStruct(string json)

@@ -5,6 +5,7 @@ using System.Text;
 using Envoy.Config.Core.V3;
 using Envoy.Config.Route.V3;
 using Envoy.Extensions.Retry.Host.PreviousHosts.V3;
+using Envoy.Extensions.Retry.Priority.PreviousPriorities.V3;
 using Envoy.Type.Matcher.V3;
 using Google.Protobuf;
 using Google.Protobuf.Collections;
@@ -20,7 +21,12 @@ namespace Naru.Control.Translation;
 /// <param name="Gateway"><c>mesh</c> or <c>namespace/name</c>.</param>
 /// <param name="Port">Port of the service or of the gateway's server that requests come to; 0 where there is none.</param>
 /// <param name="Node">The proxy.</param>
-internal sealed record Audience(string Gateway, int Port, NodeInfo Node);
+internal sealed record Audience(string Gateway, int Port, NodeInfo Node)
+{
+    /// <summary>Services of this port; null where it does not matter. One that is not among them is called at the port of the
+    /// caller.</summary>
+    public IReadOnlySet<string>? Here { get; init; }
+}
 
 internal static class Routes
 {
@@ -30,6 +36,16 @@ internal static class Routes
 
     /// <summary>The routes of one VirtualService that its audience gets.</summary>
     public static IEnumerable<Route> Of(BoundVirtualService service, MeshLayout layout, Audience audience)
+    {
+        foreach (Route route in All(service, layout, audience))
+        {
+            if (audience.Node.IsCaptured) CapturedRoutes.Finish(route, service.Object.Key.Name, audience.Port);
+            yield return route;
+            if (audience.Node.IsCaptured && CapturedRoutes.TakesAll(route)) yield break;
+        }
+    }
+
+    private static IEnumerable<Route> All(BoundVirtualService service, MeshLayout layout, Audience audience)
     {
         string ns = service.Object.Key.Namespace;
         foreach (HttpRoute rule in service.Spec.Http)
@@ -51,10 +67,10 @@ internal static class Routes
 
     /// <summary>Everything to one cluster, with the mesh's defaults.</summary>
     /// <param name="hash">What tells requests apart; null for nothing.</param>
-    public static Route Plain(string cluster, string name, HashRule? hash, bool grpc)
+    public static Route Plain(string cluster, string name, HashRule? hash, bool grpc, MeshConfigSpec mesh)
     {
         var route = new Route { Name = name, Match = new RouteMatch { Prefix = "/" }, Route_ = new RouteAction { Cluster = cluster, Timeout = new Duration() } };
-        route.Route_.RetryPolicy = Retry(null, grpc);
+        route.Route_.RetryPolicy = Retry(mesh.Retries, grpc);
         if (hash is not null && !grpc) route.Route_.HashPolicy.Add(Balancing.HashPolicy(hash));
         return route;
     }
@@ -65,6 +81,8 @@ internal static class Routes
     private static bool Concerns(HttpMatch match, string ns, Audience audience)
     {
         if (match.Port != 0 && match.Port != audience.Port) return false;
+        // gRPC's clients know of no token, and would take the route for everybody.
+        if (audience.Node.IsGrpc && match.Headers.Concat(match.WithoutHeaders).Any(h => RequestClaims.Is(h.Key))) return false;
         if (match.SourceNamespace.Length > 0 && match.SourceNamespace != audience.Node.Namespace) return false;
         if (match.SourceLabels.Count > 0 && !HostNames.Matches(match.SourceLabels, audience.Node.Labels)) return false;
         return match.Gateways.IsEmpty || match.Gateways.Any(g => BoundVirtualService.GatewayName(g.Value, ns) == audience.Gateway);
@@ -87,7 +105,8 @@ internal static class Routes
             {
                 headers = new HeaderChanges(Join(headers.Request, only.Headers.Request), Join(headers.Response, only.Headers.Response));
             }
-            if (Host(headers.Request) is { } host) route.Route_.HostRewriteLiteral = host;
+            // The route's word goes before its destination's.
+            if ((Host(rule.Headers.Request) ?? Host(headers.Request)) is { } host) route.Route_.HostRewriteLiteral = host;
         }
         Apply(headers, route.RequestHeadersToAdd, route.RequestHeadersToRemove, route.ResponseHeadersToAdd, route.ResponseHeadersToRemove);
         if (rule.Fault is { } fault) route.TypedPerFilterConfig.Add(Managers.FaultName, Any.Pack(Traffic.Fault(fault)));
@@ -111,9 +130,18 @@ internal static class Routes
         }
         if (match is null) return made;
         if (match.IgnoreUriCase && match.Uri is not null) made.CaseSensitive = false;
-        foreach ((string name, StringMatch value) in match.Headers) made.Headers.Add(Header(name, value, grpc));
+        foreach ((string name, StringMatch value) in match.Headers)
+        {
+            if (RequestClaims.Is(name)) made.DynamicMetadata.Add(Claim(name, value, invert: false));
+            else made.Headers.Add(Header(name, value, grpc));
+        }
         foreach ((string name, StringMatch value) in match.WithoutHeaders)
         {
+            if (RequestClaims.Is(name))
+            {
+                made.DynamicMetadata.Add(Claim(name, value, invert: true));
+                continue;
+            }
             HeaderMatcher without = Header(name, value, grpc);
             without.InvertMatch = true;
             // Otherwise a header that is not there would not count as being without that value.
@@ -130,6 +158,29 @@ internal static class Routes
             else query.StringMatch = Matcher(value);
             made.QueryParameters.Add(query);
         }
+        return made;
+    }
+
+    // What jwt_authn read of the token before; a claim is a list that has the value, or the value itself.
+    private static MetadataMatcher Claim(string name, StringMatch match, bool invert)
+    {
+        // A match without a pattern, as istiod sends it for presence, is refused by every proxy.
+        StringMatcher One() => match.Kind == StringMatchKind.Present ? new StringMatcher { SafeRegex = new RegexMatcher { Regex = ".*" } }
+            : Matcher(match);
+        var made = new MetadataMatcher { Filter = "envoy.filters.http.jwt_authn", Invert = invert };
+        made.Path.Add(new MetadataMatcher.Types.PathSegment { Key = "payload" });
+        made.Path.AddRange(RequestClaims.Keys(name).Select(k => new MetadataMatcher.Types.PathSegment { Key = k }));
+        made.Value = new ValueMatcher
+        {
+            OrMatch = new OrMatcher
+            {
+                ValueMatchers =
+                {
+                    new ValueMatcher { ListMatch = new ListMatcher { OneOf = new ValueMatcher { StringMatch = One() } } },
+                    new ValueMatcher { StringMatch = One() },
+                },
+            },
+        };
         return made;
     }
 
@@ -175,7 +226,7 @@ internal static class Routes
             if (rewrite.Regex is { } regex)
                 action.RegexRewrite = new RegexMatchAndSubstitute { Pattern = new RegexMatcher { Regex = regex.Match }, Substitution = regex.Rewrite };
         }
-        if (Retry(rule.Retries, audience.Node.IsGrpc) is { } retry) action.RetryPolicy = retry;
+        if (Retry(rule.Retries ?? layout.Mesh.Retries, audience.Node.IsGrpc) is { } retry) action.RetryPolicy = retry;
         foreach (HttpMirror mirror in rule.Mirrors)
         {
             if (mirror.Share.Percent > 0 && !audience.Node.IsGrpc)
@@ -209,7 +260,7 @@ internal static class Routes
 
     private static int PortOf(Destination to, MeshService? service, Audience audience) => to.Port != 0 ? to.Port
         : service is null ? audience.Port
-        : service.Ports.Length == 1 ? service.Ports[0].Number
+        : service.Ports.Length == 1 && audience.Here?.Contains(service.Hostname) != false ? service.Ports[0].Number
         : audience.Port;
 
     // The rule counts as the caller has it.
@@ -228,10 +279,20 @@ internal static class Routes
         if (retry?.PerTryTimeout is { } perTry) policy.PerTryTimeout = Duration.FromTimeSpan(perTry);
         if (retry?.Backoff is { } backoff)
             policy.RetryBackOff = new RetryPolicy.Types.RetryBackOff { BaseInterval = Duration.FromTimeSpan(backoff) };
-        if (!grpc && retry?.IgnorePreviousHosts != false)
+        if (grpc) return policy;
+        policy.HostSelectionRetryMaxAttempts = 5;
+        if (retry is { RemoteLocalities: true })
+        {
+            var elsewhere = new PreviousPrioritiesConfig { UpdateFrequency = 2 };
+            policy.RetryPriority = new RetryPolicy.Types.RetryPriority
+            {
+                Name = "envoy.retry_priorities.previous_priorities",
+                TypedConfig = Any.Pack(elsewhere)
+            };
+        }
+        if (retry?.IgnorePreviousHosts != false)
         {
             policy.RetryHostPredicate.Add(new RetryPolicy.Types.RetryHostPredicate { Name = "envoy.retry_host_predicates.previous_hosts", TypedConfig = Any.Pack(new PreviousHostsPredicate()) });
-            policy.HostSelectionRetryMaxAttempts = 5;
         }
         return policy;
     }
@@ -251,7 +312,7 @@ internal static class Routes
             },
             PortRedirect = redirect.Port > 0 ? (uint)redirect.Port
                 : redirect.PortFromRequest ? (uint)audience.Port
-                : redirect.PortFromProtocol ? redirect.Scheme == "https" ? 443u : 80u : 0,
+                : redirect.PortFromProtocol && !audience.Node.IsCaptured ? redirect.Scheme == "https" ? 443u : 80u : 0,
         };
         if (redirect.Uri.Length > 0) made.PathRedirect = redirect.Uri;
         if (redirect.PrefixRewrite.Length > 0) made.PrefixRewrite = redirect.PrefixRewrite;

@@ -1,10 +1,8 @@
-// What a sidecar gets: listeners and routes to every service it may call, listeners for what its workload serves. Without
-// interception each service has an address to listen on; with it, listeners share ports and find the original destination.
+// What a sidecar gets that nothing redirects traffic to: listeners and routes to every service it may call, each at an address of its own,
+// and listeners for what its workload serves. Redirected ones are in Captured/.
 using System.Collections.Immutable;
 using Envoy.Config.Core.V3;
-using Envoy.Config.Listener.V3;
 using Envoy.Config.Route.V3;
-using Envoy.Extensions.Filters.Listener.OriginalDst.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
 using Envoy.Type.Matcher.V3;
 using Google.Protobuf.WellKnownTypes;
@@ -15,8 +13,6 @@ namespace Naru.Control.Translation;
 
 internal static class Sidecars
 {
-    private const int InterceptedOutbound = 15001, InterceptedInbound = 15006;
-
     private const string Connect = "CONNECT", Localhost = "(?i)localhost(:[0-9]+)?";
 
     /// <summary>Whether applications beside the node reach others by asking it (<c>http_proxy</c>).</summary>
@@ -25,17 +21,6 @@ internal static class Sidecars
 
     public static IEnumerable<Resource> OutboundListeners(MeshLayout layout, NodeInfo node)
     {
-        if (!node.NoInterception)
-        {
-            foreach (int port in VirtualHosts.Visible(layout, node).Select(v => v.Port.Number).Distinct().Order())
-            {
-                Resource listener = Managers.Listener($"0.0.0.0_{port}", "0.0.0.0", port, TrafficDirection.Outbound, Managers.ByName($"outbound_0.0.0.0_{port}", port.ToString()));
-                ((Listener)listener.Message).BindToPort = false;
-                yield return listener;
-            }
-            yield return VirtualOutbound();
-            yield break;
-        }
         var bound = new HashSet<string>(StringComparer.Ordinal);
         foreach ((MeshService service, MeshPort port) in VirtualHosts.Visible(layout, node))
         {
@@ -44,14 +29,14 @@ internal static class Sidecars
                 string vip = VirtualHosts.Vip(address, node), name = $"{vip}_{port.Number}";
                 // Addresses that are not this machine's cannot be bound; such services are reached through the HTTP proxy.
                 if (!IsLoopback(vip) || (node.Unprivileged && port.Number < 1024) || !bound.Add(name)) continue;
-                HttpConnectionManager manager = Managers.ByName($"outbound_{vip}_{port.Number}", port.Number.ToString());
+                HttpConnectionManager manager = Managers.ByName(layout.Mesh, $"outbound_{vip}_{port.Number}", port.Number.ToString());
                 yield return Managers.Listener(name, vip, port.Number, TrafficDirection.Outbound, Managers.FailuresLogged(manager, node));
             }
         }
         if (node.HttpProxyPort is { } proxy)
         {
             string address = node.Addresses.FirstOrDefault() ?? "127.0.0.1";
-            HttpConnectionManager manager = Managers.ByName("http_proxy", "http_proxy");
+            HttpConnectionManager manager = Managers.ByName(layout.Mesh, "http_proxy", "http_proxy");
             manager.UpgradeConfigs.Add(new HttpConnectionManager.Types.UpgradeConfig { UpgradeType = Connect });
             yield return Managers.Listener("http_proxy", address, proxy, TrafficDirection.Outbound, Managers.FailuresLogged(manager, node));
         }
@@ -70,10 +55,10 @@ internal static class Sidecars
                 if (domains.Count > 0) routes.VirtualHosts.Add(VirtualHosts.Of(service, port, domains, layout, rules, node));
             }
             routes.VirtualHosts.AddRange(VirtualHosts.Unannounced(group.Key, layout, rules, node, taken));
-            routes.VirtualHosts.Add(node.NoInterception ? VirtualHosts.BlockAll() : AllowAny());
+            routes.VirtualHosts.Add(VirtualHosts.BlockAll());
             yield return new Resource(routes.Name, routes);
         }
-        if (node is { NoInterception: true, HttpProxyPort: not null }) yield return ProxyRoutes(layout, node, rules);
+        if (node.HttpProxyPort is not null) yield return ProxyRoutes(layout, node, rules);
     }
 
     // A proxied request names host and port itself; without a port it means 80, or the only port there is.
@@ -143,16 +128,17 @@ internal static class Sidecars
     public static IEnumerable<Resource> InboundListeners(Snapshot snapshot, NodeInfo node)
     {
         ImmutableSortedDictionary<int, int> ports = ServedPorts(snapshot, node);
-        if (node.NoInterception)
+        HttpFilter[] policies = [.. Tokens.Http(snapshot.Layout, node), .. AccessPolicies.Http(snapshot.Layout, node)];
+        foreach (int port in ports.Keys)
         {
-            foreach (int port in ports.Keys)
+            foreach (string address in node.Addresses)
             {
-                foreach (string address in node.Addresses)
-                    yield return Managers.Listener($"{address}_{port}", address, port, TrafficDirection.Inbound, Managers.Logged(InboundManager(address, port), node));
+                HttpConnectionManager manager = InboundManager(snapshot.Layout.Mesh, address, port);
+                Managers.Guard(manager, policies);
+                yield return Managers.Listener($"{address}_{port}", address, port, TrafficDirection.Inbound,
+                    Managers.Logged(manager, node));
             }
-            yield break;
         }
-        if (ports.Count > 0) yield return VirtualInbound(ports.Keys);
     }
 
     public static IEnumerable<Resource> InboundClusters(Snapshot snapshot, NodeInfo node)
@@ -165,11 +151,12 @@ internal static class Sidecars
             // Of a rule for the service only its pool means something here (Istio has it so); of several services the first one's.
             ConnectionPool? pool = served.Select(s => Clusters.PoolOf(snapshot.Layout, s.Service, s.Port, node.Namespace))
                 .FirstOrDefault(p => p is not null);
-            yield return Clusters.Inbound(port, process, http2, node.AppAddresses.GetValueOrDefault($"{port}", "127.0.0.1"), pool);
+            yield return Clusters.Inbound(port, process, http2, node.AppAddresses.GetValueOrDefault($"{port}", "127.0.0.1"), pool,
+                snapshot.Layout.Mesh);
         }
     }
 
-    private static Envoy.Extensions.Filters.Network.HttpConnectionManager.V3.HttpConnectionManager InboundManager(string address, int port)
+    private static HttpConnectionManager InboundManager(MeshConfigSpec mesh, string address, int port)
     {
         string cluster = Clusters.InboundName(port);
         var host = new VirtualHost { Name = $"inbound|http|{port}" };
@@ -177,35 +164,7 @@ internal static class Sidecars
         host.Routes.Add(Routes.Inbound(cluster));
         var routes = new RouteConfiguration { Name = cluster };
         routes.VirtualHosts.Add(host);
-        return Managers.Inline($"inbound_{address}_{port}", routes);
-    }
-
-    // ---- with interception: real Envoy behind iptables ----
-
-    private static Resource VirtualOutbound()
-    {
-        var routes = new RouteConfiguration { Name = "allow_any" };
-        routes.VirtualHosts.Add(AllowAny());
-        Resource listener = Managers.Listener("virtualOutbound", "0.0.0.0", InterceptedOutbound, TrafficDirection.Outbound, Managers.Inline("virtualOutbound", routes));
-        ((Listener)listener.Message).UseOriginalDst = true;
-        return listener;
-    }
-
-    private static Resource VirtualInbound(IEnumerable<int> ports)
-    {
-        var listener = new Listener { Name = "virtualInbound", Address = Sources.Address("0.0.0.0", InterceptedInbound), TrafficDirection = TrafficDirection.Inbound };
-        listener.ListenerFilters.Add(new ListenerFilter
-        {
-            Name = "envoy.filters.listener.original_dst",
-            TypedConfig = Any.Pack(new OriginalDst()),
-        });
-        foreach (int port in ports)
-        {
-            FilterChain chain = Managers.Chain(InboundManager("0.0.0.0", port));
-            chain.FilterChainMatch = new FilterChainMatch { DestinationPort = (uint)port };
-            listener.FilterChains.Add(chain);
-        }
-        return new Resource(listener.Name, listener);
+        return Managers.Inline(mesh, $"inbound_{address}_{port}", routes);
     }
 
     private static VirtualHost AllowAny()

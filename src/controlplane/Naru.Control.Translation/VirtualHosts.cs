@@ -24,11 +24,14 @@ internal static class VirtualHosts
         }
     }
 
-    /// <summary>VirtualServices for the mesh by host, as the node's namespace sees them; the first by name has the host.</summary>
+    /// <summary>VirtualServices for the mesh by host, as the node's namespace sees them. Of several for one host those that are for this
+    /// namespace alone go first, then those exported to it by name, then those for everybody; among them the oldest, then the first by
+    /// name.</summary>
     public static Dictionary<string, BoundVirtualService> MeshRules(MeshLayout layout, NodeInfo node)
     {
         var rules = new Dictionary<string, BoundVirtualService>(StringComparer.Ordinal);
-        foreach (BoundVirtualService service in layout.VirtualServices)
+        foreach (BoundVirtualService service in layout.VirtualServices.OrderBy(v => v.Spec.ExportTo.IsEmpty ? 2
+            : v.Spec.ExportTo.Contains(".") ? 0 : 1))
         {
             if (!service.ForMesh || !HostNames.Visible(service.Spec.ExportTo, service.Object.Key.Namespace, node.Namespace)) continue;
             foreach (Located<string> host in service.Hosts) rules.TryAdd(host.Value, service);
@@ -37,7 +40,7 @@ internal static class VirtualHosts
     }
 
     /// <summary>The rule for a host: its own, else that of the longest wildcard.</summary>
-    private static BoundVirtualService? RuleFor(string host, Dictionary<string, BoundVirtualService> rules)
+    public static BoundVirtualService? RuleFor(string host, Dictionary<string, BoundVirtualService> rules)
     {
         if (rules.Count == 0) return null;
         if (rules.TryGetValue(host, out BoundVirtualService? exact)) return exact;
@@ -50,15 +53,25 @@ internal static class VirtualHosts
 
     /// <summary>The virtual host of a service's port.</summary>
     /// <param name="domains">Names it answers to.</param>
-    public static VirtualHost Of(MeshService service, MeshPort port, IEnumerable<string> domains, MeshLayout layout, Dictionary<string, BoundVirtualService> rules, NodeInfo node)
+    /// <param name="service">Whose it is.</param>
+    /// <param name="port">Which.</param>
+    /// <param name="layout">Services and rules.</param>
+    /// <param name="rules">By host.</param>
+    /// <param name="node">The caller.</param>
+    /// <param name="here">See <see cref="Audience.Here"/>.</param>
+    public static VirtualHost Of(MeshService service, MeshPort port, IEnumerable<string> domains, MeshLayout layout, Dictionary<string,
+        BoundVirtualService> rules, NodeInfo node,
+        IReadOnlySet<string>? here = null)
     {
         var host = new VirtualHost { Name = $"{service.Hostname}:{port.Number}", IncludeRequestAttemptCount = !node.IsGrpc };
         host.Domains.AddRange(domains);
-        if (RuleFor(service.Hostname, rules) is { } rule) host.Routes.AddRange(Routes.Of(rule, layout, new Audience("mesh", port.Number, node)));
+        if (RuleFor(service.Hostname, rules) is { } rule)
+            host.Routes.AddRange(Routes.Of(rule, layout, new Audience("mesh", port.Number, node) { Here = here }));
         // Rules of which none concerns the caller leave the service as it is.
         string cluster = Clusters.OutboundName(port.Number, "", service.Hostname);
         if (host.Routes.Count == 0)
-            host.Routes.Add(Routes.Plain(cluster, "default", Clusters.HashOf(layout, service, port.Number, "", node.Namespace), node.IsGrpc));
+            host.Routes.Add(Routes.Plain(cluster, "default", Clusters.HashOf(layout, service, port.Number, "", node.Namespace),
+                node.IsGrpc, layout.Mesh));
         return host;
     }
 

@@ -7,6 +7,7 @@ using Envoy.Config.Core.V3;
 using Envoy.Extensions.Bootstrap.InternalListener.V3;
 using Envoy.Extensions.Filters.Network.HttpConnectionManager.V3;
 using Envoy.Extensions.Filters.Network.TcpProxy.V3;
+using Envoy.Extensions.Network.SocketInterface.V3;
 using Google.Protobuf;
 using Naru.Core;
 using Naru.Proxy.Config.Reading;
@@ -116,6 +117,28 @@ public static class BootstrapReader
         return name;
     }
 
+    private static ImmutableArray<StringMatcherConfig> AdminPaths(Scope scope, Admin admin)
+    {
+        var paths = ImmutableArray.CreateBuilder<StringMatcherConfig>(admin.AllowPaths.Count);
+        for (int i = 0; i < admin.AllowPaths.Count; i++)
+            if (Values.Match(scope.In("allow_paths", i, admin.AllowPaths[i]), admin.AllowPaths[i]) is { } path) paths.Add(path);
+        return paths.ToImmutable();
+    }
+
+    private static LogPattern? ApplicationLog(Scope scope, Bootstrap.Types.ApplicationLogConfig.Types.LogFormat format)
+    {
+        string field = format.JsonFormat is null ? "text_format" : "json_format";
+        if (format.LogFormatCase == Bootstrap.Types.ApplicationLogConfig.Types.LogFormat.LogFormatOneofCase.None)
+        {
+            scope.Error("", "NARU-C101", "\"log_format\" is required", "write text_format: '[%Y-%m-%d %T.%e][%l][%n] %v', or json_format");
+            return null;
+        }
+        LogPattern? pattern = format.JsonFormat is { } json ? LogPattern.OfJson(json, out string fault)
+            : LogPattern.OfText(format.TextFormat, out fault);
+        if (pattern is null) scope.Error(field, "NARU-C102", fault, $"known flags: {LogPattern.Known}");
+        return pattern;
+    }
+
     // Any call there is a stream of its own.
     private static ConfigSourceConfig? LoadReports(Scope scope, ApiConfigSource source)
     {
@@ -136,11 +159,16 @@ public static class BootstrapReader
             {
                 if (at.Pass.Unpack<InternalListener>(extension.TypedConfig!, at) is { } said) FieldWalk.Check(at.In("typed_config", said));
             }
+            else if (type == DefaultSocketInterface.Descriptor.FullName)
+            {
+                if (at.Pass.Unpack<DefaultSocketInterface>(extension.TypedConfig!, at) is { } said)
+                    FieldWalk.Check(at.In("typed_config", said));
+            }
             else
             {
                 string named = type.Length > 0 ? type : extension.Name;
                 at.Error("typed_config", "NARU-C112", $"Naru does not support the bootstrap extension {named} yet",
-                    "known here: envoy.bootstrap.internal_listener");
+                    "known here: envoy.bootstrap.internal_listener and envoy.extensions.network.socket_interface.default_socket_interface");
             }
         }
     }
@@ -165,6 +193,9 @@ public static class BootstrapReader
             NodeId = message.Node?.Id ?? "",
             NodeCluster = message.Node?.Cluster ?? "",
             Admin = admin,
+            AdminPaths = message.Admin is { } asked ? AdminPaths(scope.In("admin", asked), asked) : [],
+            ApplicationLog = message.ApplicationLogConfig?.LogFormat is { } log
+                ? ApplicationLog(scope.In("application_log_config", message.ApplicationLogConfig).In("log_format", log), log) : null,
             Clusters = clusters,
             Listeners = listeners,
             Secrets = secrets,
@@ -174,6 +205,9 @@ public static class BootstrapReader
             Runtime = message.LayeredRuntime is { } runtime ? RuntimeReader.Read(scope.In("layered_runtime", runtime), runtime, message.Node?.Cluster ?? "") : [],
             LoadReports = message.ClusterManager is { LoadStatsConfig: { } loads } manager ? LoadReports(scope.In("cluster_manager", manager), loads) : null,
             Stats = message.StatsConfig is { } stats ? StatsReader.Read(scope.In("stats_config", stats), stats) : null,
+            Sinks = StatsSinks.All(scope, message.StatsSinks),
+            StatsFlush = StatsSinks.Interval(scope, message),
+            StatsFlushOnAdmin = message.StatsFlushOnAdmin,
             Overload = message.OverloadManager is { } overload ? OverloadReader.Read(scope.In("overload_manager", overload), overload) : null,
         };
         if (message.DynamicResources is { } dynamic)
@@ -251,7 +285,8 @@ public static class BootstrapReader
             string protocol = listener.Udp is null ? "" : "udp ";
             foreach (AddressConfig address in listener.AllAddresses)
             {
-                if (!listener.BindToPort || (address.Kind == AddressKind.Socket && address.Port == 0) || addresses.Add(protocol + address)) continue;
+                string bound = $"{protocol}{address} {address.NetworkNamespace}";
+                if (!listener.BindToPort || (address.Kind == AddressKind.Socket && address.Port == 0) || addresses.Add(bound)) continue;
                 listenerAt.Error("address", "NARU-C103", $"another listener has the address {address} already", "give each its own port");
             }
             foreach (HttpConnectionManagerConfig http in listener.HttpManagers)

@@ -208,6 +208,8 @@ public sealed record ClusterConfig
     public UpstreamTlsConfig? Tls { get; init; }
     /// <summary>PROXY protocol header towards the upstream (<c>envoy.transport_sockets.upstream_proxy_protocol</c>): 1 or 2; 0 is none.</summary>
     public int ProxyProtocolVersion { get; init; }
+    /// <summary>Values that a header of version 2 has besides (<c>added_tlvs</c>).</summary>
+    public ImmutableArray<ProxyHeaderValueConfig> ProxyValues { get; init; } = [];
     /// <summary><c>transport_socket_matches</c>: the first that an endpoint's metadata fits is used in place of <see cref="Tls"/> and
     /// <see cref="ProxyProtocolVersion"/>.</summary>
     public ImmutableArray<TransportMatchConfig> TransportMatches { get; init; } = [];
@@ -277,8 +279,17 @@ public sealed record ClusterConfig
     public IEnumerable<UpstreamTlsConfig?> AllTls => TransportMatches.Select(m => m.Tls).Prepend(Tls);
 
     /// <summary>Every secret that it names.</summary>
-    public IEnumerable<SecretReferenceConfig> SecretReferences => AllTls.SelectMany(t => t?.Common.SecretReferences ?? []);
+    public IEnumerable<SecretReferenceConfig> SecretReferences =>
+        AllTls.SelectMany(t => t?.Common.SecretReferences ?? []).Concat(FilterSecrets);
+
+    /// <summary>Those that filters read.</summary>
+    public IEnumerable<SecretReferenceConfig> FilterSecrets => IHasSecrets.Of(HttpFilters.Select(f => f.Settings));
 }
+
+/// <summary>A value of a PROXY header (<c>envoy.config.core.v3.TlvEntry</c>).</summary>
+/// <param name="Type">Its type.</param>
+/// <param name="Value">One byte at least.</param>
+public sealed record ProxyHeaderValueConfig(byte Type, ImmutableArray<byte> Value);
 
 /// <summary><c>envoy.config.cluster.v3.Cluster.TransportSocketMatch</c>.</summary>
 /// <param name="Name">Name.</param>
@@ -287,6 +298,9 @@ public sealed record ClusterConfig
 /// <param name="ProxyProtocolVersion">PROXY protocol header, 1 or 2; 0 is none.</param>
 public sealed record TransportMatchConfig(string Name, ImmutableArray<KeyValuePair<string, string>> Match, UpstreamTlsConfig? Tls, int ProxyProtocolVersion)
 {
+    /// <summary>Values that a header of version 2 has besides.</summary>
+    public ImmutableArray<ProxyHeaderValueConfig> ProxyValues { get; init; } = [];
+
     /// <summary>Whether metadata holds all that is asked for.</summary>
     public bool Fits(ImmutableArray<KeyValuePair<string, string>> metadata)
     {
@@ -360,8 +374,13 @@ public sealed record EndpointConfig(AddressConfig Address)
     public EndpointHealth Health { get; init; }
     /// <summary>Port that is checked (<c>health_check_config.port_value</c>); 0 is that of the check, or its own.</summary>
     public int HealthCheckPort { get; init; }
+    /// <summary>Where it is checked instead (<c>health_check_config.address</c>), at its own port or at <see cref="HealthCheckPort"/>;
+    /// null is where it is.</summary>
+    public AddressConfig? HealthCheckAddress { get; init; }
     /// <summary>Host that checks name; empty is that of the check.</summary>
     public string HealthCheckHostname { get; init; } = "";
+    /// <summary>What a PROXY header to it has besides; of one type its own goes before the transport socket's.</summary>
+    public ImmutableArray<ProxyHeaderValueConfig> ProxyValues { get; init; } = [];
     /// <summary>It is not checked and counts as healthy.</summary>
     public bool DisableActiveHealthCheck { get; init; }
     /// <summary><c>region/zone/subzone</c> as far as known.</summary>

@@ -27,6 +27,16 @@ public interface IHasDnsCache
     ClusterConfig DnsCache { get; }
 }
 
+/// <summary>Settings of a filter, in its chain or at a route, that names secrets.</summary>
+public interface IHasSecrets
+{
+    /// <summary>The secrets.</summary>
+    IEnumerable<SecretReferenceConfig> Secrets { get; }
+
+    /// <summary>Every secret that settings of filters name.</summary>
+    static IEnumerable<SecretReferenceConfig> Of(IEnumerable<object?> settings) => settings.OfType<IHasSecrets>().SelectMany(s => s.Secrets);
+}
+
 /// <summary>A filter whose configuration is discovered (<c>HttpFilter.config_discovery</c>).</summary>
 /// <param name="Source">Where from.</param>
 /// <param name="Types">Full names of the messages that it may be.</param>

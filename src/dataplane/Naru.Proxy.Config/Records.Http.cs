@@ -60,8 +60,14 @@ public sealed record HttpConnectionManagerConfig : NetworkFilterConfig
     public bool AddUserAgent { get; init; }
     /// <summary>What <c>Proxy-Status</c> says (RFC 9209); null says nothing.</summary>
     public ProxyStatusConfig? ProxyStatus { get; init; }
-    /// <summary>There is a <c>tracing</c>: decorators of routes are told. Spans are not exported.</summary>
-    public bool HasTracing { get; init; }
+    /// <summary>Which requests have spans, and what becomes of those; null for none.</summary>
+    public TracingConfig? Tracing { get; init; }
+    /// <summary>There is a <c>tracing</c>: decorators of routes are told.</summary>
+    public bool HasTracing => Tracing is not null;
+    /// <summary>Request ids say why a request is traced, or that it is not (<c>pack_trace_reason</c>, default yes).</summary>
+    public bool PacksTraceReason { get; init; } = true;
+    /// <summary>Whether a request is traced is decided by its id (<c>use_request_id_for_trace_sampling</c>, default yes).</summary>
+    public bool SamplesByRequestId { get; init; } = true;
     /// <summary>Makes <c>x-request-id</c> where there is none (default true).</summary>
     public bool GenerateRequestId { get; init; } = true;
     /// <summary>Keeps a request id that came from outside even with <see cref="UseRemoteAddress"/>.</summary>

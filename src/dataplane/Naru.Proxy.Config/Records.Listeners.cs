@@ -31,6 +31,9 @@ public sealed record AddressConfig(string Host, int Port)
     /// <summary>Whether an IPv6 wildcard takes IPv4 too (<c>ipv4_compat</c>).</summary>
     public bool Ipv4Compat { get; init; }
 
+    /// <summary>File of the network namespace that a listener's socket is opened in; empty is this process's own.</summary>
+    public string NetworkNamespace { get; init; } = "";
+
     /// <summary>The parsed literal, or null where <see cref="Host"/> is a DNS name or no socket address.</summary>
     public IPAddress? Ip { get; } = IPAddress.TryParse(Host, out IPAddress? ip) ? ip : null;
 
@@ -62,6 +65,9 @@ public sealed record ListenerConfig
     public ImmutableArray<FilterChainConfig> FilterChains { get; init; } = [];
     /// <summary>Taken when none of <see cref="FilterChains"/> matches.</summary>
     public FilterChainConfig? DefaultFilterChain { get; init; }
+    /// <summary>Says by name which of <see cref="FilterChains"/> is for a connection (<c>filter_chain_matcher</c>), in place of what the
+    /// chains say of themselves; null has none.</summary>
+    public MatcherConfig<ChainNameConfig>? ChainMatcher { get; init; }
     /// <summary>Run in order on a new connection, before a chain is picked.</summary>
     public ImmutableArray<ListenerFilterConfig> ListenerFilters { get; init; } = [];
     /// <summary>How long listener filters may take (default 15 s); null is for ever.</summary>
@@ -97,8 +103,14 @@ public sealed record ListenerConfig
     /// <summary>Every chain, the default one last.</summary>
     public IEnumerable<FilterChainConfig> AllChains => DefaultFilterChain is { } last ? FilterChains.Append(last) : FilterChains;
 
-    /// <summary>Every secret that its chains name.</summary>
-    public IEnumerable<SecretReferenceConfig> SecretReferences => AllChains.SelectMany(c => c.Tls?.SecretReferences ?? []);
+    /// <summary>Every secret that its chains name, those of HTTP filters and of inline routes too.</summary>
+    public IEnumerable<SecretReferenceConfig> SecretReferences =>
+        AllChains.SelectMany(c => c.Tls?.SecretReferences ?? []).Concat(FilterSecrets);
+
+    /// <summary>Those that filters read.</summary>
+    public IEnumerable<SecretReferenceConfig> FilterSecrets =>
+        IHasSecrets.Of(HttpManagers.SelectMany(m => m.HttpFilters).Select(f => f.Settings))
+            .Concat(HttpManagers.SelectMany(m => m.InlineRoutes).SelectMany(r => r.SecretReferences));
 
     /// <summary>Every HTTP filter in its chains whose configuration is discovered.</summary>
     public IEnumerable<HttpFilterConfig> DiscoveredFilters =>
@@ -182,7 +194,31 @@ public enum SourceType
 }
 
 /// <summary>A listener filter.</summary>
-public abstract record ListenerFilterConfig;
+public abstract record ListenerFilterConfig
+{
+    /// <summary>Connections for these ports (their original destination's) pass it by (<c>filter_disabled</c>); null for none.</summary>
+    public PortRanges? Except { get; init; }
+}
+
+/// <summary>Ranges of ports, each from its start to before its end. Equal ranges are equal.</summary>
+public sealed record PortRanges(ImmutableArray<(int Start, int End)> Ranges)
+{
+    /// <summary>Whether it is one of them.</summary>
+    public bool Has(int port)
+    {
+        foreach ((int start, int end) in Ranges)
+        {
+            if (port >= start && port < end) return true;
+        }
+        return false;
+    }
+
+    /// <inheritdoc/>
+    public bool Equals(PortRanges? other) => other is not null && Ranges.AsSpan().SequenceEqual(other.Ranges.AsSpan());
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => Ranges.Length == 0 ? 0 : HashCode.Combine(Ranges.Length, Ranges[0]);
+}
 
 /// <summary><c>envoy.filters.listener.tls_inspector</c>: SNI and ALPN from the ClientHello.</summary>
 public sealed record TlsInspectorConfig : ListenerFilterConfig;

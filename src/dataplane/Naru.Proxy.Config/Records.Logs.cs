@@ -8,7 +8,54 @@ namespace Naru.Proxy.Config;
 /// <param name="Path">A file path, <c>/dev/stdout</c> or <c>/dev/stderr</c>.</param>
 /// <param name="Format">What a line says; null is Envoy's default line.</param>
 /// <param name="Filter">Which entries are written; null is all of them.</param>
-public sealed record AccessLogConfig(string Path, FormatSource? Format = null, LogFilterConfig? Filter = null);
+public sealed record AccessLogConfig(string Path, FormatSource? Format = null, LogFilterConfig? Filter = null)
+{
+    /// <summary>A service that takes entries in place of a file; null for a file.</summary>
+    public LogServiceConfig? Service { get; init; }
+}
+
+/// <summary>A service that takes entries.</summary>
+/// <param name="Service">Who.</param>
+/// <param name="Key">The same for the same configuration: such logs share what they send on.</param>
+public abstract record LogServiceConfig(ExportServiceConfig Service, string Key)
+{
+    /// <summary>As what the service knows it.</summary>
+    public string Name { get; init; } = "";
+    /// <summary>How long an entry waits for others at most.</summary>
+    public TimeSpan Wait { get; init; } = TimeSpan.FromSeconds(1);
+    /// <summary>So many bytes are not kept waiting.</summary>
+    public int Bytes { get; init; } = 16384;
+    /// <summary>Filter state that is told.</summary>
+    public ImmutableArray<string> States { get; init; } = [];
+    /// <summary>Said besides.</summary>
+    public ImmutableArray<CustomTagConfig> Tags { get; init; } = [];
+}
+
+/// <summary><c>http_grpc</c> and <c>tcp_grpc</c>.</summary>
+public sealed record GrpcLogConfig(ExportServiceConfig Service, string Key, bool IsTcp) : LogServiceConfig(Service, Key)
+{
+    /// <summary>Told besides; in lower case.</summary>
+    public ImmutableArray<string> RequestHeaders { get; init; } = [];
+    /// <summary>The same of answers.</summary>
+    public ImmutableArray<string> ResponseHeaders { get; init; } = [];
+    /// <summary>The same of their trailers.</summary>
+    public ImmutableArray<string> ResponseTrailers { get; init; } = [];
+}
+
+/// <summary><c>open_telemetry</c>.</summary>
+public sealed record OtlpLogConfig(ExportServiceConfig Service, string Key) : LogServiceConfig(Service, Key)
+{
+    /// <summary>What a record says; null says nothing.</summary>
+    public OtlpNode? Body { get; init; }
+    /// <summary>Its attributes.</summary>
+    public OtlpMap? Attributes { get; init; }
+    /// <summary>Who tells: attributes, in place of those of the same name.</summary>
+    public ImmutableArray<(string Key, string Value)> Resource { get; init; } = [];
+    /// <summary>The node and the log are no attributes of their own.</summary>
+    public bool IsBare { get; init; }
+    /// <summary>Of its statistics; may be empty.</summary>
+    public string StatPrefix { get; init; } = "";
+}
 
 /// <summary><c>envoy.config.accesslog.v3.AccessLogFilter</c>.</summary>
 public abstract record LogFilterConfig;

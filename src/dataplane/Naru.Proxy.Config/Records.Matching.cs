@@ -27,6 +27,16 @@ public sealed record MatcherConfig<T> where T : class
     public bool ReadsHeaders =>
         Map is { Header.Length: > 0 } || Rules.Any(r => r.When.ReadsHeaders) || Ends.Any(e => e.Matcher is { ReadsHeaders: true });
 
+    /// <summary>All inputs of connections that it looks at.</summary>
+    public IEnumerable<ConnectionInput> Inputs => Predicates.OfType<ConnectionPredicateConfig>().Select(p => p.Input).Concat(OwnInputs);
+
+    private IEnumerable<ConnectionInput> OwnInputs => new[] { Map?.Input, Ranges?.Input }.OfType<ConnectionInput>()
+        .Concat(Ends.SelectMany(e => e.Matcher?.OwnInputs ?? []));
+
+    /// <summary>All conditions in it that hold no further ones.</summary>
+    public IEnumerable<PredicateConfig> Predicates =>
+        Rules.SelectMany(r => r.When.Leaves).Concat(Ends.SelectMany(e => e.Matcher?.Predicates ?? []));
+
     private IEnumerable<MatcherEndConfig<T>> Ends => Rules.Select(r => r.Then).Concat(Map?.Entries.Select(e => e.Then) ?? [])
         .Concat(Ranges?.Entries.Select(e => e.Then) ?? []).Concat(NoMatch is { } rest ? [rest] : []);
 }
@@ -52,6 +62,8 @@ public enum ConnectionInput
     TransportProtocol,
     /// <summary>What was offered (ALPN), each in quotes, with commas.</summary>
     ApplicationProtocol,
+    /// <summary>File of the network namespace of the listener's address.</summary>
+    NetworkNamespace,
     /// <summary>URI names of the client's certificate, with commas.</summary>
     UriSan,
     /// <summary>DNS names of it.</summary>
@@ -87,6 +99,9 @@ public abstract record PredicateConfig
 {
     /// <summary>It looks at headers of a request.</summary>
     public virtual bool ReadsHeaders => false;
+
+    /// <summary>Those in it that hold no further ones.</summary>
+    public virtual IEnumerable<PredicateConfig> Leaves => [this];
 }
 
 /// <summary>What is known of the connection fits; false where it is not known.</summary>
@@ -107,6 +122,9 @@ public sealed record CombinedPredicateConfig(bool All, ImmutableArray<PredicateC
 {
     /// <inheritdoc/>
     public override bool ReadsHeaders => Of.Any(p => p.ReadsHeaders);
+
+    /// <inheritdoc/>
+    public override IEnumerable<PredicateConfig> Leaves => Of.SelectMany(p => p.Leaves);
 }
 
 /// <summary>It does not hold.</summary>
@@ -114,7 +132,14 @@ public sealed record NotPredicateConfig(PredicateConfig Of) : PredicateConfig
 {
     /// <inheritdoc/>
     public override bool ReadsHeaders => Of.ReadsHeaders;
+
+    /// <inheritdoc/>
+    public override IEnumerable<PredicateConfig> Leaves => Of.Leaves;
 }
+
+/// <summary>The filter chain at the end of a listener's matcher.</summary>
+/// <param name="Name">Its name.</param>
+public sealed record ChainNameConfig(string Name);
 
 /// <summary>The routes at the end of a virtual host's matcher; the first that matches is taken.</summary>
 public sealed record MatchedRoutesConfig(ImmutableArray<RouteConfig> Routes);

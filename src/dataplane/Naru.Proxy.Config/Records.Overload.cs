@@ -21,7 +21,7 @@ public enum ResourceMonitorKind
     FixedHeap,
     /// <summary><c>envoy.resource_monitors.cgroup_memory</c>: the control group's memory as a share of its limit.</summary>
     CgroupMemory,
-    /// <summary><c>envoy.resource_monitors.cpu_utilization</c>: this machine's CPUs.</summary>
+    /// <summary><c>envoy.resource_monitors.cpu_utilization</c>: this machine's CPUs, or those that the control group may use.</summary>
     CpuUtilization,
     /// <summary><c>envoy.resource_monitors.global_downstream_max_connections</c>: connections of clients; one more than the limit is refused.</summary>
     DownstreamConnections,
@@ -37,6 +37,9 @@ public sealed record ResourceMonitorConfig(string Name, ResourceMonitorKind Kind
 {
     /// <summary>Of <see cref="ResourceMonitorKind.Injected"/>: the file.</summary>
     public string Path { get; init; } = "";
+
+    /// <summary>Of <see cref="ResourceMonitorKind.CpuUtilization"/>: what the control group uses of what it may (<c>mode: CONTAINER</c>).</summary>
+    public bool OfGroup { get; init; }
 }
 
 /// <summary>What an overloaded proxy does.</summary>
@@ -82,7 +85,15 @@ public sealed record OverloadActionConfig(OverloadActionKind Kind, ImmutableArra
 {
     /// <summary>With <see cref="OverloadActionKind.ReduceTimeouts"/>: which, each once.</summary>
     public ImmutableArray<ScaleTimerConfig> Timers { get; init; } = [];
+
+    /// <summary>With <see cref="OverloadActionKind.ShrinkHeap"/>: how often and from when on; null is each time that pressure is measured.</summary>
+    public ShrinkHeapSettings? Shrinking { get; init; }
 }
+
+/// <summary><c>envoy.config.overload.v3.ShrinkHeapConfig</c>.</summary>
+/// <param name="Interval">Memory goes back so often at most.</param>
+/// <param name="MostUnfreed">Bytes that may be kept for later.</param>
+public sealed record ShrinkHeapSettings(TimeSpan Interval, long MostUnfreed);
 
 /// <summary>One trigger: saturated from <paramref name="Saturation"/> on, scaled between the two values.</summary>
 /// <param name="Monitor">Name of the monitor.</param>

@@ -186,4 +186,6 @@ public sealed record SecretConfig(string Name)
     public ValidationContextConfig? Validation { get; init; }
     /// <summary>Ticket keys.</summary>
     public ImmutableArray<DataSourceConfig> TicketKeys { get; init; } = [];
+    /// <summary>A text that filters read.</summary>
+    public DataSourceConfig? Generic { get; init; }
 }

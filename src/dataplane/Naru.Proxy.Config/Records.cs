@@ -37,6 +37,10 @@ public sealed record RouteConfigurationConfig
     /// <summary>Digest of the message: inline routes whose digest stays the same go on when their listener changes. Empty: fields are
     /// compared.</summary>
     public string Digest { get; init; } = "";
+
+    /// <summary>Every secret that it names for filters.</summary>
+    public IEnumerable<SecretReferenceConfig> SecretReferences =>
+        IHasSecrets.Of(Filters.Concat(VirtualHosts.SelectMany(h => h.AllFilters)).Select(f => f.Settings));
 }
 
 /// <summary><c>envoy.config.route.v3.VirtualHost</c>.</summary>
@@ -54,6 +58,9 @@ public sealed record VirtualHostConfig
     public MatcherConfig<MatchedRoutesConfig>? Matcher { get; init; }
     /// <summary>All its routes, wherever they stand.</summary>
     public IEnumerable<RouteConfig> AllRoutes => Matcher is null ? Routes : Matcher.Actions.SelectMany(a => a.Routes);
+    /// <summary>What it and its routes say about HTTP filters.</summary>
+    public IEnumerable<RouteFilterConfig> AllFilters => Filters.Concat(AllRoutes.SelectMany(r =>
+        r.Action is ForwardActionConfig forward ? r.Filters.Concat(forward.Clusters.SelectMany(c => c.Filters)) : r.Filters));
     /// <summary>Header changes.</summary>
     public HeaderMutationsConfig Headers { get; init; } = HeaderMutationsConfig.None;
     /// <summary>For routes that have none.</summary>
@@ -110,6 +117,8 @@ public sealed record RouteConfig
     public string Operation { get; init; } = "";
     /// <summary>Whether the operation is told (default true).</summary>
     public bool PropagatesOperation { get; init; } = true;
+    /// <summary>What it says of traces; null for nothing.</summary>
+    public RouteTracingConfig? Tracing { get; init; }
 }
 
 /// <summary>How a path is compared.</summary>
@@ -307,6 +316,8 @@ public sealed record MirrorPolicyConfig(string Cluster, string? ClusterHeader, i
 {
     /// <summary>The key of the runtime whose value is the share instead, where it has one; empty for none.</summary>
     public string RuntimeKey { get; init; } = "";
+    /// <summary>Whether a copy's span is recorded; null is as that of the request.</summary>
+    public bool? IsTraced { get; init; }
 }
 
 /// <summary><c>envoy.config.route.v3.RouteAction.MaxStreamDuration</c>.</summary>
@@ -364,6 +375,9 @@ public sealed record RetryPolicyConfig
     public bool AvoidPreviousHosts { get; init; }
     /// <summary><c>envoy.retry_host_predicates.omit_canary_hosts</c>.</summary>
     public bool OmitCanaryHosts { get; init; }
+    /// <summary><c>envoy.retry_host_predicates.omit_host_metadata</c>: endpoints that have all of these under <c>envoy.lb</c> are left out;
+    /// empty is nobody.</summary>
+    public ImmutableArray<LabelConfig> OmittedLabels { get; init; } = [];
     /// <summary><c>envoy.retry_priorities.previous_priorities</c>: retries leave the priorities that were tried, looked at anew after so
     /// many tries (<c>update_frequency</c>); 0 is off.</summary>
     public int PreviousPriorities { get; init; }
@@ -483,104 +497,4 @@ public sealed record HeaderMutationsConfig(
 
     /// <summary>Whether there is nothing to do.</summary>
     public bool IsEmpty => RequestAdd.IsEmpty && RequestRemove.IsEmpty && ResponseAdd.IsEmpty && ResponseRemove.IsEmpty;
-}
-
-/// <summary><c>envoy.config.bootstrap.v3.Bootstrap</c>.</summary>
-public sealed record BootstrapConfig
-{
-    /// <summary>Who this proxy is; the protobuf <c>envoy.config.core.v3.Node</c>, serialized, so that the wire keeps what we do not read.</summary>
-    public byte[] Node { get; init; } = [];
-    /// <summary><c>node.id</c>.</summary>
-    public string NodeId { get; init; } = "";
-    /// <summary><c>node.cluster</c>.</summary>
-    public string NodeCluster { get; init; } = "";
-    /// <summary>Admin address; null has none.</summary>
-    public AddressConfig? Admin { get; init; }
-    /// <summary><c>layered_runtime</c>, the first layer below.</summary>
-    public ImmutableArray<RuntimeLayerConfig> Runtime { get; init; } = [];
-    /// <summary><c>overload_manager</c>; null has none.</summary>
-    public OverloadConfig? Overload { get; init; }
-    /// <summary>What of the statistics is shown (<c>stats_config</c>); null is all, by default.</summary>
-    public StatsSettingsConfig? Stats { get; init; }
-    /// <summary>Where ejections are written to (<c>cluster_manager.outlier_detection.event_log_path</c>); empty is nowhere.</summary>
-    public string OutlierLogPath { get; init; } = "";
-    /// <summary><c>node.locality</c>: <c>region/zone/subzone</c> as far as known.</summary>
-    public string Locality { get; init; } = "";
-    /// <summary>The cluster that this proxy is of, for zone-aware balancing (<c>cluster_manager.local_cluster_name</c>); empty is
-    /// none.</summary>
-    public string LocalCluster { get; init; } = "";
-    /// <summary>Whom load is reported to (<c>cluster_manager.load_stats_config</c>): kind Grpc; null is nobody.</summary>
-    public ConfigSourceConfig? LoadReports { get; init; }
-    /// <summary><c>static_resources.listeners</c>.</summary>
-    public ImmutableArray<ListenerConfig> Listeners { get; init; } = [];
-    /// <summary><c>static_resources.clusters</c>.</summary>
-    public ImmutableArray<ClusterConfig> Clusters { get; init; } = [];
-    /// <summary><c>static_resources.secrets</c>.</summary>
-    public ImmutableArray<SecretConfig> Secrets { get; init; } = [];
-    /// <summary><c>dynamic_resources.lds_config</c>.</summary>
-    public ConfigSourceConfig? Lds { get; init; }
-    /// <summary><c>dynamic_resources.cds_config</c>.</summary>
-    public ConfigSourceConfig? Cds { get; init; }
-    /// <summary><c>dynamic_resources.ads_config</c>: kind Grpc.</summary>
-    public ConfigSourceConfig? Ads { get; init; }
-}
-
-/// <summary>A change to the running configuration: applied whole between two requests, or not at all.</summary>
-public sealed record ConfigChange
-{
-    /// <summary>New or changed clusters.</summary>
-    public ImmutableArray<ClusterConfig> Clusters { get; init; } = [];
-    /// <summary>Clusters to forget.</summary>
-    public ImmutableArray<string> RemovedClusters { get; init; } = [];
-    /// <summary>Endpoints of EDS clusters, by <see cref="ClusterConfig.EdsServiceName"/>.</summary>
-    public ImmutableArray<EndpointsConfig> Endpoints { get; init; } = [];
-    /// <summary>New or changed route configurations.</summary>
-    public ImmutableArray<RouteConfigurationConfig> RouteConfigurations { get; init; } = [];
-    /// <summary>Route configurations to forget.</summary>
-    public ImmutableArray<string> RemovedRouteConfigurations { get; init; } = [];
-    /// <summary>New or changed listeners.</summary>
-    public ImmutableArray<ListenerConfig> Listeners { get; init; } = [];
-    /// <summary>Listeners to drain and close.</summary>
-    public ImmutableArray<string> RemovedListeners { get; init; } = [];
-    /// <summary>Configurations of HTTP filters that ECDS brought: new or changed.</summary>
-    public ImmutableArray<DiscoveredFilterConfig> Filters { get; init; } = [];
-    /// <summary>Those that nobody refers to any more.</summary>
-    public ImmutableArray<string> RemovedFilters { get; init; } = [];
-    /// <summary>Certificates, validation contexts and ticket keys that SDS brought: new or rotated.</summary>
-    public ImmutableArray<SecretConfig> Secrets { get; init; } = [];
-    /// <summary>Those that nobody refers to any more.</summary>
-    public ImmutableArray<string> RemovedSecrets { get; init; } = [];
-    /// <summary>All scopes that SRDS brought, where any of them changed; null where none did.</summary>
-    public ImmutableArray<RouteScopeConfig>? Scopes { get; init; }
-    /// <summary>Virtual hosts that requests wait for, of which more is known now, be it that there is none: table and host.</summary>
-    public ImmutableArray<(string Table, string Host)> AnsweredHosts { get; init; } = [];
-}
-
-/// <summary>Kinds of object that a change brings and a data plane may refuse.</summary>
-public enum ConfigKind
-{
-    /// <summary>Of <see cref="ConfigChange.Secrets"/>.</summary>
-    Secret,
-    /// <summary>Of <see cref="ConfigChange.Filters"/>.</summary>
-    Filter,
-    /// <summary>Of <see cref="ConfigChange.Clusters"/>.</summary>
-    Cluster,
-    /// <summary>Of <see cref="ConfigChange.RouteConfigurations"/>.</summary>
-    RouteConfiguration,
-    /// <summary>Of <see cref="ConfigChange.Listeners"/>.</summary>
-    Listener,
-}
-
-/// <summary>One object of a change that cannot be used, and a complaint about it; there may be several about the same one.</summary>
-/// <param name="Kind">What it is.</param>
-/// <param name="Name">Its name, with nothing before or behind.</param>
-/// <param name="Why">The complaint.</param>
-public sealed record Refusal(ConfigKind Kind, string Name, Core.Diagnostic Why) : Core.Diagnostic(Why);
-
-/// <summary>A running proxy, as sources of configuration see it. Calls come one at a time, from the main thread.</summary>
-public interface IDataPlane
-{
-    /// <summary>Applies a change. Objects that cannot be used (an address that cannot be bound) are reported by kind and name and leave
-    /// their predecessors serving; everything else takes effect before this returns.</summary>
-    IReadOnlyList<Refusal> Apply(ConfigChange change);
 }

@@ -1,5 +1,6 @@
 // Puts the parts of a proxy together, runs them until somebody ends it, and takes them apart in the reverse order.
 // The only place that knows all of them. Start: engine, admin, configuration. End: drain, then configuration, admin, logs.
+using System.Collections.Immutable;
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
@@ -41,6 +42,7 @@ internal static class Composition
             Concurrency = options.Concurrency,
             NodeCluster = config.NodeCluster,
             NodeId = config.NodeId,
+            Node = [.. config.Node],
             Stats = stats,
             Runtime = runtime,
             AccessLog = accessLogs,
@@ -56,6 +58,7 @@ internal static class Composition
             OnHealth = (good, sentence) => log.Write("health", good ? LogLevel.Info : LogLevel.Warning, sentence),
             OnDiagnostic = d => log.Write("tls", d.Severity switch { Severity.Error => LogLevel.Error, Severity.Warning => LogLevel.Warning, _ => LogLevel.Info }, d.ToString()),
             ConnectionLog = new ConnectionLog(() => log.IsOn("listener", LogLevel.Debug), text => log.Write("listener", LogLevel.Debug, text)),
+            FilterLog = log.For("lua"),
             OnFault = (where, e) => log.Error("http", $"{where}: an internal fault was contained: {e}"),
         });
         await using var xds = new XdsManager(new XdsManagerOptions
@@ -84,12 +87,15 @@ internal static class Composition
         });
 
         engine.Start();
+        using Reports.StatsFlusher sinks = engine.FlushTo(config.Sinks, config.StatsFlushOnAdmin ? null : config.StatsFlush);
+        if (config.StatsFlushOnAdmin) proxy.Looked = sinks.Flush;
         AdminServer? admin = null;
         RestartServer? next = null;
         try
         {
             old?.TakeAdmin();
-            if (config.Admin is { } address && (admin = await StartAdminAsync(address, options, proxy, log).ConfigureAwait(false)) is null) return 1;
+            if (config.Admin is { } address &&
+                (admin = await StartAdminAsync(address, config.AdminPaths, options, proxy, log).ConfigureAwait(false)) is null) return 1;
             if (admin is not null) engine.KeepFrom(admin.Address);
             await xds.StartAsync(quit.Token).ConfigureAwait(false);
             if (await AnyStaticFailedAsync(xds, log).ConfigureAwait(false)) return 1;
@@ -166,7 +172,8 @@ internal static class Composition
         await small.ConfigureAwait(false);
     }
 
-    private static async Task<AdminServer?> StartAdminAsync(AddressConfig address, CommandLine options, RunningProxy proxy, ProxyLog log)
+    private static async Task<AdminServer?> StartAdminAsync(
+        AddressConfig address, ImmutableArray<StringMatcherConfig> paths, CommandLine options, RunningProxy proxy, ProxyLog log)
     {
         try
         {
@@ -175,7 +182,7 @@ internal static class Composition
                 log.Error("admin", $"error[NARU-A101]: the admin address {address.Host} is not an IP address; help: give one, for example 127.0.0.1");
                 return null;
             }
-            var admin = new AdminServer(new IPEndPoint(ip, address.Port), address.Host, new AdminPages(proxy).AnswerAsync, log);
+            var admin = new AdminServer(new IPEndPoint(ip, address.Port), address.Host, new AdminPages(proxy, paths).AnswerAsync, log);
             if (!IPAddress.IsLoopback(ip)) log.Warning("admin", $"the admin listens on {admin.Address}, beyond loopback: whoever reaches it can stop this proxy");
             if (options.AdminAddressPath is { } path) await WriteWholeAsync(path, admin.Address.ToString()).ConfigureAwait(false);
             log.Info("admin", $"admin on {admin.Address}");

@@ -9,6 +9,7 @@ using Naru.Proxy.Filters.Http.CdnLoop;
 using Naru.Proxy.Filters.Http.Composite;
 using Naru.Proxy.Filters.Http.Compressor;
 using Naru.Proxy.Filters.Http.Cors;
+using Naru.Proxy.Filters.Http.CredentialInjector;
 using Naru.Proxy.Filters.Http.Csrf;
 using Naru.Proxy.Filters.Http.CustomResponse;
 using Naru.Proxy.Filters.Http.Decompressor;
@@ -18,6 +19,7 @@ using Naru.Proxy.Filters.Http.ExtProc;
 using Naru.Proxy.Filters.Http.Fault;
 using Naru.Proxy.Filters.Http.GrpcHttp1Bridge;
 using Naru.Proxy.Filters.Http.GrpcHttp1ReverseBridge;
+using Naru.Proxy.Filters.Http.GrpcJsonTranscoder;
 using Naru.Proxy.Filters.Http.GrpcStats;
 using Naru.Proxy.Filters.Http.GrpcWeb;
 using Naru.Proxy.Filters.Http.HeaderMutation;
@@ -26,7 +28,9 @@ using Naru.Proxy.Filters.Http.HealthCheck;
 using Naru.Proxy.Filters.Http.JsonToMetadata;
 using Naru.Proxy.Filters.Http.JwtAuthn;
 using Naru.Proxy.Filters.Http.LocalRateLimit;
+using Naru.Proxy.Filters.Http.Lua;
 using Naru.Proxy.Filters.Http.MatchDelegate;
+using Naru.Proxy.Filters.Http.OAuth2;
 using Naru.Proxy.Filters.Http.OnDemand;
 using Naru.Proxy.Filters.Http.RateLimit;
 using Naru.Proxy.Filters.Http.Rbac;
@@ -52,6 +56,7 @@ internal static class Extensions
         new CompositeExtension(),
         new CompressorExtension(),
         new CorsExtension(),
+        new CredentialInjectorExtension(),
         new CsrfExtension(),
         new CustomResponseExtension(),
         new DecompressorExtension(),
@@ -61,6 +66,7 @@ internal static class Extensions
         new FaultExtension(),
         new GrpcHttp1BridgeExtension(),
         new GrpcHttp1ReverseBridgeExtension(),
+        new GrpcJsonTranscoderExtension(),
         new GrpcStatsExtension(),
         new GrpcWebExtension(),
         new HeaderMutationExtension(),
@@ -69,7 +75,9 @@ internal static class Extensions
         new JsonToMetadataExtension(),
         new JwtAuthnExtension(),
         new LocalRateLimitExtension(),
+        new LuaExtension(),
         new MatchDelegateExtension(),
+        new OAuth2Extension(),
         new OnDemandExtension(),
         new RateLimitExtension(),
         new RbacExtension(),

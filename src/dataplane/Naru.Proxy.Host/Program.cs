@@ -45,6 +45,7 @@ internal static class Program
             log.Error("main", "the configuration cannot be used");
             return 1;
         }
+        if (ready.Config.ApplicationLog is { } pattern) log.Pattern = pattern;
         log.Info("main", $"naru-proxy {Version}, {options.Concurrency} workers, node {(ready.Config.NodeId.Length > 0 ? ready.Config.NodeId : "without id")}");
         return await Composition.ServeAsync(options, ready.Config, ready.Message, log).ConfigureAwait(false);
     }

@@ -1,8 +1,8 @@
 // The proxy's own log: one line an event on standard error, a level for each component that can be changed while it runs.
 // Stands under everything in the host; parts below take an Action and know nothing of it. Lines are made safe for terminals.
 using System.Collections.Concurrent;
-using System.Text;
 using Naru.Core;
+using Naru.Proxy.Config;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Host;
@@ -11,7 +11,7 @@ namespace Naru.Proxy.Host;
 internal sealed class ProxyLog
 {
     private static readonly string[] s_levels = ["trace", "debug", "info", "warning", "error", "critical", "off"];
-    private static readonly TimeFormat s_time = TimeFormat.Compile("%Y-%m-%d %H:%M:%S.%3f", local: false, out _)!;
+    private static readonly LogPattern s_standard = LogPattern.OfText("[%Y-%m-%d %H:%M:%S.%e][%l][%n] %v", out _, local: false)!;
 
     private readonly Lock _gate = new();
     private readonly LineBuffer _line = new();
@@ -21,8 +21,11 @@ internal sealed class ProxyLog
     public ProxyLog(LogLevel level, Stream output)
     {
         _output = output;
-        foreach (string name in new[] { "main", "config", "admin", "upstream", "listener", "http" }) _components[name] = level;
+        foreach (string name in new[] { "main", "config", "admin", "upstream", "listener", "http", "lua" }) _components[name] = level;
     }
+
+    /// <summary>How lines look (<c>application_log_config</c>); null is as ever.</summary>
+    public LogPattern? Pattern { get; set; }
 
     /// <summary>Names of levels, from chatty to silent.</summary>
     public static IReadOnlyList<string> LevelNames => s_levels;
@@ -72,17 +75,7 @@ internal sealed class ProxyLog
         lock (_gate)
         {
             _line.Clear();
-            _line.Append((byte)'[');
-            s_time.Write(DateTime.UtcNow, _line);
-            _line.Append(Encoding.UTF8.GetBytes($"][{NameOf(level)}][{component}] "));
-            // A message may have lines of its own (diagnostics, stack traces), but no other control.
-            string[] lines = message.TrimEnd('\n').Split('\n');
-            for (int i = 0; i < lines.Length; i++)
-            {
-                if (i > 0) _line.Append("\n    "u8);
-                Escapes.AppendTerminal(Encoding.UTF8.GetBytes(lines[i].TrimEnd('\r')), _line);
-            }
-            _line.Append((byte)'\n');
+            (Pattern ?? s_standard).Write(_line, DateTime.UtcNow, level, component, message);
             try
             {
                 _output.Write(_line.Written);

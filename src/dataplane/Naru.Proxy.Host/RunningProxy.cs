@@ -66,8 +66,12 @@ internal sealed class RunningProxy(
     /// <summary>Says that the process is ending.</summary>
     public void BeginDrain() => _draining = true;
 
+    /// <summary>Called when somebody looks at statistics; null for nobody.</summary>
+    public Action? Looked { get; set; }
+
     public void RefreshStats()
     {
+        Looked?.Invoke();
         engine.RefreshStats();
         _serverStats.Refresh(State, Uptime, engine.ActiveConnections, engine.Certificates.Select(c => c.Info.NotAfter));
     }

@@ -22,7 +22,7 @@ internal sealed partial class ConfigStore
                 entry.Confirmed(resource.Version);
                 continue;
             }
-            if (Strange(record) is { } why)
+            if ((Strange(record) ?? UnknownSecret(IHasSecrets.Of([record.Settings]))) is { } why)
             {
                 refused.Add(new RejectedResource(resource.Name, why));
                 FilterStats(resource.Name).Add(FilterDiscoveryStats.Fail);

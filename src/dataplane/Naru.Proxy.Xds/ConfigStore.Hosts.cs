@@ -128,6 +128,7 @@ internal sealed partial class ConfigStore
 
     private string? Taken(RouteEntry table, string name, VirtualHostConfig host)
     {
+        if (UnknownSecret(IHasSecrets.Of(host.AllFilters.Select(f => f.Settings))) is { } unknown) return unknown;
         var domains = new HashSet<string>(host.Domains, StringComparer.Ordinal);
         IEnumerable<(string Name, VirtualHostConfig Host)> others = (table.Base?.VirtualHosts ?? []).Select(h => (h.Name, h))
             .Concat(_hosts.Values.Where(h => h.Table == table.Name && h.Name != name && h.Latest is not null).Select(h => (h.Name, h.Latest!)));

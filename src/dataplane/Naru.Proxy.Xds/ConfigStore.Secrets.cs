@@ -1,5 +1,6 @@
-// The store's third part: certificates, validation contexts and ticket keys by SDS. Whoever names a secret waits for it before he
-// serves; a newer one goes to the data plane alone, at once. What nobody names any more is forgotten.
+// The store's third part: certificates, validation contexts, ticket keys and what filters read, by SDS. Whoever names a secret waits for it before
+// he serves; a newer one goes to the data plane alone, at once. Tables and filters that discovery brings do not wait: requests that need the
+// secret are refused until it is there. What nobody names any more is forgotten.
 using System.Collections.Immutable;
 using Naru.Core;
 using Naru.Proxy.Config;
@@ -70,7 +71,7 @@ internal sealed partial class ConfigStore
             // Said once: from now on nobody waits for it.
             entry.Answered = true;
             SecretStats(reference.Name).Add(SubscriptionStats.InitFetchTimeout);
-            _log(LogLevel.Warning, $"xds: no secret \"{reference.Name}\" for {owner} within {LimitOf(reference.Source).TotalSeconds:0.###} s; it is used without, and its TLS connections fail until the secret comes");
+            _log(LogLevel.Warning, $"xds: no secret \"{reference.Name}\" for {owner} within {LimitOf(reference.Source).TotalSeconds:0.###} s; it is used without, and what needs it fails until it comes");
         }
         return true;
     }
@@ -82,6 +83,12 @@ internal sealed partial class ConfigStore
         foreach (ClusterEntry entry in _clusters.Values)
             if (entry.RemovedAt is null) Want((entry.Active?.SecretReferences ?? []).Concat(entry.Warming?.SecretReferences ?? []));
         foreach (ListenerEntry entry in _listeners.Values) Want((entry.Active?.SecretReferences ?? []).Concat(entry.Warming?.SecretReferences ?? []));
+        foreach (RouteEntry entry in _routes.Values)
+            foreach (RouteConfigurationConfig? table in new[] { entry.Active, entry.Pending })
+                if (table is not null) Want(WithHosts(table).SecretReferences);
+        foreach (ScopeEntry entry in _scopes.Values)
+            Want((entry.Active?.Routes?.SecretReferences ?? []).Concat(entry.Pending?.Routes?.SecretReferences ?? []));
+        foreach (FilterEntry entry in _filters.Values) Want(IHasSecrets.Of([entry.Active?.Settings, entry.Latest?.Settings]));
         foreach (SecretEntry unused in _secrets.Values.Where(s => !s.IsStatic && !names.Contains(s.Name)).ToList())
         {
             _secrets.Remove(unused.Name);

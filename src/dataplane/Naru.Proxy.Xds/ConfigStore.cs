@@ -142,7 +142,8 @@ internal sealed partial class ConfigStore
     public IReadOnlyList<RejectedResource> Accept(ResourceBatch batch)
     {
         var refused = new List<RejectedResource>();
-        _referrersChanged |= batch.Type is ResourceType.Cluster or ResourceType.Listener or ResourceType.Scope or ResourceType.VirtualHost or ResourceType.Route;
+        _referrersChanged |= batch.Type is ResourceType.Cluster or ResourceType.Listener or ResourceType.Scope or ResourceType.VirtualHost or ResourceType.Route
+            or ResourceType.Filter;
         switch (batch.Type)
         {
             case ResourceType.Cluster: AcceptClusters(batch, refused); break;
@@ -346,6 +347,7 @@ internal sealed partial class ConfigStore
     // What only who knows the rest of the configuration can say of a table.
     private string? Unfit(RouteConfigurationConfig routes)
     {
+        if (UnknownSecret(routes.SecretReferences) is { } unknown) return unknown;
         if (routes.HostsOnDemand is { Kind: ConfigSourceKind.Ads } && !_adsIsDelta)
             return "error[NARU-X114]: its virtual hosts are to come over ADS, which is asked for the state of the world; help: use DELTA_GRPC in ads_config, or give vhds a source of its own";
         if (routes.ValidateClusters != true) return null;

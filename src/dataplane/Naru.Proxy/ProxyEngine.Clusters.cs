@@ -98,7 +98,12 @@ public sealed partial class ProxyEngine
             }
             byte[] name = Encoding.ASCII.GetBytes(endpoint.Hostname);
             Transport transport = transports.Of(endpoint);
-            hosts.Add(new Host(endpoint, state, name) { Transport = transport, Zone = ZoneStats(slot, endpoint) });
+            hosts.Add(new Host(endpoint, state, name)
+            {
+                Transport = transport,
+                ProxyValues = transport.ValuesTo(endpoint),
+                Zone = ZoneStats(slot, endpoint),
+            });
         }
         foreach (IGrouping<Transport?, Host> same in hosts.GroupBy(h => h.Transport))
             _options.Stats.Block(slot.Stats!.Prefix, same.Key!.Name, TransportMatchStats.Schema).Add(TransportMatchStats.Total, same.Count());
@@ -222,6 +227,7 @@ public sealed partial class ProxyEngine
                 hosts.Add(new Host(host.Config, host.State, host.Hostname)
                 {
                     Transport = host.Transport,
+                    ProxyValues = host.ProxyValues,
                     Zone = host.Zone,
                     IsLeaving = true,
                 });

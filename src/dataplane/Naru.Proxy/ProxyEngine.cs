@@ -58,11 +58,21 @@ public sealed partial class ProxyEngine : IDataPlane
         _options = options;
         _ownZone = ZoneOf(options.Locality);
         _tls = new TlsContextStore(options.OnDiagnostic, options.Stats);
-        _node = new NodeState { Cluster = Encoding.UTF8.GetBytes(options.NodeCluster), Id = Encoding.UTF8.GetBytes(options.NodeId), Runtime = options.Runtime, Time = options.Time };
+        _node = new NodeState
+        {
+            Cluster = Encoding.UTF8.GetBytes(options.NodeCluster),
+            Id = Encoding.UTF8.GetBytes(options.NodeId),
+            Runtime = options.Runtime,
+            Time = options.Time,
+            Log = options.FilterLog,
+            Zone = _ownZone,
+            Message = options.Node,
+        };
         _clusters = new ClusterDirectory(Math.Max(1, options.Concurrency), _directory, options.Lookup, options.Stats);
         _compiler = new ChainCompiler(options, _clusters, _tls, _node, _discovered, Routes);
         _workers = [.. Enumerable.Range(1, Math.Max(1, options.Concurrency)).Select(i => new Worker(i, options.OnFault))];
         _node.Later = action => _workers[0].Post(action);
+        _node.Workers = _workers;
         foreach (Worker worker in _workers) OverloadState.Local.Set(worker, _overloadState);
         if (options.OutlierLogPath.Length > 0 && options.AccessLog is { } logs) _outlierLog = new OutlierLog(logs.Open(options.OutlierLogPath), options.Time);
         _refresh = new ClusterRefresh(_gate, Recompile);
@@ -105,6 +115,12 @@ public sealed partial class ProxyEngine : IDataPlane
         return (found?.Json(), found?.Lines(), fault);
     }
 
+    /// <summary>Has sinks told of statistics from now on; disposed of by whoever asked for it.</summary>
+    /// <param name="sinks">Who.</param>
+    /// <param name="interval">How often; null is when told to.</param>
+    public Reports.StatsFlusher FlushTo(ImmutableArray<StatsSinkConfig> sinks, TimeSpan? interval) =>
+        new(this, _options.Stats, sinks, interval, new FilterContext(_options.Stats, "", _clusters, _node), _options.OnFault);
+
     /// <summary>Starts the workers.</summary>
     public void Start()
     {
@@ -119,7 +135,7 @@ public sealed partial class ProxyEngine : IDataPlane
         var refused = new List<Refusal>();
         lock (_gate)
         {
-            foreach (SecretConfig secret in change.Secrets) Try(ConfigKind.Secret, secret.Name, refused, d => _tls.SetSecret(secret, d));
+            foreach (SecretConfig secret in change.Secrets) Try(ConfigKind.Secret, secret.Name, refused, d => SetSecret(secret, d));
             foreach (DiscoveredFilterConfig filter in change.Filters) Try(ConfigKind.Filter, filter.Name, refused, d => SetFilter(filter, d));
             if (!change.RemovedFilters.IsEmpty) _discovered.All = _discovered.With([], change.RemovedFilters);
             HashSet<string> unsure = KeysOf(change);
@@ -142,7 +158,11 @@ public sealed partial class ProxyEngine : IDataPlane
             if (!change.RemovedClusters.IsEmpty) ForgetStats(change.RemovedClusters);
             ForgetEndpoints(unsure);
             SettleClusters();
-            foreach (string name in change.RemovedSecrets) _tls.RemoveSecret(name);
+            foreach (string name in change.RemovedSecrets)
+            {
+                _tls.RemoveSecret(name);
+                _node.Secrets.Remove(name);
+            }
         }
         foreach ((string table, string host) in change.AnsweredHosts) _node.Hosts.Answer(table, host);
         return refused;
@@ -164,6 +184,12 @@ public sealed partial class ProxyEngine : IDataPlane
                 remedy: "this is a fault of the proxy; its log says more");
         }
         foreach (Diagnostic complaint in found.Items) refused.Add(new Refusal(kind, name, complaint));
+    }
+
+    private void SetSecret(SecretConfig secret, Diagnostics diagnostics)
+    {
+        _tls.SetSecret(secret, diagnostics);
+        if (!diagnostics.HasErrors) _node.Secrets.Set(secret);
     }
 
     // Every chain that has it is made before any request sees it.
@@ -289,7 +315,7 @@ public sealed partial class ProxyEngine : IDataPlane
         if (errno != 0)
         {
             diagnostics.Error(
-                "NARU-P102", $"listener {config.Name} cannot bind {address}: {Sys.Describe(errno)}", subject: config.Name,
+                "NARU-P102", $"listener {config.Name} cannot bind {address}{InNetwork(address)}: {Sys.Describe(errno)}", subject: config.Name,
                 remedy: errno == Sys.EADDRINUSE ? "free the port or give the listener another one" : null);
             return;
         }
@@ -297,6 +323,9 @@ public sealed partial class ProxyEngine : IDataPlane
         if (current is not null) Leave(current);
         _listeners[config.Name] = listener;
     }
+
+    private static string InNetwork(AddressConfig? address) =>
+        address is { NetworkNamespace: { Length: > 0 } network } ? $" in the network namespace {network}" : "";
 
     private static bool SameSockets(ListenerConfig a, ListenerConfig b) =>
         a.AllAddresses.SequenceEqual(b.AllAddresses) && a.BindToPort == b.BindToPort && a.Udp is null == b.Udp is null && a.Transparent == b.Transparent && a.Freebind == b.Freebind
@@ -411,6 +440,7 @@ public sealed partial class ProxyEngine : IDataPlane
         {
             await Task.Delay(10, CancellationToken.None).ConfigureAwait(false);
         }
+        _node.Exporters.Flush(_workers);
         _overload?.Stop();
         lock (_gate)
             foreach (ClusterSlot slot in _clusters.All) slot.Outliers?.Dispose();

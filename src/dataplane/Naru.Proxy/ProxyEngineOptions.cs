@@ -22,6 +22,9 @@ public sealed record ProxyEngineOptions
     /// <summary>The name of this node (<c>node.id</c>); empty for none.</summary>
     public string NodeId { get; init; } = "";
 
+    /// <summary>Who it is, as services are told (<c>envoy.config.core.v3.Node</c>).</summary>
+    public byte[] Node { get; init; } = [];
+
     /// <summary>Values that change while it runs.</summary>
     public Runtime Runtime { get; init; } = new([]);
 
@@ -81,6 +84,9 @@ public sealed record ProxyEngineOptions
 
     /// <summary>Told why connections ended, where it listens.</summary>
     public ConnectionLog ConnectionLog { get; init; } = ConnectionLog.None;
+
+    /// <summary>Told what filters' scripts say.</summary>
+    public Action<Core.LogLevel, string> FilterLog { get; init; } = static (_, _) => { };
 
     /// <summary>Told about bugs: exceptions that reached a worker's loop.</summary>
     public Action<string, Exception> OnFault { get; init; } = static (_, _) => { };

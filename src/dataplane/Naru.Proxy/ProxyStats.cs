@@ -74,13 +74,19 @@ internal static class HttpStats
     public static readonly int RqRejectedByDetection = Schema.Counter("downstream_rq_rejected_via_ip_detection");
     public static readonly int RqOverloadLocalReply = Schema.Counter("rq_overload_local_reply");
 
+    // Envoy: HTTP connection manager, tracing statistics. They are there whether anything is traced or not.
+    public static readonly int TraceRandomSampling = Schema.Counter("tracing.random_sampling");
+    public static readonly int TraceServiceForced = Schema.Counter("tracing.service_forced");
+    public static readonly int TraceClientEnabled = Schema.Counter("tracing.client_enabled");
+    public static readonly int TraceNotTraceable = Schema.Counter("tracing.not_traceable");
+    public static readonly int TraceHealthCheck = Schema.Counter("tracing.health_check");
+
     static HttpStats()
     {
-        // HTTP/3 is not spoken, nothing is traced, and answers have no limit: Envoy has the names, and so have dashboards.
+        // HTTP/3 is not spoken, and answers have no limit: Envoy has the names, and so have dashboards.
         foreach (string name in (ReadOnlySpan<string>)
             ["downstream_cx_http1_soft_drain", "downstream_cx_http3_total", "downstream_rq_http3_total", "downstream_rq_too_many_premature_resets",
-                "rq_reset_after_downstream_response_started", "rs_too_large", "tracing.client_enabled", "tracing.health_check",
-                "tracing.not_traceable", "tracing.random_sampling", "tracing.service_forced"])
+                "rq_reset_after_downstream_response_started", "rs_too_large"])
             Schema.Counter(name);
         Schema.Gauge("downstream_cx_http3_active");
     }

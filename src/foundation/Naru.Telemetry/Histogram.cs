@@ -91,6 +91,12 @@ public sealed class Histogram
         into[bound] = sum;
     }
 
+    /// <summary>Values that were recorded, each as the least of its bucket, and how often.</summary>
+    public IEnumerable<(double Value, long Count)> Values()
+    {
+        for (int i = 0; i < Buckets; i++) if (_counts[i] > 0) yield return (LowerBound(i), _counts[i]);
+    }
+
     /// <summary>Forgets everything.</summary>
     public void Clear()
     {

@@ -12,7 +12,10 @@ folders.push(path.dirname(require.resolve('protobufjs/package.json')));
 const find = file => folders.map(folder => path.join(folder, file)).find(candidate => fs.existsSync(candidate));
 const root = new protobuf.Root();
 root.resolvePath = (_, file) => find(file) || file;
-const present = process.argv.slice(2).filter(find);
+// With all that it imports: some of that is published elsewhere.
+const whole = (file, seen = new Set()) => file.startsWith('google/protobuf/') || seen.has(file) || Boolean(find(file)) && [...fs.readFileSync(find(file), 'utf8')
+  .matchAll(/^import (?:public )?"([^"]+)";/gm)].every(([, name]) => whole(name, seen.add(file)));
+const present = process.argv.slice(2).filter(file => whole(file));
 root.loadSync(present, { keepCase: true });
 root.resolveAll();
 

@@ -23,7 +23,7 @@ public sealed class ManifestReaderTests
     [InlineData("apiVersion: networking.istio.io/v1\nkind: VirtualServce\nmetadata: {name: x}", "NARU-C202", 2)]
     [InlineData("apiVersion: networking.istio.io/v2\nkind: VirtualService\nmetadata: {name: x}", "NARU-C202", 1)]
     [InlineData("apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: x}", "NARU-C202", 1)]
-    [InlineData("apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: x}", "NARU-C202", 2)]
+    [InlineData("apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: x}\nspec: {}", "NARU-C520", 4)]
     [InlineData("apiVersion: v1\nkind: Namespace", "NARU-C203", 1)]
     [InlineData("apiVersion: v1\nkind: Namespace\nmetadata: {labels: {a: b}}", "NARU-C203", 3)]
     [InlineData("apiVersion: v1\nkind: Namespace\nmetadata: {name: ../../etc/passwd}", "NARU-C203", 3)]
@@ -32,7 +32,7 @@ public sealed class ManifestReaderTests
     [InlineData("apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\nspce: {}", "NARU-C211", 4)]
     [InlineData("apiVersion: v1\nkind: Namespace\nmetadata: {name: x, labels: [a]}", "NARU-C210", 3)]
     [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - rote: []", "NARU-C010", 7)]
-    [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - match: [{headers: {'@request.auth.claims[a]': {}}}]\n    route: [{destination: {host: a}}]", "NARU-C201", 7)]
+    [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - match: [{headers: {'@request.auth.claims[]': {}}}]\n    route: [{destination: {host: a}}]", "NARU-C205", 7)]
     [InlineData(VirtualService + "  hosts: [a]\n  tcp: []\n  http:\n  - route: [{destination: {host: a}}]", "NARU-C201", 6)]
     [InlineData(VirtualService + "  hosts: a\n  http:\n  - route: [{destination: {host: a}}]", "NARU-C011", 5)]
     [InlineData(VirtualService + "  hosts: [a]", "NARU-C204", 5)]
@@ -61,15 +61,15 @@ public sealed class ManifestReaderTests
     [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - headers: {request: {set: {x: \"a\\r\\nb: c\"}}}\n    route: [{destination: {host: a}}]", "NARU-C205", 7)]
     [InlineData(VirtualService + "  hosts: [a]\n  http:\n  - headers: {request: {add: {':path': x}}}\n    route: [{destination: {host: a}}]", "NARU-C205", 7)]
     [InlineData(Rule + "  subsets: []", "NARU-C204", 5)]
-    [InlineData(Rule + "  host: a\n  trafficPolicy: {tls: {mode: DISABLE}}", "NARU-C201", 6)]
+    [InlineData(Rule + "  host: a\n  trafficPolicy: {tls: {mode: DISABLE}}", "NARU-C520", 6)]
     [InlineData(Rule + "  host: a\n  trafficPolicy: {loadBalancer: {simple: FASTEST}}", "NARU-C012", 6)]
-    [InlineData(Rule + "  host: a\n  trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}", "NARU-C201", 6)]
+    [InlineData(Rule + "  host: a\n  trafficPolicy: {loadBalancer: {localityLbSetting: {failoverPriority: [a]}}}", "NARU-C201", 6)]
     [InlineData(Rule + "  host: a\n  subsets: [{name: v1}, {name: v1}]", "NARU-C206", 6)]
     [InlineData(Rule + "  host: a\n  trafficPolicy: {connectionPool: {tcp: {connectTimeout: 0s}}}", "NARU-C205", 6)]
     [InlineData(Gateway + "  servers: []", "NARU-C204", 5)]
     [InlineData(Gateway + "  servers:\n  - port: {number: 0, protocol: HTTP}\n    hosts: ['*']", "NARU-C205", 6)]
     [InlineData(Gateway + "  servers:\n  - port: {number: 80, protocol: HTPP}\n    hosts: ['*']", "NARU-C205", 6)]
-    [InlineData(Gateway + "  servers:\n  - port: {number: 443, protocol: HTTPS}\n    hosts: ['*']", "NARU-C201", 6)]
+    [InlineData(Gateway + "  servers:\n  - port: {number: 443, protocol: HTTPS}\n    hosts: ['*']", "NARU-C204", 6)]
     [InlineData(Gateway + "  servers:\n  - port: {number: 80, protocol: HTTP}\n    hosts: ['a..b']", "NARU-C205", 7)]
     [InlineData(Entry + "  hosts: [a.b]\n  ports: [{number: 80, name: http, protocol: HTTP}]", "NARU-C201", 5)]
     [InlineData(Entry + "  hosts: [a.b]\n  resolution: STATIC\n  ports: [{number: 80, name: http}]\n  endpoints: [{address: c.d}]", "NARU-C205", 8)]
@@ -107,7 +107,7 @@ public sealed class ManifestReaderTests
         Manifest manifest = ManifestReader.Read(VirtualService + """
               hosts: ["a b"]
               http:
-              - retries: {retryRemoteLocalities: true}
+              - fault: {delay: {fixedDelay: 1s, exponentialDelay: 1s}}
                 match: [{uri: {regex: "("}}]
                 route: [{destination: {host: a}, weight: -1}]
             """, "f.yaml");

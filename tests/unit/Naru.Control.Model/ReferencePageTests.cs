@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using Google.Protobuf.Reflection;
 using Istio.Networking.V1Alpha3;
+using Istio.Security.V1Beta1;
 using Naru.Control.Model;
 using Naru.Kit;
 using Xunit;
@@ -38,7 +39,8 @@ public sealed partial class ReferencePageTests
     private static string Fields()
     {
         var text = new StringBuilder("\n");
-        foreach (MessageDescriptor kind in (MessageDescriptor[])[Gateway.Descriptor, VirtualService.Descriptor, DestinationRule.Descriptor, ServiceEntry.Descriptor])
+        foreach (MessageDescriptor kind in (MessageDescriptor[])[Gateway.Descriptor, VirtualService.Descriptor, DestinationRule.Descriptor,
+            ServiceEntry.Descriptor, AuthorizationPolicy.Descriptor, RequestAuthentication.Descriptor, PeerAuthentication.Descriptor])
         {
             text.Append($"\n### {kind.Name}\n\n| message | honoured | refused, not supported yet |\n| --- | --- | --- |\n");
             foreach (MessageDescriptor message in Reached(kind))

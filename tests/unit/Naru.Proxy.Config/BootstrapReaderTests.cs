@@ -63,7 +63,7 @@ public sealed class BootstrapReaderTests
                           - match: { safe_regex: { regex: "(a" } }
                             route: { cluster: nothing }
                       http_filters:
-                      - name: envoy.filters.http.lua
+                      - name: envoy.filters.http.wasm
               clusters:
               - name: c
                 connect_timeout: 0s

@@ -19,14 +19,13 @@ public sealed class FieldTests
     [Theory]
     [InlineData("listener_filters: [{ name: envoy.filters.listener.nothing }]", "NARU-C112 name")]
     [InlineData("listener_filters: [{ name: envoy.filters.listener.local_ratelimit }]", "NARU-C101 typed_config")]
-    [InlineData("listener_filters: [{ name: envoy.filters.listener.tls_inspector, filter_disabled: { destination_port_range: { start: 1, end: 2 } } }]", "NARU-C113 filter_disabled")]
+    [InlineData("listener_filters: [{ name: envoy.filters.listener.tls_inspector, filter_disabled: { not_match: { any_match: true } } }]", "NARU-C113 filter_disabled")]
     [InlineData("listener_filters: [{ name: p, typed_config: { \"@type\": LISTproxy_protocol.v3.ProxyProtocol, disallowed_versions: [V1, V2] } }]", "NARU-C113 disallowed_versions")]
     [InlineData("listener_filters: [{ name: p, typed_config: { \"@type\": LISTproxy_protocol.v3.ProxyProtocol, rules: [{}] } }]", "NARU-C101 on_tlv_present")]
     [InlineData("listener_filters: [{ name: p, typed_config: { \"@type\": LISTtls_inspector.v3.TlsInspector, enable_ja3_fingerprinting: true } }]", "NARU-C110 enable_ja3_fingerprinting")]
     [InlineData("internal_listener: {}", "NARU-C113 address")]
     [InlineData("enable_mptcp: true", "NARU-C110 enable_mptcp")]
     [InlineData("tcp_fast_open_queue_length: 5", "NARU-C110 tcp_fast_open_queue_length")]
-    [InlineData("filter_chain_matcher: {}", "NARU-C110 filter_chain_matcher")]
     [InlineData("socket_options: [{ level: 1, name: 2 }]", "NARU-C101 socket_options[0]")]
     [InlineData("socket_options: [{ level: 1, name: 2, int_value: 4294967296 }]", "NARU-C102 int_value")]
     [InlineData("additional_addresses: [{ address: { socket_address: { protocol: UDP, address: 127.0.0.1, port_value: 9 } } }]", "NARU-C113 address")]
@@ -159,7 +158,7 @@ public sealed class FieldTests
     [InlineData("strip_any_host_port: true, strip_matching_host_port: true", "NARU-C113 strip_any_host_port")]
     [InlineData("http_protocol_options: { default_host_for_http_10: a/b }", "NARU-C102 default_host_for_http_10")]
     [InlineData("internal_address_config: { cidr_ranges: [{ address_prefix: x }] }", "NARU-C107 address_prefix")]
-    [InlineData("http_filters: [{ name: envoy.filters.http.oauth2 }, { name: envoy.filters.http.router }]", "NARU-C112 name")]
+    [InlineData("http_filters: [{ name: envoy.filters.http.aws_lambda }, { name: envoy.filters.http.router }]", "NARU-C112 name")]
     public void A_connection_manager_that_cannot_be_is_refused(string fields, string expected) => Assert.Equal(expected, Read.Bad(Read.InListener(InHttp(fields))));
 
     [Theory]
@@ -176,7 +175,8 @@ public sealed class FieldTests
     [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.reduce_timeouts, triggers: [{ name: m, threshold: { value: 1 } }], typed_config: { TIMERS, timer_scale_factors: [{ timer: TRANSPORT_SOCKET_CONNECT, min_timeout: 1s }, { timer: TRANSPORT_SOCKET_CONNECT, min_timeout: 1s }] } }]", "NARU-C103 timer")]
     [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.reduce_timeouts, triggers: [{ name: m, threshold: { value: 1 } }], typed_config: { HEAPTYPE } }]", "NARU-C112 typed_config")]
     [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.reduce_timeouts, triggers: [{ name: m, threshold: { value: 1 } }] }]", "NARU-C101 typed_config")]
-    [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.shrink_heap, triggers: [{ name: m, threshold: { value: 1 } }], typed_config: { TIMERS } }]", "NARU-C113 typed_config")]
+    [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.shrink_heap, triggers: [{ name: m, threshold: { value: 1 } }], typed_config: { TIMERS } }]", "NARU-C112 typed_config")]
+    [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.disable_http_keepalive, triggers: [{ name: m, threshold: { value: 1 } }], typed_config: { TIMERS } }]", "NARU-C113 typed_config")]
     [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.shrink_heap }]", "NARU-C101 triggers")]
     [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.shrink_heap, triggers: [{ name: m, threshold: { value: 1.5 } }] }]", "NARU-C102 value")]
     [InlineData("resource_monitors: [{ HEAP 9 } }], actions: [{ name: envoy.overload_actions.shrink_heap, triggers: [{ name: other, threshold: { value: 1 } }] }]", "NARU-C104 name")]
@@ -192,7 +192,7 @@ public sealed class FieldTests
     {
         Assert.Equal("NARU-C103 name", Read.Bad("static_resources: { secrets: [{ name: a, validation_context: {} }, { name: a, validation_context: {} }] }"));
         Assert.Equal("NARU-C101 secrets[0]", Read.Bad("static_resources: { secrets: [{ name: a }] }"));
-        Assert.Equal("NARU-C110 generic_secret", Read.Bad("static_resources: { secrets: [{ name: a, generic_secret: {} }] }"));
+        Assert.Equal("NARU-C101 secret", Read.Bad("static_resources: { secrets: [{ name: a, generic_secret: {} }] }"));
         Assert.Equal("a", Assert.Single(Read.Good("static_resources: { secrets: [{ name: a, validation_context: {} }] }").Secrets).Name);
     }
 }

@@ -17,8 +17,8 @@ public sealed class OptionalFilterTests
     /// <summary>Types and names of filters that guard something, in the spelling of all their times.</summary>
     public static TheoryData<string> Guards =>
     [
-        "envoy.extensions.filters.http.oauth2.v3.OAuth2",
-        "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
+        "envoy.extensions.filters.http.aws_lambda.v3.Config",
+        "envoy.extensions.filters.http.gcp_authn.v3.GcpAuthnFilterConfig",
         "envoy.extensions.filters.http.wasm.v3.Wasm",
         "envoy.extensions.filters.http.golang.v3alpha.Config",
         "istio.envoy.config.filter.http.authn.v2alpha1.FilterConfig",
@@ -68,7 +68,7 @@ public sealed class OptionalFilterTests
     }
 
     [Theory]
-    [InlineData("envoy.filters.http.oauth2")]
+    [InlineData("envoy.filters.http.aws_lambda")]
     [InlineData("mixer")]
     [InlineData("istio_authn")]
     public void A_name_alone_says_it_too(string name) => IsRefused(name, Found(Bootstrap($"{{ name: {name}, is_optional: true }}")));

@@ -82,7 +82,7 @@ public sealed class CallOutReaderTests
     [InlineData("metadata: { descriptor_key: a, metadata_key: { key: k } }", "NARU-C101 path")]
     [InlineData("metadata: { metadata_key: { key: k, path: [{ key: a }] } }", "NARU-C101 descriptor_key")]
     [InlineData("query_parameters: { descriptor_key: a }", "NARU-C101 query_parameter_name")]
-    [InlineData("extension: { name: a }", "NARU-C110 extension")]
+    [InlineData("extension: { name: a }", "NARU-C101 typed_config")]
     public void What_is_wrong_with_an_action_is_said(string limited, string error) =>
         Assert.Equal(error, Read.Bad(Bootstrap("", $"route: {{ cluster_header: x-c, rate_limits: [{{ actions: [{{ {limited} }}] }}] }}")));
 

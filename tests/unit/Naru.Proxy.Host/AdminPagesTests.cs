@@ -42,6 +42,22 @@ public sealed class AdminPagesTests
     }
 
     [Theory]
+    [InlineData("/ready", 200)]
+    [InlineData("/ready?x=1", 400)]
+    [InlineData("/stats", 200)]
+    [InlineData("/stats/prometheus", 200)]
+    [InlineData("/READY", 403)]
+    [InlineData("/", 403)]
+    [InlineData("/config_dump", 403)]
+    [InlineData("/ready/../quitquitquit", 403)]
+    public async Task Only_paths_that_are_allowed_are_answered(string path, int status)
+    {
+        Assert.Equal(0, AdminRequest.Parse(Encoding.ASCII.GetBytes($"GET {path} HTTP/1.1\r\nHost: localhost"), out AdminRequest? request, out _));
+        var pages = new AdminPages(new FakeTarget(), [new StringMatcherConfig(StringMatchKind.Exact, "/ready"), new StringMatcherConfig(StringMatchKind.Prefix, "/stats")]);
+        Assert.Equal(status, (await pages.AnswerAsync(request!)).Status);
+    }
+
+    [Theory]
     [InlineData(0, 200, "LIVE\n")]
     [InlineData(1, 503, "DRAINING\n")]
     [InlineData(2, 503, "PRE_INITIALIZING\n")]

@@ -75,6 +75,7 @@ public sealed class ExpressionTests
     [InlineData("[10, 20][1] + {'a': 1}['a'] + {1: 2}[1u]", "23")]
     [InlineData("{true: 'x'}[true]", "x")]
     [InlineData("{'a': {'b': 5}}.a.b", "5")]
+    [InlineData("contains('hello', 'ell') && startsWith('hello', 'he') && endsWith('hello', 'lo') && !startsWith('hello', 'lo')", "true")]
     [InlineData("'hello'.contains('ell') && 'hello'.startsWith('he') && 'hello'.endsWith('lo')", "true")]
     [InlineData("'hello'.matches('^h.*o$') && matches('abc', 'b') && !'x'.matches('y')", "true")]
     [InlineData("'a\\nb'.matches('a.b')", "false")]

@@ -12,7 +12,8 @@ namespace Naru.Proxy.Config.Reading;
 /// <summary>Reads access loggers.</summary>
 internal static class AccessLogs
 {
-    private const string Known = "the access loggers known here are envoy.access_loggers.file, .stdout and .stderr";
+    private const string Known =
+        "the access loggers known here are envoy.access_loggers.file, .stdout, .stderr, .http_grpc, .tcp_grpc and .open_telemetry";
 
     /// <summary>The loggers of a repeated field; those with errors are left out.</summary>
     public static ImmutableArray<AccessLogConfig> All(Scope scope, string field, IReadOnlyList<AccessLog> given)
@@ -53,6 +54,8 @@ internal static class AccessLogs
                 return scope.Pass.Unpack<StdoutAccessLog>(any, scope) is { } stdout ? Stream(scope.In("typed_config", stdout), "/dev/stdout", stdout.LogFormat) : null;
             case "envoy.extensions.access_loggers.stream.v3.StderrAccessLog":
                 return scope.Pass.Unpack<StderrAccessLog>(any, scope) is { } stderr ? Stream(scope.In("typed_config", stderr), "/dev/stderr", stderr.LogFormat) : null;
+            case var name when LogServices.TryRead(scope, any, name, out LogServiceConfig? service):
+                return service is null ? null : new AccessLogConfig("") { Service = service };
             case var name:
                 scope.Error("typed_config", "NARU-C112", $"Naru does not support the access logger {name} yet", Known);
                 return null;

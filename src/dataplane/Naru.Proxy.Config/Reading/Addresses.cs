@@ -13,11 +13,17 @@ internal static class Addresses
     private const int MostPath = 107;
 
     /// <summary>An address to listen on (<paramref name="literalOnly"/>) or to connect to; null after an error.</summary>
-    public static AddressConfig? Read(Scope scope, string field, Address? address, bool literalOnly)
+    /// <param name="scope">What has the address.</param>
+    /// <param name="field">As what.</param>
+    /// <param name="address">The message.</param>
+    /// <param name="literalOnly">It is an IP address.</param>
+    /// <param name="ofListener">A socket is opened there, if need be in another network namespace.</param>
+    public static AddressConfig? Read(Scope scope, string field, Address? address, bool literalOnly, bool ofListener = false)
     {
         switch (address?.AddressCase)
         {
-            case Address.AddressOneofCase.SocketAddress: return Socket(scope.In(field, address).In("socket_address", address.SocketAddress), address.SocketAddress, literalOnly);
+            case Address.AddressOneofCase.SocketAddress:
+                return Socket(scope.In(field, address).In("socket_address", address.SocketAddress), address.SocketAddress, literalOnly, ofListener);
             case Address.AddressOneofCase.Pipe: return Pipe(scope.In(field, address).In("pipe", address.Pipe), address.Pipe);
             case Address.AddressOneofCase.EnvoyInternalAddress when literalOnly:
                 scope.In(field, address).Error("envoy_internal_address", "NARU-C113", "an internal listener has no address: its name is one", "write internal_listener: {} instead of an address");
@@ -38,10 +44,22 @@ internal static class Addresses
     }
 
     /// <summary>The local address of connections; port 0 is any.</summary>
-    public static AddressConfig? Source(Scope scope, string field, SocketAddress address) => Socket(scope.In(field, address), address, literalOnly: true);
+    public static AddressConfig? Source(Scope scope, string field, SocketAddress address) =>
+        Socket(scope.In(field, address), address, literalOnly: true, ofListener: false);
 
-    private static AddressConfig? Socket(Scope at, SocketAddress socket, bool literalOnly)
+    private static AddressConfig? Socket(Scope at, SocketAddress socket, bool literalOnly, bool ofListener)
     {
+        if (socket.NetworkNamespaceFilepath.Length > 0)
+        {
+            string path = socket.NetworkNamespaceFilepath;
+            if (!ofListener)
+                at.Error("network_namespace_filepath", "NARU-C113", "only listeners are opened in other network namespaces", "remove it");
+            else if (!path.StartsWith('/') || path.Contains('\0', StringComparison.Ordinal))
+            {
+                at.Error("network_namespace_filepath", "NARU-C102", $"\"{path}\" is not the path of a network namespace",
+                    "write /var/run/netns/NAME, or /proc/PID/ns/net");
+            }
+        }
         if (!Values.Required(at, "address", socket.Address)) return null;
         if (socket.PortSpecifierCase != SocketAddress.PortSpecifierOneofCase.PortValue)
         {
@@ -63,7 +81,11 @@ internal static class Addresses
             at.Error("address", "NARU-C107", $"\"{socket.Address}\" is neither an IP address nor a name");
             return null;
         }
-        return new AddressConfig(socket.Address, (int)socket.PortValue) { Ipv4Compat = socket.Ipv4Compat };
+        return new AddressConfig(socket.Address, (int)socket.PortValue)
+        {
+            Ipv4Compat = socket.Ipv4Compat,
+            NetworkNamespace = socket.NetworkNamespaceFilepath,
+        };
     }
 
     private static AddressConfig? Pipe(Scope at, Pipe pipe)

@@ -10,6 +10,7 @@ namespace Naru.Proxy.Config.Reading;
 /// <summary>Reads protocols of clusters.</summary>
 internal static class ClusterProtocols
 {
+    /// <summary>Key and name of the typed options.</summary>
     private const string HttpOptionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
     /// <summary>The record with what the cluster says about protocols. TLS has been read.</summary>

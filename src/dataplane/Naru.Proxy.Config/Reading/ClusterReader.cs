@@ -45,7 +45,7 @@ internal static class ClusterReader
         if (cluster.TransportSocket is { } socket)
         {
             TransportSockets.Upstream transport = TransportSockets.OfCluster(scope.In("transport_socket", socket), socket);
-            config = config with { Tls = transport.Tls, ProxyProtocolVersion = transport.ProxyProtocol };
+            config = config with { Tls = transport.Tls, ProxyProtocolVersion = transport.ProxyProtocol, ProxyValues = Of(transport) };
         }
         if (cluster.TransportSocketMatches.Count > 0) config = config with { TransportMatches = TransportMatches(scope, cluster) };
         config = DnsResolvers.Read(scope, cluster, config);
@@ -87,10 +87,17 @@ internal static class ClusterReader
             Scope at = scope.In("transport_socket_matches", i, match);
             Values.Required(at, "name", match.Name);
             TransportSockets.Upstream transport = match.TransportSocket is { } socket ? TransportSockets.OfCluster(at.In("transport_socket", socket), socket) : default;
-            matches.Add(new TransportMatchConfig(match.Name, MetadataValues.Canonical(match.Match), transport.Tls, transport.ProxyProtocol));
+            matches.Add(new TransportMatchConfig(match.Name, MetadataValues.Canonical(match.Match), transport.Tls, transport.ProxyProtocol)
+            {
+                ProxyValues = Of(transport),
+            });
         }
         return matches.ToImmutable();
     }
+
+    // An error leaves none.
+    private static ImmutableArray<ProxyHeaderValueConfig> Of(TransportSockets.Upstream transport) =>
+        transport.ProxyValues.IsDefault ? [] : transport.ProxyValues;
 
     private static DiscoveryType Type(Scope scope, Cluster cluster)
     {

@@ -93,8 +93,10 @@ internal static class EndpointReader
                 Priority = (int)locality.Priority,
                 Health = health,
                 HealthCheckPort = (int)(host.HealthCheckConfig?.PortValue ?? 0),
+                HealthCheckAddress = CheckedAt(hostAt, host.HealthCheckConfig),
                 HealthCheckHostname = host.HealthCheckConfig?.Hostname ?? "",
                 DisableActiveHealthCheck = host.HealthCheckConfig?.DisableActiveHealthCheck ?? false,
+                ProxyValues = TransportSockets.OfEndpoint(at, endpoint.Metadata),
                 Locality = place,
                 LocalityWeight = locality.LoadBalancingWeight ?? 0,
                 IsCanary = IsCanary(endpoint),
@@ -106,6 +108,17 @@ internal static class EndpointReader
             });
         }
         if (sum > uint.MaxValue) scope.Error("lb_endpoints", "NARU-C102", "the weights of a locality add up to more than 4294967295", "make them smaller, keeping their ratio");
+    }
+
+    // Checks look no names up.
+    private static AddressConfig? CheckedAt(Scope scope, Endpoint.Types.HealthCheckConfig? check)
+    {
+        if (check?.Address is not { } given) return null;
+        Scope at = scope.In("health_check_config", check);
+        if (Addresses.Read(at, "address", given, literalOnly: false) is not { } address) return null;
+        if (address is { Kind: AddressKind.Pipe } or { Kind: AddressKind.Socket, Ip: not null }) return address;
+        at.Error("address", "NARU-C107", $"\"{address.Host}\" is not an IP address", "give an IP address, or a pipe");
+        return null;
     }
 
     private static EndpointHealth? Health(Scope scope, LbEndpoint endpoint)

@@ -23,7 +23,9 @@ internal static class FilterChains
         {
             Scope at = scope.In("filter_chains", i, listener.FilterChains[i]);
             FilterChainConfig? chain = Chain(at, listener.FilterChains[i], out FilterChainMatchConfig match);
-            IsDistinct(at, match, i, taken, listener);
+            // What the listener's matcher leads to says nothing of itself.
+            if (listener.FilterChainMatcher is null) IsDistinct(at, match, i, taken, listener);
+            else chain = chain is null ? null : chain with { Match = new FilterChainMatchConfig() };
             if (chain is not null) chains.Add(chain);
         }
         return chains.ToImmutable();

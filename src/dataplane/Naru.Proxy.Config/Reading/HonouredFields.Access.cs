@@ -42,6 +42,7 @@ envoy.extensions.matching.common_inputs.network.v3.SourceTypeInput
 envoy.extensions.matching.common_inputs.network.v3.ServerNameInput
 envoy.extensions.matching.common_inputs.network.v3.TransportProtocolInput
 envoy.extensions.matching.common_inputs.network.v3.ApplicationProtocolInput
+envoy.extensions.matching.common_inputs.network.v3.NetworkNamespaceInput
 envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput
 envoy.extensions.matching.common_inputs.ssl.v3.DnsSanInput
 envoy.extensions.matching.common_inputs.ssl.v3.SubjectInput

@@ -7,13 +7,17 @@ public static partial class HonouredFields
     private const string Bootstrap = """
 envoy.config.bootstrap.v3.Bootstrap
   + node static_resources dynamic_resources admin layered_runtime cluster_manager
-  + overload_manager stats_config bootstrap_extensions
-  ~ stats_flush_interval stats_flush_on_admin: statistics are read at the admin endpoint, nothing is flushed
+  + overload_manager stats_config bootstrap_extensions application_log_config stats_sinks stats_flush_interval stats_flush_on_admin
   ~ stats_server_version_override enable_dispatcher_stats: there is no such statistic
   ~ watchdog watchdogs: workers are not watched by a timer
   ~ inline_headers perf_tracing_file_path memory_allocator_manager deferred_stat_options default_socket_interface: there is nothing to tune here
-  - stats_sinks: statistics are read at the admin endpoint; scrape /stats/prometheus
-  - tracing: spans are not exported yet
+  - tracing: say it in each HTTP connection manager
+envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig
+  + log_format
+envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat
+  + json_format text_format
+envoy.extensions.network.socket_interface.v3.DefaultSocketInterface
+  ~ io_uring_options: workers wait with epoll, as Envoy does where the kernel has no io_uring
 envoy.extensions.bootstrap.internal_listener.v3.InternalListener
   ~ buffer_size_kb: the system's buffers of local sockets are used
 envoy.config.metrics.v3.StatsConfig
@@ -31,7 +35,7 @@ envoy.config.bootstrap.v3.Bootstrap.StaticResources
 envoy.config.bootstrap.v3.Bootstrap.DynamicResources
   + lds_config cds_config ads_config
 envoy.config.bootstrap.v3.Admin
-  + address
+  + address allow_paths
   ~ access_log access_log_path: requests to the admin endpoint are not logged
   ~ profile_path: there is no CPU profiler
   ~ ignore_global_conn_limit: there is no global limit of connections
@@ -115,6 +119,10 @@ envoy.config.overload.v3.ScaleTimersOverloadActionConfig
   + timer_scale_factors
 envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer
   + timer min_timeout min_scale
+envoy.config.overload.v3.ShrinkHeapConfig
+  + timer_interval max_unfreed_memory_bytes
+envoy.extensions.resource_monitors.cpu_utilization.v3.CpuUtilizationConfig
+  + mode
 envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig
   + max_heap_size_bytes
 envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig

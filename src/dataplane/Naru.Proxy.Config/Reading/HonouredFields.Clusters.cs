@@ -26,7 +26,7 @@ envoy.config.cluster.v3.Cluster.TransportSocketMatch
   + name match transport_socket
 envoy.config.core.v3.Metadata
   + filter_metadata
-  ~ typed_filter_metadata: nothing reads it
+  ~ typed_filter_metadata: only envoy.transport_sockets.proxy_protocol of endpoints is read
 envoy.config.cluster.v3.Cluster.RefreshRate
   + base_interval max_interval
 envoy.config.core.v3.DnsResolutionConfig
@@ -154,8 +154,7 @@ envoy.config.endpoint.v3.Endpoint
   + address hostname health_check_config
   - additional_addresses: an endpoint has one address
 envoy.config.endpoint.v3.Endpoint.HealthCheckConfig
-  + port_value hostname disable_active_health_check
-  - address: an endpoint is checked where it is, or at another port
+  + port_value hostname disable_active_health_check address
 envoy.config.core.v3.HealthCheck
   + timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection
   + http_health_check tcp_health_check grpc_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval

@@ -14,7 +14,7 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
   + strip_matching_host_port strip_any_host_port append_x_forwarded_port strip_trailing_host_dot stream_error_on_invalid_http_message
   + local_reply_config original_ip_detection_extensions early_header_mutation_extensions scheme_header_transformation add_user_agent
   + proxy_status_config tracing access_log_flush_interval flush_access_log_on_new_request access_log_options forward_proto_config
-  ~ request_id_extension: request ids are UUIDs
+  + request_id_extension
   ~ http3_protocol_options: HTTP/3 is not supported
   ~ add_proxy_protocol_connection_state: connections have no filter state
   + scoped_routes
@@ -43,8 +43,8 @@ envoy.config.route.v3.ScopedRouteConfiguration.Key
 envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment
   + string_key
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing
-  ~ client_sampling random_sampling overall_sampling verbose max_path_tag_length custom_tags spawn_upstream_span: without a provider no span is made
-  - provider: spans are not exported yet
+  + client_sampling random_sampling overall_sampling verbose max_path_tag_length custom_tags spawn_upstream_span provider operation
+  + upstream_operation no_context_propagation
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig
   + remove_details remove_response_flags set_recommended_response_code use_node_id literal_proxy_name
   ~ remove_connection_termination_details: answers are made before a connection is terminated
@@ -71,7 +71,7 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
 envoy.extensions.filters.http.router.v3.Router
   + respect_expected_rq_timeout suppress_envoy_headers strict_check_headers upstream_log
   ~ dynamic_stats: statistics are always kept
-  ~ start_child_span: spans are not exported yet
+  + start_child_span
   ~ suppress_grpc_request_failure_code_stats: there is no such statistic
   - upstream_log_options: a line is written when a try ends, and at no other time
 envoy.config.core.v3.HttpProtocolOptions

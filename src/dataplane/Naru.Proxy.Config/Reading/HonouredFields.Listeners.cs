@@ -10,7 +10,7 @@ envoy.config.core.v3.Address
   + pipe envoy_internal_address
 envoy.config.core.v3.SocketAddress
   + protocol address port_value
-  + ipv4_compat
+  + ipv4_compat network_namespace_filepath
   ~ resolver_name: the system's resolver is used
   - named_port: a port is a number here
 envoy.config.listener.v3.Listener
@@ -18,12 +18,11 @@ envoy.config.listener.v3.Listener
   + listener_filters bind_to_port deprecated_v1
   + use_original_dst transparent freebind socket_options drain_type listener_filters_timeout continue_on_listener_filters_timeout
   + tcp_backlog_size udp_listener_config internal_listener metadata
-  + per_connection_buffer_limit_bytes access_log
+  + per_connection_buffer_limit_bytes access_log filter_chain_matcher
   ~ reuse_port enable_reuse_port connection_balance_config: every worker listens, and the kernel balances
   ~ ignore_global_conn_limit bypass_overload_manager: there is no global limit
   ~ max_connections_to_accept_per_socket_event: the workers decide
   - api_listener: that is for gRPC clients, not for a proxy
-  - filter_chain_matcher: give each filter chain a filter_chain_match
   - enable_mptcp: connections are plain TCP
   - tcp_fast_open_queue_length: data in the first packet would be taken twice where it is repeated
 envoy.config.listener.v3.AdditionalAddress
@@ -74,6 +73,7 @@ envoy.config.listener.v3.UdpListenerConfig
 envoy.config.listener.v3.ListenerFilterChainMatchPredicate
   + any_match or_match and_match not_match destination_port_range
 envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet
+  + rules
 envoy.type.v3.Int32Range
   + start end
 envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector

@@ -21,13 +21,14 @@ envoy.config.route.v3.VirtualHost
 envoy.config.route.v3.Route
   + metadata
   + name match route redirect direct_response request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
-  + decorator per_request_buffer_limit_bytes stat_prefix
-  ~ tracing: spans are not exported yet
+  + decorator per_request_buffer_limit_bytes stat_prefix tracing
   - filter_action: there is no filter that takes it
   - non_forwarding_action: that is for gRPC servers, not for a proxy
   + typed_per_filter_config request_body_buffer_limit
 envoy.config.route.v3.RouteList
   + routes
+envoy.config.route.v3.Tracing
+  + client_sampling random_sampling overall_sampling custom_tags operation upstream_operation
 envoy.config.route.v3.Decorator
   + operation propagate
 envoy.config.route.v3.VirtualCluster
@@ -86,7 +87,7 @@ envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig
   + path_template_rewrite
 envoy.config.route.v3.RouteAction.RequestMirrorPolicy
   + cluster cluster_header runtime_fraction disable_shadow_host_suffix_append host_rewrite_literal
-  ~ trace_sampled: spans are not exported yet
+  + trace_sampled
   - request_headers_mutations: copies have no header changes of their own; make them in request_headers_to_add of the route
 envoy.config.route.v3.RouteAction.MaxStreamDuration
   + max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset
@@ -113,7 +114,7 @@ envoy.config.route.v3.RateLimit.Override.DynamicMetadata
 envoy.config.route.v3.RateLimit.Action
   + source_cluster destination_cluster request_headers remote_address generic_key header_value_match masked_remote_address query_parameter_value_match
   + dynamic_metadata metadata query_parameters
-  - extension: descriptors have no extensions yet
+  + extension
 envoy.config.route.v3.RateLimit.Action.SourceCluster
 envoy.config.route.v3.RateLimit.Action.DestinationCluster
 envoy.config.route.v3.RateLimit.Action.RemoteAddress
@@ -152,6 +153,8 @@ envoy.config.route.v3.RetryPolicy.RetryPriority
   + name typed_config
 envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
 envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate
+envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig
+  + metadata_match
 envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig
   + update_frequency
 envoy.config.route.v3.RedirectAction

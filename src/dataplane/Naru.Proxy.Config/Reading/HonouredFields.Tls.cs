@@ -12,8 +12,13 @@ envoy.config.core.v3.DataSource
   + filename inline_bytes inline_string environment_variable
   ~ watched_directory: a file that is read again when it changes is watched itself, or by the watched_directory beside it
 envoy.config.core.v3.ProxyProtocolConfig
-  + version
-  - pass_through_tlvs: type-length values are not sent
+  + version added_tlvs
+  - pass_through_tlvs: values of a client's header are not sent on
+envoy.config.core.v3.PerHostConfig
+  + added_tlvs
+envoy.config.core.v3.TlvEntry
+  + type value
+  - format_string: a value is the same for every connection
 envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
   + common_tls_context require_client_certificate require_sni session_ticket_keys session_ticket_keys_sds_secret_config
   + disable_stateless_session_resumption session_timeout ocsp_staple_policy full_scan_certs_on_sni_mismatch
@@ -51,8 +56,9 @@ envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys
 envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig
   + name sds_config
 envoy.extensions.transport_sockets.tls.v3.Secret
-  + name tls_certificate session_ticket_keys validation_context
-  - generic_secret: nothing reads it
+  + name tls_certificate session_ticket_keys validation_context generic_secret
+envoy.extensions.transport_sockets.tls.v3.GenericSecret
+  + secret
 envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig
   + trust_domains
 envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain

@@ -27,7 +27,8 @@ public sealed record FieldRule(string Field, FieldTreatment Treatment, string Re
 /// <summary>The table, by message.</summary>
 public static partial class HonouredFields
 {
-    private static readonly Dictionary<string, Dictionary<string, FieldRule>> s_messages = Parse(Bootstrap + Listeners + Http + Routes + Clusters + Tls + Access + ExtensionTable.Fields);
+    private static readonly Dictionary<string, Dictionary<string, FieldRule>> s_messages = Parse(
+        Bootstrap + Listeners + Http + Routes + Clusters + Tls + Access + Reports + ExtensionTable.Fields);
 
     /// <summary>Full names of the messages that are read.</summary>
     public static IReadOnlyCollection<string> Messages => s_messages.Keys;

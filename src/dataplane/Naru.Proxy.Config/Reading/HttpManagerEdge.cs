@@ -25,7 +25,6 @@ internal static class HttpManagerEdge
             SchemeMatchesUpstream = manager.SchemeHeaderTransformation?.MatchUpstream ?? false,
             AddUserAgent = manager.AddUserAgent ?? false,
             ProxyStatus = ProxyStatus(scope, manager),
-            HasTracing = manager.Tracing is not null,
             LogMoments = Moments(scope, manager),
         };
     }

@@ -91,6 +91,13 @@ internal static class HttpManagerReader
             if (value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) scope.Error(field, "NARU-C108", $"\"{field}\" holds a line end or NUL");
         }
         config = HttpManagerEdge.Read(scope, manager, config);
+        (bool packs, bool samples) = TracingReader.RequestIds(scope, manager.RequestIdExtension);
+        config = config with
+        {
+            Tracing = TracingReader.Read(scope, manager.Tracing, router?.StartChildSpan ?? false),
+            PacksTraceReason = packs,
+            SamplesByRequestId = samples,
+        };
         if (manager.CommonHttpProtocolOptions is { } common) config = Common(scope.In("common_http_protocol_options", common), common, config);
         if (manager.HttpProtocolOptions is { } http1) config = Http1(scope.In("http_protocol_options", http1), http1, config);
         return Routes(scope, manager, config);

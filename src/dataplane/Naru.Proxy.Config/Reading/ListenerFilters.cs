@@ -27,8 +27,14 @@ internal static class ListenerFilters
         {
             ListenerFilter filter = listener.ListenerFilters[i];
             Scope at = scope.In("listener_filters", i, filter);
-            if (filter.FilterDisabled is not null && !MayBeDisabled(at, filter.FilterDisabled)) continue;
-            if (filter.ConfigTypeCase != ListenerFilter.ConfigTypeOneofCase.ConfigDiscovery && One(at, filter) is { } config) filters.Add(config);
+            PortRanges? except = null;
+            if (filter.FilterDisabled is { } disabled)
+            {
+                if (disabled.RuleCase == ListenerFilterChainMatchPredicate.RuleOneofCase.AnyMatch) continue;
+                except = Except(at, disabled);
+            }
+            if (filter.ConfigTypeCase != ListenerFilter.ConfigTypeOneofCase.ConfigDiscovery && One(at, filter) is { } config)
+                filters.Add(config with { Except = except });
         }
         if ((listener.UseOriginalDst ?? false) && !filters.OfType<OriginalDstFilterConfig>().Any()) filters.Insert(0, new OriginalDstFilterConfig());
         if (listener.FilterChains.Any(c => c.UseProxyProto ?? false) && !filters.OfType<ProxyProtocolFilterConfig>().Any()) filters.Insert(0, new ProxyProtocolFilterConfig(false));
@@ -43,12 +49,26 @@ internal static class ListenerFilters
     private static bool NeedsInspector(FilterChainMatchConfig match) =>
         match.TransportProtocol == "tls" || (match.TransportProtocol.Length == 0 && (!match.ServerNames.IsEmpty || !match.ApplicationProtocols.IsEmpty));
 
-    // A predicate that always or never holds can be honoured by having the filter or not.
-    private static bool MayBeDisabled(Scope scope, ListenerFilterChainMatchPredicate predicate)
+    // Ports are known once the destination is; anything else would have to be known before the filters ran.
+    private static PortRanges? Except(Scope scope, ListenerFilterChainMatchPredicate predicate)
     {
-        if (predicate.RuleCase == ListenerFilterChainMatchPredicate.RuleOneofCase.AnyMatch) return false;
-        scope.Error("filter_disabled", "NARU-C113", "a filter is on for every connection, or for none", "write filter_disabled: {any_match: true}, or remove it");
-        return true;
+        IEnumerable<ListenerFilterChainMatchPredicate> all = predicate.OrMatch?.Rules.AsEnumerable() ?? [predicate];
+        var ranges = ImmutableArray.CreateBuilder<(int, int)>();
+        foreach (ListenerFilterChainMatchPredicate one in all)
+        {
+            if (one.DestinationPortRange is not { } range)
+            {
+                scope.Error("filter_disabled", "NARU-C113",
+                    "a filter is on for every connection, for none, or for all but those of some ports",
+                    "write any_match: true, destination_port_range, or or_match of such ranges");
+                return null;
+            }
+            if (range.Start < 0 || range.End > 65536 || range.Start >= range.End)
+                scope.Error("filter_disabled", "NARU-C102", $"\"destination_port_range\" cannot be {range.Start} to {range.End}",
+                    "end is behind start, and is no port of the range");
+            ranges.Add((range.Start, range.End));
+        }
+        return new PortRanges(ranges.ToImmutable());
     }
 
     private static ListenerFilterConfig? One(Scope at, ListenerFilter filter)

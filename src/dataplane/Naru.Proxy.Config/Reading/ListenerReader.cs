@@ -24,6 +24,8 @@ internal static class ListenerReader
             udp = UdpListeners.Read(scope, listener);
             if (listener.AccessLog.Count > 0)
                 scope.Error("access_log", "NARU-C113", "a UDP listener has no connections to log", "log sessions with access_log of udp_proxy");
+            if (listener.FilterChainMatcher is not null)
+                scope.Error("filter_chain_matcher", "NARU-C113", "a UDP listener has no filter chains", "remove it");
         }
         else
         {
@@ -49,6 +51,7 @@ internal static class ListenerReader
             AdditionalAddresses = Additional(scope, listener),
             FilterChains = chains,
             DefaultFilterChain = last,
+            ChainMatcher = udp is null ? ChainMatchers.Read(scope, listener) : null,
             ListenerFilters = filters,
             ListenerFiltersTimeout = Values.Limit(scope, "listener_filters_timeout", listener.ListenerFiltersTimeout, TimeSpan.FromSeconds(15)),
             ContinueOnListenerFiltersTimeout = listener.ContinueOnListenerFiltersTimeout,
@@ -75,7 +78,7 @@ internal static class ListenerReader
 
     private static AddressConfig? Address(Scope scope, Listener listener)
     {
-        if (listener.InternalListener is null) return Addresses.Read(scope, "address", listener.Address, literalOnly: true);
+        if (listener.InternalListener is null) return Addresses.Read(scope, "address", listener.Address, literalOnly: true, ofListener: true);
         if (listener.Address is not null) scope.Error("address", "NARU-C113", "an internal listener has no address: its name is one", "remove address");
         return Values.Required(scope, "name", listener.Name) ? new AddressConfig(listener.Name, 0) { Kind = AddressKind.Internal } : null;
     }
@@ -89,7 +92,7 @@ internal static class ListenerReader
             AdditionalAddress more = listener.AdditionalAddresses[i];
             Scope at = scope.In("additional_addresses", i, more);
             if (more.Address?.SocketAddress is { } socket && socket.Protocol == SocketAddress.Types.Protocol.Udp != udp) at.Error("address", "NARU-C113", "the addresses of a listener are all TCP or all UDP", "use two listeners");
-            if (Addresses.Read(at, "address", more.Address, literalOnly: true) is { } other) additional.Add(other);
+            if (Addresses.Read(at, "address", more.Address, literalOnly: true, ofListener: true) is { } other) additional.Add(other);
         }
         if (additional.Count > 0 && listener.InternalListener is not null) scope.Error("additional_addresses", "NARU-C113", "an internal listener has no address: its name is one", "remove additional_addresses");
         return additional.ToImmutable();

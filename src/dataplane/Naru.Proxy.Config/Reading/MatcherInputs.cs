@@ -46,6 +46,7 @@ internal static class MatcherInputs
         (Network.ServerNameInput.Descriptor, ConnectionInput.ServerName),
         (Network.TransportProtocolInput.Descriptor, ConnectionInput.TransportProtocol),
         (Network.ApplicationProtocolInput.Descriptor, ConnectionInput.ApplicationProtocol),
+        (Network.NetworkNamespaceInput.Descriptor, ConnectionInput.NetworkNamespace),
         (Ssl.UriSanInput.Descriptor, ConnectionInput.UriSan),
         (Ssl.DnsSanInput.Descriptor, ConnectionInput.DnsSan),
         (Ssl.SubjectInput.Descriptor, ConnectionInput.Subject),

@@ -29,7 +29,7 @@ internal static class MirrorPolicies
             Values.Authority(at, "host_rewrite_literal", host);
             int share = policy.RuntimeFraction is { } fraction ? RouteReader.Fraction(at.In("runtime_fraction", fraction), fraction) : 1_000_000;
             bool suffix = !policy.DisableShadowHostSuffixAppend && host.Length == 0;
-            read.Add(new MirrorPolicyConfig(policy.Cluster, header, share, host.Length > 0 ? host : null, suffix) { RuntimeKey = policy.RuntimeFraction?.RuntimeKey ?? "" });
+            read.Add(new MirrorPolicyConfig(policy.Cluster, header, share, host.Length > 0 ? host : null, suffix) { RuntimeKey = policy.RuntimeFraction?.RuntimeKey ?? "", IsTraced = policy.TraceSampled });
         }
         return read.ToImmutable();
     }

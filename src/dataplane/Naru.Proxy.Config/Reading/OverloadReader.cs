@@ -1,6 +1,7 @@
 // envoy.config.overload.v3.OverloadManager as a record. Refuses monitors and actions that are not known, and triggers of nothing.
 using System.Collections.Immutable;
 using Envoy.Config.Overload.V3;
+using Envoy.Extensions.ResourceMonitors.CpuUtilization.V3;
 using Envoy.Extensions.ResourceMonitors.DownstreamConnections.V3;
 using Envoy.Extensions.ResourceMonitors.FixedHeap.V3;
 using Envoy.Extensions.ResourceMonitors.InjectedResource.V3;
@@ -13,9 +14,10 @@ namespace Naru.Proxy.Config.Reading;
 internal static class OverloadReader
 {
     private const string Monitors =
-        "known here: envoy.resource_monitors.fixed_heap, .global_downstream_max_connections and .injected_resource";
+        "known here: envoy.resource_monitors.fixed_heap, .cpu_utilization, .global_downstream_max_connections and .injected_resource";
 
     private const string ScaleTimers = "envoy.config.overload.v3.ScaleTimersOverloadActionConfig";
+    private const string ShrinkHeap = "envoy.config.overload.v3.ShrinkHeapConfig";
 
     private static readonly Dictionary<string, OverloadActionKind> s_actions = new(StringComparer.Ordinal)
     {
@@ -53,7 +55,11 @@ internal static class OverloadReader
                 continue;
             }
             if (actions.Any(a => a.Kind == kind)) at.Error("name", "NARU-C103", $"there are two actions \"{action.Name}\"", "give one of them all triggers");
-            actions.Add(new OverloadActionConfig(kind, Triggers(at, action, names)) { Timers = Timers(at, action, kind) });
+            actions.Add(new OverloadActionConfig(kind, Triggers(at, action, names))
+            {
+                Timers = Timers(at, action, kind),
+                Shrinking = kind == OverloadActionKind.ShrinkHeap ? Shrinking(at, action) : null,
+            });
         }
         TimeSpan interval = Values.Time(scope, "refresh_interval", manager.RefreshInterval, mustBePositive: true) ?? TimeSpan.FromSeconds(1);
         return new OverloadConfig { RefreshInterval = interval, Monitors = monitors.ToImmutable(), Actions = actions.ToImmutable() };
@@ -77,7 +83,15 @@ internal static class OverloadReader
                 if (Unpack<InjectedResourceConfig>(scope, monitor) is not var (fileAt, injected)) return null;
                 Values.Required(fileAt, "filename", injected.Filename);
                 return new ResourceMonitorConfig(monitor.Name, ResourceMonitorKind.Injected, 1) { Path = injected.Filename };
-            case "" when monitor.Name is "envoy.resource_monitors.injected_resource"
+            case "envoy.extensions.resource_monitors.cpu_utilization.v3.CpuUtilizationConfig":
+                if (Unpack<CpuUtilizationConfig>(scope, monitor) is not var (cpuAt, cpu)) return null;
+                if (!Enum.IsDefined(cpu.Mode))
+                    cpuAt.Error("mode", "NARU-C102", $"\"mode\" cannot be {(int)cpu.Mode}", "use HOST or CONTAINER");
+                return new ResourceMonitorConfig(monitor.Name, ResourceMonitorKind.CpuUtilization, 1)
+                {
+                    OfGroup = cpu.Mode == CpuUtilizationConfig.Types.UtilizationComputeStrategy.Container,
+                };
+            case "" when monitor.Name is "envoy.resource_monitors.injected_resource" or "envoy.resource_monitors.cpu_utilization"
                 or "envoy.resource_monitors.fixed_heap" or "envoy.resource_monitors.global_downstream_max_connections":
                 scope.Error("typed_config", "NARU-C101", "\"typed_config\" is required");
                 return null;
@@ -124,12 +138,31 @@ internal static class OverloadReader
         return triggers.ToImmutable();
     }
 
+    // Envoy docs: configuration, overload manager, shrink heap.
+    private static ShrinkHeapSettings? Shrinking(Scope scope, OverloadAction action)
+    {
+        if (action.TypedConfig is not { } any) return null;
+        if (EnvoyTypes.NameOf(any) != ShrinkHeap)
+        {
+            scope.Error("typed_config", "NARU-C112", $"{action.Name} cannot be configured with {EnvoyTypes.NameOf(any)}",
+                $"use {ShrinkHeap}, or remove it");
+            return null;
+        }
+        if (scope.Pass.Unpack<ShrinkHeapConfig>(any, scope) is not { } config) return null;
+        Scope inside = scope.In("typed_config", config);
+        FieldWalk.Check(inside);
+        TimeSpan interval = Values.Time(inside, "timer_interval", config.TimerInterval) ?? TimeSpan.FromSeconds(10);
+        if (interval < TimeSpan.FromSeconds(1)) inside.Error("timer_interval", "NARU-C102", "\"timer_interval\" must be at least 1 s");
+        return new ShrinkHeapSettings(interval, (long)Math.Min(config.MaxUnfreedMemoryBytes ?? 100 * 1024 * 1024, long.MaxValue));
+    }
+
     // Envoy docs: configuration, overload manager, reducing timeouts.
     private static ImmutableArray<ScaleTimerConfig> Timers(Scope scope, OverloadAction action, OverloadActionKind kind)
     {
         if (kind != OverloadActionKind.ReduceTimeouts)
         {
-            if (action.TypedConfig is not null) scope.Error("typed_config", "NARU-C113", $"{action.Name} has no configuration", "remove it");
+            if (action.TypedConfig is not null && kind != OverloadActionKind.ShrinkHeap)
+                scope.Error("typed_config", "NARU-C113", $"{action.Name} has no configuration", "remove it");
             return [];
         }
         string type = action.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : "";

@@ -2,6 +2,7 @@
 using System.Collections.Immutable;
 using System.Text;
 using Envoy.Config.Route.V3;
+using Envoy.Type.Matcher.V3;
 using Envoy.Type.Metadata.V3;
 using Google.Protobuf.Collections;
 using Naru.Telemetry;
@@ -152,12 +153,37 @@ internal static class RateLimits
                     SkipIfAbsent = action.Metadata.SkipIfAbsent,
                     MetadataPath = Path(metadata, action.Metadata.MetadataKey),
                 };
+            case Action.ActionSpecifierOneofCase.Extension:
+                return Extension(at.In("extension", action.Extension), action.Extension);
             case Action.ActionSpecifierOneofCase.None:
                 at.Error("", "NARU-C101", "an action says what it looks at", "write request_headers, generic_key, remote_address, ...");
                 return null;
             default:
                 return null;
         }
+    }
+
+    // An input of matchers gives an entry under the extension's name (Envoy: MatchInputRateLimitDescriptor).
+    private static RateLimitActionConfig? Extension(Scope at, Envoy.Config.Core.V3.TypedExtensionConfig extension)
+    {
+        if (extension.TypedConfig is not { } any)
+        {
+            at.Error("typed_config", "NARU-C101", "\"typed_config\" is required");
+            return null;
+        }
+        string type = EnvoyTypes.NameOf(any);
+        if (type == HttpRequestHeaderMatchInput.Descriptor.FullName)
+        {
+            if (at.Pass.Unpack<HttpRequestHeaderMatchInput>(any, at) is not { } given) return null;
+            Scope inside = at.In("typed_config", given);
+            FieldWalk.Check(inside);
+            string name = given.HeaderName.ToLowerInvariant();
+            if (!Values.Required(at, "name", extension.Name) | !Values.HeaderName(inside, "header_name", name)) return null;
+            return new RateLimitActionConfig { Source = RateLimitSource.RequestHeader, Key = extension.Name, Header = name };
+        }
+        at.Error("typed_config", "NARU-C112", $"Naru does not support the descriptor {type} yet",
+            $"known here: {HttpRequestHeaderMatchInput.Descriptor.FullName}");
+        return null;
     }
 
     private static string Or(string given, string standard) => given.Length > 0 ? given : standard;

@@ -1,6 +1,7 @@
 // Retry policies of routes and virtual hosts (envoy.config.route.v3.RetryPolicy), and hedge policies beside them.
 using System.Collections.Immutable;
 using Envoy.Config.Route.V3;
+using Envoy.Extensions.Retry.Host.OmitHostMetadata.V3;
 using Envoy.Extensions.Retry.Priority.PreviousPriorities.V3;
 using Google.Protobuf.Collections;
 using Naru.Telemetry;
@@ -13,6 +14,7 @@ internal static class RetryPolicies
 {
     private const string PreviousHosts = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
     private const string OmitCanaryHosts = "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate";
+    private const string OmitHostMetadata = "envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig";
     private const string PreviousPriorities = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig";
     private const int MostMatchers = 64, MostResetHeaders = 16;
 
@@ -57,7 +59,7 @@ internal static class RetryPolicies
             if (status is >= 100 and <= 599) codes.Add((int)status);
             else scope.Error($"retriable_status_codes[{i}]", "NARU-C102", $"{status} is not a status code");
         }
-        (bool avoid, bool omit) = Hosts(scope, policy);
+        (bool avoid, bool omit, ImmutableArray<LabelConfig> labels) = Hosts(scope, policy);
         if (policy.HostSelectionRetryMaxAttempts is < 0 or > 1000)
             scope.Error("host_selection_retry_max_attempts", "NARU-C102",
                 $"\"host_selection_retry_max_attempts\" cannot be {policy.HostSelectionRetryMaxAttempts}");
@@ -77,6 +79,7 @@ internal static class RetryPolicies
                 ? RateLimited(scope.In("rate_limited_retry_back_off", limited), limited) : null,
             AvoidPreviousHosts = avoid,
             OmitCanaryHosts = omit,
+            OmittedLabels = labels,
             PreviousPriorities = policy.RetryPriority is { } priority ? Priorities(scope.In("retry_priority", priority), priority) : 0,
             HostSelectionMaxAttempts = policy.HostSelectionRetryMaxAttempts > 0 ? (int)policy.HostSelectionRetryMaxAttempts : 1,
         };
@@ -88,23 +91,48 @@ internal static class RetryPolicies
         return [.. given.Select((m, i) => RouteReader.Header(scope.In(field, i, m), m)).OfType<HeaderMatcherConfig>()];
     }
 
-    private static (bool Avoid, bool OmitCanaries) Hosts(Scope scope, RetryPolicy policy)
+    private static (bool Avoid, bool OmitCanaries, ImmutableArray<LabelConfig> Labels) Hosts(Scope scope, RetryPolicy policy)
     {
         bool avoid = false, omit = false;
+        ImmutableArray<LabelConfig> labels = [];
         for (int i = 0; i < policy.RetryHostPredicate.Count; i++)
         {
             RetryPolicy.Types.RetryHostPredicate predicate = policy.RetryHostPredicate[i];
             string type = predicate.TypedConfig is { } any ? EnvoyTypes.NameOf(any) : predicate.Name;
             if (type is PreviousHosts or "envoy.retry_host_predicates.previous_hosts") avoid = true;
             else if (type is OmitCanaryHosts or "envoy.retry_host_predicates.omit_canary_hosts") omit = true;
+            else if (type is OmitHostMetadata or "envoy.retry_host_predicates.omit_host_metadata")
+            {
+                Scope at = scope.In("retry_host_predicate", i, predicate);
+                if (!labels.IsEmpty) at.Error("", "NARU-C103", "there are two predicates of metadata", "give one of them all keys");
+                labels = Labels(at, predicate);
+            }
             else
             {
                 scope.In("retry_host_predicate", i, predicate).Error(
                     "", "NARU-C112", $"Naru does not support the predicate {type} yet",
-                    "known here: envoy.retry_host_predicates.previous_hosts, envoy.retry_host_predicates.omit_canary_hosts");
+                    "known here: envoy.retry_host_predicates.previous_hosts, .omit_canary_hosts and .omit_host_metadata");
             }
         }
-        return (avoid, omit);
+        return (avoid, omit, labels);
+    }
+
+    // Envoy looks at envoy.lb, as subsets do; without keys there, nobody is left out.
+    private static ImmutableArray<LabelConfig> Labels(Scope scope, RetryPolicy.Types.RetryHostPredicate predicate)
+    {
+        if (predicate.TypedConfig is not { } any)
+        {
+            scope.Error("typed_config", "NARU-C101", "\"typed_config\" is required");
+            return [];
+        }
+        if (scope.Pass.Unpack<OmitHostMetadataConfig>(any, scope) is not { } config) return [];
+        Scope inside = scope.In("typed_config", config);
+        FieldWalk.Check(inside);
+        ImmutableArray<LabelConfig> labels = SubsetReader.Labels(config.MetadataMatch, default);
+        if (labels.IsEmpty)
+            inside.Error("metadata_match", "NARU-C101", "\"metadata_match\" says which endpoints are left out",
+                "write filter_metadata: {envoy.lb: {KEY: VALUE}}");
+        return labels;
     }
 
     // 0 where it cannot be used, which was reported.

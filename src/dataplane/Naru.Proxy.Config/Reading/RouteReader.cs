@@ -279,6 +279,7 @@ internal static class RouteReader
             FilterMetadata = MetadataReader.Read(route.Metadata),
             Operation = route.Decorator?.Operation ?? "",
             PropagatesOperation = route.Decorator?.Propagate ?? true,
+            Tracing = TracingReader.Read(scope, route.Tracing),
         };
     }
 

@@ -1,4 +1,5 @@
-// Whether every secret that TLS contexts of a bootstrap name can be had: static ones are there, sources of the others lead somewhere.
+// Whether every secret that TLS contexts and filters of a bootstrap name can be had: static ones are there, and of the kind that is read;
+// sources of the others lead somewhere.
 using System.Collections.Immutable;
 using Envoy.Config.Bootstrap.V3;
 using Naru.Core;
@@ -18,13 +19,23 @@ internal static class SecretReferences
         {
             string name = resources.Clusters[i].Name;
             Scope clusterAt = at.In("clusters", i, resources.Clusters[i]);
-            foreach (SecretReferenceConfig reference in clusters.FirstOrDefault(c => c.Name == name)?.SecretReferences ?? []) One(clusterAt, "transport_socket", reference);
+            if (clusters.FirstOrDefault(c => c.Name == name) is not { } cluster) continue;
+            foreach (SecretReferenceConfig reference in cluster.SecretReferences) One(clusterAt, "transport_socket", reference);
+            foreach (SecretReferenceConfig reference in cluster.FilterSecrets) IsText(clusterAt, "typed_extension_protocol_options", reference);
         }
         for (int i = 0; i < resources.Listeners.Count; i++)
         {
             string name = resources.Listeners[i].Name;
             Scope listenerAt = at.In("listeners", i, resources.Listeners[i]);
-            foreach (SecretReferenceConfig reference in listeners.FirstOrDefault(l => l.Name == (name.Length > 0 ? name : l.Address.ToString()))?.SecretReferences ?? []) One(listenerAt, "filter_chains", reference);
+            if (listeners.FirstOrDefault(l => l.Name == (name.Length > 0 ? name : l.Address.ToString())) is not { } listener) continue;
+            foreach (SecretReferenceConfig reference in listener.SecretReferences) One(listenerAt, "filter_chains", reference);
+            foreach (SecretReferenceConfig reference in listener.FilterSecrets) IsText(listenerAt, "filter_chains", reference);
+        }
+
+        void IsText(Scope holder, string field, SecretReferenceConfig reference)
+        {
+            if (reference.Source is null && secrets.FirstOrDefault(s => s.Name == reference.Name) is { Generic: null })
+                holder.Error(field, "NARU-C113", $"the secret \"{reference.Name}\" is no generic_secret, and a filter reads no other");
         }
 
         void One(Scope holder, string field, SecretReferenceConfig reference)

@@ -84,8 +84,13 @@ internal static class TlsContexts
             case Envoy.Extensions.TransportSockets.Tls.V3.Secret.TypeOneofCase.SessionTicketKeys:
                 config = config with { TicketKeys = Tickets(scope.In("session_ticket_keys", secret.SessionTicketKeys), secret.SessionTicketKeys) };
                 break;
+            case Envoy.Extensions.TransportSockets.Tls.V3.Secret.TypeOneofCase.GenericSecret:
+                Scope genericAt = scope.In("generic_secret", secret.GenericSecret);
+                if (secret.GenericSecret.Secret is null) genericAt.Error("secret", "NARU-C101", "\"secret\" is required");
+                config = config with { Generic = DataSources.Read(genericAt, "secret", secret.GenericSecret.Secret) };
+                break;
             case Envoy.Extensions.TransportSockets.Tls.V3.Secret.TypeOneofCase.None:
-                scope.Error("", "NARU-C101", "a secret holds something", "add tls_certificate, validation_context or session_ticket_keys");
+                scope.Error("", "NARU-C101", "a secret holds something", "add tls_certificate, validation_context, session_ticket_keys or generic_secret");
                 return null;
         }
         return named ? config : null;
@@ -233,7 +238,8 @@ internal static class TlsContexts
         return sources.ToImmutable();
     }
 
-    private static SecretReferenceConfig? Reference(Scope scope, SdsSecretConfig sds)
+    /// <summary>A secret by its name; null after an error.</summary>
+    public static SecretReferenceConfig? Reference(Scope scope, SdsSecretConfig sds)
     {
         if (!Values.Required(scope, "name", sds.Name)) return null;
         return new SecretReferenceConfig(sds.Name, sds.SdsConfig is { } source ? ConfigSources.Read(scope, "sds_config", source) : null);

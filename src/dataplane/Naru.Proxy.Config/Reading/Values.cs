@@ -20,12 +20,15 @@ internal static class Values
     /// <summary>Longest pattern, in characters; Envoy limits the compiled program instead.</summary>
     public const int MaxPatternLength = 2048;
 
+    // What fits into 64 bits of nanoseconds; istiod says 9223372035s for never.
+    private const long LongestSeconds = 9_223_372_035;
+
     /// <summary>A duration; null where it is not set. Negative, malformed and more than 292 years are errors.</summary>
     public static TimeSpan? Time(Scope scope, string field, Duration? duration, bool mustBePositive = false)
     {
         if (duration is null) return null;
         bool malformed = duration.Nanos is <= -1_000_000_000 or >= 1_000_000_000 || (duration.Seconds > 0 && duration.Nanos < 0);
-        if (malformed || duration.Seconds < 0 || duration.Nanos < 0 || duration.Seconds > 9_200_000_000)
+        if (malformed || duration.Seconds < 0 || duration.Nanos < 0 || duration.Seconds > LongestSeconds)
         {
             scope.Error(field, "NARU-C102", $"\"{field}\" cannot be {duration.Seconds}.{Math.Abs(duration.Nanos):D9}s", "write a time that is not negative, such as 5s");
             return null;

@@ -1,7 +1,9 @@
 // The table of admin commands: path, method, parameters, page. Everything that can be asked for stands in it once,
 // and /help, the index page, 404 suggestions and 405 answers are read from it.
+using System.Collections.Immutable;
 using System.Net;
 using Naru.Core;
+using Naru.Proxy.Config;
 using Naru.Telemetry;
 
 namespace Naru.Proxy.Host.Admin;
@@ -28,8 +30,13 @@ internal sealed class AdminPages
     // Of a command whose parameters are names that others gave.
     private static readonly string[] s_anyParameter = ["KEY"];
 
-    public AdminPages(IAdminTarget target)
+    private readonly ImmutableArray<StringMatcherConfig> _allowed;
+
+    /// <param name="target">What is looked at.</param>
+    /// <param name="allowed">Paths that are answered (<c>admin.allow_paths</c>); empty is all.</param>
+    public AdminPages(IAdminTarget target, ImmutableArray<StringMatcherConfig>? allowed = null)
     {
+        _allowed = allowed ?? [];
         _target = target;
         _block = target.Stats.Block("http.admin", s_stats);
         Add("/", "Admin home page", [], (_, _) => IndexPage.Answer(_commands.Values, target));
@@ -69,6 +76,8 @@ internal sealed class AdminPages
 
     private Task<AdminResponse> FindAsync(AdminRequest request)
     {
+        if (!_allowed.IsEmpty && !_allowed.Any(a => Fits(a, request.Path)))
+            return Done(AdminResponse.Text($"The path {Printable(request.Path)} is not allowed here.\n", 403));
         if (!_commands.TryGetValue(request.Path, out AdminCommand? command))
         {
             string? nearest = Nearest.To(request.Path, _commands.Keys);
@@ -89,6 +98,19 @@ internal sealed class AdminPages
             return Done(AdminResponse.Text($"{command.Path} has no parameter \"{Printable(name)}\". {known}\n", 400));
         }
         return command.Page(_target, request);
+    }
+
+    private static bool Fits(StringMatcherConfig matcher, string path)
+    {
+        StringComparison how = matcher.IgnoreCase ? StringComparison.OrdinalIgnoreCase : StringComparison.Ordinal;
+        return matcher.Kind switch
+        {
+            StringMatchKind.Exact => path.Equals(matcher.Value, how),
+            StringMatchKind.Prefix => path.StartsWith(matcher.Value, how),
+            StringMatchKind.Suffix => path.EndsWith(matcher.Value, how),
+            StringMatchKind.Contains => path.Contains(matcher.Value, how),
+            _ => matcher.Regex!.IsMatch(path),
+        };
     }
 
     /// <summary>What strangers sent, fit for a line of plain text.</summary>

@@ -25,6 +25,9 @@ internal sealed class Host(EndpointConfig config, HostState state, byte[] hostna
     /// <summary>What lies between a connection and it; null, of endpoints that nobody configured, is the cluster's.</summary>
     public Transport? Transport { get; init; }
 
+    /// <summary>Values that a PROXY header to it has besides, as they are sent.</summary>
+    public byte[] ProxyValues { get; init; } = [];
+
     /// <summary>For <c>auto_host_rewrite</c>; empty without a name.</summary>
     public byte[] Hostname { get; } = hostname;
 

@@ -54,7 +54,8 @@ internal sealed class Explainer(Func<IReadOnlyList<Listener>> listeners, Worker 
         if (connection.PickChain() is not { } chain)
         {
             found.Outcome = Closed("closed", "no filter chain of the listener is for this connection, which would be closed");
-            foreach (FilterChain other in listener.Chains.All.Take(20)) found.Notes.Add($"chain {other.Config.Name} is for {Explanation.MatchOf(other.Config.Match)}");
+            foreach (FilterChain other in listener.Chains.All.Take(20))
+                found.Notes.Add($"chain {other.Config.Name} is for {Explanation.MatchOf(listener, other)}");
             return found;
         }
         found.Chain = Explanation.ChainOf(listener, chain);

@@ -90,6 +90,7 @@ internal sealed partial class Explanation
         string elsewhere = string.Join(", ", new[]
         {
             retry.AvoidPreviousHosts ? "other endpoints than before" : "", retry.OmitCanaryHosts ? "no canaries" : "",
+            retry.OmittedLabels.IsEmpty ? "" : $"none with {string.Join(", ", retry.OmittedLabels.Select(l => $"{l.Key}={l.Text}"))}",
             retry.PreviousPriorities > 0 ? "other priorities than before" : "",
         }.Where(s => s.Length > 0));
         Retry = new RetryPart(

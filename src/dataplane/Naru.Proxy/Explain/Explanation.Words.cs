@@ -27,12 +27,15 @@ internal sealed partial class Explanation
             NetworkDirectResponseConfig => "direct_response",
             var other => other.GetType().Name,
         };
-        return new ChainPart(name, set.All.Count(), index < 0 ? "what no other chain takes" : MatchOf(chain.Config.Match), chain.Config.Tls is not null || chain.Config.IsTlsLeftOut, terminal);
+        string match = index < 0 ? "what no other chain takes" : MatchOf(listener, chain);
+        return new ChainPart(name, set.All.Count(), match, chain.Config.Tls is not null || chain.Config.IsTlsLeftOut, terminal);
     }
 
     /// <summary>What a filter chain is for, on one line.</summary>
-    internal static string MatchOf(FilterChainMatchConfig match)
+    internal static string MatchOf(Listener listener, FilterChain chain)
     {
+        if (listener.Config.ChainMatcher is not null) return "what filter_chain_matcher leads to it";
+        FilterChainMatchConfig match = chain.Config.Match;
         var parts = new List<string>();
         if (match.DestinationPort is { } port) parts.Add($"destination port {port}");
         if (!match.PrefixRanges.IsEmpty) parts.Add($"destination {string.Join(" or ", match.PrefixRanges.Take(4))}");

@@ -5,6 +5,7 @@ using System.Net;
 using Naru.Proxy.Config;
 using Naru.Proxy.Io;
 using Naru.Proxy.Listeners;
+using Naru.Proxy.Routing;
 
 namespace Naru.Proxy.FilterChains;
 
@@ -13,17 +14,21 @@ internal sealed class ChainSet
     private const int No = -1;
     private const int Any = 0;
     private readonly bool _needsLocal;
+    private readonly MatcherTree<FilterChain>? _matcher;
 
     /// <param name="chains">In the order of the configuration.</param>
     /// <param name="last">Taken when none of them matches; may be null.</param>
     /// <param name="filters">Listener filters in their order.</param>
-    public ChainSet(FilterChain[] chains, FilterChain? last, ListenerFilter[] filters)
+    /// <param name="matcher">Decides in place of what the chains say of themselves; null does not.</param>
+    public ChainSet(FilterChain[] chains, FilterChain? last, ListenerFilter[] filters, MatcherTree<FilterChain>? matcher = null)
     {
+        _matcher = matcher;
         Chains = chains;
         Default = last;
         Filters = filters;
         _needsLocal = chains.Any(c => c.Config.Match is var m && (m.DestinationPort is not null || !m.PrefixRanges.IsEmpty || m.SourceType != SourceType.Any));
-        FilterChain? only = chains is [var one] && IsForAll(one.Config.Match) ? one : chains.Length == 0 ? last : null;
+        FilterChain? only = matcher is not null ? null
+            : chains is [var one] && IsForAll(one.Config.Match) ? one : chains.Length == 0 ? last : null;
         if (filters.Length == 0 && only is { IsPlain: true }) Only = only;
     }
 
@@ -47,6 +52,7 @@ internal sealed class ChainSet
     /// <summary>The chain for a connection, or null where none is for it.</summary>
     public FilterChain? Pick(ListenerConnection connection)
     {
+        if (_matcher is not null) return _matcher.Find(new MatchSubject(connection)) ?? Default;
         SockAddr local = _needsLocal ? connection.Local : default;
         return Pick(new ChainKey
         {

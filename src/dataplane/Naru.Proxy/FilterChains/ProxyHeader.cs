@@ -175,12 +175,13 @@ internal static class ProxyHeader
     }
 
     /// <summary>Writes the header for a connection from a client; LOCAL or UNKNOWN where its addresses are no IP addresses of one family.</summary>
-    /// <param name="into">At least <see cref="MaxWritten"/> bytes.</param>
+    /// <param name="into">At least <see cref="MaxWritten"/> bytes, and those of the values.</param>
     /// <param name="version">1 or 2.</param>
     /// <param name="source">The client.</param>
     /// <param name="destination">What it connected to.</param>
+    /// <param name="values">What a header of version 2 that names a client has besides, as it is sent.</param>
     /// <returns>Bytes written.</returns>
-    public static int Write(Span<byte> into, int version, SockAddr source, SockAddr destination)
+    public static int Write(Span<byte> into, int version, SockAddr source, SockAddr destination, ReadOnlySpan<byte> values = default)
     {
         source = source.Unmapped;
         destination = destination.Unmapped;
@@ -195,13 +196,14 @@ internal static class ProxyHeader
         into[12] = known ? (byte)0x21 : (byte)0x20;
         into[13] = !known ? (byte)0 : v4 ? (byte)0x11 : (byte)0x21;
         int size = !known ? 0 : v4 ? 4 : 16;
-        int length = known ? 2 * size + 4 : 0;
+        int length = known ? 2 * size + 4 + values.Length : 0;
         BinaryPrimitives.WriteUInt16BigEndian(into[14..], (ushort)length);
         if (!known) return 16;
         source.Address.TryWriteBytes(into[16..], out _);
         destination.Address.TryWriteBytes(into[(16 + size)..], out _);
         BinaryPrimitives.WriteUInt16BigEndian(into[(16 + 2 * size)..], (ushort)source.Port);
         BinaryPrimitives.WriteUInt16BigEndian(into[(18 + 2 * size)..], (ushort)destination.Port);
+        values.CopyTo(into[(20 + 2 * size)..]);
         return 16 + length;
     }
 }

@@ -249,4 +249,94 @@ internal static class FilterReasons
         When = "The service that `envoy.filters.http.ext_proc` tells of the request answers it itself; status, headers, body and details are the service's.",
         Remedy = "Ask the service why; the answer may say it.",
     };
+
+    public static readonly Reason ScriptAnswered = new(200, "NARU-X204", "a script answered the request", ResponseFlags.None, "lua_response")
+    {
+        When = "The script of `envoy.filters.http.lua` called `respond()`; status, headers and body are the script's.",
+        Remedy = "Read the script of the filter, or of the route; `logInfo` in it says more in the log.",
+    };
+
+    public static readonly Reason NotTranscoded = new(
+        400, "NARU-X211", "the request cannot become a call of gRPC", ResponseFlags.None, "grpc_json_transcode_failure")
+    {
+        When = "`envoy.filters.http.grpc_json_transcoder` finds a value in path, query or body that the field cannot have, or a body that is no JSON; "
+            + "the answer says which.",
+        Remedy = "Mend the request; the answer names the field.",
+    };
+
+    public static readonly Reason NoSuchMethod = new(
+        404, "NARU-X212", "no gRPC method has this HTTP method and path", ResponseFlags.None, "early_grpc_json_transcode_failure{NOT_FOUND}")
+    {
+        When = "No rule of `services` of `envoy.filters.http.grpc_json_transcoder` fits, and `reject_unknown_method` is set.",
+        Remedy = "Compare method and path with `google.api.http` in the service's declaration.",
+    };
+
+    public static readonly Reason NoSuchParameter = new(
+        400, "NARU-X213", "the query has a parameter that is no field", ResponseFlags.None, "early_grpc_json_transcode_failure{INVALID_ARGUMENT}")
+    {
+        When = "`envoy.filters.http.grpc_json_transcoder` finds a parameter that the request message has no field for, and "
+            + "`reject_unknown_query_parameters` is set.",
+        Remedy = "Leave it out, or name it in `ignored_query_parameters`.",
+    };
+
+    public static readonly Reason TranscodedTooLarge = new(
+        413, "NARU-X214", "the request is longer than the transcoder may hold", ResponseFlags.None,
+        "grpc_json_transcode_failure{request_buffer_size_limit_reached}")
+    {
+        When = "A message that `envoy.filters.http.grpc_json_transcoder` reads is longer than `max_request_body_size`, or than "
+            + "`per_connection_buffer_limit_bytes` where that is not set.",
+        Remedy = "Send less, or raise the limit.",
+    };
+
+    public static readonly Reason TranscodedAnswerTooLarge = new(
+        500, "NARU-X215", "the answer is longer than the transcoder may hold", ResponseFlags.None,
+        "grpc_json_transcode_failure{response_buffer_size_limit_reached}")
+    {
+        When = "A message of an answer that `envoy.filters.http.grpc_json_transcoder` reads is longer than `max_response_body_size`, or than "
+            + "`per_connection_buffer_limit_bytes` where that is not set.",
+        Remedy = "Answer with less, or raise the limit.",
+    };
+
+    public static readonly Reason AnswerNotTranscoded = new(
+        502, "NARU-X216", "the gRPC answer cannot become JSON", ResponseFlags.None, "grpc_json_transcode_failure{INVALID_ARGUMENT}")
+    {
+        When = "An answer that `envoy.filters.http.grpc_json_transcoder` reads is compressed, is no message of the declared type, or holds an `Any` of a type "
+            + "that the descriptors lack. Once an answer is on its way it is cut short.",
+        Remedy = "Compare the service with the descriptors; make those anew with `--include_imports`.",
+    };
+
+    public static readonly Reason SignInFailed = new(401, "NARU-X221", "signing in failed", ResponseFlags.None, "oauth_failed")
+    {
+        Body = "OAuth flow failed.",
+        When = "`envoy.filters.http.oauth2` got a callback that is no answer to what this browser asked, no tokens from the token endpoint, "
+            + "or a request that may not be sent to sign in; the details of the access log say which.",
+        Remedy = "Look at the details: at the cookies of the browser, or at the authorization server.",
+    };
+
+    public static readonly Reason SecretMissing = new(
+        503, "NARU-X222", "a secret that a filter needs has not arrived", ResponseFlags.None, "filter_secret_not_found")
+    {
+        Body = "Service Unavailable",
+        When = "`envoy.filters.http.oauth2` has no `token_secret` or `hmac_secret` yet, or what came under that name is no "
+            + "`generic_secret`.",
+        Remedy = "Look at `/config_dump` and at the source of secrets: is a generic secret of that name there?",
+    };
+
+    public static readonly Reason CredentialMissing = new(
+        401, "NARU-X223", "there is no credential for the request", ResponseFlags.None, "failed_to_inject_credential")
+    {
+        Body = "Failed to inject credential.",
+        When = "`envoy.filters.http.credential_injector` has no secret or token yet, or one that may not stand in a header.",
+        Remedy = "Look at the source of the secret or at the token endpoint; `allow_request_without_credential` lets requests go on "
+            + "without.",
+    };
+
+    public static readonly Reason SignOutByOthers = new(
+        403, "NARU-X224", "another site asked to sign out", ResponseFlags.None, "oauth_sign_out_by_others")
+    {
+        Body = "Forbidden",
+        When = "A browser says (`sec-fetch-site: cross-site`) that a page of another site loads `signout_path` of "
+            + "`envoy.filters.http.oauth2` in the background.",
+        Remedy = "Lead people to the path by a link.",
+    };
 }

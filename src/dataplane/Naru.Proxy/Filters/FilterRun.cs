@@ -123,7 +123,7 @@ internal sealed class FilterRun
         _slots[step.Slot].Wants |= stages;
         WantsResponseBody |= (stages & (FilterStages.ResponseBody | FilterStages.ResponseTrailers)) != 0;
         if ((stages & (FilterStages.RequestBody | FilterStages.RequestTrailers)) == 0) return;
-        if (x.Framing.Body == BodyKind.None || x.IsUpgrade) return;
+        if (!x.SendsBody || x.IsUpgrade) return;
         BodyPipe pipe = Of is { } attempt ? attempt.FilterBody() : x.FilterRequest();
         pipe.Add(this, step, (stages & FilterStages.RequestBody) != 0, (stages & FilterStages.RequestTrailers) != 0);
     }
@@ -191,7 +191,7 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
     /// see it.</summary>
     public void ChangesRequestLength()
     {
-        if (x.Framing.Body != BodyKind.None) x.RequestLength = Exchange.UnknownLength;
+        if (x.SendsBody) x.RequestLength = Exchange.UnknownLength;
     }
 
     /// <summary>The length of the answer's body will not be what was told; said before its head went on.</summary>
@@ -220,6 +220,14 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
     {
         x.FilterAnswer = answer with { Instead = true };
         return false;
+    }
+
+    /// <summary>The same with a reason of the proxy's own. Of one of those another takes the place as content alone.</summary>
+    public bool AnswerInstead(Reason reason)
+    {
+        if (!x.ResponseHeaders.IsLocal) return AnswerInstead(new FilterAnswer(reason));
+        LocalReply.Because(x, reason);
+        return AnswerInstead(new FilterAnswer(reason) { Content = ([], "text/plain") });
     }
 
     /// <summary>Takes the request's whole body in, as it comes out of the filters before, while its head waits.</summary>
@@ -280,6 +288,17 @@ internal readonly struct FilterCall(Exchange x, FilterRun run, FilterStep step)
         _ => x.Abort == AbortReason.None && AnswerInstead(new FilterAnswer(Reasons.UpstreamReset)),
     };
 
+    /// <summary>Takes the beginning of the answer's body in, which goes on afterwards; otherwise as <see cref="BufferResponseAsync"/>, which goes on afterwards.</summary>
+    /// <param name="most">Bytes at most; of a gRPC message its prefix counts.</param>
+    /// <param name="until">What is wanted.</param>
+    public ValueTask<PeekResult> PeekResponseAsync(int most, PeekUntil until)
+    {
+        if (x.Try.Answer.Stream is null) x.ResponseHeaders.Hold();
+        x.UpstreamFilters?.AddResponseBefore(x, -1);
+        run.AddResponseBefore(x, step.Slot);
+        return x.ResponseBody.PeekAsync(x, most, until);
+    }
+
     /// <summary>What was taken in; given back when it was read.</summary>
     public PeekedBody BufferedResponse() => new(x.ResponseBody, x.Worker.Buffers);
 
@@ -298,6 +317,10 @@ internal sealed record FilterAnswer(Reason Reason, string? Body = null, string L
 {
     /// <summary>In the place of <see cref="Body"/>, where that is not ASCII.</summary>
     public byte[]? Bytes { get; init; }
+
+    /// <summary>It is a whole answer, whose head says all there is to say: it gets no type, no form of a client's protocol and no format of the
+    /// listener's.</summary>
+    public bool IsWhole { get; init; }
 
     /// <summary>It takes the place of an answer whose head was looked at.</summary>
     public bool Instead { get; init; }

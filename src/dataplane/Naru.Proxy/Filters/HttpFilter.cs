@@ -115,6 +115,9 @@ internal sealed record FilterContext(StatRegistry Stats, string StatPrefix, Clus
     /// <summary>The chain is a cluster's. Routes say how its filters do what they do, and not whether, as in Envoy.</summary>
     public bool IsUpstream { get; init; }
 
+    /// <summary>The filter's name in the chain; empty where it is none of a chain's own.</summary>
+    public string Name { get; init; } = "";
+
     /// <summary>A block below the chain's prefix.</summary>
     public StatBlock Block(string name, StatSchema schema) => Stats.Block(StatPrefix, name, schema);
 }
@@ -130,6 +133,18 @@ internal sealed class NodeState
     /// <summary>The name of this node; empty for none.</summary>
     public byte[] Id { get; init; } = [];
 
+    /// <summary>The zone that it is in; empty for none.</summary>
+    public string Zone { get; init; } = "";
+
+    /// <summary>Who it is, as services are told in a first message (<c>envoy.config.core.v3.Node</c>).</summary>
+    public byte[] Message { get; init; } = [];
+
+    /// <summary>Those that do its work. Known before any configuration is compiled.</summary>
+    public Worker[] Workers { get; set; } = [];
+
+    /// <summary>Services that are told things.</summary>
+    public Reports.ExporterTable Exporters { get; } = new();
+
     /// <summary>Values that change while it runs.</summary>
     public Runtime Runtime { get; init; } = new([]);
 
@@ -139,8 +154,14 @@ internal sealed class NodeState
     /// <summary>Virtual hosts that requests wait for.</summary>
     public Routing.HostsOnDemand Hosts { get; } = new();
 
+    /// <summary>Secrets that filters read.</summary>
+    public FilterSecrets Secrets { get; } = new();
+
     /// <summary>What day it is.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>The proxy's log, of what filters say.</summary>
+    public Action<Naru.Core.LogLevel, string> Log { get; init; } = static (_, _) => { };
 
     /// <summary>Has a worker do something for which no request came; later, and not at all where none runs.</summary>
     public Action<Action<Worker>> Later { get; set; } = static _ => { };

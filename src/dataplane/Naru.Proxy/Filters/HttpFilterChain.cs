@@ -48,7 +48,7 @@ internal sealed class HttpFilterChain
     }
 
     private static HttpFilter Compile(HttpFilterConfig config, FilterContext context) =>
-        config.Extension is IHttpFilterKind kind ? kind.Compile(config.Settings, context) : MissingFilter.Instance;
+        config.Extension is IHttpFilterKind kind ? kind.Compile(config.Settings, context with { Name = config.Name }) : MissingFilter.Instance;
 
     /// <summary>Null where there are no filters.</summary>
     /// <param name="configs">The filters.</param>

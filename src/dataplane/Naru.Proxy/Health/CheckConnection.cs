@@ -35,7 +35,7 @@ internal sealed class CheckConnection(Worker worker) : SecureSocket(worker), IHt
 
     /// <summary>Connects, with TLS and PROXY header where the endpoint has them.</summary>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    public async ValueTask<bool> ConnectAsync(HostState to, Transport transport, string hostname, CheckProtocol protocol)
+    public async ValueTask<bool> ConnectAsync(HostState to, Transport transport, Host host, CheckProtocol protocol)
     {
         (Fd, int errno) = UpstreamSocket.Connect(Worker, to, null);
         if (Fd >= 0) Watch(writable: errno == 0);
@@ -50,8 +50,13 @@ internal sealed class CheckConnection(Worker worker) : SecureSocket(worker), IHt
             FailedWith(errno);
             return false;
         }
-        if (transport.ProxyProtocol > 0 && !UpstreamSocket.SendHeader(Fd, new UpstreamOrigin(transport.ProxyProtocol, LocalAddress(), to.Address, null))) return false;
+        if (transport.ProxyProtocol > 0)
+        {
+            var origin = new UpstreamOrigin(transport.ProxyProtocol, LocalAddress(), to.Address, null) { Values = host.ProxyValues };
+            if (!UpstreamSocket.SendHeader(Fd, origin)) return false;
+        }
         if (transport.Tls is not { } tls) return true;
+        string hostname = host.Config.Hostname;
         string sni = tls.Config.AutoHostSni && hostname.Length > 0 ? hostname : tls.Config.Sni;
         return await ConnectTlsAsync(tls, sni, tls.Config.AutoSniSanValidation ? sni : "", Offer(protocol));
     }

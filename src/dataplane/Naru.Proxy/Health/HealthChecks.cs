@@ -138,6 +138,7 @@ internal sealed class HealthChecks(
 
     private static bool Same(HostCheck check, Host host, Transport transport) =>
         ReferenceEquals(check.Transport, transport) && check.Host.Config.HealthCheckPort == host.Config.HealthCheckPort
+        && check.Host.Config.HealthCheckAddress == host.Config.HealthCheckAddress
         && check.Host.Config.HealthCheckHostname == host.Config.HealthCheckHostname && check.Host.Config.Hostname == host.Config.Hostname;
 
     /// <summary>Ends the checks of an endpoint.</summary>

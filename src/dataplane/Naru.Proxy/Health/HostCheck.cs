@@ -39,15 +39,26 @@ internal sealed class HostCheck : ITimerOwner
         _verdict = new CheckVerdict(config);
         Host = host;
         Transport = transport;
-        int port = host.Config.HealthCheckPort > 0 ? host.Config.HealthCheckPort : config.AltPort;
-        bool elsewhere = port > 0 && host.Config.Address.Kind == AddressKind.Socket;
-        _target = elsewhere ? new HostState(slot, host.State.Address.WithPort(port), $"{host.Config.Address.Host}:{port}", worker.Index) : host.State;
+        _target = TargetOf(slot, host, config, worker);
         string asked = host.Config.HealthCheckHostname;
         if (config.Http is { } http) _head = new CheckHead(http, asked.Length > 0 ? asked : http.Host.Length > 0 ? http.Host : cluster, config.ReuseConnection);
         if (config.Grpc is { } grpc) _head = new CheckHead(grpc, asked.Length > 0 ? asked : grpc.Authority.Length > 0 ? grpc.Authority : cluster);
         _http2 = config.Grpc is not null || config.Http is { Http2: true };
         if (_head is not null) _request = _http2 ? Http2Check.Head(_head) : Http1Check.Request(_head);
         if (config.Grpc is { } call) _message = Http2Check.Message(call.ServiceName);
+    }
+
+    // Its own address, another one, or either at another port.
+    private static HostState TargetOf(ClusterSlot slot, Host host, HealthCheckConfig config, Worker worker)
+    {
+        AddressConfig? elsewhere = host.Config.HealthCheckAddress;
+        AddressConfig address = elsewhere ?? host.Config.Address;
+        int port = host.Config.HealthCheckPort > 0 ? host.Config.HealthCheckPort : elsewhere is null ? config.AltPort : 0;
+        if (address.Kind != AddressKind.Socket) port = 0;
+        if (elsewhere is null && port == 0) return host.State;
+        SockAddr at = elsewhere is null ? host.State.Address : SockAddr.From(elsewhere);
+        string shown = port > 0 ? $"{address.Host}:{port}" : address.ToString();
+        return new HostState(slot, port > 0 ? at.WithPort(port) : at, shown, worker.Index);
     }
 
     public Host Host { get; }
@@ -201,7 +212,7 @@ internal sealed class HostCheck : ITimerOwner
         _connection = connection;
         connection.SetDeadline(Math.Max(1, deadline - _worker.Now));
         CheckProtocol protocol = _config.Tcp is not null ? CheckProtocol.Bytes : _http2 ? CheckProtocol.Http2 : CheckProtocol.Http1;
-        if (await connection.ConnectAsync(_target, Transport, Host.Config.Hostname, protocol)) return await AskAsync(connection);
+        if (await connection.ConnectAsync(_target, Transport, Host, protocol)) return await AskAsync(connection);
         CheckAnswer failed = CheckAnswer.Broken(connection);
         connection.Close();
         return failed;

@@ -45,18 +45,18 @@ internal static class Aborts
                 return x.MayAnswer ? RequestLimits.Answer(x, Reasons.RouteTimeout) : Reasons.RouteTimeout;
             case AbortReason.StreamIdle:
                 http[HttpStats.RqIdleTimeout]++;
-                return x.RequestBody.Done ? Reasons.StreamIdleUpstream : Reasons.StreamIdle;
+                return x.RequestBody.IsWhole ? Reasons.StreamIdleUpstream : Reasons.StreamIdle;
             case AbortReason.RequestTimeout:
                 http[HttpStats.RqTimeout]++;
                 return Reasons.RequestTimeout;
             case AbortReason.MaxDuration:
                 http[HttpStats.RqMaxDuration]++;
-                return x.RequestBody.Done ? Reasons.MaxDurationUpstream : Reasons.MaxDuration;
+                return x.RequestBody.IsWhole ? Reasons.MaxDurationUpstream : Reasons.MaxDuration;
             case AbortReason.TryIdle:
                 x.Try.State.Cluster!.Slot.Stats!.Shard(x.Worker.Index)[ClusterStats.RqPerTryIdleTimeout]++;
                 return Reasons.PerTryIdle;
             case AbortReason.UpstreamLife:
-                return Reasons.UpstreamDuration(x.RequestBody.Done);
+                return Reasons.UpstreamDuration(x.RequestBody.IsWhole);
             case AbortReason.DownstreamBroken when x.MayAnswer:
                 return Reasons.BadBody;
             case AbortReason.FilterAnswered:

@@ -12,19 +12,27 @@ namespace Naru.Proxy.Http;
 internal delegate bool LogFilter(IRequestInfo info, Exchange? x);
 
 /// <summary>An access log.</summary>
-/// <param name="Format">What a line says.</param>
-/// <param name="Sink">Where it goes.</param>
+/// <param name="Format">What a line says; null where a service takes entries.</param>
+/// <param name="Sink">Where it goes; the same.</param>
 /// <param name="Filter">Which entries get a line; null is all of them.</param>
-internal sealed record AccessLog(AccessLogFormat Format, AccessLogSink Sink, LogFilter? Filter)
+internal sealed record AccessLog(AccessLogFormat? Format, AccessLogSink? Sink, LogFilter? Filter)
 {
     /// <summary>Writes the line of an entry that passes.</summary>
     public void Write(IRequestInfo info, Exchange? x, LineBuffer scratch, int worker)
     {
         if (Filter is not null && !Filter(info, x)) return;
+        if (Service is { } service)
+        {
+            service.Write(info, x, worker);
+            return;
+        }
         scratch.Clear();
-        Format.Write(info, scratch);
-        Sink.Write(worker, scratch.Written);
+        Format!.Write(info, scratch);
+        Sink!.Write(worker, scratch.Written);
     }
+
+    /// <summary>Who takes entries in place of a file; null for a file.</summary>
+    public Reports.ServiceLog? Service { get; init; }
 }
 
 /// <summary>Compiles filters (Envoy: AccessLogFilter).</summary>
@@ -43,7 +51,7 @@ internal static class LogFilters
             case NotHealthCheckFilterConfig:
                 return static (_, x) => x is not { IsHealthCheck: true };
             case TraceableFilterConfig:
-                return static (_, _) => false;
+                return static (_, x) => x is { Trace.Reason: Reports.TraceReason.ServiceForced };
             case RuntimeFilterConfig share:
                 RuntimeSlot drawn = runtime.Slot(share.RuntimeKey);
                 return (info, x) => drawn.Value is { } now && (now.PerMillion is not null || now.Integer is not null)

@@ -17,6 +17,7 @@ internal sealed class BodyFeed : ICriticalNotifyCompletion
     /// <summary>Adds a piece, which is the feed's from then on.</summary>
     public void Add(IoBuffer piece)
     {
+        Bytes += piece.Count;
         _pieces.Enqueue(piece);
         Go();
     }
@@ -39,7 +40,15 @@ internal sealed class BodyFeed : ICriticalNotifyCompletion
     public void Uncancel() => _cancelled = false;
 
     /// <summary>The next piece, which is the caller's; false where none is here.</summary>
-    public bool TryTake(out IoBuffer? piece) => _pieces.TryDequeue(out piece);
+    public bool TryTake(out IoBuffer? piece)
+    {
+        if (!_pieces.TryDequeue(out piece)) return false;
+        Bytes -= piece.Count;
+        return true;
+    }
+
+    /// <summary>Of all that nobody took.</summary>
+    public long Bytes { get; private set; }
 
     /// <summary>Waits until there is something to read.</summary>
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]

@@ -1,4 +1,5 @@
-// Copies a body from one side to the other with back-pressure, whatever frames it there: nothing is read before what was read is taken.
+// Copies a body from one side to the other with back-pressure, whatever frames it there: nothing is read before what was read is taken, but
+// for what is read ahead of a request whose endpoint does not take it (Exchange.ReadAhead).
 using System.Runtime.CompilerServices;
 using System.Text;
 using Naru.Http.Headers;
@@ -29,6 +30,7 @@ internal static class BodyPump
     public static async ValueTask<PumpResult> RunAsync(Exchange x, BodyReader reader, BodySink to)
     {
         if (to.EndsWithData) reader.ReadLittle();
+        bool isRequest = reader == x.RequestBody || reader == x.Try.State.Sends;
         while (true)
         {
             switch (reader.Next())
@@ -45,15 +47,17 @@ internal static class BodyPump
                         if (sent == reader.PieceLength) break;
                         waited |= sent > 0 || !to.Holds;
                         Count(x, reader, resumed: false);
-                        if (await RoomAsync(x, reader, to) is not PumpResult.Done and var failure) return failure;
+                        if (await RoomAsync(x, isRequest, to) is not PumpResult.Done and var failure) return failure;
                         Count(x, reader, resumed: true);
                     }
                     reader.Taken(waited);
+                    if (isRequest) x.EndpointTakes();
                     if (end) return PumpResult.Done;
                     break;
 
                 case BodyEvent.NeedMore:
-                    if (to.Holds && await RoomAsync(x, reader, to) is not PumpResult.Done and var unsent) return unsent;
+                    if (to.Holds && await RoomAsync(x, isRequest, to) is not PumpResult.Done and var unsent) return unsent;
+                    if (isRequest) x.EndpointTakes();
                     switch (await reader.FillAsync())
                     {
                         case FillResult.Filled: x.Touch(); break;
@@ -67,9 +71,9 @@ internal static class BodyPump
                     BodyEnd at = default;
                     while (!to.TakeEnd(reader, ref at))
                     {
-                        if (await RoomAsync(x, reader, to) is not PumpResult.Done and var unended) return unended;
+                        if (await RoomAsync(x, isRequest, to) is not PumpResult.Done and var unended) return unended;
                     }
-                    return to.Holds ? await RoomAsync(x, reader, to) : PumpResult.Done;
+                    return to.Holds ? await RoomAsync(x, isRequest, to) : PumpResult.Done;
 
                 default:
                     return PumpResult.SourceRefused;
@@ -78,21 +82,14 @@ internal static class BodyPump
     }
 
     // What an endpoint takes to take a request is its own time, not the client's.
-    private static ValueTask<PumpResult> RoomAsync(Exchange x, BodyReader reader, BodySink to)
+    private static ValueTask<PumpResult> RoomAsync(Exchange x, bool isRequest, BodySink to)
     {
         ValueTask<PumpResult> room = to.RoomAsync(x);
-        return room.IsCompleted || reader == x.ResponseBody || !x.Deadlines.LendRoute() ? room : LentAsync(x, room);
+        if (isRequest && !room.IsCompleted) x.AwaitEndpoint();
+        return room;
     }
 
-    [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<PumpResult> LentAsync(Exchange x, ValueTask<PumpResult> room)
-    {
-        PumpResult result = await room;
-        x.Deadlines.ReturnRoute();
-        return result;
-    }
-
-    // Who sends faster than the other side takes is not read meanwhile.
+    // Who sends faster than the other side takes is not read for it meanwhile.
     private static void Count(Exchange x, BodyReader reader, bool resumed)
     {
         if (reader != x.ResponseBody) x.Manager.Stats.Shard(x.Worker.Index)[resumed ? HttpStats.FlowResumed : HttpStats.FlowPaused]++;

@@ -62,7 +62,7 @@ internal sealed partial class BodyReader
         _x = x;
         _pipe = _keptPipe ??= new BodyPipe();
         _pipe.Begin(x, this, isRequest, isOwn);
-        foreach (IoBuffer held in _kept) _unfiltered.Enqueue(held);
+        foreach (IoBuffer held in _kept) Await(held);
         _room += KeptBytes;
         _kept.Clear();
         _at = _offset = 0;
@@ -252,7 +252,7 @@ internal sealed partial class BodyReader
         if (_owned is { } owned) _worker.Buffers.Return(owned);
         while (_unfiltered.TryDequeue(out IoBuffer? held)) _worker.Buffers.Return(held);
         if (_changedLines is { } lines) _worker.Buffers.Return(lines);
-        _owned = _changedLines = null;
+        _owned = _changedLines = _lastUnfiltered = null;
         _x = null;
         _rawFrom = null!;
         _broken = _trailersWent = _endTaken = false;

@@ -153,6 +153,7 @@ internal sealed partial class BodyReader
     {
         EndFilters();
         ReturnBulk();
+        ReturnParked();
         _worker = worker;
         _socket = null!;
         _stream = null;
@@ -164,7 +165,7 @@ internal sealed partial class BodyReader
         _kind = kind;
         _chunks = default;
         Trailers.StartTrailers();
-        _inTrailers = _ended = _touched = _keeps = IsOverKept = false;
+        _inTrailers = _ended = _touched = _keeps = IsOverKept = HoldsForTry = false;
         _at = _offset = 0;
         Done = IsWhole = kind == BodyKind.None;
         PieceLength = 0;
@@ -529,6 +530,7 @@ internal sealed partial class BodyReader
             return stream.Cancelled ? FillResult.Cancelled : stream.IsReset && !stream.EndReceived && !stream.HasPieces ? FillResult.Failed : FillResult.Filled;
         }
         ReturnBulk();
+        ReturnParked();
         MakeRoom();
         long ahead = Buffer.IsEmpty ? Ahead : 0;
         while (true)
@@ -583,6 +585,7 @@ internal sealed partial class BodyReader
     public IoBuffer? TakeOwn()
     {
         ReturnBulk();
+        ReturnParked();
         IoBuffer? own = _pinned is not null && _stream is null && !ReferenceEquals(Buffer, _pinned) ? Buffer : null;
         _pinned = null;
         Buffer = null!;

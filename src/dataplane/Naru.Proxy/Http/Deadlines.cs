@@ -6,6 +6,8 @@ namespace Naru.Proxy.Http;
 
 internal sealed class Deadlines : ITimerOwner
 {
+    // A wait that lasts so long is one.
+    private const long AheadMs = 10;
     private readonly Exchange _x;
     private readonly TimerNode _timer;
     private Times _times;
@@ -13,10 +15,8 @@ internal sealed class Deadlines : ITimerOwner
     // Everything of one exchange, so that the next one begins with one assignment.
     private struct Times
     {
-        public long Route, Try, TryIdleMs, Request, Stream, IdleMs, LastActivity, Log, LogMs;
-
-        // Who counts the route's time before the request was read to its end.
-        public int Lent;
+        public long Route, Try, TryIdleMs, Request, Stream, IdleMs, LastActivity, Log, LogMs, Ahead;
+        public bool ReadsAhead;
     }
 
     public Deadlines(Exchange x)
@@ -31,27 +31,24 @@ internal sealed class Deadlines : ITimerOwner
     /// <summary>The whole request is here: the route's time runs from now on, unless it does already (Envoy: RouteAction.timeout).</summary>
     public void StartRoute()
     {
-        if (_times.Lent > 0)
-        {
-            _times.Lent = 0;
-            Route = TimerNode.Never;
-        }
         if (_x.TimeoutMs > 0 && Route == TimerNode.Never) Route = _x.Worker.Now + _x.TimeoutMs;
     }
 
-    /// <summary>The endpoint's side is waited for, and the request is not read meanwhile: where its client turns out to have sent all of it, the
-    /// route's time has run since now. Envoy would have read it into its buffers, and known. False where there is nothing to lend.</summary>
-    public bool LendRoute()
+    /// <summary>The endpoint's side is waited for: in a moment the request is read ahead. Not at once, since a flow that runs waits often and
+    /// shortly, and is read best as it is taken.</summary>
+    public void ReadAheadSoon()
     {
-        if (_x.TimeoutMs <= 0 || (Route != TimerNode.Never && _times.Lent == 0)) return false;
-        if (_times.Lent++ == 0) Route = _x.Worker.Now + _x.TimeoutMs;
-        return true;
+        if (_times.Ahead == TimerNode.Never && !_times.ReadsAhead) Change(ref _times.Ahead, _x.Worker.Now + AheadMs);
     }
 
-    /// <summary>The wait of a <see cref="LendRoute"/> that said true is over.</summary>
-    public void ReturnRoute()
+    /// <summary>What comes of the request is read as it comes.</summary>
+    public bool ReadsAhead => _times.ReadsAhead;
+
+    /// <summary>The endpoint's side is not waited for any more.</summary>
+    public void StopReadingAhead()
     {
-        if (_times.Lent > 0 && --_times.Lent == 0) Route = TimerNode.Never;
+        _times.Ahead = TimerNode.Never;
+        _times.ReadsAhead = false;
     }
 
     /// <summary>When the try is over, worker ms (Envoy: RetryPolicy.per_try_timeout).</summary>
@@ -97,7 +94,7 @@ internal sealed class Deadlines : ITimerOwner
     public void Start(long idleMs, long logMs)
     {
         long never = TimerNode.Never, now = _x.Worker.Now;
-        _times = new Times { Route = never, Try = never, Request = never, Stream = never, IdleMs = idleMs, LastActivity = now, Log = never, LogMs = logMs };
+        _times = new Times { Route = never, Try = never, Request = never, Stream = never, IdleMs = idleMs, LastActivity = now, Log = never, Ahead = never, LogMs = logMs };
         if (logMs > 0) _times.Log = now + logMs;
         Rearm();
     }
@@ -137,7 +134,7 @@ internal sealed class Deadlines : ITimerOwner
     private long Next()
     {
         long fixedOnes = Math.Min(Math.Min(_times.Route, _times.Try), Math.Min(_times.Request, _times.Stream));
-        return Math.Min(fixedOnes, Math.Min(Math.Min(Idle(), TryIdle()), _times.Log));
+        return Math.Min(fixedOnes, Math.Min(Math.Min(Idle(), TryIdle()), Math.Min(_times.Log, _times.Ahead)));
     }
 
     private long TryIdle() => _times.TryIdleMs > 0 ? _times.LastActivity + _times.TryIdleMs : TimerNode.Never;
@@ -145,7 +142,14 @@ internal sealed class Deadlines : ITimerOwner
     void ITimerOwner.OnTimer(TimerNode timer)
     {
         long now = _x.Worker.Now;
-        if (now >= _times.Route && _times.Lent > 0 && !_x.RequestBody.HasArrived) _times.Route = now + _x.TimeoutMs;
+        if (_times.Ahead != TimerNode.Never || _times.ReadsAhead)
+        {
+            // Who is to blame for what is due is known when what came was read.
+            _times.Ahead = TimerNode.Never;
+            _times.ReadsAhead = true;
+            Rearm();
+            if (!_x.ReadAhead()) return;
+        }
         AbortReason due = now >= _times.Route ? AbortReason.RouteTimeout
             : now >= _times.Request ? AbortReason.RequestTimeout
             : now >= _times.Stream ? AbortReason.MaxDuration
@@ -156,7 +160,7 @@ internal sealed class Deadlines : ITimerOwner
             // Whoever ends it may wait for a client that takes nothing, and not for ever: what was due is over, and idleness counts anew.
             // Before anybody goes on, as below.
             long never = TimerNode.Never;
-            _times = _times with { Route = never, Try = never, Request = never, Stream = never, LastActivity = now, Lent = 0 };
+            _times = _times with { Route = never, Try = never, Request = never, Stream = never, LastActivity = now, Ahead = never, ReadsAhead = false };
             Rearm();
             _x.GiveUp(due);
             return;

@@ -22,7 +22,11 @@ internal static class Decorators
             return;
         }
         // A client that knows better overrides the route; the service never learns of it.
-        x.NamesOperation |= head.TryGet(s_name, out ReadOnlySpan<byte> own) && own.Length > 0;
+        if (head.TryGet(s_name, out ReadOnlySpan<byte> own) && own.Length > 0)
+        {
+            x.NamesOperation = true;
+            if (x.Trace.Span is { } span) span.Name = Encoding.UTF8.GetString(own);
+        }
         head.Remove(s_name);
         x.Operation = x.NamesOperation ? "" : operation;
     }
@@ -30,9 +34,14 @@ internal static class Decorators
     /// <summary>An answer is put together.</summary>
     public static void OnAnswer(Exchange x)
     {
-        if (IsOutbound(x)) x.ResponseHeaders.Remove(s_name);
+        if (IsOutbound(x))
+        {
+            if (x.Trace.Span is { } span && x.ResponseHeaders.TryGet(s_name, out ReadOnlySpan<byte> name) && name.Length > 0)
+                span.Name = Encoding.UTF8.GetString(name);
+            x.ResponseHeaders.Remove(s_name);
+        }
         else if (x.Operation.Length > 0) x.ResponseHeaders.Set(s_name, Encoding.UTF8.GetBytes(x.Operation));
     }
 
-    private static bool IsOutbound(Exchange x) => x.Connection.Listener.Config.Direction == TrafficDirection.Outbound;
+    private static bool IsOutbound(Exchange x) => Reports.RequestTracing.IsOutbound(x);
 }

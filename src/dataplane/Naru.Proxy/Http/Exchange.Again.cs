@@ -50,7 +50,7 @@ internal sealed partial class Exchange
         _way = default;
         _limits = new Limits();
         _notes = default;
-        _filtering = new FilterState { Chain = _filtering.Chain, RequestLength = _filtering.RequestLength };
+        _filtering = new FilterState { Chain = _filtering.Chain, RequestLength = _filtering.RequestLength, GivesRequestBody = _filtering.GivesRequestBody };
         _outcome = new Outcome { KeepAlive = _outcome.KeepAlive, HeadTorn = _outcome.HeadTorn, Abort = _outcome.Abort };
         Deadlines.Route = Deadlines.Stream = TimerNode.Never;
         Deadlines.IdleMs = Manager.StreamIdleMs;

@@ -100,6 +100,14 @@ internal sealed partial class Exchange
         }
     }
 
+    // Of fields as Envoy counts them: name, colon, value and line end.
+    private static long FieldBytes(Http1Head head) => head.Count == 0 ? 0 : head.Fields[^1].LineEnd - head.Fields[0].NameStart - head.Count;
+
+    // What came over HTTP/2 is counted as it came, packed.
+    private int PackedHead => Stream?.PackedHead ?? 0;
+
+    private long ReceivedFieldBytes => PackedHead > 0 ? PackedHead : FieldBytes(Head);
+
     private bool IsOwn => Down is Upstreams.SideCall;
 
     ReadOnlySpan<byte> IRequestInfo.Text(RequestText what)
@@ -134,6 +142,11 @@ internal sealed partial class Exchange
             case RequestText.DownstreamDirectLocalAddress: return AsText(Connection.LocalAddress().ToString());
             case RequestText.FilterChainName: return Connection.Chain!.Name;
             case RequestText.RequestedServerName: return AsText(Connection.Info?.ServerName is { Length: > 0 } server ? server : Connection.Tls?.Sni ?? "");
+            case RequestText.TraceId: return _trace.Context.IsKnown ? _text.AsSpan(0, _trace.Context.WriteTrace(_text)) : default;
+            case RequestText.SpanId:
+                if (!_trace.Context.IsKnown) return default;
+                TraceContext.Hex(_trace.Context.Span, _text);
+                return _text.AsSpan(0, 16);
             case RequestText.LocalReplyBody: return LocalBody.Span;
             case RequestText.NaruReason: return Reason is null ? default : AsText(LocalReply.Said(this));
             default: return default;
@@ -162,12 +175,12 @@ internal sealed partial class Exchange
         RequestNumber.BytesReceived => RequestBodyBytes,
         RequestNumber.BytesSent => BytesSent,
         RequestNumber.RequestHeadersBytes => RequestFieldBytes(),
-        RequestNumber.DownstreamHeaderBytesReceived => Head.Length,
+        RequestNumber.DownstreamHeaderBytesReceived => ReceivedFieldBytes,
         RequestNumber.ResponseHeadersBytes or RequestNumber.DownstreamHeaderBytesSent => HeadBytesSent,
-        RequestNumber.DownstreamWireBytesReceived => Head.Length + RequestBodyBytes,
+        RequestNumber.DownstreamWireBytesReceived => (PackedHead > 0 ? PackedHead : Head.Length) + RequestBodyBytes,
         RequestNumber.DownstreamWireBytesSent => HeadBytesSent + BytesSent,
-        RequestNumber.UpstreamHeaderBytesReceived => UpstreamHeadBytes,
-        RequestNumber.UpstreamHeaderBytesSent => UpstreamHeadSent,
+        RequestNumber.UpstreamHeaderBytesReceived => UpstreamIsHttp2 ? UpstreamHeadBytes : UpstreamHeadBytes > 0 ? FieldBytes(UpstreamHead) : 0,
+        RequestNumber.UpstreamHeaderBytesSent => UpstreamIsHttp2 ? UpstreamHeadSent : Math.Max(0, UpstreamHeadSent - Try.State.LineSent),
         RequestNumber.UpstreamWireBytesReceived => UpstreamHeadBytes + ResponseBody.Bytes,
         RequestNumber.UpstreamWireBytesSent => Attempts > 0 ? UpstreamHeadSent + RequestBodyBytes : 0,
         RequestNumber.UpstreamRequestAttemptCount => Attempts,
@@ -194,7 +207,7 @@ internal sealed partial class Exchange
             // A request without a body has come with its head, also where nobody forwards it.
             TimePoint.DownstreamRxEnd => RequestEndTicks == 0 && Framing.Body == BodyKind.None && !IsUpgrade ? StartTicks : RequestEndTicks,
             TimePoint.UpstreamTxBegin or TimePoint.UpstreamPoolReady => UpstreamStartTicks,
-            TimePoint.UpstreamTxEnd => RequestEndTicks,
+            TimePoint.UpstreamTxEnd => RequestSentTicks,
             TimePoint.UpstreamRxBegin => ResponseStartTicks,
             TimePoint.UpstreamRxEnd => UpstreamEndTicks,
             TimePoint.DownstreamTxBegin => ResponseStartTicks,

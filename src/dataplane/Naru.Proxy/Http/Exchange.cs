@@ -78,6 +78,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     private RequestFacts _facts;
     private RouteChoice _choice;
     private RequestWay _way;
+    private Reports.TraceState _trace;
     private FilterState _filtering;
     private BodyProgress _body;
     private Outcome _outcome;
@@ -85,7 +86,10 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
 
     public long StartTicks => _facts.StartTicks;
     public ref DateTime Started => ref _facts.Started;
-    public bool WantAccessLog => _facts.WantAccessLog;
+    /// <summary>What a log may ask for is kept; a span asks for the same.</summary>
+    public bool WantAccessLog => _facts.WantAccessLog || _trace.Span is not null;
+
+    public ref Reports.TraceState Trace => ref _trace;
     public ref bool NamesOperation => ref _facts.NamesOperation;
     public ref bool IsHealthCheck => ref _facts.IsHealthCheck;
     public ref bool IsHttps => ref _facts.IsHttps;
@@ -134,6 +138,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     public FilterRun? UpstreamFilters => Try.State.Filters;
     public ref FilterAnswer? FilterAnswer => ref _filtering.Answer;
     public ref bool HasFilterFailed => ref _filtering.HasFailed;
+    public ref bool GivesRequestBody => ref _filtering.GivesRequestBody;
 
     /// <summary>Bytes of the request's body as its head tells them upstream, where that is not what came. Whoever sets it has the body framed
     /// anew: bytes that came with the head cannot go on as they lie there.</summary>
@@ -266,6 +271,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
         _facts = new RequestFacts(connection, headOffset, startTicks, manager.Logs.Length + manager.UpstreamLogs.Length > 0);
         _choice = default;
         _way = default;
+        _trace = default;
         _notes = default;
         _filtering = new FilterState();
         _body = default;
@@ -298,6 +304,20 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
     {
         ReadRequestBody();
         return RequestBody.Filter(this, isRequest: true);
+    }
+
+    /// <summary>Something is sent behind the request's head: what came, or what filters make of nothing.</summary>
+    public bool SendsBody => Framing.Body != BodyKind.None || GivesRequestBody;
+
+    /// <summary>A request that came without a body has one: its end passes the filters, who may put something before it.</summary>
+    public void GiveRequestBody()
+    {
+        if (SendsBody || IsUpgrade) return;
+        GivesRequestBody = true;
+        RequestBodyBuffered = false;
+        RequestLength = UnknownLength;
+        RequestBody.Filter(this, isRequest: true);
+        RequestBody.Reopen();
     }
 
     /// <summary>The request's body is read piece by piece, also where all of it came with its head.</summary>
@@ -507,6 +527,7 @@ internal sealed partial class Exchange : IRequestInfo, IPooled
         }
         Manager.Stats.HistogramOf(Worker.Index, HttpStats.RqTime).Record(Worker.Milliseconds(StartTicks, ResponseEndTicks));
         foreach (AccessLog log in Manager.Logs) log.Write(this, this, Scratch, Worker.Index);
+        if (_trace.Span is not null) Manager.Tracing!.End(this);
     }
 
     /// <summary>Writes its log lines before its end.</summary>

@@ -146,6 +146,9 @@ internal struct FilterState()
     /// <summary>Bytes of the request's body as it goes on, where that is not what came.</summary>
     public long RequestLength = Exchange.SameLength;
 
+    /// <summary>The request has a body that filters make of nothing.</summary>
+    public bool GivesRequestBody;
+
     /// <summary>The answer's body will not have the length that was told.</summary>
     public bool ChangesResponseLength;
 
@@ -225,6 +228,9 @@ internal struct Limits()
 
     /// <summary>Bytes of the body that are kept for a further try or a copy.</summary>
     public long BufferLimit;
+
+    /// <summary>Bytes of the request that are read before its endpoint takes them; 0 is none.</summary>
+    public long AheadLimit;
 
     /// <summary>-1 where grpc-timeout stays as it came.</summary>
     public long GrpcTimeoutMs = -1;

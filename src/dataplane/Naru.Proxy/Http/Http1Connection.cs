@@ -430,11 +430,11 @@ internal sealed class Http1Connection : ListenerConnection, IDownstream
         Cancel();
     }
 
-    // While an answer is on its way nobody reads here. A client that resets or ends waits no more, as in Envoy (decision 0014); one that
-    // ended TLS alone is seen by looking.
+    // While an answer is on its way, or an endpoint's side is waited for, nobody waits to read here. A client that resets or ends waits no
+    // more, as in Envoy (decision 0014); one that ended TLS alone is seen by looking.
     protected override void OnUnexpectedReadable()
     {
-        if (_phase != Phase.Exchange || _exchange is not { Abort: AbortReason.None } x) return;
+        if (_phase != Phase.Exchange || _exchange is not { Abort: AbortReason.None } x || !x.RequestCame()) return;
         if (Dead || (!x.IsTunnelled && (PeerEnded || LayerEnded()))) x.GiveUp(AbortReason.DownstreamGone);
     }
 

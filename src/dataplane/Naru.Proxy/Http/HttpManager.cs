@@ -127,6 +127,9 @@ internal sealed class HttpManager
     /// <summary>Clients on this machine are told why the proxy answers itself (<c>--explain</c>).</summary>
     public bool Explains { get; init; }
 
+    /// <summary>Which requests are traced; null for none.</summary>
+    public Reports.RequestTracing? Tracing { get; init; }
+
     /// <summary>Its filters before the router; null for none.</summary>
     public HttpFilterSet? FilterSet { get; init; }
 

@@ -144,7 +144,12 @@ internal static class LocalReply
         x.Flags |= answer.Reason.Flags;
         x.Details = answer.Reason.Details;
         x.Status = answer.Reason.Status;
-        return SendAsync(x, "", answer.Bytes ?? Encoding.ASCII.GetBytes(answer.Body), "text/plain", answer.Lines, answer.Reason.Grpc);
+        byte[] bytes = answer.Bytes ?? Encoding.ASCII.GetBytes(answer.Body);
+        if (!answer.IsWhole) return SendAsync(x, "", bytes, "text/plain", answer.Lines, answer.Reason.Grpc);
+        x.LocalBody = bytes;
+        x.Mutations ??= x.Route?.Headers;
+        ResponseWriter.BeginLocal(x, "", answer.Lines);
+        return WriteAsync(x, bytes, null);
     }
 
     private static string TypeOf(ResponseHeaders head) => head.TryGet("content-type"u8, out ReadOnlySpan<byte> type) ? Encoding.Latin1.GetString(type) : "";

@@ -41,6 +41,7 @@ internal static class RequestWriter
         o.Append("\r\n"u8);
         if (cluster is { ProperCaseWords: true }) ProperCase.Apply(o.Filled);
         attempt.State.HeadSent = o.Count;
+        attempt.State.LineSent = o.Filled.IndexOf("\r\n"u8) + 4;
         return o;
     }
 

@@ -206,7 +206,7 @@ internal static class ResponseWriter
         bool server = head.Has(KnownHeader.Server);
         if (server && manager.Config.ServerHeader == ServerHeaderTransformation.Overwrite) head.Remove("server"u8);
         if (manager.Via.Length > 0) head.Join("via"u8, manager.Via, ", "u8);
-        if (manager.Config.HasTracing) Decorators.OnAnswer(x);
+        if (manager.Tracing is not null) Decorators.OnAnswer(x);
         manager.ProxyStatus?.Say(x);
         if ((manager.Config.AlwaysSetRequestIdInResponse || IsTraceForced(x)) && x.RequestHeaders.TryGet("x-request-id"u8, out ReadOnlySpan<byte> id)) head.Set("x-request-id"u8, id);
     }

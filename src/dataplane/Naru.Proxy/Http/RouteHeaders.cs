@@ -33,6 +33,7 @@ internal static class RouteHeaders
     public static void ApplyToTry(Exchange x, ForwardAction action)
     {
         RequestHeaders head = x.RequestHeaders;
+        x.Manager.Tracing?.BeginTry(x, x.Try);
         if (x.Manager.Config.SchemeMatchesUpstream)
             x.IsHttps = (x.Host!.Transport ?? x.Target!.Slot.Current?.Transports.Nameless) is { Tls: not null };
         if (x.Attempts > 1)

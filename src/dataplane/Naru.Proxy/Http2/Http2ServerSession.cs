@@ -125,6 +125,7 @@ internal sealed class Http2ServerSession : Http2Session
         bool room = Streams.Count < Options.MaxConcurrentStreams && _serving + _fresh.Count < 2 * (long)Options.MaxConcurrentStreams + 100;
         Http2Stream stream = Worker.Cache.RentStream();
         Exchange x = Worker.Cache.RentExchange();
+        int packed = block.Length + Http2FrameHeader.Size;
         HeadBuilder builder = default;
         builder.Start(SectionKind.Request, Worker.Buffers.Rent(), Worker.Cache.Scratch(Worker.Buffers), x.Head, Worker.Buffers, MaxHeadBytes, MaxFields);
         builder.UnderscoreHeaders = _manager.Config.UnderscoreHeaders;
@@ -147,6 +148,7 @@ internal sealed class Http2ServerSession : Http2Session
             stream.HeadBuffer = head;
             HoldHead(stream, head);
             stream.Exchange = x;
+            stream.PackedHead = packed;
             stream.Expected = builder.ContentLength;
             stream.IsTunnel = builder.IsExtendedConnect;
             stream.SaysHttps = builder.SaysHttps;

@@ -256,6 +256,7 @@ internal abstract partial class Http2Session : ITurnEnd
             else if (_server && stream.IsReset && stream.Fault is not null) stream.Exchange?.GiveUp(Http.AbortReason.DownstreamBroken);
             // Whoever passes the answer on may wait for a slow client: what is cut is to be seen as cut now.
             else if (!_server && stream is { IsReset: true, EndReceived: false, IsAwaited: false, Exchange: { ResponseStarted: true } cut }) cut.GiveUp(Http.AbortReason.UpstreamGone);
+            else if (_server && !stream.IsAwaited) stream.Exchange?.RequestCame();
             else stream.ResumeReader();
         }
         _ready.Clear();

@@ -99,6 +99,9 @@ internal sealed partial class Http2Stream : IPooled
     public int AdvancedCredit;
 
     /// <summary>Bytes of buffers in which its heads and trailers lie, of those that count (<see cref="Http2Session.HoldHead"/>).</summary>
+    /// <summary>Bytes of the request's head as they came, packed and in a frame; none of a stream towards an endpoint.</summary>
+    public int PackedHead;
+
     public int HeadBytes;
 
     /// <summary>Bytes of Content-Length that have not arrived, or -1.</summary>
@@ -143,6 +146,7 @@ internal sealed partial class Http2Stream : IPooled
         Exchange = null;
         Fault = null;
         Interims = NeedsRoom = AdvancedCredit = HeadBytes = 0;
+        PackedHead = 0;
         NeedsWindow = _headWaited = false;
         HeadSent = HasTrailers = HeadReady = EndReceived = EndSent = Lost = IsReset = ResetByPeer = Refused = Cancelled = IsReady = IsTunnel = ToHead = SaysHttps = false;
         ResetCode = Http2ErrorCode.NoError;
@@ -195,6 +199,12 @@ internal sealed partial class Http2Stream : IPooled
     public IoBuffer? Detach()
     {
         Release();
+        return TakeAhead();
+    }
+
+    /// <summary>The same while the piece taken last is still looked at.</summary>
+    public IoBuffer? TakeAhead()
+    {
         if (!_pieces.TryDequeue(out IoBuffer? piece)) return null;
         if (ReferenceEquals(piece, _last)) _last = null;
         Session.Consumed(this, piece.Count);

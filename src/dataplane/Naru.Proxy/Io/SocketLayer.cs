@@ -20,6 +20,9 @@ internal abstract unsafe class SocketLayer : IDisposable
     /// <summary>Whether nothing is left to be read before the socket is readable again: neither here, nor in the socket.</summary>
     public abstract bool IsEmptied { get; }
 
+    /// <summary>The socket has something to read again: it is not emptied, whatever the last look at it said.</summary>
+    public abstract void MoreCame();
+
     /// <summary>Whether bytes are here, without asking the socket.</summary>
     public abstract bool HasPending { get; }
 

@@ -77,6 +77,7 @@ internal static unsafe partial class Sys
     [LibraryImport("libc", SetLastError = true)] public static partial int socketpair(int domain, int type, int protocol, int* pair);
     [LibraryImport("libc", SetLastError = true)] public static partial int chmod(byte* path, uint mode);
     [LibraryImport("libc", SetLastError = true)] public static partial int open(byte* path, int flags);
+    [LibraryImport("libc", SetLastError = true)] private static partial int setns(int fd, int type);
     [LibraryImport("libc", SetLastError = true)] public static partial int fcntl(int fd, int command, int value);
     [LibraryImport("libc", SetLastError = true)] public static partial int getpeername(int fd, byte* address, int* length);
     // libc's own function is a cancellation point, which costs more than all else around the call. epoll_pwait without a mask, which
@@ -119,6 +120,19 @@ internal static unsafe partial class Sys
     {
         byte* memory = mmap(null, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         return (nint)memory != -1 ? memory : throw new OutOfMemoryException($"no {bytes} bytes for buffers: {Describe(Errno)}");
+    }
+
+    /// <summary>Brings the calling thread into another network namespace (setns(2)); 0, or an errno.</summary>
+    public static int EnterNetwork(string path)
+    {
+        const int CloneNewNet = 0x40000000;
+        byte[] name = [.. System.Text.Encoding.UTF8.GetBytes(path), 0];
+        int fd;
+        fixed (byte* bytes = name) fd = open(bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) return Marshal.GetLastPInvokeError();
+        int errno = setns(fd, CloneNewNet) < 0 ? Marshal.GetLastPInvokeError() : 0;
+        _ = close(fd);
+        return errno;
     }
 
     public static int Errno => Simulated is { } k ? k.Errno : Marshal.GetLastPInvokeError();

@@ -23,12 +23,6 @@ internal abstract partial class TcpSocket
         return WouldBlock;
     }
 
-    /// <summary>Copies what waits in the socket and leaves it there: how many bytes, 0 or less for none.</summary>
-    public unsafe int Peek(Span<byte> to)
-    {
-        fixed (byte* bytes = to) return Fd < 0 ? Failed : (int)Sys.recv(Fd, bytes, to.Length, Sys.MSG_PEEK);
-    }
-
     /// <summary>Takes bytes that were peeked at off the front; the buffer is empty afterwards.</summary>
     protected unsafe bool Consume(IoBuffer buffer, int count)
     {

@@ -57,6 +57,9 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
     /// <summary>Whether bytes (or the end) may be there to read.</summary>
     public bool MayRead => _readable;
 
+    /// <summary>Somebody waits to read.</summary>
+    public bool IsAwaited => _readContinuation is not null;
+
     protected TimerNode Timer { get; }
 
     /// <summary>Asked of each arrival before it is passed on; null for nobody. Ends with the socket.</summary>
@@ -104,7 +107,11 @@ internal abstract partial class TcpSocket : IoHandle, ITimerOwner
             _peerClosed = true;
             events |= Sys.EPOLLIN;
         }
-        if (_layer is not null) events = LayerEvents(events);
+        if (_layer is not null)
+        {
+            if ((events & Sys.EPOLLIN) != 0) _layer.MoreCame();
+            events = LayerEvents(events);
+        }
         if ((events & Sys.EPOLLIN) != 0) _readable = true;
         if ((events & Sys.EPOLLOUT) != 0 && !_writable)
         {

@@ -11,8 +11,15 @@ internal sealed unsafe class AcceptSocket : IoHandle, ITimerOwner
     private readonly Listener _listener;
     private readonly TimerNode _pause;
 
-    public AcceptSocket(Worker worker, Listener listener, int fd)
+    private readonly string? _network;
+
+    /// <param name="worker">Whose.</param>
+    /// <param name="listener">Whom it accepts for.</param>
+    /// <param name="fd">The socket.</param>
+    /// <param name="network">File of the network namespace that it is in; null for this process's own.</param>
+    public AcceptSocket(Worker worker, Listener listener, int fd, string? network)
     {
+        _network = network;
         _worker = worker;
         _listener = listener;
         _pause = new TimerNode(this);
@@ -56,7 +63,7 @@ internal sealed unsafe class AcceptSocket : IoHandle, ITimerOwner
                     continue;
                 }
                 peer.Length = Math.Min(length, 28);
-                _listener.Accepted(_worker, fd, peer.Unmapped);
+                _listener.Accepted(_worker, fd, peer.Unmapped, _network);
                 continue;
             }
             int errno = Sys.Errno;

@@ -92,6 +92,7 @@ internal sealed class AcceptedConnection : ListenerConnection
         bool go = true;
         foreach (ListenerFilter filter in _chains.Filters)
         {
+            if (filter.Except is { } except && except.Has((Info?.Destination ?? LocalAddress()).Port)) continue;
             go = filter switch
             {
                 OriginalDstFilter => FindDestination(),

@@ -37,7 +37,9 @@ internal sealed class ChainCompiler(
             FilterChain? last = null;
             if (config.DefaultFilterChain is { } fallback && (last = Chain(config, fallback, prefix, free, changes, diagnostics)) is null) return null;
             UdpProxy? udp = config.Udp is { } datagrams ? new UdpProxy(datagrams, options.Stats, clusters, Logs(datagrams.AccessLogs)) : null;
-            return new CompiledChains(new ChainSet([.. chains], last, Filters(config, current)), changes, free, udp, Logs(config.AccessLogs));
+            MatcherTree<FilterChain>? matcher = config.ChainMatcher is { } leads
+                ? MatcherTree<FilterChain>.Of(leads, n => chains.First(c => c.Config.Name == n.Name)) : null;
+            return new CompiledChains(new ChainSet([.. chains], last, Filters(config, current), matcher), changes, free, udp, Logs(config.AccessLogs));
         }
         catch (IOException e)
         {
@@ -186,6 +188,7 @@ internal sealed class ChainCompiler(
         return new HttpManager(http, stats, inline, slot, Logs(http.AccessLogs), Logs(http.UpstreamLogs), node.Runtime)
         {
             Scopes = scopes,
+            Tracing = http.Tracing is null ? null : new Reports.RequestTracing(http, context, node.Exporters),
             Explains = options.Explain,
             FilterSet = HttpFilterSet.Make(http.HttpFilters, context, discovered, before?.FilterSet),
             ProxyStatus = http.ProxyStatus is { } status ? new ProxyStatus(status, http.ServerName, options.NodeId) : null,
@@ -204,9 +207,15 @@ internal sealed class ChainCompiler(
         var logs = new List<AccessLog>();
         foreach (AccessLogConfig log in options.AccessLog is null ? [] : configured)
         {
+            LogFilter? passes = log.Filter is { } given ? LogFilters.Compile(given, node.Runtime) : null;
+            if (log.Service is { } service)
+            {
+                logs.Add(new AccessLog(null, null, passes) { Service = Reports.ServiceLog.Of(service, new FilterContext(options.Stats, "", clusters, node)) });
+                continue;
+            }
             // Formats were compiled once already when the configuration was validated.
             AccessLogFormat? format = log.Format is { } source ? AccessLogFormat.Compile(source, new Diagnostics()) : AccessLogFormat.Default;
-            if (format is not null) logs.Add(new AccessLog(format, options.AccessLog!.Open(log.Path), log.Filter is { } filter ? LogFilters.Compile(filter, node.Runtime) : null));
+            if (format is not null) logs.Add(new AccessLog(format, options.AccessLog!.Open(log.Path), passes));
         }
         return [.. logs];
     }

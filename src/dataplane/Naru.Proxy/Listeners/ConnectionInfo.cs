@@ -12,6 +12,9 @@ internal sealed class ConnectionInfo
     /// <summary>Where the client wanted to go (original destination, or a PROXY header's); null: where it came to.</summary>
     public SockAddr? Destination { get; set; }
 
+    /// <summary>File of the network namespace that its listening socket is in; empty for this process's own.</summary>
+    public string NetworkNamespace { get; init; } = "";
+
     /// <summary>SNI, lower case; empty where there was none.</summary>
     public string ServerName { get; set; } = "";
 

@@ -18,6 +18,21 @@ internal static unsafe class ListenSocket
     /// <summary>Binds and, for streams, listens. One of several sockets that share a port unless it is a Unix socket.</summary>
     public static OpenedSocket Open(ListenerConfig config, AddressConfig address, int port, int type)
     {
+        if (address.NetworkNamespace.Length == 0) return OpenHere(config, address, port, type);
+        // A thread is in one namespace (setns(2)): this one enters the other, and ends with it.
+        OpenedSocket opened = default;
+        var thread = new Thread(() =>
+        {
+            int errno = Sys.EnterNetwork(address.NetworkNamespace);
+            opened = errno == 0 ? OpenHere(config, address, port, type) : new OpenedSocket(-1, errno, null);
+        });
+        thread.Start();
+        thread.Join();
+        return opened;
+    }
+
+    private static OpenedSocket OpenHere(ListenerConfig config, AddressConfig address, int port, int type)
+    {
         SockAddr to = address.Kind == AddressKind.Socket ? SockAddr.From(address.Ip ?? IPAddress.Any, port) : SockAddr.From(address);
         int fd = Sys.socket(to.Family, type | Sys.SOCK_NONBLOCK | Sys.SOCK_CLOEXEC, 0);
         if (fd < 0) return new OpenedSocket(-1, Sys.Errno, null);
@@ -38,14 +53,17 @@ internal static unsafe class ListenSocket
 
     /// <summary>What a listening socket is known by between processes.</summary>
     public static string Key(AddressConfig address) =>
-        address.Kind == AddressKind.Pipe ? address.Host : new IPEndPoint(address.Ip ?? IPAddress.Any, address.Port).ToString();
+        address.Kind == AddressKind.Pipe ? address.Host : In(address.NetworkNamespace, new IPEndPoint(address.Ip ?? IPAddress.Any, address.Port).ToString());
 
     /// <summary>The same, of one that is open.</summary>
-    public static string Key(int fd)
+    public static string Key(int fd, string network)
     {
         SockAddr local = Sys.LocalAddress(fd);
-        return local.IsUnix ? local.ToString() : local.ToEndPoint().ToString();
+        return local.IsUnix ? local.ToString() : In(network, local.ToEndPoint().ToString());
     }
+
+    // The same address may be in several namespaces.
+    private static string In(string network, string address) => network.Length > 0 ? $"{address} {network}" : address;
 
     /// <summary>Where a socket that was taken over listens.</summary>
     public static EndPoint BoundOf(int fd, AddressConfig address) => address.Kind == AddressKind.Pipe ? Unix(address.Host) : Sys.LocalAddress(fd).ToEndPoint();

@@ -93,7 +93,7 @@ internal sealed class Listener
         if (!Config.BindToPort) return (0, null);
         int type = _udp is null ? Sys.SOCK_STREAM : Sys.SOCK_DGRAM;
         if (_udp is not null) inherited = null;
-        var opened = new List<(Worker Worker, int Fd)>();
+        var opened = new List<(Worker Worker, int Fd, string Network)>();
         foreach (AddressConfig address in Config.AllAddresses)
         {
             if (address.Kind == AddressKind.Internal) continue;
@@ -106,7 +106,7 @@ internal sealed class Listener
                 {
                     if (first < 0) Bound.Add(ListenSocket.BoundOf(taken, address));
                     first = taken;
-                    opened.Add((worker, taken));
+                    opened.Add((worker, taken, address.NetworkNamespace));
                     continue;
                 }
                 // The kernel spreads connections over sockets that share a port; of a Unix socket there is one for all.
@@ -114,29 +114,29 @@ internal sealed class Listener
                     : ListenSocket.Open(Config, address, port, type);
                 if (socket.Fd < 0)
                 {
-                    foreach ((_, int other) in opened) _ = Sys.close(other);
+                    foreach ((_, int other, _) in opened) _ = Sys.close(other);
                     Bound.Clear();
                     return (socket.Errno, address);
                 }
                 if (first < 0) Bound.Add(socket.Bound!);
                 first = socket.Fd;
                 if (socket.Bound is IPEndPoint ip) port = ip.Port;
-                opened.Add((worker, socket.Fd));
+                opened.Add((worker, socket.Fd, address.NetworkNamespace));
             }
             // Whoever waits in a socket that nobody listens on any more would be lost: those of further workers are shared out.
             for (int i = 0; inherited?.Take(key) is >= 0 and int more; i++)
             {
                 Worker worker = workers[i % workers.Count];
-                opened.Add((worker, more));
+                opened.Add((worker, more, address.NetworkNamespace));
             }
         }
         // Sessions of datagrams stay with the process that has them: only sockets of streams are handed on.
-        if (_udp is null) ListenDescriptors = [.. opened.Select(o => (ListenSocket.Key(o.Fd), o.Fd))];
-        foreach ((Worker worker, int fd) in opened) worker.Post(w => Listen(w, fd));
+        if (_udp is null) ListenDescriptors = [.. opened.Select(o => (ListenSocket.Key(o.Fd, o.Network), o.Fd))];
+        foreach ((Worker worker, int fd, string network) in opened) worker.Post(w => Listen(w, fd, network.Length > 0 ? network : null));
         return (0, null);
     }
 
-    private void Listen(Worker worker, int fd)
+    private void Listen(Worker worker, int fd, string? network)
     {
         if (_udp is not null)
         {
@@ -145,16 +145,16 @@ internal sealed class Listener
             worker.Add(server, Sys.EPOLLIN, level: true);
             return;
         }
-        var socket = new AcceptSocket(worker, this, fd);
+        var socket = new AcceptSocket(worker, this, fd, network);
         _sockets[worker.Index].Add(socket);
         worker.Add(socket, Sys.EPOLLIN, level: true);
     }
 
     /// <summary>On the worker: a connection was accepted.</summary>
-    public void Accepted(Worker worker, int fd, in SockAddr peer)
+    public void Accepted(Worker worker, int fd, in SockAddr peer, string? network = null)
     {
         if (!peer.IsUnix) Sys.SetOption(fd, Sys.IPPROTO_TCP, Sys.TCP_NODELAY, 1);
-        Adopt(new Arrival(worker, this, null, fd, peer));
+        Adopt(new Arrival(worker, this, null, fd, peer) { NetworkNamespace = network });
     }
 
     /// <summary>On the worker: a connection is here to be served.</summary>

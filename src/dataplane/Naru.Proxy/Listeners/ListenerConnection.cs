@@ -12,6 +12,9 @@ internal readonly record struct Arrival(Worker Worker, Listener Listener, Filter
 {
     /// <summary>Goes on as another object.</summary>
     public Arrival(ListenerConnection from, Worker worker) : this(worker, from.Listener, from.Chain, -1, default, from) { }
+
+    /// <summary>File of the network namespace that its listening socket is in; null for this process's own.</summary>
+    public string? NetworkNamespace { get; init; }
 }
 
 internal abstract class ListenerConnection : SecureSocket
@@ -43,6 +46,7 @@ internal abstract class ListenerConnection : SecureSocket
         OpenedAt = Worker.Now;
         Peer = arrival.Peer;
         Fd = arrival.Fd;
+        if (arrival.NetworkNamespace is { } network) Info = new ConnectionInfo { DirectPeer = Peer, NetworkNamespace = network };
     }
 
     public Listener Listener { get; }

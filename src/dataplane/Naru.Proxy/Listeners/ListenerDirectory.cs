@@ -16,7 +16,8 @@ internal sealed class ListenerDirectory
     {
         ImmutableDictionary<SockAddr, Listener>.Builder all = ImmutableDictionary.CreateBuilder<SockAddr, Listener>();
         foreach (Listener listener in listeners)
-            foreach (AddressConfig address in listener.Config.AllAddresses) all[SockAddr.From(address)] = listener;
+            foreach (AddressConfig address in listener.Config.AllAddresses)
+                if (address.NetworkNamespace.Length == 0) all[SockAddr.From(address)] = listener;
         _byAddress = all.ToImmutable();
     }
 

@@ -8,8 +8,18 @@ namespace Naru.Proxy.Listeners;
 
 internal abstract class ListenerFilter
 {
+    /// <summary>Ports whose connections pass it by; null for none.</summary>
+    public PortRanges? Except { get; private set; }
+
     /// <summary>Compiles one.</summary>
-    public static ListenerFilter Make(ListenerFilterConfig config, StatRegistry stats, Runtime runtime) => config switch
+    public static ListenerFilter Make(ListenerFilterConfig config, StatRegistry stats, Runtime runtime)
+    {
+        ListenerFilter made = Kind(config, stats, runtime);
+        made.Except = config.Except;
+        return made;
+    }
+
+    private static ListenerFilter Kind(ListenerFilterConfig config, StatRegistry stats, Runtime runtime) => config switch
     {
         TlsInspectorConfig => new TlsInspector(stats.Block("tls_inspector", TlsInspectorStats.Schema)),
         HttpInspectorConfig => new HttpInspector(stats.Block("http_inspector", HttpInspectorStats.Schema)),

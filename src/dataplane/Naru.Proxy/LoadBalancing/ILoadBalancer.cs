@@ -41,6 +41,9 @@ internal readonly ref struct PickContext(int worker, FastRandom random)
     /// <summary>Canaries are avoided, too.</summary>
     public bool AvoidCanaries { get; init; }
 
+    /// <summary>Endpoints with all of these labels are avoided, too; null for none.</summary>
+    public Config.LabelConfig[]? AvoidLabels { get; init; }
+
     /// <summary>Priorities that a retry leaves to others, a bit each, as long as others have endpoints.</summary>
     public UInt128 LeftPriorities { get; init; }
 

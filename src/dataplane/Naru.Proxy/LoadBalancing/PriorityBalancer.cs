@@ -137,7 +137,7 @@ internal sealed class PriorityBalancer : ILoadBalancer
     public Host? Pick(in PickContext context)
     {
         Host? host = PickOnce(context, 0);
-        if (context.Avoid is null && !context.AvoidCanaries) return host;
+        if (context.Avoid is null && !context.AvoidCanaries && context.AvoidLabels is null) return host;
         for (int i = 0; i < context.AvoidAttempts && host is not null && Avoids(context, host); i++) host = PickOnce(context, i + 1);
         return host;
     }
@@ -145,10 +145,24 @@ internal sealed class PriorityBalancer : ILoadBalancer
     private static bool Avoids(in PickContext context, Host host)
     {
         if (context.AvoidCanaries && host.Config.IsCanary) return true;
+        if (context.AvoidLabels is { } labels && HasAll(host, labels)) return true;
         if (context.Avoid is not { } avoid) return false;
         // By address: the host list may have been replaced between two tries.
         foreach (Host other in avoid) if (ReferenceEquals(other.State, host.State)) return true;
         return false;
+    }
+
+    // A list has what any of its items is (Envoy: metadataLabelMatch).
+    private static bool HasAll(Host host, LabelConfig[] labels)
+    {
+        foreach (LabelConfig label in labels)
+        {
+            bool has = false;
+            foreach (LabelConfig own in host.Config.Labels)
+                has |= own.Key == label.Key && (own.Text == label.Text || (!own.Items.IsDefault && own.Items.Contains(label.Text)));
+            if (!has) return false;
+        }
+        return true;
     }
 
     private Host? PickOnce(in PickContext context, int attempt)

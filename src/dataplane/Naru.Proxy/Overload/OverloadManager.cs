@@ -18,6 +18,16 @@ public sealed record OverloadSources
     /// <summary>Busy and total jiffies of this machine since it started.</summary>
     public Func<(long Busy, long Total)> Cpu { get; init; } = PressureReader.Cpu;
 
+    /// <summary>Microseconds that the control group has used of CPUs, and how many CPUs it may use.</summary>
+    public Func<(long Used, double Cpus)> GroupCpu { get; init; } = PressureReader.GroupCpu;
+
+    /// <summary>Milliseconds that passed.</summary>
+    public Func<long> Clock { get; init; } = static () => Environment.TickCount64;
+
+    /// <summary>Bytes that are kept for later.</summary>
+    public Func<long> Unfreed { get; init; } = static () =>
+        Math.Max(0, GC.GetGCMemoryInfo(GCKind.Any).TotalCommittedBytes - GC.GetTotalMemory(false));
+
     /// <summary>A file's content.</summary>
     public Func<string, string> Text { get; init; } = File.ReadAllText;
 
@@ -62,7 +72,8 @@ internal sealed class OverloadManager
     private readonly StatBlock[] _monitorStats;
     private readonly StatBlock[] _actionStats;
     private readonly double[] _pressures;
-    private (long Busy, long Total) _lastCpu;
+    private readonly CpuUse _cpu = new(), _groupCpu = new();
+    private long _shrunkAt = long.MinValue;
     private readonly StatBlock _stats;
     private long _lookedAt;
     private Timer? _timer;
@@ -117,7 +128,7 @@ internal sealed class OverloadManager
             foreach (OverloadTriggerConfig trigger in _config.Actions[i].Triggers) state = Math.Max(state, StateOf(trigger));
             _actionStats[i].Set(OverloadActionStats.Active, state >= 1 ? 1 : 0);
             _actionStats[i].Set(OverloadActionStats.ScalePercent, (long)(state * 100));
-            Act(_config.Actions[i].Kind, state);
+            Act(_config.Actions[i], state);
         }
     }
 
@@ -144,16 +155,19 @@ internal sealed class OverloadManager
             case ResourceMonitorKind.DownstreamConnections:
                 return _sources.Connections() / (double)monitor.Limit;
             default:
-                (long Busy, long Total) now = _sources.Cpu();
-                (long Busy, long Total) before = _lastCpu;
-                _lastCpu = now;
-                return now.Total > before.Total && before.Total > 0 ? (now.Busy - before.Busy) / (double)(now.Total - before.Total) : 0;
+                if (!monitor.OfGroup)
+                {
+                    (long busy, long total) = _sources.Cpu();
+                    return _cpu.Take(busy, total);
+                }
+                (long group, double cpus) = _sources.GroupCpu();
+                return _groupCpu.Take(group, (long)(_sources.Clock() * 1000 * cpus));
         }
     }
 
-    private void Act(OverloadActionKind kind, double state)
+    private void Act(OverloadActionConfig action, double state)
     {
-        switch (kind)
+        switch (action.Kind)
         {
             case OverloadActionKind.StopAcceptingRequests:
                 _state.SetRequests(state);
@@ -167,7 +181,7 @@ internal sealed class OverloadManager
             case OverloadActionKind.RejectIncomingConnections:
                 _state.SetConnections(state);
                 break;
-            case OverloadActionKind.ShrinkHeap when state >= 1:
+            case OverloadActionKind.ShrinkHeap when state >= 1 && MayShrink(action.Shrinking):
                 _shrinkHeap();
                 break;
             case OverloadActionKind.ResetHighMemoryStream when state > 0:
@@ -176,6 +190,33 @@ internal sealed class OverloadManager
             case OverloadActionKind.ReduceTimeouts when _state.SetTimers(state):
                 _timersChanged?.Invoke();
                 break;
+        }
+    }
+
+    private bool MayShrink(ShrinkHeapSettings? settings)
+    {
+        if (settings is null) return true;
+        long now = _sources.Clock();
+        if ((_shrunkAt != long.MinValue && now - _shrunkAt < settings.Interval.TotalMilliseconds) || _sources.Unfreed() <= settings.MostUnfreed)
+            return false;
+        _shrunkAt = now;
+        return true;
+    }
+
+    // Of what there was to use since the last time. Envoy moves by a twentieth of the difference each time, so that a moment is no overload.
+    private sealed class CpuUse
+    {
+        private const double Share = 0.05;
+        private (long Used, long Total) _last;
+        private double _use;
+
+        public double Take(long used, long total)
+        {
+            (long usedBefore, long totalBefore) = _last;
+            _last = (used, total);
+            if (total > totalBefore && totalBefore > 0)
+                _use += Share * (Math.Clamp((used - usedBefore) / (double)(total - totalBefore), 0, 1) - _use);
+            return _use;
         }
     }
 

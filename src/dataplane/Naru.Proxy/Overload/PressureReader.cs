@@ -29,6 +29,29 @@ internal static class PressureReader
         return (long.Parse(used, CultureInfo.InvariantCulture), limit == "max" ? 0 : long.Parse(limit, CultureInfo.InvariantCulture));
     }
 
+    /// <summary>Microseconds of CPUs that the control group has used, version 2 or 1, and how many CPUs its quota lets it use: this
+    /// machine's where it has none.</summary>
+    public static (long Used, double Cpus) GroupCpu()
+    {
+        int all = Environment.ProcessorCount;
+        if (File.Exists($"{CgroupFolder}/cpu.stat"))
+        {
+            string used = File.ReadLines($"{CgroupFolder}/cpu.stat").FirstOrDefault(l => l.StartsWith("usage_usec ", StringComparison.Ordinal))
+                ?? throw new FormatException("cpu.stat has no usage_usec");
+            string[] most = File.Exists($"{CgroupFolder}/cpu.max")
+                ? File.ReadAllText($"{CgroupFolder}/cpu.max").Trim().Split(' ') : ["max"];
+            return (Number(used["usage_usec ".Length..]), most is [not "max", var period] ? Quota(Number(most[0]), Number(period), all) : all);
+        }
+        long nanoseconds = Number(File.ReadAllText($"{CgroupFolder}/cpuacct/cpuacct.usage"));
+        long quota = Number(File.ReadAllText($"{CgroupFolder}/cpu/cpu.cfs_quota_us"));
+        long of = Number(File.ReadAllText($"{CgroupFolder}/cpu/cpu.cfs_period_us"));
+        return (nanoseconds / 1000, quota > 0 ? Quota(quota, of, all) : all);
+    }
+
+    private static long Number(string text) => long.Parse(text.Trim(), CultureInfo.InvariantCulture);
+
+    private static double Quota(long quota, long period, int all) => period > 0 ? Math.Min(all, quota / (double)period) : all;
+
     /// <summary>Busy and total jiffies of all CPUs.</summary>
     public static (long Busy, long Total) Cpu()
     {

@@ -40,7 +40,7 @@ internal static class InternalRedirects
     {
         if (answer.Head is not { } head || answer.IsTunnel || x.Abort != AbortReason.None || !policy.Codes.Contains(head.Status)) return false;
         // Of a request that is still on its way, or whose body is not kept, there is no second.
-        bool whole = x.Framing.Body == BodyKind.None || x.IsBodyHere;
+        bool whole = !x.SendsBody || x.IsBodyHere;
         // The bound holds for a body that came with the head, too.
         bool isKept = x.CanReplay && !(x.RequestBodyBuffered && x.Framing.ContentLength > x.BufferLimit);
         if (whole && !isKept) cluster[ClusterStats.RetryAbandoned]++;
@@ -126,6 +126,7 @@ internal static class InternalRedirects
         x.Framing.Body = BodyKind.None;
         x.RequestBodyBuffered = true;
         x.RequestLength = Exchange.NoBody;
+        x.GivesRequestBody = false;
     }
 
     // The path as it would count if the client had asked for it, by the same rules and in their order; null where such a request is refused.

@@ -76,6 +76,7 @@ internal readonly struct MatchSubject(HeadEdits? head, ListenerConnection? conne
             case ConnectionInput.TransportProtocol:
                 value = connection.Info?.TransportProtocol is { Length: > 0 } protocol ? Text(protocol, room) : "raw_buffer"u8;
                 return true;
+            case ConnectionInput.NetworkNamespace: return Known(connection.Info?.NetworkNamespace ?? "", room, out value);
             case ConnectionInput.ServerName: return Known(ServerName, room, out value);
             case ConnectionInput.ApplicationProtocol:
                 return Known(string.Join(',', (connection.Info?.ApplicationProtocols ?? []).Select(p => $"'{p}'")), room, out value);

@@ -215,6 +215,7 @@ internal sealed class Route
     public Route(RouteConfig config, VirtualHostConfig host, RouteConfigurationConfig table, ClusterDirectory clusters, FilterContext filters, RouteFilter[][] wider)
     {
         Config = config;
+        Tracing = config.Tracing is { } traces ? new Reports.RequestTracing.OfRoute(traces) : null;
         RouteFilter[][] levels = [RouteFilter.Of(config.Filters, filters), .. wider];
         Filters = RouteFilters.Of(levels);
         _path = Encoding.UTF8.GetBytes(config.Match.Path);
@@ -230,6 +231,9 @@ internal sealed class Route
         DirectBody = config.Action is DirectResponseActionConfig { BodyFormat: { } format } ? new BodyFormat(format) : null;
         Host = host;
     }
+
+    /// <summary>What it says of traces; null for nothing.</summary>
+    public Reports.RequestTracing.OfRoute? Tracing { get; }
 
     public RouteConfig Config { get; }
 

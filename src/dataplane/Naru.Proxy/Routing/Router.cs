@@ -33,7 +33,11 @@ internal static class Router
         if (x.Manager.Scopes is { } scopes && (table = scopes.Of(x.RequestHeaders) ?? x.Manager.Routes) is null)
             return LocalReply.SendAsync(x, Reasons.NoRouteTable, x.Manager.RouteName);
         Choose(x, table);
-        if (x.Manager.Config.HasTracing) Decorators.OnRequest(x);
+        if (x.Manager.Tracing is { } tracing)
+        {
+            tracing.Begin(x);
+            Decorators.OnRequest(x);
+        }
         if (x.Manager.Config.LogMoments.OnStart) x.LogNow(LogMoment.Start);
         return x.Manager.Filters is { } filters ? FilterAsync(x, filters, table) : ActAsync(x);
     }
@@ -60,7 +64,7 @@ internal static class Router
     {
         x.Filters?.End(x);
         x.BeginAgain();
-        if (x.Manager.Config.HasTracing) Decorators.OnRequest(x);
+        if (x.Manager.Tracing is not null) Decorators.OnRequest(x);
         if (x.Manager.Filters is not { } filters) return ActAsync(x);
         return FilterAsync(x, filters, x.Table!);
     }

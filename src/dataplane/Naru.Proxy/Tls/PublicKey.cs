@@ -87,7 +87,12 @@ internal sealed unsafe partial class PublicKey : SafeHandle
             }
             info.WriteBitString(key);
         }
-        byte[] bytes = info.Encode();
+        return Of(info.Encode());
+    }
+
+    /// <summary>Of a SubjectPublicKeyInfo in DER, of any kind that OpenSSL knows.</summary>
+    public static PublicKey? Of(ReadOnlySpan<byte> bytes)
+    {
         OpenSsl.Start();
         var made = new PublicKey();
         fixed (byte* from = bytes)
@@ -111,7 +116,29 @@ internal sealed unsafe partial class PublicKey : SafeHandle
         if (signature.IsEmpty || message.IsEmpty) return false;
         byte[]? pair = kind == SignatureKind.Ecdsa ? Pair(signature) : null;
         if (kind == SignatureKind.Ecdsa && pair is null) return false;
-        if (pair is not null) signature = pair;
+        nint hash = kind == SignatureKind.Ed25519 ? 0 : digest switch { 256 => Crypto.EVP_sha256(), 384 => EVP_sha384(), _ => EVP_sha512() };
+        return Verifies(hash, kind == SignatureKind.RsaPss, message, pair ?? signature);
+    }
+
+    /// <summary>The same of a key of any kind, with PKCS #1 v1.5 of RSA, and the signatures of elliptic curves in DER.</summary>
+    /// <param name="digest">Bits of the digest: 160 (SHA-1), 224, 256, 384 or 512.</param>
+    /// <param name="message">What is signed.</param>
+    /// <param name="signature">As OpenSSL makes it.</param>
+    public bool Verifies(int digest, ReadOnlySpan<byte> message, ReadOnlySpan<byte> signature)
+    {
+        nint hash = digest switch
+        {
+            160 => EVP_sha1(),
+            224 => EVP_sha224(),
+            256 => Crypto.EVP_sha256(),
+            384 => EVP_sha384(),
+            _ => EVP_sha512(),
+        };
+        return !signature.IsEmpty && !message.IsEmpty && Verifies(hash, false, message, signature);
+    }
+
+    private bool Verifies(nint hash, bool isPss, ReadOnlySpan<byte> message, ReadOnlySpan<byte> signature)
+    {
         bool held = false;
         nint context = 0;
         try
@@ -119,9 +146,8 @@ internal sealed unsafe partial class PublicKey : SafeHandle
             DangerousAddRef(ref held);
             context = EVP_MD_CTX_new();
             nint keyContext = 0;
-            nint hash = kind == SignatureKind.Ed25519 ? 0 : digest switch { 256 => Crypto.EVP_sha256(), 384 => EVP_sha384(), _ => EVP_sha512() };
             if (context == 0 || EVP_DigestVerifyInit(context, &keyContext, hash, 0, handle) != 1) return false;
-            if (kind == SignatureKind.RsaPss && (EVP_PKEY_CTX_ctrl_str(keyContext, "rsa_padding_mode", "pss") <= 0
+            if (isPss && (EVP_PKEY_CTX_ctrl_str(keyContext, "rsa_padding_mode", "pss") <= 0
                 || EVP_PKEY_CTX_ctrl_str(keyContext, "rsa_pss_saltlen", "digest") <= 0)) return false;
             fixed (byte* signed = signature)
             fixed (byte* bytes = message)
@@ -159,6 +185,8 @@ internal sealed unsafe partial class PublicKey : SafeHandle
     [LibraryImport(Lib)] private static partial nint d2i_PUBKEY(nint into, byte** bytes, nint length);
     [LibraryImport(Lib)] private static partial nint EVP_MD_CTX_new();
     [LibraryImport(Lib)] private static partial void EVP_MD_CTX_free(nint context);
+    [LibraryImport(Lib)] private static partial nint EVP_sha1();
+    [LibraryImport(Lib)] private static partial nint EVP_sha224();
     [LibraryImport(Lib)] private static partial nint EVP_sha384();
     [LibraryImport(Lib)] private static partial nint EVP_sha512();
     [LibraryImport(Lib)] private static partial int EVP_DigestVerifyInit(nint context, nint* keyContext, nint digest, nint engine, nint key);

@@ -202,6 +202,8 @@ internal sealed unsafe class TlsSession : SocketLayer
 
     /// <summary>Whether nothing is left to be read before the socket is readable again: neither decrypted nor raw bytes are here, and the
     /// socket itself was read empty.</summary>
+    public override void MoreCame() => _emptied = false;
+
     public override bool IsEmptied => _emptied && OpenSsl.SSL_has_pending(_ssl) == 0;
 
     /// <summary>Whether bytes are here, without asking the socket.</summary>

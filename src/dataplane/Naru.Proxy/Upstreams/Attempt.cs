@@ -94,7 +94,10 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
     {
         for (int connections = 1; ; connections++)
         {
-            if (await Connect.RunAsync(this, peer, wanted, fresh) is { } end) return end;
+            x.AwaitEndpoint();
+            AttemptEnd? none = await Connect.RunAsync(this, peer, wanted, fresh);
+            x.EndpointTakes();
+            if (none is { } end) return end;
             AttemptEnd ended = await ExchangeAsync(wanted);
             if (ended.Kind != AttemptKind.NoRoom) return ended;
             if (connections == MostConnections) return ended with { Kind = AttemptKind.Reset };
@@ -166,7 +169,7 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
         Cancel();
     }
 
-    /// <summary>Its own time is up: it ends, not the exchange. By then the whole request was sent, so nobody waits for the client.</summary>
+    /// <summary>Its own time is up: it ends, not the exchange. By then the whole request was here, so nobody waits for the client.</summary>
     /// <param name="isIdle">Nothing came of it for as long as that may be.</param>
     public void TimeOut(bool isIdle = false)
     {
@@ -211,7 +214,7 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
         State.IsPumping = false;
         // A request that is still on its way when its answer is complete is not waited for.
         bool buffered = x.RequestBodyBuffered;
-        if (use == AnswerUse.Taken && !buffered && !x.RequestBody.Done)
+        if (use == AnswerUse.Taken && !buffered && !x.RequestBody.IsWhole)
             x.Manager.Stats.Shard(x.Worker.Index)[HttpStats.RqResponseBeforeComplete]++;
         bool requestDone = false;
         try
@@ -238,6 +241,7 @@ internal sealed class Attempt(Exchange x) : ITimerOwner
         State.IsFinished = true;
         if (x.Manager.UpstreamLogs.Length > 0 && (State.Ridden is not null || State.Kind != AttemptKind.Answered))
             (_record ??= new TryRecord(this)).Write(x.Manager.UpstreamLogs, use);
+        if (State.Span is not null) x.Manager.Tracing!.EndTry(x, this, (_record ??= new TryRecord(this)).Ended(use));
         State.Request.Dispose();
         State.Cluster!.Tracked?.OnTryEnded(x, this);
         if (_life is { } life) x.Worker.Timers.Remove(life);

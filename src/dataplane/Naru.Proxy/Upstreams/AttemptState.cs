@@ -34,6 +34,9 @@ internal struct AttemptState
     /// <summary>TLS of the connection.</summary>
     public TlsSession? Tls;
 
+    /// <summary>Its span, where tries have some.</summary>
+    public Telemetry.SpanRecord? Span;
+
     /// <summary>The cluster's filters, which see this try and no other; null for none.</summary>
     public FilterRun? Filters;
 
@@ -66,6 +69,12 @@ internal struct AttemptState
     /// <summary>It waits for the client to take an interim answer of its.</summary>
     public bool TellsClient;
 
+    /// <summary>Its pump has begun to send the request's body.</summary>
+    public bool SendsBody;
+
+    /// <summary>Its own time runs, or ran.</summary>
+    public bool IsTimed;
+
     /// <summary>The whole request went out.</summary>
     public bool RequestComplete;
 
@@ -93,11 +102,17 @@ internal struct AttemptState
     /// <summary>Worker ticks: it had its connection; the answer's first byte came, its last.</summary>
     public long StartTicks, AnswerStartTicks, AnswerEndTicks;
 
+    /// <summary>Worker ticks: the request's last byte was handed on; 0 where that was so when the request ended.</summary>
+    public long SentTicks;
+
     /// <summary>Worker ticks at its beginning, where its cluster records how long tries take.</summary>
     public long BeganTicks;
 
     /// <summary>Bytes of the answer's head, and of the request's as it was sent.</summary>
     public long HeadBytes, HeadSent;
+
+    /// <summary>Bytes of the latter that are no fields: the first line, and the empty one at the end.</summary>
+    public int LineSent;
 }
 
 /// <summary>Why a connection was not made.</summary>

@@ -24,6 +24,9 @@ internal sealed class CallOut : IDisposable
         _call = SideCall.Rent(worker);
     }
 
+    /// <summary>Its span, where its request is traced.</summary>
+    public Reports.CallSpan? Span { get; set; }
+
     /// <summary>What it is made with.</summary>
     internal SideCall Call => _call;
 
@@ -103,6 +106,7 @@ internal sealed class CallOut : IDisposable
             _answer = new SideAnswer(SideEnd.NoAnswer, 500, null);
         }
         _isOver = true;
+        Span?.Answered(_call, _answer);
         if (_isDisposed) _call.Return();
         PoolWaiter? waiter = _waiter;
         _waiter = null;
@@ -115,6 +119,7 @@ internal sealed class CallOut : IDisposable
     {
         if (_isDisposed) return;
         _isDisposed = true;
+        Span?.End(isOver: _isOver);
         if (_isOver || !_isRunning) _call.Return();
         else _call.Cancel();
     }

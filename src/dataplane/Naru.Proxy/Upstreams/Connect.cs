@@ -84,10 +84,8 @@ internal static class Connect
                 waited = true;
                 var waiter = new PoolWaiter(pool.Wait) { Of = attempt, Wish = new Wish(cluster, peer, wanted, fresh) };
                 // Of a cluster that was removed the endpoints that left are all there is: who meets one gone already waits as for any other.
-                bool wasRetired = pool.Retired, isLent = x.Deadlines.LendRoute();
-                bool goesOn = await x.WaitAsync(waiter);
-                if (isLent) x.Deadlines.ReturnRoute();
-                if (!goesOn)
+                bool wasRetired = pool.Retired;
+                if (!await x.WaitAsync(waiter))
                 {
                     stats[ClusterStats.RqCancelled]++;
                     return new AttemptEnd(AttemptKind.Aborted, RequestBegun: false);

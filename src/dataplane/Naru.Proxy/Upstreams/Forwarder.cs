@@ -18,6 +18,9 @@ internal static class Forwarder
     // Of a request that no connection took: each was about to end when it came.
     private const int MostResends = 4;
 
+    // Of a request that its endpoint does not take, where the listener sets no limit (Envoy's default of per_connection_buffer_limit_bytes).
+    private const long MostAhead = 1024 * 1024;
+
     /// <summary>Answers the request from its cluster; false when the downstream connection must close.</summary>
     public static ValueTask<bool> ForwardAsync(Exchange x, ForwardAction action, Cluster cluster)
     {
@@ -154,8 +157,13 @@ internal static class Forwarder
                 {
                     x.Tried.Add(host);
                     x.FollowsTimeout = end.Kind == AttemptKind.TimedOut;
+                    x.AwaitEndpoint();
+                    x.RequestBody.HoldsForTry = true;
                     await Delay.RunAsync(x, Retries.Wait(x, cluster));
+                    x.RequestBody.HoldsForTry = false;
+                    x.EndpointTakes();
                     if (x.Abort != AbortReason.None) return await AbortedAsync(x);
+                    if (!x.CanReplay) return await EndAsync(x, Reasons.UpstreamReset);
                 }
                 else
                 {
@@ -272,7 +280,9 @@ internal static class Forwarder
         x.TimeoutMs = action.TimeoutMs;
         x.PerTryMs = action.PerTryMs;
         x.TryIdleMs = action.TryIdleMs;
-        x.BufferLimit = action.BodyBufferLimit ?? Math.Min(action.BufferLimit, x.Connection.Listener.Config.BufferLimit is > 0 and uint most ? most : long.MaxValue);
+        x.AheadLimit = x.Connection.Listener.Config.BufferLimit is > 0 and uint most ? most : MostAhead;
+        x.BufferLimit = action.BodyBufferLimit ?? Math.Min(action.BufferLimit, x.Connection.Listener.Config.BufferLimit > 0 ? x.AheadLimit : long.MaxValue);
+        if (action.BodyBufferLimit > x.AheadLimit) x.AheadLimit = action.BodyBufferLimit.Value;
         x.Hedges = action.Hedges;
         x.UpstreamLifeMs = -1;
         x.Retry = action.Retry;
@@ -316,15 +326,26 @@ internal static class Forwarder
     /// <summary>The whole request is here: from now on the route's timeout runs (Envoy: RouteAction.timeout).</summary>
     public static void RequestEnded(Exchange x)
     {
-        x.RequestEndTicks = x.Worker.Ticks;
+        if (x.RequestEndTicks == 0) x.RequestEndTicks = x.Worker.Ticks;
         x.Deadlines.Request = TimerNode.Never;
         x.Deadlines.StartRoute();
     }
 
-    /// <summary>The whole request went into this try: its time begins, unless the answer did (Envoy: RetryPolicy.per_try_timeout, FAQ
-    /// "How do I configure timeouts?"). What a client takes for its body is not the endpoint's fault.</summary>
-    public static void StartTry(Exchange x)
+    /// <summary>The whole request was read, whoever has got how much of it: from here on its client waits for others.</summary>
+    public static void RequestArrived(Exchange x)
     {
+        RequestEnded(x);
+        // Between two tries the one that has ended has no time.
+        if (x.Try.State.SendsBody && !x.Try.State.IsFinished) StartTry(x, x.Try);
+        Mirrors.BodyCame(x);
+    }
+
+    /// <summary>The whole request is here and this try has its connection: its time begins, once, unless the answer did (Envoy:
+    /// RetryPolicy.per_try_timeout, FAQ "How do I configure timeouts?"). What a client takes for its body is not the endpoint's fault.</summary>
+    public static void StartTry(Exchange x, Attempt attempt)
+    {
+        if (attempt.State.IsTimed) return;
+        attempt.State.IsTimed = true;
         if (x.PerTryMs > 0 && x.Status == 0) x.Deadlines.Try = x.Worker.Now + x.PerTryMs;
         if (x.TryIdleMs == 0) return;
         x.Touch();
@@ -336,6 +357,8 @@ internal static class Forwarder
     public static async ValueTask<PumpResult> PumpAsync(Exchange x, Attempt attempt, BodySink to)
     {
         PumpResult result;
+        attempt.State.SendsBody = true;
+        if (x.RequestBody.IsWhole) StartTry(x, attempt);
         try
         {
             result = await BodyPump.RunAsync(x, attempt.SentBody, to);
@@ -346,6 +369,7 @@ internal static class Forwarder
             attempt.Cancel();
             throw;
         }
+        x.EndpointTakes();
         RequestPumped(x, attempt, result);
         return result;
     }
@@ -357,9 +381,8 @@ internal static class Forwarder
         {
             case PumpResult.Done:
                 attempt.State.RequestComplete = true;
-                RequestEnded(x);
-                StartTry(x);
-                Mirrors.BodyCame(x);
+                attempt.State.SentTicks = x.Worker.Ticks;
+                RequestArrived(x);
                 break;
             case PumpResult.SourceEnded:
                 x.GiveUp(AbortReason.DownstreamGone);
@@ -387,7 +410,7 @@ internal static class Forwarder
         AttemptKind.ConnectTimedOut => Reasons.ConnectTimeout,
         AttemptKind.Overflow => Reasons.Overflow,
         AttemptKind.TimedOut => RequestLimits.Answer(x, x.Try.State.WasIdle ? Reasons.PerTryIdle : Reasons.PerTryTimeout),
-        AttemptKind.Outlived => Reasons.UpstreamDuration(x.RequestBody.Done),
+        AttemptKind.Outlived => Reasons.UpstreamDuration(x.RequestBody.IsWhole),
         AttemptKind.Malformed => Reasons.UpstreamProtocol,
         AttemptKind.RemoteReset => Reasons.RemoteReset,
         AttemptKind.Refused => Reasons.RefusedStream,

@@ -18,6 +18,7 @@ internal sealed class GrpcMethod
 {
     private readonly WeightedTarget _target;
     private readonly byte[] _head;
+    private readonly string _path;
     private readonly (byte[] Name, HeaderValueFormat Value)[] _metadata;
     private readonly long _timeoutMs;
     private readonly int _most;
@@ -28,6 +29,7 @@ internal sealed class GrpcMethod
     /// <param name="path">Of the method: <c>/PACKAGE.SERVICE/METHOD</c>.</param>
     public GrpcMethod(GrpcServiceConfig config, ClusterDirectory clusters, string path)
     {
+        _path = path;
         _target = new WeightedTarget(clusters.GetOrAdd(config.Cluster), 1, null, null);
         _timeoutMs = config.Timeout is { } time ? Math.Max(1, (long)time.TotalMilliseconds) : 0;
         _most = config.MostMessage;
@@ -42,17 +44,27 @@ internal sealed class GrpcMethod
     public string Cluster => _target.Slot.Name;
 
     /// <summary>A call with a message.</summary>
-    public CallOut Call(Exchange x, ReadOnlySpan<byte> message) => Call(x.Worker, x, x.Scratch, message);
+    public CallOut Call(Exchange x, ReadOnlySpan<byte> message)
+    {
+        Reports.CallSpan? span = Reports.CallSpan.OfMethod(x, _path, _target.Slot.Name, out TraceContext context);
+        CallOut call = Call(x.Worker, x, x.Scratch, message, x, context);
+        call.Span = span;
+        return call;
+    }
 
     /// <summary>The same about something else than a request.</summary>
     /// <param name="worker">Whose call it is.</param>
     /// <param name="about">What formats of metadata are told.</param>
     /// <param name="scratch">For them to write in.</param>
     /// <param name="message">The message.</param>
-    public CallOut Call(Worker worker, IRequestInfo about, LineBuffer scratch, ReadOnlySpan<byte> message)
+    public CallOut Call(Worker worker, IRequestInfo about, LineBuffer scratch, ReadOnlySpan<byte> message) =>
+        Call(worker, about, scratch, message, null, default);
+
+    private CallOut Call(Worker worker, IRequestInfo about, LineBuffer scratch, ReadOnlySpan<byte> message, Exchange? x, in TraceContext context)
     {
         var call = new CallOut(worker) { HidesLength = true };
         Begin(call.Call, about, scratch);
+        if (context.IsKnown) x!.Manager.Tracing!.Tell(call.Call, x, context);
         call.Append("content-length: "u8);
         call.Append(message.Length + ProtoBody.Prefix);
         call.Append("\r\n\r\n"u8);
@@ -68,10 +80,20 @@ internal sealed class GrpcMethod
     /// <param name="changed">Called on the worker, when something came of it.</param>
     public GrpcStream Open(Exchange x, Action changed)
     {
-        SideCall call = SideCall.Rent(x.Worker);
-        Begin(call, x, x.Scratch);
+        Reports.CallSpan? span = Reports.CallSpan.OfMethod(x, _path, _target.Slot.Name, out TraceContext context);
+        GrpcStream stream = Open(x.Worker, x, x.Scratch, changed, x, context);
+        stream.Span = span;
+        return stream;
+    }
+
+    /// <summary>The same for nobody's request.</summary>
+    public GrpcStream Open(Worker worker, IRequestInfo about, LineBuffer scratch, Action changed, Exchange? x = null, in TraceContext context = default)
+    {
+        SideCall call = SideCall.Rent(worker);
+        Begin(call, about, scratch);
+        if (context.IsKnown) x!.Manager.Tracing!.Tell(call, x, context);
         call.Append("transfer-encoding: chunked\r\n\r\n"u8);
-        return new GrpcStream(x.Worker, call, _target, _most, changed);
+        return new GrpcStream(worker, call, _target, _most, changed);
     }
 
     private void Begin(SideCall call, IRequestInfo about, LineBuffer scratch)
@@ -89,7 +111,11 @@ internal sealed class GrpcMethod
     public ValueTask<bool> RunAsync(CallOut call, Exchange x) => call.RunAsync(x, _target, _timeoutMs, _most + ProtoBody.Prefix);
 
     /// <summary>Asks; <paramref name="ended"/> is called on the call's worker when it is over, maybe at once.</summary>
-    public void Run(CallOut call, Action<CallOut> ended) => call.Run(_target, _timeoutMs, _most + ProtoBody.Prefix, ended);
+    /// <param name="call">The call.</param>
+    /// <param name="ended">The same.</param>
+    /// <param name="ms">Time for it where the service has none of its own; 0 is no bound.</param>
+    public void Run(CallOut call, Action<CallOut> ended, long ms = 0) =>
+        call.Run(_target, _timeoutMs > 0 ? _timeoutMs : ms, _most + ProtoBody.Prefix, ended);
 
     /// <summary>The message of an answer; null where it is none.</summary>
     public static T? Read<T>(CallOut call, MessageParser<T> parser) where T : class, IMessage<T>
@@ -105,7 +131,8 @@ internal sealed class GrpcMethod
         }
     }
 
-    private static bool TryRead(CallOut call, out ReadOnlySpan<byte> message)
+    /// <summary>The bytes of an answer's message; false where it is none.</summary>
+    public static bool TryRead(CallOut call, out ReadOnlySpan<byte> message)
     {
         message = default;
         if (!call.IsAnswered || call.Answer.Status != 200) return false;

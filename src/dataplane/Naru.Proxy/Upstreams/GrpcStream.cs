@@ -34,6 +34,12 @@ internal sealed class GrpcStream : IDisposable, ITurnEnd
     public GrpcStream(Worker worker, SideCall call, WeightedTarget target, int most, Action changed) =>
         (_worker, _call, _target, _most, _changed) = (worker, call, target, most, changed);
 
+    /// <summary>Its span, where its request is traced.</summary>
+    public Reports.CallSpan? Span { get; set; }
+
+    /// <summary>Bytes that were said and are not on their way.</summary>
+    public long Unsent => _feed.Bytes;
+
     /// <summary>Nothing comes any more.</summary>
     public bool IsOver { get; private set; }
 
@@ -125,6 +131,7 @@ internal sealed class GrpcStream : IDisposable, ITurnEnd
         }
         _hasEnded = true;
         if (!IsOver) Conclude(answer);
+        Span?.Concluded(Status);
         IsOver = true;
         _call.Return();
         Tell();
@@ -198,6 +205,7 @@ internal sealed class GrpcStream : IDisposable, ITurnEnd
     {
         if (_isDisposed) return;
         _isDisposed = true;
+        Span?.End(isOver: _hasEnded);
         _messages.Clear();
         if (!_isStarted)
         {

@@ -26,7 +26,7 @@ internal static class Http1Attempt
         bool sent = true;
         if (x.RequestBodyBuffered)
         {
-            Forwarder.StartTry(x);
+            Forwarder.StartTry(x, attempt);
             bool whole = AppendBufferedBody(x, o);
             int bytes = o.Count;
             bool ok = up.SendNow(o) ?? await up.SendAllAsync(o);

@@ -34,7 +34,7 @@ internal static class Http2Attempt
         Worker worker = x.Worker;
         Http2Stream stream = attempt.State.Stream = session.Open(x, attempt.Head, x.IsHead);
         attempt.State.IsHttp2 = true;
-        if (x.RequestBodyBuffered) Forwarder.StartTry(x);
+        if (x.RequestBodyBuffered) Forwarder.StartTry(x, attempt);
         long[] stats = attempt.Ride((UpstreamConnection)session.Socket);
         stream.IsTunnel = x.IsUpgrade;
         stream.WaitForHead(true);
@@ -42,12 +42,15 @@ internal static class Http2Attempt
 
         // The request: its head and what of its body is here at once, the rest by a pump beside the answer.
         IoBuffer o = attempt.State.Out = RequestWriter.Write(x, attempt);
-        bool bodyless = x.Framing.Body == BodyKind.None && !x.IsUpgrade;
+        bool bodyless = !x.SendsBody && !x.IsUpgrade;
         var form = new HeadForm(SectionKind.Request, IsHttps: x.IsHttps, IsTunnel: x.IsUpgrade && !x.IsConnect, Marks: x.Head)
         {
             PostPath = x.IsConnect ? x.Manager.PostPath : null,
         };
-        bool sent = await stream.SendHeadAsync(o, o.Count, form, end: bodyless);
+        ValueTask<bool> sending = stream.SendHeadAsync(o, o.Count, form, end: bodyless);
+        if (!sending.IsCompleted) x.AwaitEndpoint();
+        bool sent = await sending;
+        x.EndpointTakes();
         worker.Buffers.Return(o);
         attempt.State.Out = null;
         if (sent && !bodyless && !x.IsUpgrade)

@@ -49,6 +49,8 @@ internal sealed class Mirror
     private readonly SideCall _call;
     private readonly WeightedTarget _target;
     private readonly long _timeoutMs, _idleMs;
+    private readonly bool _isTraced;
+    private readonly Reports.CallSpan? _span;
 
     public Mirror(Exchange x, MirrorPolicy policy, WeightedTarget target)
     {
@@ -58,7 +60,9 @@ internal sealed class Mirror
         _idleMs = x.Deadlines.IdleMs > 0 ? x.Deadlines.IdleMs : DefaultIdleMs;
         _call = SideCall.Rent(_worker);
         _call.SpeaksHttp2 = x.SpeaksHttp2;
+        _isTraced = x.Trace.Context.IsKnown;
         WriteHead(x, policy);
+        _span = Reports.CallSpan.Of(x, _call, target.Slot.Name, "mirror", policy.Config.IsTraced, outlives: true);
     }
 
     /// <summary>Goes out, on a later turn.</summary>
@@ -87,7 +91,9 @@ internal sealed class Mirror
     {
         try
         {
-            await _call.RunAsync(_target, _timeoutMs, _idleMs, MostAnswer, keeps: false);
+            SideAnswer answer = await _call.RunAsync(_target, _timeoutMs, _idleMs, MostAnswer, keeps: false);
+            _span?.Answered(_call, answer);
+            _span?.End(isOver: true);
         }
         catch (Exception e)
         {
@@ -111,7 +117,7 @@ internal sealed class Mirror
             ReadOnlySpan<byte> name = line[..colon];
             if (Ascii.EqualsIgnoreCase(name, "host"u8)) WriteHost(Http1Framing.Trim(line[(colon + 1)..^2]), policy);
             else if (Ascii.EqualsIgnoreCase(name, "x-forwarded-for"u8)) forwarded = Http1Framing.Trim(line[(colon + 1)..^2]);
-            else if (!IsOwn(name)) _call.Append(line);
+            else if (!IsOwn(name) && !(_isTraced && Reports.Tracer.IsTraceField(name))) _call.Append(line);
         }
         _call.Append("x-envoy-internal: true\r\nx-forwarded-for: "u8);
         if (!forwarded.IsEmpty)

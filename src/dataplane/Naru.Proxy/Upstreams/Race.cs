@@ -75,9 +75,18 @@ internal sealed class Race : ITimerOwner
             {
                 if (await EndAsync(ended) is { } goesOn) return goesOn;
             }
-            else if (_due)
+            else if (_due && !_open.Exists(IsSending))
             {
-                if (!await BeginAsync()) return await NoHostAsync();
+                // While a try was being ended, more of the body may have gone than is kept: another one would begin in the middle of it.
+                if (_hasBegun && !_x.CanReplay)
+                {
+                    if (_open.Count == 0) return await Forwarder.EndAsync(_x, Reasons.UpstreamReset);
+                    _due = _granted = false;
+                }
+                else if (!await BeginAsync())
+                {
+                    return await NoHostAsync();
+                }
             }
             else if (_overdue)
             {
@@ -114,7 +123,8 @@ internal sealed class Race : ITimerOwner
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool> BeginAsync()
     {
-        _due = _granted = _overdue = false;
+        _due = _granted = _overdue = _x.RequestBody.HoldsForTry = false;
+        _x.EndpointTakes();
         // Also where the try before does not count, since nobody saw it: of the body something may have gone.
         if (_hasBegun) Forwarder.Again(_x);
         _hasBegun = true;
@@ -269,8 +279,9 @@ internal sealed class Race : ITimerOwner
     // Another try was granted: at once where another endpoint can take it, later ones after a back-off.
     private void Grant()
     {
-        _granted = true;
+        _granted = _x.RequestBody.HoldsForTry = true;
         long wait = Retries.Wait(_x, _cluster);
+        _x.AwaitEndpoint();
         if (wait <= 0) _due = true;
         else _x.Worker.Timers.Set(_timer, _x.Worker.Now + wait, _x.Worker.Now);
     }
@@ -282,14 +293,22 @@ internal sealed class Race : ITimerOwner
         Attempt attempt = _x.Try;
         if (attempt.State.IsRetried || !_open.Contains(attempt)) return;
         Host host = attempt.State.Host!;
-        Forwarder.Report(_x, host, attempt, new AttemptEnd(AttemptKind.TimedOut));
-        attempt.State.IsReported = true;
-        if (!Retries.Hedges(_x, _cluster)) return;
+        bool isGranted = Retries.Hedges(_x, _cluster), isReplaced = isGranted && IsSending(attempt);
+        if (!isReplaced)
+        {
+            Forwarder.Report(_x, host, attempt, new AttemptEnd(AttemptKind.TimedOut));
+            attempt.State.IsReported = true;
+        }
+        if (!isGranted) return;
         attempt.State.IsRetried = true;
         _x.Tried.Add(host);
         _x.FollowsTimeout = true;
         Grant();
+        // The request is read for one try at a time: one that has not even taken it has its successor in its place, not beside it.
+        if (isReplaced) attempt.TimeOut();
     }
+
+    private static bool IsSending(Attempt attempt) => attempt.State.IsPumping && !attempt.State.Pump.IsCompleted;
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
     private async ValueTask<bool> AbortedAsync()

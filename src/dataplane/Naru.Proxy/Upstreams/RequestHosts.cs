@@ -21,8 +21,13 @@ internal static class RequestHosts
     public static int StandardPort(Cluster cluster) => cluster.Config.DynamicDefaultPort ?? (cluster.Transports.Nameless.Tls is null ? 80 : 443);
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]
-    private static async ValueTask<Host?> WaitAsync(Exchange x, Cluster cluster, ForwardNames.Entry entry) =>
-        await cluster.Names!.WaitAsync(x, entry) == NameWait.Known ? Of(x, cluster, entry) : null;
+    private static async ValueTask<Host?> WaitAsync(Exchange x, Cluster cluster, ForwardNames.Entry entry)
+    {
+        x.AwaitEndpoint();
+        NameWait known = await cluster.Names!.WaitAsync(x, entry);
+        x.EndpointTakes();
+        return known == NameWait.Known ? Of(x, cluster, entry) : null;
+    }
 
     // The best address first; a further try takes the next.
     private static Host? Of(Exchange x, Cluster cluster, ForwardNames.Entry entry)

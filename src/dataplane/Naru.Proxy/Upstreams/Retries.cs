@@ -71,6 +71,7 @@ internal static class Retries
             Hash = cluster.Config.Lb == Config.LoadBalancing.Hash ? x.RouteHash() : null,
             Avoid = policy.AvoidPreviousHosts ? x.Tried : null,
             AvoidCanaries = policy.OmitCanaryHosts,
+            AvoidLabels = policy.OmittedLabels.IsEmpty ? null : System.Runtime.InteropServices.ImmutableCollectionsMarshal.AsArray(policy.OmittedLabels),
             AvoidAttempts = policy.HostSelectionMaxAttempts,
             LeftPriorities = left,
         };

@@ -64,6 +64,12 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
     /// <summary>The answer said a field that belonged to its connection.</summary>
     public bool TakesBack { get; private set; }
 
+    /// <summary>Who was asked last, as logs show it; null for nobody. Once it has run.</summary>
+    public byte[]? Endpoint { get; private set; }
+
+    /// <summary>What went wrong.</summary>
+    public ResponseFlags Flags { get; private set; }
+
     bool IPooled.IsRented { get; set; }
 
     /// <summary>One to be filled; <see cref="Return"/> gives it back.</summary>
@@ -72,6 +78,8 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
     {
         SideCall call = worker.Cache.RentSideCall();
         call._request = worker.Buffers.Rent();
+        call.Endpoint = null;
+        call.Flags = ResponseFlags.None;
         call.SpeaksHttp2 = true;
         call.HidesLength = false;
         return call;
@@ -192,6 +200,8 @@ internal sealed class SideCall(Worker worker) : IDownstream, IPooled
                 await Forwarder.AskAsync(x, cluster, timeoutMs, idleMs);
                 answer = new SideAnswer(EndOf(x), x.Status, x.Reason);
                 TakesBack = x.AnswerTakesBack;
+                Endpoint = x.Host?.State.DisplayBytes;
+                Flags = x.Flags;
             }
             sound = true;
             return answer;

@@ -22,9 +22,17 @@ internal sealed class TryRecord(Attempt attempt) : IRequestInfo
     /// <param name="use">What became of its answer.</param>
     public void Write(AccessLog[] logs, AnswerUse use)
     {
+        Ended(use);
+        foreach (AccessLog log in logs) log.Write(this, _x, _line, _x.Worker.Index);
+    }
+
+    /// <summary>It is over.</summary>
+    /// <param name="use">What became of its answer.</param>
+    public TryRecord Ended(AnswerUse use)
+    {
         _isDropped = use == AnswerUse.Dropped;
         _endTicks = _x.Worker.Ticks;
-        foreach (AccessLog log in logs) log.Write(this, _x, _line, _x.Worker.Index);
+        return this;
     }
 
     DateTime IRequestInfo.StartTime => Whole.StartTime + System.Diagnostics.Stopwatch.GetElapsedTime(_x.StartTicks, Zero);
@@ -121,7 +129,8 @@ internal sealed class TryRecord(Attempt attempt) : IRequestInfo
             TimePoint.UpstreamRxBegin or TimePoint.DownstreamTxBegin => attempt.State.AnswerStartTicks,
             TimePoint.UpstreamRxEnd => attempt.State.AnswerEndTicks,
             TimePoint.DownstreamTxEnd => _endTicks,
-            TimePoint.DownstreamRxEnd or TimePoint.UpstreamTxEnd => _x.RequestEndTicks,
+            TimePoint.DownstreamRxEnd => _x.RequestEndTicks,
+            TimePoint.UpstreamTxEnd => attempt.State.SentTicks > 0 ? attempt.State.SentTicks : _x.RequestEndTicks,
             _ => 0,
         };
         return ticks == 0 ? -1 : Math.Max(0, (long)System.Diagnostics.Stopwatch.GetElapsedTime(Zero, ticks).TotalNanoseconds);

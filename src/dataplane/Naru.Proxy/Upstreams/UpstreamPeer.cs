@@ -23,7 +23,7 @@ internal readonly record struct UpstreamPeer(TlsClientSlot? Tls, string? Sni, st
     private static UpstreamPeer Of(Cluster cluster, Host host, HostPool pool, ListenerConnection? connection, Exchange? x)
     {
         Transport transport = host.Transport ?? cluster.Transports.Nameless;
-        UpstreamOrigin? origin = UpstreamOrigin.Of(transport.ProxyProtocol, connection);
+        UpstreamOrigin? origin = UpstreamOrigin.Of(transport.ProxyProtocol, host.ProxyValues, connection);
         RequestPriority priority = x?.Priority ?? RequestPriority.Default;
         if (transport.Tls is not { } tls)
             return origin is null && priority == RequestPriority.Default ? default : new UpstreamPeer(null, null, null, origin, priority);

@@ -92,8 +92,8 @@ internal static unsafe class UpstreamSocket
     /// <summary>Writes the PROXY header; a new connection has room for it.</summary>
     public static bool SendHeader(int fd, UpstreamOrigin origin)
     {
-        Span<byte> header = stackalloc byte[ProxyHeader.MaxWritten];
-        int length = ProxyHeader.Write(header, origin.ProxyVersion, origin.Client, origin.Destination);
+        Span<byte> header = stackalloc byte[ProxyHeader.MaxWritten + origin.Values.Length];
+        int length = ProxyHeader.Write(header, origin.ProxyVersion, origin.Client, origin.Destination, origin.Values);
         fixed (byte* bytes = header) return Sys.send(fd, bytes, length, Sys.MSG_NOSIGNAL) == length;
     }
 }

@@ -2,6 +2,7 @@
 // stream (gRPC over HTTP/2, "Requests"). Of a field that is there several times the last one counts, as everywhere in Protobuf.
 using System.Buffers.Text;
 using System.Text.Unicode;
+using Naru.Http.Transcoding;
 
 namespace Naru.Http.Bodies;
 
@@ -100,18 +101,18 @@ public static class ProtoBody
                 if (level-- == 0) return true;
             }
             ReadOnlySpan<byte> here = message[..ends[level]];
-            if (!Varint(here, ref at, out ulong tag) || tag > uint.MaxValue || tag >> 3 == 0) return false;
+            if (!ProtoWire.Varint(here, ref at, out ulong tag) || tag > uint.MaxValue || tag >> 3 == 0) return false;
             bool isOn = tag >> 3 == path.Numbers[level], isLast = isOn && level == path.Numbers.Length - 1;
             ulong value;
             switch (tag & 7)
             {
                 case 0:
-                    if (!Varint(here, ref at, out value)) return false;
+                    if (!ProtoWire.Varint(here, ref at, out value)) return false;
                     if (isLast) Number(value, path.Type, found);
                     else if (isOn) found.Set(FindingKind.Unclear);
                     break;
                 case 2:
-                    if (!Varint(here, ref at, out value) || value > (ulong)(here.Length - at)) return false;
+                    if (!ProtoWire.Varint(here, ref at, out value) || value > (ulong)(here.Length - at)) return false;
                     if (isOn && !isLast)
                     {
                         ends[++level] = at + (int)value;
@@ -155,19 +156,5 @@ public static class ProtoBody
         if (type == ProtoType.UInt) Utf8Formatter.TryFormat(value, text, out length);
         else Utf8Formatter.TryFormat(type == ProtoType.Int ? (long)value : (long)(value >> 1) ^ -(long)(value & 1), text, out length);
         found.Set(FindingKind.Number, text[..length]);
-    }
-
-    // At most 64 bits: what has more was not written by anybody who means well.
-    private static bool Varint(ReadOnlySpan<byte> text, ref int at, out ulong value)
-    {
-        value = 0;
-        for (int shift = 0; at < text.Length; shift += 7)
-        {
-            byte b = text[at++];
-            if (shift == 63 && b > 1) return false;
-            value |= (ulong)(b & 0x7f) << shift;
-            if (b < 0x80) return true;
-        }
-        return false;
     }
 }

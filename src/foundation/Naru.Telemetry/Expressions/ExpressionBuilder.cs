@@ -100,6 +100,9 @@ public sealed class ExpressionBuilder
         if (all.Length == 1 && CelFunctions.Unary.TryGetValue(name, out UnaryFunction? unary)) return Add(new UnaryNode(unary, all[0]));
         if (all.Length == 2 && CelFunctions.Binary.TryGetValue(name, out BinaryFunction? binary))
             return Add(new BinaryNode(binary, all[0], all[1]));
+        // contains, startsWith and endsWith may be called with the text as their first argument, too (cel-cpp, string functions).
+        if (target is null && all.Length == 2 && CelFunctions.Binary.TryGetValue("." + function, out BinaryFunction? ofText))
+            return Add(new BinaryNode(ofText, all[0], all[1]));
         throw Unknown(name, arguments.Length);
     }
 

@@ -15,8 +15,13 @@ internal static class ControlVerb
         Option<IPEndPoint> xds = Address("--xds-address", "Where proxies connect (gRPC without TLS)", 15010);
         Option<IPEndPoint> http = Address("--http-address", "REST API, debug pages, metrics", 15014);
         var token = new Option<string?>("--token-file") { Description = "File with the token of the API; made where it does not exist. Without it the API is closed" };
+        var unenforced = new Option<bool>("--allow-unenforced")
+        {
+            Description =
+            "Take rules that only proxies with certificates of their own enforce"
+        };
         var verbose = new Option<bool>("--verbose") { Description = "Log details" };
-        var command = new Command("control", "The control plane alone") { config, store, xds, http, token, verbose };
+        var command = new Command("control", "The control plane alone") { config, store, xds, http, token, unenforced, verbose };
         command.SetAction(async (parsed, _) =>
         {
             using var stop = new CancellationTokenSource();
@@ -36,6 +41,7 @@ internal static class ControlVerb
                     XdsAddress = parsed.GetValue(xds)!,
                     HttpAddress = parsed.GetValue(http)!,
                     TokenFile = parsed.GetValue(token),
+                    AllowUnenforced = parsed.GetValue(unenforced),
                     Verbose = parsed.GetValue(verbose),
                 }, stop.Token).ConfigureAwait(false);
                 return Exit.Ok;

@@ -34,8 +34,12 @@ public sealed class ReasonTests
         "rejecting_because_detection_failed", "request_headers_failed_strict_check",
         "rbac_access_denied_matched_policy[none]", "no_credential_for_basic_auth", "missing_api_key", "client_not_allowed",
         "csrf_origin_mismatch", "invalid_cdn_loop_header", "cdn_loop_detected",
-        "jwt_authn_access_denied", "ext_authz_denied", "ext_authz_error", "ext_authz_invalid", "request_rate_limited", "rate_limiter_error",
+        "failed_to_inject_credential", "jwt_authn_access_denied", "ext_authz_denied", "ext_authz_error", "ext_authz_invalid", "request_rate_limited", "rate_limiter_error",
         "dns_resolution_failure", "dns_cache_overflow", "dynamic_forward_proxy_pending_request_overflow",
+        "lua_response",
+        "grpc_json_transcode_failure", "early_grpc_json_transcode_failure{NOT_FOUND}", "early_grpc_json_transcode_failure{INVALID_ARGUMENT}",
+        "grpc_json_transcode_failure{request_buffer_size_limit_reached}", "grpc_json_transcode_failure{response_buffer_size_limit_reached}",
+        "grpc_json_transcode_failure{INVALID_ARGUMENT}",
     ];
 
     // Ends that Envoy does not have.
@@ -44,6 +48,7 @@ public sealed class ReasonTests
         "max_forwards_reached", "listener_filter_refused", "listener_filters_timeout", "transport_socket_failure", "transport_socket_timeout", "tunnel_refused",
         "tunnel_failed", "drain_timeout", "upstream_remote_disconnect", "filter_config_not_found", "filter_failed",
         "body_too_long_to_match", "body_unreadable", "on_demand_overflow",
+        "oauth_failed", "oauth_sign_out_by_others", "filter_secret_not_found",
         "ext_proc_error", "ext_proc_error_per-message_timeout_exceeded", "spurious_message", "ext_proc_immediate_response",
         "request_decompression_failed", "request_decompression_ratio_exceeded", "response_decompression_failed", "response_decompression_ratio_exceeded",
     ];

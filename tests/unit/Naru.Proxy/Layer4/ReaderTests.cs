@@ -219,6 +219,24 @@ public sealed class ReaderTests
     }
 
     [Theory]
+    [InlineData("1.2.3.4", "5.6.7.8")]
+    [InlineData("2001:db8::1", "::1")]
+    public void Values_stand_behind_the_addresses_of_a_client_that_is_known(string source, string destination)
+    {
+        SockAddr from = SockAddr.From(IPAddress.Parse(source), 1), to = SockAddr.From(IPAddress.Parse(destination), 65535);
+        byte[] values = [0xEE, 0, 2, 7, 8, 0xEF, 0, 1, 9];
+        var bytes = new byte[ProxyHeader.MaxWritten + values.Length];
+        int length = ProxyHeader.Write(bytes, 2, from, to, values);
+        Assert.Equal(Sniffed.Found, ProxyHeader.Read(bytes.AsSpan(0, length), out ProxyHeaderInfo info));
+        Assert.Equal((length, from, to), (info.Length, info.Source, info.Destination));
+        Assert.True(ProxyHeader.TryGetValue(bytes.AsSpan(0, length), 0xEE, out ReadOnlySpan<byte> value));
+        Assert.Equal([7, 8], value.ToArray());
+        Assert.True(ProxyHeader.TryGetValue(bytes.AsSpan(0, length), 0xEF, out value));
+        Assert.Equal([9], value.ToArray());
+        Assert.Equal(16, ProxyHeader.Write(bytes, 2, default, to, values));
+    }
+
+    [Theory]
     [InlineData("GET / HTTP/1.1\r\n", "http/1.1")]
     [InlineData("\r\nM-SEARCH * HTTP/1.0\r\n", "http/1.0")]
     [InlineData("OPTIONS * HTTP/1.1\n", "http/1.1")]

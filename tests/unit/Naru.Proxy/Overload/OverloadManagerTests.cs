@@ -13,13 +13,13 @@ public sealed class OverloadManagerTests
     private readonly OverloadState _state = new();
     private readonly FastRandom _random = new(7);
     private readonly StatRegistry _stats = new(1);
-    private long _resident;
+    private long _resident, _now = 1000, _unfreed;
     private int _shrunk, _rescaled;
     private double _reset;
 
     private OverloadManager Manager(ResourceMonitorKind kind, params OverloadActionConfig[] actions) => new(
         new OverloadConfig { Monitors = [new ResourceMonitorConfig("m", kind, 1000)], Actions = [.. actions] },
-        new OverloadSources { ResidentBytes = () => _resident, Connections = () => _resident, Cgroup = () => (_resident, 500), Cpu = () => (_resident, _resident * 2) },
+        new OverloadSources { ResidentBytes = () => _resident, Connections = () => _resident, Cgroup = () => (_resident, 500), Cpu = () => (_resident, _resident * 2), GroupCpu = () => (_resident * 1000, 0.5), Clock = () => _now, Unfreed = () => _unfreed },
         _state, _stats, () => _shrunk++, state => _reset = state, () => _rescaled++);
 
     private static OverloadActionConfig On(OverloadActionKind kind, double scaling, double saturation) =>
@@ -70,13 +70,62 @@ public sealed class OverloadManagerTests
     [Fact]
     public void The_cpu_is_looked_at_between_two_looks()
     {
-        OverloadManager manager = Manager(ResourceMonitorKind.CpuUtilization, On(OverloadActionKind.StopAcceptingConnections, 0.5, 0.5));
+        OverloadManager manager = Manager(ResourceMonitorKind.CpuUtilization, On(OverloadActionKind.StopAcceptingConnections, 0.4, 0.4));
         _resident = 100;
         manager.Look();
         Assert.False(_state.StopConnections);
         _resident = 200;
         manager.Look();
+        // One moment is no overload: of half a CPU's use a twentieth is known now.
+        Assert.False(_state.StopConnections);
+        for (int i = 0; i < 40; i++)
+        {
+            _resident += 100;
+            manager.Look();
+        }
         Assert.True(_state.StopConnections);
+    }
+
+    [Fact]
+    public void A_container_uses_a_share_of_what_it_may_use()
+    {
+        OverloadActionConfig stop = On(OverloadActionKind.StopAcceptingConnections, 0.9, 0.9);
+        var manager = new OverloadManager(
+            new OverloadConfig { Monitors = [new ResourceMonitorConfig("m", ResourceMonitorKind.CpuUtilization, 1) { OfGroup = true }], Actions = [stop] },
+            new OverloadSources { Connections = () => 0, GroupCpu = () => (_resident * 1000, 0.5), Clock = () => _now }, _state, _stats, () => { }, _ => { });
+        // Half a CPU is all of what it may use.
+        for (int i = 0; i < 80; i++)
+        {
+            manager.Look();
+            _resident += 50;
+            _now += 100;
+        }
+        Assert.True(_state.StopConnections);
+        // Less than half of it is not.
+        for (int i = 0; i < 80; i++)
+        {
+            manager.Look();
+            _resident += 20;
+            _now += 100;
+        }
+        Assert.False(_state.StopConnections);
+    }
+
+    [Fact]
+    public void Memory_goes_back_once_an_interval_and_only_where_there_is_some()
+    {
+        OverloadManager manager = Manager(ResourceMonitorKind.FixedHeap, On(OverloadActionKind.ShrinkHeap, 0.5, 0.5) with { Shrinking = new ShrinkHeapSettings(TimeSpan.FromSeconds(5), 100) });
+        _resident = 900;
+        _unfreed = 100;
+        manager.Look();
+        Assert.Equal(0, _shrunk);
+        _unfreed = 101;
+        manager.Look();
+        manager.Look();
+        Assert.Equal(1, _shrunk);
+        _now += 5000;
+        manager.Look();
+        Assert.Equal(2, _shrunk);
     }
 
     [Fact]

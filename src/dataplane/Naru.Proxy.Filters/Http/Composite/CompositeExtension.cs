@@ -79,7 +79,7 @@ public sealed class CompositeExtension : HttpFilterExtension, IHttpFilterKind
         bool chooses = type == Envoy.Extensions.Filters.Http.Composite.V3.Composite.Descriptor.FullName
             || type == Envoy.Extensions.Common.Matching.V3.ExtensionWithMatcher.Descriptor.FullName;
         (HttpFilterExtension Extension, object Settings)? read = chooses ? null : HttpFilters.Settings(scope, "typed_config", any);
-        if (!chooses && read is not { Settings: IHasDnsCache }) return read;
+        if (!chooses && read is not { Settings: IHasDnsCache or IHasSecrets }) return read;
         scope.Error("typed_config", "NARU-C113", $"{type} is run by the chain alone, not by another filter", "write it into http_filters");
         return null;
     }

@@ -95,6 +95,11 @@ internal sealed class ExtAuthzFilter : HttpFilter
         using CallOut asked = Ask(call, route, wanted);
         if (!await (_http is not null ? _http.RunAsync(asked, x) : _grpc!.RunAsync(asked, x))) return FilterVerdict.Go;
         CheckAnswer answer = _http is not null ? _http.Read(asked, Worker.Milliseconds(began, call.Worker.Ticks)) : _grpc!.Read(asked);
+        if (answer.Outcome != CheckOutcome.Error)
+        {
+            bool isOk = answer.Outcome == CheckOutcome.Ok;
+            asked.Span?.Tag(Reports.SpanTags.AuthzStatus, isOk ? "ext_authz_ok" : "ext_authz_unauthorized", endsRequest: !isOk);
+        }
         return Judge(call, answer);
     }
 

@@ -65,13 +65,15 @@ internal sealed class HttpCheck
         call.Append(body.Length);
         call.Append("\r\n"u8);
         foreach ((byte[] name, byte[] value) in _fields.Joined(x))
-            if (!s_notPassed.Contains(Encoding.Latin1.GetString(name)) && !IsAdded(name) && !name.AsSpan().SequenceEqual("expect"u8))
+            if (!s_notPassed.Contains(Encoding.Latin1.GetString(name)) && !IsAdded(name) && !name.AsSpan().SequenceEqual("expect"u8)
+                && !(x.Trace.Context.IsKnown && Reports.Tracer.IsTraceField(name)))
                 call.AppendField(name, value);
         foreach ((byte[] name, HeaderValueFormat format) in _added)
         {
             ReadOnlySpan<byte> value = format.Value(x, x.Scratch);
             if (!value.IsEmpty) call.AppendField(name, value);
         }
+        call.Span = Reports.CallSpan.Of(x, call.Call, _target.Slot.Name);
         if (partial is { } cut) call.AppendField("x-envoy-auth-partial-body"u8, cut ? "true"u8 : "false"u8);
         call.AppendOrigin(_timeoutMs, saysAddress: false);
         call.Append("\r\n"u8);

@@ -340,7 +340,7 @@ internal sealed class ExtProcFilter : HttpFilter
                     LengthRule rule = hasBody && p.Mode.Response.Body == Body.Buffered ? LengthRule.Told : LengthRule.None;
                     if (_heads.Change(p, call.Response, common?.HeaderMutation, p.Response, rule) is { } wrong)
                     {
-                        if (p.Fail(wrong) == Told.Failed) return Instead(call, p.Failure!);
+                        if (p.Fail(wrong) == Told.Failed) return call.AnswerInstead(p.Failure!);
                         break;
                     }
                     if (common is { ClearRouteCache: true }) p.Count(ProcessorStats.CacheIgnored);
@@ -351,7 +351,7 @@ internal sealed class ExtProcFilter : HttpFilter
                     }
                     break;
                 case Told.Immediate: return InsteadOf(call, p);
-                case Told.Failed: return Instead(call, p.Failure!);
+                case Told.Failed: return call.AnswerInstead(p.Failure!);
                 case Told.Gone: return x.Abort == AbortReason.None;
             }
         }
@@ -410,7 +410,7 @@ internal sealed class ExtProcFilter : HttpFilter
                     ?? TakeBody(p.Response, common?.BodyMutation, bytes.Length, rule, out p.Response.Change);
                 if (wrong is not null)
                 {
-                    if (p.Fail(wrong) == Told.Failed) return Instead(call, p.Failure!);
+                    if (p.Fail(wrong) == Told.Failed) return call.AnswerInstead(p.Failure!);
                     p.Response.Change = default;
                     break;
                 }
@@ -419,7 +419,7 @@ internal sealed class ExtProcFilter : HttpFilter
                 else if (p.Response.LengthChanged) call.ChangesResponseLength(isTold ? bytes.Length : -1);
                 break;
             case Told.Immediate: return InsteadOf(call, p);
-            case Told.Failed: return Instead(call, p.Failure!);
+            case Told.Failed: return call.AnswerInstead(p.Failure!);
             case Told.Gone: return x.Abort == AbortReason.None;
         }
         if (p.Response.Change.With is not null || (mode.Trailers && trailers && !p.IsOver)) call.Want(FilterStages.ResponseBody);
@@ -432,17 +432,9 @@ internal sealed class ExtProcFilter : HttpFilter
         return ByteString.CopyFrom(peeked.Bytes);
     }
 
-    // Another answer in the place of the one whose head is here; one of the proxy's own takes the place of another as content alone.
-    private static bool Instead(FilterCall call, Reason reason)
-    {
-        if (!call.Response.IsLocal) return call.AnswerInstead(new FilterAnswer(reason));
-        LocalReply.Because(call.Exchange, reason);
-        return call.AnswerInstead(new FilterAnswer(reason) { Content = ([], "text/plain") });
-    }
-
     private bool InsteadOf(FilterCall call, Processing p)
     {
-        if (Own(call, p, p.Response.Answer!.ImmediateResponse) is not { } own) return Instead(call, call.Exchange.FilterAnswer!.Reason);
+        if (Own(call, p, p.Response.Answer!.ImmediateResponse) is not { } own) return call.AnswerInstead(call.Exchange.FilterAnswer!.Reason);
         LocalReply.Because(call.Exchange, own.Reason);
         string type = own.Type.Length > 0 ? own.Type : "text/plain";
         return call.AnswerInstead(new FilterAnswer(own.Reason, Lines: own.Lines) { Content = (own.Body, type) });
@@ -456,26 +448,8 @@ internal sealed class ExtProcFilter : HttpFilter
     {
         var p = (Processing)call.State.Object!;
         ProcessingSide side = isRequest ? p.Request : p.Response;
-        if (side.Change.With is { } with && Exchanged(ref side.Change, with, piece)) return new ValueTask<BodyVerdict>(BodyVerdict.Go);
+        if (side.Change.Exchanges(piece)) return new ValueTask<BodyVerdict>(BodyVerdict.Go);
         return p.IsOver ? new ValueTask<BodyVerdict>(BodyVerdict.Go) : PieceAsync(call, p, side, piece, isRequest);
-    }
-
-    // The new bytes go in front of the piece that holds the first old one; true where the filter is asked about the rest next.
-    private static bool Exchanged(ref BodyChange change, byte[] with, BodyPiece piece)
-    {
-        int drop = (int)Math.Min(change.Without, piece.Bytes.Length);
-        change.Without -= drop;
-        if (change.Went || with.Length == 0)
-        {
-            change.Went = true;
-            if (drop > 0) piece.Skip(drop);
-            return false;
-        }
-        change.Went = true;
-        IoBuffer first = piece.Rent(with.Length);
-        first.Append(with);
-        piece.Emit(first, drop);
-        return true;
     }
 
     [AsyncMethodBuilder(typeof(WorkerMethodBuilder<>))]

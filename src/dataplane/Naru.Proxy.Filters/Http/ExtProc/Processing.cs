@@ -77,19 +77,6 @@ internal sealed class ProcessingSide(Processing of) : ITimerOwner
     void ITimerOwner.OnTimer(TimerNode timer) => Resume();
 }
 
-/// <summary>Other bytes take the place of the first ones of a body.</summary>
-internal struct BodyChange
-{
-    /// <summary>What goes on instead; null where nothing is changed.</summary>
-    public byte[]? With;
-
-    /// <summary>So many bytes do not go on.</summary>
-    public long Without;
-
-    /// <summary><see cref="With"/> went on.</summary>
-    public bool Went;
-}
-
 internal sealed class Processing : IDisposable
 {
     private readonly ExtProcFilter _filter;

@@ -144,7 +144,7 @@ internal sealed class GrpcStatsFilter(GrpcStatsSettings settings, StatRegistry r
         Exchange x = call.Exchange;
         if (settings.Times && state is { IsCharged: true, Stats: { } stats } && x.UpstreamEndTicks > 0)
         {
-            long from = x.RequestEndTicks > 0 && x.RequestEndTicks < x.UpstreamEndTicks ? x.RequestEndTicks : x.UpstreamStartTicks;
+            long sent = x.RequestSentTicks, from = sent > 0 && sent < x.UpstreamEndTicks ? sent : x.UpstreamStartTicks;
             if (from > 0) stats.HistogramOf(call.Worker.Index, GrpcCallStats.Time).Record(Worker.Milliseconds(from, x.UpstreamEndTicks));
         }
         if (settings.KeepsState && (state.Request.Messages > 0 || state.Response.Messages > 0)) Keep(x, state);

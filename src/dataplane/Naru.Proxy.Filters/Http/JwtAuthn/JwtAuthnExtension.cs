@@ -65,8 +65,7 @@ public sealed class JwtAuthnExtension : HttpFilterExtension, IHttpFilterKind
         envoy.extensions.filters.http.jwt_authn.v3.JwtClaimToHeader
           + header_name claim_name
         envoy.config.core.v3.RetryPolicy
-          + retry_back_off num_retries
-          - retry_on: keys are asked for again whatever went wrong
+          + retry_back_off num_retries retry_on
         envoy.config.core.v3.BackoffStrategy
           + base_interval max_interval
 
@@ -291,6 +290,7 @@ public sealed class JwtAuthnExtension : HttpFilterExtension, IHttpFilterKind
             config = config with { FailedRefetch = again };
         if (given.RetryPolicy is not { } retry) return config;
         Scope at = scope.In("retry_policy", retry);
+        if (retry.RetryOn.Length > 0) at.Error("retry_on", "NARU-C110", "keys are asked for again whatever went wrong", "remove it");
         config = config with { Retries = Values.Count(at, "num_retries", retry.NumRetries, 1, 0, 100) };
         if (retry.RetryBackOff is not { } back) return config;
         Scope backAt = at.In("retry_back_off", back);

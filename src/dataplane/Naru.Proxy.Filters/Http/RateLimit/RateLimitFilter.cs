@@ -119,6 +119,8 @@ internal sealed class RateLimitFilter : HttpFilter
         if (!await _method.RunAsync(asked, x)) return FilterVerdict.Go;
         RateLimitResponse? response = GrpcMethod.Read(asked, RateLimitResponse.Parser);
         if (response is not { OverallCode: RateLimitResponse.Types.Code.Ok or RateLimitResponse.Types.Code.OverLimit }) return Failed(call);
+        bool isOver = response.OverallCode == RateLimitResponse.Types.Code.OverLimit;
+        asked.Span?.Tag(Reports.SpanTags.RateLimitStatus, isOver ? "over_limit" : "ok", endsRequest: isOver);
         if (response.DynamicMetadata is { Fields.Count: > 0 } metadata) x.SetMetadata(s_namespace, MetadataReader.Read(metadata));
         call.State.Object = response;
         if (response.OverallCode == RateLimitResponse.Types.Code.Ok)
